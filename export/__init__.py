@@ -1,0 +1,1 @@
+"""Freezes a trained run into a SavedModel that TensorFlow Serving can load."""

@@ -1,0 +1,1 @@
+"""Where batches come from: one reader a format, common checks, shuffled and resumable batches, synthetic funnels."""

@@ -1,0 +1,193 @@
+"""Arrow columns -> checked NumPy columns; the same for every file format."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from tafe_tf.data.rows import BadRows, Block, Problem
+from tafe_tf.schema import ABSENT, Column, Schema
+
+_MISSING_TEXTS = pa.array(["", "NA", "N/A", "NaN", "nan", "null", "NULL", "None"])
+_NUMBER_TYPES = {"int64": pa.int64(), "float32": pa.float64(), "float64": pa.float64()}
+
+
+def to_block(
+    raw: Mapping[str, pa.Array],
+    rows: np.ndarray,
+    problems: list[Problem],
+    *,
+    columns: tuple[Column, ...],
+    schema: Schema,
+    labels: bool,
+    file: int,
+    path: str,
+    bad_rows: BadRows,
+) -> Block:
+    """Checks and converts one block.
+
+    Args:
+        raw: Arrow columns of equal length.
+        rows: row numbers in the file.
+        problems: what the reader found already.
+        columns: the columns to convert.
+        schema: the dataset, for labels and roles.
+        labels: whether to read the labels.
+        file: the file's index.
+        path: its name, for messages.
+        bad_rows: what to do with bad rows.
+
+    Raises:
+        BadRowError: at the first bad row, unless `bad_rows` drops them.
+    """
+    converted = {column.name: _column(raw[column.name], column, problems) for column in columns}
+    _check_roles(converted, schema, problems)
+    _check_list_weights(raw, converted, schema, problems)
+    if labels:
+        targets = _labels(raw, schema, problems)
+    else:
+        targets = np.zeros((len(rows), 0), np.uint8)
+    block = Block(
+        columns=converted, labels=targets, row=rows, file=np.full(len(rows), file, np.int32), raw_rows=len(rows)
+    )
+    if not problems:
+        return block
+    bad_rows.judge(path, rows, problems)
+    keep = np.ones(len(rows), bool)
+    keep[[problem.index for problem in problems]] = False
+    return Block(
+        columns={name: values[keep] for name, values in converted.items()},
+        labels=targets[keep],
+        row=rows[keep],
+        file=block.file[keep],
+        raw_rows=len(rows),
+    )
+
+
+def _column(array: pa.Array, column: Column, problems: list[Problem]) -> np.ndarray:
+    if not column.max_length:
+        return _values(array, column, problems, np.arange(len(array)))
+    lists = _as_lists(array, column)
+    lengths = pc.fill_null(pc.list_value_length(lists), 0).to_numpy(zero_copy_only=False)
+    owner = np.repeat(np.arange(len(lists)), lengths)
+    place = np.arange(len(owner)) - np.repeat(np.cumsum(lengths) - lengths, lengths)
+    values = _values(lists.flatten(), column, problems, owner)
+    padding = 0.0 if column.dtype == "float32" else ABSENT[column.dtype]
+    padded = np.full((len(lists), column.max_length), padding, values.dtype)
+    kept = place < column.max_length
+    padded[owner[kept], place[kept]] = values[kept]
+    return padded
+
+
+def _as_lists(array: pa.Array, column: Column) -> pa.Array:
+    if pa.types.is_list(array.type) or pa.types.is_large_list(array.type):
+        return array
+    return pc.split_pattern(array.cast(pa.string()), column.separator)
+
+
+def _values(array: pa.Array, column: Column, problems: list[Problem], owner: np.ndarray) -> np.ndarray:
+    """One value an entry; `owner` gives the row of each for messages."""
+    if column.dtype == "string":
+        if not (pa.types.is_string(array.type) or pa.types.is_large_string(array.type) or _is_binary(array)):
+            array = array.cast(pa.string())
+        return pc.fill_null(array, b"" if _is_binary(array) else "").to_numpy(zero_copy_only=False)
+    numbers = _numbers(array, column, problems, owner)
+    if numbers.null_count:
+        numbers = numbers.fill_null(ABSENT[column.dtype])
+    return numbers.to_numpy(zero_copy_only=False).astype(column.dtype, copy=False)
+
+
+def _is_binary(array: pa.Array) -> bool:
+    return bool(pa.types.is_binary(array.type) or pa.types.is_large_binary(array.type))
+
+
+def _numbers(array: pa.Array, column: Column, problems: list[Problem], owner: np.ndarray) -> pa.Array:
+    """Casts to numbers; what is no number becomes null and a problem."""
+    target = _NUMBER_TYPES[column.dtype]
+    if pa.types.is_temporal(array.type):
+        array = array.cast(pa.int64())
+    if _is_binary(array):
+        array = array.cast(pa.string())
+    if pa.types.is_floating(array.type) and target == pa.int64():
+        array = pc.if_else(pc.is_nan(array), None, array)
+    try:
+        return array.cast(target)
+    except pa.ArrowInvalid:
+        pass
+    if pa.types.is_string(array.type) or pa.types.is_large_string(array.type):
+        array = pc.if_else(pc.is_in(array, _MISSING_TEXTS), None, array)
+    try:
+        return array.cast(target)
+    except pa.ArrowInvalid:
+        return _numbers_one_by_one(array, target, column, problems, owner)
+
+
+def _numbers_one_by_one(
+    array: pa.Array, target: pa.DataType, column: Column, problems: list[Problem], owner: np.ndarray
+) -> pa.Array:
+    rule = "must be an integer" if target == pa.int64() else "must be a number"
+    values: list[int | float | None] = []
+    for place, scalar in enumerate(array):
+        try:
+            values.append(pa.scalar(scalar.as_py(), array.type).cast(target).as_py())
+        except pa.ArrowInvalid:
+            problems.append(Problem(int(owner[place]), column.name, rule, scalar.as_py()))
+            values.append(None)
+    return pa.array(values, target)
+
+
+def _report(mask: np.ndarray, column: str, rule: str, values: np.ndarray, problems: list[Problem]) -> None:
+    problems += [Problem(int(i), column, rule, values[i].item()) for i in np.flatnonzero(mask)]
+
+
+def _check_roles(columns: dict[str, np.ndarray], schema: Schema, problems: list[Problem]) -> None:
+    weight = columns.get(schema.sample_weight)
+    if weight is not None:
+        ok = np.isfinite(weight) & (weight >= 0)
+        _report(~ok, schema.sample_weight, "a sample weight must be a finite number, 0 or more", weight, problems)
+    for name in (schema.time, *(task.truth for task in schema.tasks)):
+        if name in columns and columns[name].dtype.kind == "f":
+            values = columns[name]
+            _report(~np.isfinite(values), name, "must be a finite number", values, problems)
+
+
+def _check_list_weights(
+    raw: Mapping[str, pa.Array], columns: dict[str, np.ndarray], schema: Schema, problems: list[Problem]
+) -> None:
+    for feature in schema.features:
+        if not feature.weights or feature.weights not in columns:
+            continue
+        values, weights = (_as_lists(raw[c.name], c) for c in feature.columns)
+        lengths = [pc.fill_null(pc.list_value_length(x), 0).to_numpy(zero_copy_only=False) for x in (values, weights)]
+        rule = f"must hold as many numbers as {feature.column!r} holds values"
+        _report(lengths[0] != lengths[1], feature.weights, rule, lengths[1], problems)
+        present = columns[feature.column] != ABSENT[feature.raw_dtype]
+        if values.type.value_type == pa.binary():
+            present = columns[feature.column] != b""
+        table = columns[feature.weights]
+        wrong = present & ~np.isfinite(table)
+        _report(wrong.any(axis=1), feature.weights, "must hold finite numbers", lengths[1], problems)
+        table[~np.isfinite(table)] = 0.0
+
+
+def _labels(raw: Mapping[str, pa.Array], schema: Schema, problems: list[Problem]) -> np.ndarray:
+    """[n, N], each 0 or 1, nested."""
+    names = schema.labels
+    labels = np.zeros((len(raw[names[0]]), len(names)), np.uint8)
+    for i, name in enumerate(names):
+        found: list[Problem] = []
+        values = _values(raw[name], Column(name=name, dtype="float64"), found, np.arange(len(labels)))
+        reasons = {problem.index: problem.value for problem in found}
+        wrong = (values != 0) & (values != 1)  # NaN included
+        for index in np.flatnonzero(wrong):
+            value = reasons.get(int(index), raw[name][int(index)].as_py())
+            problems.append(Problem(int(index), name, "a label must be 0 or 1", value))
+        labels[:, i] = values == 1
+    for i in range(1, len(names)):
+        wrong = labels[:, i] > labels[:, i - 1]
+        rule = f"is 1 where the earlier step {names[i - 1]!r} is 0"
+        _report(wrong, names[i], rule, labels[:, i], problems)
+    return labels

@@ -1,0 +1,250 @@
+"""Files -> batches: hold-out, shuffle by seed, batch, features; resumable at any batch."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, Literal, NamedTuple
+
+import numpy as np
+import tensorflow as tf
+
+from tafe_tf.data.files import read_blocks
+from tafe_tf.data.rows import BadRows, Block
+from tafe_tf.schema import Schema
+
+Part = Literal["train", "valid", "all"]
+
+
+class Batch(NamedTuple):
+    """One batch as the loop sees it; B rows, N tasks.
+
+    Attributes:
+        inputs: raw columns, or what `Features` made of them.
+        labels: float32 [B, N].
+        weight: sample weights, float32 [B]; ones where the schema has none.
+        file: index of each row's file, int32 [B].
+        row: each row's number inside its file, from 1, int64 [B].
+        position: int64 [2]; where to start reading for this batch, see `Position`.
+        extra: further columns that evaluation reads (group, truth), by column name.
+    """
+
+    inputs: Any
+    labels: Any
+    weight: Any
+    file: Any
+    row: Any
+    position: Any
+    extra: Any
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Position:
+    """Where training stands in its input.
+
+    Attributes:
+        epoch: the running epoch, from 0.
+        batch: batches of it already trained on.
+        start_row: a raw row of the epoch's order at which a shuffle window begins.
+        rows_before: rows that the windows before it gave.
+    """
+
+    epoch: int = 0
+    batch: int = 0
+    start_row: int = 0
+    rows_before: int = 0
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Holdout:
+    """Which rows of the training files are kept for validation.
+
+    Attributes:
+        fraction: share of rows, drawn by a hash of the row's place in the files; 0 for none.
+        time: if not None, rows with a time of this or later are held out instead.
+    """
+
+    fraction: float = 0.0
+    time: float | None = None
+
+    def mask(self, block: Block, time_column: str) -> np.ndarray:
+        """True for the rows held out, [n]."""
+        if self.time is not None:
+            return np.asarray(block.columns[time_column] >= self.time)
+        place = (block.file.astype(np.uint64) << np.uint64(40)) + block.row.astype(np.uint64)
+        return _hash(place) < np.uint64(self.fraction * 2.0**53)
+
+
+def _hash(x: np.ndarray) -> np.ndarray:
+    """SplitMix64's finalizer (Steele, Lea, Flood 2014), its top 53 bits."""
+    x = x + np.uint64(0x9E3779B97F4A7C15)
+    x = (x ^ (x >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    x = (x ^ (x >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    return (x ^ (x >> np.uint64(31))) >> np.uint64(11)
+
+
+def time_holdout(files: list[str], schema: Schema, fraction: float, bad_rows: BadRows) -> Holdout:
+    """Holds out the latest `fraction` of the rows; rows of one moment stay together."""
+    blocks = read_blocks(files, schema, bad_rows=bad_rows, columns=[schema.time])
+    times = np.sort(np.concatenate([block.columns[schema.time] for block in blocks]))
+    return Holdout(time=float(times[round((1.0 - fraction) * (len(times) - 1))]))
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class FunnelData:
+    """A split's files and how to read them.
+
+    Attributes:
+        files: the shards, sorted.
+        schema: the dataset.
+        batch_size: B.
+        seed: of the shuffle.
+        shuffle_rows: at least this many consecutive rows are shuffled as one window.
+        holdout: which rows belong to validation.
+        bad_rows: what to do with bad rows.
+    """
+
+    files: list[str]
+    schema: Schema
+    batch_size: int
+    seed: int = 0
+    shuffle_rows: int = 1 << 18
+    holdout: Holdout = Holdout()
+    bad_rows: BadRows = dataclasses.field(default_factory=BadRows)
+
+    def training_batches(self, position: Position) -> Iterator[Batch]:
+        """The epoch's batches from `position` on, in an order that the seed and the epoch fix.
+
+        Shards are read in a random order, windows of `shuffle_rows` are permuted whole. The last, partial batch
+        is left out unless it is the only one.
+        """
+        order = np.random.default_rng([self.seed, position.epoch]).permutation(len(self.files))
+        parts: list[Batch] = []
+        skip = position.batch * self.batch_size - position.rows_before
+        waiting, is_first = -skip, position.batch == 0
+        for window in self._windows(order, position):
+            parts, waiting = [*parts, window], waiting + len(window.labels)
+            if waiting < self.batch_size:
+                continue
+            rows = _concatenate(parts)
+            start = len(rows.labels) - waiting
+            while waiting >= self.batch_size:
+                yield _take(rows, slice(start, start + self.batch_size))
+                start, waiting, is_first = start + self.batch_size, waiting - self.batch_size, False
+            parts = [_take(rows, slice(start, None), squeeze=False)]
+        if is_first and waiting > 0:
+            yield _take(_concatenate(parts), slice(0, None))
+
+    def _windows(self, order: np.ndarray, position: Position) -> Iterator[Batch]:
+        files = [self.files[i] for i in order]
+        blocks: list[Block] = []
+        start, before, size = position.start_row, position.rows_before, 0
+        for block in read_blocks(files, self.schema, start_row=start, bad_rows=self.bad_rows):
+            block = dataclasses.replace(block, file=order[block.file].astype(np.int32))
+            blocks, size = [*blocks, block], size + block.raw_rows
+            if size >= self.shuffle_rows:
+                window = self._window(blocks, start, before, position.epoch)
+                yield window
+                start, before, blocks, size = start + size, before + len(window.labels), [], 0
+        if blocks:
+            yield self._window(blocks, start, before, position.epoch)
+
+    def _window(self, blocks: list[Block], start: int, before: int, epoch: int) -> Batch:
+        rows = _concatenate([self._part(block, "train", start, before) for block in blocks])
+        generator = np.random.default_rng([self.seed, epoch, start])
+        return _take(rows, generator.permutation(len(rows.labels)), squeeze=False)
+
+    def _part(self, block: Block, part: Part, start: int = 0, before: int = 0) -> Batch:
+        """The block's rows that belong to `part`, as one batch whose position is repeated row by row."""
+        schema = self.schema
+        n = len(block.row)
+        extra = {c: block.columns[c] for c in (schema.group, *(t.truth for t in schema.tasks)) if c}
+        rows = Batch(
+            inputs={column.name: block.columns[column.name] for column in schema.inputs},
+            labels=block.labels.astype(np.float32),
+            weight=block.columns[schema.sample_weight] if schema.sample_weight else np.ones(n, np.float32),
+            file=block.file,
+            row=block.row,
+            position=np.tile(np.array([start, before], np.int64), (n, 1)),
+            extra=extra,
+        )
+        if part == "all":
+            return rows
+        return _take(rows, self.holdout.mask(block, schema.time) == (part == "valid"), squeeze=False)
+
+    def evaluation_batches(self, part: Part) -> Iterator[Batch]:
+        """All rows of a part in file order, the last, partial batch included."""
+        parts: list[Batch] = []
+        waiting = 0
+        for block in read_blocks(self.files, self.schema, bad_rows=self.bad_rows):
+            parts.append(self._part(block, part))
+            waiting += len(parts[-1].labels)
+            rows = _concatenate(parts)
+            full = waiting // self.batch_size * self.batch_size
+            for start in range(0, full, self.batch_size):
+                yield _take(rows, slice(start, start + self.batch_size))
+            parts, waiting = [_take(rows, slice(full, None), squeeze=False)], waiting - full
+        if waiting:
+            yield _take(parts[0], slice(0, None))
+
+
+def _concatenate(parts: Sequence[Batch]) -> Batch:
+    if len(parts) == 1:
+        return parts[0]
+    return tf.nest.map_structure(lambda *arrays: np.concatenate(arrays), *parts)  # type: ignore[no-any-return]
+
+
+def _take(rows: Batch, which: slice | np.ndarray, squeeze: bool = True) -> Batch:
+    """Some of the rows; with `squeeze` the position of the first one stands for the batch."""
+    taken = tf.nest.map_structure(lambda array: array[which], rows)
+    return taken._replace(position=taken.position[0]) if squeeze else taken  # type: ignore[no-any-return]
+
+
+class Stream:
+    """A tf.data pipeline over a generator of batches that keeps the generator's own error.
+
+    Args:
+        batches: makes the generator.
+        schema: the dataset.
+        transform: raw inputs -> model inputs, run in the pipeline.
+
+    Attributes:
+        dataset: `Batch`es of tensors.
+    """
+
+    def __init__(self, batches: Callable[[], Iterator[Batch]], schema: Schema, transform: Callable[..., Any]) -> None:
+        self._batches, self._error = batches, None
+        dataset = tf.data.Dataset.from_generator(self._generate, output_signature=_signature(schema))
+        dataset = dataset.map(lambda *batch: _apply(transform, Batch(*batch)), num_parallel_calls=2)
+        self.dataset = dataset.prefetch(4)
+
+    def _generate(self) -> Iterator[Batch]:
+        try:
+            yield from self._batches()
+        except Exception as error:
+            self._error = error
+            raise
+
+    def reraise(self, error: Exception) -> None:
+        """Raises what went wrong in the generator, or else `error` itself."""
+        raise (self._error or error) from None
+
+
+def _apply(transform: Callable[..., Any], batch: Batch) -> Batch:
+    return batch._replace(inputs=transform(batch.inputs))
+
+
+def _signature(schema: Schema) -> Batch:
+    columns = {
+        c.name: tf.TensorSpec([None, c.max_length] if c.max_length else [None], c.dtype) for c in schema.columns
+    }
+    extra = [c for c in (schema.group, *(t.truth for t in schema.tasks)) if c]
+    return Batch(
+        inputs={c.name: columns[c.name] for c in schema.inputs},
+        labels=tf.TensorSpec([None, len(schema.tasks)], tf.float32),
+        weight=tf.TensorSpec([None], tf.float32),
+        file=tf.TensorSpec([None], tf.int32),
+        row=tf.TensorSpec([None], tf.int64),
+        position=tf.TensorSpec([2], tf.int64),
+        extra={name: columns[name] for name in extra},
+    )

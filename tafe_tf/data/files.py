@@ -1,0 +1,110 @@
+"""Finds a split's files and reads them block by block, whatever their format."""
+
+from __future__ import annotations
+
+import pathlib
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+
+from tafe_tf.data import csv_files, parquet_files, tfrecord_files
+from tafe_tf.data.convert import to_block
+from tafe_tf.data.rows import BadRows, Block, DataError
+from tafe_tf.schema import Schema
+
+BLOCK_ROWS = 1 << 16
+_READERS = {
+    ".csv": csv_files.read,
+    ".csv.gz": csv_files.read,
+    ".parquet": parquet_files.read,
+    ".tfrecord": tfrecord_files.read,
+    ".tfrecord.gz": tfrecord_files.read,
+}
+
+
+def _extension(path: str | pathlib.Path) -> str:
+    name = pathlib.Path(path).name
+    return next((extension for extension in _READERS if name.endswith(extension)), "")
+
+
+def find_files(data_dir: str | pathlib.Path, split: str, required: bool = True) -> list[str]:
+    """The files of a split, sorted: `<split>.EXT`, `<split>-*.EXT` and `<split>/*.EXT` below `data_dir`.
+
+    Args:
+        data_dir: the dataset's directory.
+        split: "train", "valid" or "test".
+        required: raise if there is none.
+
+    Raises:
+        DataError: if files are required and missing, or are of several formats.
+    """
+    directory = pathlib.Path(data_dir)
+    patterns = [f"{split}.*", f"{split}-*", f"{split}/*"]
+    files = sorted(str(p) for pattern in patterns for p in directory.glob(pattern) if _extension(p) and p.is_file())
+    formats = {_extension(path).removesuffix(".gz") for path in files}
+    if len(formats) > 1:
+        raise DataError(f"{data_dir}: {split!r} files must be of one format. Received: {', '.join(files)}")
+    if required and not files:
+        kinds = ", ".join(_READERS)
+        raise DataError(f"{data_dir}: no file {split}.EXT, {split}-*.EXT or {split}/*.EXT, where EXT is one of {kinds}")
+    return files
+
+
+def read_blocks(
+    files: Sequence[str],
+    schema: Schema,
+    *,
+    bad_rows: BadRows,
+    block_rows: int = BLOCK_ROWS,
+    start_row: int = 0,
+    columns: Sequence[str] | None = None,
+    labels: bool = True,
+) -> Iterator[Block]:
+    """Reads files in the given order.
+
+    A block holds `block_rows` rows, the last one of each file what is left, before bad rows are dropped: the same
+    rows in the same files give the same blocks in every format.
+
+    Args:
+        files: paths of one format.
+        schema: the dataset.
+        bad_rows: what to do with bad rows.
+        block_rows: rows a block.
+        start_row: rows to pass over first, counted over all files; CSV rows of a wrong width do not count.
+        columns: names of the columns to read, by default all of `schema.columns`.
+        labels: whether to read and check the labels.
+
+    Raises:
+        DataError: for a file that cannot be used, naming it.
+        BadRowError: at the first bad row, unless `bad_rows` drops them.
+    """
+    wanted = tuple(c for c in schema.columns if columns is None or c.name in columns)
+    labels = labels and columns is None
+    names = [c.name for c in wanted] + (list(schema.labels) if labels else [])
+    lists = {c.name for c in wanted if c.max_length}
+    to_skip = start_row
+    for index, path in enumerate(files):
+        rows_of_file = 0
+        for raw, rows, problems in _READERS[_extension(path)](path, names, lists, block_rows, to_skip):
+            rows_of_file += len(rows)
+            if raw is None:  # passed over
+                to_skip -= len(rows)
+                continue
+            yield to_block(
+                raw,
+                rows,
+                problems,
+                columns=wanted,
+                schema=schema,
+                labels=labels,
+                file=index,
+                path=path,
+                bad_rows=bad_rows,
+            )
+        if rows_of_file == 0:
+            raise DataError(f"{path}: holds no rows")
+
+
+def row_numbers(start: int, count: int) -> np.ndarray:
+    """Row numbers start + 1, ..., start + count."""
+    return np.arange(start + 1, start + count + 1, dtype=np.int64)

@@ -1,0 +1,87 @@
+"""Blocks of rows, and what becomes of bad ones."""
+
+from __future__ import annotations
+
+import collections
+import dataclasses
+from typing import Literal, NamedTuple
+
+import numpy as np
+
+Policy = Literal["raise", "drop"]
+
+
+class DataError(ValueError):
+    """A file cannot be used; the message starts with its name."""
+
+
+class BadRowError(DataError):
+    """A row breaks a rule; the message names file, row, column and value."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Block:
+    """Consecutive rows of one file; n rows, N tasks.
+
+    Attributes:
+        columns: by name; [n] of int64, float32, float64 or object (str, or bytes from TFRecord: TensorFlow takes
+            both), or [n, max_length] for lists, padded with the dtype's `schema.ABSENT` (weights with 0).
+        labels: uint8 [n, N]; [n, 0] where labels were not asked for.
+        row: data rows inside the file, from 1, int64 [n].
+        file: index of the file, int32 [n].
+        raw_rows: rows that the block had before bad ones were dropped.
+    """
+
+    columns: dict[str, np.ndarray]
+    labels: np.ndarray
+    row: np.ndarray
+    file: np.ndarray
+    raw_rows: int
+
+
+class Problem(NamedTuple):
+    """One reason why a row is bad: its place in the block, the column, the rule and the value received."""
+
+    index: int
+    column: str
+    rule: str
+    value: object
+
+
+class BadRows:
+    """What to do with bad rows: raise at the first, or drop, count and report.
+
+    Args:
+        policy: "raise" or "drop".
+    """
+
+    def __init__(self, policy: Policy = "raise") -> None:
+        self.policy = policy
+        self._rows: dict[tuple[str, str, str], set[int]] = collections.defaultdict(set)
+        self._first: dict[tuple[str, str, str], str] = {}
+
+    def judge(self, path: str, rows: np.ndarray, problems: list[Problem]) -> None:
+        """Raises BadRowError for the first bad row, or notes all of them.
+
+        Args:
+            path: the file.
+            rows: row numbers of the block.
+            problems: what is wrong; may be empty.
+        """
+        for problem in sorted(problems, key=lambda p: p.index):
+            row = int(rows[problem.index])
+            text = f"{path}: row {row}, column {problem.column!r}: {problem.rule}. Received: {problem.value!r}"
+            if self.policy == "raise":
+                raise BadRowError(text)
+            key = (path, problem.column, problem.rule)
+            self._first.setdefault(key, text)
+            self._rows[key].add(row)  # a set: the same rows come again in each epoch
+
+    @property
+    def count(self) -> int:
+        """Number of different rows dropped so far."""
+        return len({(path, row) for (path, _, _), rows in self._rows.items() for row in rows})
+
+    def report(self) -> list[str]:
+        """One line for each file, column and rule: how many rows, and the first."""
+        return [f"dropped {len(rows):,} rows, the first: {self._first[key]}" for key, rows in self._rows.items()]

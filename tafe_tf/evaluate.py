@@ -1,0 +1,50 @@
+"""Evaluates a trained run on held-out rows and writes `<run_dir>/metrics.json`.
+
+    python -m tafe_tf.evaluate --run_dir=DIR --data_dir=DIR [--split=test]
+"""
+
+from __future__ import annotations
+
+import sys
+
+from absl import app
+
+from tafe_tf import flags, schema
+from tafe_tf.data.dataset import FunnelData
+from tafe_tf.data.files import find_files
+from tafe_tf.data.rows import DataError
+from tafe_tf.run_dir import RunDir, RunError, write_json
+from tafe_tf.tables import print_metrics
+from tafe_tf.training import Trainer
+
+
+def main(argv: list[str]) -> None:
+    """Runs the evaluation; what the user can mend ends it with one line and exit code 1."""
+    if len(argv) > 1:
+        raise app.UsageError(f"unknown arguments: {argv[1:]}")
+    try:
+        evaluate()
+    except (DataError, OSError, RunError, schema.SchemaError, ValueError) as error:
+        sys.exit(f"error: {error}")
+
+
+def evaluate() -> None:
+    """What `main` does, errors aside."""
+    flags.required(data_dir=flags.DATA_DIR.value, run_dir=flags.RUN_DIR.value)
+    run, split, bad_rows = RunDir(flags.RUN_DIR.value), flags.SPLIT.value, flags.bad_rows()
+    trainer = Trainer(run.load_best(), run.features())
+    data = FunnelData(
+        files=find_files(flags.DATA_DIR.value, split),
+        schema=run.schema(),
+        batch_size=max(flags.BATCH_SIZE.value, 4096),
+        bad_rows=bad_rows,
+    )
+    metrics = trainer.evaluate(data)
+    if split == "test":
+        write_json(run.path / "metrics.json", metrics)
+    print_metrics(metrics, data.schema, f"{data.schema.name}, {split}")
+    print("".join(f"{line}\n" for line in bad_rows.report()), end="")
+
+
+if __name__ == "__main__":
+    app.run(main, argv=flags.flagfile_first(sys.argv))

@@ -1,0 +1,108 @@
+"""The flags of `tafe_tf.train`, `tafe_tf.evaluate` and `tafe_tf.prepare`, so that one flagfile serves all three."""
+
+from __future__ import annotations
+
+import sys
+
+from absl import flags
+
+from tafe_tf.data.rows import BadRows
+from tafe_tf.run_dir import RunError
+from tafe_tf.training import TrainingConfig
+
+_TRAINING = TrainingConfig()
+
+DATA_DIR = flags.DEFINE_string(
+    "data_dir",
+    "",
+    "Where the rows are: train.EXT, test.EXT and, if there is one, valid.EXT, with EXT csv, csv.gz, parquet, tfrecord "
+    "or tfrecord.gz; or shards train-*.EXT or train/*.EXT, and so on.",
+)
+RUN_DIR = flags.DEFINE_string("run_dir", "", "Where the run keeps vocabularies, checkpoints and metrics.")
+SCHEMA = flags.DEFINE_string("schema", "", "The dataset's TOML file; by default <data_dir>/schema.toml.")
+ON_BAD_ROW = flags.DEFINE_enum(
+    "on_bad_row", "raise", ["raise", "drop"], "Stop at a bad row, or count, report and leave out all bad rows."
+)
+SPLIT = flags.DEFINE_string("split", "test", "Which files tafe_tf.evaluate reads.")
+
+MODEL = flags.DEFINE_enum("model", "tafe", ["tafe"], "The architecture.")
+EMBEDDING_DIM = flags.DEFINE_integer("embedding_dim", 18, "d, numbers an embedding.", lower_bound=1)
+EMBEDDING_STDDEV = flags.DEFINE_float("embedding_stddev", 0.05, "Standard deviation of the table's start.")
+NUM_INDUCING = flags.DEFINE_integer("num_inducing", 64, "K, inducing points of a block.", lower_bound=1)
+NUM_HEADS = flags.DEFINE_integer("num_heads", 2, "M, attention heads; a divisor of d.", lower_bound=1)
+NUM_LAYERS = flags.DEFINE_integer("num_layers", 4, "L, blocks.", lower_bound=1)
+SELECTOR_HIDDEN = flags.DEFINE_list("selector_hidden", [], "Sizes of hidden layers in the selectors' MLPs.")
+GAMMA_START = flags.DEFINE_float("gamma_start", 10.0, "gamma of eq. 16 at step 0.")
+GAMMA_DECAY_STEPS = flags.DEFINE_float("gamma_decay_steps", 50_000.0, "Steps until gamma would reach 0.")
+DROPOUT = flags.DEFINE_float("dropout", 0.0, "Share of embedding elements dropped in training.", 0.0, 0.99)
+DTYPE_POLICY = flags.DEFINE_enum("dtype_policy", "float32", ["float32", "mixed_bfloat16"], "Keras's dtype policy.")
+
+BATCH_SIZE = flags.DEFINE_integer("batch_size", 1024, "B, rows a step.", lower_bound=1)
+EPOCHS = flags.DEFINE_integer("epochs", _TRAINING.epochs, "At most this many passes.", lower_bound=1)
+PATIENCE = flags.DEFINE_integer("patience", _TRAINING.patience, "Epochs without a better --monitor.", lower_bound=1)
+MONITOR = flags.DEFINE_string("monitor", _TRAINING.monitor, "'auc' (mean over tasks) or a metric such as log_loss/ctr.")
+LEARNING_RATE = flags.DEFINE_float("learning_rate", 1e-3, "Adam's learning rate.", lower_bound=0.0)
+DEPENDENCE_WEIGHT = flags.DEFINE_float("dependence_weight", 1.0, "Weight of L_D (eq. 25).", lower_bound=0.0)
+SEED = flags.DEFINE_integer("seed", 0, "Seed of weights, shuffle and hold-out.")
+VALID_FRACTION = flags.DEFINE_float(
+    "valid_fraction", 0.1, "Share of the training rows held out for early stopping where there are no valid files.", 0, 0.9
+)
+VALID_SPLIT = flags.DEFINE_enum(
+    "valid_split", "random", ["random", "time"], "Hold out random rows, or the latest by the schema's time column."
+)
+SHUFFLE_ROWS = flags.DEFINE_integer("shuffle_rows", 1 << 18, "Consecutive rows shuffled as one.", lower_bound=1)
+STEPS_PER_CALL = flags.DEFINE_integer("steps_per_call", _TRAINING.steps_per_call, "Steps between two looks.", lower_bound=1)
+CHECKPOINT_STEPS = flags.DEFINE_integer(
+    "checkpoint_steps", _TRAINING.checkpoint_steps, "Steps between two checkpoints.", lower_bound=1
+)
+
+_FREE = {"run_dir", "split", "steps_per_call", "checkpoint_steps"}  # flags that the trained weights do not depend on
+
+
+def flagfile_first(argv: list[str]) -> list[str]:
+    """The arguments with flagfiles moved to the front, so that any further flag wins over them."""
+    files: list[str] = []
+    rest: list[str] = []
+    arguments = iter(argv[1:])
+    for argument in arguments:
+        if argument in ("--flagfile", "-flagfile"):
+            files += [argument, next(arguments, "")]
+        else:
+            (files if argument.lstrip("-").startswith("flagfile=") else rest).append(argument)
+    return [argv[0], *files, *rest]
+
+
+def as_flagfile() -> str:
+    """All flags that the trained weights depend on, one a line."""
+    module = sys.modules[__name__].__name__
+    known = flags.FLAGS.flags_by_module_dict()[module]
+    lines = (flag.serialize() for flag in known if flag.name not in _FREE)
+    return "".join(f"{line}\n" for line in sorted(lines) if line)
+
+
+def required(**values: str) -> None:
+    """Raises RunError for the flags that are empty."""
+    missing = [f"--{name}" for name, value in values.items() if not value]
+    if missing:
+        raise RunError(f"{' and '.join(missing)} must be given")
+
+
+def schema_file() -> str:
+    """--schema, or the schema beside the data."""
+    return SCHEMA.value or f"{DATA_DIR.value}/schema.toml"
+
+
+def bad_rows() -> BadRows:
+    """What --on_bad_row asks for."""
+    return BadRows(ON_BAD_ROW.value)
+
+
+def training_config() -> TrainingConfig:
+    """The loop's part of the flags."""
+    return TrainingConfig(
+        epochs=EPOCHS.value,
+        patience=PATIENCE.value,
+        monitor=MONITOR.value,
+        steps_per_call=STEPS_PER_CALL.value,
+        checkpoint_steps=CHECKPOINT_STEPS.value,
+    )

@@ -1,0 +1,91 @@
+"""One embedding table for all fields."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import keras
+from keras import ops
+
+
+@keras.saving.register_keras_serializable("tafe_tf")
+class FusedEmbedding(keras.layers.Layer):
+    """The input embeddings H = [h_1, ..., h_F] (section 3.1) from one table, in one gather.
+
+    Field f owns `field_rows[f]` consecutive rows of the table, from its offset on. A field that holds lists
+    takes `slots[f]` ids; h_f is then the sum of their embeddings times their pooling weights.
+
+    Args:
+        field_rows: number of rows of each field.
+        dim: d, the embedding dimension.
+        slots: ids per field, by default one each.
+        stddev: standard deviation of the normal distribution that the table starts from.
+
+    Call arguments:
+        inputs: integer ids [B, S], S the sum of `slots`, each from 0 to its field's rows - 1; or a mapping with
+            these as "ids" and pooling weights [B, S] as "weights". Weights are required where a field has
+            several slots; `tafe_tf.features.Features` makes both.
+
+    Returns:
+        H, [B, F, d].
+
+    Raises:
+        ValueError: if a field has no row, or `slots` does not fit `field_rows`, or weights are needed and missing.
+    """
+
+    def __init__(
+        self,
+        field_rows: Sequence[int],
+        dim: int,
+        slots: Sequence[int] | None = None,
+        stddev: float = 0.05,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.field_rows = [int(rows) for rows in field_rows]
+        self.slots = [1] * len(self.field_rows) if slots is None else [int(n) for n in slots]
+        if not self.field_rows or min(self.field_rows) < 1:
+            raise ValueError(f"`field_rows` must hold positive integers. Received: field_rows={field_rows}")
+        if len(self.slots) != len(self.field_rows) or min(self.slots) < 1:
+            raise ValueError(f"`slots` must give one positive integer a field. Received: slots={slots}")
+        self.dim = dim
+        self.stddev = stddev
+        self.offsets = [sum(self.field_rows[:f]) for f, n in enumerate(self.slots) for _ in range(n)]  # [S]
+
+    def build(self, input_shape: Any = None) -> None:
+        """Makes the table, [sum of field_rows, d]."""
+        self.table = self.add_weight(
+            name="table",
+            shape=(sum(self.field_rows), self.dim),
+            initializer=keras.initializers.RandomNormal(stddev=self.stddev),
+        )
+        self.built = True
+
+    def call(self, inputs: Any) -> Any:
+        """Looks up and pools: [B, S] -> [B, F, d]."""
+        ids, weights = (inputs["ids"], inputs.get("weights")) if isinstance(inputs, Mapping) else (inputs, None)
+        rows = ops.cast(ids, "int32") + ops.convert_to_tensor(self.offsets, dtype="int32")
+        h = ops.take(self.table, rows, axis=0)  # [B, S, d]
+        if weights is None and len(self.offsets) == len(self.slots):
+            return h
+        if weights is None:
+            raise ValueError("fields with several slots need pooling weights. Received: inputs without 'weights'")
+        return self._pool(h * ops.expand_dims(ops.cast(weights, h.dtype), -1))
+
+    def _pool(self, h: Any) -> Any:
+        fields, start = [], 0
+        for n in self.slots:
+            fields.append(ops.sum(h[:, start : start + n], axis=1, keepdims=True))  # [B, 1, d]
+            start += n
+        return ops.concatenate(fields, axis=1)
+
+    def compute_output_shape(self, input_shape: Any) -> tuple[int | None, int, int]:
+        """[B, F, d]."""
+        shape = input_shape["ids"] if isinstance(input_shape, Mapping) else input_shape
+        return (shape[0], len(self.field_rows), self.dim)
+
+    def get_config(self) -> dict[str, Any]:
+        """The constructor's arguments."""
+        config = {"field_rows": self.field_rows, "dim": self.dim, "slots": self.slots, "stddev": self.stddev}
+        return {**super().get_config(), **config}

@@ -1,0 +1,103 @@
+"""The training loss (eq. 24-29) and the local-space weights of Theorems 2.1 and 3.1."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import keras
+from keras import ops
+
+
+def task_losses(labels: Any, logits: Any) -> Any:
+    """Binary cross entropy of each row and task, from logits.
+
+    Args:
+        labels: o, 0 or 1, [B, N].
+        logits: [B, N].
+
+    Returns:
+        [B, N].
+    """
+    # For a label of 0 or 1, -log P(label) = softplus(-logit) or softplus(logit): no 1 - p, so no cancellation.
+    return ops.softplus((1.0 - 2.0 * labels) * logits)
+
+
+def dependence_losses(labels: Any, logits: Any) -> Any:
+    """L_D of each row and adjacent pair (eq. 25, 29): (f_{i-1} - f_i - (o_{i-1} - o_i))^2 for i = 2..N.
+
+    Args:
+        labels: o, 0 or 1, [B, N].
+        logits: of f, [B, N].
+
+    Returns:
+        [B, N - 1].
+    """
+    error = ops.sigmoid(logits) - labels  # [B, N]
+    return ops.square(error[:, :-1] - error[:, 1:])
+
+
+@keras.saving.register_keras_serializable("tafe_tf")
+class FunnelLoss(keras.losses.Loss):
+    """L of eq. 25 for a funnel of any length: sum_i w_i BCE_i + weight * sum_{i >= 2} L_D,i, a mean over rows.
+
+    Called by Keras with labels [B, N], logits [B, N] and optional row weights [B]; the sum over rows is divided
+    by B whatever the weights, as Keras does.
+
+    Args:
+        task_weights: w_1, ..., w_N; by default all 1.
+        dependence_weight: weight of L_D; the paper's is 1, and 0 leaves it out.
+    """
+
+    def __init__(
+        self, task_weights: Sequence[float] | None = None, dependence_weight: float = 1.0, **kwargs: Any
+    ) -> None:
+        super().__init__(**kwargs)
+        self.task_weights = None if task_weights is None else [float(w) for w in task_weights]
+        self.dependence_weight = dependence_weight
+
+    def call(self, y_true: Any, y_pred: Any) -> Any:
+        """[B, N], [B, N] -> [B]."""
+        labels = ops.cast(y_true, y_pred.dtype)
+        bce = task_losses(labels, y_pred)
+        if self.task_weights is not None:
+            bce = bce * ops.convert_to_tensor(self.task_weights, dtype=bce.dtype)
+        loss = ops.sum(bce, axis=-1)
+        if self.dependence_weight:
+            loss = loss + self.dependence_weight * ops.sum(dependence_losses(labels, y_pred), axis=-1)
+        return loss
+
+    def get_config(self) -> dict[str, Any]:
+        """The constructor's arguments."""
+        config = {"task_weights": self.task_weights, "dependence_weight": self.dependence_weight}
+        return {**super().get_config(), **config}
+
+
+def local_space_weight(previous: Any, current: Any, label: Any, prior: Any) -> Any:
+    """The weight of Theorem 2.1, P(Y = 1) / P(Y = 1 | X, Z), for a row of the local space (one with Y = 1).
+
+    The mean over the local space of weight * L(f_Z(X), Z) is the mean of L(f_Z(X), Z) over the entire space.
+
+    Args:
+        previous: P(Y = 1 | X), any shape.
+        current: P(Z = 1 | X), at most `previous`.
+        label: Z, 0 or 1.
+        prior: P(Y = 1) over the entire space.
+    """
+    # Z = 1 needs Y = 1; Z = 0 is reached with Y = 1 in a share (f_Y - f_Z) / (1 - f_Z) of the cases.
+    posterior = ops.where(label == 1, 1.0, (previous - current) / (1.0 - current))
+    return prior / posterior
+
+
+def local_space_dependence_weight(previous: Any, current: Any, difference: Any, prior: Any) -> Any:
+    """The weight of Theorem 3.1, P(Y = 1) / P(Y = 1 | X, Y - Z), for a row of the local space.
+
+    Args:
+        previous: P(Y = 1 | X), any shape.
+        current: P(Z = 1 | X), at most `previous`.
+        difference: Y - Z, 0 or 1.
+        prior: P(Y = 1) over the entire space.
+    """
+    # Y - Z = 1 needs Y = 1; Y - Z = 0 has probability 1 - (f_Y - f_Z), of which f_Z with Y = Z = 1.
+    posterior = ops.where(difference == 1, 1.0, current / (1.0 - (previous - current)))
+    return prior / posterior

@@ -1,0 +1,8 @@
+"""One architecture a file, all under one contract: `model(ids) -> logits [B, N]`.
+
+Column i is the logit of f_i = P(T_i = 1 | X) over the entire space of impressions.
+"""
+
+from tafe_tf.models.tafe import TAFE
+
+__all__ = ["TAFE"]

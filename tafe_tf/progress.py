@@ -1,0 +1,44 @@
+"""A progress bar with loss, rows/s and time left; silent where the output is no terminal."""
+
+from __future__ import annotations
+
+import sys
+import time
+from types import TracebackType
+
+from rich import progress
+
+
+class Progress:
+    """Shows how far an epoch has come.
+
+    Args:
+        title: stands before the bar.
+        steps: total number of steps, or None if it is not known.
+        done: steps done before.
+    """
+
+    def __init__(self, title: str, steps: int | None, done: int = 0) -> None:
+        self._bar = progress.Progress(
+            progress.TextColumn("{task.description}"),
+            progress.BarColumn(),
+            progress.MofNCompleteColumn(),
+            progress.TextColumn("loss {task.fields[loss]:.4f}  {task.fields[speed]:,.0f} rows/s"),
+            progress.TimeRemainingColumn(),
+            disable=not sys.stderr.isatty(),
+        )
+        self._task = self._bar.add_task(title, total=steps, completed=done, loss=float("nan"), speed=0.0)
+        self._rows, self._began = 0, time.monotonic()
+
+    def __enter__(self) -> Progress:
+        self._bar.start()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self._bar.stop()
+
+    def advance(self, steps: int, rows: int, loss: float) -> None:
+        """Counts `steps` more steps over `rows` rows with a mean `loss`."""
+        self._rows += rows
+        speed = self._rows / max(time.monotonic() - self._began, 1e-9)
+        self._bar.update(self._task, advance=steps, loss=loss, speed=speed)

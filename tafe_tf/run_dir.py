@@ -1,0 +1,120 @@
+"""What a run leaves behind, and how to open it again.
+
+    <run_dir>/flags.txt       the flags of the run, a flagfile
+              schema.toml     the dataset
+              vocabulary/     one value a line; statistics.json: rows and rates
+              model.json      the model's class and arguments
+              checkpoints/    the latest states of training; best/: the best weights so far
+              history.json    validation metrics by epoch; tensorboard/: the same as curves
+              metrics.json    metrics of the test rows
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import pathlib
+from typing import Any
+
+import keras
+import tensorflow as tf
+
+from tafe_tf import models, schema
+from tafe_tf.features import Features
+
+
+class RunError(ValueError):
+    """A run directory does not hold what was asked of it."""
+
+
+def write_json(path: str | pathlib.Path, value: Any) -> None:
+    """Writes JSON beside `path` and renames it into place."""
+    write_text(path, json.dumps(value, indent=2) + "\n")
+
+
+def write_text(path: str | pathlib.Path, text: str) -> None:
+    """Writes a text file beside `path` and renames it into place."""
+    path = pathlib.Path(path)
+    beside = path.with_name(f".{path.name}.tmp")
+    beside.write_text(text, encoding="utf-8")
+    os.replace(beside, path)
+
+
+def variables(owner: keras.Model | keras.optimizers.Optimizer) -> list[tf.Variable]:
+    """All variables, the seeds of random layers included, which tf.train.Checkpoint does not find by itself."""
+    return [variable.value for variable in owner.variables]
+
+
+class RunDir:
+    """A run directory.
+
+    Args:
+        path: the directory; made on the first write.
+    """
+
+    def __init__(self, path: str | pathlib.Path) -> None:
+        self.path = pathlib.Path(path)
+
+    def claim(self, flags: str, schema_file: str | pathlib.Path) -> None:
+        """Makes the directory this run's own, or finds that it already is.
+
+        Args:
+            flags: all flags that the result depends on, one a line.
+            schema_file: the dataset's TOML file, copied.
+
+        Raises:
+            RunError: if the directory holds a run with other flags or another schema.
+        """
+        self.path.mkdir(parents=True, exist_ok=True)
+        texts = {"schema.toml": pathlib.Path(schema_file).read_text(encoding="utf-8"), "flags.txt": flags}
+        for name, text in texts.items():
+            path = self.path / name
+            if path.exists() and path.read_text(encoding="utf-8") != text:
+                known = path.read_text(encoding="utf-8").splitlines()
+                differing = sorted(set(text.splitlines()) ^ set(known))
+                raise RunError(
+                    f"{path}: this directory holds another run; give another --run_dir or remove it. "
+                    f"Differing lines: {differing}"
+                )
+            write_text(path, text)
+
+    def schema(self) -> schema.Schema:
+        """The run's dataset."""
+        if not (self.path / "schema.toml").exists():
+            raise RunError(f"{self.path}: holds no run (no schema.toml)")
+        return schema.load(self.path / "schema.toml")
+
+    def features(self) -> Features:
+        """The run's feature graph with its vocabularies."""
+        return Features(self.schema(), self.path)
+
+    def save_model_config(self, model: keras.Model) -> None:
+        """Writes the model's class and arguments."""
+        write_json(self.path / "model.json", keras.saving.serialize_keras_object(model))
+
+    def build_model(self) -> keras.Model:
+        """A model of the run's class and arguments, with fresh weights."""
+        assert models.TAFE  # importing the models registers their classes
+        return keras.saving.deserialize_keras_object(json.loads((self.path / "model.json").read_text(encoding="utf-8")))
+
+    def checkpoints(self, **state: Any) -> tf.train.CheckpointManager:
+        """Manages the states of training (lists of variables, or variables); the last two are kept."""
+        return tf.train.CheckpointManager(tf.train.Checkpoint(**state), str(self.path / "checkpoints"), max_to_keep=2)
+
+    def best(self, model: keras.Model) -> tf.train.CheckpointManager:
+        """Manages the best weights; one state is kept."""
+        weights = tf.train.Checkpoint(weights=variables(model))
+        return tf.train.CheckpointManager(weights, str(self.path / "best"), max_to_keep=1)
+
+    def load_best(self) -> keras.Model:
+        """The trained model with its best weights.
+
+        Raises:
+            RunError: if the run has not finished an epoch.
+        """
+        if not (self.path / "best" / "checkpoint").exists():
+            raise RunError(f"{self.path}: holds no trained model; run tafe_tf.train first")
+        model = self.build_model()
+        manager = self.best(model)
+        manager.checkpoint.restore(manager.latest_checkpoint).assert_consumed()
+        return model

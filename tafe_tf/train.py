@@ -1,0 +1,133 @@
+"""Trains a model on a funnel, evaluates it on the test rows and leaves a run directory.
+
+    python -m tafe_tf.train --flagfile=flagfiles/demo.flags
+
+The same command goes on with a run that was interrupted; a flag after the flagfile wins over it.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import sys
+
+import keras
+from absl import app, logging
+
+from tafe_tf import flags, models, schema, vocabulary
+from tafe_tf.data.dataset import FunnelData, Holdout, time_holdout
+from tafe_tf.data.files import find_files
+from tafe_tf.data.rows import BadRows, DataError
+from tafe_tf.features import Features
+from tafe_tf.losses import FunnelLoss
+from tafe_tf.optimizers import LazyAdam
+from tafe_tf.run_dir import RunDir, RunError, write_json
+from tafe_tf.tables import print_metrics
+from tafe_tf.training import NotFiniteError, Trainer
+
+
+def main(argv: list[str]) -> None:
+    """Runs the job; what the user can mend ends it with one line and exit code 1."""
+    if len(argv) > 1:
+        raise app.UsageError(f"unknown arguments: {argv[1:]}")
+    try:
+        train()
+    except (DataError, NotFiniteError, OSError, RunError, schema.SchemaError, ValueError) as error:
+        if logging.vlog_is_on(1):
+            raise
+        sys.exit(f"error: {error}")
+
+
+def train() -> None:
+    """What `main` does, errors aside."""
+    flags.required(data_dir=flags.DATA_DIR.value, run_dir=flags.RUN_DIR.value)
+    config = flags.training_config()
+    run = RunDir(flags.RUN_DIR.value)
+    run.claim(flags.as_flagfile(), flags.schema_file())
+    bad_rows = flags.bad_rows()
+    training, validation = split(run.schema(), bad_rows)
+    rows = prepared_rows(run, training)
+    keras.utils.set_random_seed(flags.SEED.value)
+    keras.config.set_dtype_policy(flags.DTYPE_POLICY.value)
+    features = run.features()
+    model = build_model(features)
+    run.save_model_config(model)
+    trainer = Trainer(model, features)
+    held_out = training.holdout.fraction if validation.files == training.files else 0.0
+    trainer.fit(
+        training,
+        validation,
+        optimizer=LazyAdam(flags.LEARNING_RATE.value),
+        loss=FunnelLoss([task.weight for task in run.schema().tasks], flags.DEPENDENCE_WEIGHT.value),
+        config=config,
+        run=run,
+        rows=round(rows * (1.0 - held_out)),
+    )
+    evaluate_test(trainer, training, run)
+    print("".join(f"{line}\n" for line in bad_rows.report()), end="")
+
+
+def split(dataset: schema.Schema, bad_rows: BadRows) -> tuple[FunnelData, FunnelData]:
+    """Training and validation rows: the valid files if there are any, otherwise a part of the training files."""
+    files = find_files(flags.DATA_DIR.value, "train")
+    training = FunnelData(
+        files=files,
+        schema=dataset,
+        batch_size=flags.BATCH_SIZE.value,
+        seed=flags.SEED.value,
+        shuffle_rows=flags.SHUFFLE_ROWS.value,
+        bad_rows=bad_rows,
+    )
+    valid_files = find_files(flags.DATA_DIR.value, "valid", required=False)
+    if valid_files:
+        return training, dataclasses.replace(training, files=valid_files)
+    fraction = flags.VALID_FRACTION.value
+    holdout = Holdout(fraction=fraction)
+    if flags.VALID_SPLIT.value == "time" and fraction:
+        if not dataset.time:
+            raise RunError("--valid_split=time needs a schema with a `time` column")
+        holdout = time_holdout(files, dataset, fraction, bad_rows)
+    training = dataclasses.replace(training, holdout=holdout)
+    return training, training
+
+
+def prepared_rows(run: RunDir, training: FunnelData) -> int:
+    """Builds the run's vocabularies unless they are there; returns the number of rows in the training files."""
+    statistics = run.path / "statistics.json"
+    if not statistics.exists():
+        vocabulary.build(training.files, training.schema, run.path, training.bad_rows)
+    return int(json.loads(statistics.read_text(encoding="utf-8"))["rows"])
+
+
+def build_model(features: Features) -> keras.Model:
+    """The model that the flags ask for."""
+    return models.TAFE(
+        features.rows,
+        len(features.schema.tasks),
+        embedding_dim=flags.EMBEDDING_DIM.value,
+        num_inducing=flags.NUM_INDUCING.value,
+        num_heads=flags.NUM_HEADS.value,
+        num_layers=flags.NUM_LAYERS.value,
+        selector_hidden=[int(size) for size in flags.SELECTOR_HIDDEN.value],
+        gamma_start=flags.GAMMA_START.value,
+        gamma_decay_steps=flags.GAMMA_DECAY_STEPS.value,
+        embedding_stddev=flags.EMBEDDING_STDDEV.value,
+        dropout=flags.DROPOUT.value,
+        slots=features.slots,
+    )
+
+
+def evaluate_test(trainer: Trainer, training: FunnelData, run: RunDir) -> None:
+    """Writes and prints the metrics of the test rows, if there are any."""
+    files = find_files(flags.DATA_DIR.value, "test", required=False)
+    if not files:
+        logging.info("no test files in %s: no metrics.json", flags.DATA_DIR.value)
+        return
+    metrics = trainer.evaluate(dataclasses.replace(training, files=files, holdout=Holdout()))
+    write_json(run.path / "metrics.json", metrics)
+    print_metrics(metrics, training.schema, f"{training.schema.name}, test")
+
+
+if __name__ == "__main__":
+    logging.set_verbosity(logging.INFO)
+    app.run(main, argv=flags.flagfile_first(sys.argv))

@@ -1,0 +1,322 @@
+"""The one training loop, over any tf.distribute strategy."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import math
+import time
+from collections.abc import Callable
+from typing import Any
+
+import keras
+import tensorflow as tf
+from absl import logging
+
+from tafe_tf.data.dataset import Batch, FunnelData, Part, Position, Stream
+from tafe_tf.features import Features
+from tafe_tf.losses import FunnelLoss, task_losses
+from tafe_tf.metrics import FunnelMetrics
+from tafe_tf.progress import Progress
+from tafe_tf.run_dir import RunDir, variables, write_json
+
+Metrics = dict[str, Any]
+
+
+class NotFiniteError(ArithmeticError):
+    """The loss is not a finite number; the message names step, file, row and task."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class TrainingConfig:
+    """How to train.
+
+    Attributes:
+        epochs: at most this many passes over the training rows.
+        patience: epochs without a better `monitor` before training stops; needs validation rows.
+        monitor: "auc" (the mean over the tasks' AUC over all impressions) or a key of the metrics. Larger is
+            better for auc and gauc, smaller for the rest.
+        steps_per_call: steps between two looks at the loss.
+        checkpoint_steps: steps between two checkpoints; rounded up to whole calls.
+    """
+
+    epochs: int = 20
+    patience: int = 2
+    monitor: str = "auc"
+    steps_per_call: int = 20
+    checkpoint_steps: int = 2000
+
+    def __post_init__(self) -> None:
+        for name in ("epochs", "patience", "steps_per_call", "checkpoint_steps"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} must be 1 or more. Received: {getattr(self, name)}")
+
+
+@dataclasses.dataclass
+class State:
+    """What a checkpoint holds beside weights and moments.
+
+    Attributes:
+        position: the next batch.
+        best: the best score so far; larger is better.
+        waited: epochs since then.
+        history: validation metrics by epoch.
+    """
+
+    position: Position = Position()
+    best: float = -math.inf
+    waited: int = 0
+    history: list[Metrics] = dataclasses.field(default_factory=list)
+
+    def to_json(self) -> str:
+        """The state as text."""
+        return json.dumps(dataclasses.asdict(self))
+
+    @classmethod
+    def from_json(cls, text: str) -> State:
+        """The state that `to_json` wrote."""
+        fields = json.loads(text)
+        return cls(**{**fields, "position": Position(**fields["position"])})
+
+
+class Trainer:
+    """Trains and evaluates a model on a dataset.
+
+    Args:
+        model: any model of `tafe_tf.models`, made under `strategy`'s scope.
+        features: the feature graph.
+        strategy: where to run; by default the current one.
+    """
+
+    def __init__(self, model: keras.Model, features: Features, strategy: tf.distribute.Strategy | None = None) -> None:
+        self.model, self.features = model, features
+        self.strategy = strategy or tf.distribute.get_strategy()
+
+    # Training
+
+    def fit(
+        self,
+        data: FunnelData,
+        validation: FunnelData,
+        *,
+        optimizer: keras.optimizers.Optimizer,
+        loss: FunnelLoss,
+        config: TrainingConfig,
+        run: RunDir,
+        rows: int | None = None,
+    ) -> list[Metrics]:
+        """Trains until the epochs are over or the monitor stops improving; then restores the best weights.
+
+        A killed run that is started again goes on from its last checkpoint and ends with the same weights.
+
+        Args:
+            data: the training rows.
+            validation: the rows for early stopping; where there are none, all epochs are trained.
+            optimizer: made under the strategy's scope.
+            loss: of labels and logits.
+            config: how to train.
+            run: where checkpoints, history and curves go.
+            rows: number of training rows if it is known, for the progress bar.
+
+        Returns:
+            The validation metrics by epoch.
+
+        Raises:
+            NotFiniteError: if the loss is not finite.
+            DataError: on a bad file or row.
+        """
+        self._optimizer, self._loss, self._config, self._run = optimizer, loss, config, run
+        optimizer.build(self.model.trainable_variables)
+        self._text = tf.Variable("", dtype=tf.string)
+        self._checkpoints = run.checkpoints(
+            weights=variables(self.model), optimizer=variables(optimizer), state=self._text
+        )
+        self._best = run.best(self.model)
+        self._curves = tf.summary.create_file_writer(str(run.path / "tensorboard"))
+        state = self._restore()
+        steps = None if rows is None else max(rows // data.batch_size, 1)
+        while state.position.epoch < config.epochs and state.waited < config.patience:
+            seconds = self._train_epoch(data, state, steps)
+            self._end_epoch(validation, state, seconds)
+        self._best.checkpoint.restore(self._best.latest_checkpoint)
+        return state.history
+
+    def _restore(self) -> State:
+        latest = self._checkpoints.latest_checkpoint
+        if latest is None:
+            return State()
+        self._checkpoints.checkpoint.restore(latest).assert_consumed()
+        state = State.from_json(self._text.numpy().decode())
+        logging.info("resuming from %s: epoch %d, batch %d", latest, state.position.epoch + 1, state.position.batch)
+        return state
+
+    def _save(self, state: State) -> None:
+        self._text.assign(state.to_json())
+        self._checkpoints.save(checkpoint_number=int(self._optimizer.iterations))
+
+    def _train_epoch(self, data: FunnelData, state: State, steps: int | None) -> float:
+        position, began, saved = state.position, time.monotonic(), state.position.batch
+        stream = Stream(lambda: data.training_batches(position), data.schema, self.features)
+        iterator = iter(self.strategy.experimental_distribute_dataset(stream.dataset))
+        with Progress(f"epoch {position.epoch + 1}", steps, position.batch) as progress:
+            while True:
+                report = self._call(stream, iterator)
+                done = int(report["steps"])
+                if done:
+                    self._check_finite(report, data)
+                    start_row, rows_before = (int(n) for n in report["position"])
+                    batch = state.position.batch + done
+                    state.position = Position(
+                        epoch=position.epoch, batch=batch, start_row=start_row, rows_before=rows_before
+                    )
+                    progress.advance(done, int(report["rows"]), float(report["loss"]) / done)
+                    self._curve(report, done)
+                if done < self._config.steps_per_call:
+                    return time.monotonic() - began
+                if state.position.batch - saved >= self._config.checkpoint_steps:
+                    self._save(state)
+                    saved = state.position.batch
+
+    def _call(self, stream: Stream, iterator: Any) -> dict[str, Any]:
+        try:
+            return tf.nest.map_structure(lambda x: x.numpy(), self._steps(iterator))  # type: ignore[no-any-return]
+        except tf.errors.OpError as error:
+            stream.reraise(error)
+            raise
+
+    @tf.function(reduce_retracing=True)
+    def _steps(self, iterator: Any) -> dict[str, tf.Tensor]:
+        """Up to `steps_per_call` steps; stops early at the end of the epoch and after a loss that is not finite."""
+        tasks = len(self.features.schema.tasks)
+        total = {
+            "steps": tf.zeros([], tf.int32),
+            "rows": tf.zeros([], tf.int32),
+            "loss": tf.zeros([]),
+            "tasks": tf.zeros([tasks]),
+            "bad": tf.fill([2 + tasks], tf.constant(-1, tf.int64)),
+            "position": tf.zeros([2], tf.int64),
+        }
+        for _ in tf.range(self._config.steps_per_call):
+            batch = iterator.get_next_as_optional()
+            if not batch.has_value():
+                break
+            report = self.strategy.run(self._step, args=(batch.get_value(),))
+            total["steps"] += 1
+            for name in ("rows", "loss", "tasks"):
+                total[name] += report[name]
+            total["bad"], total["position"] = report["bad"], report["position"]
+            if report["bad"][0] >= 0:
+                break
+        return total
+
+    def _step(self, batch: Batch) -> dict[str, tf.Tensor]:
+        weights = self.model.trainable_variables
+        with tf.GradientTape() as tape:
+            logits = self.model(batch.inputs, training=True)
+            loss = self._loss(batch.labels, logits, sample_weight=batch.weight)
+        self._optimizer.apply(tape.gradient(loss, [weight.value for weight in weights]), weights)
+        losses = task_losses(batch.labels, logits)  # [B, N]
+        wrong = ~tf.math.is_finite(losses)
+        row = tf.argmax(tf.reduce_any(wrong, axis=1))  # the first bad one, or 0
+        place = tf.stack([tf.cast(batch.file[row], tf.int64), batch.row[row]])
+        bad = tf.concat([place, tf.cast(wrong[row], tf.int64)], axis=0)
+        finite = tf.math.is_finite(loss) & ~tf.reduce_any(wrong)
+        return {
+            "rows": tf.shape(logits)[0],
+            "loss": loss,
+            "tasks": tf.reduce_mean(losses, axis=0),
+            "bad": tf.where(finite, tf.constant(-1, tf.int64), bad),
+            "position": batch.position,
+        }
+
+    def _check_finite(self, report: dict[str, Any], data: FunnelData) -> None:
+        file, row, *wrong = report["bad"]
+        if file >= 0:
+            names = [task.name for task, bad in zip(data.schema.tasks, wrong, strict=True) if bad]
+            raise NotFiniteError(
+                f"step {int(self._optimizer.iterations)}: the loss of {', '.join(names) or 'the batch'} is not finite, "
+                f"first at {data.files[file]}: row {row}; the last checkpoint is from before"
+            )
+
+    def _curve(self, report: dict[str, Any], steps: int) -> None:
+        with self._curves.as_default(step=int(self._optimizer.iterations)):
+            tf.summary.scalar("train/loss", float(report["loss"]) / steps)
+            for task, loss in zip(self.features.schema.tasks, report["tasks"], strict=True):
+                tf.summary.scalar(f"train/log_loss/{task.name}", loss / steps)
+
+    def _end_epoch(self, validation: FunnelData, state: State, seconds: float) -> None:
+        """Evaluates, keeps the best weights, and writes history and checkpoint, in an order that a kill cannot hurt."""
+        metrics = self.evaluate(validation, "valid")
+        score = monitored(metrics, self._config.monitor, self.features.schema.step_names)
+        if metrics["rows"] == 0:
+            score = math.inf  # nothing to choose by: the last epoch is the best
+        if score > state.best or metrics["rows"] == 0:
+            state.best, state.waited = score, 0
+            self._best.save()
+        else:
+            state.waited += 1
+        epoch = state.position.epoch + 1
+        state.history.append({"epoch": epoch, "train_seconds": seconds, **metrics})
+        state.position = Position(epoch=epoch)
+        self._save(state)
+        write_json(self._run.path / "history.json", state.history)
+        with self._curves.as_default(step=int(self._optimizer.iterations)):
+            for name, value in metrics.items():
+                if value is not None:
+                    tf.summary.scalar(f"valid/{name}", value)
+        logging.info("epoch %d: %.1f s, %s %s", epoch, seconds, self._config.monitor, f"{score:.4f}")
+
+    # Evaluation
+
+    def evaluate(self, data: FunnelData, part: Part = "all") -> Metrics:
+        """The metrics of a part of the data, and the "seconds" that it took.
+
+        Raises:
+            DataError: on a bad file or row.
+            ValueError: if a logit is not finite.
+        """
+        began, schema = time.monotonic(), data.schema
+        metrics = FunnelMetrics(schema.step_names, schema.conditional_names)
+        truth = [task.truth for task in schema.tasks]
+
+        def update(logits: Any, batch: Batch) -> None:
+            metrics.update(
+                logits,
+                batch.labels,
+                sample_weight=batch.weight if schema.sample_weight else None,
+                group=batch.extra[schema.group] if schema.group else None,
+                truth=tf.stack([batch.extra[name] for name in truth], axis=1).numpy() if all(truth) else None,
+            )
+
+        self.predict(data, part, update)
+        return {**metrics.result(), "seconds": round(time.monotonic() - began, 3)}
+
+    def predict(self, data: FunnelData, part: Part, use: Callable[[Any, Batch], None]) -> None:
+        """Calls `use` with logits [B, N] and batch (NumPy arrays), batch after batch in file order."""
+        stream = Stream(lambda: data.evaluation_batches(part), data.schema, self.features)
+        try:
+            for batch in stream.dataset:
+                logits = self._logits(batch.inputs)
+                use(logits.numpy(), tf.nest.map_structure(lambda x: x.numpy(), batch._replace(inputs=())))
+        except tf.errors.OpError as error:
+            stream.reraise(error)
+
+    @tf.function(reduce_retracing=True)
+    def _logits(self, inputs: Any) -> tf.Tensor:
+        return self.model(inputs, training=False)
+
+
+def monitored(metrics: Metrics, monitor: str, step_names: tuple[str, ...]) -> float:
+    """The score that early stopping maximizes; minus infinity where it is undefined.
+
+    Raises:
+        ValueError: if `monitor` is not a metric.
+    """
+    names = [f"auc/{name}" for name in step_names] if monitor == "auc" else [monitor]
+    if names[0] not in metrics:
+        raise ValueError(f"monitor must be 'auc' or one of {sorted(metrics)}. Received: {monitor!r}")
+    values = [metrics[name] for name in names if metrics[name] is not None]
+    if not values:
+        return -math.inf
+    mean = sum(values) / len(values)
+    return mean if "auc" in monitor else -abs(math.log(mean)) if monitor.startswith("pcoc") else -mean
