@@ -201,10 +201,8 @@ class Trainer:
             if not batch.has_value():
                 break
             report = self.strategy.run(self._step, args=(batch.get_value(),))
-            total["steps"] += 1
-            for name in ("rows", "loss", "tasks"):
-                total[name] += report[name]
-            total["bad"], total["position"] = report["bad"], report["position"]
+            sums = {name: total[name] + report[name] for name in ("steps", "rows", "loss", "tasks")}
+            total = {**sums, "bad": report["bad"], "position": report["position"]}
             if report["bad"][0] >= 0:
                 break
         return total
@@ -222,6 +220,7 @@ class Trainer:
         bad = tf.concat([place, tf.cast(wrong[row], tf.int64)], axis=0)
         finite = tf.math.is_finite(loss) & ~tf.reduce_any(wrong)
         return {
+            "steps": tf.ones([], tf.int32),
             "rows": tf.shape(logits)[0],
             "loss": loss,
             "tasks": tf.reduce_mean(losses, axis=0),

@@ -8,7 +8,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from tafe_tf.data.rows import BadRows, Block, Problem
+from tafe_tf.data.rows import WHOLE_ROW, BadRows, Block, Problem
 from tafe_tf.schema import ABSENT, Column, Schema
 
 _MISSING_TEXTS = pa.array(["", "NA", "N/A", "NaN", "nan", "null", "NULL", "None"])
@@ -50,8 +50,9 @@ def to_block(
         targets = _labels(raw, schema, problems)
     else:
         targets = np.zeros((len(rows), 0), np.uint8)
+    raw_rows = len(rows) - sum(problem.column == WHOLE_ROW for problem in problems)
     block = Block(
-        columns=converted, labels=targets, row=rows, file=np.full(len(rows), file, np.int32), raw_rows=len(rows)
+        columns=converted, labels=targets, row=rows, file=np.full(len(rows), file, np.int32), raw_rows=raw_rows
     )
     if not problems:
         return block
@@ -63,7 +64,7 @@ def to_block(
         labels=targets[keep],
         row=rows[keep],
         file=block.file[keep],
-        raw_rows=len(rows),
+        raw_rows=raw_rows,
     )
 
 

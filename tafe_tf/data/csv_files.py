@@ -10,8 +10,9 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.csv as pacsv
 
-from tafe_tf.data.rows import DataError, Problem
+from tafe_tf.data.rows import WHOLE_ROW, DataError, Problem
 
+Invalid = tuple[int, str, str]  # row number, rule, text
 Chunk = tuple[dict[str, pa.Array] | None, np.ndarray, list[Problem]]
 _READ_BYTES = 1 << 22
 
@@ -33,16 +34,16 @@ def read(path: str, names: Sequence[str], lists: set[str], block_rows: int, skip
         DataError: if the file is empty, truncated or not UTF-8, or a column is missing or doubled.
     """
     _check_header(path, names)
-    invalid: list[tuple[int, str]] = []
+    invalid: list[Invalid] = []
 
     def note(row: pacsv.InvalidRow) -> str:
-        invalid.append((row.number - 1, f"must have {row.expected_columns} cells, has {row.actual_columns}"))
+        invalid.append((row.number - 1, f"must have {row.expected_columns} cells", row.text))
         return "skip"
 
     parsed, reported = 0, 0
     try:
         for table in _rechunk(_open(path, names, note), block_rows):
-            rows = _number(parsed, table.num_rows, [number for number, _ in invalid])
+            rows = _number(parsed, table.num_rows, [item[0] for item in invalid])
             parsed += table.num_rows
             if skip >= parsed:
                 yield None, rows, []
@@ -62,14 +63,14 @@ def read(path: str, names: Sequence[str], lists: set[str], block_rows: int, skip
         raise DataError(f"{path}: cannot be read after row {parsed}: {error}") from None
 
 
-def _with_invalid(columns: dict[str, pa.Array], rows: np.ndarray, invalid: list[tuple[int, str]]) -> Chunk:
+def _with_invalid(columns: dict[str, pa.Array], rows: np.ndarray, invalid: list[Invalid]) -> Chunk:
     """Adds rows of a wrong width as empty rows with a problem, so that they are judged like all bad rows."""
     if not invalid:
         return columns, rows, []
     empty = pa.nulls(len(invalid), pa.string())
     columns = {name: pa.concat_arrays([array, empty]) for name, array in columns.items()}
-    problems = [Problem(len(rows) + i, "*", text, None) for i, (_, text) in enumerate(invalid)]
-    return columns, np.concatenate([rows, [number for number, _ in invalid]]).astype(np.int64), problems
+    problems = [Problem(len(rows) + i, WHOLE_ROW, rule, text) for i, (_, rule, text) in enumerate(invalid)]
+    return columns, np.concatenate([rows, [item[0] for item in invalid]]).astype(np.int64), problems
 
 
 def _number(parsed: int, count: int, invalid: list[int]) -> np.ndarray:

@@ -215,7 +215,7 @@ class Stream:
     def __init__(self, batches: Callable[[], Iterator[Batch]], schema: Schema, transform: Callable[..., Any]) -> None:
         self._batches, self._error = batches, None
         dataset = tf.data.Dataset.from_generator(self._generate, output_signature=_signature(schema))
-        dataset = dataset.map(lambda *batch: _apply(transform, Batch(*batch)), num_parallel_calls=2)
+        dataset = dataset.map(lambda batch: batch._replace(inputs=transform(batch.inputs)), num_parallel_calls=2)
         self.dataset = dataset.prefetch(4)
 
     def _generate(self) -> Iterator[Batch]:
@@ -228,10 +228,6 @@ class Stream:
     def reraise(self, error: Exception) -> None:
         """Raises what went wrong in the generator, or else `error` itself."""
         raise (self._error or error) from None
-
-
-def _apply(transform: Callable[..., Any], batch: Batch) -> Batch:
-    return batch._replace(inputs=transform(batch.inputs))
 
 
 def _signature(schema: Schema) -> Batch:

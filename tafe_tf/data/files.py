@@ -5,8 +5,6 @@ from __future__ import annotations
 import pathlib
 from collections.abc import Iterator, Sequence
 
-import numpy as np
-
 from tafe_tf.data import csv_files, parquet_files, tfrecord_files
 from tafe_tf.data.convert import to_block
 from tafe_tf.data.rows import BadRows, Block, DataError
@@ -104,7 +102,3 @@ def read_blocks(
         if rows_of_file == 0:
             raise DataError(f"{path}: holds no rows")
 
-
-def row_numbers(start: int, count: int) -> np.ndarray:
-    """Row numbers start + 1, ..., start + count."""
-    return np.arange(start + 1, start + count + 1, dtype=np.int64)

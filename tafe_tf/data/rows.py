@@ -8,6 +8,8 @@ from typing import Literal, NamedTuple
 
 import numpy as np
 
+WHOLE_ROW = "*"  # the column of a problem with the row's width
+
 Policy = Literal["raise", "drop"]
 
 
@@ -29,7 +31,7 @@ class Block:
         labels: uint8 [n, N]; [n, 0] where labels were not asked for.
         row: data rows inside the file, from 1, int64 [n].
         file: index of the file, int32 [n].
-        raw_rows: rows that the block had before bad ones were dropped.
+        raw_rows: rows that the block had before bad ones were dropped, CSV rows of a wrong width not counted.
     """
 
     columns: dict[str, np.ndarray]
@@ -46,6 +48,11 @@ class Problem(NamedTuple):
     column: str
     rule: str
     value: object
+
+    @property
+    def place(self) -> str:
+        """The column, for messages."""
+        return "" if self.column == WHOLE_ROW else f", column {self.column!r}"
 
 
 class BadRows:
@@ -70,7 +77,7 @@ class BadRows:
         """
         for problem in sorted(problems, key=lambda p: p.index):
             row = int(rows[problem.index])
-            text = f"{path}: row {row}, column {problem.column!r}: {problem.rule}. Received: {problem.value!r}"
+            text = f"{path}: row {row}{problem.place}: {problem.rule}. Received: {problem.value!r}"
             if self.policy == "raise":
                 raise BadRowError(text)
             key = (path, problem.column, problem.rule)
