@@ -55,7 +55,7 @@ def export(run: RunDir, export_dir: str | pathlib.Path, version: int) -> pathlib
     try:
         write(beside, model, features)
         shutil.copyfile(run.path / "schema.toml", beside / "assets.extra" / "schema.toml")
-        difference = check(beside, serving_function(model, features), features, run.path)
+        difference = check(beside, tf.function(serving_function(model, features)), features, run.path)
         os.rename(beside, target)
     finally:
         shutil.rmtree(beside, ignore_errors=True)

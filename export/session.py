@@ -22,6 +22,7 @@ class SessionModel:
     """
 
     def __init__(self, path: str | pathlib.Path) -> None:
+        tf.get_logger().setLevel("ERROR")  # version 1 of the loader announces its own age
         self.graph = tf.Graph()
         self._session = tf.compat.v1.Session(graph=self.graph)
         with self.graph.as_default():

@@ -85,7 +85,8 @@ class Features(tf.Module):
         present = tf.cast(ids != MISSING, tf.float32)
         weights = present
         if feature.weights:
-            weights *= _fit(columns[feature.weights], feature.max_length, 0.0)
+            given = _fit(columns[feature.weights], feature.max_length, 0.0)
+            weights = tf.where(ids != MISSING, given, 0.0)  # not a product: the weight of a missing value may be NaN
         if feature.pooling == "mean":
             weights = tf.math.divide_no_nan(weights, tf.reduce_sum(tf.abs(weights), axis=1, keepdims=True))
         is_empty = tf.reduce_sum(present, axis=1, keepdims=True) == 0.0
@@ -95,7 +96,9 @@ class Features(tf.Module):
     def _ids(self, feature: Feature, raw: tf.Tensor) -> tf.Tensor:
         if feature.kind == "log_round":
             magnitude = tf.minimum(tf.abs(raw), feature.max_abs)
-            bucket = tf.sign(raw) * tf.round(feature.scale * tf.math.log1p(magnitude))
+            bucket = tf.round(feature.scale * tf.math.log1p(magnitude))
+            # float32 may round max_abs itself one bucket further, which would be another field's row
+            bucket = tf.sign(raw) * tf.minimum(bucket, float(feature.largest_bucket))
             missing = tf.math.is_nan(raw)
             ids = tf.cast(tf.where(missing, 0.0, bucket), tf.int32) + (FIRST + feature.largest_bucket)
             return tf.where(missing, MISSING, ids)
@@ -114,9 +117,13 @@ def _lookup_table(path: pathlib.Path, feature: Feature) -> tf.lookup.StaticHashT
     if not path.exists():
         raise FileNotFoundError(f"{path}: feature {feature.name!r} needs its vocabulary; run tafe_tf.prepare")
     text = feature.dtype == "string"
+    key_dtype = tf.string if text else tf.int64
+    if path.stat().st_size == 0:  # no value reached min_count; TensorFlow cannot read an empty file
+        nothing = tf.lookup.KeyValueTensorInitializer(tf.zeros([0], key_dtype), tf.zeros([0], tf.int64))
+        return tf.lookup.StaticHashTable(nothing, default_value=UNSEEN)
     initializer = tf.lookup.TextFileInitializer(
         str(path),
-        key_dtype=tf.string if text else tf.int64,
+        key_dtype=key_dtype,
         key_index=tf.lookup.TextFileIndex.WHOLE_LINE if text else 0,
         value_dtype=tf.int64,
         value_index=tf.lookup.TextFileIndex.LINE_NUMBER,

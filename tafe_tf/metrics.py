@@ -1,87 +1,117 @@
 """Ranking and calibration of a funnel's probabilities; exact, and mergeable across batches and workers.
 
-Every metric's name carries its rows: f_i (`ctr`, `ctcvr`, `p_<task>`) is measured on all impressions, a conditional
-f_i / f_{i-1} (`cvr`, `p_<task>_given_<previous>`) on the rows whose previous label is 1. What is undefined (no
-positive, no negative, no row) is None, never 0.5 or 0.
+A metric's name carries its rows: f_i (`ctr`, `ctcvr`, `p_<task>`) is measured on all impressions, a conditional
+f_i / f_{i-1} (`cvr`, `p_<task>_given_<previous>`), at most 1, on the rows whose previous label is 1. What is
+undefined (no positive, no negative, no row) is None, never 0.5 or 0.
+
+    auc/NAME            area under the ROC curve, ties counting half
+    gauc/NAME           mean of the groups' AUC (`grouped_auc`); only if groups are given
+    log_loss/NAME       mean of -y log p - (1 - y) log(1 - p); a conditional's 1 - p is at least SMALLEST
+    pcoc/NAME           sum of predictions / sum of labels
+    ece/NAME            expected calibration error (`calibration_error`)
+    violation_rate      share of rows with f_i > f_{i-1} for any i
+    rows                number of rows
+
+If the true probabilities are known, also, each over all rows and, as NAME_unreached, a conditional's over the rows
+whose previous label is 0, which no label can judge:
+
+    truth_auc/NAME      AUC against labels drawn from the truth, in expectation
+    truth_auc_best/NAME the same for the truth as the score: no score's is larger
+    truth_ratio/NAME    sum of predictions / sum of true probabilities
+    truth_mae/NAME      mean of |prediction - truth|
+
+All sums and means are weighted by `sample_weight`, 1 by default.
 """
 
 from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 
 BINS = 20  # of the calibration error
-SMALLEST = 1e-7  # probabilities are clipped to [SMALLEST, 1 - SMALLEST] in the log loss, which 0 or 1 would make infinite
+SMALLEST = 1e-7  # keeps the log loss finite where a conditional is cut to 1; float32 resolves 1 - p no finer
+FLOAT32_MAX = float(np.finfo(np.float32).max)
 
 Metrics = dict[str, float | int | None]
 
 
-def auc(scores: np.ndarray, positive: np.ndarray, negative: np.ndarray) -> float | None:
-    """The area under the ROC curve: P(score of a positive > score of a negative), ties counting half. Exact.
+def auc(scores: np.ndarray, positive_weight: np.ndarray, negative_weight: np.ndarray) -> float | None:
+    """The area under the ROC curve: P(a positive scores higher than a negative), ties counting half. Exact.
 
     Args:
         scores: [n].
-        positive: weight of each row as a positive, [n]; a label, times the row's weight. May be fractional: with
-            p and 1 - p the result is what labels drawn with P = p would give in expectation, pair by pair.
-        negative: weight of each row as a negative, [n].
+        positive_weight: weight of each row as a positive, 0 or more, [n]: its label times its weight. With soft labels
+            p and 1 - p instead of 1 and 0 a row is compared as both, as two rows of the same score would be.
+        negative_weight: weight of each row as a negative, 0 or more, [n].
 
     Returns:
-        The area, or None if there is no positive or no negative weight.
+        The area in float64, or None if there is no positive or no negative weight.
+
+    Raises:
+        ValueError: if the three lengths differ.
     """
-    total = float(positive.sum(dtype=np.float64)) * float(negative.sum(dtype=np.float64))
-    if not total > 0:
-        return None
-    order = np.argsort(scores, kind="stable")
-    ordered = scores[order]
-    starts = np.flatnonzero(np.concatenate([[True], ordered[1:] != ordered[:-1]]))
-    p = np.add.reduceat(positive[order].astype(np.float64), starts)
-    n = np.add.reduceat(negative[order].astype(np.float64), starts)
-    below = np.cumsum(n) - n
-    return float(np.sum(p * (below + 0.5 * n)) / (p.sum() * n.sum()))
+    if not scores.shape == positive_weight.shape == negative_weight.shape or scores.ndim != 1:
+        shapes = (scores.shape, positive_weight.shape, negative_weight.shape)
+        raise ValueError(f"scores and weights must be vectors of one length. Received: shapes {shapes}")
+    areas, _ = _areas(np.zeros(len(scores), np.int8), scores, positive_weight, negative_weight)
+    return float(areas[0]) if len(areas) else None
 
 
-def calibration_error(predicted: np.ndarray, observed: np.ndarray, weight: np.ndarray, bins: int = BINS) -> float | None:
-    """ECE: the weighted mean over bins of |mean predicted - mean observed|.
+def grouped_auc(scores: np.ndarray, labels: np.ndarray, weight: np.ndarray, group: np.ndarray) -> float | None:
+    """The mean of the groups' AUC, weighted by the groups' total weight, over the groups with both classes.
 
-    Rows are sorted by prediction and cut into bins of equal weight, so that rare events do not all fall into one;
-    rows of the same prediction stay in one bin, the one in which the middle of their weight lies.
+    All arguments are [n]. None if no group has both classes.
+    """
+    areas, masses = _areas(group, scores, weight * labels, weight * (1 - labels))
+    return float((areas * masses).sum() / masses.sum()) if len(areas) else None
+
+
+def _areas(
+    group: np.ndarray, scores: np.ndarray, positive: np.ndarray, negative: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """AUC and total weight of each group that has positive and negative weight, in the order of the groups' values."""
+    if not len(scores):
+        return np.zeros(0), np.zeros(0)
+    order = np.lexsort((scores, group))
+    group, scores = group[order], scores[order]
+    new_group = np.concatenate([[True], group[1:] != group[:-1]])
+    ties = np.flatnonzero(new_group | np.concatenate([[True], scores[1:] != scores[:-1]]))  # starts of equal scores
+    p = np.add.reduceat(positive[order].astype(np.float64), ties)
+    n = np.add.reduceat(negative[order].astype(np.float64), ties)
+    starts = np.flatnonzero(new_group[ties])
+    ranked = np.cumsum(n) - n
+    below = ranked - np.repeat(ranked[starts], np.diff(starts, append=len(ties)))
+    wins, p, n = (np.add.reduceat(values, starts) for values in (p * (below + 0.5 * n), p, n))
+    both = (p > 0) & (n > 0)
+    return wins[both] / p[both] / n[both], (p + n)[both]
+
+
+def calibration_error(predicted: np.ndarray, observed: np.ndarray, weight: np.ndarray) -> float | None:
+    """ECE: the mean over bins, weighted by their weight, of |mean predicted - mean observed|. All arguments are [n].
+
+    The BINS bins hold equal weight, so that rare events do not all fall into one: among the rows in order of their
+    predictions, those of one prediction whose weight spans the share a to b of the total lie together in bin
+    floor(BINS (a + b) / 2). None if there is no weight.
     """
     total = weight.sum()
     if not total > 0:
         return None
-    _, group = np.unique(predicted, return_inverse=True)
-    mass = np.bincount(group, weight)
+    _, place = np.unique(predicted, return_inverse=True)
+    mass = np.bincount(place, weight)
     middle = (np.cumsum(mass) - mass / 2) / total
-    place = np.minimum((middle * bins).astype(np.int64), bins - 1)[group]
-    gap = np.bincount(place, weight * (predicted - observed), minlength=bins)
-    return float(np.abs(gap).sum() / total)
-
-
-def grouped_auc(scores: np.ndarray, labels: np.ndarray, weight: np.ndarray, group: np.ndarray) -> float | None:
-    """The mean of the groups' AUC, weighted by the groups' total weight, over groups with both classes."""
-    order = np.lexsort((scores, group))
-    starts = np.flatnonzero(np.concatenate([[True], group[order][1:] != group[order][:-1]])) if len(order) else []
-    areas, masses = [], []
-    for rows in np.split(order, starts[1:]) if len(order) else []:
-        y, w = labels[rows], weight[rows]
-        if y.min() == y.max():
-            continue
-        area = auc(scores[rows], w * y, w * (1 - y))
-        if area is not None:
-            areas.append(area)
-            masses.append(w.sum(dtype=np.float64))
-    return float(np.average(areas, weights=masses)) if areas else None
+    bins = np.minimum((middle * BINS).astype(np.int64), BINS - 1)[place]
+    return float(np.abs(np.bincount(bins, weight * (predicted - observed))).sum() / total)
 
 
 class FunnelMetrics:
-    """Collects predictions and labels, batch by batch, and computes all metrics from the whole.
+    """Collects predictions and labels, batch by batch, and computes the metrics from the whole.
 
-    Logits are kept as they come (4 bytes a task and row, 1 for the labels, and 4, 8 and 8 N more for weights, groups
-    and truths if they are given), so nothing is approximated at any positive rate, and merging workers gives the
-    very numbers of one process: rows are put into a canonical order before anything is summed.
+    Nothing is binned or sampled, so a positive rate of 1e-4 is measured as exactly as any. Kept are, a row, 4 N bytes
+    of float32 logits and 1 of labels, and where they are given 4 of float32 weight, 8 of the group's hash and 8 N of
+    truth; `result` works with about 100 bytes a row more. Before anything is summed the rows are sorted by all
+    their values, so the result is the same to the bit however rows were batched, and workers merged.
 
     Args:
         step_names: names of f_1, ..., f_N.
@@ -89,6 +119,8 @@ class FunnelMetrics:
     """
 
     def __init__(self, step_names: Sequence[str], conditional_names: Sequence[str]) -> None:
+        if len(conditional_names) != len(step_names) - 1:
+            raise ValueError(f"must be N names and N - 1. Received: {step_names} and {conditional_names}")
         self.step_names, self.conditional_names = tuple(step_names), tuple(conditional_names)
         self._parts: list[dict[str, np.ndarray]] = []
 
@@ -104,126 +136,133 @@ class FunnelMetrics:
 
         Args:
             logits: of f, [B, N].
-            labels: 0 or 1, nested, [B, N].
-            sample_weight: [B].
-            group: any values, [B]; kept as a 64-bit hash.
-            truth: the true P(T_i = 1 | X), [B, N].
+            labels: 0 or 1, a later one 1 only where the earlier is, [B, N].
+            sample_weight: 0 or more, [B].
+            group: strings, bytes or integers, [B]; kept as a 64-bit hash of its text.
+            truth: the true P(T_i = 1 | X), a later one at most the earlier, [B, N].
 
         Raises:
-            ValueError: if a shape does not fit, a logit is not finite, or what is given differs from batch to batch.
+            ValueError: if a shape or value breaks its rule, or the optional arguments differ from batch to batch.
         """
-        n = len(self.step_names)
-        if logits.ndim != 2 or logits.shape[1] != n or labels.shape != logits.shape:
-            raise ValueError(f"logits and labels must be [B, {n}]. Received: {logits.shape} and {labels.shape}")
-        wrong = int((~np.isfinite(logits)).sum())
-        if wrong:
-            raise ValueError(f"logits must be finite. Received: {wrong} of {logits.size} that are not")
-        part = {"logits": logits.astype(np.float32), "depth": labels.sum(axis=1).astype(np.uint8)}
+        shape = (len(labels), len(self.step_names))
+        part = {"logits": _checked("logits", logits, shape, -FLOAT32_MAX, FLOAT32_MAX).astype(np.float32)}
+        _nested("labels", _checked("labels", labels, shape, 0, 1))
+        if not np.isin(labels, (0, 1)).all():
+            raise ValueError(f"labels must be 0 or 1. Received: {labels[~np.isin(labels, (0, 1))][:3]}")
+        part["depth"] = labels.sum(axis=1).astype(np.uint8)
         if sample_weight is not None:
-            part["weight"] = sample_weight.astype(np.float32)
+            part["weight"] = _checked("sample_weight", sample_weight, shape[:1], 0, FLOAT32_MAX).astype(np.float32)
         if group is not None:
-            part["group"] = _hashes(group)
+            part["group"] = _hashes(group, shape[:1])
         if truth is not None:
+            _nested("truth", _checked("truth", truth, shape, 0, 1))
             part["truth"] = truth.astype(np.float64)
-        if self._parts and set(part) != set(self._parts[0]):
-            raise ValueError(f"every batch must give the same. Received: {sorted(part)} after {sorted(self._parts[0])}")
-        self._parts.append(part)
+        self._add([part])
 
     def merge(self, other: FunnelMetrics) -> None:
-        """Adds all that another one, of the same names, has collected."""
-        self._parts += other._parts
+        """Adds all that another one has collected.
+
+        Raises:
+            ValueError: if its names or its optional arguments differ.
+        """
+        if (other.step_names, other.conditional_names) != (self.step_names, self.conditional_names):
+            raise ValueError(f"names must be {self.step_names}. Received: {other.step_names}")
+        self._add(list(other._parts))
+
+    def _add(self, parts: list[dict[str, np.ndarray]]) -> None:
+        for part in parts:
+            if self._parts and part.keys() != self._parts[0].keys():
+                raise ValueError(f"every batch must give {sorted(self._parts[0])}. Received: {sorted(part)}")
+            self._parts.append(part)
 
     def result(self) -> Metrics:
-        """All metrics by name, "rows" and "violation_rate" among them."""
-        rows = self._canonical()
-        logits = rows["logits"].astype(np.float64)
-        count, n = logits.shape
-        weight = rows["weight"].astype(np.float64) if "weight" in rows else np.ones(count)
-        labels = (rows["depth"][:, None] > np.arange(n)).astype(np.float64)
-        result: Metrics = {"rows": count, "violation_rate": _share((np.diff(logits, axis=1) > 0).any(axis=1), weight)}
-        logs = _log_sigmoid(logits)
+        """All metrics by name; the module's docstring says what each is."""
+        rows = self._sorted()
+        logits, depth, group = rows["logits"], rows["depth"], rows.get("group")
+        weight = rows["weight"].astype(np.float64) if "weight" in rows else np.ones(len(depth))
+        crossed = (logits[:, 1:] > logits[:, :-1]).any(axis=1)
+        result: Metrics = {"rows": len(depth), "violation_rate": _ratio(weight[crossed].sum(), weight.sum())}
         for i, name in enumerate(self.step_names):
-            self._add(result, name, logits[:, i], np.exp(logs[:, i]), labels[:, i], weight, rows.get("group"))
+            log_p = _log_sigmoid(logits[:, i])
+            result |= _measure(name, log_p, _log_sigmoid(-logits[:, i]), depth > i, weight, group)
+            if "truth" in rows:
+                result |= _compare(name, log_p, rows["truth"][:, i], weight)
         for i, name in enumerate(self.conditional_names, start=1):
-            reached = labels[:, i - 1] == 1
-            ratio = np.minimum(logs[:, i] - logs[:, i - 1], 0.0)[reached]
-            group = rows["group"][reached] if "group" in rows else None
-            self._add(result, name, ratio, np.exp(ratio), labels[reached, i], weight[reached], group)
-        if "truth" in rows:
-            self._add_truth(result, logs, labels, weight, rows["truth"])
+            log_p = np.minimum(_log_sigmoid(logits[:, i]) - _log_sigmoid(logits[:, i - 1]), 0.0)
+            reached = depth >= i
+            log_not_p = np.log(np.maximum(-np.expm1(log_p[reached]), SMALLEST))
+            users = None if group is None else group[reached]
+            result |= _measure(name, log_p[reached], log_not_p, depth[reached] > i, weight[reached], users)
+            if "truth" in rows:
+                before = rows["truth"][:, i - 1]
+                truth = np.divide(rows["truth"][:, i], before, out=np.zeros_like(before), where=before > 0)
+                result |= _compare(name, log_p, truth, weight)
+                result |= _compare(f"{name}_unreached", log_p[~reached], truth[~reached], weight[~reached])
         return result
 
-    def _canonical(self) -> dict[str, np.ndarray]:
-        """All rows, in an order that depends on their values only."""
+    def _sorted(self) -> dict[str, np.ndarray]:
+        """All rows, in an order that depends on nothing but their values."""
         if not self._parts:
             return {"logits": np.zeros((0, len(self.step_names)), np.float32), "depth": np.zeros(0, np.uint8)}
-        rows = {key: np.concatenate([part[key] for part in self._parts]) for key in self._parts[0]}
-        keys = [column for key in sorted(rows) for column in np.atleast_2d(rows[key].T)]
-        order = np.lexsort(keys)
-        return {key: values[order] for key, values in rows.items()}
-
-    @staticmethod
-    def _add(
-        result: Metrics,
-        name: str,
-        scores: np.ndarray,
-        predicted: np.ndarray,
-        labels: np.ndarray,
-        weight: np.ndarray,
-        group: np.ndarray | None,
-    ) -> None:
-        p = np.clip(predicted, SMALLEST, 1 - SMALLEST)
-        log_loss = -np.log(np.where(labels == 1, p, 1 - p))
-        result[f"auc/{name}"] = auc(scores, weight * labels, weight * (1 - labels))
-        if group is not None:
-            result[f"gauc/{name}"] = grouped_auc(scores, labels, weight, group)
-        result[f"log_loss/{name}"] = _share(log_loss, weight)
-        result[f"pcoc/{name}"] = _ratio((weight * predicted).sum(), (weight * labels).sum())
-        result[f"ece/{name}"] = calibration_error(predicted, labels, weight)
-
-    def _add_truth(
-        self, result: Metrics, logs: np.ndarray, labels: np.ndarray, weight: np.ndarray, truth: np.ndarray
-    ) -> None:
-        everywhere = np.ones(len(weight), bool)
-        for i, name in enumerate(self.step_names):
-            _compare(result, name, logs[:, i], truth[:, i], weight, everywhere)
-        for i, name in enumerate(self.conditional_names, start=1):
-            scores = np.minimum(logs[:, i] - logs[:, i - 1], 0.0)
-            true = np.divide(truth[:, i], truth[:, i - 1], out=np.zeros(len(truth)), where=truth[:, i - 1] > 0)
-            _compare(result, name, scores, true, weight, everywhere)
-            _compare(result, f"{name}_unreached", scores, true, weight, labels[:, i - 1] == 0)
+        rows = {key: np.concatenate([part[key] for part in self._parts]) for key in sorted(self._parts[0])}
+        order = np.lexsort([column for values in rows.values() for column in np.atleast_2d(values.T)])
+        self._parts = [{key: values[order] for key, values in rows.items()}]
+        return self._parts[0]
 
 
-def _compare(
-    result: Metrics, name: str, log_p: np.ndarray, truth: np.ndarray, weight: np.ndarray, where: np.ndarray
-) -> None:
-    """Predictions beside true probabilities: expected AUC of both, ratio of sums, mean absolute error."""
-    log_p, truth, weight = log_p[where], truth[where], weight[where]
-    positive, negative, predicted = weight * truth, weight * (1 - truth), np.exp(log_p)
-    result[f"truth_auc/{name}"] = auc(log_p, positive, negative)
-    result[f"truth_auc_best/{name}"] = auc(truth, positive, negative)
-    result[f"truth_ratio/{name}"] = _ratio((weight * predicted).sum(), positive.sum())
-    result[f"truth_mae/{name}"] = _share(np.abs(predicted - truth), weight)
+def _measure(
+    name: str, log_p: np.ndarray, log_not_p: np.ndarray, y: np.ndarray, weight: np.ndarray, group: np.ndarray | None
+) -> Metrics:
+    """What labels y say of predictions p, all [n]."""
+    p, total = np.exp(log_p), weight.sum()
+    result: Metrics = {f"auc/{name}": auc(log_p, weight * y, weight * ~y)}
+    if group is not None:
+        result[f"gauc/{name}"] = grouped_auc(log_p, y.astype(np.int8), weight, group)
+    result[f"log_loss/{name}"] = _ratio(-(weight * np.where(y, log_p, log_not_p)).sum(), total)
+    result[f"pcoc/{name}"] = _ratio((weight * p).sum(), weight[y].sum())
+    result[f"ece/{name}"] = calibration_error(p, y, weight)
+    return result
+
+
+def _compare(name: str, log_p: np.ndarray, truth: np.ndarray, weight: np.ndarray) -> Metrics:
+    """What true probabilities say of predictions p, all [n]."""
+    positive, negative, p = weight * truth, weight * (1 - truth), np.exp(log_p)
+    return {
+        f"truth_auc/{name}": auc(log_p, positive, negative),
+        f"truth_auc_best/{name}": auc(truth, positive, negative),
+        f"truth_ratio/{name}": _ratio((weight * p).sum(), positive.sum()),
+        f"truth_mae/{name}": _ratio((weight * np.abs(p - truth)).sum(), weight.sum()),
+    }
 
 
 def _log_sigmoid(x: np.ndarray) -> np.ndarray:
-    return -np.logaddexp(0.0, -x)
+    return -np.logaddexp(0.0, -x.astype(np.float64))
 
 
-def _ratio(numerator: Any, denominator: Any) -> float | None:
+def _ratio(numerator: float, denominator: float) -> float | None:
     return float(numerator / denominator) if denominator > 0 else None
 
 
-def _share(values: np.ndarray, weight: np.ndarray) -> float | None:
-    return _ratio((weight * values).sum(), weight.sum())
+def _checked(name: str, values: np.ndarray, shape: tuple[int, ...], least: float, most: float) -> np.ndarray:
+    if values.shape != shape:
+        raise ValueError(f"{name} must have shape {list(shape)}. Received: shape {list(values.shape)}")
+    wrong = int((~((values >= least) & (values <= most))).sum())  # NaN too
+    if wrong:
+        rule = f"must be finite and in [{least:.3g}, {most:.3g}]"
+        raise ValueError(f"{name} {rule}. Received: {wrong} of {values.size} that are not")
+    return values
 
 
-def _hashes(group: np.ndarray) -> np.ndarray:
+def _nested(name: str, values: np.ndarray) -> None:
+    wrong = (values[:, 1:] > values[:, :-1]).any(axis=1)
+    if wrong.any():
+        raise ValueError(f"{name} must not rise along the funnel. Received: {values[wrong][0]} in {wrong.sum()} rows")
+
+
+def _hashes(group: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
     """64 bits a value, the same in every process; str and bytes of the same text are one."""
-    values, place = np.unique(group.astype(str) if group.dtype != object else _texts(group), return_inverse=True)
-    digests = (hashlib.blake2b(str(value).encode(), digest_size=8).digest() for value in values)
-    return np.frombuffer(b"".join(digests), np.uint64)[place]
-
-
-def _texts(group: np.ndarray) -> np.ndarray:
-    return np.array([value.decode() if isinstance(value, bytes) else str(value) for value in group], dtype=str)
+    if group.shape != shape:
+        raise ValueError(f"group must have shape {list(shape)}. Received: shape {list(group.shape)}")
+    texts = [value if isinstance(value, bytes) else str(value).encode() for value in group.tolist()]
+    known = {text: hashlib.blake2b(text, digest_size=8).digest() for text in set(texts)}
+    return np.frombuffer(b"".join(known[text] for text in texts), "<u8")

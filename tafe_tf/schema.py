@@ -105,7 +105,8 @@ class Feature:
     def __post_init__(self) -> None:
         where = f"feature {self.name!r}"
         _check_name(self.name, "features.name")
-        _check(self.kind in _KEYS_OF_KIND, f"{where}: kind", f"must be one of {sorted(_KEYS_OF_KIND)}", self.kind)
+        known = isinstance(self.kind, str) and self.kind in _KEYS_OF_KIND
+        _check(known, f"{where}: kind", f"must be one of {sorted(_KEYS_OF_KIND)}", self.kind)
         for key in set().union(*_KEYS_OF_KIND.values()) - _KEYS_OF_KIND[self.kind]:
             _check(self._is_default(key), f"{where}: {key}", f"has no meaning for kind {self.kind!r}", getattr(self, key))
         _check(self.dtype in ("string", "int64"), f"{where}: dtype", "must be 'string' or 'int64'", self.dtype)

@@ -53,7 +53,7 @@ def _table(title: str, metrics: Metrics, columns: dict[str, str], names: list[st
     for text in shown.values():
         table.add_column(text, justify="right")
     for name in names:
-        table.add_row(name.replace("_unreached", ", step before not reached"), *(_cell(metrics, f"{key}/{name}") for key in shown))
+        table.add_row(name.replace("_unreached", ", unreached"), *(_cell(metrics, f"{key}/{name}") for key in shown))
     return table
 
 

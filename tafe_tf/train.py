@@ -12,7 +12,7 @@ import json
 import sys
 
 import keras
-from absl import app, logging
+from absl import app
 
 from tafe_tf import flags, models, schema, vocabulary
 from tafe_tf.data.dataset import FunnelData, Holdout, time_holdout
@@ -33,8 +33,6 @@ def main(argv: list[str]) -> None:
     try:
         train()
     except (DataError, NotFiniteError, OSError, RunError, schema.SchemaError, ValueError) as error:
-        if logging.vlog_is_on(1):
-            raise
         sys.exit(f"error: {error}")
 
 
@@ -121,7 +119,7 @@ def evaluate_test(trainer: Trainer, training: FunnelData, run: RunDir) -> None:
     """Writes and prints the metrics of the test rows, if there are any."""
     files = find_files(flags.DATA_DIR.value, "test", required=False)
     if not files:
-        logging.info("no test files in %s: no metrics.json", flags.DATA_DIR.value)
+        print(f"no test files in {flags.DATA_DIR.value}: no metrics.json")
         return
     metrics = trainer.evaluate(dataclasses.replace(training, files=files, holdout=Holdout()))
     write_json(run.path / "metrics.json", metrics)
@@ -129,5 +127,4 @@ def evaluate_test(trainer: Trainer, training: FunnelData, run: RunDir) -> None:
 
 
 if __name__ == "__main__":
-    logging.set_verbosity(logging.INFO)
     app.run(main, argv=flags.flagfile_first(sys.argv))

@@ -11,7 +11,6 @@ from typing import Any
 
 import keras
 import tensorflow as tf
-from absl import logging
 
 from tafe_tf.data.dataset import Batch, FunnelData, Part, Position, Stream
 from tafe_tf.features import Features
@@ -147,7 +146,7 @@ class Trainer:
             return State()
         self._checkpoints.checkpoint.restore(latest).assert_consumed()
         state = State.from_json(self._text.numpy().decode())
-        logging.info("resuming from %s: epoch %d, batch %d", latest, state.position.epoch + 1, state.position.batch)
+        print(f"resuming from {latest}: epoch {state.position.epoch + 1}, batch {state.position.batch}", flush=True)
         return state
 
     def _save(self, state: State) -> None:
@@ -263,7 +262,8 @@ class Trainer:
             for name, value in metrics.items():
                 if value is not None:
                     tf.summary.scalar(f"valid/{name}", value)
-        logging.info("epoch %d: %.1f s, %s %s", epoch, seconds, self._config.monitor, f"{score:.4f}")
+        valid = f"validation {self._config.monitor} {score:.4f}" if metrics["rows"] else "no validation rows"
+        print(f"epoch {epoch}: {seconds:.1f} s, {valid}", flush=True)
 
     # Evaluation
 

@@ -40,8 +40,8 @@ class ValueCounts:
         self._counts.update(values)
         if len(self._counts) > self._max_distinct:
             path = self._directory / f"run{id(self)}-{len(self._runs)}"
-            with open(path, "w", encoding="utf-8", newline="\n") as file:
-                file.writelines(f"{count}\t{value}\n" for value, count in sorted(self._counts.items()))
+            with open(path, "w", encoding="utf-8") as file:  # as JSON, since a value may hold a line break
+                file.writelines(json.dumps(item) + "\n" for item in sorted(self._counts.items()))
             self._runs.append(path)
             self._counts.clear()
 
@@ -58,10 +58,10 @@ class ValueCounts:
 
 
 def _read_run(path: pathlib.Path) -> Iterator[tuple[str, int]]:
-    with open(path, encoding="utf-8", newline="\n") as file:
+    with open(path, encoding="utf-8") as file:
         for line in file:
-            count, _, value = line[:-1].partition("\t")
-            yield value, int(count)
+            value, count = json.loads(line)
+            yield value, count
 
 
 def build(files: list[str], schema: Schema, directory: str | pathlib.Path, bad_rows: BadRows) -> dict[str, object]:

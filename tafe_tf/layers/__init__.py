@@ -1,4 +1,4 @@
-"""The paper's layers, in `keras.ops` only, one a file.
+"""The paper's layers, one a file, in `keras.ops` but for the embedding's gather.
 
 Letters of every shape comment: B batch, S id slots, F fields, d embedding dimension, K inducing points (or
 selector units), M heads, e = d / M, N tasks, L layers.

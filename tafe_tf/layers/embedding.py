@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import keras
+import tensorflow as tf
 from keras import ops
 
 
@@ -59,6 +60,7 @@ class FusedEmbedding(keras.layers.Layer):
             name="table",
             shape=(sum(self.field_rows), self.dim),
             initializer=keras.initializers.RandomNormal(stddev=self.stddev),
+            autocast=False,  # the rows of the batch are cast, not the table
         )
         self.built = True
 
@@ -66,7 +68,8 @@ class FusedEmbedding(keras.layers.Layer):
         """Looks up and pools: [B, S] -> [B, F, d]."""
         ids, weights = (inputs["ids"], inputs.get("weights")) if isinstance(inputs, Mapping) else (inputs, None)
         rows = ops.cast(ids, "int32") + ops.convert_to_tensor(self.offsets, dtype="int32")
-        h = ops.take(self.table, rows, axis=0)  # [B, S, d]
+        # tf.gather reads rows from the variable; ops.take would first copy the whole table, in each step
+        h = ops.cast(tf.gather(self.table.value, rows), self.compute_dtype)  # [B, S, d]
         if weights is None and len(self.offsets) == len(self.slots):
             return h
         if weights is None:

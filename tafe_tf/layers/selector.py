@@ -10,12 +10,14 @@ from keras import ops
 
 
 def smooth_step(z: Any, gamma: Any) -> Any:
-    """f_D of eq. 16: 0 up to -gamma/2, 1 from gamma/2 on, a cubic between; float32 whatever z is.
+    """f_D of eq. 16: 0 up to -gamma/2, 1 from gamma/2 on, a cubic between; in float32, or float64 if z is.
 
     Written in u = z / gamma, clipped to [-1/2, 1/2], where the cubic is exactly 0 and 1: the literal 2 / gamma^3
     would overflow half precision.
     """
-    u = ops.clip(ops.cast(z, "float32") / gamma, -0.5, 0.5)
+    z = ops.convert_to_tensor(z)
+    wide = keras.backend.result_type(z.dtype, "float32")
+    u = ops.clip(ops.cast(z, wide) / ops.cast(gamma, wide), -0.5, 0.5)
     return u * (1.5 - 2.0 * u * u) + 0.5
 
 
@@ -72,7 +74,7 @@ class SmoothStepSelector(keras.layers.Layer):
         gamma: width of the smooth step, a float32 scalar; as an argument it is never cast to half precision.
 
     Returns:
-        z, [B, K] in [0, 1], float32.
+        z, [B, K] in [0, 1], float32 (float64 under a float64 policy).
     """
 
     def __init__(self, units: int, hidden_units: Sequence[int] = (), **kwargs: Any) -> None:
