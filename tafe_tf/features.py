@@ -43,8 +43,7 @@ class Features(tf.Module):
         for feature in schema.features:
             size = 0
             if feature.kind == "vocabulary":
-                table = _lookup_table(vocabulary_file(directory, feature), feature)
-                self._tables[feature.name], size = table, int(table.size())
+                self._tables[feature.name], size = _lookup_table(vocabulary_file(directory, feature), feature)
             rows.append(feature.rows(size))
         self.rows = tuple(rows)
 
@@ -113,23 +112,25 @@ class Features(tf.Module):
         return tf.where(raw == ABSENT[feature.raw_dtype], MISSING, tf.cast(ids, tf.int32))
 
 
-def _lookup_table(path: pathlib.Path, feature: Feature) -> tf.lookup.StaticHashTable:
+def _lookup_table(path: pathlib.Path, feature: Feature) -> tuple[tf.lookup.StaticHashTable, int]:
+    """The table and the number of its values."""
     if not path.exists():
         raise FileNotFoundError(f"{path}: feature {feature.name!r} needs its vocabulary; run tafe_tf.prepare")
-    text = feature.dtype == "string"
-    key_dtype = tf.string if text else tf.int64
-    if path.stat().st_size == 0:  # no value reached min_count; TensorFlow cannot read an empty file
-        nothing = tf.lookup.KeyValueTensorInitializer(tf.zeros([0], key_dtype), tf.zeros([0], tf.int64))
-        return tf.lookup.StaticHashTable(nothing, default_value=UNSEEN)
+    key_dtype = tf.string if feature.dtype == "string" else tf.int64
+    if path.stat().st_size == 0:  # no value reached min_count; TensorFlow has no empty table, so it knows the missing
+        missing = tf.constant([ABSENT[feature.dtype]], key_dtype)
+        initializer = tf.lookup.KeyValueTensorInitializer(missing, tf.constant([MISSING], tf.int64))
+        return tf.lookup.StaticHashTable(initializer, default_value=UNSEEN), 0
     initializer = tf.lookup.TextFileInitializer(
         str(path),
         key_dtype=key_dtype,
-        key_index=tf.lookup.TextFileIndex.WHOLE_LINE if text else 0,
+        key_index=tf.lookup.TextFileIndex.WHOLE_LINE if key_dtype == tf.string else 0,
         value_dtype=tf.int64,
         value_index=tf.lookup.TextFileIndex.LINE_NUMBER,
         value_index_offset=FIRST,
     )
-    return tf.lookup.StaticHashTable(initializer, default_value=UNSEEN)
+    table = tf.lookup.StaticHashTable(initializer, default_value=UNSEEN)
+    return table, int(table.size())
 
 
 def _fit(lists: tf.Tensor, length: int, padding: str | int | float) -> tf.Tensor:

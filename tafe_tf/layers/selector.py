@@ -17,7 +17,7 @@ def smooth_step(z: Any, gamma: Any) -> Any:
     """
     z = ops.convert_to_tensor(z)
     wide = keras.backend.result_type(z.dtype, "float32")
-    u = ops.clip(ops.cast(z, wide) / ops.cast(gamma, wide), -0.5, 0.5)
+    u = ops.clip(ops.cast(z, wide) / ops.convert_to_tensor(gamma, dtype=wide), -0.5, 0.5)
     return u * (1.5 - 2.0 * u * u) + 0.5
 
 
