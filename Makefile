@@ -2,9 +2,11 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-DEPENDENCIES := $(VENV)/.dependencies-installed
-PACKAGE := $(VENV)/.package-installed
-SOURCES := $(shell find tafe_tf export -name '*.py' -o -name py.typed)
+PIP_INSTALL := $(BIN)/python -m pip install --quiet --constraint constraints.txt
+# A stamp's name is the checksum of what it was made from: any edit, new or deleted file makes another one.
+DEPENDENCIES := $(VENV)/.dependencies-$(shell cat constraints.txt setup.cfg | cksum | cut -d ' ' -f 1)
+PACKAGE := $(VENV)/.package-$(shell find tafe_tf export -name '*.py' -o -name py.typed | LC_ALL=C sort | \
+  xargs cksum setup.cfg pyproject.toml | cksum | cut -d ' ' -f 1)
 
 export TF_CPP_MIN_LOG_LEVEL ?= 2
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
@@ -20,25 +22,32 @@ help:
 
 setup: $(PACKAGE)
 
-# A stamp is written last: an interrupted set-up has none and is done again; a broken $(VENV) is made anew.
-$(DEPENDENCIES): constraints.txt setup.cfg
-	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
-	  { echo "Python 3.11 or newer is needed; give one with PYTHON=..., this is:"; $(PYTHON) --version; exit 1; }
-	@$(BIN)/python -m pip --version > /dev/null 2>&1 || { rm -rf $(VENV); $(PYTHON) -m venv $(VENV); }
-	@rm -f $(DEPENDENCIES) $(PACKAGE)
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt '.[dev]'
+ifneq ($(shell $(BIN)/python -c 'print("runs")' 2> /dev/null),runs)
+.PHONY: $(DEPENDENCIES)  # missing, or its Python is gone
+endif
+
+# Starts from nothing and writes the stamp last: of an interrupted set-up no half-installed package survives.
+$(DEPENDENCIES):
+	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' || \
+	  { echo "TensorFlow needs Python 3.11, 3.12 or 3.13; name one: make PYTHON=python3.12. This is:"; \
+	    $(PYTHON) --version; exit 1; }
+	@rm -rf $(VENV)
+	@$(PYTHON) -m venv $(VENV) || { rm -rf $(VENV); \
+	  echo "$(PYTHON) cannot make a virtual environment; on Debian and Ubuntu: apt-get install python3-venv"; exit 1; }
+	$(PIP_INSTALL) setuptools wheel
+	$(PIP_INSTALL) --no-build-isolation '.[dev]'
 	@touch $@
 
-$(PACKAGE): $(DEPENDENCIES) $(SOURCES) pyproject.toml
-	@rm -rf build *.egg-info
-	$(BIN)/python -m pip install --quiet --no-deps --force-reinstall --constraint constraints.txt .
+$(PACKAGE): $(DEPENDENCIES)
+	@rm -rf build *.egg-info $(VENV)/.package-*
+	$(PIP_INSTALL) --no-build-isolation --no-deps --force-reinstall .
 	@rm -rf build *.egg-info
 	@touch $@
 
 lint: $(DEPENDENCIES)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/mypy
+	$(BIN)/mypy tafe_tf export tests $(wildcard benchmarks/*.py)
 
 test: lint $(PACKAGE)
 	TAFE_INSTALLED=1 $(BIN)/pytest --numprocesses=2 --dist=loadfile

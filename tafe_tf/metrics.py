@@ -12,7 +12,7 @@ undefined (no positive, no negative, no row) is None, never 0.5 or 0.
     violation_rate      share of rows with f_i > f_{i-1} for any i
     rows                number of rows
 
-If the true probabilities are known, also, each over all rows and, as NAME_unreached, a conditional's over the rows
+If the true probabilities are known, also, over all rows, and as NAME_unreached for a conditional over the rows
 whose previous label is 0, which no label can judge:
 
     truth_auc/NAME      AUC against labels drawn from the truth, in expectation
@@ -38,7 +38,7 @@ Metrics = dict[str, float | int | None]
 
 
 def auc(scores: np.ndarray, positive_weight: np.ndarray, negative_weight: np.ndarray) -> float | None:
-    """The area under the ROC curve: P(a positive scores higher than a negative), ties counting half. Exact.
+    """The area under the ROC curve: P(a positive scores higher than a negative), ties counting half. Exact, float64.
 
     Args:
         scores: [n].
@@ -47,14 +47,10 @@ def auc(scores: np.ndarray, positive_weight: np.ndarray, negative_weight: np.nda
         negative_weight: weight of each row as a negative, 0 or more, [n].
 
     Returns:
-        The area in float64, or None if there is no positive or no negative weight.
-
-    Raises:
-        ValueError: if the three lengths differ.
+        The area, or None if there is no positive or no negative weight. ValueError if the lengths differ.
     """
-    if not scores.shape == positive_weight.shape == negative_weight.shape or scores.ndim != 1:
-        shapes = (scores.shape, positive_weight.shape, negative_weight.shape)
-        raise ValueError(f"scores and weights must be vectors of one length. Received: shapes {shapes}")
+    for name, weight in (("positive_weight", positive_weight), ("negative_weight", negative_weight)):
+        _check_shape(name, weight, (len(scores),))
     areas, _ = _areas(np.zeros(len(scores), np.int8), scores, positive_weight, negative_weight)
     return float(areas[0]) if len(areas) else None
 
@@ -68,18 +64,15 @@ def grouped_auc(scores: np.ndarray, labels: np.ndarray, weight: np.ndarray, grou
     return float((areas * masses).sum() / masses.sum()) if len(areas) else None
 
 
-def _areas(
-    group: np.ndarray, scores: np.ndarray, positive: np.ndarray, negative: np.ndarray
-) -> tuple[np.ndarray, np.ndarray]:
-    """AUC and total weight of each group that has positive and negative weight, in the order of the groups' values."""
+def _areas(group: np.ndarray, scores: np.ndarray, *weights: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """AUC and total weight of each group that has positive and negative weight, given [n] each, by group's value."""
     if not len(scores):
         return np.zeros(0), np.zeros(0)
     order = np.lexsort((scores, group))
     group, scores = group[order], scores[order]
     new_group = np.concatenate([[True], group[1:] != group[:-1]])
     ties = np.flatnonzero(new_group | np.concatenate([[True], scores[1:] != scores[:-1]]))  # starts of equal scores
-    p = np.add.reduceat(positive[order].astype(np.float64), ties)
-    n = np.add.reduceat(negative[order].astype(np.float64), ties)
+    p, n = (np.add.reduceat(weight[order].astype(np.float64), ties) for weight in weights)
     starts = np.flatnonzero(new_group[ties])
     ranked = np.cumsum(n) - n
     below = ranked - np.repeat(ranked[starts], np.diff(starts, append=len(ties)))
@@ -110,7 +103,7 @@ class FunnelMetrics:
 
     Nothing is binned or sampled, so a positive rate of 1e-4 is measured as exactly as any. Kept are, a row, 4 N bytes
     of float32 logits and 1 of labels, and where they are given 4 of float32 weight, 8 of the group's hash and 8 N of
-    truth; `result` works with about 100 bytes a row more. Before anything is summed the rows are sorted by all
+    truth; `result` needs about 130 bytes a row more. Before anything is summed the rows are sorted by all
     their values, so the result is the same to the bit however rows were batched, and workers merged.
 
     Args:
@@ -121,7 +114,7 @@ class FunnelMetrics:
     def __init__(self, step_names: Sequence[str], conditional_names: Sequence[str]) -> None:
         if len(conditional_names) != len(step_names) - 1:
             raise ValueError(f"must be N names and N - 1. Received: {step_names} and {conditional_names}")
-        self.step_names, self.conditional_names = tuple(step_names), tuple(conditional_names)
+        self.names = (tuple(step_names), tuple(conditional_names))
         self._parts: list[dict[str, np.ndarray]] = []
 
     def update(
@@ -144,11 +137,13 @@ class FunnelMetrics:
         Raises:
             ValueError: if a shape or value breaks its rule, or the optional arguments differ from batch to batch.
         """
-        shape = (len(labels), len(self.step_names))
+        shape, n = labels.shape, len(self.names[0])
+        if logits.shape != shape or shape[1:] != (n,):
+            raise ValueError(f"logits and labels must be [B, {n}]. Received: {logits.shape} and {shape}")
         part = {"logits": _checked("logits", logits, shape, -FLOAT32_MAX, FLOAT32_MAX).astype(np.float32)}
         _nested("labels", _checked("labels", labels, shape, 0, 1))
-        if not np.isin(labels, (0, 1)).all():
-            raise ValueError(f"labels must be 0 or 1. Received: {labels[~np.isin(labels, (0, 1))][:3]}")
+        if (wrong := labels[~np.isin(labels, (0, 1))]).size:
+            raise ValueError(f"labels must be 0 or 1. Received: {wrong[:3]}")
         part["depth"] = labels.sum(axis=1).astype(np.uint8)
         if sample_weight is not None:
             part["weight"] = _checked("sample_weight", sample_weight, shape[:1], 0, FLOAT32_MAX).astype(np.float32)
@@ -160,20 +155,15 @@ class FunnelMetrics:
         self._add([part])
 
     def merge(self, other: FunnelMetrics) -> None:
-        """Adds all that another one has collected.
-
-        Raises:
-            ValueError: if its names or its optional arguments differ.
-        """
-        if (other.step_names, other.conditional_names) != (self.step_names, self.conditional_names):
-            raise ValueError(f"names must be {self.step_names}. Received: {other.step_names}")
+        """Adds all that another one has collected; ValueError if its names or optional arguments differ."""
+        if other.names != self.names:
+            raise ValueError(f"names must be {self.names}. Received: {other.names}")
         self._add(list(other._parts))
 
     def _add(self, parts: list[dict[str, np.ndarray]]) -> None:
-        for part in parts:
-            if self._parts and part.keys() != self._parts[0].keys():
-                raise ValueError(f"every batch must give {sorted(self._parts[0])}. Received: {sorted(part)}")
-            self._parts.append(part)
+        if self._parts and parts and parts[0].keys() != self._parts[0].keys():
+            raise ValueError(f"every batch must give {sorted(self._parts[0])}. Received: {sorted(parts[0])}")
+        self._parts += parts
 
     def result(self) -> Metrics:
         """All metrics by name; the module's docstring says what each is."""
@@ -182,12 +172,12 @@ class FunnelMetrics:
         weight = rows["weight"].astype(np.float64) if "weight" in rows else np.ones(len(depth))
         crossed = (logits[:, 1:] > logits[:, :-1]).any(axis=1)
         result: Metrics = {"rows": len(depth), "violation_rate": _ratio(weight[crossed].sum(), weight.sum())}
-        for i, name in enumerate(self.step_names):
+        for i, name in enumerate(self.names[0]):
             log_p = _log_sigmoid(logits[:, i])
             result |= _measure(name, log_p, _log_sigmoid(-logits[:, i]), depth > i, weight, group)
             if "truth" in rows:
                 result |= _compare(name, log_p, rows["truth"][:, i], weight)
-        for i, name in enumerate(self.conditional_names, start=1):
+        for i, name in enumerate(self.names[1], start=1):
             log_p = np.minimum(_log_sigmoid(logits[:, i]) - _log_sigmoid(logits[:, i - 1]), 0.0)
             reached = depth >= i
             log_not_p = np.log(np.maximum(-np.expm1(log_p[reached]), SMALLEST))
@@ -203,7 +193,7 @@ class FunnelMetrics:
     def _sorted(self) -> dict[str, np.ndarray]:
         """All rows, in an order that depends on nothing but their values."""
         if not self._parts:
-            return {"logits": np.zeros((0, len(self.step_names)), np.float32), "depth": np.zeros(0, np.uint8)}
+            return {"logits": np.zeros((0, len(self.names[0])), np.float32), "depth": np.zeros(0, np.uint8)}
         rows = {key: np.concatenate([part[key] for part in self._parts]) for key in sorted(self._parts[0])}
         order = np.lexsort([column for values in rows.values() for column in np.atleast_2d(values.T)])
         self._parts = [{key: values[order] for key, values in rows.items()}]
@@ -244,25 +234,26 @@ def _ratio(numerator: float, denominator: float) -> float | None:
 
 
 def _checked(name: str, values: np.ndarray, shape: tuple[int, ...], least: float, most: float) -> np.ndarray:
-    if values.shape != shape:
-        raise ValueError(f"{name} must have shape {list(shape)}. Received: shape {list(values.shape)}")
-    wrong = int((~((values >= least) & (values <= most))).sum())  # NaN too
-    if wrong:
-        rule = f"must be finite and in [{least:.3g}, {most:.3g}]"
+    _check_shape(name, values, shape)
+    if wrong := int((~((values >= least) & (values <= most))).sum()):  # NaN is neither
+        rule = "must be finite" if least == -most else f"must be in [{least:g}, {most:g}]"
         raise ValueError(f"{name} {rule}. Received: {wrong} of {values.size} that are not")
     return values
 
 
+def _check_shape(name: str, values: np.ndarray, shape: tuple[int, ...]) -> None:
+    if values.shape != shape:
+        raise ValueError(f"{name} must have shape {list(shape)}. Received: shape {list(values.shape)}")
+
+
 def _nested(name: str, values: np.ndarray) -> None:
-    wrong = (values[:, 1:] > values[:, :-1]).any(axis=1)
-    if wrong.any():
+    if (wrong := (values[:, 1:] > values[:, :-1]).any(axis=1)).any():
         raise ValueError(f"{name} must not rise along the funnel. Received: {values[wrong][0]} in {wrong.sum()} rows")
 
 
 def _hashes(group: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
     """64 bits a value, the same in every process; str and bytes of the same text are one."""
-    if group.shape != shape:
-        raise ValueError(f"group must have shape {list(shape)}. Received: shape {list(group.shape)}")
+    _check_shape("group", group, shape)
     texts = [value if isinstance(value, bytes) else str(value).encode() for value in group.tolist()]
     known = {text: hashlib.blake2b(text, digest_size=8).digest() for text in set(texts)}
     return np.frombuffer(b"".join(known[text] for text in texts), "<u8")

@@ -108,7 +108,9 @@ class Feature:
         known = isinstance(self.kind, str) and self.kind in _KEYS_OF_KIND
         _check(known, f"{where}: kind", f"must be one of {sorted(_KEYS_OF_KIND)}", self.kind)
         for key in set().union(*_KEYS_OF_KIND.values()) - _KEYS_OF_KIND[self.kind]:
-            _check(self._is_default(key), f"{where}: {key}", f"has no meaning for kind {self.kind!r}", getattr(self, key))
+            _check(
+                self._is_default(key), f"{where}: {key}", f"has no meaning for kind {self.kind!r}", getattr(self, key)
+            )
         _check(self.dtype in ("string", "int64"), f"{where}: dtype", "must be 'string' or 'int64'", self.dtype)
         _check_integer(self.min_count, 1, f"{where}: min_count")
         _check_integer(self.max_length, 0, f"{where}: max_length")
@@ -259,7 +261,11 @@ class Schema:
     def columns(self) -> tuple[Column, ...]:
         """All columns of the files but the labels: the inputs, then weight, group, time and truths."""
         known = {c.name: c for c in self.inputs}
-        extra: list[tuple[str, Dtype]] = [(self.sample_weight, "float32"), (self.group, "string"), (self.time, "float64")]
+        extra: list[tuple[str, Dtype]] = [
+            (self.sample_weight, "float32"),
+            (self.group, "string"),
+            (self.time, "float64"),
+        ]
         extra += [(task.truth, "float64") for task in self.tasks]
         for name, dtype in extra:
             if name:

@@ -111,7 +111,9 @@ def _write(path: pathlib.Path, feature: Feature, counts: ValueCounts) -> int:
     values = counts.most_common(feature.min_count)
     broken = next((value for value in values if "\n" in value or "\r" in value), None)
     if broken is not None:
-        raise SchemaError(f"feature {feature.name!r}: a value holds a line break; use kind 'hash'. Received: {broken!r}")
+        raise SchemaError(
+            f"feature {feature.name!r}: a value holds a line break; use kind 'hash'. Received: {broken!r}"
+        )
     path.parent.mkdir(exist_ok=True)
     with open(path, "w", encoding="utf-8", newline="\n") as file:
         file.writelines(f"{value}\n" for value in values)

@@ -9,6 +9,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from tafe_tf.data.files import read_blocks
+from tafe_tf.data.rows import BadRows
 from tafe_tf.features import Features, vocabulary_file
 from tafe_tf.schema import Feature, Schema, Task
 
@@ -39,7 +41,7 @@ def ids_of(directory: pathlib.Path, feature: Feature, values: list[Any]) -> list
     out = made({feature.column: tf.constant(values, feature.raw_dtype)})
     assert set(out) == {"ids"} and out["ids"].dtype == tf.int32 and out["ids"].shape == (len(values), 1)
     assert out["ids"].numpy().min() >= 0 and out["ids"].numpy().max() < made.rows[0]
-    return out["ids"].numpy()[:, 0].tolist()
+    return [int(i) for i in out["ids"].numpy()[:, 0]]
 
 
 def log_round_twin(x: float, scale: float = 4.0, max_abs: float = 1e6) -> int:
@@ -114,7 +116,8 @@ def test_rows_slots_signature_and_the_order_of_fields(tmp_path: pathlib.Path) ->
         "tags": tf.TensorSpec([None, None], tf.string, "tags"),
         "w": tf.TensorSpec([None, None], tf.float32, "w"),
     }
-    out = made({"hour": tf.constant([3], tf.int64), "city": tf.constant(["7"]), "tags": [["Köln"]], "w": [[0.5]]})
+    columns = {"hour": tf.constant([3], tf.int64), "city": ["7"], "tags": [["Köln"]], "w": [[0.5]]}
+    out = made({name: tf.convert_to_tensor(values) for name, values in columns.items()})
     np.testing.assert_array_equal(out["ids"], [[5, 5, 2, MISSING, MISSING]])
     np.testing.assert_array_equal(out["weights"], [[1, 1, 1, 0, 0]])
 
@@ -145,9 +148,7 @@ def list_twin(lists: list[list[str]], weights: list[list[float]] | None, pooling
 @pytest.mark.parametrize("pooling", ["sum", "mean"])
 @pytest.mark.parametrize("length", [1, 2, 4])  # shorter than the lists, as long, longer
 def test_lists(tmp_path: pathlib.Path, length: int, pooling: str, weighted: bool) -> None:
-    tags = Feature(
-        name="tags", kind="vocabulary", max_length=length, pooling=pooling, weights="w" if weighted else ""
-    )
+    tags = Feature(name="tags", kind="vocabulary", max_length=length, pooling=pooling, weights="w" if weighted else "")
     made = make(tmp_path, tags)
     columns = {"tags": tf.constant(LISTS), "w": tf.constant(LIST_WEIGHTS)}
     out = made(columns)
@@ -184,6 +185,19 @@ def test_lists_of_numbers_of_every_kind(tmp_path: pathlib.Path) -> None:
     want = [MISSING, log_round_twin(8.0), MISSING, UNSEEN, MISSING, MISSING]
     np.testing.assert_array_equal(out["ids"], [want])
     np.testing.assert_array_equal(out["weights"], [[0, 1, 0, 1, 0, 0]])
+
+
+def test_lists_of_numbers_from_a_file_keep_their_length(tmp_path: pathlib.Path) -> None:
+    prices = Feature(name="prices", kind="log_round", max_length=3, max_abs=1e6, pooling="sum", weights="w")
+    made = make(tmp_path, prices)
+    file = tmp_path / "t.csv"
+    file.write_text("prices,w,a,b\n8,2,0,0\n,,0,0\n|8,|4,0,0\n", encoding="utf-8")
+    (block,) = read_blocks([str(file)], made.schema, bad_rows=BadRows())
+    out = made({name: tf.constant(block.columns[name]) for name in ("prices", "w")})
+    eight = log_round_twin(8.0)
+    want = [[eight, MISSING, MISSING], [MISSING] * 3, [MISSING, eight, MISSING]]
+    np.testing.assert_array_equal(out["ids"], want)
+    np.testing.assert_array_equal(out["weights"], [[2, 0, 0], [1, 0, 0], [0, 4, 0]])
 
 
 @pytest.mark.parametrize(
@@ -224,5 +238,7 @@ def test_an_empty_vocabulary_knows_nothing(tmp_path: pathlib.Path) -> None:
 
 def test_a_missing_vocabulary_names_its_file(tmp_path: pathlib.Path) -> None:
     schema = Schema(name="t", features=(CITY,), tasks=(Task(name="a"), Task(name="b")))
-    with pytest.raises(FileNotFoundError, match=r"city\.txt: feature 'city' needs its vocabulary; run tafe_tf\.prepare"):
+    with pytest.raises(
+        FileNotFoundError, match=r"city\.txt: feature 'city' needs its vocabulary; run tafe_tf\.prepare"
+    ):
         Features(schema, tmp_path)

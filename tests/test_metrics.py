@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import itertools
+import os
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 from sklearn import metrics as sk
 
-from tafe_tf.metrics import FunnelMetrics, auc, calibration_error
+from tafe_tf.metrics import FunnelMetrics, auc, calibration_error, grouped_auc
 
 NAMES = (("p_a", "p_b", "p_c"), ("p_b_given_a", "p_c_given_b"))
 
@@ -26,7 +31,7 @@ def collect(*parts: tuple[np.ndarray, ...]) -> FunnelMetrics:
     return collected
 
 
-def sigmoid(x: np.ndarray) -> np.ndarray:
+def sigmoid(x: np.ndarray | float) -> np.ndarray:
     return 1 / (1 + np.exp(-np.asarray(x, np.float64)))
 
 
@@ -136,7 +141,9 @@ def test_truth() -> None:
     cvr = (truth[:, 1] / truth[:, 0])[never]
     assert result["truth_auc/cvr_unreached"] == pytest.approx(auc(cvr, cvr, 1 - cvr), abs=1e-5)
     draws = [auc(cvr, d * 1.0, 1.0 - d) for d in (rng.random(len(cvr)) < cvr for _ in range(200))]
-    assert result["truth_auc/cvr_unreached"] == pytest.approx(np.mean(draws), abs=3e-3)  # what labels would give
+    assert result["truth_auc/cvr_unreached"] == pytest.approx(
+        np.mean(np.array(draws, float)), abs=3e-3
+    )  # what labels would give
 
 
 def test_groups_of_text_and_bytes_are_one() -> None:
@@ -158,3 +165,117 @@ def test_groups_of_text_and_bytes_are_one() -> None:
 def test_errors(logits: np.ndarray, labels: np.ndarray, text: str) -> None:
     with pytest.raises(ValueError, match=text):
         FunnelMetrics(*NAMES).update(logits, labels)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_calibration_error_keeps_ties_together_under_any_weights(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    p, y, w = rng.integers(1, 40, 500) / 40, rng.integers(0, 2, 500), rng.uniform(0.1, 5, 500)
+    gaps = np.zeros(20)
+    for value in np.unique(p):  # the bin in which the middle of the tied rows' weight lies
+        middle = (w[p < value].sum() + w[p <= value].sum()) / 2 / w.sum()
+        gaps[int(20 * middle)] += (w * (p - y))[p == value].sum()
+    assert calibration_error(p, y, w) == pytest.approx(np.abs(gaps).sum() / w.sum(), rel=1e-12)
+
+
+def test_grouped_auc_of_many_small_groups() -> None:
+    rng = np.random.default_rng(6)
+    scores, y, w, g = (
+        rng.integers(0, 9, 900),
+        rng.random(900) < 0.3,
+        rng.uniform(0.1, 3, 900),
+        rng.integers(0, 300, 900),
+    )
+    both = [rows for rows in (g == group for group in range(300)) if 0 < y[rows].sum() < rows.sum()]
+    areas = [sk.roc_auc_score(y[rows], scores[rows], sample_weight=w[rows]) for rows in both]
+    assert 50 < len(both) < 300  # groups of one class are left out
+    expected = np.average(areas, weights=[w[rows].sum() for rows in both])
+    assert grouped_auc(scores, y.astype(int), w, g) == pytest.approx(expected, rel=1e-12)
+    assert grouped_auc(scores, np.zeros(900), w, g) is None
+
+
+def test_soft_labels_are_the_share_of_won_pairs_over_all_labels() -> None:
+    """E[won pairs] / E[pairs] over two independent draws of the labels, enumerated."""
+    scores, p = np.array([0.1, 0.2, 0.2, 0.4]), np.array([0.3, 0.1, 0.6, 0.5])
+    won = pairs = 0.0
+    for first, second in itertools.product(itertools.product([0, 1], repeat=4), repeat=2):
+        y, z = np.array(first), 1 - np.array(second)
+        chance = float(np.prod(np.where(y, p, 1 - p)) * np.prod(np.where(z, 1 - p, p)) * y.sum() * z.sum())
+        pairs += chance
+        won += chance * (auc(scores, y, z) or 0.0)
+    assert auc(scores, p, 1 - p) == pytest.approx(won / pairs, abs=1e-12)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_rows_in_any_order_over_any_workers_give_the_same_bits(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    data = (*funnel(600), np.sort(rng.random((600, 3)))[:, ::-1])
+    workers = [FunnelMetrics(*NAMES) for _ in range(3)]
+    for batch in np.array_split(rng.permutation(600), 11):
+        workers[rng.integers(3)].update(*(x[batch] for x in data))
+    first, *others = workers
+    first.result()  # a look between updates changes nothing
+    for other in others:
+        first.merge(other)
+    whole = FunnelMetrics(*NAMES)
+    whole.update(*data)
+    assert first.result() == whole.result() == first.result()
+
+
+def test_a_conditional_cut_to_one() -> None:
+    metrics = FunnelMetrics(("ctr", "ctcvr"), ("cvr",))
+    logits = np.array([[0.0, -1.0], [0.0, 1.0], [-2.0, -2.0], [-3.0, 3.0]])
+    metrics.update(logits, np.array([[1, 0], [1, 1], [0, 0], [1, 0]]), np.array([1.0, 2.0, 3.0, 4.0]))
+    result, share = metrics.result(), 2 * sigmoid(-1.0)
+    assert result["violation_rate"] == pytest.approx(0.6)
+    assert result["pcoc/cvr"] == pytest.approx((share + 2 + 4) / 2)
+    losses = [-np.log(1 - share), 0.0, -np.log(1e-7)]
+    assert result["log_loss/cvr"] == pytest.approx(np.average(losses, weights=[1, 2, 4]))
+
+
+def test_extreme_logits_stay_finite_and_ranked() -> None:
+    metrics = FunnelMetrics(("ctr", "ctcvr"), ("cvr",))
+    metrics.update(
+        np.array([[3e38, -3e38], [-3e38, 3e38], [90, 80], [89, -200]]), np.array([[1, 1], [0, 0], [1, 0], [0, 0]])
+    )
+    result = metrics.result()
+    assert all(np.isfinite(value) for value in result.values() if value is not None)
+    assert result["auc/ctr"] == 1.0  # sigmoid(89) and sigmoid(90) are both 1 in float64, their logs differ
+
+
+def test_groups_have_the_same_hash_in_every_process() -> None:
+    code = (
+        "import numpy as np; from tafe_tf.metrics import _hashes; print(_hashes(np.array(['u', 'é']), (2,)).tolist())"
+    )
+    seeds = [{"PYTHONHASHSEED": seed, "PYTHONPATH": os.pathsep.join(sys.path)} for seed in "12"]
+    one, two = (subprocess.check_output([sys.executable, "-c", code], env=os.environ | seed) for seed in seeds)
+    assert one == two
+
+
+@pytest.mark.parametrize(
+    ("change", "text"),
+    [
+        ({"labels": np.array([[0, 1], [0, 0]])}, r"labels must not rise along the funnel. Received: \[0 1\] in 1 rows"),
+        ({"labels": np.array([[0.5, 0], [0, 0]])}, r"labels must be 0 or 1. Received: \[0.5\]"),
+        ({"labels": np.array([[2, 1], [0, 0]])}, r"labels must be in \[0, 1\]. Received: 1 of 4"),
+        ({"sample_weight": np.ones(3)}, r"sample_weight must have shape \[2\]. Received: shape \[3\]"),
+        ({"sample_weight": np.array([1.0, -1.0])}, r"sample_weight must be in \[0, .*Received: 1 of 2"),
+        ({"group": np.array(["a"])}, r"group must have shape \[2\]. Received: shape \[1\]"),
+        ({"truth": np.full((2, 2), 1.5)}, r"truth must be in \[0, 1\]. Received: 4 of 4"),
+        ({"truth": np.array([[0.1, 0.2], [0.1, 0.1]])}, "truth must not rise along the funnel"),
+    ],
+)
+def test_bad_values_are_named(change: dict[str, np.ndarray], text: str) -> None:
+    good = {"logits": np.zeros((2, 2)), "labels": np.zeros((2, 2))}
+    with pytest.raises(ValueError, match=text):
+        FunnelMetrics(("ctr", "ctcvr"), ("cvr",)).update(**(good | change))
+
+
+def test_batches_and_workers_must_agree() -> None:
+    logits, labels, weight, group = funnel(10)
+    metrics, other = collect((logits, labels, weight, group)), FunnelMetrics(*NAMES)
+    other.update(logits, labels)
+    with pytest.raises(ValueError, match=r"every batch must give .*'group'.*Received: \['depth', 'logits'\]"):
+        metrics.merge(other)
+    with pytest.raises(ValueError, match=r"names must be .*Received: .*'ctr'"):
+        metrics.merge(FunnelMetrics(("ctr", "ctcvr"), ("cvr",)))

@@ -216,7 +216,10 @@ TOP_RULES = [
     (document(features=""), r"features must hold at least one feature\. Received: 0"),
     (document(tasks='[[tasks]]\nname = "click"'), r"tasks must hold the funnel, two steps or more\. Received: 1"),
     (document(features='[[features]]\nname = "x-y"\nkind = "hash"\nbuckets = 1'), r"features\.name must .*'x-y'"),
-    (document(features='[[features]]\nname = "a"\nkind = "hash"\nbuckets = 1\n' * 2), r"feature 'a': name must be given"),
+    (
+        document(features='[[features]]\nname = "a"\nkind = "hash"\nbuckets = 1\n' * 2),
+        r"feature 'a': name must be given",
+    ),
     (document(top='name = "shop"\nsample_weight = "buy"'), r"sample_weight must not read the column of task 'buy'"),
     (document(top='name = "shop"\nsample_weight = "user"'), r"feature 'user': column must not .*\(sample_weight\)"),
     (document(top='name = "shop"\ngroup = "click"'), r"group must not be the column of task 'click': column"),

@@ -76,8 +76,7 @@ def _column(array: pa.Array, column: Column, problems: list[Problem]) -> np.ndar
     owner = np.repeat(np.arange(len(lists)), lengths)
     place = np.arange(len(owner)) - np.repeat(np.cumsum(lengths) - lengths, lengths)
     values = _values(lists.flatten(), column, problems, owner)
-    padding = 0.0 if column.dtype == "float32" else ABSENT[column.dtype]
-    padded = np.full((len(lists), column.max_length), padding, values.dtype)
+    padded = np.full((len(lists), column.max_length), ABSENT[column.dtype], values.dtype)
     kept = place < column.max_length
     padded[owner[kept], place[kept]] = values[kept]
     return padded
@@ -166,6 +165,8 @@ def _check_list_weights(
         rule = f"must hold as many numbers as {feature.column!r} holds values"
         _report(lengths[0] != lengths[1], feature.weights, rule, lengths[1], problems)
         present = columns[feature.column] != ABSENT[feature.raw_dtype]
+        if feature.raw_dtype == "float32":
+            present = ~np.isnan(columns[feature.column])
         if values.type.value_type == pa.binary():
             present = columns[feature.column] != b""
         table = columns[feature.weights]

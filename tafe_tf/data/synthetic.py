@@ -50,8 +50,8 @@ class SyntheticFunnel:
         for _ in tasks:
             effect = rng.normal(0.0, 0.5, (fields, values))
             self._effects.append(0.5 * self._effects[-1] + effect * 0.75**0.5 if self._effects else effect)
-            self._left.append(rng.normal(0.0, 0.5, (fields, values)))
-            self._right.append(rng.normal(0.0, 0.5, (fields, values)))
+            self._left.append(rng.normal(0.0, 0.35, (fields, values)))
+            self._right.append(rng.normal(0.0, 0.35, (fields, values)))
         self._intercepts: list[float] = []
         self._set_intercepts(rates)
 
