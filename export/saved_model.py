@@ -22,11 +22,12 @@ from absl import app, flags
 
 from export.check import ExportError, check
 from tafe_tf.features import Features
+from tafe_tf.flags import RUN_DIR, required
 from tafe_tf.outputs import probabilities
 from tafe_tf.run_dir import RunDir, RunError
 
-_RUN_DIR = flags.DEFINE_string("run_dir", None, "The trained run.", required=True)
-_EXPORT_DIR = flags.DEFINE_string("export_dir", None, "Where versions are published.", required=True)
+flags.declare_key_flag("run_dir")
+_EXPORT_DIR = flags.DEFINE_string("export_dir", "", "Where versions are published.")
 _VERSION = flags.DEFINE_integer("version", 0, "The version's number; by default the time in seconds.", lower_bound=0)
 
 Signature = Callable[[Mapping[str, tf.Tensor]], dict[str, Any]]
@@ -97,7 +98,8 @@ def main(argv: list[str]) -> None:
     if len(argv) > 1:
         raise app.UsageError(f"unknown arguments: {argv[1:]}")
     try:
-        export(RunDir(_RUN_DIR.value), _EXPORT_DIR.value, _VERSION.value or int(time.time()))
+        required(run_dir=RUN_DIR.value, export_dir=_EXPORT_DIR.value)
+        export(RunDir(RUN_DIR.value), _EXPORT_DIR.value, _VERSION.value or int(time.time()))
     except (ExportError, OSError, RunError) as error:
         sys.exit(f"error: {error}")
 

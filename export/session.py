@@ -42,7 +42,7 @@ class SessionModel:
         definition = self.signatures[signature]
         feeds = {tensor.name: columns[name] for name, tensor in definition.inputs.items()}
         fetches = {name: tensor.name for name, tensor in definition.outputs.items()}
-        return self._session.run(fetches, feeds)  # type: ignore[no-any-return]
+        return self._session.run(fetches, feeds)
 
     def close(self) -> None:
         """Frees the session."""

@@ -1,6 +1,6 @@
 """Evaluates a trained run on held-out rows and writes `<run_dir>/metrics.json`.
 
-    python -m tafe_tf.evaluate --run_dir=DIR --data_dir=DIR [--split=test]
+python -m tafe_tf.evaluate --run_dir=DIR --data_dir=DIR [--split=test]
 """
 
 from __future__ import annotations
@@ -8,6 +8,7 @@ from __future__ import annotations
 import sys
 
 from absl import app
+from absl.flags import declare_key_flag
 
 from tafe_tf import flags, schema
 from tafe_tf.data.dataset import FunnelData
@@ -16,6 +17,9 @@ from tafe_tf.data.rows import DataError
 from tafe_tf.run_dir import RunDir, RunError, write_json
 from tafe_tf.tables import print_metrics
 from tafe_tf.training import Trainer
+
+for _name in ("data_dir", "run_dir", "split", "batch_size", "on_bad_row"):
+    declare_key_flag(_name)
 
 
 def main(argv: list[str]) -> None:

@@ -42,16 +42,25 @@ EPOCHS = flags.DEFINE_integer("epochs", _TRAINING.epochs, "At most this many pas
 PATIENCE = flags.DEFINE_integer("patience", _TRAINING.patience, "Epochs without a better --monitor.", lower_bound=1)
 MONITOR = flags.DEFINE_string("monitor", _TRAINING.monitor, "'auc' (mean over tasks) or a metric such as log_loss/ctr.")
 LEARNING_RATE = flags.DEFINE_float("learning_rate", 1e-3, "Adam's learning rate.", lower_bound=0.0)
+LEARNING_RATE_DECAY = flags.DEFINE_enum(
+    "learning_rate_decay", "none", ["none", "linear"], "Keep the learning rate, or let it fall to 0 over all --epochs."
+)
 DEPENDENCE_WEIGHT = flags.DEFINE_float("dependence_weight", 1.0, "Weight of L_D (eq. 25).", lower_bound=0.0)
 SEED = flags.DEFINE_integer("seed", 0, "Seed of weights, shuffle and hold-out.")
 VALID_FRACTION = flags.DEFINE_float(
-    "valid_fraction", 0.1, "Share of the training rows held out for early stopping where there are no valid files.", 0, 0.9
+    "valid_fraction",
+    0.1,
+    "Share of the training rows held out for early stopping where there are no valid files.",
+    0,
+    0.9,
 )
 VALID_SPLIT = flags.DEFINE_enum(
     "valid_split", "random", ["random", "time"], "Hold out random rows, or the latest by the schema's time column."
 )
 SHUFFLE_ROWS = flags.DEFINE_integer("shuffle_rows", 1 << 18, "Consecutive rows shuffled as one.", lower_bound=1)
-STEPS_PER_CALL = flags.DEFINE_integer("steps_per_call", _TRAINING.steps_per_call, "Steps between two looks.", lower_bound=1)
+STEPS_PER_CALL = flags.DEFINE_integer(
+    "steps_per_call", _TRAINING.steps_per_call, "Steps between two looks.", lower_bound=1
+)
 CHECKPOINT_STEPS = flags.DEFINE_integer(
     "checkpoint_steps", _TRAINING.checkpoint_steps, "Steps between two checkpoints.", lower_bound=1
 )

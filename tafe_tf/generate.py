@@ -1,6 +1,6 @@
 """Writes a synthetic funnel whose true probabilities are known: train and test rows and their schema.
 
-    python -m tafe_tf.generate --data_dir=DIR
+python -m tafe_tf.generate --data_dir=DIR
 """
 
 from __future__ import annotations
@@ -13,8 +13,8 @@ from absl import app, flags
 from tafe_tf.data.synthetic import SyntheticFunnel
 from tafe_tf.run_dir import write_text
 
-_DATA_DIR = flags.DEFINE_string("data_dir", None, "Where train, test and schema.toml are written.", required=True)
-_ROWS = flags.DEFINE_integer("rows", 300_000, "Training rows.", lower_bound=1)
+_DATA_DIR = flags.DEFINE_string("data_dir", "", "Where train, test and schema.toml are written.")
+_ROWS = flags.DEFINE_integer("train_rows", 300_000, "Training rows.", lower_bound=1)
 _TEST_ROWS = flags.DEFINE_integer("test_rows", 100_000, "Test rows.", lower_bound=1)
 _TASKS = flags.DEFINE_list("tasks", ["click", "conversion"], "The funnel's steps, in order.")
 _RATES = flags.DEFINE_list("rates", ["0.2", "0.05"], "Share of all rows that reach each step.")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from typing import Any
 
 from keras import ops
@@ -28,5 +29,5 @@ def probabilities(logits: Any, schema: Schema) -> dict[str, Any]:
         lowest.append(ops.minimum(lowest[-1], logits[:, i]))
     steps = {name: ops.sigmoid(logit) for name, logit in zip(schema.step_names, lowest, strict=True)}
     logs = [ops.log_sigmoid(logit) for logit in lowest]
-    given = (ops.exp(log - before) for before, log in zip(logs[:-1], logs[1:], strict=True))
+    given = (ops.exp(log - before) for before, log in itertools.pairwise(logs))
     return {**steps, **dict(zip(schema.conditional_names, given, strict=True))}

@@ -11,7 +11,7 @@ import pathlib
 import sys
 
 from absl import app
-from rich.console import Console
+from absl.flags import declare_key_flag
 from rich.table import Table
 
 from tafe_tf import flags, schema, vocabulary
@@ -19,6 +19,10 @@ from tafe_tf.data.files import find_files
 from tafe_tf.data.rows import DataError
 from tafe_tf.features import Features
 from tafe_tf.run_dir import RunError
+from tafe_tf.tables import show
+
+for _name in ("data_dir", "schema", "run_dir", "embedding_dim", "on_bad_row"):
+    declare_key_flag(_name)
 
 
 def main(argv: list[str]) -> None:
@@ -40,14 +44,16 @@ def prepare() -> None:
     statistics = vocabulary.build(find_files(flags.DATA_DIR.value, "train"), dataset, directory, bad_rows)
     print("\n".join(bad_rows.report()), end="")
     features = Features(dataset, directory)
-    table = Table(title=f"{dataset.name}: {statistics['rows']:,} rows, rates {statistics['rate']}", title_justify="left")
+    table = Table(
+        title=f"{dataset.name}: {statistics['rows']:,} rows, rates {statistics['rate']}", title_justify="left"
+    )
     for header in ("field", "kind", "rows of the table", "MiB", "share"):
         table.add_column(header, justify="left" if header in ("field", "kind") else "right")
     total = sum(features.rows)
     for feature, rows in zip(dataset.features, features.rows, strict=True):
         mib = rows * flags.EMBEDDING_DIM.value * 4 / 2**20
         table.add_row(feature.name, feature.kind, f"{rows:,}", f"{mib:.2f}", f"{rows / total:.1%}")
-    Console(soft_wrap=True).print(table)
+    show(table)
 
 
 if __name__ == "__main__":

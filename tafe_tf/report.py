@@ -1,6 +1,6 @@
 """Prints what runs have reached: the metrics of their test rows, and how the validation went.
 
-    python -m tafe_tf.report RUN_DIR [RUN_DIR ...]
+python -m tafe_tf.report RUN_DIR [RUN_DIR ...]
 """
 
 from __future__ import annotations
@@ -10,11 +10,10 @@ import pathlib
 import sys
 
 from absl import app
-from rich.console import Console
 from rich.table import Table
 
 from tafe_tf import schema
-from tafe_tf.tables import print_metrics
+from tafe_tf.tables import print_metrics, show
 
 
 def main(argv: list[str]) -> None:
@@ -27,7 +26,7 @@ def main(argv: list[str]) -> None:
             history, metrics = (json.loads((path / f"{name}.json").read_text()) for name in ("history", "metrics"))
         except OSError as error:
             sys.exit(f"error: {error}; has the run finished?")
-        Console(soft_wrap=True).print(history_table(history, dataset, f"{path}: validation by epoch"))
+        show(history_table(history, dataset, f"{path}: validation by epoch"))
         print_metrics(metrics, dataset, f"{path}: test")
 
 

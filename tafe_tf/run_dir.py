@@ -1,12 +1,12 @@
 """What a run leaves behind, and how to open it again.
 
-    <run_dir>/flags.txt       the flags of the run, a flagfile
-              schema.toml     the dataset
-              vocabulary/     one value a line; statistics.json: rows and rates
-              model.json      the model's class and arguments
-              checkpoints/    the latest states of training; best/: the best weights so far
-              history.json    validation metrics by epoch; tensorboard/: the same as curves
-              metrics.json    metrics of the test rows
+<run_dir>/flags.txt       the flags of the run, a flagfile
+          schema.toml     the dataset
+          vocabulary/     one value a line; statistics.json: rows and rates
+          model.json      the model's class and arguments
+          checkpoints/    the latest states of training; best/: the best weights so far
+          history.json    validation metrics by epoch; tensorboard/: the same as curves
+          metrics.json    metrics of the test rows
 """
 
 from __future__ import annotations
@@ -19,7 +19,8 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from tafe_tf import models, schema
+from tafe_tf import models as _registered  # noqa: F401  (their classes, for Keras)
+from tafe_tf import schema
 from tafe_tf.features import Features
 
 
@@ -92,11 +93,6 @@ class RunDir:
         """Writes the model's class and arguments."""
         write_json(self.path / "model.json", keras.saving.serialize_keras_object(model))
 
-    def build_model(self) -> keras.Model:
-        """A model of the run's class and arguments, with fresh weights."""
-        assert models.TAFE  # importing the models registers their classes
-        return keras.saving.deserialize_keras_object(json.loads((self.path / "model.json").read_text(encoding="utf-8")))
-
     def checkpoints(self, **state: Any) -> tf.train.CheckpointManager:
         """Manages the states of training (lists of variables, or variables); the last two are kept."""
         return tf.train.CheckpointManager(tf.train.Checkpoint(**state), str(self.path / "checkpoints"), max_to_keep=2)
@@ -107,14 +103,16 @@ class RunDir:
         return tf.train.CheckpointManager(weights, str(self.path / "best"), max_to_keep=1)
 
     def load_best(self) -> keras.Model:
-        """The trained model with its best weights.
+        """The trained model with its best weights, computing in float32 whatever precision it was trained in.
 
         Raises:
             RunError: if the run has not finished an epoch.
         """
         if not (self.path / "best" / "checkpoint").exists():
             raise RunError(f"{self.path}: holds no trained model; run tafe_tf.train first")
-        model = self.build_model()
+        description = json.loads((self.path / "model.json").read_text(encoding="utf-8"))
+        description["config"]["dtype"] = "float32"
+        model = keras.saving.deserialize_keras_object(description)
         manager = self.best(model)
         manager.checkpoint.restore(manager.latest_checkpoint).assert_consumed()
         return model

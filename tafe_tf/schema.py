@@ -233,9 +233,9 @@ class Schema:
         targets = [(t.column, f"task {t.name!r}: column") for t in self.tasks]
         targets += [(t.truth, f"task {t.name!r}: truth") for t in self.tasks if t.truth]
         targets += [(self.sample_weight, "sample_weight")] if self.sample_weight else []
-        for column, role in targets:
-            _check(column not in roles, role, f"must not read the column of {roles.get(column)}", column)
-            roles[column] = role
+        for name, role in targets:
+            _check(name not in roles, role, f"must not read the column of {roles.get(name)}", name)
+            roles[name] = role
         read: dict[str, Column] = {}
         for feature in self.features:
             for column in feature.columns:
@@ -312,7 +312,7 @@ def _tables(table: dict[str, Any], key: str) -> list[dict[str, Any]]:
     value = table.get(key, [])
     ok = isinstance(value, list) and all(isinstance(item, dict) for item in value)
     _check(ok, key, f"must be written as [[{key}]] tables", value)
-    return value  # type: ignore[no-any-return]
+    return value
 
 
 def _build(cls: type, table: dict[str, Any], where: str) -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping
 from typing import Any
 
@@ -40,10 +41,14 @@ def truth_table(metrics: Metrics, schema: Schema, title: str) -> Table:
 
 def print_metrics(metrics: Metrics, schema: Schema, title: str) -> None:
     """Prints the tables that the metrics allow."""
-    console = Console(soft_wrap=True)
-    console.print(metrics_table(metrics, schema, title))
+    show(metrics_table(metrics, schema, title))
     if all(task.truth for task in schema.tasks):
-        console.print(truth_table(metrics, schema, "learned beside true"))
+        show(truth_table(metrics, schema, "learned beside true"))
+
+
+def show(table: Table) -> None:
+    """Prints a table, 120 characters wide where the output is no terminal."""
+    Console(width=None if sys.stdout.isatty() else 120).print(table)
 
 
 def _table(title: str, metrics: Metrics, columns: dict[str, str], names: list[str]) -> Table:

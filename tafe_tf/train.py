@@ -13,6 +13,7 @@ import sys
 
 import keras
 from absl import app
+from absl.flags import adopt_module_key_flags
 
 from tafe_tf import flags, models, schema, vocabulary
 from tafe_tf.data.dataset import FunnelData, Holdout, time_holdout
@@ -24,6 +25,8 @@ from tafe_tf.optimizers import LazyAdam
 from tafe_tf.run_dir import RunDir, RunError, write_json
 from tafe_tf.tables import print_metrics
 from tafe_tf.training import NotFiniteError, Trainer
+
+adopt_module_key_flags(flags)
 
 
 def main(argv: list[str]) -> None:
@@ -44,24 +47,23 @@ def train() -> None:
     run.claim(flags.as_flagfile(), flags.schema_file())
     bad_rows = flags.bad_rows()
     training, validation = split(run.schema(), bad_rows)
-    rows = prepared_rows(run, training)
+    training_rows = round(prepared_rows(run, training) * (1.0 - training.holdout.fraction))
     keras.utils.set_random_seed(flags.SEED.value)
     keras.config.set_dtype_policy(flags.DTYPE_POLICY.value)
     features = run.features()
     model = build_model(features)
     run.save_model_config(model)
     trainer = Trainer(model, features)
-    held_out = training.holdout.fraction if validation.files == training.files else 0.0
     trainer.fit(
         training,
         validation,
-        optimizer=LazyAdam(flags.LEARNING_RATE.value),
+        optimizer=LazyAdam(learning_rate(training_rows)),
         loss=FunnelLoss([task.weight for task in run.schema().tasks], flags.DEPENDENCE_WEIGHT.value),
         config=config,
         run=run,
-        rows=round(rows * (1.0 - held_out)),
+        rows=training_rows,
     )
-    evaluate_test(trainer, training, run)
+    evaluate_test(training, run)
     print("".join(f"{line}\n" for line in bad_rows.report()), end="")
 
 
@@ -78,7 +80,7 @@ def split(dataset: schema.Schema, bad_rows: BadRows) -> tuple[FunnelData, Funnel
     )
     valid_files = find_files(flags.DATA_DIR.value, "valid", required=False)
     if valid_files:
-        return training, dataclasses.replace(training, files=valid_files)
+        return training, dataclasses.replace(training, files=valid_files, holdout=Holdout(fraction=1.0))
     fraction = flags.VALID_FRACTION.value
     holdout = Holdout(fraction=fraction)
     if flags.VALID_SPLIT.value == "time" and fraction:
@@ -115,13 +117,24 @@ def build_model(features: Features) -> keras.Model:
     )
 
 
-def evaluate_test(trainer: Trainer, training: FunnelData, run: RunDir) -> None:
-    """Writes and prints the metrics of the test rows, if there are any."""
+def learning_rate(rows: int) -> float | keras.optimizers.schedules.LearningRateSchedule:
+    """What --learning_rate and --learning_rate_decay ask for; `rows` are passed in an epoch."""
+    rate = flags.LEARNING_RATE.value
+    if flags.LEARNING_RATE_DECAY.value == "none":
+        return rate
+    steps = flags.EPOCHS.value * max(rows // flags.BATCH_SIZE.value, 1)
+    return keras.optimizers.schedules.PolynomialDecay(rate, steps, end_learning_rate=0.0)
+
+
+def evaluate_test(training: FunnelData, run: RunDir) -> None:
+    """Writes and prints the metrics of the test rows, if there are any, with the weights that an export will have."""
     files = find_files(flags.DATA_DIR.value, "test", required=False)
     if not files:
         print(f"no test files in {flags.DATA_DIR.value}: no metrics.json")
         return
-    metrics = trainer.evaluate(dataclasses.replace(training, files=files, holdout=Holdout()))
+    metrics = Trainer(run.load_best(), run.features()).evaluate(
+        dataclasses.replace(training, files=files, holdout=Holdout())
+    )
     write_json(run.path / "metrics.json", metrics)
     print_metrics(metrics, training.schema, f"{training.schema.name}, test")
 

@@ -62,7 +62,7 @@ class State:
         history: validation metrics by epoch.
     """
 
-    position: Position = Position()
+    position: Position = dataclasses.field(default_factory=Position)
     best: float = -math.inf
     waited: int = 0
     history: list[Metrics] = dataclasses.field(default_factory=list)
@@ -178,7 +178,7 @@ class Trainer:
 
     def _call(self, stream: Stream, iterator: Any) -> dict[str, Any]:
         try:
-            return tf.nest.map_structure(lambda x: x.numpy(), self._steps(iterator))  # type: ignore[no-any-return]
+            return tf.nest.map_structure(lambda x: x.numpy(), self._steps(iterator))
         except tf.errors.OpError as error:
             stream.reraise(error)
             raise

@@ -80,7 +80,9 @@ def assert_equal(a: list[np.ndarray], b: list[np.ndarray]) -> None:
 def test_learns_and_the_seed_fixes_everything(funnel: pathlib.Path, tmp_path: pathlib.Path) -> None:
     jobs = [Job(funnel, tmp_path / str(i), seed=seed, dropout=0.1) for i, seed in enumerate((0, 0, 1))]
     # Neither the checkpoints nor the length of a call changes the result.
-    histories = [job.fit(**c) for job, c in zip(jobs, ({}, {"checkpoint_steps": 3, "steps_per_call": 1}, {}), strict=True)]
+    histories = [
+        job.fit(**c) for job, c in zip(jobs, ({}, {"checkpoint_steps": 3, "steps_per_call": 1}, {}), strict=True)
+    ]
     assert histories[0][-1]["auc/p_view"] > 0.6
     assert_equal(jobs[0].weights(), jobs[1].weights())
     assert not np.array_equal(jobs[0].weights()[1], jobs[2].weights()[1])
@@ -145,7 +147,8 @@ def test_early_stopping_restores_the_best(funnel: pathlib.Path, tmp_path: pathli
     now = job.trainer.evaluate(job.data, "valid")
     assert now["log_loss/p_view"] == pytest.approx(losses[best], abs=1e-7)
     assert job.fit(rate=0.05, epochs=30, patience=2, monitor="log_loss/p_view") == history  # nothing left to do
-    reloaded = Trainer(RunDir(tmp_path).load_best() if job.run.save_model_config(job.model) is None else job.model, job.trainer.features)
+    job.run.save_model_config(job.model)
+    reloaded = Trainer(job.run.load_best(), job.trainer.features)
     assert reloaded.evaluate(job.data, "valid")["auc/p_buy"] == now["auc/p_buy"]
 
 
@@ -162,7 +165,9 @@ def test_a_loss_that_is_not_finite_names_step_file_row_and_task(funnel: pathlib.
     bias = np.zeros(3, np.float32)
     bias[1] = np.nan
     job.model.heads.bias.assign(bias)
-    with pytest.raises(NotFiniteError, match=r"step 1: the loss of cart is not finite, first at .*train.csv: row \d+; the"):
+    with pytest.raises(
+        NotFiniteError, match=r"step 1: the loss of cart is not finite, first at .*train.csv: row \d+; the"
+    ):
         job.fit()
 
 
@@ -190,10 +195,10 @@ def test_monitored() -> None:
     assert monitored(metrics, "log_loss/ctr", names) == -0.2
     assert monitored(metrics, "pcoc/ctr", names) == pytest.approx(-np.log(2))
     assert monitored(metrics, "gauc/ctr", names) == -np.inf
-    with pytest.raises(ValueError, match="monitor must be 'auc' or one of .*'log_loss/ctr'.* Received: 'acc'"):
+    with pytest.raises(ValueError, match=r"monitor must be 'auc' or one of .*'log_loss/ctr'.* Received: 'acc'"):
         monitored(metrics, "acc", names)
 
 
 def test_config_errors() -> None:
-    with pytest.raises(ValueError, match="patience must be 1 or more. Received: 0"):
+    with pytest.raises(ValueError, match=r"patience must be 1 or more. Received: 0"):
         TrainingConfig(patience=0)

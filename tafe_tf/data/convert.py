@@ -46,10 +46,7 @@ def to_block(
     converted = {column.name: _column(raw[column.name], column, problems) for column in columns}
     _check_roles(converted, schema, problems)
     _check_list_weights(raw, converted, schema, problems)
-    if labels:
-        targets = _labels(raw, schema, problems)
-    else:
-        targets = np.zeros((len(rows), 0), np.uint8)
+    targets = _labels(raw, schema, problems) if labels else np.zeros((len(rows), 0), np.uint8)
     raw_rows = len(rows) - sum(problem.column == WHOLE_ROW for problem in problems)
     block = Block(
         columns=converted, labels=targets, row=rows, file=np.full(len(rows), file, np.int32), raw_rows=raw_rows
@@ -76,7 +73,8 @@ def _column(array: pa.Array, column: Column, problems: list[Problem]) -> np.ndar
     owner = np.repeat(np.arange(len(lists)), lengths)
     place = np.arange(len(owner)) - np.repeat(np.cumsum(lengths) - lengths, lengths)
     values = _values(lists.flatten(), column, problems, owner)
-    padded = np.full((len(lists), column.max_length), ABSENT[column.dtype], values.dtype)
+    padding = b"" if column.dtype == "string" and _is_binary(lists.flatten()) else ABSENT[column.dtype]
+    padded = np.full((len(lists), column.max_length), padding, values.dtype)
     kept = place < column.max_length
     padded[owner[kept], place[kept]] = values[kept]
     return padded

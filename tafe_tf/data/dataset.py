@@ -60,7 +60,7 @@ class Holdout:
     """Which rows of the training files are kept for validation.
 
     Attributes:
-        fraction: share of rows, drawn by a hash of the row's place in the files; 0 for none.
+        fraction: share of rows, drawn by a hash of the row's place in the files; 0 for none, 1 for all.
         time: if not None, rows with a time of this or later are held out instead.
     """
 
@@ -87,7 +87,7 @@ def time_holdout(files: list[str], schema: Schema, fraction: float, bad_rows: Ba
     """Holds out the latest `fraction` of the rows; rows of one moment stay together."""
     blocks = read_blocks(files, schema, bad_rows=bad_rows, columns=[schema.time])
     times = np.sort(np.concatenate([block.columns[schema.time] for block in blocks]))
-    return Holdout(time=float(times[round((1.0 - fraction) * (len(times) - 1))]))
+    return Holdout(fraction=fraction, time=float(times[round((1.0 - fraction) * (len(times) - 1))]))
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -191,13 +191,13 @@ class FunnelData:
 def _concatenate(parts: Sequence[Batch]) -> Batch:
     if len(parts) == 1:
         return parts[0]
-    return tf.nest.map_structure(lambda *arrays: np.concatenate(arrays), *parts)  # type: ignore[no-any-return]
+    return tf.nest.map_structure(lambda *arrays: np.concatenate(arrays), *parts)
 
 
 def _take(rows: Batch, which: slice | np.ndarray, squeeze: bool = True) -> Batch:
     """Some of the rows; with `squeeze` the position of the first one stands for the batch."""
     taken = tf.nest.map_structure(lambda array: array[which], rows)
-    return taken._replace(position=taken.position[0]) if squeeze else taken  # type: ignore[no-any-return]
+    return taken._replace(position=taken.position[0]) if squeeze else taken
 
 
 class Stream:
@@ -213,7 +213,8 @@ class Stream:
     """
 
     def __init__(self, batches: Callable[[], Iterator[Batch]], schema: Schema, transform: Callable[..., Any]) -> None:
-        self._batches, self._error = batches, None
+        self._batches = batches
+        self._error: Exception | None = None
         dataset = tf.data.Dataset.from_generator(self._generate, output_signature=_signature(schema))
         dataset = dataset.map(lambda batch: batch._replace(inputs=transform(batch.inputs)), num_parallel_calls=2)
         self.dataset = dataset.prefetch(4)
@@ -231,9 +232,7 @@ class Stream:
 
 
 def _signature(schema: Schema) -> Batch:
-    columns = {
-        c.name: tf.TensorSpec([None, c.max_length] if c.max_length else [None], c.dtype) for c in schema.columns
-    }
+    columns = {c.name: tf.TensorSpec([None, c.max_length] if c.max_length else [None], c.dtype) for c in schema.columns}
     extra = [c for c in (schema.group, *(t.truth for t in schema.tasks)) if c]
     return Batch(
         inputs={c.name: columns[c.name] for c in schema.inputs},

@@ -82,6 +82,8 @@ def read_blocks(
     lists = {c.name for c in wanted if c.max_length}
     to_skip = start_row
     for index, path in enumerate(files):
+        if not _extension(path):
+            raise DataError(f"{path}: must end in one of {', '.join(_READERS)}")
         rows_of_file = 0
         for raw, rows, problems in _READERS[_extension(path)](path, names, lists, block_rows, to_skip):
             rows_of_file += len(rows)
@@ -101,4 +103,3 @@ def read_blocks(
             )
         if rows_of_file == 0:
             raise DataError(f"{path}: holds no rows")
-

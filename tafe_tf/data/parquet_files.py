@@ -45,7 +45,8 @@ def _pieces(
         passed -= sizes.pop(0)
         first += 1
     groups = list(range(first, file.num_row_groups))
-    waiting, rows, size = [], 0, block_rows - (skip % block_rows)
+    waiting: list[pa.RecordBatch] = []
+    rows, size = 0, block_rows - (skip % block_rows)
     for batch in file.iter_batches(block_rows, row_groups=groups, columns=list(dict.fromkeys(names))):
         cut = min(passed, batch.num_rows)
         passed, batch = passed - cut, batch.slice(cut)

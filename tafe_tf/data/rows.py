@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import collections
 import dataclasses
-from typing import Literal, NamedTuple
+from typing import Literal
 
 import numpy as np
 
@@ -41,7 +41,8 @@ class Block:
     raw_rows: int
 
 
-class Problem(NamedTuple):
+@dataclasses.dataclass(frozen=True)
+class Problem:
     """One reason why a row is bad: its place in the block, the column, the rule and the value received."""
 
     index: int

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import pathlib
 from collections.abc import Sequence
 
@@ -40,13 +41,15 @@ class SyntheticFunnel:
         seed: int = 0,
     ) -> None:
         bounds = [1.0, *rates]
-        if len(rates) != len(tasks) or any(not 0 < b < a for a, b in zip(bounds[:-1], bounds[1:], strict=True)):
+        if len(rates) != len(tasks) or any(not 0 < b < a for a, b in itertools.pairwise(bounds)):
             raise ValueError(f"rates must be one a task, decreasing, between 0 and 1. Received: {list(rates)}")
         self.tasks, self.fields, self.values, self._seed = list(tasks), fields, values, seed
         rng = np.random.default_rng([seed, 0])
         share = 1.0 / np.arange(1, values + 1) ** 0.8
         self._share = share / share.sum()
-        self._effects, self._left, self._right = [], [], []
+        self._effects: list[np.ndarray] = []
+        self._left: list[np.ndarray] = []
+        self._right: list[np.ndarray] = []
         for _ in tasks:
             effect = rng.normal(0.0, 0.5, (fields, values))
             self._effects.append(0.5 * self._effects[-1] + effect * 0.75**0.5 if self._effects else effect)

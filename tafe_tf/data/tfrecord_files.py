@@ -140,6 +140,6 @@ def _repair_feature(
         problems.append(Problem(index, name, f"must be stored as {kind}, as before", values[0]))
     elif len(values) > 1 and not is_list:
         problems.append(Problem(index, name, "must hold one value", values))
-    elif len(values) == 1 or is_list and found == kind:
+    elif len(values) == 1 or (is_list and found == kind):
         return
     del example.features.feature[name]

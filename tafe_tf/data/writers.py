@@ -32,7 +32,7 @@ class Writer:
     def __init__(self, path: str | pathlib.Path) -> None:
         self._path = pathlib.Path(path)
         self._beside = self._path.with_name(f".{os.getpid()}.{self._path.name}")
-        kinds = {".csv": _Csv, ".parquet": _Parquet, ".tfrecord": _TFRecord}
+        kinds: dict[str, Any] = {".csv": _Csv, ".parquet": _Parquet, ".tfrecord": _TFRecord}
         kind = next((k for k in kinds if self._path.name.removesuffix(".gz").endswith(k)), None)
         if kind is None:
             raise ValueError(f"{path}: must end in one of {', '.join(kinds)}")
@@ -45,7 +45,9 @@ class Writer:
         """Writes some more rows."""
         self._format.append({name: _plain(values) for name, values in columns.items()})
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         self._format.close()
         if kind is None:
             os.replace(self._beside, self._path)
@@ -71,7 +73,7 @@ class _Csv:
         # No name and no time in the gz header: the same rows give the same bytes.
         self._file = gzip.GzipFile("", "wb", 6, raw, mtime=0) if path.endswith(".gz") else raw
         self._raw, self._has_header = raw, False
-        self._text = io.TextIOWrapper(self._file, "utf-8", newline="")  # type: ignore[type-var]
+        self._text = io.TextIOWrapper(self._file, "utf-8", newline="")
         self._writer = csv.writer(self._text, lineterminator="\n")
 
     def append(self, columns: dict[str, list[Any]]) -> None:
@@ -91,7 +93,8 @@ def _cell(value: Any) -> Any:
 
 class _Parquet:
     def __init__(self, path: str) -> None:
-        self._path, self._writer = path, None
+        self._path = path
+        self._writer: pq.ParquetWriter | None = None
 
     def append(self, columns: dict[str, list[Any]]) -> None:
         table = pa.table(columns)

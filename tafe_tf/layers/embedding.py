@@ -6,7 +6,6 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import keras
-import tensorflow as tf
 from keras import ops
 
 
@@ -68,13 +67,17 @@ class FusedEmbedding(keras.layers.Layer):
         """Looks up and pools: [B, S] -> [B, F, d]."""
         ids, weights = (inputs["ids"], inputs.get("weights")) if isinstance(inputs, Mapping) else (inputs, None)
         rows = ops.cast(ids, "int32") + ops.convert_to_tensor(self.offsets, dtype="int32")
-        # tf.gather reads rows from the variable; ops.take would first copy the whole table, in each step
-        h = ops.cast(tf.gather(self.table.value, rows), self.compute_dtype)  # [B, S, d]
+        h = ops.cast(self._read(rows), self.compute_dtype)  # [B, S, d]
         if weights is None and len(self.offsets) == len(self.slots):
             return h
         if weights is None:
             raise ValueError("fields with several slots need pooling weights. Received: inputs without 'weights'")
         return self._pool(h * ops.expand_dims(ops.cast(weights, h.dtype), -1))
+
+    def _read(self, rows: Any) -> Any:
+        """Rows of the table; a TensorFlow variable is read row by row, where `ops.take` would copy it whole first."""
+        table = self.table.value
+        return table.sparse_read(rows) if hasattr(table, "sparse_read") else ops.take(table, rows, axis=0)
 
     def _pool(self, h: Any) -> Any:
         fields, start = [], 0

@@ -63,7 +63,7 @@ class TAFE(keras.Model):
                 f"Received: num_tasks={num_tasks}, num_layers={num_layers}"
             )
         self.num_tasks, self.num_layers = num_tasks, num_layers
-        self._config = {
+        self._config: dict[str, Any] = {
             "field_rows": list(field_rows),
             "num_tasks": num_tasks,
             "embedding_dim": embedding_dim,

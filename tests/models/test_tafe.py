@@ -263,6 +263,25 @@ def test_the_seed_decides_the_weights() -> None:
         assert constant or (one != other).all()
 
 
+def test_tasks_do_not_read_each_other() -> None:
+    model = trained()
+    with tf.GradientTape() as tape:
+        logit = model(IDS)[:, 0]
+    for gradient in tape.gradient(logit, [adapter.indicators.value for adapter in model.adapters]):
+        assert np.abs(gradient[0]).max() > 0
+        assert np.abs(gradient[1:]).max() == 0
+
+
+def test_fits_in_plain_keras() -> None:
+    keras.utils.set_random_seed(0)
+    model = tiny()
+    model.compile(optimizer=keras.optimizers.Adam(1e-2), loss=FunnelLoss())
+    losses = model.fit(np.tile(IDS, (8, 1)), np.tile(LABELS, (8, 1)), batch_size=8, epochs=20, verbose=0).history[
+        "loss"
+    ]
+    assert losses[-1] < 0.8 * losses[0]
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [

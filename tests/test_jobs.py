@@ -1,0 +1,281 @@
+"""The commands as a user gives them: train, evaluate, prepare, report, export, score."""
+
+from __future__ import annotations
+
+import json
+import pathlib
+from collections.abc import Callable, Iterator
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+from absl import flags as absl_flags
+from absl.testing import flagsaver
+
+import export.saved_model as saved_model
+from export.check import ExportError, check, probe_rows
+from export.score import score
+from export.session import SessionModel, latest
+from tafe_tf import evaluate, flags, prepare, report, train
+from tafe_tf.data.writers import write
+from tafe_tf.run_dir import RunDir, RunError
+
+FLAGS = absl_flags.FLAGS
+LONG = ("p_view", "p_cart", "p_buy", "p_cart_given_view", "p_buy_given_cart")
+SHORT = ("ctr", "ctcvr", "cvr")
+SCHEMA = """
+name = "shop"
+group = "user"
+[[tasks]]
+name = "click"
+[[tasks]]
+name = "buy"
+[[features]]
+name = "user"
+kind = "vocabulary"
+min_count = 2
+[[features]]
+name = "item"
+kind = "hash"
+dtype = "int64"
+buckets = 40
+[[features]]
+name = "hour"
+kind = "integer"
+size = 24
+[[features]]
+name = "price"
+kind = "log_round"
+[[features]]
+name = "tags"
+kind = "vocabulary"
+max_length = 3
+weights = "tag_weights"
+"""
+
+
+def rows(count: int, seed: int) -> dict[str, list[object]]:
+    """Raw rows of all kinds of features, with missing values, whose user decides the click."""
+    rng = np.random.default_rng(seed)
+    user = rng.integers(0, 30, count)
+    click = rng.random(count) < (user % 10) / 10
+    buy = click & (rng.random(count) < 0.4)
+    tags = [[f"t{t}" for t in rng.integers(0, 9, n)] for n in rng.integers(1, 5, count)]
+    return {
+        "user": [f"u {i}" for i in user],
+        "item": rng.integers(0, 1000, count).tolist(),
+        "hour": rng.integers(0, 24, count).tolist(),
+        "price": [None if rng.random() < 0.1 else float(p) for p in np.round(rng.lognormal(2, 2, count), 3)],
+        "tags": tags,
+        "tag_weights": [np.round(rng.uniform(0.1, 1, len(t)), 3).tolist() for t in tags],
+        "click": click.astype(int).tolist(),
+        "buy": buy.astype(int).tolist(),
+    }
+
+
+@pytest.fixture(autouse=True)
+def known_flags() -> Iterator[None]:
+    """Flags as a new process has them, and as after the test nobody sees them."""
+    if not FLAGS.is_parsed():
+        FLAGS(["test"])
+    policy = keras.config.dtype_policy()
+    with flagsaver.flagsaver(
+        embedding_dim=4, num_inducing=4, num_layers=2, batch_size=64, epochs=2, learning_rate=0.02
+    ):
+        yield
+    keras.config.set_dtype_policy(policy)
+
+
+@pytest.fixture(scope="module")
+def shop(tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
+    """The same shop in every format, one directory each."""
+    root = tmp_path_factory.mktemp("shop")
+    for extension in ("csv.gz", "parquet", "tfrecord"):
+        directory = root / extension
+        directory.mkdir()
+        write(directory / f"train.{extension}", rows(1500, seed=0))
+        write(directory / f"test.{extension}", rows(500, seed=1))
+        (directory / "schema.toml").write_text(SCHEMA)
+    return root
+
+
+@pytest.fixture(scope="module")
+def trained(shop: pathlib.Path) -> pathlib.Path:
+    """A run on the Parquet files."""
+    if not FLAGS.is_parsed():
+        FLAGS(["test"])
+    with flagsaver.flagsaver(
+        embedding_dim=4, num_inducing=4, num_layers=2, batch_size=64, epochs=2, learning_rate=0.02
+    ):
+        return run_train(shop / "parquet", shop / "run")
+
+
+def run_train(data: pathlib.Path, run: pathlib.Path, **settings: object) -> pathlib.Path:
+    with flagsaver.flagsaver(data_dir=str(data), run_dir=str(run), **settings):
+        train.train()
+    return run
+
+
+def weights(run: pathlib.Path) -> list[np.ndarray]:
+    return [np.array(v) for v in RunDir(run).load_best().variables]
+
+
+def test_every_format_gives_the_same_weights(shop: pathlib.Path, trained: pathlib.Path, tmp_path: pathlib.Path) -> None:
+    for extension in ("csv.gz", "tfrecord"):
+        run = run_train(shop / extension, tmp_path / extension)
+        for a, b in zip(weights(run), weights(trained), strict=True):
+            np.testing.assert_array_equal(a, b)
+
+
+def test_metrics_of_the_test_rows(
+    shop: pathlib.Path, trained: pathlib.Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    metrics = json.loads((trained / "metrics.json").read_text())
+    kinds = ("auc", "gauc", "log_loss", "pcoc", "ece")
+    assert set(metrics) == {f"{k}/{n}" for k in kinds for n in SHORT} | {"rows", "seconds", "violation_rate"}
+    assert metrics["rows"] == 500
+    assert metrics["auc/ctr"] > 0.7
+    (trained / "metrics.json").unlink()
+    with flagsaver.flagsaver(data_dir=str(shop / "parquet"), run_dir=str(trained), split="test"):
+        evaluate.evaluate()
+    again = json.loads((trained / "metrics.json").read_text())
+    assert {k: v for k, v in again.items() if k != "seconds"} == pytest.approx(
+        {k: v for k, v in metrics.items() if k != "seconds"}, abs=1e-6
+    )
+    assert "predicted / observed" in capsys.readouterr().out
+    report.main(["report", str(trained)])
+    out = capsys.readouterr().out
+    assert "AUC ctcvr" in out and f"{metrics['auc/cvr']:.4f}" in out
+
+
+def test_a_run_is_not_mixed_with_another(shop: pathlib.Path, trained: pathlib.Path) -> None:
+    with pytest.raises(RunError, match=r"flags.txt: this directory holds another run; .*'--learning_rate=0.5'"):
+        run_train(shop / "parquet", trained, learning_rate=0.5)
+    before = weights(trained)
+    run_train(shop / "parquet", trained, checkpoint_steps=1)  # the same run: nothing left to do
+    for a, b in zip(weights(trained), before, strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+def test_bad_rows_are_dropped_and_reported(
+    shop: pathlib.Path, tmp_path: pathlib.Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    data = rows(300, seed=2)
+    data["click"][6], data["buy"][6] = 0, 1
+    (tmp_path / "schema.toml").write_text(SCHEMA)
+    write(tmp_path / "train.csv", data)
+    with pytest.raises(ValueError, match=r"train.csv: row 7, column 'buy': is 1 where the earlier step 'click' is 0"):
+        run_train(tmp_path, tmp_path / "raise")
+    run_train(tmp_path, tmp_path / "drop", on_bad_row="drop", epochs=1)
+    out = capsys.readouterr().out
+    assert "dropped 1 rows, the first: " in out and "row 7, column 'buy'" in out
+    assert "no test files" in out
+
+
+def test_mains_end_with_one_line(shop: pathlib.Path, tmp_path: pathlib.Path) -> None:
+    def failing(main: Callable[[list[str]], None], text: str, **settings: object) -> None:
+        with flagsaver.flagsaver(**settings), pytest.raises(SystemExit) as ended:
+            main(["program"])
+        assert str(ended.value).startswith("error: ") and text in str(ended.value)
+
+    failing(train.main, "--data_dir and --run_dir must be given")
+    failing(
+        train.main,
+        "no file train.EXT",
+        data_dir=str(tmp_path),
+        run_dir=str(tmp_path / "r"),
+        schema=str(shop / "csv.gz/schema.toml"),
+    )
+    failing(evaluate.main, "holds no trained model", data_dir=str(shop / "csv.gz"), run_dir=str(tmp_path / "none"))
+    failing(prepare.main, "No such file", data_dir=str(tmp_path))
+
+
+def test_prepare_writes_beside_the_schema(shop: pathlib.Path, capsys: pytest.CaptureFixture[str]) -> None:
+    directory = shop / "csv.gz"
+    with flagsaver.flagsaver(data_dir=str(directory)):
+        prepare.prepare()
+    assert set((directory / "vocabulary" / "user.txt").read_text().split("\n")[:-1]) == {f"u {i}" for i in range(30)}
+    statistics = json.loads((directory / "statistics.json").read_text())
+    assert statistics["rows"] == 1500 and statistics["vocabulary"]["tags"] == 9
+    assert "MiB" in capsys.readouterr().out
+
+
+def test_a_flag_wins_over_the_flagfile_wherever_it_stands() -> None:
+    argv = ["train", "--epochs=3", "--flagfile=a.flags", "--seed=1", "--flagfile", "b.flags"]
+    expected = ["train", "--flagfile=a.flags", "--flagfile", "b.flags", "--epochs=3", "--seed=1"]
+    assert flags.flagfile_first(argv) == expected
+
+
+def test_export_answers_as_the_model_does(shop: pathlib.Path, trained: pathlib.Path, tmp_path: pathlib.Path) -> None:
+    path = saved_model.export(RunDir(trained), tmp_path, 7)
+    assert path == latest(tmp_path) and [p.name for p in tmp_path.iterdir()] == ["7"]
+    served = SessionModel(path)
+    assert set(served.signatures) == {"serving_default", *SHORT}
+    model, features = RunDir(trained).load_best(), RunDir(trained).features()
+    columns = probe_rows(features.schema, trained, 33, seed=5)
+    logits = np.array(model(features({k: tf.constant(v) for k, v in columns.items()})), np.float64)
+    f = 1 / (1 + np.exp(-np.minimum.accumulate(logits, axis=1)))
+    expected = {"ctr": f[:, 0], "ctcvr": f[:, 1], "cvr": f[:, 1] / f[:, 0]}
+    for name, outputs in served(columns).items():
+        np.testing.assert_allclose(outputs, expected[name], rtol=0, atol=1e-6)
+        np.testing.assert_array_equal(served(columns, name)[name].shape, (33,))
+    with pytest.raises(ExportError, match="7: exists; give another --version"):
+        saved_model.export(RunDir(trained), tmp_path, 7)
+    with pytest.raises(RunError, match="holds no trained model"):
+        saved_model.export(RunDir(tmp_path), tmp_path, 8)
+    table = score(str(tmp_path), str(shop / "parquet" / "test.parquet"), 5)
+    assert table.row_count == 5
+
+
+def test_an_export_that_differs_is_not_published(
+    trained: pathlib.Path, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    original = saved_model.write
+
+    def write_other(path: pathlib.Path, model: keras.Model, features: object) -> None:
+        model.heads.bias.assign_add([1e-4, 0.0])
+        original(path, model, features)  # type: ignore[arg-type]
+        model.heads.bias.assign_sub([1e-4, 0.0])
+
+    monkeypatch.setattr(saved_model, "write", write_other)
+    with pytest.raises(
+        ExportError, match=r"signature .*, output .*: differs from the trained model by .*more than 1e-06"
+    ):
+        saved_model.export(RunDir(trained), tmp_path, 1)
+    assert list(tmp_path.iterdir()) == []
+    with pytest.raises(FileNotFoundError, match="holds no exported version"):
+        latest(tmp_path)
+
+
+def test_python_in_the_graph_is_refused(trained: pathlib.Path, tmp_path: pathlib.Path) -> None:
+    features = RunDir(trained).features()
+
+    class Module(tf.Module):
+        @tf.function(input_signature=[tf.TensorSpec([None], tf.float32)])
+        def __call__(self, x: tf.Tensor) -> dict[str, tf.Tensor]:
+            return {"ctr": tf.ensure_shape(tf.numpy_function(lambda v: v, [x], tf.float32), [None])}
+
+    module = Module()
+    tf.saved_model.save(module, str(tmp_path / "m"), signatures={"ctr": module.__call__.get_concrete_function()})
+    with pytest.raises(ExportError, match=r"is a (Eager)?PyFunc(Stateless)?, which runs in Python only"):
+        check(tmp_path / "m", lambda columns: {}, features, trained)
+
+
+def test_a_longer_funnel_has_its_own_names(tmp_path: pathlib.Path) -> None:
+    data = rows(400, seed=3)
+    view = [int(i % 5 > 0 or bool(click)) for i, click in enumerate(data["click"])]
+    data = {"user": data["user"], "view": list(view), "cart": data["click"], "buy": data["buy"]}
+    for split in ("train", "test", "valid"):
+        write(tmp_path / f"{split}.csv", data)
+    tasks = "".join(f'[[tasks]]\nname = "{name}"\n' for name in ("view", "cart", "buy"))
+    (tmp_path / "schema.toml").write_text(f'name = "x"\n{tasks}[[features]]\nname = "user"\nkind = "vocabulary"\n')
+    run = run_train(tmp_path, tmp_path / "run", epochs=1, dtype_policy="mixed_bfloat16")
+    metrics = json.loads((run / "metrics.json").read_text())
+    assert {f"auc/{name}" for name in LONG} <= set(metrics)
+    history = json.loads((run / "history.json").read_text())
+    assert history[0]["rows"] == 400  # the valid files, not a part of the training rows
+    path = saved_model.export(RunDir(run), tmp_path / "export", 1)
+    outputs = SessionModel(path)({"user": np.array(["u 1", "new", ""], object)})
+    assert set(outputs) == set(LONG)
+    np.testing.assert_allclose(outputs["p_view"] * outputs["p_cart_given_view"], outputs["p_cart"], rtol=1e-5)
