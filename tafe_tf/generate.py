@@ -18,8 +18,8 @@ _ROWS = flags.DEFINE_integer("train_rows", 300_000, "Training rows.", lower_boun
 _TEST_ROWS = flags.DEFINE_integer("test_rows", 100_000, "Test rows.", lower_bound=1)
 _TASKS = flags.DEFINE_list("tasks", ["click", "conversion"], "The funnel's steps, in order.")
 _RATES = flags.DEFINE_list("rates", ["0.2", "0.05"], "Share of all rows that reach each step.")
-_FIELDS = flags.DEFINE_integer("fields", 8, "Number of fields.", lower_bound=1)
-_VALUES = flags.DEFINE_integer("values", 50, "Values of each field.", lower_bound=1)
+_FIELDS = flags.DEFINE_integer("fields", 6, "Number of fields.", lower_bound=1)
+_VALUES = flags.DEFINE_integer("values", 20, "Values of each field.", lower_bound=1)
 _SEED = flags.DEFINE_integer("seed", 0, "Seed of effects and rows.")
 _FORMAT = flags.DEFINE_enum("format", "csv", ["csv", "csv.gz", "parquet", "tfrecord", "tfrecord.gz"], "File format.")
 

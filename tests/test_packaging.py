@@ -30,8 +30,6 @@ ALLOWED = {
     "tafe_tf.layers": set(),
     "tafe_tf.models": {"tafe_tf.layers"},
 }
-# Exceptions to layers and models in keras.ops only.
-NEED_TENSORFLOW = {"tafe_tf.layers.embedding"}  # tf.gather reads the rows; ops.take copies the whole table each step
 
 
 def within(module: str, packages: set[str]) -> bool:
@@ -61,7 +59,7 @@ def test_imports_go_one_way(package: str) -> None:
 def test_only_named_modules_need_tensorflow(package: str) -> None:
     modules = {module for module in SOURCES if within(module, {package})}
     need = {module for module in modules if any(within(name, {"tensorflow"}) for name in imports(module))}
-    assert need <= NEED_TENSORFLOW
+    assert need == set()
 
 
 def test_the_core_knows_neither_export_nor_serving() -> None:

@@ -81,6 +81,8 @@ def _column(array: pa.Array, column: Column, problems: list[Problem]) -> np.ndar
 
 
 def _as_lists(array: pa.Array, column: Column) -> pa.Array:
+    if pa.types.is_null(array.type):
+        return array.cast(pa.list_(pa.string()))
     if pa.types.is_list(array.type) or pa.types.is_large_list(array.type):
         return array
     return pc.split_pattern(array.cast(pa.string()), column.separator)
@@ -109,32 +111,34 @@ def _numbers(array: pa.Array, column: Column, problems: list[Problem], owner: np
         array = array.cast(pa.int64())
     if _is_binary(array):
         array = array.cast(pa.string())
+    if pa.types.is_large_string(array.type):
+        array = array.cast(pa.string())
     if pa.types.is_floating(array.type) and target == pa.int64():
         array = pc.if_else(pc.is_nan(array), None, array)
-    try:
-        return array.cast(target)
-    except pa.ArrowInvalid:
-        pass
-    if pa.types.is_string(array.type) or pa.types.is_large_string(array.type):
+    whole = _cast(array, target)
+    if whole is None and pa.types.is_string(array.type):
         array = pc.if_else(pc.is_in(array, _MISSING_TEXTS), None, array)
-    try:
-        return array.cast(target)
-    except pa.ArrowInvalid:
-        return _numbers_one_by_one(array, target, column, problems, owner)
-
-
-def _numbers_one_by_one(
-    array: pa.Array, target: pa.DataType, column: Column, problems: list[Problem], owner: np.ndarray
-) -> pa.Array:
+        whole = _cast(array, target)
+    if whole is not None:
+        return whole
     rule = "must be an integer" if target == pa.int64() else "must be a number"
-    values: list[int | float | None] = []
-    for place, scalar in enumerate(array):
+    pieces = []
+    for place in range(len(array)):
+        piece = _cast(array.slice(place, 1), target)
+        if piece is None:
+            problems.append(Problem(int(owner[place]), column.name, rule, array[place].as_py()))
+        pieces.append(pa.nulls(1, target) if piece is None else piece)
+    return pa.concat_arrays(pieces)
+
+
+def _cast(array: pa.Array, target: pa.DataType) -> pa.Array | None:
+    """The array as numbers, or None if some value is none."""
+    for through in (target, pa.float64()):  # "3.0" is an integer too: writers that know no missing integer say so
         try:
-            values.append(pa.scalar(scalar.as_py(), array.type).cast(target).as_py())
+            return array.cast(through).cast(target)
         except pa.ArrowInvalid:
-            problems.append(Problem(int(owner[place]), column.name, rule, scalar.as_py()))
-            values.append(None)
-    return pa.array(values, target)
+            continue
+    return None
 
 
 def _report(mask: np.ndarray, column: str, rule: str, values: np.ndarray, problems: list[Problem]) -> None:

@@ -92,9 +92,9 @@ def _number(parsed: int, count: int, invalid: list[int]) -> np.ndarray:
 def _check_header(path: str, names: Sequence[str]) -> None:
     opener = gzip.open if path.endswith(".gz") else open
     try:
-        with opener(path, "rt", encoding="utf-8-sig", newline="") as file:
+        with opener(path, "rt", encoding="utf-8-sig", errors="replace", newline="") as file:
             header = next(csv.reader(file), [])
-    except (EOFError, OSError, UnicodeDecodeError) as error:
+    except (EOFError, OSError) as error:
         raise DataError(f"{path}: cannot be read: {error}") from None
     if not header:
         raise DataError(f"{path}: is empty; a header line is needed")

@@ -67,6 +67,6 @@ def _check_columns(path: str, schema: pa.Schema, names: Sequence[str], lists: se
             raise DataError(f"{path}: column {name!r} {what}; the columns are {', '.join(schema.names)}")
         kind = schema.field(name).type
         is_list = pa.types.is_list(kind) or pa.types.is_large_list(kind)
-        if is_list != (name in lists):
+        if is_list != (name in lists) and not pa.types.is_null(kind):
             rule = "must hold lists" if name in lists else "must hold one value a row"
             raise DataError(f"{path}: column {name!r} {rule}. Received: {kind}")

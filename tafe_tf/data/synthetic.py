@@ -36,8 +36,8 @@ class SyntheticFunnel:
         self,
         tasks: Sequence[str] = ("click", "conversion"),
         rates: Sequence[float] = (0.2, 0.05),
-        fields: int = 8,
-        values: int = 50,
+        fields: int = 6,
+        values: int = 20,
         seed: int = 0,
     ) -> None:
         bounds = [1.0, *rates]

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import gzip
+import io
+import re
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -13,6 +16,7 @@ from tafe_tf.data.csv_files import Chunk
 from tafe_tf.data.rows import DataError, Problem
 
 _ABSENT_INT = -(2**63)  # stands for "not in the record" while a batch is parsed
+_FRAME = 16  # bytes that TFRecord adds to a record
 _KINDS = {"int64_list": tf.int64, "float_list": tf.float32, "bytes_list": tf.string}
 
 
@@ -27,21 +31,43 @@ def read(path: str, names: Sequence[str], lists: set[str], block_rows: int, skip
     """
     compression = "GZIP" if path.endswith(".gz") else ""
     records = tf.data.TFRecordDataset(path, compression, buffer_size=1 << 22)
-    done = 0
+    done, size = 0, 0
     kinds: dict[str, str] | None = None
     try:
         for batch in records.batch(block_rows).prefetch(2):
             serialized = batch.numpy()
             rows = np.arange(done + 1, done + len(serialized) + 1, dtype=np.int64)
             done += len(serialized)
+            size += sum(map(len, serialized)) + _FRAME * len(serialized)
             first = min(max(0, skip - (done - len(serialized))), len(serialized))
             if first:
                 yield None, rows[:first], []
             if first < len(serialized):
                 kinds = kinds or _find_kinds(path, serialized, names)
                 yield _parse(serialized[first:], rows[first:], kinds, lists)
+        if compression:
+            _check_gzip(path, size, done)
     except tf.errors.DataLossError as error:
-        raise DataError(f"{path}: cannot be read after row {_count(records)}: {error.message}") from None
+        reason = re.sub(r"\{\{.*\}\} | \[Op:.*", "", error.message)  # without the names of graph nodes
+        raise DataError(f"{path}: cannot be read after row {_count(records)}: {reason}") from None
+
+
+def _check_gzip(path: str, size: int, rows: int) -> None:
+    """Raises DataError for a truncated gz file, which TensorFlow takes for a short one.
+
+    A whole file ends with its uncompressed size (RFC 1952); where that is not what was read, all of it is checked.
+    """
+    with open(path, "rb") as file:
+        file.seek(0, io.SEEK_END)
+        file.seek(max(0, file.tell() - 4))
+        if int.from_bytes(file.read(4), "little") == size % 2**32:
+            return
+    try:
+        with gzip.open(path) as file:
+            while file.read(1 << 22):
+                pass
+    except (EOFError, OSError) as error:
+        raise DataError(f"{path}: cannot be read after row {rows}: {error}") from None
 
 
 def _count(records: tf.data.TFRecordDataset) -> int:
