@@ -28,6 +28,8 @@ def main(argv: list[str]) -> None:
     """Writes the files."""
     if len(argv) > 1:
         raise app.UsageError(f"unknown arguments: {argv[1:]}")
+    if not _DATA_DIR.value:
+        raise app.UsageError("--data_dir must be given")
     try:
         rates = [float(rate) for rate in _RATES.value]
         funnel = SyntheticFunnel(_TASKS.value, rates, _FIELDS.value, _VALUES.value, _SEED.value)

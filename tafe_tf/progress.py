@@ -1,4 +1,4 @@
-"""A progress bar with loss, rows/s and time left; silent where the output is no terminal."""
+"""A progress bar with loss, rows/s and time left; where the output is no terminal, a line a minute."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ import time
 from types import TracebackType
 
 from rich import progress
+
+SECONDS = 60.0  # between two lines where there is no terminal
 
 
 class Progress:
@@ -29,6 +31,7 @@ class Progress:
         )
         self._task = self._bar.add_task(title, total=steps, completed=done, loss=float("nan"), speed=0.0)
         self._rows, self._began = 0, time.monotonic()
+        self._said = self._began
 
     def __enter__(self) -> Progress:
         self._bar.start()
@@ -44,3 +47,7 @@ class Progress:
         self._rows += rows
         speed = self._rows / max(time.monotonic() - self._began, 1e-9)
         self._bar.update(self._task, advance=steps, loss=loss, speed=speed)
+        if self._bar.disable and time.monotonic() - self._said > SECONDS:
+            task = self._bar.tasks[self._task]
+            print(f"{task.description}: {task.completed:,.0f} steps, loss {loss:.4f}, {speed:,.0f} rows/s", flush=True)
+            self._said = time.monotonic()

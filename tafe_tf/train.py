@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import pathlib
 import sys
 
 import keras
@@ -92,9 +93,9 @@ def split(dataset: schema.Schema, bad_rows: BadRows) -> tuple[FunnelData, Funnel
 
 
 def prepared_rows(run: RunDir, training: FunnelData) -> int:
-    """Builds the run's vocabularies unless they are there; returns the number of rows in the training files."""
-    statistics = run.path / "statistics.json"
-    if not statistics.exists():
+    """Number of rows in the training files; builds the run's vocabularies, or takes those that lie by the schema."""
+    statistics, prepared = run.path / "statistics.json", pathlib.Path(flags.schema_file()).parent
+    if not statistics.exists() and not vocabulary.reuse(training.files, training.schema, prepared, run.path):
         vocabulary.build(training.files, training.schema, run.path, training.bad_rows)
     return int(json.loads(statistics.read_text(encoding="utf-8"))["rows"])
 

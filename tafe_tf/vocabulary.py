@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import collections
+import hashlib
 import heapq
 import itertools
 import json
@@ -74,7 +75,7 @@ def build(files: list[str], schema: Schema, directory: str | pathlib.Path, bad_r
         bad_rows: what to do with bad rows.
 
     Returns:
-        The statistics: "rows", the "rate" of every task, and the vocabularies' sizes.
+        The statistics: "rows", the "rate" of every task, the vocabularies' sizes, and what they are "made_from".
 
     Raises:
         DataError: on a bad file, or on a bad row unless `bad_rows` drops them.
@@ -94,9 +95,31 @@ def build(files: list[str], schema: Schema, directory: str | pathlib.Path, bad_r
         sizes = {f.name: _write(vocabulary_file(beside, f), f, counts[f.name]) for f in features}
         rates = (positives / max(rows, 1)).tolist()
         rate = {task.name: share for task, share in zip(schema.tasks, rates, strict=True)}
-        statistics: dict[str, object] = {"rows": rows, "rate": rate, "vocabulary": sizes}
+        made_from = fingerprint(files, schema)
+        statistics: dict[str, object] = {"rows": rows, "rate": rate, "vocabulary": sizes, "made_from": made_from}
         _publish(pathlib.Path(beside), directory, statistics)
     return statistics
+
+
+def fingerprint(files: list[str], schema: Schema) -> str:
+    """A hash of the schema and of the files' names and sizes: vocabularies of the same one need not be built again."""
+    sources = [(pathlib.Path(file).name, os.path.getsize(file)) for file in files]
+    return hashlib.blake2b(repr((schema, sources)).encode(), digest_size=16).hexdigest()
+
+
+def reuse(files: list[str], schema: Schema, prepared: str | pathlib.Path, directory: str | pathlib.Path) -> bool:
+    """Copies the vocabularies of `prepared` into `directory` if they were built from these files and this schema."""
+    prepared, directory = pathlib.Path(prepared), pathlib.Path(directory)
+    path = prepared / "statistics.json"
+    if not path.exists():
+        return False
+    statistics = json.loads(path.read_text(encoding="utf-8"))
+    if statistics.get("made_from") != fingerprint(files, schema):
+        return False
+    with tempfile.TemporaryDirectory(prefix=".vocabulary-", dir=directory) as beside:
+        shutil.copytree(prepared / "vocabulary", pathlib.Path(beside) / "vocabulary")
+        _publish(pathlib.Path(beside), directory, statistics)
+    return True
 
 
 def _values(feature: Feature, column: np.ndarray) -> Iterable[str]:

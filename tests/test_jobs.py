@@ -201,6 +201,27 @@ def test_prepare_writes_beside_the_schema(shop: pathlib.Path, capsys: pytest.Cap
     assert "MiB" in capsys.readouterr().out
 
 
+def test_training_takes_prepared_vocabularies_of_the_same_files(tmp_path: pathlib.Path) -> None:
+    write(tmp_path / "train.csv", rows(200, seed=4))
+    (tmp_path / "schema.toml").write_text(SCHEMA)
+    with flagsaver.flagsaver(data_dir=str(tmp_path)):
+        prepare.prepare()
+    with open(tmp_path / "vocabulary" / "user.txt", "a") as file:
+        file.write("by hand\n")
+    run = run_train(tmp_path, tmp_path / "run", epochs=1)
+    assert "by hand" in (run / "vocabulary" / "user.txt").read_text()
+    write(tmp_path / "train.csv", rows(201, seed=4))
+    run = run_train(tmp_path, tmp_path / "other", epochs=1)
+    assert "by hand" not in (run / "vocabulary" / "user.txt").read_text()
+
+
+def test_curves(trained: pathlib.Path) -> None:
+    paths = sorted(str(path) for path in (trained / "tensorboard").iterdir())
+    events = [event for path in paths for event in tf.compat.v1.train.summary_iterator(path)]
+    tags = {value.tag for event in events for value in event.summary.value}
+    assert {"train/loss", "train/log_loss/click", "valid/auc/ctr"} <= tags
+
+
 def test_a_flag_wins_over_the_flagfile_wherever_it_stands() -> None:
     argv = ["train", "--epochs=3", "--flagfile=a.flags", "--seed=1", "--flagfile", "b.flags"]
     expected = ["train", "--flagfile=a.flags", "--flagfile", "b.flags", "--epochs=3", "--seed=1"]

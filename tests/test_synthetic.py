@@ -40,5 +40,5 @@ def test_streams_and_seeds_differ_and_repeat() -> None:
 
 @pytest.mark.parametrize("rates", [(0.2,), (0.2, 0.3), (1.0, 0.5), (0.2, 0.0)])
 def test_rates_that_cannot_be(rates: tuple[float, ...]) -> None:
-    with pytest.raises(ValueError, match="rates must be one a task, decreasing, between 0 and 1. Received"):
+    with pytest.raises(ValueError, match=r"rates must be one a task, decreasing, between 0 and 1. Received"):
         SyntheticFunnel(("a", "b"), rates)

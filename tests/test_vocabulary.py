@@ -89,6 +89,7 @@ def test_build(tmp_path: pathlib.Path) -> None:
         "rows": 7,
         "rate": {"click": 3 / 7, "buy": 1 / 7},
         "vocabulary": {"city": 2, "user": 3, "tags": 3},
+        "made_from": vocabulary.fingerprint(files, SCHEMA),
     }
     assert json.loads((out / "statistics.json").read_text()) == statistics
     written = {name: content.decode().splitlines() for name, content in read_all(out / "vocabulary").items()}
