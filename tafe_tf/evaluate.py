@@ -14,9 +14,9 @@ from tafe_tf import flags, schema
 from tafe_tf.data.dataset import FunnelData
 from tafe_tf.data.files import find_files
 from tafe_tf.data.rows import DataError
+from tafe_tf.evaluation import Evaluator
 from tafe_tf.run_dir import RunDir, RunError, write_json
 from tafe_tf.tables import print_metrics
-from tafe_tf.training import Trainer
 
 for _name in ("data_dir", "run_dir", "split", "batch_size", "on_bad_row"):
     declare_key_flag(_name)
@@ -36,14 +36,14 @@ def evaluate() -> None:
     """What `main` does, errors aside."""
     flags.required(data_dir=flags.DATA_DIR.value, run_dir=flags.RUN_DIR.value)
     run, split, bad_rows = RunDir(flags.RUN_DIR.value), flags.SPLIT.value, flags.bad_rows()
-    trainer = Trainer(run.load_best(), run.features())
+    evaluator = Evaluator(run.load_best(), run.features())
     data = FunnelData(
         files=find_files(flags.DATA_DIR.value, split),
         schema=run.schema(),
         batch_size=max(flags.BATCH_SIZE.value, 4096),
         bad_rows=bad_rows,
     )
-    metrics = trainer.evaluate(data)
+    metrics = evaluator.evaluate(data)
     if split == "test":
         write_json(run.path / "metrics.json", metrics)
     print_metrics(metrics, data.schema, f"{data.schema.name}, {split}")

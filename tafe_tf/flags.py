@@ -64,6 +64,12 @@ STEPS_PER_CALL = flags.DEFINE_integer(
 CHECKPOINT_STEPS = flags.DEFINE_integer(
     "checkpoint_steps", _TRAINING.checkpoint_steps, "Steps between two checkpoints.", lower_bound=1
 )
+INTERCEPT_ROWS = flags.DEFINE_integer(
+    "intercept_rows",
+    _TRAINING.intercept_rows,
+    "Training rows on which each task's intercept is set, after the last epoch, so that predictions sum to labels.",
+    lower_bound=0,
+)
 
 _FREE = {"run_dir", "split", "steps_per_call", "checkpoint_steps"}  # flags that the trained weights do not depend on
 
@@ -114,4 +120,5 @@ def training_config() -> TrainingConfig:
         monitor=MONITOR.value,
         steps_per_call=STEPS_PER_CALL.value,
         checkpoint_steps=CHECKPOINT_STEPS.value,
+        intercept_rows=INTERCEPT_ROWS.value,
     )

@@ -20,6 +20,7 @@ _TASKS = flags.DEFINE_list("tasks", ["click", "conversion"], "The funnel's steps
 _RATES = flags.DEFINE_list("rates", ["0.2", "0.05"], "Share of all rows that reach each step.")
 _FIELDS = flags.DEFINE_integer("fields", 6, "Number of fields.", lower_bound=1)
 _VALUES = flags.DEFINE_integer("values", 20, "Values of each field.", lower_bound=1)
+_INTERACTION = flags.DEFINE_float("interaction", 0.25, "Strength of the fields' interactions.", lower_bound=0.0)
 _SEED = flags.DEFINE_integer("seed", 0, "Seed of effects and rows.")
 _FORMAT = flags.DEFINE_enum("format", "csv", ["csv", "csv.gz", "parquet", "tfrecord", "tfrecord.gz"], "File format.")
 
@@ -32,7 +33,8 @@ def main(argv: list[str]) -> None:
         raise app.UsageError("--data_dir must be given")
     try:
         rates = [float(rate) for rate in _RATES.value]
-        funnel = SyntheticFunnel(_TASKS.value, rates, _FIELDS.value, _VALUES.value, _SEED.value)
+        sizes = (_FIELDS.value, _VALUES.value, _INTERACTION.value)
+        funnel = SyntheticFunnel(_TASKS.value, rates, *sizes, seed=_SEED.value)
     except ValueError as error:
         sys.exit(f"error: {error}")
     directory = pathlib.Path(_DATA_DIR.value)

@@ -17,8 +17,17 @@ class LazyAdam(keras.optimizers.Adam):
 
     The difference from dense Adam: there, a row that the batch did not touch still has its moments decayed and
     still moves along its old momentum. Here it rests. The bias correction counts all steps in both. Where every
-    row is touched in each step the two are equal.
+    row is touched in each step the two are equal. `weight_decay`, as in Keras, goes over the whole table.
+
+    Args:
+        learning_rate: a number or a schedule.
+        **kwargs: as of `keras.optimizers.Adam`, without `amsgrad`, which rows at rest leave without a meaning.
     """
+
+    def __init__(self, learning_rate: Any = 0.001, **kwargs: Any) -> None:
+        if kwargs.get("amsgrad"):
+            raise ValueError("LazyAdam has no `amsgrad`. Received: amsgrad=True")
+        super().__init__(learning_rate, **kwargs)
 
     def update_step(self, gradient: Any, variable: Any, learning_rate: Any) -> None:
         """Applies one gradient to one variable."""

@@ -20,6 +20,7 @@ from tafe_tf import flags, models, schema, vocabulary
 from tafe_tf.data.dataset import FunnelData, Holdout, time_holdout
 from tafe_tf.data.files import find_files
 from tafe_tf.data.rows import BadRows, DataError
+from tafe_tf.evaluation import Evaluator
 from tafe_tf.features import Features
 from tafe_tf.losses import FunnelLoss
 from tafe_tf.optimizers import LazyAdam
@@ -133,7 +134,7 @@ def evaluate_test(training: FunnelData, run: RunDir) -> None:
     if not files:
         print(f"no test files in {flags.DATA_DIR.value}: no metrics.json")
         return
-    metrics = Trainer(run.load_best(), run.features()).evaluate(
+    metrics = Evaluator(run.load_best(), run.features()).evaluate(
         dataclasses.replace(training, files=files, holdout=Holdout())
     )
     write_json(run.path / "metrics.json", metrics)

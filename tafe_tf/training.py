@@ -1,4 +1,4 @@
-"""The one training loop, over any tf.distribute strategy."""
+"""The one training loop, written against tf.distribute."""
 
 from __future__ import annotations
 
@@ -6,20 +6,19 @@ import dataclasses
 import json
 import math
 import time
-from collections.abc import Callable
 from typing import Any
 
 import keras
+import numpy as np
 import tensorflow as tf
 
-from tafe_tf.data.dataset import Batch, FunnelData, Part, Position, Stream
+from tafe_tf.data.dataset import Batch, FunnelData, Position, Stream
+from tafe_tf.evaluation import Evaluator, intercept_shifts, monitored
 from tafe_tf.features import Features
 from tafe_tf.losses import FunnelLoss, task_losses
-from tafe_tf.metrics import FunnelMetrics
+from tafe_tf.metrics import Metrics
 from tafe_tf.progress import Progress
 from tafe_tf.run_dir import RunDir, variables, write_json
-
-Metrics = dict[str, Any]
 
 
 class NotFiniteError(ArithmeticError):
@@ -37,6 +36,7 @@ class TrainingConfig:
             better for auc and gauc, smaller for the rest.
         steps_per_call: steps between two looks at the loss.
         checkpoint_steps: steps between two checkpoints; rounded up to whole calls.
+        intercept_rows: training rows on which the intercepts are set after the last epoch; 0 leaves them alone.
     """
 
     epochs: int = 20
@@ -44,6 +44,7 @@ class TrainingConfig:
     monitor: str = "auc"
     steps_per_call: int = 20
     checkpoint_steps: int = 2000
+    intercept_rows: int = 1 << 20
 
     def __post_init__(self) -> None:
         for name in ("epochs", "patience", "steps_per_call", "checkpoint_steps"):
@@ -79,7 +80,7 @@ class State:
 
 
 class Trainer:
-    """Trains and evaluates a model on a dataset.
+    """Trains a model on a dataset.
 
     Args:
         model: any model of `tafe_tf.models`, made under `strategy`'s scope.
@@ -90,8 +91,7 @@ class Trainer:
     def __init__(self, model: keras.Model, features: Features, strategy: tf.distribute.Strategy | None = None) -> None:
         self.model, self.features = model, features
         self.strategy = strategy or tf.distribute.get_strategy()
-
-    # Training
+        self.evaluator = Evaluator(model, features)
 
     def fit(
         self,
@@ -138,6 +138,7 @@ class Trainer:
             seconds = self._train_epoch(data, state, steps)
             self._end_epoch(validation, state, seconds)
         self._best.checkpoint.restore(self._best.latest_checkpoint)
+        self._set_intercepts(data)
         return state.history
 
     def _restore(self) -> State:
@@ -244,7 +245,7 @@ class Trainer:
 
     def _end_epoch(self, validation: FunnelData, state: State, seconds: float) -> None:
         """Evaluates, keeps the best weights, and writes history and checkpoint, in an order that a kill cannot hurt."""
-        metrics = self.evaluate(validation, "valid")
+        metrics = self.evaluator.evaluate(validation, "valid")
         score = monitored(metrics, self._config.monitor, self.features.schema.step_names)
         if metrics["rows"] == 0:
             score = math.inf  # nothing to choose by: the last epoch is the best
@@ -265,57 +266,20 @@ class Trainer:
         valid = f"validation {self._config.monitor} {score:.4f}" if metrics["rows"] else "no validation rows"
         print(f"epoch {epoch}: {seconds:.1f} s, {valid}", flush=True)
 
-    # Evaluation
+    def _set_intercepts(self, data: FunnelData) -> None:
+        """Shifts each logit so that the predictions' sum is the labels', as at the minimum of the cross entropy.
 
-    def evaluate(self, data: FunnelData, part: Part = "all") -> Metrics:
-        """The metrics of a part of the data, and the "seconds" that it took.
-
-        Raises:
-            DataError: on a bad file or row.
-            ValueError: if a logit is not finite.
+        The last noisy steps leave these sums off by some per cent. Starting from shifts of 0 each time, it may be
+        interrupted and done again.
         """
-        began, schema = time.monotonic(), data.schema
-        metrics = FunnelMetrics(schema.step_names, schema.conditional_names)
-        truth = [task.truth for task in schema.tasks]
+        if not self._config.intercept_rows:
+            return
+        seen: list[tuple[np.ndarray, ...]] = []
 
-        def update(logits: Any, batch: Batch) -> None:
-            metrics.update(
-                logits,
-                batch.labels,
-                sample_weight=batch.weight if schema.sample_weight else None,
-                group=batch.extra[schema.group] if schema.group else None,
-                truth=tf.stack([batch.extra[name] for name in truth], axis=1).numpy() if all(truth) else None,
-            )
+        def collect(logits: np.ndarray, batch: Batch) -> bool:
+            seen.append((logits, batch.labels, batch.weight))
+            return len(seen) * data.batch_size < self._config.intercept_rows
 
-        self.predict(data, part, update)
-        return {**metrics.result(), "seconds": round(time.monotonic() - began, 3)}
-
-    def predict(self, data: FunnelData, part: Part, use: Callable[[Any, Batch], None]) -> None:
-        """Calls `use` with logits [B, N] and batch (NumPy arrays), batch after batch in file order."""
-        stream = Stream(lambda: data.evaluation_batches(part), data.schema, self.features)
-        try:
-            for batch in stream.dataset:
-                logits = self._logits(batch.inputs)
-                use(logits.numpy(), tf.nest.map_structure(lambda x: x.numpy(), batch._replace(inputs=())))
-        except tf.errors.OpError as error:
-            stream.reraise(error)
-
-    @tf.function(reduce_retracing=True)
-    def _logits(self, inputs: Any) -> tf.Tensor:
-        return self.model(inputs, training=False)
-
-
-def monitored(metrics: Metrics, monitor: str, step_names: tuple[str, ...]) -> float:
-    """The score that early stopping maximizes; minus infinity where it is undefined.
-
-    Raises:
-        ValueError: if `monitor` is not a metric.
-    """
-    names = [f"auc/{name}" for name in step_names] if monitor == "auc" else [monitor]
-    if names[0] not in metrics:
-        raise ValueError(f"monitor must be 'auc' or one of {sorted(metrics)}. Received: {monitor!r}")
-    values = [metrics[name] for name in names if metrics[name] is not None]
-    if not values:
-        return -math.inf
-    mean = sum(values) / len(values)
-    return mean if "auc" in monitor else -abs(math.log(mean)) if monitor.startswith("pcoc") else -mean
+        self.evaluator.predict(data, "all", collect)
+        self.model.shift_logits(intercept_shifts(*map(np.concatenate, zip(*seen, strict=True))))
+        self._best.save()

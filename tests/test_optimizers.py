@@ -152,3 +152,8 @@ def test_no_tensor_of_a_step_has_the_vocabularys_size(dtype: str) -> None:
     assert {"ResourceGather", "ResourceScatterSub", "ResourceScatterUpdate"} <= {op.type for op in operations}
     large = [op.name for op in operations for out in op.outputs if 1234 + 4321 in (out.shape.as_list() or [])]
     assert not large
+
+
+def test_amsgrad_is_refused() -> None:
+    with pytest.raises(ValueError, match=r"LazyAdam has no `amsgrad`. Received: amsgrad=True"):
+        LazyAdam(amsgrad=True)

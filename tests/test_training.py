@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import time
+from typing import Any
 
 import keras
 import numpy as np
@@ -20,12 +21,13 @@ from tafe_tf.data.dataset import FunnelData, Holdout
 from tafe_tf.data.files import find_files
 from tafe_tf.data.rows import BadRows
 from tafe_tf.data.synthetic import SyntheticFunnel
+from tafe_tf.evaluation import Evaluator, intercept_shifts, monitored
 from tafe_tf.features import Features
 from tafe_tf.losses import FunnelLoss
 from tafe_tf.models import TAFE
 from tafe_tf.optimizers import LazyAdam
 from tafe_tf.run_dir import RunDir
-from tafe_tf.training import NotFiniteError, Trainer, TrainingConfig, monitored
+from tafe_tf.training import NotFiniteError, Trainer, TrainingConfig
 
 SMALL = {"embedding_dim": 4, "num_inducing": 4, "num_layers": 2}
 
@@ -57,7 +59,7 @@ class Job:
         self.model = TAFE(features.rows, len(dataset.tasks), **{**SMALL, **model})  # type: ignore[arg-type]
         self.trainer = Trainer(self.model, features)
 
-    def fit(self, rate: float = 1e-2, **config: object) -> list[dict[str, float]]:
+    def fit(self, rate: float = 1e-2, **config: object) -> list[dict[str, Any]]:
         return self.trainer.fit(
             self.data,
             self.data,
@@ -140,15 +142,16 @@ def test_kill_9_and_the_same_command_end_with_the_same_weights(funnel: pathlib.P
 
 def test_early_stopping_restores_the_best(funnel: pathlib.Path, tmp_path: pathlib.Path) -> None:
     job = Job(funnel, tmp_path)
-    history = job.fit(rate=0.05, epochs=30, patience=2, monitor="log_loss/p_view")
+    settings = {"epochs": 30, "patience": 2, "monitor": "log_loss/p_view", "intercept_rows": 0}
+    history = job.fit(rate=0.05, **settings)
     losses = [epoch["log_loss/p_view"] for epoch in history]
     best = int(np.argmin(losses))
     assert len(losses) == best + 3 < 30
-    now = job.trainer.evaluate(job.data, "valid")
+    now = job.trainer.evaluator.evaluate(job.data, "valid")
     assert now["log_loss/p_view"] == pytest.approx(losses[best], abs=1e-7)
-    assert job.fit(rate=0.05, epochs=30, patience=2, monitor="log_loss/p_view") == history  # nothing left to do
+    assert job.fit(rate=0.05, **settings) == history  # nothing left to do
     job.run.save_model_config(job.model)
-    reloaded = Trainer(job.run.load_best(), job.trainer.features)
+    reloaded = Evaluator(job.run.load_best(), job.trainer.features)
     assert reloaded.evaluate(job.data, "valid")["auc/p_buy"] == now["auc/p_buy"]
 
 
@@ -186,6 +189,27 @@ def test_one_row_that_is_not_finite_is_found(funnel: pathlib.Path, tmp_path: pat
 def raw_row(job: Job) -> dict[str, tf.Tensor]:
     batch = next(job.data.evaluation_batches("all"))
     return {name: tf.constant(values[:1]) for name, values in batch.inputs.items()}
+
+
+def test_predictions_sum_to_the_labels(funnel: pathlib.Path, tmp_path: pathlib.Path) -> None:
+    job = Job(funnel, tmp_path)
+    job.fit(epochs=1, rate=0.1)  # so large a step leaves the sums far off
+    metrics = job.trainer.evaluator.evaluate(job.data)
+    assert [metrics[f"pcoc/p_{task}"] for task in ("view", "cart", "buy")] == pytest.approx([1, 1, 1], abs=1e-5)
+    before = job.weights()
+    job.fit(epochs=1, rate=0.1)  # done again, it stays
+    for a, b in zip(job.weights(), before, strict=True):
+        np.testing.assert_allclose(a, b, rtol=0, atol=1e-6)
+
+
+def test_intercept_shifts() -> None:
+    rng = np.random.default_rng(0)
+    logits, weights = rng.normal(size=(50, 3)), rng.uniform(size=50)
+    labels = np.stack([rng.random(50) < 0.9, np.arange(50) == 3, np.zeros(50, bool)], axis=1).astype(float)
+    shifts = intercept_shifts(logits, labels, weights)
+    p = 1 / (1 + np.exp(-(logits + shifts)))
+    np.testing.assert_allclose(weights @ p[:, :2], weights @ labels[:, :2], rtol=1e-9)
+    assert shifts[2] == 0
 
 
 def test_monitored() -> None:

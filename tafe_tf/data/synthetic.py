@@ -26,6 +26,7 @@ class SyntheticFunnel:
         rates: P(T_i = 1) over all rows, decreasing; met in the mean, not by every draw.
         fields: number of fields; even ones hold strings, odd ones integers.
         values: number of values of each field.
+        interaction: standard deviation of each of an interaction's two factors, where that of an effect is 0.5.
         seed: of effects and rows.
 
     Raises:
@@ -38,6 +39,7 @@ class SyntheticFunnel:
         rates: Sequence[float] = (0.2, 0.05),
         fields: int = 6,
         values: int = 20,
+        interaction: float = 0.25,
         seed: int = 0,
     ) -> None:
         bounds = [1.0, *rates]
@@ -53,8 +55,8 @@ class SyntheticFunnel:
         for _ in tasks:
             effect = rng.normal(0.0, 0.5, (fields, values))
             self._effects.append(0.5 * self._effects[-1] + effect * 0.75**0.5 if self._effects else effect)
-            self._left.append(rng.normal(0.0, 0.35, (fields, values)))
-            self._right.append(rng.normal(0.0, 0.35, (fields, values)))
+            self._left.append(rng.normal(0.0, interaction, (fields, values)))
+            self._right.append(rng.normal(0.0, interaction, (fields, values)))
         self._intercepts: list[float] = []
         self._set_intercepts(rates)
 

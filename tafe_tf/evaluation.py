@@ -1,0 +1,107 @@
+"""Predictions and metrics of a model on a dataset, batch by batch."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from tafe_tf.data.dataset import Batch, FunnelData, Part, Stream
+from tafe_tf.features import Features
+from tafe_tf.metrics import FunnelMetrics, Metrics
+
+
+class Evaluator:
+    """Runs a model on a dataset.
+
+    Args:
+        model: any model of `tafe_tf.models`.
+        features: the feature graph.
+    """
+
+    def __init__(self, model: keras.Model, features: Features) -> None:
+        self.model, self.features = model, features
+
+    def evaluate(self, data: FunnelData, part: Part = "all") -> Metrics:
+        """The metrics of a part of the data, and the "seconds" that it took.
+
+        Raises:
+            DataError: on a bad file or row.
+            ValueError: if a logit is not finite.
+        """
+        began, schema = time.monotonic(), data.schema
+        metrics = FunnelMetrics(schema.step_names, schema.conditional_names)
+        truth = [task.truth for task in schema.tasks]
+
+        def update(logits: np.ndarray, batch: Batch) -> bool:
+            metrics.update(
+                logits,
+                batch.labels,
+                sample_weight=batch.weight if schema.sample_weight else None,
+                group=batch.extra[schema.group] if schema.group else None,
+                truth=tf.stack([batch.extra[name] for name in truth], axis=1).numpy() if all(truth) else None,
+            )
+            return True
+
+        self.predict(data, part, update)
+        return {**metrics.result(), "seconds": round(time.monotonic() - began, 3)}
+
+    def predict(self, data: FunnelData, part: Part, use: Callable[[np.ndarray, Batch], bool]) -> None:
+        """Calls `use` with logits [B, N] and batch (NumPy arrays), in file order, as long as it returns true."""
+        stream = Stream(lambda: data.evaluation_batches(part), data.schema, self.features)
+        try:
+            for batch in stream.dataset:
+                logits = self._logits(batch.inputs)
+                if not use(logits.numpy(), tf.nest.map_structure(lambda x: x.numpy(), batch._replace(inputs=()))):
+                    return
+        except tf.errors.OpError as error:
+            stream.reraise(error)
+
+    @tf.function(reduce_retracing=True)
+    def _logits(self, inputs: Any) -> tf.Tensor:
+        return self.model(inputs, training=False)
+
+
+def intercept_shifts(logits: np.ndarray, labels: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    """Constants c [N] for which sum w sigmoid(logit + c) = sum w label, by Newton's method in float64.
+
+    0 where the labels are all equal, for which no finite constant will do.
+
+    Args:
+        logits: [n, N].
+        labels: [n, N].
+        weights: [n].
+    """
+    shifts = np.zeros(logits.shape[1])
+    for i in range(len(shifts)):
+        target, total = (weights * labels[:, i]).sum(dtype=np.float64), weights.sum(dtype=np.float64)
+        if not 0 < target < total:
+            continue
+        for _ in range(20):
+            p = 1.0 / (1.0 + np.exp(-(logits[:, i].astype(np.float64) + shifts[i])))
+            step = (target - (weights * p).sum()) / (weights * p * (1.0 - p)).sum()
+            shifts[i] += np.clip(step, -1.0, 1.0)
+            if abs(step) < 1e-9:
+                break
+    return shifts
+
+
+def monitored(metrics: Metrics, monitor: str, step_names: tuple[str, ...]) -> float:
+    """The score that early stopping maximizes; minus infinity where it is undefined.
+
+    Raises:
+        ValueError: if `monitor` is not a metric.
+    """
+    names = [f"auc/{name}" for name in step_names] if monitor == "auc" else [monitor]
+    if names[0] not in metrics:
+        raise ValueError(f"monitor must be 'auc' or one of {sorted(metrics)}. Received: {monitor!r}")
+    values = [float(value) for value in map(metrics.get, names) if value is not None]
+    if not values:
+        return -math.inf
+    mean = sum(values) / len(values)
+    return mean if "auc" in monitor else -abs(math.log(mean)) if monitor.startswith("pcoc") else -mean
