@@ -13,6 +13,7 @@ import numpy as np
 import tensorflow as tf
 
 from tafe_tf.data.dataset import Batch, FunnelData, Position, Stream
+from tafe_tf.data.rows import DataError
 from tafe_tf.evaluation import Evaluator, intercept_shifts, monitored
 from tafe_tf.features import Features
 from tafe_tf.losses import FunnelLoss, task_losses
@@ -172,6 +173,8 @@ class Trainer:
                     progress.advance(done, int(report["rows"]), float(report["loss"]) / done)
                     self._curve(report, done)
                 if done < self._config.steps_per_call:
+                    if not state.position.batch:
+                        raise DataError(f"{', '.join(data.files)}: no row is left to train on")
                     return time.monotonic() - began
                 if state.position.batch - saved >= self._config.checkpoint_steps:
                     self._save(state)
@@ -247,9 +250,8 @@ class Trainer:
         """Evaluates, keeps the best weights, and writes history and checkpoint, in an order that a kill cannot hurt."""
         metrics = self.evaluator.evaluate(validation, "valid")
         score = monitored(metrics, self._config.monitor, self.features.schema.step_names)
-        if metrics["rows"] == 0:
-            score = math.inf  # nothing to choose by: the last epoch is the best
-        if score > state.best or metrics["rows"] == 0:
+        nothing_to_choose_by = metrics["rows"] == 0 or self._best.latest_checkpoint is None
+        if score > state.best or nothing_to_choose_by:
             state.best, state.waited = score, 0
             self._best.save()
         else:

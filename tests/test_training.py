@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 import pathlib
@@ -17,9 +18,9 @@ import pytest
 import tensorflow as tf
 
 from tafe_tf import schema, vocabulary
-from tafe_tf.data.dataset import FunnelData, Holdout
+from tafe_tf.data.dataset import FunnelData, Holdout, Position
 from tafe_tf.data.files import find_files
-from tafe_tf.data.rows import BadRows
+from tafe_tf.data.rows import BadRows, DataError
 from tafe_tf.data.synthetic import SyntheticFunnel
 from tafe_tf.evaluation import Evaluator, intercept_shifts, monitored
 from tafe_tf.features import Features
@@ -161,6 +162,25 @@ def test_without_validation_rows_the_last_epoch_counts(funnel: pathlib.Path, tmp
     history = job.fit(epochs=2)
     assert [epoch["rows"] for epoch in history] == [0, 0]
     assert int(job.model.gamma.step) == 2 * (4000 // 128)
+
+
+def test_a_monitor_that_is_undefined_keeps_the_first_epoch(
+    funnel: pathlib.Path, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job = Job(funnel, tmp_path)
+    evaluate = job.trainer.evaluator.evaluate
+    undefined = {f"auc/{name}": None for name in job.data.schema.step_names}
+    monkeypatch.setattr(job.trainer.evaluator, "evaluate", lambda *a: {**evaluate(*a), **undefined})
+    assert len(job.fit(epochs=9, patience=2, intercept_rows=0)) == 3
+    steps = [int(job.model.gamma.step), len(list(job.data.training_batches(Position())))]
+    assert steps[0] == steps[1]  # the weights after one epoch
+
+
+def test_no_row_to_train_on(funnel: pathlib.Path, tmp_path: pathlib.Path) -> None:
+    job = Job(funnel, tmp_path)
+    job.data = dataclasses.replace(job.data, holdout=Holdout(fraction=1.0))
+    with pytest.raises(DataError, match=r"train.csv: no row is left to train on"):
+        job.fit()
 
 
 def test_a_loss_that_is_not_finite_names_step_file_row_and_task(funnel: pathlib.Path, tmp_path: pathlib.Path) -> None:
