@@ -56,10 +56,8 @@ demo: $(PACKAGE)
 	@rm -rf runs/demo runs/demo_data
 	@echo "== A funnel whose true probabilities are known"
 	@$(BIN)/python -m tafe_tf.generate --data_dir=runs/demo_data
-	@echo "== Train TAFE"
+	@echo "== Train TAFE, and evaluate it on the held-out rows"
 	@$(BIN)/python -m tafe_tf.train --flagfile=flagfiles/demo.flags
-	@echo "== Evaluate it on the held-out rows"
-	@$(BIN)/python -m tafe_tf.evaluate --flagfile=flagfiles/demo.flags
 	@echo "== Export it"
 	@$(BIN)/python -m export.saved_model --run_dir=runs/demo --export_dir=runs/demo/export
 	@echo "== Load the export and score ten rows"

@@ -18,7 +18,7 @@ from typing import Any
 
 import keras
 import tensorflow as tf
-from absl import app, flags
+from absl import app, flags, logging
 
 from export.check import ExportError, check
 from tafe_tf.features import Features
@@ -97,6 +97,7 @@ def main(argv: list[str]) -> None:
     """Runs the export; what the user can mend ends it with one line and exit code 1."""
     if len(argv) > 1:
         raise app.UsageError(f"unknown arguments: {argv[1:]}")
+    logging.set_verbosity(logging.WARNING)  # TensorFlow notes every file
     try:
         required(run_dir=RUN_DIR.value, export_dir=_EXPORT_DIR.value)
         export(RunDir(RUN_DIR.value), _EXPORT_DIR.value, _VERSION.value or int(time.time()))

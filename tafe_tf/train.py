@@ -13,7 +13,7 @@ import pathlib
 import sys
 
 import keras
-from absl import app
+from absl import app, logging
 from absl.flags import adopt_module_key_flags
 
 from tafe_tf import flags, models, schema, vocabulary
@@ -35,6 +35,7 @@ def main(argv: list[str]) -> None:
     """Runs the job; what the user can mend ends it with one line and exit code 1."""
     if len(argv) > 1:
         raise app.UsageError(f"unknown arguments: {argv[1:]}")
+    logging.set_verbosity(logging.WARNING)  # TensorFlow notes every checkpoint
     try:
         train()
     except (DataError, NotFiniteError, OSError, RunError, schema.SchemaError, ValueError) as error:
