@@ -70,7 +70,8 @@ class Evaluator:
 def intercept_shifts(logits: np.ndarray, labels: np.ndarray, weights: np.ndarray) -> np.ndarray:
     """Constants c [N] for which sum w sigmoid(logit + c) = sum w label, by Newton's method in float64.
 
-    0 where the labels are all equal, for which no finite constant will do.
+    0 where the labels are all equal, for which no finite constant will do, and below 1e-6, which float32 logits do
+    not resolve: applied again, nothing changes.
 
     Args:
         logits: [n, N].
@@ -88,7 +89,7 @@ def intercept_shifts(logits: np.ndarray, labels: np.ndarray, weights: np.ndarray
             shifts[i] += np.clip(step, -1.0, 1.0)
             if abs(step) < 1e-9:
                 break
-    return shifts
+    return np.where(np.abs(shifts) < 1e-6, 0.0, shifts)
 
 
 def monitored(metrics: Metrics, monitor: str, step_names: tuple[str, ...]) -> float:

@@ -8,7 +8,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from tafe_tf.data.rows import WHOLE_ROW, BadRows, Block, Problem
+from tafe_tf.data.rows import WHOLE_ROW, BadRows, Block, DataError, Problem
 from tafe_tf.schema import ABSENT, Column, Schema
 
 _MISSING_TEXTS = pa.array(["", "NA", "N/A", "NaN", "nan", "null", "NULL", "None"])
@@ -42,11 +42,20 @@ def to_block(
 
     Raises:
         BadRowError: at the first bad row, unless `bad_rows` drops them.
+        DataError: if a column's type can be no value of its dtype.
     """
-    converted = {column.name: _column(raw[column.name], column, problems) for column in columns}
-    _check_roles(converted, schema, problems)
-    _check_list_weights(raw, converted, schema, problems)
-    targets = _labels(raw, schema, problems) if labels else np.zeros((len(rows), 0), np.uint8)
+    unreadable = {problem.index for problem in problems}  # the row is judged once, by what the reader found
+    found: list[Problem] = []
+    converted = {}
+    for column in columns:
+        try:
+            converted[column.name] = _column(raw[column.name], column, found)
+        except pa.ArrowNotImplementedError as error:
+            raise DataError(f"{path}: column {column.name!r} cannot be read as {column.dtype}: {error}") from None
+    _check_roles(converted, schema, found)
+    _check_list_weights(raw, converted, schema, found)
+    targets = _labels(raw, schema, found, path) if labels else np.zeros((len(rows), 0), np.uint8)
+    problems = problems + [problem for problem in found if problem.index not in unreadable]
     raw_rows = len(rows) - sum(problem.column == WHOLE_ROW for problem in problems)
     block = Block(
         columns=converted, labels=targets, row=rows, file=np.full(len(rows), file, np.int32), raw_rows=raw_rows
@@ -85,7 +94,8 @@ def _as_lists(array: pa.Array, column: Column) -> pa.Array:
         return array.cast(pa.list_(pa.string()))
     if pa.types.is_list(array.type) or pa.types.is_large_list(array.type):
         return array
-    return pc.split_pattern(array.cast(pa.string()), column.separator)
+    array = array.cast(pa.string())
+    return pc.split_pattern(pc.if_else(pc.equal(array, ""), None, array), column.separator)
 
 
 def _values(array: pa.Array, column: Column, problems: list[Problem], owner: np.ndarray) -> np.ndarray:
@@ -107,17 +117,24 @@ def _is_binary(array: pa.Array) -> bool:
 def _numbers(array: pa.Array, column: Column, problems: list[Problem], owner: np.ndarray) -> pa.Array:
     """Casts to numbers; what is no number becomes null and a problem."""
     target = _NUMBER_TYPES[column.dtype]
+    if pa.types.is_dictionary(array.type):
+        array = array.dictionary_decode()
+    if pa.types.is_date32(array.type) or pa.types.is_time32(array.type):
+        array = array.cast(pa.int32())
     if pa.types.is_temporal(array.type):
         array = array.cast(pa.int64())
     if _is_binary(array):
-        array = array.cast(pa.string())
-    if pa.types.is_large_string(array.type):
+        array = _decode(array)
+    if pa.types.is_large_string(array.type) or pa.types.is_string_view(array.type):
         array = array.cast(pa.string())
     if pa.types.is_floating(array.type) and target == pa.int64():
         array = pc.if_else(pc.is_nan(array), None, array)
-    whole = _cast(array, target)
-    if whole is None and pa.types.is_string(array.type):
-        array = pc.if_else(pc.is_in(array, _MISSING_TEXTS), None, array)
+    if pa.types.is_string(array.type):
+        whole = _cast_texts(array, target)
+        if whole is None:
+            array = pc.if_else(pc.is_in(array, _MISSING_TEXTS), None, array)
+            whole = _cast_texts(array, target)
+    else:
         whole = _cast(array, target)
     if whole is not None:
         return whole
@@ -129,6 +146,24 @@ def _numbers(array: pa.Array, column: Column, problems: list[Problem], owner: np
             problems.append(Problem(int(owner[place]), column.name, rule, array[place].as_py()))
         pieces.append(pa.nulls(1, target) if piece is None else piece)
     return pa.concat_arrays(pieces)
+
+
+def _decode(array: pa.Array) -> pa.Array:
+    """Bytes as text; what is not UTF-8 becomes a text that is no number."""
+    try:
+        return array.cast(pa.string())
+    except pa.ArrowInvalid:
+        return pa.array([None if x is None else x.decode(errors="backslashreplace") for x in array.to_pylist()])
+
+
+def _cast_texts(array: pa.Array, target: pa.DataType) -> pa.Array | None:
+    """As `_cast`; an integer beside a "3.0" keeps all its digits, of which a float64 has no more than 15."""
+    try:
+        return array.cast(target)
+    except pa.ArrowInvalid:
+        digits = pc.fill_null(pc.match_substring_regex(array, r"^-?\d+$"), False)
+    parts = [_cast(pc.if_else(mask, array, None), target) for mask in (digits, pc.invert(digits))]
+    return None if parts[0] is None or parts[1] is None else pc.coalesce(*parts)
 
 
 def _cast(array: pa.Array, target: pa.DataType) -> pa.Array | None:
@@ -162,6 +197,9 @@ def _check_list_weights(
     for feature in schema.features:
         if not feature.weights or feature.weights not in columns:
             continue
+        if feature.column not in columns:  # nothing to compare with
+            np.nan_to_num(columns[feature.weights], copy=False, posinf=0.0, neginf=0.0)
+            continue
         values, weights = (_as_lists(raw[c.name], c) for c in feature.columns)
         lengths = [pc.fill_null(pc.list_value_length(x), 0).to_numpy(zero_copy_only=False) for x in (values, weights)]
         rule = f"must hold as many numbers as {feature.column!r} holds values"
@@ -177,13 +215,16 @@ def _check_list_weights(
         table[~np.isfinite(table)] = 0.0
 
 
-def _labels(raw: Mapping[str, pa.Array], schema: Schema, problems: list[Problem]) -> np.ndarray:
+def _labels(raw: Mapping[str, pa.Array], schema: Schema, problems: list[Problem], path: str) -> np.ndarray:
     """[n, N], each 0 or 1, nested."""
     names = schema.labels
     labels = np.zeros((len(raw[names[0]]), len(names)), np.uint8)
     for i, name in enumerate(names):
         found: list[Problem] = []
-        values = _values(raw[name], Column(name=name, dtype="float64"), found, np.arange(len(labels)))
+        try:
+            values = _values(raw[name], Column(name=name, dtype="float64"), found, np.arange(len(labels)))
+        except pa.ArrowNotImplementedError as error:
+            raise DataError(f"{path}: column {name!r} cannot be read as a label: {error}") from None
         reasons = {problem.index: problem.value for problem in found}
         wrong = (values != 0) & (values != 1)  # NaN included
         for index in np.flatnonzero(wrong):

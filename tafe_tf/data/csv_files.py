@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import gzip
+import zlib
 from collections.abc import Iterator, Sequence
 
 import numpy as np
@@ -60,7 +61,22 @@ def read(path: str, names: Sequence[str], lists: set[str], block_rows: int, skip
         if rest and skip <= parsed:
             yield _with_invalid({name: pa.array([], pa.string()) for name in names}, np.zeros(0, np.int64), rest)
     except (pa.ArrowInvalid, OSError, EOFError) as error:
+        row = _row_not_utf8(path) if "UTF8" in str(error) else 0
+        if row:
+            raise DataError(f"{path}: cannot be read after row {row - 1}: the next row is not UTF-8") from None
         raise DataError(f"{path}: cannot be read after row {parsed}: {error}") from None
+
+
+def _row_not_utf8(path: str) -> int:
+    """Number of the first row with bytes that are not UTF-8; 0 if there is none."""
+    opener = gzip.open if path.endswith(".gz") else open
+    with opener(path, "rt", encoding="utf-8", errors="surrogateescape", newline="") as file:
+        number = -1  # the header is row 0
+        for cells in csv.reader(file):
+            number += bool(cells)  # an empty line is no row
+            if any("\udc80" <= character <= "\udcff" for cell in cells for character in cell):
+                return number
+    return 0
 
 
 def _with_invalid(columns: dict[str, pa.Array], rows: np.ndarray, invalid: list[Invalid]) -> Chunk:
@@ -94,7 +110,7 @@ def _check_header(path: str, names: Sequence[str]) -> None:
     try:
         with opener(path, "rt", encoding="utf-8-sig", errors="replace", newline="") as file:
             header = next(csv.reader(file), [])
-    except (EOFError, OSError) as error:
+    except (EOFError, OSError, csv.Error, zlib.error) as error:
         raise DataError(f"{path}: cannot be read: {error}") from None
     if not header:
         raise DataError(f"{path}: is empty; a header line is needed")

@@ -37,8 +37,9 @@ def find_files(data_dir: str | pathlib.Path, split: str, required: bool = True) 
         DataError: if files are required and missing, or are of several formats.
     """
     directory = pathlib.Path(data_dir)
-    patterns = [f"{split}.*", f"{split}-*", f"{split}/*"]
-    files = sorted(str(p) for pattern in patterns for p in directory.glob(pattern) if _extension(p) and p.is_file())
+    patterns = [f"{split}{x}" for extension in _READERS for x in (extension, f"-*{extension}", f"/*{extension}")]
+    found = {p for pattern in patterns for p in directory.glob(pattern) if p.is_file()}
+    files = sorted(str(p) for p in found if not p.name.startswith("."))  # a hidden file is one that a writer began
     formats = {_extension(path).removesuffix(".gz") for path in files}
     if len(formats) > 1:
         raise DataError(f"{data_dir}: {split!r} files must be of one format. Received: {', '.join(files)}")
@@ -75,7 +76,11 @@ def read_blocks(
     Raises:
         DataError: for a file that cannot be used, naming it.
         BadRowError: at the first bad row, unless `bad_rows` drops them.
+        ValueError: if `columns` names none or an unknown column.
     """
+    known = [c.name for c in schema.columns]
+    if columns is not None and (not columns or not set(columns) <= set(known)):
+        raise ValueError(f"columns must be some of {', '.join(known)}. Received: {list(columns)}")
     wanted = tuple(c for c in schema.columns if columns is None or c.name in columns)
     labels = labels and columns is None
     names = [c.name for c in wanted] + (list(schema.labels) if labels else [])

@@ -76,7 +76,7 @@ class BadRows:
             rows: row numbers of the block.
             problems: what is wrong; may be empty.
         """
-        for problem in sorted(problems, key=lambda p: p.index):
+        for problem in sorted(problems, key=lambda p: int(rows[p.index])):  # CSV rows of a wrong width come last
             row = int(rows[problem.index])
             text = f"{path}: row {row}{problem.place}: {problem.rule}. Received: {problem.value!r}"
             if self.policy == "raise":

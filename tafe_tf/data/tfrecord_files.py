@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import io
 import re
+import zlib
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -32,21 +33,24 @@ def read(path: str, names: Sequence[str], lists: set[str], block_rows: int, skip
     compression = "GZIP" if path.endswith(".gz") else ""
     records = tf.data.TFRecordDataset(path, compression, buffer_size=1 << 22)
     done, size = 0, 0
-    kinds: dict[str, str] | None = None
+    kinds: dict[str, str] = {}
     try:
         for batch in records.batch(block_rows).prefetch(2):
             serialized = batch.numpy()
             rows = np.arange(done + 1, done + len(serialized) + 1, dtype=np.int64)
             done += len(serialized)
             size += sum(map(len, serialized)) + _FRAME * len(serialized)
+            kinds = _find_kinds(path, serialized, names, kinds, is_first=not kinds)
             first = min(max(0, skip - (done - len(serialized))), len(serialized))
             if first:
                 yield None, rows[:first], []
             if first < len(serialized):
-                kinds = kinds or _find_kinds(path, serialized, names)
-                yield _parse(serialized[first:], rows[first:], kinds, lists)
+                known = {name: kinds.get(name) or "float_list" for name in names}
+                yield _parse(serialized[first:], rows[first:], known, lists)
         if compression:
             _check_gzip(path, size, done)
+    except tf.errors.NotFoundError:
+        raise DataError(f"{path}: cannot be read: no such file") from None
     except tf.errors.DataLossError as error:
         reason = re.sub(r"\{\{.*\}\} | \[Op:.*", "", error.message)  # without the names of graph nodes
         raise DataError(f"{path}: cannot be read after row {_count(records)}: {reason}") from None
@@ -66,7 +70,7 @@ def _check_gzip(path: str, size: int, rows: int) -> None:
         with gzip.open(path) as file:
             while file.read(1 << 22):
                 pass
-    except (EOFError, OSError) as error:
+    except (EOFError, OSError, zlib.error) as error:
         raise DataError(f"{path}: cannot be read after row {rows}: {error}") from None
 
 
@@ -81,21 +85,41 @@ def _count(records: tf.data.TFRecordDataset) -> int:
     return count
 
 
-def _find_kinds(path: str, serialized: np.ndarray, names: Sequence[str]) -> dict[str, str]:
-    """How each column is stored, from the first record that has it."""
-    kinds = {}
+def _find_kinds(
+    path: str, serialized: np.ndarray, names: Sequence[str], known: dict[str, str], is_first: bool
+) -> dict[str, str]:
+    """How each column is stored, from the first record with a value of it; "" while only empty lists were seen.
+
+    Skipped records count, so a file is read alike from any row on.
+
+    Raises:
+        DataError: if no record of the first block has the column.
+    """
+    kinds = dict(known)
     for name in names:
-        key = name.encode()
-        for text in serialized:
-            if key not in text:  # a quick look, before the record is decoded
-                continue
-            kind = _features(text).get(name)
-            if kind is not None and kind.WhichOneof("kind"):
-                kinds[name] = kind.WhichOneof("kind")
-                break
-        else:
+        if kinds.get(name):
+            continue
+        kind = _find_kind(serialized, name)
+        if kind is None and is_first:
             raise DataError(f"{path}: column {name!r} is missing from the first {len(serialized)} records")
+        kinds[name] = kind or ""
     return kinds
+
+
+def _find_kind(serialized: np.ndarray, name: str) -> str | None:
+    """The kind of the first value; "" where all are empty lists, None where no record has the feature."""
+    key, found = name.encode(), None
+    for text in serialized:
+        if key not in text:  # a quick look, before the record is decoded
+            continue
+        feature = _features(text).get(name)
+        if feature is None:
+            continue
+        found = ""
+        kind = feature.WhichOneof("kind")
+        if kind and getattr(feature, kind).value:
+            return str(kind)
+    return found
 
 
 def _features(serialized: bytes) -> Any:
