@@ -47,9 +47,9 @@ def train() -> None:
     flags.required(data_dir=flags.DATA_DIR.value, run_dir=flags.RUN_DIR.value)
     config = flags.training_config()
     run = RunDir(flags.RUN_DIR.value)
-    run.claim(flags.as_flagfile(), flags.schema_file())
     bad_rows = flags.bad_rows()
-    training, validation = split(run.schema(), bad_rows)
+    training, validation = split(schema.load(flags.schema_file()), bad_rows)
+    run.claim(flags.as_flagfile(), flags.schema_file())  # once the data is there: a mistyped path claims nothing
     training_rows = round(prepared_rows(run, training) * (1.0 - training.holdout.fraction))
     keras.utils.set_random_seed(flags.SEED.value)
     keras.config.set_dtype_policy(flags.DTYPE_POLICY.value)

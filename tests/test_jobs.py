@@ -187,6 +187,7 @@ def test_mains_end_with_one_line(shop: pathlib.Path, tmp_path: pathlib.Path) -> 
         run_dir=str(tmp_path / "r"),
         schema=str(shop / "csv.gz/schema.toml"),
     )
+    assert not (tmp_path / "r").exists()  # a mistyped path leaves nothing behind
     failing(evaluate.main, "holds no trained model", data_dir=str(shop / "csv.gz"), run_dir=str(tmp_path / "none"))
     failing(prepare.main, "No such file", data_dir=str(tmp_path))
 
