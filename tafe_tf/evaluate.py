@@ -10,13 +10,12 @@ import sys
 from absl import app
 from absl.flags import declare_key_flag
 
-from tafe_tf import flags, schema
+from tafe_tf import flags
 from tafe_tf.data.dataset import FunnelData
 from tafe_tf.data.files import find_files
-from tafe_tf.data.rows import DataError
 from tafe_tf.evaluation import Evaluator
-from tafe_tf.run_dir import RunDir, RunError, write_json
-from tafe_tf.tables import print_metrics
+from tafe_tf.run_dir import RunDir, write_json
+from tafe_tf.tables import print_dropped, print_metrics
 
 for _name in ("data_dir", "run_dir", "split", "batch_size", "on_bad_row"):
     declare_key_flag(_name)
@@ -28,7 +27,7 @@ def main(argv: list[str]) -> None:
         raise app.UsageError(f"unknown arguments: {argv[1:]}")
     try:
         evaluate()
-    except (DataError, OSError, RunError, schema.SchemaError, ValueError) as error:
+    except (OSError, ValueError) as error:
         sys.exit(f"error: {error}")
 
 
@@ -47,7 +46,7 @@ def evaluate() -> None:
     if split == "test":
         write_json(run.path / "metrics.json", metrics)
     print_metrics(metrics, data.schema, f"{data.schema.name}, {split}")
-    print("".join(f"{line}\n" for line in bad_rows.report()), end="")
+    print_dropped(bad_rows)
 
 
 if __name__ == "__main__":

@@ -53,7 +53,7 @@ class Evaluator:
 
     def predict(self, data: FunnelData, part: Part, use: Callable[[np.ndarray, Batch], bool]) -> None:
         """Calls `use` with logits [B, N] and batch (NumPy arrays), in file order, as long as it returns true."""
-        stream = Stream(lambda: data.evaluation_batches(part), data.schema, self.features)
+        stream = Stream(lambda: data.evaluation_batches(part), data.schema, part, self.features)
         try:
             for batch in stream.dataset:
                 logits = self._logits(batch.inputs)

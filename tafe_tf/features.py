@@ -70,7 +70,7 @@ class Features(tf.Module):
             ids.append(field_ids)
             weights.append(field_weights)
         model_inputs = {"ids": tf.concat(ids, axis=1)}
-        if max(self.slots) > 1 or any(feature.max_length for feature in self.schema.features):
+        if any(feature.max_length for feature in self.schema.features):
             model_inputs["weights"] = tf.concat(weights, axis=1)
         return model_inputs
 

@@ -19,7 +19,7 @@ from tafe_tf.data.files import find_files
 from tafe_tf.data.rows import DataError
 from tafe_tf.features import Features
 from tafe_tf.run_dir import RunError
-from tafe_tf.tables import show
+from tafe_tf.tables import print_dropped, show
 
 for _name in ("data_dir", "schema", "run_dir", "embedding_dim", "on_bad_row"):
     declare_key_flag(_name)
@@ -42,7 +42,7 @@ def prepare() -> None:
     directory = flags.RUN_DIR.value or pathlib.Path(flags.schema_file()).parent
     bad_rows = flags.bad_rows()
     statistics = vocabulary.build(find_files(flags.DATA_DIR.value, "train"), dataset, directory, bad_rows)
-    print("\n".join(bad_rows.report()), end="")
+    print_dropped(bad_rows)
     features = Features(dataset, directory)
     table = Table(
         title=f"{dataset.name}: {statistics['rows']:,} rows, rates {statistics['rate']}", title_justify="left"

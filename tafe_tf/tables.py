@@ -9,6 +9,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
+from tafe_tf.data.rows import BadRows
 from tafe_tf.schema import Schema
 
 Metrics = Mapping[str, Any]
@@ -44,6 +45,12 @@ def print_metrics(metrics: Metrics, schema: Schema, title: str) -> None:
     show(metrics_table(metrics, schema, title))
     if all(task.truth for task in schema.tasks):
         show(truth_table(metrics, schema, "learned beside true"))
+
+
+def print_dropped(bad_rows: BadRows) -> None:
+    """Prints what was dropped and why, a line each; nothing where nothing was."""
+    for line in bad_rows.report():
+        print(line)
 
 
 def show(table: Table) -> None:

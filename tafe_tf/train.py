@@ -19,13 +19,13 @@ from absl.flags import adopt_module_key_flags
 from tafe_tf import flags, models, schema, vocabulary
 from tafe_tf.data.dataset import FunnelData, Holdout, time_holdout
 from tafe_tf.data.files import find_files
-from tafe_tf.data.rows import BadRows, DataError
+from tafe_tf.data.rows import BadRows
 from tafe_tf.evaluation import Evaluator
 from tafe_tf.features import Features
 from tafe_tf.losses import FunnelLoss
 from tafe_tf.optimizers import LazyAdam
 from tafe_tf.run_dir import RunDir, RunError, write_json
-from tafe_tf.tables import print_metrics
+from tafe_tf.tables import print_dropped, print_metrics
 from tafe_tf.training import NotFiniteError, Trainer
 
 adopt_module_key_flags(flags)
@@ -38,7 +38,7 @@ def main(argv: list[str]) -> None:
     logging.set_verbosity(logging.WARNING)  # TensorFlow notes every checkpoint
     try:
         train()
-    except (DataError, NotFiniteError, OSError, RunError, schema.SchemaError, ValueError) as error:
+    except (NotFiniteError, OSError, ValueError) as error:
         sys.exit(f"error: {error}")
 
 
@@ -50,7 +50,8 @@ def train() -> None:
     bad_rows = flags.bad_rows()
     training, validation = split(schema.load(flags.schema_file()), bad_rows)
     run.claim(flags.as_flagfile(), flags.schema_file())  # once the data is there: a mistyped path claims nothing
-    training_rows = round(prepared_rows(run, training) * (1.0 - training.holdout.fraction))
+    rows = round(prepared_rows(run, training) * (1.0 - training.holdout.fraction))
+    steps = max(rows // training.batch_size, 1)
     keras.utils.set_random_seed(flags.SEED.value)
     keras.config.set_dtype_policy(flags.DTYPE_POLICY.value)
     features = run.features()
@@ -60,14 +61,14 @@ def train() -> None:
     trainer.fit(
         training,
         validation,
-        optimizer=LazyAdam(learning_rate(training_rows)),
-        loss=FunnelLoss([task.weight for task in run.schema().tasks], flags.DEPENDENCE_WEIGHT.value),
+        optimizer=LazyAdam(learning_rate(steps)),
+        loss=FunnelLoss([task.weight for task in training.schema.tasks], flags.DEPENDENCE_WEIGHT.value),
         config=config,
         run=run,
-        rows=training_rows,
+        steps=steps,
     )
-    evaluate_test(training, run)
-    print("".join(f"{line}\n" for line in bad_rows.report()), end="")
+    evaluate_test(features, training, run)
+    print_dropped(bad_rows)
 
 
 def split(dataset: schema.Schema, bad_rows: BadRows) -> tuple[FunnelData, FunnelData]:
@@ -120,22 +121,21 @@ def build_model(features: Features) -> keras.Model:
     )
 
 
-def learning_rate(rows: int) -> float | keras.optimizers.schedules.LearningRateSchedule:
-    """What --learning_rate and --learning_rate_decay ask for; `rows` are passed in an epoch."""
+def learning_rate(steps: int) -> float | keras.optimizers.schedules.LearningRateSchedule:
+    """What --learning_rate and --learning_rate_decay ask for; an epoch has `steps`."""
     rate = flags.LEARNING_RATE.value
     if flags.LEARNING_RATE_DECAY.value == "none":
         return rate
-    steps = flags.EPOCHS.value * max(rows // flags.BATCH_SIZE.value, 1)
-    return keras.optimizers.schedules.PolynomialDecay(rate, steps, end_learning_rate=0.0)
+    return keras.optimizers.schedules.PolynomialDecay(rate, flags.EPOCHS.value * steps, end_learning_rate=0.0)
 
 
-def evaluate_test(training: FunnelData, run: RunDir) -> None:
+def evaluate_test(features: Features, training: FunnelData, run: RunDir) -> None:
     """Writes and prints the metrics of the test rows, if there are any, with the weights that an export will have."""
     files = find_files(flags.DATA_DIR.value, "test", required=False)
     if not files:
         print(f"no test files in {flags.DATA_DIR.value}: no metrics.json")
         return
-    metrics = Evaluator(run.load_best(), run.features()).evaluate(
+    metrics = Evaluator(run.load_best(), features).evaluate(
         dataclasses.replace(training, files=files, holdout=Holdout())
     )
     write_json(run.path / "metrics.json", metrics)

@@ -103,7 +103,7 @@ class Trainer:
         loss: FunnelLoss,
         config: TrainingConfig,
         run: RunDir,
-        rows: int | None = None,
+        steps: int | None = None,
     ) -> list[Metrics]:
         """Trains until the epochs are over or the monitor stops improving; then restores the best weights.
 
@@ -116,7 +116,7 @@ class Trainer:
             loss: of labels and logits.
             config: how to train.
             run: where checkpoints, history and curves go.
-            rows: number of training rows if it is known, for the progress bar.
+            steps: of an epoch if it is known, for the progress bar.
 
         Returns:
             The validation metrics by epoch.
@@ -134,7 +134,6 @@ class Trainer:
         self._best = run.best(self.model)
         self._curves = tf.summary.create_file_writer(str(run.path / "tensorboard"))
         state = self._restore()
-        steps = None if rows is None else max(rows // data.batch_size, 1)
         while state.position.epoch < config.epochs and state.waited < config.patience:
             seconds = self._train_epoch(data, state, steps)
             self._end_epoch(validation, state, seconds)
@@ -157,7 +156,7 @@ class Trainer:
 
     def _train_epoch(self, data: FunnelData, state: State, steps: int | None) -> float:
         position, began, saved = state.position, time.monotonic(), state.position.batch
-        stream = Stream(lambda: data.training_batches(position), data.schema, self.features)
+        stream = Stream(lambda: data.training_batches(position), data.schema, "train", self.features)
         iterator = iter(self.strategy.experimental_distribute_dataset(stream.dataset))
         with Progress(f"epoch {position.epoch + 1}", steps, position.batch) as progress:
             while True:

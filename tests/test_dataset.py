@@ -110,7 +110,7 @@ def test_stream_keeps_the_readers_error(tmp_path: pathlib.Path) -> None:
     d = data(tmp_path, shards=1)
     with open(d.files[0], "a") as file:
         file.write("7,1.0,2,0\n")
-    stream = Stream(lambda: d.evaluation_batches("all"), DATASET, lambda columns: columns)
+    stream = Stream(lambda: d.evaluation_batches("all"), DATASET, "all", lambda columns: columns)
     with pytest.raises(
         BadRowError, match=r"train-0.csv: row 201, column 'click': a label must be 0 or 1. Received: '2'"
     ):

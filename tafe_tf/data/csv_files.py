@@ -6,12 +6,13 @@ import csv
 import gzip
 import zlib
 from collections.abc import Iterator, Sequence
+from typing import IO
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.csv as pacsv
 
-from tafe_tf.data.rows import WHOLE_ROW, DataError, Problem
+from tafe_tf.data.rows import WHOLE_ROW, DataError, Problem, check_columns
 
 Invalid = tuple[int, str, str]  # row number, rule, text
 Chunk = tuple[dict[str, pa.Array] | None, np.ndarray, list[Problem]]
@@ -69,8 +70,7 @@ def read(path: str, names: Sequence[str], lists: set[str], block_rows: int, skip
 
 def _row_not_utf8(path: str) -> int:
     """Number of the first row with bytes that are not UTF-8; 0 if there is none."""
-    opener = gzip.open if path.endswith(".gz") else open
-    with opener(path, "rt", encoding="utf-8", errors="surrogateescape", newline="") as file:
+    with _open_text(path, errors="surrogateescape") as file:
         number = -1  # the header is row 0
         for cells in csv.reader(file):
             number += bool(cells)  # an empty line is no row
@@ -106,18 +106,20 @@ def _number(parsed: int, count: int, invalid: list[int]) -> np.ndarray:
 
 
 def _check_header(path: str, names: Sequence[str]) -> None:
-    opener = gzip.open if path.endswith(".gz") else open
     try:
-        with opener(path, "rt", encoding="utf-8-sig", errors="replace", newline="") as file:
+        with _open_text(path, errors="replace") as file:
             header = next(csv.reader(file), [])
     except (EOFError, OSError, csv.Error, zlib.error) as error:
         raise DataError(f"{path}: cannot be read: {error}") from None
     if not header:
         raise DataError(f"{path}: is empty; a header line is needed")
-    for name in names:
-        if header.count(name) != 1:
-            what = "is missing" if name not in header else f"stands {header.count(name)} times in the header"
-            raise DataError(f"{path}: column {name!r} {what}; the columns are {', '.join(header)}")
+    check_columns(path, names, header, " in the header")
+
+
+def _open_text(path: str, errors: str) -> IO[str]:
+    """Opens plain or gz text; a byte order mark is no part of it."""
+    opener = gzip.open if path.endswith(".gz") else open
+    return opener(path, "rt", encoding="utf-8-sig", errors=errors, newline="")
 
 
 def _open(path: str, names: Sequence[str], note: object) -> pacsv.CSVStreamingReader:

@@ -26,7 +26,7 @@ class Batch(NamedTuple):
         file: index of each row's file, int32 [B].
         row: each row's number inside its file, from 1, int64 [B].
         position: int64 [2]; where to start reading for this batch, see `Position`.
-        extra: further columns that evaluation reads (group, truth), by column name.
+        extra: further columns that evaluation reads (group, truth), by column name; none in training.
     """
 
     inputs: Any
@@ -158,7 +158,6 @@ class FunnelData:
         """The block's rows that belong to `part`, as one batch whose position is repeated row by row."""
         schema = self.schema
         n = len(block.row)
-        extra = {c: block.columns[c] for c in (schema.group, *(t.truth for t in schema.tasks)) if c}
         rows = Batch(
             inputs={column.name: block.columns[column.name] for column in schema.inputs},
             labels=block.labels.astype(np.float32),
@@ -166,7 +165,7 @@ class FunnelData:
             file=block.file,
             row=block.row,
             position=np.tile(np.array([start, before], np.int64), (n, 1)),
-            extra=extra,
+            extra={} if part == "train" else {name: block.columns[name] for name in _evaluation_columns(schema)},
         )
         if part == "all":
             return rows
@@ -206,16 +205,19 @@ class Stream:
     Args:
         batches: makes the generator.
         schema: the dataset.
+        part: what the batches are of.
         transform: raw inputs -> model inputs, run in the pipeline.
 
     Attributes:
         dataset: `Batch`es of tensors.
     """
 
-    def __init__(self, batches: Callable[[], Iterator[Batch]], schema: Schema, transform: Callable[..., Any]) -> None:
+    def __init__(
+        self, batches: Callable[[], Iterator[Batch]], schema: Schema, part: Part, transform: Callable[..., Any]
+    ) -> None:
         self._batches = batches
         self._error: Exception | None = None
-        dataset = tf.data.Dataset.from_generator(self._generate, output_signature=_signature(schema))
+        dataset = tf.data.Dataset.from_generator(self._generate, output_signature=_signature(schema, part))
         dataset = dataset.map(lambda batch: batch._replace(inputs=transform(batch.inputs)), num_parallel_calls=2)
         self.dataset = dataset.prefetch(4)
 
@@ -231,9 +233,12 @@ class Stream:
         raise (self._error or error) from None
 
 
-def _signature(schema: Schema) -> Batch:
+def _evaluation_columns(schema: Schema) -> list[str]:
+    return [name for name in (schema.group, *(task.truth for task in schema.tasks)) if name]
+
+
+def _signature(schema: Schema, part: Part) -> Batch:
     columns = {c.name: tf.TensorSpec([None, c.max_length] if c.max_length else [None], c.dtype) for c in schema.columns}
-    extra = [c for c in (schema.group, *(t.truth for t in schema.tasks)) if c]
     return Batch(
         inputs={c.name: columns[c.name] for c in schema.inputs},
         labels=tf.TensorSpec([None, len(schema.tasks)], tf.float32),
@@ -241,5 +246,5 @@ def _signature(schema: Schema) -> Batch:
         file=tf.TensorSpec([None], tf.int32),
         row=tf.TensorSpec([None], tf.int64),
         position=tf.TensorSpec([2], tf.int64),
-        extra={name: columns[name] for name in extra},
+        extra={} if part == "train" else {name: columns[name] for name in _evaluation_columns(schema)},
     )

@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from tafe_tf.data.csv_files import Chunk
-from tafe_tf.data.rows import DataError
+from tafe_tf.data.rows import DataError, check_columns
 
 
 def read(path: str, names: Sequence[str], lists: set[str], block_rows: int, skip: int) -> Iterator[Chunk]:
@@ -60,11 +60,8 @@ def _pieces(
 
 
 def _check_columns(path: str, schema: pa.Schema, names: Sequence[str], lists: set[str]) -> None:
+    check_columns(path, names, schema.names)
     for name in names:
-        count = schema.names.count(name)
-        if count != 1:
-            what = "is missing" if count == 0 else f"stands {count} times"
-            raise DataError(f"{path}: column {name!r} {what}; the columns are {', '.join(schema.names)}")
         kind = schema.field(name).type
         is_list = pa.types.is_list(kind) or pa.types.is_large_list(kind)
         if is_list != (name in lists) and not pa.types.is_null(kind):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import collections
 import dataclasses
+from collections.abc import Sequence
 from typing import Literal
 
 import numpy as np
@@ -15,6 +16,15 @@ Policy = Literal["raise", "drop"]
 
 class DataError(ValueError):
     """A file cannot be used; the message starts with its name."""
+
+
+def check_columns(path: str, names: Sequence[str], present: Sequence[str], where: str = "") -> None:
+    """Raises DataError if a column to read is missing from a file, or stands there more than once."""
+    for name in names:
+        count = present.count(name)
+        if count != 1:
+            what = f"stands {count} times{where}" if count else "is missing"
+            raise DataError(f"{path}: column {name!r} {what}; the columns are {', '.join(present)}")
 
 
 class BadRowError(DataError):
