@@ -12,55 +12,17 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import tensorflow as tf
+from small_files import EXTENSIONS, GOOD, column, read, texts, written
 
-from tafe_tf.data.files import find_files, read_blocks
-from tafe_tf.data.rows import BadRowError, BadRows, Block, DataError
-from tafe_tf.data.writers import Writer, write
-from tafe_tf.schema import Feature, Schema, Task
+from tafe_tf.data.files import find_files
+from tafe_tf.data.rows import BadRowError, BadRows, DataError
+from tafe_tf.data.writers import Writer
 
-EXTENSIONS = ("csv", "csv.gz", "parquet", "tfrecord", "tfrecord.gz")
-SCHEMA = Schema(
-    name="edges",
-    features=(
-        Feature(name="item", kind="vocabulary", dtype="int64"),
-        Feature(name="price", kind="log_round"),
-        Feature(name="tags", kind="vocabulary", max_length=2, weights="tag_weights"),
-    ),
-    tasks=(Task(name="click"), Task(name="buy")),
-    time="at",
-)
-GOOD: dict[str, list[Any]] = {
-    "item": [1, 2, 3, 4],
-    "price": [1.5, 2.0, None, 4.0],
-    "tags": [["x", "y"], ["z"], ["x"], ["y"]],
-    "tag_weights": [[1.0, 2.0], [0.5], [1.0], [1.0]],
-    "click": [1, 0, 1, 0],
-    "buy": [1, 0, 0, 0],
-    "at": [1, 2, 3, 4],
-}
 KEPT_AS_TEXT = ["9007199254740993", "3.0", "-9007199254740995", ""]  # 2^53 + 1 has no float64
 
 TYPED: dict[str, dict[str, Any]] = {  # the first piece of a Parquet file fixes the types
     "parquet": {"tags": [["x"], [], [], []], "tag_weights": [[1.0], [], [], []]}
 }
-
-
-def read(path: pathlib.Path, bad_rows: BadRows | None = None, **settings: Any) -> list[Block]:
-    return list(read_blocks([str(path)], SCHEMA, bad_rows=bad_rows or BadRows(), **settings))
-
-
-def written(tmp_path: pathlib.Path, extension: str, **changes: Any) -> pathlib.Path:
-    path = tmp_path / f"train.{extension}"
-    write(path, {**GOOD, **changes})
-    return path
-
-
-def column(path: pathlib.Path, name: str, **settings: Any) -> list[Any]:
-    return [value for block in read(path, **settings) for value in block.columns[name].tolist()]
-
-
-def texts(rows: list[list[Any]]) -> list[list[str]]:
-    return [[value.decode() if isinstance(value, bytes) else value for value in row] for row in rows]
 
 
 @pytest.mark.parametrize("extension", EXTENSIONS)
