@@ -86,6 +86,8 @@ class Feature:
         pooling: "sum" or "mean" of a list's embeddings (weighted if `weights` is given); lists only.
         weights: a column with one number per list value; lists only.
         separator: between the values of a list in a CSV cell; lists only.
+        side: "user" for what is the same for all items of a ranking request (the user, the hour), or "item"; the
+            exported `rank` signature takes user columns once.
     """
 
     name: str
@@ -101,6 +103,7 @@ class Feature:
     pooling: str = "mean"
     weights: str = ""
     separator: str = "|"
+    side: str = "item"
 
     def __post_init__(self) -> None:
         where = f"feature {self.name!r}"
@@ -128,6 +131,7 @@ class Feature:
                 "needs max_length > 0 (a list)",
                 getattr(self, key),
             )
+        _check(self.side in ("user", "item"), f"{where}: side", "must be 'user' or 'item'", self.side)
         _check(self.pooling in ("sum", "mean"), f"{where}: pooling", "must be 'sum' or 'mean'", self.pooling)
         _check(
             isinstance(self.separator, str) and len(self.separator) == 1,
@@ -236,7 +240,7 @@ class Schema:
         for name, role in targets:
             _check(name not in roles, role, f"must not read the column of {roles.get(name)}", name)
             roles[name] = role
-        read: dict[str, Column] = {}
+        read: dict[str, tuple[Column, str]] = {}
         for feature in self.features:
             for column in feature.columns:
                 role = f"feature {feature.name!r}: column"
@@ -246,8 +250,9 @@ class Schema:
                     f"must not be a target ({roles.get(column.name)}): the model would read its own answer",
                     column.name,
                 )
-                known = read.setdefault(column.name, column)
+                known, side = read.setdefault(column.name, (column, feature.side))
                 _check(known == column, role, "is read by two features, so dtype and list shape must agree", column)
+                _check(side == feature.side, role, "is read by two features, so side must agree", feature.side)
         for role in ("group", "time"):
             column_name = getattr(self, role)
             _check(column_name not in roles, role, f"must not be the column of {roles.get(column_name)}", column_name)
@@ -256,6 +261,11 @@ class Schema:
     def inputs(self) -> tuple[Column, ...]:
         """The raw columns that the features read: what the served model takes, in schema order."""
         return tuple({c.name: c for f in self.features for c in f.columns}.values())
+
+    @property
+    def user_inputs(self) -> tuple[str, ...]:
+        """Names of the inputs that a ranking request gives once, those of features with side "user"."""
+        return tuple(c.name for c in self.inputs if any(c in f.columns for f in self.features if f.side == "user"))
 
     @property
     def columns(self) -> tuple[Column, ...]:
