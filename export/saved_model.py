@@ -2,8 +2,7 @@
 
     python -m export.saved_model --run_dir=DIR --export_dir=DIR [--version=N]
 
-Signatures, all from raw feature columns: `serving_default` gives every output; `ctr`, `cvr` and `ctcvr` (in a
-longer funnel `p_<task>` and `p_<task>_given_<previous>`) give one each.
+`export.signatures` tells what the SavedModel can be asked, `export.check` what it must show before it is published.
 """
 
 from __future__ import annotations
@@ -13,14 +12,21 @@ import pathlib
 import shutil
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any
 
 import keras
+import numpy as np
 import tensorflow as tf
 from absl import app, flags, logging
 
+from export import calibration, card, held_out, storage, warmup
 from export.check import ExportError, check
+from export.requests import Rows
+from export.session import SessionModel
+from export.signatures import Signatures
+from export.storage import StoredTable
+from tafe_tf.data.rows import DataError
 from tafe_tf.features import Features
 from tafe_tf.flags import RUN_DIR, required
 from tafe_tf.outputs import probabilities
@@ -29,68 +35,96 @@ from tafe_tf.run_dir import RunDir, RunError
 flags.declare_key_flag("run_dir")
 _EXPORT_DIR = flags.DEFINE_string("export_dir", "", "Where versions are published.")
 _VERSION = flags.DEFINE_integer("version", 0, "The version's number; by default the time in seconds.", lower_bound=0)
+_CALIBRATION = flags.DEFINE_enum(
+    "calibration", "none", ["none", *calibration.KINDS], "Fitted on the held-out rows, for each step of the funnel."
+)
+_STORAGE = flags.DEFINE_enum(
+    "embedding_storage", "float32", storage.STORAGES, "How embedding tables are stored; what it costs is printed."
+)
 
-Signature = Callable[[Mapping[str, tf.Tensor]], dict[str, Any]]
 
-
-def export(run: RunDir, export_dir: str | pathlib.Path, version: int) -> pathlib.Path:
+def export(
+    run: RunDir,
+    export_dir: str | pathlib.Path,
+    version: int,
+    *,
+    calibrate: calibration.Kind | None = None,
+    stored: storage.Storage = "float32",
+) -> pathlib.Path:
     """Writes, checks and then publishes one version, by a rename.
 
     Args:
-        run: the trained run.
+        run: the trained run, whose held-out rows must still be where it found them.
         export_dir: where versions lie.
         version: the new one's number.
+        calibrate: kind of the calibration, if any.
+        stored: how embedding tables are stored.
 
     Returns:
         `<export_dir>/<version>`.
 
     Raises:
-        ExportError: if the version exists, or the export does not answer as the trained model does.
-        RunError: if the run holds no trained model.
+        ExportError: if the version exists, or the export does not pass the gate.
+        CalibrationError: if the held-out rows cannot calibrate.
+        RunError: if the run holds no trained model, or its held-out rows are gone.
     """
     target = pathlib.Path(export_dir) / str(version)
     if target.exists():
         raise ExportError(f"{target}: exists; give another --version")
     model, features = run.load_best(), run.features()
+    rows = held_out.sample(run, max(warmup.SIZES))
+    tables = storage.store(model, stored)
+    curves = None if calibrate is None else calibration.fit(calibrate, *held_out.predictions(run, model, features))
+    signatures = Signatures(model, features, curves)
     beside = target.with_name(f".{version}.{os.getpid()}.tmp")  # TensorFlow Serving reads numbered names only
     try:
-        write(beside, model, features)
+        write(beside, signatures, features, tables)
+        (beside / "assets.extra").mkdir()
         shutil.copyfile(run.path / "schema.toml", beside / "assets.extra" / "schema.toml")
-        difference = check(beside, tf.function(serving_function(model, features)), features, run.path)
+        served = SessionModel(beside)
+        warmup.write(served, features.schema, rows)
+        described = "none" if curves is None else curves.describe()
+        card.write(served, run, embedding_storage=stored, calibration=described)
+        served.close()
+        found = check(beside, in_python(model, features, curves))
         os.rename(beside, target)
     finally:
         shutil.rmtree(beside, ignore_errors=True)
-    print(f"{target}: every signature equals the trained model within {difference:.1g}, through the session loader")
+    print("\n".join([str(target), *(f"  {line}" for line in found)]))
+    if calibrate is not None or stored != "float32":
+        held_out.show_cost(run, lambda inputs, training: _logits(model, inputs, curves))
     return target
 
 
-def serving_function(model: keras.Model, features: Features) -> Signature:
-    """Raw columns -> all named probabilities."""
-
-    def serve(columns: Mapping[str, tf.Tensor]) -> dict[str, Any]:
-        return probabilities(model(features(columns), training=False), features.schema)
-
-    return serve
-
-
-def write(path: pathlib.Path, model: keras.Model, features: Features) -> None:
+def write(path: pathlib.Path, signatures: Signatures, features: Features, tables: list[StoredTable]) -> None:
     """Writes the SavedModel with all signatures to `path`, unchecked."""
     archive = keras.export.ExportArchive()
-    archive.track(model)
     archive.track(features)  # its lookup tables and their vocabularies
-    serve = serving_function(model, features)
-    archive.add_endpoint("serving_default", serve, input_signature=[features.signature])
-    for name in (*features.schema.step_names, *features.schema.conditional_names):
-        archive.add_endpoint(name, _only(serve, name), input_signature=[features.signature])
+    for table in tables:
+        archive.track(table)
+    for name, (function, inputs) in signatures.functions().items():
+        archive.add_endpoint(name, function, input_signature=inputs)
     archive.write_out(str(path), verbose=False)
-    (path / "assets.extra").mkdir()
 
 
-def _only(serve: Signature, name: str) -> Signature:
-    def serve_one(columns: Mapping[str, tf.Tensor]) -> dict[str, Any]:
-        return {name: serve(columns)[name]}
+def in_python(
+    model: keras.Model, features: Features, curves: calibration.Calibration | None
+) -> Callable[[Rows], dict[str, np.ndarray]]:
+    """The model without any of `Signatures`, to compare with: raw columns -> outputs."""
 
-    return serve_one
+    @tf.function
+    def serve(columns: dict[str, tf.Tensor]) -> dict[str, Any]:
+        return probabilities(_logits(model, features(columns), curves), features.schema)
+
+    def run(rows: Rows) -> dict[str, np.ndarray]:
+        return {name: p.numpy() for name, p in serve({k: tf.constant(v) for k, v in rows.items()}).items()}
+
+    return run
+
+
+def _logits(model: keras.Model, inputs: Any, curves: calibration.Calibration | None) -> Any:
+    logits = model(inputs, training=False)
+    return logits if curves is None else curves(logits)
 
 
 def main(argv: list[str]) -> None:
@@ -100,8 +134,10 @@ def main(argv: list[str]) -> None:
     logging.set_verbosity(logging.WARNING)  # TensorFlow notes every file
     try:
         required(run_dir=RUN_DIR.value, export_dir=_EXPORT_DIR.value)
-        export(RunDir(RUN_DIR.value), _EXPORT_DIR.value, _VERSION.value or int(time.time()))
-    except (ExportError, OSError, RunError) as error:
+        kind = None if _CALIBRATION.value == "none" else _CALIBRATION.value
+        version = _VERSION.value or int(time.time())
+        export(RunDir(RUN_DIR.value), _EXPORT_DIR.value, version, calibrate=kind, stored=_STORAGE.value)
+    except (calibration.CalibrationError, DataError, ExportError, OSError, RunError) as error:
         sys.exit(f"error: {error}")
 
 

@@ -1,6 +1,8 @@
-"""Scores rows of a file with an exported SavedModel and prints them, beside the truth where the file has it.
+"""Scores the first rows of a file with an export and prints them, beside the truth where the file has it.
 
-python -m export.score --model_base_path=DIR --input=FILE [--rows=10]
+    python -m export.score DIR FILE [ROWS]       # DIR holds the versions: the highest is used
+
+`python -m serving.batch_score` scores whole files.
 """
 
 from __future__ import annotations
@@ -9,21 +11,14 @@ import itertools
 import sys
 
 import numpy as np
-from absl import app, flags
+from absl import app
 from rich.table import Table
 
 from export.session import SessionModel, latest
 from tafe_tf import schema
 from tafe_tf.data.files import read_blocks
 from tafe_tf.data.rows import BadRows, Block, DataError
-from tafe_tf.flags import required
-from tafe_tf.run_dir import RunError
 from tafe_tf.tables import show
-
-_BASE_PATH = flags.DEFINE_string("model_base_path", "", "Holds numbered versions; the highest is used.")
-_INPUT = flags.DEFINE_string("input", "", "A CSV, Parquet or TFRecord file in the schema's columns.")
-_ROWS = flags.DEFINE_integer("rows", 10, "How many rows, from the file's start.", lower_bound=1)
-
 
 def score(base_path: str, file: str, rows: int) -> Table:
     """Reads rows, runs `serving_default` through the session loader, and lays both out as a table.
@@ -63,12 +58,11 @@ def _truth(dataset: schema.Schema, block: Block) -> dict[str, np.ndarray]:
 
 def main(argv: list[str]) -> None:
     """Prints the table; what the user can mend ends it with one line and exit code 1."""
-    if len(argv) > 1:
-        raise app.UsageError(f"unknown arguments: {argv[1:]}")
+    if len(argv) not in (3, 4) or not all(text.isdigit() for text in argv[3:]):
+        raise app.UsageError("give a directory of versions, a file and, if you like, a number of rows")
     try:
-        required(model_base_path=_BASE_PATH.value, input=_INPUT.value)
-        show(score(_BASE_PATH.value, _INPUT.value, _ROWS.value))
-    except (DataError, OSError, RunError) as error:
+        show(score(argv[1], argv[2], int(argv[3]) if argv[3:] else 10))
+    except (DataError, OSError) as error:
         sys.exit(f"error: {error}")
 
 

@@ -2,6 +2,7 @@
 
 <run_dir>/flags.txt       the flags of the run, a flagfile
           schema.toml     the dataset
+          data.json       the files of held-out and test rows
           vocabulary/     one value a line; statistics.json: rows and rates
           model.json      the model's class and arguments
           checkpoints/    the latest states of training; best/: the best weights so far
@@ -11,6 +12,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 import pathlib
@@ -21,6 +23,7 @@ import tensorflow as tf
 
 from tafe_tf import models as _registered  # noqa: F401  (their classes, for Keras)
 from tafe_tf import schema
+from tafe_tf.data.dataset import FunnelData, Holdout
 from tafe_tf.features import Features
 
 
@@ -88,6 +91,45 @@ class RunDir:
     def features(self) -> Features:
         """The run's feature graph with its vocabularies."""
         return Features(self.schema(), self.path)
+
+    def save_data(self, validation: FunnelData, test_files: list[str]) -> None:
+        """Notes which rows were held out, the "valid" part of `validation`, and where the test rows are."""
+        noted = {
+            "files": [os.path.abspath(file) for file in validation.files],
+            "holdout": dataclasses.asdict(validation.holdout),
+            "test_files": [os.path.abspath(file) for file in test_files],
+        }
+        write_json(self.path / "data.json", noted)
+
+    def held_out(self, batch_size: int = 4096) -> FunnelData:
+        """The data whose "valid" part was held out of training.
+
+        Raises:
+            RunError: if the run does not say which, or its files are gone.
+        """
+        noted = self._noted("files")
+        return FunnelData(
+            files=noted["files"], schema=self.schema(), batch_size=batch_size, holdout=Holdout(**noted["holdout"])
+        )
+
+    def test(self, batch_size: int = 4096) -> FunnelData | None:
+        """The test rows, if training found any.
+
+        Raises:
+            RunError: if the run does not say where, or its files are gone.
+        """
+        files = self._noted("test_files")["test_files"]
+        return FunnelData(files=files, schema=self.schema(), batch_size=batch_size) if files else None
+
+    def _noted(self, key: str) -> dict[str, Any]:
+        path = self.path / "data.json"
+        if not path.exists():
+            raise RunError(f"{self.path}: does not say which rows were held out (no data.json)")
+        noted: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        gone = [file for file in noted[key] if not os.path.exists(file)]
+        if gone:
+            raise RunError(f"{gone[0]}: is gone; bring the data back, or correct the paths in {path}")
+        return noted
 
     def save_model_config(self, model: keras.Model) -> None:
         """Writes the model's class and arguments."""

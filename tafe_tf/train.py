@@ -57,6 +57,7 @@ def train() -> None:
     features = run.features()
     model = build_model(features)
     run.save_model_config(model)
+    run.save_data(validation, find_files(flags.DATA_DIR.value, "test", required=False))
     trainer = Trainer(model, features)
     trainer.fit(
         training,

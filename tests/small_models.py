@@ -9,6 +9,7 @@ import keras
 import numpy as np
 
 from tafe_tf import schema, vocabulary
+from tafe_tf.data.dataset import FunnelData, Holdout
 from tafe_tf.data.rows import BadRows
 from tafe_tf.data.writers import write
 from tafe_tf.features import Features
@@ -134,5 +135,9 @@ def make_run(directory: pathlib.Path, name: str, *, seed: int = 0, count: int = 
     )
     model.heads.bias.assign(np.linspace(-0.5, -1.5, len(dataset.tasks)))
     run.save_model_config(model)
+    held_out = FunnelData(
+        files=[str(data / "train.parquet")], schema=dataset, batch_size=100, holdout=Holdout(fraction=0.5)
+    )
+    run.save_data(held_out, [str(data / "test.parquet")])
     run.best(model).save()
     return run

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import keras
@@ -21,6 +21,11 @@ class FusedEmbedding(keras.layers.Layer):
         dim: d, the embedding dimension.
         slots: ids per field, by default one each.
         stddev: standard deviation of the normal distribution that the table starts from.
+
+    Attributes:
+        table: the weight, [sum of field_rows, d].
+        reader: None, or a function from rows [B, S] of the table to their embeddings [B, S, d] that is asked in the
+            table's place: an export may store it in fewer bits.
 
     Call arguments:
         inputs: integer ids [B, S], S the sum of `slots`, each from 0 to its field's rows - 1; or a mapping with
@@ -51,6 +56,7 @@ class FusedEmbedding(keras.layers.Layer):
             raise ValueError(f"`slots` must give one positive integer a field. Received: slots={slots}")
         self.dim = dim
         self.stddev = stddev
+        self.reader: Callable[[Any], Any] | None = None
         self.offsets = [sum(self.field_rows[:f]) for f, n in enumerate(self.slots) for _ in range(n)]  # [S]
 
     def build(self, input_shape: Any = None) -> None:
@@ -76,6 +82,8 @@ class FusedEmbedding(keras.layers.Layer):
 
     def _read(self, rows: Any) -> Any:
         """Rows of the table; a TensorFlow variable is read row by row, where `ops.take` would copy it whole first."""
+        if self.reader is not None:
+            return self.reader(rows)
         table = self.table.value
         return table.sparse_read(rows) if hasattr(table, "sparse_read") else ops.take(table, rows, axis=0)
 

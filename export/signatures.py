@@ -1,0 +1,118 @@
+"""What a served model can be asked: each signature as a function from its inputs to named probabilities."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from export.session import DEFAULT_SIGNATURE
+from export.storage import embeddings
+from tafe_tf.features import Features
+from tafe_tf.outputs import probabilities
+from tafe_tf.schema import ABSENT, Schema
+
+Outputs = dict[str, Any]
+Serve = Callable[..., Outputs]
+Calibrate = Callable[[Any], Any]
+
+
+class Signatures:
+    """The functions behind the signatures of an export.
+
+    `serving_default` takes raw columns and gives every output, a signature named as an output gives that one;
+    `examples` takes serialized tf.Examples of the same columns. If some features have side "user", `rank` takes
+    their columns with one row and the others with n rows, and scores the n items for the one user. If all columns
+    are single integers, `packed` takes them as one int64 matrix [B, columns], in the order of `Schema.inputs`.
+
+    All share one graph, in which the dense weights are constants: what they determine alone (folded queries, gamma's
+    smooth step) the runtime computes once, when it loads the model. Embedding tables stay variables.
+
+    Args:
+        model: the trained model.
+        features: its feature graph.
+        calibrate: logits -> calibrated logits, or None.
+    """
+
+    def __init__(self, model: keras.Model, features: Features, calibrate: Calibrate | None = None) -> None:
+        self._features, self._schema = features, features.schema
+        self._score = tf.function(_scorer(model, self._schema, calibrate), input_signature=[_model_inputs(features)])
+
+    def functions(self) -> dict[str, tuple[Serve, list[Any]]]:
+        """Functions and their input signatures by name."""
+        schema, columns = self._schema, self._features.signature
+        named = {DEFAULT_SIGNATURE: (self.columns, [columns])}
+        for name in (*schema.step_names, *schema.conditional_names):
+            named[name] = (_only(self.columns, name), [columns])
+        named["examples"] = (self.examples, [tf.TensorSpec([None], tf.string, "examples")])
+        if 0 < len(schema.user_inputs) < len(columns):
+            named["rank"] = (self.rank, [columns])
+        if can_pack(schema):
+            named["packed"] = (self.packed, [tf.TensorSpec([None, len(columns)], tf.int64, "packed")])
+        return named
+
+    def columns(self, columns: Mapping[str, Any]) -> Outputs:
+        """Raw columns, [B] each (lists [B, any length]) -> outputs [B]."""
+        return self._score(self._features(columns))
+
+    def examples(self, examples: Any) -> Outputs:
+        """Serialized tf.Examples [B] -> outputs [B]; a feature that an example lacks is missing."""
+        lists = {c.name for c in self._schema.inputs if c.max_length}
+        kinds = {c.name: (tf.dtypes.as_dtype(c.dtype), ABSENT[c.dtype]) for c in self._schema.inputs}
+        parsed = tf.io.parse_example(
+            examples,
+            {
+                name: tf.io.RaggedFeature(dtype) if name in lists else tf.io.FixedLenFeature([], dtype, absent)
+                for name, (dtype, absent) in kinds.items()
+            },
+        )
+        return self.columns({n: x.to_tensor(kinds[n][1]) if n in lists else x for n, x in parsed.items()})
+
+    def rank(self, columns: Mapping[str, Any]) -> Outputs:
+        """User columns [1] and item columns [n] -> outputs [n]."""
+        user = self._schema.user_inputs
+        n = tf.shape(next(columns[c.name] for c in self._schema.inputs if c.name not in user))[0]
+        once = {name: columns[name] for name in user}
+        tiled = {name: tf.broadcast_to(x, tf.concat([[n], tf.shape(x)[1:]], 0)) for name, x in once.items()}
+        return self.columns({**columns, **tiled})
+
+    def packed(self, packed: Any) -> Outputs:
+        """Integers [B, columns] -> outputs [B]."""
+        names = [c.name for c in self._schema.inputs]
+        return self.columns(dict(zip(names, tf.unstack(packed, axis=1), strict=True)))
+
+
+def can_pack(schema: Schema) -> bool:
+    """Whether one integer matrix can hold all columns."""
+    return all(c.dtype == "int64" and not c.max_length for c in schema.inputs)
+
+
+def _scorer(model: keras.Model, schema: Schema, calibrate: Calibrate | None) -> Serve:
+    """Model inputs -> named probabilities."""
+    stored = {id(variable) for layer in embeddings(model) for variable in layer.variables}
+    dense = [(v, keras.ops.convert_to_numpy(v)) for v in model.variables if id(v) not in stored]
+
+    def score(inputs: Any) -> Outputs:
+        with keras.StatelessScope(state_mapping=[(v, tf.constant(value)) for v, value in dense]):
+            logits = model(inputs, training=False)
+        return probabilities(logits if calibrate is None else calibrate(logits), schema)
+
+    return score
+
+
+def _model_inputs(features: Features) -> dict[str, tf.TensorSpec]:
+    slots = int(np.sum(features.slots))
+    inputs = {"ids": tf.TensorSpec([None, slots], tf.int32)}
+    if any(feature.max_length for feature in features.schema.features):
+        inputs["weights"] = tf.TensorSpec([None, slots], tf.float32)
+    return inputs
+
+
+def _only(serve: Serve, name: str) -> Serve:
+    def serve_one(columns: Mapping[str, Any]) -> Outputs:
+        return {name: serve(columns)[name]}
+
+    return serve_one

@@ -1,0 +1,64 @@
+"""How an export stores its embedding tables: as trained, or in fewer bits."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from tafe_tf.layers import FusedEmbedding
+
+Storage = Literal["float32", "float16", "int8"]
+STORAGES: tuple[Storage, ...] = ("float32", "float16", "int8")
+
+
+class StoredTable(tf.Module):
+    """An embedding table as it is served.
+
+    "float16" rounds each number to 11 bits. "int8" keeps a row as round(127 x / m), with m the largest magnitude of
+    that row as a float32: an error of at most m / 254.
+
+    Args:
+        table: the trained weight, [rows, d].
+        storage: "float32" (the weight itself, not a copy), "float16" or "int8".
+    """
+
+    def __init__(self, table: keras.Variable, storage: Storage) -> None:
+        super().__init__(name="stored_table")
+        self._scale: tf.Variable | None = None
+        if storage == "float32":
+            self._table = table.value
+            return
+        values = table.numpy()
+        if storage == "int8":
+            scale = np.abs(values).max(axis=1, keepdims=True) / np.float32(127)
+            self._scale = tf.Variable(scale, trainable=False, name="scale")
+            values = np.rint(np.divide(values, scale, out=np.zeros_like(values), where=scale > 0))
+        self._table = tf.Variable(values.astype(storage), trainable=False, name="table")
+
+    @property
+    def nbytes(self) -> int:
+        """Size in the export."""
+        parts = [self._table] if self._scale is None else [self._table, self._scale]
+        return sum(part.shape.num_elements() * part.dtype.size for part in parts)
+
+    def __call__(self, rows: Any) -> tf.Tensor:
+        """Row numbers, any shape -> embeddings, float32 [..., d]."""
+        read = tf.cast(self._table.sparse_read(rows), tf.float32)
+        return read if self._scale is None else read * self._scale.sparse_read(rows)
+
+
+def embeddings(model: keras.Model) -> list[FusedEmbedding]:
+    """All embedding layers of a model."""
+    return [layer for layer in model._flatten_layers() if isinstance(layer, FusedEmbedding)]
+
+
+def store(model: keras.Model, storage: Storage) -> list[StoredTable]:
+    """Makes the model read its embeddings from tables stored in `storage`, and returns these."""
+    tables = []
+    for layer in embeddings(model):
+        layer.reader = StoredTable(layer.table, storage)
+        tables.append(layer.reader)
+    return tables
