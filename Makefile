@@ -61,7 +61,7 @@ demo: $(PACKAGE)
 	@echo "== Export it"
 	@$(BIN)/python -m export.saved_model --run_dir=runs/demo --export_dir=runs/demo/export
 	@echo "== Load the export and score ten rows"
-	@$(BIN)/python -m export.score --model_base_path=runs/demo/export --input=runs/demo_data/test.csv --rows=10
+	@$(BIN)/python -m export.score runs/demo/export runs/demo_data/test.csv 10
 
 clean:
 	rm -rf $(VENV) runs build *.egg-info

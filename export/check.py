@@ -111,9 +111,6 @@ def _values(feature: Feature, vocabularies: pathlib.Path) -> np.ndarray:
 
 
 def _check_graph(served: SessionModel, dataset: Schema) -> None:
-    names = {DEFAULT_SIGNATURE, "examples", *dataset.step_names, *dataset.conditional_names}
-    if names - set(served.signatures):
-        raise ExportError(f"signatures are missing: {', '.join(sorted(names - set(served.signatures)))}")
     definition = served.graph.as_graph_def()
     nodes = [*definition.node, *(node for function in definition.library.function for node in function.node_def)]
     for node in nodes:
@@ -129,6 +126,10 @@ def _check_graph(served: SessionModel, dataset: Schema) -> None:
             sizes = [dimension.size for dimension in tensor.tensor_shape.dim]
             if not sizes or sizes[0] != -1:
                 raise ExportError(f"signature {name}: dimension 0 of {tensor.name} is not the batch: {sizes}")
+
+    names = {DEFAULT_SIGNATURE, "examples", *dataset.step_names, *dataset.conditional_names}
+    if names - set(served.signatures):
+        raise ExportError(f"signatures are missing: {', '.join(sorted(names - set(served.signatures)))}")
 
 
 def _check_signatures(served: SessionModel, dataset: Schema, rows: Rows) -> float:
@@ -165,7 +166,9 @@ def _check_batches(served: SessionModel, dataset: Schema, rows: Rows) -> float:
     if any(values.shape != (0,) for values in none.values()):
         raise ExportError("an empty batch must give empty outputs")
     padded = {
-        c.name: np.pad(rows[c.name], ((0, 0), (0, 5)), constant_values=ABSENT[c.dtype]) if c.max_length else rows[c.name]
+        c.name: np.pad(rows[c.name], ((0, 0), (0, 5)), constant_values=ABSENT[c.dtype])
+        if c.max_length
+        else rows[c.name]
         for c in dataset.inputs
     }
     return max(worst, _compare(served(padded), whole, "padding lists with missing values"))

@@ -9,7 +9,7 @@ import keras
 import numpy as np
 from rich.table import Table
 
-from tafe_tf.data.dataset import Batch, FunnelData
+from tafe_tf.data.dataset import Batch, Part
 from tafe_tf.evaluation import Evaluator
 from tafe_tf.features import Features
 from tafe_tf.run_dir import RunDir, RunError
@@ -58,12 +58,12 @@ def show_cost(run: RunDir, exported: Callable[..., Any]) -> None:
         run: the run.
         exported: the exported model, model inputs -> logits.
     """
-    data, part = run.test(), "all"
-    if data is None:
-        data, part = run.held_out(), "valid"
+    test = run.test()
+    part: Part = "valid" if test is None else "all"
+    data = run.held_out() if test is None else test
     features, schema = run.features(), run.schema()
     before, after = (Evaluator(m, features).evaluate(data, part) for m in (run.load_best(), exported))
-    rows = "test rows" if part == "all" else "held-out rows, on which calibration was fitted"
+    rows = "test rows" if test is not None else "held-out rows, on which calibration was fitted"
     table = Table(title=f"{before['rows']:,} {rows}: trained, and as exported", title_justify="left")
     table.add_column("probability")
     for text in _SHOWN.values():

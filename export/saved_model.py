@@ -12,6 +12,7 @@ import pathlib
 import shutil
 import sys
 import time
+import uuid
 from collections.abc import Callable
 from typing import Any
 
@@ -19,6 +20,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 from absl import app, flags, logging
+from tensorflow.core.protobuf import fingerprint_pb2
 
 from export import calibration, card, held_out, storage, warmup
 from export.check import ExportError, check
@@ -105,6 +107,15 @@ def write(path: pathlib.Path, signatures: Signatures, features: Features, tables
     for name, (function, inputs) in signatures.functions().items():
         archive.add_endpoint(name, function, input_signature=inputs)
     archive.write_out(str(path), verbose=False)
+    _name_by_content(path / "fingerprint.pb")
+
+
+def _name_by_content(path: pathlib.Path) -> None:
+    """Replaces the random identity in a fingerprint: two exports of one run are then the same to the byte."""
+    fingerprint = fingerprint_pb2.FingerprintDef.FromString(path.read_bytes())
+    fingerprint.uuid = ""
+    fingerprint.uuid = str(uuid.uuid5(uuid.NAMESPACE_OID, fingerprint.SerializeToString(deterministic=True).hex()))
+    path.write_bytes(fingerprint.SerializeToString(deterministic=True))
 
 
 def in_python(

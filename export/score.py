@@ -20,6 +20,7 @@ from tafe_tf.data.files import read_blocks
 from tafe_tf.data.rows import BadRows, Block, DataError
 from tafe_tf.tables import show
 
+
 def score(base_path: str, file: str, rows: int) -> Table:
     """Reads rows, runs `serving_default` through the session loader, and lays both out as a table.
 

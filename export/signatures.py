@@ -44,7 +44,7 @@ class Signatures:
     def functions(self) -> dict[str, tuple[Serve, list[Any]]]:
         """Functions and their input signatures by name."""
         schema, columns = self._schema, self._features.signature
-        named = {DEFAULT_SIGNATURE: (self.columns, [columns])}
+        named: dict[str, tuple[Serve, list[Any]]] = {DEFAULT_SIGNATURE: (self.columns, [columns])}
         for name in (*schema.step_names, *schema.conditional_names):
             named[name] = (_only(self.columns, name), [columns])
         named["examples"] = (self.examples, [tf.TensorSpec([None], tf.string, "examples")])
