@@ -14,6 +14,7 @@ from tafe_tf.evaluation import intercept_shifts
 
 Kind = Literal["platt", "isotonic"]
 KINDS: tuple[Kind, ...] = ("platt", "isotonic")
+APART = 0.25  # logits between the starts of two pieces of an isotonic curve
 
 
 class CalibrationError(ValueError):
@@ -124,7 +125,7 @@ def _isotonic(logit: np.ndarray, label: np.ndarray, weight: np.ndarray) -> Curve
     x, row = np.unique(logit[weight > 0], return_inverse=True)  # equal logits get equal probabilities
     total = np.bincount(row, weight[weight > 0])
     rate = np.bincount(row, (weight * label)[weight > 0]) / total
-    starts = scipy.optimize.isotonic_regression(rate, weights=total).blocks[:-1]
+    starts = _apart(scipy.optimize.isotonic_regression(rate, weights=total).blocks[:-1], x)
     block = np.add.reduceat(total, starts)
     middle = np.add.reduceat(total * x, starts) / block
     share = np.add.reduceat(total * rate, starts) / block
@@ -133,3 +134,12 @@ def _isotonic(logit: np.ndarray, label: np.ndarray, weight: np.ndarray) -> Curve
     curve = Curve(middle, scipy.special.logit(share))
     calibrated = np.interp(logit, curve.x, curve.y)[:, None]
     return Curve(curve.x, curve.y + intercept_shifts(calibrated, label[:, None], weight))
+
+
+def _apart(starts: np.ndarray, x: np.ndarray) -> np.ndarray:
+    """Joins blocks that start less than `APART` after another: steeper curves follow noise and amplify rounding."""
+    kept = [int(starts[0])]
+    for start in starts[1:]:
+        if x[start] - x[kept[-1]] >= APART:
+            kept.append(int(start))
+    return np.array(kept)

@@ -262,7 +262,7 @@ def test_an_export_that_differs_is_not_published(
         return original(model, *arguments)
 
     monkeypatch.setattr(saved_model, "in_python", other)
-    with pytest.raises(ExportError, match=r"the trained model, output .*: differs by .*more than 5e-06, at 1 rows"):
+    with pytest.raises(ExportError, match=r"the trained model, output .*: differs by .*more than 1e-05, at 1 rows"):
         saved_model.export(RunDir(trained), tmp_path, 1)
     assert list(tmp_path.iterdir()) == []
     with pytest.raises(FileNotFoundError, match="holds no exported version"):
