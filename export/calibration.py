@@ -11,6 +11,7 @@ import scipy.special
 import tensorflow as tf
 
 from tafe_tf.evaluation import intercept_shifts
+from tafe_tf.outputs import lowest_so_far
 
 Kind = Literal["platt", "isotonic"]
 KINDS: tuple[Kind, ...] = ("platt", "isotonic")
@@ -63,10 +64,7 @@ class Calibration:
 
     def __call__(self, logits: Any) -> tf.Tensor:
         """Logits [B, N] -> calibrated logits [B, N]."""
-        lowest = [logits[:, 0]]
-        for i in range(1, len(self.curves)):
-            lowest.append(tf.minimum(lowest[-1], logits[:, i]))
-        return tf.stack([curve(logit) for curve, logit in zip(self.curves, lowest, strict=True)], axis=1)
+        return tf.stack([c(logit) for c, logit in zip(self.curves, lowest_so_far(logits), strict=True)], axis=1)
 
     def describe(self) -> dict[str, Any]:
         """What the model card says of it."""

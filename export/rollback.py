@@ -15,6 +15,7 @@ import sys
 from absl import app, flags
 
 from export.check import ExportError, check
+from export.session import versions
 from tafe_tf.schema import SchemaError
 
 _TO_VERSION = flags.DEFINE_integer("to_version", 0, "The version to go back to; by default the one before the newest.")
@@ -34,14 +35,14 @@ def rollback(base_path: str | pathlib.Path, to_version: int = 0) -> list[pathlib
         ExportError: if there is no such version, or it fails the gate: then nothing is withdrawn.
     """
     base_path = pathlib.Path(base_path)
-    versions = sorted((p for p in base_path.glob("*") if p.name.isdigit() and p.is_dir()), key=lambda p: int(p.name))
-    if len(versions) < 2:
-        raise ExportError(f"{base_path}: holds {len(versions)} version(s), so there is none to go back to")
-    target = versions[-2] if not to_version else base_path / str(to_version)
-    if target not in versions:
-        raise ExportError(f"{target}: is no version; there are {', '.join(p.name for p in versions)}")
+    found = versions(base_path)
+    if len(found) < 2:
+        raise ExportError(f"{base_path}: holds {len(found)} version(s), so there is none to go back to")
+    target = found[-2] if not to_version else base_path / str(to_version)
+    if target not in found:
+        raise ExportError(f"{target}: is no version; there are {', '.join(p.name for p in found)}")
     check(target)
-    newer = [path for path in versions if int(path.name) > int(target.name)]
+    newer = [path for path in found if int(path.name) > int(target.name)]
     withdrawn = [path.with_name(f"withdrawn-{path.name}") for path in newer]
     for path, aside in reversed(list(zip(newer, withdrawn, strict=True))):  # the newest first: no gap is served
         os.rename(path, aside)

@@ -94,7 +94,13 @@ def latest(export_dir: str | pathlib.Path) -> pathlib.Path:
     Raises:
         FileNotFoundError: if there is none.
     """
-    versions = [path for path in pathlib.Path(export_dir).glob("*") if path.name.isdigit() and path.is_dir()]
-    if not versions:
+    found = versions(export_dir)
+    if not found:
         raise FileNotFoundError(f"{export_dir}: holds no exported version (a directory with a number as its name)")
-    return max(versions, key=lambda path: int(path.name))
+    return found[-1]
+
+
+def versions(export_dir: str | pathlib.Path) -> list[pathlib.Path]:
+    """The numbered versions below `export_dir`, ascending."""
+    found = [path for path in pathlib.Path(export_dir).glob("*") if path.name.isdigit() and path.is_dir()]
+    return sorted(found, key=lambda path: int(path.name))

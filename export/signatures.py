@@ -6,7 +6,6 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import keras
-import numpy as np
 import tensorflow as tf
 
 from export.session import DEFAULT_SIGNATURE
@@ -39,7 +38,7 @@ class Signatures:
 
     def __init__(self, model: keras.Model, features: Features, calibrate: Calibrate | None = None) -> None:
         self._features, self._schema = features, features.schema
-        self._score = tf.function(_scorer(model, self._schema, calibrate), input_signature=[_model_inputs(features)])
+        self._score = tf.function(_scorer(model, self._schema, calibrate), input_signature=[features.model_signature])
 
     def functions(self) -> dict[str, tuple[Serve, list[Any]]]:
         """Functions and their input signatures by name."""
@@ -101,14 +100,6 @@ def _scorer(model: keras.Model, schema: Schema, calibrate: Calibrate | None) -> 
         return probabilities(logits if calibrate is None else calibrate(logits), schema)
 
     return score
-
-
-def _model_inputs(features: Features) -> dict[str, tf.TensorSpec]:
-    slots = int(np.sum(features.slots))
-    inputs = {"ids": tf.TensorSpec([None, slots], tf.int32)}
-    if any(feature.max_length for feature in features.schema.features):
-        inputs["weights"] = tf.TensorSpec([None, slots], tf.float32)
-    return inputs
 
 
 def _only(serve: Serve, name: str) -> Serve:

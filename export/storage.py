@@ -38,12 +38,6 @@ class StoredTable(tf.Module):
             values = np.rint(np.divide(values, scale, out=np.zeros_like(values), where=scale > 0))
         self._table = tf.Variable(values.astype(storage), trainable=False, name="table")
 
-    @property
-    def nbytes(self) -> int:
-        """Size in the export."""
-        parts = [self._table] if self._scale is None else [self._table, self._scale]
-        return sum(part.shape.num_elements() * part.dtype.size for part in parts)
-
     def __call__(self, rows: Any) -> tf.Tensor:
         """Row numbers, any shape -> embeddings, float32 [..., d]."""
         read = tf.cast(self._table.sparse_read(rows), tf.float32)

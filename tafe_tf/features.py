@@ -54,6 +54,14 @@ class Features(tf.Module):
             c.name: tf.TensorSpec([None, None] if c.max_length else [None], c.dtype, c.name) for c in self.schema.inputs
         }
 
+    @property
+    def model_signature(self) -> dict[str, tf.TensorSpec]:
+        """What the graph makes of them: "ids" and, if some field holds lists, "weights"; [B, S] each."""
+        inputs = {"ids": tf.TensorSpec([None, sum(self.slots)], tf.int32)}
+        if any(feature.max_length for feature in self.schema.features):
+            inputs["weights"] = tf.TensorSpec([None, sum(self.slots)], tf.float32)
+        return inputs
+
     def __call__(self, columns: Mapping[str, tf.Tensor]) -> dict[str, tf.Tensor]:
         """Makes the model's inputs.
 
@@ -69,10 +77,8 @@ class Features(tf.Module):
             field_ids, field_weights = self._field(feature, columns)
             ids.append(field_ids)
             weights.append(field_weights)
-        model_inputs = {"ids": tf.concat(ids, axis=1)}
-        if any(feature.max_length for feature in self.schema.features):
-            model_inputs["weights"] = tf.concat(weights, axis=1)
-        return model_inputs
+        parts = {"ids": ids, "weights": weights}
+        return {name: tf.concat(parts[name], axis=1) for name in self.model_signature}
 
     def _field(self, feature: Feature, columns: Mapping[str, tf.Tensor]) -> tuple[tf.Tensor, tf.Tensor]:
         raw = columns[feature.column]

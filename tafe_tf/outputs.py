@@ -10,6 +10,12 @@ from keras import ops
 from tafe_tf.schema import Schema
 
 
+def lowest_so_far(logits: Any) -> list[Any]:
+    """min(f_1, ..., f_i) of each step i: logits [B, N] -> N of [B]."""
+    columns = (logits[:, i] for i in range(logits.shape[1]))
+    return list(itertools.accumulate(columns, ops.minimum))
+
+
 def probabilities(logits: Any, schema: Schema) -> dict[str, Any]:
     """The funnel's probabilities by name, made to add up.
 
@@ -24,9 +30,7 @@ def probabilities(logits: Any, schema: Schema) -> dict[str, Any]:
     Returns:
         "ctr", "ctcvr" and "cvr", or "p_<task>" and "p_<task>_given_<previous>" in a longer funnel; each [B].
     """
-    lowest = [logits[:, 0]]
-    for i in range(1, len(schema.tasks)):
-        lowest.append(ops.minimum(lowest[-1], logits[:, i]))
+    lowest = lowest_so_far(logits)
     steps = {name: ops.sigmoid(logit) for name, logit in zip(schema.step_names, lowest, strict=True)}
     logs = [ops.log_sigmoid(logit) for logit in lowest]
     given = (ops.exp(log - before) for before, log in itertools.pairwise(logs))

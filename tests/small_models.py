@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import pathlib
+import tomllib
 
 import keras
 import numpy as np
@@ -16,14 +17,16 @@ from tafe_tf.features import Features
 from tafe_tf.models import TAFE
 from tafe_tf.run_dir import RunDir
 
-SHOP = """
-name = "shop"
-group = "user"
+CLICK_BUY = """
 [[tasks]]
 name = "click"
 [[tasks]]
 name = "buy"
-[[features]]
+"""
+SHOP = f"""
+name = "shop"
+group = "user"
+{CLICK_BUY}[[features]]
 name = "user"
 kind = "vocabulary"
 min_count = 2
@@ -63,13 +66,9 @@ name = "item"
 kind = "vocabulary"
 dtype = "int64"
 """
-NUMBERS = """
+NUMBERS = f"""
 name = "numbers"
-[[tasks]]
-name = "click"
-[[tasks]]
-name = "buy"
-[[features]]
+{CLICK_BUY}[[features]]
 name = "user"
 kind = "integer"
 size = 50
@@ -81,7 +80,6 @@ dtype = "int64"
 buckets = 40
 """
 SCHEMAS = {"shop": SHOP, "loans": LONG, "numbers": NUMBERS}
-LABELS = {"shop": ("click", "buy"), "loans": ("view", "apply", "fund"), "numbers": ("click", "buy")}
 
 
 def rows(name: str, count: int, seed: int = 0) -> dict[str, list[object]]:
@@ -97,8 +95,8 @@ def rows(name: str, count: int, seed: int = 0) -> dict[str, list[object]]:
         columns["price"] = [None if rng.random() < 0.1 else float(p) for p in np.round(rng.lognormal(2, 2, count), 3)]
         columns["tags"] = list(tags)
         columns["tag_weights"] = [np.round(rng.uniform(0.1, 1, len(t)), 3).tolist() for t in tags]
-    for label in LABELS[name]:
-        columns[label] = reached.astype(int).tolist()
+    for task in tomllib.loads(SCHEMAS[name])["tasks"]:
+        columns[task["name"]] = reached.astype(int).tolist()
         reached = reached & (rng.random(count) < 0.4)
     return columns
 

@@ -11,6 +11,7 @@ from typing import Any
 import keras
 import numpy as np
 import pytest
+import small_models
 import tensorflow as tf
 from absl import flags as absl_flags
 from absl.testing import flagsaver
@@ -26,54 +27,12 @@ from tafe_tf.run_dir import RunDir, RunError
 FLAGS = absl_flags.FLAGS
 LONG = ("p_view", "p_cart", "p_buy", "p_cart_given_view", "p_buy_given_cart")
 SHORT = ("ctr", "ctcvr", "cvr")
-SCHEMA = """
-name = "shop"
-group = "user"
-[[tasks]]
-name = "click"
-[[tasks]]
-name = "buy"
-[[features]]
-name = "user"
-kind = "vocabulary"
-min_count = 2
-[[features]]
-name = "item"
-kind = "hash"
-dtype = "int64"
-buckets = 40
-[[features]]
-name = "hour"
-kind = "integer"
-size = 24
-[[features]]
-name = "price"
-kind = "log_round"
-[[features]]
-name = "tags"
-kind = "vocabulary"
-max_length = 3
-weights = "tag_weights"
-"""
+SCHEMA = small_models.SHOP.replace('side = "user"\n', "")
 
 
 def rows(count: int, seed: int) -> dict[str, list[object]]:
-    """Raw rows of all kinds of features, with missing values, whose user decides the click."""
-    rng = np.random.default_rng(seed)
-    user = rng.integers(0, 30, count)
-    click = rng.random(count) < (user % 10) / 10
-    buy = click & (rng.random(count) < 0.4)
-    tags = [[f"t{t}" for t in rng.integers(0, 9, n)] for n in rng.integers(1, 5, count)]
-    return {
-        "user": [f"u {i}" for i in user],
-        "item": rng.integers(0, 1000, count).tolist(),
-        "hour": rng.integers(0, 24, count).tolist(),
-        "price": [None if rng.random() < 0.1 else float(p) for p in np.round(rng.lognormal(2, 2, count), 3)],
-        "tags": tags,
-        "tag_weights": [np.round(rng.uniform(0.1, 1, len(t)), 3).tolist() for t in tags],
-        "click": click.astype(int).tolist(),
-        "buy": buy.astype(int).tolist(),
-    }
+    """Rows of the shop."""
+    return small_models.rows("shop", count, seed)
 
 
 @pytest.fixture(autouse=True)
