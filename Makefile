@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 PIP_INSTALL := $(BIN)/python -m pip install --quiet --constraint constraints.txt
 # A stamp's name is the checksum of what it was made from: any edit, new or deleted file makes another one.
 DEPENDENCIES := $(VENV)/.dependencies-$(shell cat constraints.txt setup.cfg | cksum | cut -d ' ' -f 1)
-PACKAGE := $(VENV)/.package-$(shell find tafe_tf export -name '*.py' -o -name py.typed | LC_ALL=C sort | \
+PACKAGE := $(VENV)/.package-$(shell find tafe_tf export serving -name '*.py' -o -name py.typed | LC_ALL=C sort | \
   xargs cksum setup.cfg pyproject.toml | cksum | cut -d ' ' -f 1)
 
 export TF_CPP_MIN_LOG_LEVEL ?= 2
@@ -35,7 +35,7 @@ $(DEPENDENCIES):
 	@$(PYTHON) -m venv $(VENV) || { rm -rf $(VENV); \
 	  echo "$(PYTHON) cannot make a virtual environment; on Debian and Ubuntu: apt-get install python3-venv"; exit 1; }
 	$(PIP_INSTALL) setuptools wheel
-	$(PIP_INSTALL) --no-build-isolation '.[dev]'
+	$(PIP_INSTALL) --no-build-isolation '.[beam,dev]'
 	@touch $@
 
 $(PACKAGE): $(DEPENDENCIES)
@@ -47,7 +47,7 @@ $(PACKAGE): $(DEPENDENCIES)
 lint: $(DEPENDENCIES)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/mypy tafe_tf export tests $(wildcard benchmarks/*.py)
+	$(BIN)/mypy tafe_tf export serving tests $(wildcard benchmarks/*.py)
 
 test: lint $(PACKAGE)
 	TAFE_INSTALLED=1 $(BIN)/pytest --numprocesses=2 --dist=loadfile
