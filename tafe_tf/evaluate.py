@@ -11,10 +11,11 @@ from absl import app
 from absl.flags import declare_key_flag
 
 from tafe_tf import flags
+from tafe_tf.atomic import write_json
 from tafe_tf.data.dataset import FunnelData
 from tafe_tf.data.files import find_files
 from tafe_tf.evaluation import Evaluator
-from tafe_tf.run_dir import RunDir, write_json
+from tafe_tf.run_dir import RunDir
 from tafe_tf.tables import print_dropped, print_metrics
 
 for _name in ("data_dir", "run_dir", "split", "batch_size", "on_bad_row"):

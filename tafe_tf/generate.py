@@ -10,8 +10,8 @@ import sys
 
 from absl import app, flags
 
+from tafe_tf.atomic import write_text
 from tafe_tf.data.synthetic import SyntheticFunnel
-from tafe_tf.run_dir import write_text
 
 _DATA_DIR = flags.DEFINE_string("data_dir", "", "Where train, test and schema.toml are written.")
 _ROWS = flags.DEFINE_integer("train_rows", 300_000, "Training rows.", lower_bound=1)

@@ -23,25 +23,13 @@ import tensorflow as tf
 
 from tafe_tf import models as _registered  # noqa: F401  (their classes, for Keras)
 from tafe_tf import schema
+from tafe_tf.atomic import write_json, write_text
 from tafe_tf.data.dataset import FunnelData, Holdout
 from tafe_tf.features import Features
 
 
 class RunError(ValueError):
     """A run directory does not hold what was asked of it."""
-
-
-def write_json(path: str | pathlib.Path, value: Any) -> None:
-    """Writes JSON beside `path` and renames it into place."""
-    write_text(path, json.dumps(value, indent=2) + "\n")
-
-
-def write_text(path: str | pathlib.Path, text: str) -> None:
-    """Writes a text file beside `path` and renames it into place."""
-    path = pathlib.Path(path)
-    beside = path.with_name(f".{path.name}.tmp")
-    beside.write_text(text, encoding="utf-8")
-    os.replace(beside, path)
 
 
 def variables(owner: keras.Model | keras.optimizers.Optimizer) -> list[tf.Variable]:

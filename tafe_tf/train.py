@@ -17,6 +17,7 @@ from absl import app, logging
 from absl.flags import adopt_module_key_flags
 
 from tafe_tf import flags, models, schema, vocabulary
+from tafe_tf.atomic import write_json
 from tafe_tf.data.dataset import FunnelData, Holdout, time_holdout
 from tafe_tf.data.files import find_files
 from tafe_tf.data.rows import BadRows
@@ -24,7 +25,7 @@ from tafe_tf.evaluation import Evaluator
 from tafe_tf.features import Features
 from tafe_tf.losses import FunnelLoss
 from tafe_tf.optimizers import LazyAdam
-from tafe_tf.run_dir import RunDir, RunError, write_json
+from tafe_tf.run_dir import RunDir, RunError
 from tafe_tf.tables import print_dropped, print_metrics
 from tafe_tf.training import NotFiniteError, Trainer
 

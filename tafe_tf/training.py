@@ -12,6 +12,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from tafe_tf.atomic import write_json
 from tafe_tf.data.dataset import Batch, FunnelData, Position, Stream
 from tafe_tf.data.rows import DataError
 from tafe_tf.evaluation import Evaluator, intercept_shifts, monitored
@@ -19,7 +20,7 @@ from tafe_tf.features import Features
 from tafe_tf.losses import FunnelLoss, task_losses
 from tafe_tf.metrics import Metrics
 from tafe_tf.progress import Progress
-from tafe_tf.run_dir import RunDir, variables, write_json
+from tafe_tf.run_dir import RunDir, variables
 
 
 class NotFiniteError(ArithmeticError):
