@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import pathlib
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -19,9 +20,11 @@ class SessionModel:
 
     Args:
         path: the SavedModel's directory.
+        intra_op_parallelism: threads of one operation; 0 for all cores.
+        inter_op_parallelism: operations at a time; 0 for all cores.
 
     Attributes:
-        path: the same.
+        path: the SavedModel's directory.
         graph: the loaded `tf.Graph`.
         signature_defs: all signature definitions of the SavedModel by name, its initializer's included.
         signatures: those that can be asked.
@@ -31,13 +34,22 @@ class SessionModel:
         tf.errors.OpError: if it cannot be loaded.
     """
 
-    def __init__(self, path: str | pathlib.Path) -> None:
+    def __init__(
+        self, path: str | pathlib.Path, *, intra_op_parallelism: int = 0, inter_op_parallelism: int = 0
+    ) -> None:
         tf.get_logger().setLevel("ERROR")  # version 1 of the loader announces its own age
         self.path = pathlib.Path(path)
         self.graph = tf.Graph()
-        self._session = tf.compat.v1.Session(graph=self.graph)
-        with self.graph.as_default():
-            meta = tf.compat.v1.saved_model.load(self._session, [tf.saved_model.SERVING], str(path))
+        config = tf.compat.v1.ConfigProto(
+            intra_op_parallelism_threads=intra_op_parallelism, inter_op_parallelism_threads=inter_op_parallelism
+        )
+        self._session = tf.compat.v1.Session(graph=self.graph, config=config)
+        try:
+            with self.graph.as_default():
+                meta = tf.compat.v1.saved_model.load(self._session, [tf.saved_model.SERVING], str(path))
+        except Exception:
+            self._session.close()
+            raise
         self.signature_defs = dict(meta.signature_def)
         self.signatures = {name: s for name, s in self.signature_defs.items() if s.inputs}
         self._callable = functools.lru_cache(maxsize=256)(self._make_callable)
@@ -102,5 +114,5 @@ def latest(export_dir: str | pathlib.Path) -> pathlib.Path:
 
 def versions(export_dir: str | pathlib.Path) -> list[pathlib.Path]:
     """The numbered versions below `export_dir`, ascending."""
-    found = [path for path in pathlib.Path(export_dir).glob("*") if path.name.isdigit() and path.is_dir()]
+    found = [path for path in pathlib.Path(export_dir).glob("*") if re.fullmatch("[0-9]+", path.name) and path.is_dir()]
     return sorted(found, key=lambda path: int(path.name))
