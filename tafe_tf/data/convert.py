@@ -8,11 +8,10 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from tafe_tf.data.kept import keep_column
+from tafe_tf.data.numbers import is_binary, numbers
 from tafe_tf.data.rows import WHOLE_ROW, BadRows, Block, DataError, Problem
 from tafe_tf.schema import ABSENT, Column, Schema
-
-_MISSING_TEXTS = pa.array(["", "NA", "N/A", "NaN", "nan", "null", "NULL", "None"])
-_NUMBER_TYPES = {"int64": pa.int64(), "float32": pa.float64(), "float64": pa.float64()}
 
 
 def to_block(
@@ -21,6 +20,7 @@ def to_block(
     problems: list[Problem],
     *,
     columns: tuple[Column, ...],
+    keep: Mapping[str, Column | None],
     schema: Schema,
     labels: bool,
     file: int,
@@ -34,6 +34,8 @@ def to_block(
         rows: row numbers in the file.
         problems: what the reader found already.
         columns: the columns to convert.
+        keep: columns to keep as Arrow arrays: those that the schema knows, in its dtype, null where missing; None
+            for others, which stay as the file has them.
         schema: the dataset, for labels and roles.
         labels: whether to read the labels.
         file: the file's index.
@@ -49,32 +51,40 @@ def to_block(
     converted = {}
     for column in columns:
         try:
-            converted[column.name] = _column(raw[column.name], column, found)
+            converted[column.name] = to_column(raw[column.name], column, found)
         except pa.ArrowNotImplementedError as error:
             raise DataError(f"{path}: column {column.name!r} cannot be read as {column.dtype}: {error}") from None
+    kept = {name: keep_column(raw[name], column, found, path) for name, column in keep.items()}
     _check_roles(converted, schema, found)
     _check_list_weights(raw, converted, schema, found)
     targets = _labels(raw, schema, found, path) if labels else np.zeros((len(rows), 0), np.uint8)
     problems = problems + [problem for problem in found if problem.index not in unreadable]
     raw_rows = len(rows) - sum(problem.column == WHOLE_ROW for problem in problems)
     block = Block(
-        columns=converted, labels=targets, row=rows, file=np.full(len(rows), file, np.int32), raw_rows=raw_rows
+        columns=converted,
+        labels=targets,
+        row=rows,
+        file=np.full(len(rows), file, np.int32),
+        raw_rows=raw_rows,
+        kept=kept,
     )
     if not problems:
         return block
     bad_rows.judge(path, rows, problems)
-    keep = np.ones(len(rows), bool)
-    keep[[problem.index for problem in problems]] = False
+    good = np.ones(len(rows), bool)
+    good[[problem.index for problem in problems]] = False
     return Block(
-        columns={name: values[keep] for name, values in converted.items()},
-        labels=targets[keep],
-        row=rows[keep],
-        file=block.file[keep],
+        columns={name: values[good] for name, values in converted.items()},
+        labels=targets[good],
+        row=rows[good],
+        file=block.file[good],
         raw_rows=raw_rows,
+        kept={name: array.filter(pa.array(good)) for name, array in kept.items()},
     )
 
 
-def _column(array: pa.Array, column: Column, problems: list[Problem]) -> np.ndarray:
+def to_column(array: pa.Array, column: Column, problems: list[Problem]) -> np.ndarray:
+    """One column, [n] or [n, max_length], missing values as `ABSENT`; what is no value of its dtype is a problem."""
     if not column.max_length:
         return _values(array, column, problems, np.arange(len(array)))
     lists = _as_lists(array, column)
@@ -82,7 +92,7 @@ def _column(array: pa.Array, column: Column, problems: list[Problem]) -> np.ndar
     owner = np.repeat(np.arange(len(lists)), lengths)
     place = np.arange(len(owner)) - np.repeat(np.cumsum(lengths) - lengths, lengths)
     values = _values(lists.flatten(), column, problems, owner)
-    padding = b"" if column.dtype == "string" and _is_binary(lists.flatten()) else ABSENT[column.dtype]
+    padding = b"" if column.dtype == "string" and is_binary(lists.flatten()) else ABSENT[column.dtype]
     padded = np.full((len(lists), column.max_length), padding, values.dtype)
     kept = place < column.max_length
     padded[owner[kept], place[kept]] = values[kept]
@@ -101,79 +111,13 @@ def _as_lists(array: pa.Array, column: Column) -> pa.Array:
 def _values(array: pa.Array, column: Column, problems: list[Problem], owner: np.ndarray) -> np.ndarray:
     """One value an entry; `owner` gives the row of each for messages."""
     if column.dtype == "string":
-        if not (pa.types.is_string(array.type) or pa.types.is_large_string(array.type) or _is_binary(array)):
+        if not (pa.types.is_string(array.type) or pa.types.is_large_string(array.type) or is_binary(array)):
             array = array.cast(pa.string())
-        return pc.fill_null(array, b"" if _is_binary(array) else "").to_numpy(zero_copy_only=False)
-    numbers = _numbers(array, column, problems, owner)
-    if numbers.null_count:
-        numbers = numbers.fill_null(ABSENT[column.dtype])
-    return numbers.to_numpy(zero_copy_only=False).astype(column.dtype, copy=False)
-
-
-def _is_binary(array: pa.Array) -> bool:
-    return bool(pa.types.is_binary(array.type) or pa.types.is_large_binary(array.type))
-
-
-def _numbers(array: pa.Array, column: Column, problems: list[Problem], owner: np.ndarray) -> pa.Array:
-    """Casts to numbers; what is no number becomes null and a problem."""
-    target = _NUMBER_TYPES[column.dtype]
-    if pa.types.is_dictionary(array.type):
-        array = array.dictionary_decode()
-    if pa.types.is_date32(array.type) or pa.types.is_time32(array.type):
-        array = array.cast(pa.int32())
-    if pa.types.is_temporal(array.type):
-        array = array.cast(pa.int64())
-    if _is_binary(array):
-        array = _decode(array)
-    if pa.types.is_large_string(array.type) or pa.types.is_string_view(array.type):
-        array = array.cast(pa.string())
-    if pa.types.is_floating(array.type) and target == pa.int64():
-        array = pc.if_else(pc.is_nan(array), None, array)
-    if pa.types.is_string(array.type):
-        whole = _cast_texts(array, target)
-        if whole is None:
-            array = pc.if_else(pc.is_in(array, _MISSING_TEXTS), None, array)
-            whole = _cast_texts(array, target)
-    else:
-        whole = _cast(array, target)
-    if whole is not None:
-        return whole
-    rule = "must be an integer" if target == pa.int64() else "must be a number"
-    pieces = []
-    for place in range(len(array)):
-        piece = _cast(array.slice(place, 1), target)
-        if piece is None:
-            problems.append(Problem(int(owner[place]), column.name, rule, array[place].as_py()))
-        pieces.append(pa.nulls(1, target) if piece is None else piece)
-    return pa.concat_arrays(pieces)
-
-
-def _decode(array: pa.Array) -> pa.Array:
-    """Bytes as text; what is not UTF-8 becomes a text that is no number."""
-    try:
-        return array.cast(pa.string())
-    except pa.ArrowInvalid:
-        return pa.array([None if x is None else x.decode(errors="backslashreplace") for x in array.to_pylist()])
-
-
-def _cast_texts(array: pa.Array, target: pa.DataType) -> pa.Array | None:
-    """As `_cast`; an integer beside a "3.0" keeps all its digits, of which a float64 has no more than 15."""
-    try:
-        return array.cast(target)
-    except pa.ArrowInvalid:
-        digits = pc.fill_null(pc.match_substring_regex(array, r"^-?\d+$"), False)
-    parts = [_cast(pc.if_else(mask, array, None), target) for mask in (digits, pc.invert(digits))]
-    return None if parts[0] is None or parts[1] is None else pc.coalesce(*parts)
-
-
-def _cast(array: pa.Array, target: pa.DataType) -> pa.Array | None:
-    """The array as numbers, or None if some value is none."""
-    for through in (target, pa.float64()):  # "3.0" is an integer too: writers that know no missing integer say so
-        try:
-            return array.cast(through).cast(target)
-        except pa.ArrowInvalid:
-            continue
-    return None
+        return pc.fill_null(array, b"" if is_binary(array) else "").to_numpy(zero_copy_only=False)
+    found = numbers(array, column, problems, owner)
+    if found.null_count:
+        found = found.fill_null(ABSENT[column.dtype])
+    return found.to_numpy(zero_copy_only=False).astype(column.dtype, copy=False)
 
 
 def _report(mask: np.ndarray, column: str, rule: str, values: np.ndarray, problems: list[Problem]) -> None:

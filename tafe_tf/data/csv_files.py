@@ -46,16 +46,15 @@ def read(path: str, names: Sequence[str], lists: set[str], block_rows: int, skip
     try:
         for table in _rechunk(_open(path, names, note), block_rows):
             rows = _number(parsed, table.num_rows, [item[0] for item in invalid])
-            parsed += table.num_rows
-            if skip >= parsed:
-                yield None, rows, []
-                continue
-            first = max(0, skip - (parsed - table.num_rows))
+            first = min(max(0, skip - parsed), len(rows))
+            parsed += len(rows)
             if first:
                 yield None, rows[:first], []
+                reported += sum(item[0] < rows[first - 1] for item in invalid[reported:])
+            if first == len(rows):
+                continue
             columns = {name: table.column(name).combine_chunks()[first:] for name in names}
-            last = rows[-1]
-            known = [item for item in invalid[reported:] if item[0] < last]
+            known = [item for item in invalid[reported:] if item[0] < rows[-1]]
             reported += len(known)
             yield _with_invalid(columns, rows[first:], known)
         rest = invalid[reported:]

@@ -58,6 +58,7 @@ def read_blocks(
     start_row: int = 0,
     columns: Sequence[str] | None = None,
     labels: bool = True,
+    keep: Sequence[str] = (),
 ) -> Iterator[Block]:
     """Reads files in the given order.
 
@@ -72,19 +73,23 @@ def read_blocks(
         start_row: rows to pass over first, counted over all files; CSV rows of a wrong width do not count.
         columns: names of the columns to read, by default all of `schema.columns`.
         labels: whether to read and check the labels.
+        keep: names of columns to deliver as Arrow arrays besides, of the schema or not; one value a row.
 
     Raises:
         DataError: for a file that cannot be used, naming it.
         BadRowError: at the first bad row, unless `bad_rows` drops them.
-        ValueError: if `columns` names none or an unknown column.
+        ValueError: if `columns` names none or an unknown column, or `keep` one that holds lists.
     """
     known = [c.name for c in schema.columns]
     if columns is not None and (not columns or not set(columns) <= set(known)):
         raise ValueError(f"columns must be some of {', '.join(known)}. Received: {list(columns)}")
     wanted = tuple(c for c in schema.columns if columns is None or c.name in columns)
     labels = labels and columns is None
-    names = [c.name for c in wanted] + (list(schema.labels) if labels else [])
-    lists = {c.name for c in wanted if c.max_length}
+    lists = {c.name for c in schema.columns if c.max_length}
+    if lists & set(keep):
+        raise ValueError(f"keep must name columns of one value a row. Received: {list(keep)}")
+    kept = {name: next((c for c in schema.columns if c.name == name), None) for name in keep}
+    names = list(dict.fromkeys([*(c.name for c in wanted), *(schema.labels if labels else ()), *keep]))
     to_skip = start_row
     for index, path in enumerate(files):
         if not _extension(path):
@@ -100,6 +105,7 @@ def read_blocks(
                 rows,
                 problems,
                 columns=wanted,
+                keep=kept,
                 schema=schema,
                 labels=labels,
                 file=index,

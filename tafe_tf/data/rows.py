@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from typing import Literal
 
 import numpy as np
+import pyarrow as pa
 
 WHOLE_ROW = "*"  # the column of a problem with the row's width
 
@@ -42,6 +43,7 @@ class Block:
         row: data rows inside the file, from 1, int64 [n].
         file: index of the file, int32 [n].
         raw_rows: rows that the block had before bad ones were dropped, CSV rows of a wrong width not counted.
+        kept: columns that were asked for as Arrow arrays, by name, n long.
     """
 
     columns: dict[str, np.ndarray]
@@ -49,6 +51,7 @@ class Block:
     row: np.ndarray
     file: np.ndarray
     raw_rows: int
+    kept: dict[str, pa.Array] = dataclasses.field(default_factory=dict)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -64,6 +67,19 @@ class Problem:
     def place(self) -> str:
         """The column, for messages."""
         return "" if self.column == WHOLE_ROW else f", column {self.column!r}"
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Dropped:
+    """Rows of one file that were dropped for one reason: the column, the rule, how many, and the first one's text."""
+
+    column: str
+    rule: str
+    rows: int
+    first: str
+
+    def __str__(self) -> str:
+        return f"dropped {self.rows:,} rows, the first: {self.first}"
 
 
 class BadRows:
@@ -100,6 +116,20 @@ class BadRows:
         """Number of different rows dropped so far."""
         return len({(path, row) for (path, _, _), rows in self._rows.items() for row in rows})
 
+    def take(self) -> tuple[int, list[Dropped]]:
+        """Hands over what was noted since the last time: the number of different rows, and the reasons."""
+        taken = self.count, self.reasons()
+        self._rows.clear()
+        self._first.clear()
+        return taken
+
+    def reasons(self) -> list[Dropped]:
+        """What was dropped, for each file, column and rule."""
+        return [
+            Dropped(column=key[1], rule=key[2], rows=len(rows), first=self._first[key])
+            for key, rows in self._rows.items()
+        ]
+
     def report(self) -> list[str]:
         """One line for each file, column and rule: how many rows, and the first."""
-        return [f"dropped {len(rows):,} rows, the first: {self._first[key]}" for key, rows in self._rows.items()]
+        return [str(dropped) for dropped in self.reasons()]
