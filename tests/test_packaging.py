@@ -79,7 +79,7 @@ def test_nothing_imports_an_entry_point() -> None:
 
 
 @pytest.mark.skipif("TAFE_INSTALLED" not in os.environ, reason="`make test` sets it")
-@pytest.mark.parametrize("package", ["tafe_tf", "export"])
+@pytest.mark.parametrize("package", ["tafe_tf", "export", "serving"])
 def test_the_installed_package_is_tested(package: str) -> None:
     module = importlib.import_module(package)
     assert module.__file__ is not None
@@ -88,11 +88,14 @@ def test_the_installed_package_is_tested(package: str) -> None:
     names = {str(path.relative_to(ROOT / package)) for path in (ROOT / package).rglob("*.py")}
     assert {str(path.relative_to(installed)) for path in installed.rglob("*.py")} == names  # none missing, none stale
     assert package != "tafe_tf" or (installed / "py.typed").exists()
+    kit = {path.name for path in (ROOT / package / "tf_serving").glob("*")}
+    assert {path.name for path in (installed / "tf_serving").glob("*")} == kit
+    assert bool(kit) == (package == "serving")
 
 
 def test_no_file_names_a_machine() -> None:
     """The data folder is named relative to the checkout only, `..` first."""
-    kinds = {".py", ".md", ".toml", ".cfg", ".txt", ".flags", ".yaml", ".sh", ""}
+    kinds = {".py", ".md", ".toml", ".cfg", ".txt", ".flags", ".yaml", ".yml", ".config", ".sh", ""}
     folders = [ROOT / name for name in ("tafe_tf", "export", "serving", "flagfiles", "tests", "benchmarks", ".ci")]
     files = [path for folder in folders for path in folder.rglob("*")] + list(ROOT.iterdir())
     texts = [path for path in files if path.is_file() and path.suffix in kinds]
