@@ -24,6 +24,7 @@ from tafe_tf.schema import ABSENT, Feature, Schema
 
 TOLERANCE = 1e-5  # between two kernels in float32: logits differ by 3e-6, a quotient or a calibration doubles that
 SIZES = (1, 7, 1000)
+_EXTREME = [np.nan, np.inf, -np.inf, float(np.finfo(np.float32).max), float(np.finfo(np.float32).min)]
 FORBIDDEN_OPS = {"PyFunc", "PyFuncStateless", "EagerPyFunc"}
 
 Outputs = Mapping[str, np.ndarray]
@@ -90,15 +91,15 @@ def probe_rows(dataset: Schema, vocabularies: str | pathlib.Path, size: int, see
         columns[feature.column] = values[rng.integers(len(values), size=shape)]
         columns[feature.column][-1] = ABSENT[feature.raw_dtype]
         if feature.weights:
-            columns[feature.weights] = rng.normal(size=shape).astype(np.float32)
+            weights = np.where(rng.random(shape) < 0.1, rng.choice(_EXTREME, shape), rng.normal(size=shape))
+            columns[feature.weights] = weights.astype(np.float32)
     return columns
 
 
 def _values(feature: Feature, vocabularies: pathlib.Path) -> np.ndarray:
     dtype = {"string": object, "int64": np.int64, "float32": np.float32}[feature.raw_dtype]
     if feature.kind == "log_round":
-        limit = np.finfo(np.float32).max
-        return np.array([np.nan, 0.0, -0.0, 1.0, -1.0, 12.5, -3e4, limit, -limit, np.inf, -np.inf], dtype)
+        return np.array([0.0, -0.0, 1.0, -1.0, 12.5, -3e4, *_EXTREME], dtype)
     numbers = [0, 1, 2, 17, 2**63 - 1, -(2**63)]
     is_text = feature.raw_dtype == "string"
     values = [*map(str, numbers), "é", "a b", "x" * 10_000] if is_text else numbers

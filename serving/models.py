@@ -125,6 +125,7 @@ class Models:
             if model.name in names:
                 raise invalid(f"Illegal to list model {model.name} multiple times in config list")
             names.add(model.name)
+        for model in config.model_config_list.config:
             if not pathlib.PurePath(model.base_path).is_absolute():
                 raise invalid(
                     f"Expected model {model.name} to have an absolute path or URI; got base_path()={model.base_path}"

@@ -9,6 +9,8 @@ import tensorflow as tf
 
 from tafe_tf.schema import ABSENT, FIRST, MISSING, UNSEEN, Feature, Schema
 
+_LARGEST = 1e9  # magnitude of a weight; files with infinite ones are refused, requests are not
+
 
 def vocabulary_file(directory: str | pathlib.Path, feature: Feature) -> pathlib.Path:
     """Where a feature's vocabulary lies: one value a line, most frequent first."""
@@ -90,8 +92,9 @@ class Features(tf.Module):
         present = tf.cast(ids != MISSING, tf.float32)
         weights = present
         if feature.weights:
-            given = _fit(columns[feature.weights], feature.max_length, 0.0)
-            weights = tf.where(ids != MISSING, given, 0.0)  # not a product: the weight of a missing value may be NaN
+            given = tf.clip_by_value(_fit(columns[feature.weights], feature.max_length, 0.0), -_LARGEST, _LARGEST)
+            known = (ids != MISSING) & ~tf.math.is_nan(given)
+            weights = tf.where(known, given, 0.0)  # not a product: the weight of a missing value may be NaN
         if feature.pooling == "mean":
             weights = tf.math.divide_no_nan(weights, tf.reduce_sum(tf.abs(weights), axis=1, keepdims=True))
         is_empty = tf.reduce_sum(present, axis=1, keepdims=True) == 0.0
