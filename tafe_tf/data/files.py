@@ -20,9 +20,26 @@ _READERS = {
 }
 
 
-def _extension(path: str | pathlib.Path) -> str:
+def extension_of(path: str | pathlib.Path) -> str:
+    """The ending that tells a file's format.
+
+    Raises:
+        DataError: if it is none of the known ones.
+    """
     name = pathlib.Path(path).name
-    return next((extension for extension in _READERS if name.endswith(extension)), "")
+    found = next((extension for extension in _READERS if name.endswith(extension)), "")
+    if not found:
+        raise DataError(f"{path}: must end in one of {', '.join(_READERS)}")
+    return found
+
+
+def count_rows(path: str) -> int | None:
+    """Rows of a Parquet file, from its footer; None for formats that do not say.
+
+    Raises:
+        DataError: if the file is no Parquet file or is damaged.
+    """
+    return parquet_files.count_rows(path) if extension_of(path) == ".parquet" else None
 
 
 def find_files(data_dir: str | pathlib.Path, split: str, required: bool = True) -> list[str]:
@@ -40,7 +57,7 @@ def find_files(data_dir: str | pathlib.Path, split: str, required: bool = True) 
     patterns = [f"{split}{x}" for extension in _READERS for x in (extension, f"-*{extension}", f"/*{extension}")]
     found = {p for pattern in patterns for p in directory.glob(pattern) if p.is_file()}
     files = sorted(str(p) for p in found if not p.name.startswith("."))  # a hidden file is one that a writer began
-    formats = {_extension(path).removesuffix(".gz") for path in files}
+    formats = {extension_of(path).removesuffix(".gz") for path in files}
     if len(formats) > 1:
         raise DataError(f"{data_dir}: {split!r} files must be of one format. Received: {', '.join(files)}")
     if required and not files:
@@ -92,10 +109,9 @@ def read_blocks(
     names = list(dict.fromkeys([*(c.name for c in wanted), *(schema.labels if labels else ()), *keep]))
     to_skip = start_row
     for index, path in enumerate(files):
-        if not _extension(path):
-            raise DataError(f"{path}: must end in one of {', '.join(_READERS)}")
+        reader = _READERS[extension_of(path)]
         rows_of_file = 0
-        for raw, rows, problems in _READERS[_extension(path)](path, names, lists, block_rows, to_skip):
+        for raw, rows, problems in reader(path, names, lists, block_rows, to_skip):
             rows_of_file += len(rows)
             if raw is None:  # passed over
                 to_skip -= len(rows)

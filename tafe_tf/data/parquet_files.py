@@ -32,6 +32,18 @@ def read(path: str, names: Sequence[str], lists: set[str], block_rows: int, skip
         raise DataError(f"{path}: cannot be read after row {done}: {error}") from None
 
 
+def count_rows(path: str) -> int:
+    """Rows of a file, from its footer.
+
+    Raises:
+        DataError: if the file is no Parquet file or its footer is damaged.
+    """
+    try:
+        return pq.read_metadata(path).num_rows
+    except (pa.ArrowException, OSError) as error:
+        raise DataError(f"{path}: cannot be read: {error}") from None
+
+
 def _pieces(
     file: pq.ParquetFile, names: Sequence[str], block_rows: int, skip: int
 ) -> Iterator[tuple[pa.Table | None, int]]:
