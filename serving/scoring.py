@@ -1,0 +1,111 @@
+"""Scores files with an exported model: reads, runs and writes, a part at a time.
+
+The same function runs in this process and, by `serving.beam_score`, on the workers of a cluster.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+from collections.abc import Iterable, Iterator
+from typing import Any, NamedTuple
+
+import numpy as np
+import pyarrow as pa
+
+from export.session import SessionModel
+from serving.jobs import ROW, Input, Job
+from serving.ledger import Shard, claim, finish
+from serving.part_files import PartWriter
+from tafe_tf.data.ahead import mark_last, read_ahead
+from tafe_tf.data.files import read_blocks
+from tafe_tf.data.rows import BadRows, Block, Dropped
+from tafe_tf.progress import Progress
+
+_BLOCKS_AHEAD = 2
+
+
+class _Piece(NamedTuple):
+    """A block, and where it belongs: `ends` its part, is the `last` of its file."""
+
+    source: Input
+    part: int
+    block: Block
+    dropped: int
+    reasons: list[Dropped]
+    ends: bool
+    last: bool
+
+
+def run(job: Job) -> dict[str, Any]:
+    """Scores what is left of a job in this process, with a progress bar.
+
+    Returns:
+        What `ledger.finish` counts.
+
+    Raises:
+        JobError: if the output directory holds another job.
+        DataError: if an input file, or a row of it, cannot be scored.
+    """
+    left = claim(job)
+    if left:
+        model = SessionModel(job.model)
+        counts = [shard.rows(job.rows_per_shard) for shard in left]
+        with Progress("scoring", None if None in counts else sum(filter(None, counts)), unit="rows") as bar:
+            for rows in score(model, job, left):
+                bar.advance(rows, rows)
+        model.close()
+    return finish(job)
+
+
+def score(model: SessionModel, job: Job, shards: Iterable[Shard]) -> Iterator[int]:
+    """Scores shards and writes their parts; while the model runs, the next blocks are read.
+
+    Yields:
+        The number of rows of each block, once it is written.
+
+    Raises:
+        DataError: if an input file, or a row of it, cannot be scored. Parts before it are finished.
+    """
+    with contextlib.closing(read_ahead(_read(job, shards), _BLOCKS_AHEAD)) as pieces:
+        for first in pieces:
+            with PartWriter(job, first.source, first.part) as writer:
+                for piece in itertools.chain([first], pieces):
+                    writer.append(_scores(model, job, piece.block), piece.dropped, piece.reasons)
+                    yield len(piece.block.row)
+                    if piece.ends:
+                        break
+                writer.finish(piece.last)
+
+
+def _read(job: Job, shards: Iterable[Shard]) -> Iterator[_Piece]:
+    columns = [column.name for column in job.schema.inputs]
+    for shard in shards:
+        bad_rows = BadRows(job.on_bad_row)
+        start = shard.first * job.rows_per_shard
+        blocks = read_blocks(
+            [shard.source.path],
+            job.schema,
+            bad_rows=bad_rows,
+            block_rows=job.block_rows,
+            start_row=start,
+            columns=columns,
+            keep=job.keys,
+        )
+        for (block, noted), last in mark_last((block, bad_rows.take()) for block in blocks):
+            part, start = start // job.rows_per_shard, start + block.raw_rows
+            if part == shard.stop:
+                break
+            ends = last or start % job.rows_per_shard == 0
+            yield _Piece(shard.source, part, block, *noted, ends, last)
+
+
+def _scores(model: SessionModel, job: Job, block: Block) -> pa.Table:
+    """Keys, row numbers and outputs of a block."""
+    scores = {name: np.empty(len(block.row), np.float32) for name in job.outputs}
+    for start in range(0, len(block.row), job.batch_size):
+        rows = slice(start, start + job.batch_size)
+        batch = model({name: values[rows] for name, values in block.columns.items()}, job.signature)
+        for name, values in scores.items():
+            values[rows] = batch[name]
+    return pa.table({**block.kept, ROW: block.row, **scores})
