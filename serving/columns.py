@@ -86,7 +86,7 @@ def _through_arrow(name: str, values: Any, dtype: Dtype, rank: int) -> np.ndarra
         column = Column(name=name, dtype=dtype, max_length=_longest(array) if rank == 2 else 0)
         problems: list[Problem] = []
         converted = to_column(array, column, problems)
-    except (pa.ArrowException, TypeError, ValueError) as error:
+    except (pa.ArrowException, OverflowError, TypeError, ValueError) as error:
         raise invalid(f"column {name!r}: cannot be sent as {dtype} of {rank} dimension(s): {error}") from None
     for problem in problems:
         raise invalid(f"column {name!r}, row {problem.index + 1}: {problem.rule}. Received: {problem.value!r}")

@@ -32,6 +32,7 @@ from serving.client import Client
 from serving.errors import ServingError
 from serving.rest_checks import REST_CHECKS
 from serving.target import Target, close
+from tafe_tf import schema
 
 FLAGS = absl_flags.FLAGS
 FUNNELS = sorted(small_models.SCHEMAS)
@@ -69,7 +70,7 @@ def model_config(name: str, base_path: pathlib.Path, policy: str = LATEST) -> st
 def target(request: pytest.FixtureRequest, server: LocalServer, exports: dict[str, pathlib.Path]) -> Iterator[Target]:
     """One model of the server after the other."""
     path = exports[request.param]
-    rows = probe_rows(saved_model.RunDir(path.parents[1] / "run").schema(), path / "assets", 100)
+    rows = probe_rows(schema.load(path / "assets.extra" / "schema.toml"), path / "assets", 100)
     expected = answers(path, rows)
     found = Target(server.grpc, server.rest, request.param, 60.0, (rows, expected))
     yield found

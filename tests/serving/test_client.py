@@ -1,0 +1,249 @@
+"""The clients against a server that answers as a test wants it to."""
+
+from __future__ import annotations
+
+import asyncio
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from concurrent import futures
+from typing import Any
+
+import grpc
+import numpy as np
+import pytest
+import servers
+import trustme
+from tensorflow.core.framework import types_pb2
+from tensorflow_serving.apis import get_model_metadata_pb2, predict_pb2, prediction_service_pb2_grpc
+
+from serving import tensors
+from serving.client import AsyncClient, Client
+from serving.errors import ServingError
+
+Behave = Callable[[predict_pb2.PredictRequest, grpc.ServicerContext], None]
+
+
+class Fake(prediction_service_pb2_grpc.PredictionServiceServicer):
+    """Answers each row with twice its item; `behave` sees every request first."""
+
+    def __init__(self) -> None:
+        self.version, self.inputs = 1, ["item"]
+        self.requests: list[predict_pb2.PredictRequest] = []
+        self.behave: Behave = lambda request, context: None
+        self.metadata_calls = 0
+
+    def Predict(self, request: Any, context: Any) -> Any:
+        self.requests.append(request)
+        self.behave(request, context)
+        if request.model_spec.HasField("version") and request.model_spec.version.value != self.version:
+            context.abort(grpc.StatusCode.NOT_FOUND, "Servable not found for request: Specific")
+        if set(request.inputs) != set(self.inputs):
+            context.abort(grpc.StatusCode.INVALID_ARGUMENT, "input size does not match signature")
+        response = predict_pb2.PredictResponse()
+        response.model_spec.version.value = self.version
+        items = tensors.decode(request.inputs["item"])
+        response.outputs["twice"].CopyFrom(tensors.encode(2.0 * items.astype(np.float32), as_fields=True))
+        response.outputs["version"].CopyFrom(tensors.encode(np.full(len(items), self.version)))
+        return response
+
+    def GetModelMetadata(self, request: Any, context: Any) -> Any:
+        self.metadata_calls += 1
+        signatures = get_model_metadata_pb2.SignatureDefMap()
+        for signature in ("serving_default", "rank"):
+            for name in self.inputs:
+                info = signatures.signature_def[signature].inputs[name]
+                info.dtype = types_pb2.DT_INT64
+                info.tensor_shape.dim.add().size = -1
+        response = get_model_metadata_pb2.GetModelMetadataResponse()
+        response.metadata["signature_def"].Pack(signatures)
+        return response
+
+
+def start(fake: Fake, address: str, credentials: grpc.ServerCredentials | None = None) -> grpc.Server:
+    limits = [("grpc.max_receive_message_length", -1), ("grpc.max_send_message_length", -1)]
+    server = grpc.server(futures.ThreadPoolExecutor(4), options=limits)
+    prediction_service_pb2_grpc.add_PredictionServiceServicer_to_server(fake, server)
+    if credentials is None:
+        server.add_insecure_port(address)
+    else:
+        server.add_secure_port(address, credentials)
+    server.start()
+    return server
+
+
+@pytest.fixture
+def fake() -> Fake:
+    return Fake()
+
+
+@pytest.fixture
+def address(fake: Fake) -> Iterator[str]:
+    address = f"localhost:{servers.free_port()}"
+    server = start(fake, address)
+    yield address
+    server.stop(None)
+
+
+def test_all_rows_come_back_in_order_whatever_the_pieces(fake: Fake, address: str) -> None:
+    items = np.arange(10_000)
+    for size, requests in ((10_000, 1), (999, 11), (1, 0)):
+        fake.requests.clear()
+        with Client(address, rows_per_request=size) as client:
+            rows = items[:3] if size == 1 else items
+            outputs = client.predict({"item": rows})
+        np.testing.assert_array_equal(outputs["twice"], 2.0 * rows)
+        assert len(fake.requests) == (requests or 3)
+        assert [r.model_spec.version.value for r in fake.requests] == [0] + [1] * (len(fake.requests) - 1)
+
+
+def test_a_version_that_goes_between_two_pieces(fake: Fake, address: str) -> None:
+    """All rows are asked again, so that one version answers all."""
+
+    def publish(request: Any, context: Any) -> None:
+        if len(fake.requests) in (2, 6):
+            fake.version += 1
+
+    fake.behave = publish
+    with Client(address, rows_per_request=10) as client:
+        outputs = client.predict({"item": np.arange(50)})
+    assert outputs.version == 3 and outputs["version"].tolist() == [3] * 50
+    np.testing.assert_array_equal(outputs["twice"], 2.0 * np.arange(50))
+
+
+def test_versions_that_never_stay(fake: Fake, address: str) -> None:
+    def publish(request: Any, context: Any) -> None:
+        fake.version += 1
+
+    fake.behave = publish
+    with Client(address, rows_per_request=10) as client, pytest.raises(ServingError, match="NOT_FOUND"):
+        client.predict({"item": np.arange(50)})
+
+
+def test_rank_sends_the_user_with_every_piece(fake: Fake, address: str) -> None:
+    fake.inputs = ["user", "item"]
+    with Client(address, rows_per_request=10) as client:
+        outputs = client.predict({"user": [5], "item": range(25)}, signature="rank")
+    assert len(outputs["twice"]) == 25
+    sent = [(tensors.decode(r.inputs["user"]).tolist(), len(tensors.decode(r.inputs["item"]))) for r in fake.requests]
+    assert sent == [([5], 10), ([5], 10), ([5], 5)]
+
+
+def test_a_new_version_with_other_columns(fake: Fake, address: str) -> None:
+    with Client(address) as client:
+        client.predict({"item": [1], "user": [2]})
+        fake.version, fake.inputs = 2, ["item", "user"]
+        assert client.predict({"item": [1], "user": [2]}).version == 2
+        assert fake.metadata_calls == 2
+        fake.inputs = ["item", "shop"]
+        with pytest.raises(ServingError, match="columns are missing: shop; given are item, user"):
+            client.predict({"item": [1], "user": [2]})
+
+
+@pytest.mark.parametrize(
+    ("code", "attempts"), [("UNAVAILABLE", 3), ("INTERNAL", 1), ("RESOURCE_EXHAUSTED", 1), ("NOT_FOUND", 1)]
+)
+def test_unavailable_alone_is_tried_again(fake: Fake, address: str, code: str, attempts: int) -> None:
+    def fail_twice(request: Any, context: Any) -> None:
+        if len(fake.requests) <= 2:
+            context.abort(getattr(grpc.StatusCode, code), "not now")
+
+    fake.behave = fail_twice
+    with Client(address) as client:
+        if attempts == 1:
+            with pytest.raises(ServingError, match=f"{code}: not now"):
+                client.predict({"item": [1]})
+        else:
+            assert client.predict({"item": [1]})["twice"].tolist() == [2.0]
+    assert len(fake.requests) == attempts
+
+
+def test_a_server_that_comes_up_late(fake: Fake) -> None:
+    address = f"localhost:{servers.free_port()}"
+    started: list[grpc.Server] = []
+    timer = threading.Timer(0.5, lambda: started.append(start(fake, address)))
+    timer.start()
+    with Client(address, timeout=30.0) as client:
+        assert client.predict({"item": [1]})["twice"].tolist() == [2.0]
+    started[0].stop(None)
+
+
+def test_nobody_there_is_unavailable_within_the_deadline() -> None:
+    began = time.monotonic()
+    with Client(f"localhost:{servers.free_port()}", timeout=20.0) as client:
+        with pytest.raises(ServingError) as error:
+            client.predict({"item": [1]})
+        assert error.value.code in (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED)
+    assert time.monotonic() - began < 20.0
+
+
+def test_the_deadline_is_for_the_whole_call(fake: Fake, address: str) -> None:
+    fake.behave = lambda request, context: time.sleep(0.2)
+    with Client(address, rows_per_request=1) as client:
+        client.predict({"item": [1]})  # metadata are known from here on
+        began = time.monotonic()
+        with pytest.raises(ServingError, match="DEADLINE_EXCEEDED"):
+            client.predict({"item": range(100)}, timeout=0.5)
+        assert 0.4 < time.monotonic() - began < 5.0
+
+
+def test_messages_of_28_megabytes_pass(fake: Fake, address: str) -> None:
+    items = np.arange(3_500_000)
+    with Client(address, rows_per_request=len(items), timeout=60.0) as client:
+        outputs = client.predict({"item": items})
+    assert sum(values.nbytes for values in outputs.values()) > 28e6
+    assert outputs["twice"][-1] == np.float32(2.0 * items[-1])
+
+
+def test_tls(fake: Fake) -> None:
+    authority = trustme.CA()
+    certificate = authority.issue_cert("localhost")
+    chain = b"".join(blob.bytes() for blob in certificate.cert_chain_pems)
+    pair = (certificate.private_key_pem.bytes(), chain)
+    address = f"localhost:{servers.free_port()}"
+    server = start(fake, address, grpc.ssl_server_credentials([pair]))
+    trusted = grpc.ssl_channel_credentials(authority.cert_pem.bytes())
+    with Client(address, credentials=trusted) as client:
+        assert client.predict({"item": [1]})["twice"].tolist() == [2.0]
+    stranger = grpc.ssl_channel_credentials(trustme.CA().cert_pem.bytes())
+    with Client(address, credentials=stranger, timeout=5.0) as client, pytest.raises(ServingError, match="CERTIFICATE"):
+        client.predict({"item": [1]})
+    server.stop(None)
+
+
+def test_asyncio_does_the_same(fake: Fake, address: str) -> None:
+    async def ask() -> list[Any]:
+        async with AsyncClient(address, rows_per_request=10) as client:
+            answers = await asyncio.gather(*(client.predict({"item": np.arange(n)}) for n in range(1, 30)))
+            with pytest.raises(ServingError, match='Serving signature key "nix" not found'):
+                await client.predict({"item": [1]}, signature="nix")
+            fake.behave = lambda request, context: context.abort(grpc.StatusCode.INTERNAL, "broken")
+            with pytest.raises(ServingError, match="INTERNAL: broken"):
+                await client.predict({"item": [1]})
+            assert "rank" in await client.signatures()
+            return answers
+
+    for n, outputs in enumerate(asyncio.run(ask()), start=1):
+        np.testing.assert_array_equal(outputs["twice"], 2.0 * np.arange(n))
+
+
+def test_arguments_that_make_no_sense() -> None:
+    with pytest.raises(ValueError, match="`version` and `label` exclude each other"):
+        Client("localhost:1", version=1, label="x")
+    with pytest.raises(ValueError, match="Received: rows_per_request=0, timeout"):
+        Client("localhost:1", rows_per_request=0)
+
+
+def test_the_command(fake: Fake, address: str, tmp_path: Any) -> None:
+    (tmp_path / "rows.csv").write_text("item,other\n1,a\n2,\n")
+    command = [sys.executable, "-m", "serving.client", f"--target={address}", "--model_name=shop"]
+    done = subprocess.run([*command, f"--input={tmp_path}/rows.csv"], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines() == ['"twice","version"', "2,1", "4,1"]
+    assert fake.requests[-1].model_spec.name == "shop"
+    (tmp_path / "bad.csv").write_text("item\n1\nx\n")
+    done = subprocess.run([*command, f"--input={tmp_path}/bad.csv"], capture_output=True, text=True)
+    wrong = "error: INVALID_ARGUMENT: column 'item', row 2: must be an integer. Received: 'x'"
+    assert (done.returncode, done.stderr.splitlines()[-1]) == (1, wrong)

@@ -1,0 +1,75 @@
+"""Train, export, check, serve, ask: what the client gets is what `model.predict` says."""
+
+from __future__ import annotations
+
+import pathlib
+from typing import Any
+
+import keras
+import numpy as np
+import pytest
+import small_models
+import tensorflow as tf
+from absl import flags as absl_flags
+from absl.testing import flagsaver
+from servers import LocalServer
+
+import export.saved_model as saved_model
+from export.check import check
+from serving.client import Client
+from tafe_tf import train
+from tafe_tf.data.writers import write
+from tafe_tf.outputs import probabilities
+from tafe_tf.run_dir import RunDir
+from tafe_tf.schema import ABSENT
+
+FLAGS = absl_flags.FLAGS
+
+
+def unseen(rows: dict[str, list[object]], name: str) -> dict[str, list[object]]:
+    """The same rows with users and items that training never met in every tenth."""
+    user = [10_000 + i if name == "numbers" else f"new {i}" for i in range(len(rows["user"]))]
+    return {
+        **rows,
+        "user": [user[i] if i % 10 == 0 else value for i, value in enumerate(rows["user"])],
+        "item": [-7 if i % 10 == 5 else value for i, value in enumerate(rows["item"])],
+    }
+
+
+def predicted(run: RunDir, rows: dict[str, list[object]]) -> dict[str, np.ndarray]:
+    """The outputs by `model.predict`, from rows padded here, not by the client."""
+    features, columns = run.features(), {}
+    for column in features.schema.inputs:
+        absent = ABSENT[column.dtype]
+        values: list[Any] = [absent if value is None else value for value in rows[column.name]]
+        if column.max_length:
+            length = max(len(value) for value in values)
+            values = [[*value, *[absent] * (length - len(value))] for value in values]
+        columns[column.name] = tf.constant(values, column.dtype)
+    logits = run.load_best().predict(features(columns), verbose=0)
+    return {name: keras.ops.convert_to_numpy(p) for name, p in probabilities(logits, features.schema).items()}
+
+
+@pytest.mark.parametrize("name", ["shop", "loans"])  # strings, weighted lists, missing values; three steps
+def test_the_client_gets_what_the_model_predicts(name: str, tmp_path: pathlib.Path) -> None:
+    if not FLAGS.is_parsed():
+        FLAGS(["test"])
+    write(tmp_path / "train.parquet", small_models.rows(name, 2000))
+    (tmp_path / "schema.toml").write_text(small_models.SCHEMAS[name])
+    sizes = {"embedding_dim": 4, "num_inducing": 4, "num_layers": 2, "batch_size": 64, "epochs": 2}
+    with flagsaver.flagsaver(data_dir=str(tmp_path), run_dir=str(tmp_path / "run"), learning_rate=0.02, **sizes):
+        train.train()
+    run = RunDir(tmp_path / "run")
+    path = saved_model.export(run, tmp_path / "export", 1)
+    assert len(check(path)) == 4
+    with (
+        LocalServer(tmp_path / "log", f"--model_base_path={path.parent}", f"--model_name={name}") as server,
+        Client(server.grpc, name, timeout=60.0) as client,
+    ):
+        for count, seed in ((1, 1), (10_000, 2)):
+            rows = unseen(small_models.rows(name, count, seed), name)
+            outputs, expected = client.predict(rows), predicted(run, rows)
+            assert set(outputs) == set(expected)
+            for output, values in expected.items():
+                np.testing.assert_allclose(outputs[output], values, rtol=0, atol=1e-6, err_msg=output)
+        assert np.ptp(outputs[run.schema().step_names[0]]) > 0.01  # rows do differ
