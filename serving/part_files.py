@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import json
 import os
@@ -101,7 +102,10 @@ class PartWriter:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._file.close()
+        with contextlib.suppress(OSError):  # a full disk, say, which the error at hand tells of
+            if self._writer is not None:
+                self._writer.close()
+            self._file.close()
         self._beside.unlink(missing_ok=True)
 
 

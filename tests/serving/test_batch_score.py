@@ -24,7 +24,7 @@ from small_files import EXTENSIONS
 
 import export.saved_model as saved_model
 from export.session import SessionModel
-from serving import scoring
+from serving import jobs, scoring
 from serving.jobs import Job, JobError, find_inputs
 from serving.ledger import claim, finish
 from tafe_tf.data.files import read_blocks
@@ -220,7 +220,10 @@ class Stops:
 
 
 @pytest.mark.parametrize("extension", EXTENSIONS)
-def test_wherever_it_stops_it_goes_on(exports: dict[str, pathlib.Path], tmp_path: pathlib.Path, extension: str) -> None:
+def test_wherever_it_stops_it_goes_on(
+    exports: dict[str, pathlib.Path], tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch, extension: str
+) -> None:
+    monkeypatch.setattr(jobs, "BLOCK_ROWS", 10)  # two blocks a part
     inputs, model = mkdir(tmp_path / "in"), SessionModel(exports["loans"])
     for seed, stem in enumerate("ab"):
         write(inputs / f"{stem}.{extension}", small_models.rows("loans", 50, seed))
@@ -316,12 +319,14 @@ def test_bad_rows_stop_the_job_or_are_dropped(exports: dict[str, pathlib.Path], 
 
 def test_a_part_may_have_no_rows(exports: dict[str, pathlib.Path], tmp_path: pathlib.Path) -> None:
     columns = small_models.rows("loans", 30)
-    columns["item"][10:20] = ["x"] * 10
+    columns["item"][8:20] = ["x"] * 12
     write(mkdir(tmp_path / "in") / "a.csv", columns)
     task = job(exports["loans"], tmp_path / "in" / "a.csv", rows_per_shard=10, on_bad_row="drop", keys=("user",))
     summary = scoring.run(task)
-    assert (summary["rows"], summary["dropped"]) == (20, 10)
-    assert [pq.read_metadata(part).num_rows for part in parts(task)] == [10, 0, 10]
+    assert (summary["rows"], summary["dropped"]) == (18, 12)
+    (reason,) = summary["inputs"][task.inputs[0].path]["reasons"]  # one for all parts
+    assert reason.startswith("dropped 12 rows, the first: ") and "row 9, column 'item'" in reason
+    assert [pq.read_metadata(part).num_rows for part in parts(task)] == [8, 0, 10]
     assert len({pq.read_schema(part) for part in parts(task)}) == 1
 
 
@@ -504,6 +509,7 @@ def test_beam_writes_the_same_files(
     local = job(exports["shop"], inputs / "*", output="local", **settings)
     expected = scoring.run(local)
     task = job(exports["shop"], inputs / "*", output="beam", **settings)
+    assert len(claim(task)) == 2
     assert len(claim(task, each_part=True)) == (6 if extension == "parquet" else 2)
     assert beam_score.run(task, ["--runner=DirectRunner"]) == expected
     assert counted == [str(exports["shop"])]  # once, for all shards
