@@ -89,6 +89,8 @@ class Job:
         size = self.rows_per_shard
         if size < 1 or (size > BLOCK_ROWS and size % BLOCK_ROWS):
             raise JobError(f"rows_per_shard must be a multiple of {BLOCK_ROWS}, or 1 to that. Received: {size}")
+        if self.on_bad_row not in ("raise", "drop"):
+            raise JobError(f"on_bad_row must be 'raise' or 'drop'. Received: {self.on_bad_row!r}")
         _check_inputs(self.inputs, self.output)
         self._check_keys()
 

@@ -406,6 +406,7 @@ def test_what_a_job_must_be(loans: Job, exports: dict[str, pathlib.Path], tmp_pa
     wrong("batch_size must be 1 or more. Received: 0", batch_size=0)
     wrong("rows_per_shard must be a multiple of 65536, or 1 to that. Received: 100000", rows_per_shard=100000)
     wrong("rows_per_shard must be .* Received: 0", rows_per_shard=0)
+    wrong("on_bad_row must be 'raise' or 'drop'. Received: 'skip'", on_bad_row="skip")
     for signature in ("examples", "nothing", "__saved_model_init_op"):
         wrong(f"signature '{signature}' scores no rows of columns; these do: .*serving_default", signature=signature)
     inputs = tmp_path / "in"
