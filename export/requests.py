@@ -27,8 +27,6 @@ def requests(schema: Schema, rows: Rows, signatures: Collection[str]) -> Iterato
     for name in sorted(signatures):
         if name == "examples":
             yield name, {name: examples(schema, rows)}
-        elif name == "packed":
-            yield name, {name: np.stack([rows[c.name] for c in schema.inputs], axis=1).astype(np.int64)}
         elif name == "rank":
             yield name, {c: rows[c][:1] if c in schema.user_inputs else rows[c] for c in _columns(schema)}
         else:

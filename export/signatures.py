@@ -24,8 +24,7 @@ class Signatures:
 
     `serving_default` takes raw columns and gives every output, a signature named as an output gives that one;
     `examples` takes serialized tf.Examples of the same columns. If some features have side "user", `rank` takes
-    their columns with one row and the others with n rows, and scores the n items for the one user. If all columns
-    are single integers, `packed` takes them as one int64 matrix [B, columns], in the order of `Schema.inputs`.
+    their columns with one row and the others with n rows, and scores the n items for the one user.
 
     All share one graph, in which the dense weights are constants: what they determine alone (folded queries, gamma's
     smooth step) the runtime computes once, when it loads the model. Embedding tables stay variables.
@@ -49,8 +48,6 @@ class Signatures:
         named["examples"] = (self.examples, [tf.TensorSpec([None], tf.string, "examples")])
         if 0 < len(schema.user_inputs) < len(columns):
             named["rank"] = (self.rank, [columns])
-        if can_pack(schema):
-            named["packed"] = (self.packed, [tf.TensorSpec([None, len(columns)], tf.int64, "packed")])
         return named
 
     def columns(self, columns: Mapping[str, Any]) -> Outputs:
@@ -77,16 +74,6 @@ class Signatures:
         once = {name: columns[name] for name in user}
         tiled = {name: tf.broadcast_to(x, tf.concat([[n], tf.shape(x)[1:]], 0)) for name, x in once.items()}
         return self.columns({**columns, **tiled})
-
-    def packed(self, packed: Any) -> Outputs:
-        """Integers [B, columns] -> outputs [B]."""
-        names = [c.name for c in self._schema.inputs]
-        return self.columns(dict(zip(names, tf.unstack(packed, axis=1), strict=True)))
-
-
-def can_pack(schema: Schema) -> bool:
-    """Whether one integer matrix can hold all columns."""
-    return all(c.dtype == "int64" and not c.max_length for c in schema.inputs)
 
 
 def _scorer(model: keras.Model, schema: Schema, calibrate: Calibrate | None) -> Serve:

@@ -67,13 +67,9 @@ def test_every_signature_is_the_model(served: tuple[RunDir, SessionModel], size:
     names = {"serving_default", "examples", *schema.step_names, *schema.conditional_names}
     if schema.user_inputs:
         names.add("rank")
-    if schema.name == "numbers":
-        names.add("packed")
     assert set(model.signatures) == names
-    asked = {name: rows for name in names - {"examples", "rank", "packed"}}
+    asked = {name: rows for name in names - {"examples", "rank"}}
     asked["examples"] = {"examples": examples(schema, rows)}
-    if "packed" in names:
-        asked["packed"] = {"packed": np.stack([rows[c.name] for c in schema.inputs], axis=1)}
     for name, inputs in asked.items():
         outputs = model(inputs, name)
         assert set(outputs) == ({name} if name in expected else set(expected))

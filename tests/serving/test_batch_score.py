@@ -417,7 +417,7 @@ def test_what_a_job_must_be(loans: Job, exports: dict[str, pathlib.Path], tmp_pa
     both = find_inputs([str(inputs / "a.csv"), str(inputs / "b.parquet")])
     wrong("must be of one format. Received: .csv, .parquet", inputs=both)
     wrong("key 'tags' holds lists", model=str(exports["shop"]), keys=("tags",))
-    for signature in ("rank", "packed"):
+    for signature in ("rank", "examples"):
         wrong(f"'{signature}' scores no rows", model=str(exports["numbers"]), keys=(), signature=signature)
 
 
