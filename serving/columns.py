@@ -16,16 +16,26 @@ from tafe_tf.data.rows import Problem
 from tafe_tf.schema import Column, Dtype
 
 RANK = "rank"  # the signature whose user columns have one row
+Types = dict[str, tuple[Dtype, np.dtype, int]]  # of a signature's inputs: name, NumPy type and number of dimensions
 
 
-def to_arrays(columns: Any, inputs: Mapping[str, Any], signature: str) -> tuple[dict[str, np.ndarray], int]:
+def types(inputs: Mapping[str, Any]) -> Types:
+    """What a signature takes, from its `TensorInfo`s."""
+    found: Types = {}
+    for name, info in inputs.items():
+        dtype = tf.dtypes.as_dtype(info.dtype)
+        found[name] = (dtype.name, np.dtype(dtype.as_numpy_dtype), len(info.tensor_shape.dim))
+    return found
+
+
+def to_arrays(columns: Any, inputs: Types, signature: str) -> tuple[dict[str, np.ndarray], int]:
     """Picks and converts the columns that a signature takes; further ones are left alone.
 
     None, and NaN among integers, are missing values. Lists may be of unequal length.
 
     Args:
         columns: a mapping from names to sequences, a pandas DataFrame or a pyarrow Table.
-        inputs: the signature's `TensorInfo`s by name.
+        inputs: what the signature takes, see `types`.
         signature: its name; only "rank" takes columns of one row beside longer ones.
 
     Returns:
@@ -38,7 +48,7 @@ def to_arrays(columns: Any, inputs: Mapping[str, Any], signature: str) -> tuple[
     missing = sorted(set(inputs) - set(named))
     if missing:
         raise invalid(f"columns are missing: {', '.join(missing)}; given are {', '.join(map(str, named))}")
-    arrays = {name: _array(name, named[name], info) for name, info in inputs.items()}
+    arrays = {name: _array(name, named[name], *kind) for name, kind in inputs.items()}
     rows = {name: len(array) for name, array in arrays.items()}
     counts = set(rows.values())
     if signature == RANK and len(counts) == 2:
@@ -58,14 +68,15 @@ def _by_name(columns: Any) -> Mapping[str, Any]:
     raise TypeError(f"columns must be a mapping, a DataFrame or an Arrow table. Received: {type(columns).__name__}")
 
 
-def _array(name: str, values: Any, info: Any) -> np.ndarray:
-    dtype, rank = tf.dtypes.as_dtype(info.dtype), len(info.tensor_shape.dim)
-    array = _directly(values, np.dtype(dtype.as_numpy_dtype), rank)
-    return _through_arrow(name, values, dtype.name, rank) if array is None else array
+def _array(name: str, values: Any, kind: Dtype, dtype: np.dtype, rank: int) -> np.ndarray:
+    array = _directly(values, dtype, rank)
+    return _through_arrow(name, values, kind, rank) if array is None else array
 
 
 def _directly(values: Any, dtype: np.dtype, rank: int) -> np.ndarray | None:
     """The array where nothing is missing, of another kind, or ragged: a few microseconds."""
+    if isinstance(values, np.ndarray) and values.dtype == dtype and dtype.kind != "O" and values.ndim == rank:
+        return values
     if isinstance(values, (pa.Array, pa.ChunkedArray)):
         return None
     try:

@@ -10,6 +10,7 @@ import numpy as np
 from tensorflow_serving.apis import get_model_metadata_pb2, get_model_status_pb2, model_pb2, predict_pb2
 
 from serving import columns, tensors
+from serving.columns import Types
 from serving.errors import ServingError, failed_precondition
 
 Answer = TypeVar("Answer")
@@ -73,16 +74,14 @@ class Conversation:
                 if inputs == known:
                     raise
 
-    def _inputs(self, signature: str) -> Steps[dict[str, Any]]:
+    def _inputs(self, signature: str) -> Steps[Types]:
         signatures = self._signatures or (yield from self.signatures())
         if signature not in signatures:
             self._signatures = {}
             raise failed_precondition(f'Serving signature key "{signature}" not found.')
-        return dict(signatures[signature].inputs)
+        return columns.types(signatures[signature].inputs)
 
-    def _predict(
-        self, given: Any, inputs: Mapping[str, Any], signature: str, outputs: Sequence[str]
-    ) -> Steps[Predictions]:
+    def _predict(self, given: Any, inputs: Types, signature: str, outputs: Sequence[str]) -> Steps[Predictions]:
         arrays, rows = columns.to_arrays(given, inputs, signature)
         for attempt in range(_RESTARTS + 1):
             parts: list[Predictions] = []
@@ -97,6 +96,8 @@ class Conversation:
                 if not parts or error.code != grpc.StatusCode.NOT_FOUND or attempt == _RESTARTS:
                     raise
                 continue
+            if len(parts) == 1:
+                return parts[0]
             joined = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
             return Predictions(joined, parts[0].version)
         raise AssertionError("the last attempt returns or raises")
@@ -109,7 +110,7 @@ class Conversation:
         if version is not None:
             request.model_spec.version.value = version
         for name, array in arrays.items():
-            request.inputs[name].CopyFrom(tensors.encode(array))
+            tensors.encode(array, request.inputs[name])
         response = yield "Predict", request
         decoded = {name: tensors.decode(proto) for name, proto in response.outputs.items()}
         return Predictions(decoded, response.model_spec.version.value)

@@ -44,7 +44,7 @@ def predict(models: Models, request: predict_pb2.PredictRequest) -> predict_pb2.
     response.model_spec.name, response.model_spec.signature_name = version.model, name
     response.model_spec.version.value = version.number
     for output, array in zip(outputs, values, strict=True):
-        response.outputs[output].CopyFrom(tensors.encode(array, as_fields=True))
+        tensors.encode(array, response.outputs[output], as_fields=True)
     return response
 
 

@@ -153,7 +153,7 @@ def _predict(models: Models, spec: model_pb2.ModelSpec, body: bytes) -> dict[str
     arrays, as_rows = rest_json.to_arrays(document, inputs(models, spec))
     request = predict_pb2.PredictRequest(model_spec=spec)
     for name, array in arrays.items():
-        request.inputs[name].CopyFrom(tensors.encode(array))
+        tensors.encode(array, request.inputs[name])
     response = predict(models, request)
     return rest_json.from_arrays({name: tensors.decode(proto) for name, proto in response.outputs.items()}, as_rows)
 

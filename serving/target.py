@@ -71,7 +71,7 @@ class Target:
         for field, value in spec.items():
             setattr(request.model_spec, field, value)
         for name, array in arrays.items():
-            request.inputs[name].CopyFrom(tensors.encode(array))
+            tensors.encode(array, request.inputs[name])
         return request
 
     def call(self, method: str, request: Any) -> Any:

@@ -13,28 +13,33 @@ import numpy as np
 from tensorflow.core.framework import tensor_pb2, types_pb2
 
 _REPEATED_LIMIT = 1 << 20  # elements that one value may stand for
-_TYPES: dict[int, tuple[Any, str]] = {
-    types_pb2.DT_FLOAT: (np.float32, "float_val"),
-    types_pb2.DT_DOUBLE: (np.float64, "double_val"),
-    types_pb2.DT_INT64: (np.int64, "int64_val"),
-    types_pb2.DT_INT32: (np.int32, "int_val"),
-    types_pb2.DT_INT16: (np.int16, "int_val"),
-    types_pb2.DT_INT8: (np.int8, "int_val"),
-    types_pb2.DT_UINT8: (np.uint8, "int_val"),
-    types_pb2.DT_UINT16: (np.uint16, "int_val"),
-    types_pb2.DT_UINT32: (np.uint32, "uint32_val"),
-    types_pb2.DT_UINT64: (np.uint64, "uint64_val"),
-    types_pb2.DT_BOOL: (np.bool_, "bool_val"),
-    types_pb2.DT_STRING: (np.object_, "string_val"),
+_FIELDS: dict[str, dict[int, Any]] = {
+    "float_val": {types_pb2.DT_FLOAT: np.float32},
+    "double_val": {types_pb2.DT_DOUBLE: np.float64},
+    "int64_val": {types_pb2.DT_INT64: np.int64},
+    "int_val": {
+        types_pb2.DT_INT32: np.int32,
+        types_pb2.DT_INT16: np.int16,
+        types_pb2.DT_INT8: np.int8,
+        types_pb2.DT_UINT8: np.uint8,
+        types_pb2.DT_UINT16: np.uint16,
+    },
+    "uint32_val": {types_pb2.DT_UINT32: np.uint32},
+    "uint64_val": {types_pb2.DT_UINT64: np.uint64},
+    "bool_val": {types_pb2.DT_BOOL: np.bool_},
+    "string_val": {types_pb2.DT_STRING: np.object_},
 }
-_NUMBERS = {np.dtype(dtype): number for number, (dtype, _) in _TYPES.items()}
+_TYPES = {number: (np.dtype(x), field) for field, types in _FIELDS.items() for number, x in types.items()}
+_NUMBERS = {dtype: number for number, (dtype, _) in _TYPES.items()}
+_OBJECT = np.dtype(object)
 
 
-def encode(array: np.ndarray, *, as_fields: bool = False) -> tensor_pb2.TensorProto:
-    """Makes a TensorProto.
+def encode(array: np.ndarray, proto: tensor_pb2.TensorProto, *, as_fields: bool = False) -> None:
+    """Fills an empty TensorProto.
 
     Args:
         array: of numbers, booleans, or str or bytes objects; any shape.
+        proto: to fill.
         as_fields: one field a value (`float_val`, ...), as TensorFlow Serving answers, instead of raw bytes.
 
     Raises:
@@ -45,16 +50,15 @@ def encode(array: np.ndarray, *, as_fields: bool = False) -> tensor_pb2.TensorPr
     number = _NUMBERS.get(array.dtype)
     if number is None:
         raise TypeError(f"cannot send values of type {array.dtype}")
-    proto = tensor_pb2.TensorProto(dtype=number)
+    proto.dtype = number
     for size in array.shape:
-        proto.tensor_shape.dim.add().size = size
-    if array.dtype == object:
+        proto.tensor_shape.dim.add(size=size)
+    if array.dtype == _OBJECT:
         proto.string_val.extend([v.encode() if isinstance(v, str) else v for v in array.ravel()])
     elif as_fields:
         getattr(proto, _TYPES[number][1]).extend(array.ravel().tolist())
     else:
         proto.tensor_content = array.tobytes()
-    return proto
 
 
 def decode(proto: tensor_pb2.TensorProto) -> np.ndarray:
@@ -68,21 +72,26 @@ def decode(proto: tensor_pb2.TensorProto) -> np.ndarray:
     if proto.dtype not in _TYPES:
         raise ValueError(f"type {proto.dtype} is not supported")
     dtype, field = _TYPES[proto.dtype]
-    shape = [dimension.size for dimension in proto.tensor_shape.dim]
-    if proto.tensor_shape.unknown_rank or min(shape, default=0) < 0:
+    dims = proto.tensor_shape
+    shape = [dimension.size for dimension in dims.dim]
+    if dims.unknown_rank or min(shape, default=0) < 0:
         raise ValueError(f"shape {shape} is not known")
     count = math.prod(shape)
-    if proto.tensor_content:
-        if dtype is np.object_ or len(proto.tensor_content) != count * np.dtype(dtype).itemsize:
-            raise ValueError(f"{len(proto.tensor_content)} bytes are no {np.dtype(dtype)} of shape {shape}")
-        return np.frombuffer(proto.tensor_content, dtype).reshape(shape)
-    values = getattr(proto, field)
+    content = proto.tensor_content
+    if not content:
+        return _from_fields(getattr(proto, field), count, dtype).reshape(shape)
+    if dtype is _OBJECT or len(content) != count * dtype.itemsize:
+        raise ValueError(f"{len(content)} bytes are no {dtype} of shape {shape}")
+    return np.frombuffer(content, dtype).reshape(shape)
+
+
+def _from_fields(values: Any, count: int, dtype: np.dtype) -> np.ndarray:
     if len(values) > count or (len(values) < count and count > _REPEATED_LIMIT):
-        raise ValueError(f"{len(values)} values are no tensor of shape {shape}")
+        raise ValueError(f"{len(values)} values are no tensor of {count} elements")
     array = np.empty(count, dtype)
     try:
         array[: len(values)] = values
     except OverflowError as error:
         raise ValueError(str(error)) from None
-    array[len(values) :] = values[-1] if values else (b"" if dtype is np.object_ else 0)
-    return array.reshape(shape)
+    array[len(values) :] = values[-1] if values else (b"" if dtype is _OBJECT else 0)
+    return array

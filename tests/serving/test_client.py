@@ -45,8 +45,8 @@ class Fake(prediction_service_pb2_grpc.PredictionServiceServicer):
         response = predict_pb2.PredictResponse()
         response.model_spec.version.value = self.version
         items = tensors.decode(request.inputs["item"])
-        response.outputs["twice"].CopyFrom(tensors.encode(2.0 * items.astype(np.float32), as_fields=True))
-        response.outputs["version"].CopyFrom(tensors.encode(np.full(len(items), self.version)))
+        tensors.encode(2.0 * items.astype(np.float32), response.outputs["twice"], as_fields=True)
+        tensors.encode(np.full(len(items), self.version), response.outputs["version"])
         return response
 
     def GetModelMetadata(self, request: Any, context: Any) -> Any:

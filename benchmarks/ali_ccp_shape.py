@@ -1,0 +1,86 @@
+"""An untrained TAFE of the paper's size on Ali-CCP's 18 fields, exported; what speed is measured on.
+
+Weights and rows are random: speed depends on neither. Fields, vocabulary sizes and the model are the paper's (section
+3.1 and Table 1); ids follow a Zipf law, as ids do.
+"""
+
+from __future__ import annotations
+
+import pathlib
+
+import keras
+import numpy as np
+
+from export import saved_model
+from tafe_tf import vocabulary
+from tafe_tf.data.dataset import FunnelData, Holdout
+from tafe_tf.data.rows import BadRows
+from tafe_tf.data.writers import write
+from tafe_tf.features import Features
+from tafe_tf.models import TAFE
+from tafe_tf.run_dir import RunDir
+from tafe_tf.schema import load
+
+FIELDS = {
+    "101": 238635,
+    "121": 98,
+    "122": 14,
+    "124": 3,
+    "125": 8,
+    "126": 4,
+    "127": 4,
+    "128": 3,
+    "129": 5,
+    "205": 467298,
+    "206": 6929,
+    "207": 263942,
+    "216": 106399,
+    "508": 5888,
+    "509": 104830,
+    "702": 51878,
+    "853": 37148,
+    "301": 4,
+}
+_USER = ("101", "121", "122", "124", "125", "126", "127", "128", "129", "301")
+_HEADER = """name = "ali_ccp"
+[[tasks]]
+name = "click"
+[[tasks]]
+name = "buy"
+"""
+_FIELD = """[[features]]
+name = "f{name}"
+kind = "integer"
+size = {size}
+side = "{side}"
+"""
+
+
+def rows(count: int, seed: int = 0) -> dict[str, np.ndarray]:
+    """Raw columns, int64 [count] each."""
+    rng = np.random.default_rng(seed)
+    return {f"f{name}": (rng.zipf(1.2, count) - 1) % size for name, size in FIELDS.items()}
+
+
+def labelled(count: int, seed: int = 0) -> dict[str, np.ndarray]:
+    """The same with labels, 4 % and 0.5 %."""
+    click = np.random.default_rng([seed, 1]).random(count)
+    return {**rows(count, seed), "click": (click < 0.04).astype(int), "buy": (click < 0.005).astype(int)}
+
+
+def export(directory: pathlib.Path) -> pathlib.Path:
+    """Makes a run below `directory`, exports it, and returns the version's path."""
+    data = directory / "data"
+    data.mkdir(parents=True)
+    fields = (_FIELD.format(name=n, size=s, side="user" if n in _USER else "item") for n, s in FIELDS.items())
+    (data / "schema.toml").write_text(_HEADER + "".join(fields))
+    write(data / "train.parquet", labelled(2000))
+    run, dataset, files = RunDir(directory / "run"), load(data / "schema.toml"), [str(data / "train.parquet")]
+    run.claim("", data / "schema.toml")
+    vocabulary.build(files, dataset, run.path, BadRows())
+    keras.utils.set_random_seed(0)
+    model = TAFE(Features(dataset, run.path).rows, num_tasks=2)
+    run.save_model_config(model)
+    run.save_data(FunnelData(files=files, schema=dataset, batch_size=1024, holdout=Holdout(fraction=0.5)), [])
+    run.best(model).save()
+    return saved_model.export(run, directory / "export", 1)
