@@ -81,7 +81,8 @@ class ModelService(model_service_pb2_grpc.ModelServiceServicer):
 
 def _answer(context: grpc.ServicerContext, make: Callable[[], Any]) -> Any:
     """The answer, or the error in gRPC's form; a caller who no longer waits costs nothing."""
-    if not context.is_active() or (context.time_remaining() or 1.0) <= 0.0:
+    remaining = context.time_remaining()  # None without a deadline
+    if not context.is_active() or remaining == 0.0:
         context.abort(grpc.StatusCode.DEADLINE_EXCEEDED, "Deadline Exceeded")
     try:
         return make()

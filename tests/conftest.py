@@ -1,5 +1,34 @@
 """Shared by all tests."""
 
+from __future__ import annotations
+
 import os
+import pathlib
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from serving.jobs import Job
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+
+
+@pytest.fixture(scope="session")
+def exports(tmp_path_factory: pytest.TempPathFactory) -> dict[str, pathlib.Path]:
+    """An export of every tiny funnel, version 1; its run lies in `run/` beside the versions' directory."""
+    import small_models  # TensorFlow takes seconds, and most tests need none
+
+    from export import saved_model
+
+    root = tmp_path_factory.mktemp("exports")
+    runs = {name: small_models.make_run(root / name, name) for name in small_models.SCHEMAS}
+    return {name: saved_model.export(run, root / name / "export", 1) for name, run in runs.items()}
+
+
+@pytest.fixture
+def loans(exports: dict[str, pathlib.Path], tmp_path: pathlib.Path) -> Job:
+    """A batch-scoring job of three shards and one more: 250 rows of CSV, with keys."""
+    from scoring_jobs import loans_job
+
+    return loans_job(exports, tmp_path)

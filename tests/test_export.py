@@ -29,20 +29,15 @@ from tafe_tf.run_dir import RunDir, RunError
 FUNNELS = sorted(small_models.SCHEMAS)
 
 
-@pytest.fixture(scope="module")
-def exports(tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[RunDir, pathlib.Path]]:
-    """A run of every tiny funnel and its export."""
-    root = tmp_path_factory.mktemp("exports")
-    runs = {name: small_models.make_run(root / name, name) for name in FUNNELS}
-    return {name: (run, saved_model.export(run, root / name / "export", 1)) for name, run in runs.items()}
+def run_of(path: pathlib.Path) -> RunDir:
+    """The run that a shared export was made from."""
+    return RunDir(path.parents[1] / "run")
 
 
 @pytest.fixture(params=FUNNELS)
-def served(
-    request: pytest.FixtureRequest, exports: dict[str, tuple[RunDir, pathlib.Path]]
-) -> Iterator[tuple[RunDir, SessionModel]]:
+def served(request: pytest.FixtureRequest, exports: dict[str, pathlib.Path]) -> Iterator[tuple[RunDir, SessionModel]]:
     """One export after the other, in a session."""
-    run, path = exports[request.param]
+    run, path = run_of(exports[request.param]), exports[request.param]
     model = SessionModel(path)
     yield run, model
     model.close()
@@ -114,10 +109,8 @@ def test_card(served: tuple[RunDir, SessionModel]) -> None:
     assert (written["calibration"], written["embedding_storage"]) == ("none", "float32")
 
 
-def test_two_exports_differ_in_time_stamps_only(
-    exports: dict[str, tuple[RunDir, pathlib.Path]], tmp_path: pathlib.Path
-) -> None:
-    run = exports["numbers"][0]
+def test_two_exports_differ_in_time_stamps_only(exports: dict[str, pathlib.Path], tmp_path: pathlib.Path) -> None:
+    run = run_of(exports["numbers"])
     command = [sys.executable, "-m", "export.saved_model", f"--run_dir={run.path}", f"--export_dir={tmp_path}"]
     contents = []
     for version in (1, 2):
@@ -158,8 +151,8 @@ def variables(path: pathlib.Path) -> dict[str, tf.DType]:
     return dict(reader.get_variable_to_dtype_map())
 
 
-def test_stored_tables(exports: dict[str, tuple[RunDir, pathlib.Path]]) -> None:
-    (layer,) = embeddings(exports["shop"][0].load_best())
+def test_stored_tables(exports: dict[str, pathlib.Path]) -> None:
+    (layer,) = embeddings(run_of(exports["shop"]).load_best())
     table = layer.table.numpy()
     rows = np.array([[0, 5], [7, 5]])
     for stored, bound, size in (("float32", 0.0, 16), ("float16", 2**-11, 8), ("int8", 1 / 254, 8)):
@@ -217,8 +210,8 @@ def drawn(n: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     return logits, (uniform < truth(logits)).astype(np.float32), rng.uniform(0.1, 2.0, n).astype(np.float32)
 
 
-def test_the_gate_finds_what_is_wrong(exports: dict[str, tuple[RunDir, pathlib.Path]], tmp_path: pathlib.Path) -> None:
-    path = shutil.copytree(exports["numbers"][1], tmp_path / "1")
+def test_the_gate_finds_what_is_wrong(exports: dict[str, pathlib.Path], tmp_path: pathlib.Path) -> None:
+    path = shutil.copytree(exports["numbers"], tmp_path / "1")
     assert len(check(path)) == 4
     file = path / warmup.FILE
     good = file.read_bytes()
@@ -235,11 +228,11 @@ def test_the_gate_finds_what_is_wrong(exports: dict[str, tuple[RunDir, pathlib.P
         check(path)
 
 
-def test_rollback(exports: dict[str, tuple[RunDir, pathlib.Path]], tmp_path: pathlib.Path) -> None:
+def test_rollback(exports: dict[str, pathlib.Path], tmp_path: pathlib.Path) -> None:
     with pytest.raises(ExportError, match=r"holds 0 version\(s\), so there is none to go back to"):
         rollback(tmp_path)
     for version in (1, 2, 3):
-        shutil.copytree(exports["numbers"][1], tmp_path / str(version))
+        shutil.copytree(exports["numbers"], tmp_path / str(version))
     assert rollback(tmp_path) == [tmp_path / "withdrawn-3"]
     with pytest.raises(ExportError, match="7: is no version; there are 1, 2"):
         rollback(tmp_path, 7)

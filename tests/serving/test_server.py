@@ -40,14 +40,10 @@ LATEST, ALL = "", "model_version_policy { all {} }"
 
 
 @pytest.fixture(scope="module")
-def exports(tmp_path_factory: pytest.TempPathFactory) -> dict[str, pathlib.Path]:
-    """An export of every funnel, and one of "numbers" with other weights."""
-    root = tmp_path_factory.mktemp("exports")
-    paths = {}
-    for name, funnel, seed in [*((name, name, 0) for name in FUNNELS), ("other numbers", "numbers", 7)]:
-        run = small_models.make_run(root / name, funnel, seed=seed)
-        paths[name] = saved_model.export(run, root / name / "export", 1)
-    return paths
+def other_numbers(tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
+    """An export of "numbers" with other weights."""
+    root = tmp_path_factory.mktemp("other")
+    return saved_model.export(small_models.make_run(root, "numbers", seed=7), root / "export", 1)
 
 
 @pytest.fixture(scope="module")
@@ -103,13 +99,15 @@ def test_100_megabytes_of_rows(server: LocalServer) -> None:
     target.lives()
 
 
-def test_the_conformance_command(server: LocalServer, exports: dict[str, pathlib.Path]) -> None:
+def test_the_conformance_command(
+    server: LocalServer, exports: dict[str, pathlib.Path], other_numbers: pathlib.Path
+) -> None:
     command = [sys.executable, "-m", "serving.conformance", f"--target={server.grpc}", f"--rest={server.rest}"]
     options = ["--model_name=numbers", f"--export={exports['numbers']}", "--fuzz=50"]
     done = subprocess.run([*command, *options], capture_output=True, text=True)
     assert done.returncode == 0, done.stdout
     assert f"{len(checks.CHECKS) + len(REST_CHECKS) + 1} passed, 0 failed" in done.stdout
-    wrong = [*command, "--model_name=numbers", f"--export={exports['other numbers']}", "--fuzz=0"]
+    wrong = [*command, "--model_name=numbers", f"--export={other_numbers}", "--fuzz=0"]
     done = subprocess.run(wrong, capture_output=True, text=True)
     assert done.returncode == 1
     assert "FAILED answers what the export does: output " in done.stdout
@@ -175,11 +173,11 @@ def publish(source: pathlib.Path, base_path: pathlib.Path, version: int) -> None
 
 
 def test_a_new_version_while_clients_fire(
-    exports: dict[str, pathlib.Path], published: pathlib.Path, tmp_path: pathlib.Path
+    exports: dict[str, pathlib.Path], other_numbers: pathlib.Path, published: pathlib.Path, tmp_path: pathlib.Path
 ) -> None:
     """No failed request, no answer of two versions; then a broken version, and back to the first."""
     rows = {"user": np.arange(40) % 50, "item": np.arange(40)}
-    expected = {1: answers(exports["numbers"], rows), 2: answers(exports["other numbers"], rows)}
+    expected = {1: answers(exports["numbers"], rows), 2: answers(other_numbers, rows)}
     seen: list[int] = []
     errors: list[BaseException] = []
     stop = threading.Event()
@@ -203,7 +201,7 @@ def test_a_new_version_while_clients_fire(
             return bool(errors) or seen[-50:] == [version] * 50
 
         wait_until(lambda: goes_on(1), "version 1")
-        publish(exports["other numbers"], published, 2)
+        publish(other_numbers, published, 2)
         wait_until(lambda: goes_on(2), "version 2")
         (published / "3").mkdir()
         (published / "3" / "saved_model.pb").write_bytes(b"broken")
@@ -223,9 +221,9 @@ def test_a_new_version_while_clients_fire(
 
 
 def test_labels_versions_and_reload(
-    exports: dict[str, pathlib.Path], published: pathlib.Path, tmp_path: pathlib.Path
+    exports: dict[str, pathlib.Path], other_numbers: pathlib.Path, published: pathlib.Path, tmp_path: pathlib.Path
 ) -> None:
-    publish(exports["other numbers"], published, 2)
+    publish(other_numbers, published, 2)
     rows = {"user": [1, 2], "item": [3, 4]}
     config = tmp_path / "models.config"
     config.write_text(f"model_config_list {{ {model_config('numbers', published, ALL)} }}")
@@ -263,6 +261,33 @@ def test_labels_versions_and_reload(
             target.client.predict(rows)
         reload(str(published))
         assert target.client.predict(rows).version == 2
+
+
+def test_a_configuration_that_is_edited(published: pathlib.Path, tmp_path: pathlib.Path) -> None:
+    """Read again every second; a label for a version that is not there yet; a UNIX socket."""
+    rows, config = {"user": [1], "item": [2]}, tmp_path / "models.config"
+    label = 'version_labels { key: "canary" value: 2 }'
+    config.write_text(f"model_config_list {{ {model_config('numbers', published, ALL + label)} }}")
+    flags = ("--model_config_file_poll_wait_seconds=1", "--allow_version_labels_for_unavailable_models")
+    socket = f"--grpc_socket_path={tmp_path}/s"
+    with (
+        LocalServer(tmp_path / "log", f"--model_config_file={config}", socket, *flags) as server,
+        Client(f"unix:{tmp_path}/s", "numbers", label="canary", timeout=60.0) as client,
+    ):
+        with pytest.raises(ServingError, match=r"NOT_FOUND: Servable not found for request: Specific\(numbers, 2\)"):
+            client.predict(rows)
+        publish(published / "1", published, 2)
+        wait_until(lambda: client.status().get(2) == "AVAILABLE", "version 2")
+        assert client.predict(rows).version == 2
+        config.write_text("model_config_list {")
+        wait_until(lambda: "models.config: 1:19 : Expected" in server.log.read_text(), "a broken file is said")
+        assert client.predict(rows).version == 2
+        config.write_text(f"model_config_list {{ {model_config('others', published, ALL)} }}")
+        others = Client(server.grpc, "others", timeout=60.0)
+        wait_until(lambda: "others version: 2} is available" in server.log.read_text(), "another name")
+        assert others.predict(rows).version == 2
+        with pytest.raises(ServingError, match="INVALID_ARGUMENT: Unrecognized servable version label: canary"):
+            client.predict(rows)
 
 
 def test_a_warm_up_that_fails_is_a_broken_version(published: pathlib.Path, tmp_path: pathlib.Path) -> None:
