@@ -29,7 +29,7 @@ _RETRY = {
 }
 _SERVICES = ("tensorflow.serving.PredictionService", "tensorflow.serving.ModelService")
 _OPTIONS: list[tuple[str, Any]] = [
-    ("grpc.max_send_message_length", -1),  # no limit: the 4 MiB of gRPC are 60,000 rows of 18 columns
+    ("grpc.max_send_message_length", -1),  # no limit: 4 MiB, which gRPC sets, are 29,000 rows of 18 integers
     ("grpc.max_receive_message_length", -1),
     ("grpc.max_reconnect_backoff_ms", 2000),
     ("grpc.service_config", json.dumps({"methodConfig": [{"name": [{"service": s} for s in _SERVICES],
