@@ -7,6 +7,7 @@ import sys
 from absl import flags
 
 from tafe_tf.data.rows import BadRows
+from tafe_tf.models import BY_NAME
 from tafe_tf.run_dir import RunError
 from tafe_tf.training import TrainingConfig
 
@@ -25,7 +26,7 @@ ON_BAD_ROW = flags.DEFINE_enum(
 )
 SPLIT = flags.DEFINE_string("split", "test", "Which files tafe_tf.evaluate reads.")
 
-MODEL = flags.DEFINE_enum("model", "tafe", ["tafe"], "The architecture.")
+MODEL = flags.DEFINE_enum("model", "tafe", list(BY_NAME), "The architecture.")
 EMBEDDING_DIM = flags.DEFINE_integer("embedding_dim", 18, "d, numbers an embedding.", lower_bound=1)
 EMBEDDING_STDDEV = flags.DEFINE_float("embedding_stddev", 0.05, "Standard deviation of the table's start.")
 NUM_INDUCING = flags.DEFINE_integer("num_inducing", 64, "K, inducing points of a block.", lower_bound=1)
@@ -34,7 +35,16 @@ NUM_LAYERS = flags.DEFINE_integer("num_layers", 4, "L, blocks.", lower_bound=1)
 SELECTOR_HIDDEN = flags.DEFINE_list("selector_hidden", [], "Sizes of hidden layers in the selectors' MLPs.")
 GAMMA_START = flags.DEFINE_float("gamma_start", 10.0, "gamma of eq. 16 at step 0.")
 GAMMA_DECAY_STEPS = flags.DEFINE_float("gamma_decay_steps", 50_000.0, "Steps until gamma would reach 0.")
-DROPOUT = flags.DEFINE_float("dropout", 0.0, "Share of embedding elements dropped in training.", 0.0, 0.99)
+DROPOUT = flags.DEFINE_float("dropout", 0.0, "Share of embedding elements (tafe) or units dropped.", 0.0, 0.99)
+BOTTOM_UNITS = flags.DEFINE_list("bottom_units", ["256", "128"], "Sizes of shared_bottom's shared MLP.")
+EXPERT_UNITS = flags.DEFINE_list("expert_units", ["256", "128"], "Sizes of each expert of mmoe and ple.")
+TOWER_UNITS = flags.DEFINE_list(
+    "tower_units", [], "Sizes of each task's tower; by default 64, single_task 256,128,64, aitm 128,64,32."
+)
+NUM_EXPERTS = flags.DEFINE_integer("num_experts", 8, "Experts of mmoe.", lower_bound=1)
+NUM_LEVELS = flags.DEFINE_integer("num_levels", 2, "Levels of ple.", lower_bound=1)
+NUM_SPECIFIC = flags.DEFINE_integer("num_specific", 4, "Experts of each task in a level of ple.", lower_bound=1)
+NUM_SHARED = flags.DEFINE_integer("num_shared", 4, "Shared experts in a level of ple.", lower_bound=1)
 DTYPE_POLICY = flags.DEFINE_enum("dtype_policy", "float32", ["float32", "mixed_bfloat16"], "Keras's dtype policy.")
 
 BATCH_SIZE = flags.DEFINE_integer("batch_size", 1024, "B, rows a step.", lower_bound=1)
@@ -45,7 +55,12 @@ LEARNING_RATE = flags.DEFINE_float("learning_rate", 1e-3, "Adam's learning rate.
 LEARNING_RATE_DECAY = flags.DEFINE_enum(
     "learning_rate_decay", "none", ["none", "linear"], "Keep the learning rate, or let it fall to 0 over all --epochs."
 )
-DEPENDENCE_WEIGHT = flags.DEFINE_float("dependence_weight", 1.0, "Weight of L_D (eq. 25).", lower_bound=0.0)
+DEPENDENCE_WEIGHT = flags.DEFINE_float(
+    "dependence_weight", None, "Weight of L_D (eq. 25); by default 1 for tafe and 0 for the others.", lower_bound=0.0
+)
+ORDER_WEIGHT = flags.DEFINE_float(
+    "order_weight", None, "Weight of max(f_i - f_{i-1}, 0); by default 0.6 for aitm and 0 for the others.", 0.0
+)
 SEED = flags.DEFINE_integer("seed", 0, "Seed of weights, shuffle and hold-out.")
 VALID_FRACTION = flags.DEFINE_float(
     "valid_fraction",
@@ -105,6 +120,17 @@ def required(**values: str) -> None:
 def schema_file() -> str:
     """--schema, or the schema beside the data."""
     return SCHEMA.value or f"{DATA_DIR.value}/schema.toml"
+
+
+def sizes(flag: flags.FlagHolder[list[str]]) -> list[int]:
+    """Sizes of layers.
+
+    Raises:
+        RunError: if one is no positive integer.
+    """
+    if not all(text.isdigit() and int(text) > 0 for text in flag.value):
+        raise RunError(f"--{flag.name} must be positive integers, comma-separated. Received: {','.join(flag.value)}")
+    return [int(text) for text in flag.value]
 
 
 def bad_rows() -> BadRows:

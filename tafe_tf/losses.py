@@ -37,6 +37,19 @@ def dependence_losses(labels: Any, logits: Any) -> Any:
     return ops.square(error[:, :-1] - error[:, 1:])
 
 
+def order_losses(logits: Any) -> Any:
+    """max(f_i - f_{i-1}, 0) of each row and adjacent pair: AITM's behavioural expectation calibrator.
+
+    Args:
+        logits: of f, [B, N].
+
+    Returns:
+        [B, N - 1], 0 where a later step is not likelier than the one before.
+    """
+    f = ops.sigmoid(logits)
+    return ops.relu(f[:, 1:] - f[:, :-1])
+
+
 @keras.saving.register_keras_serializable("tafe_tf")
 class FunnelLoss(keras.losses.Loss):
     """L of eq. 25 for a funnel of any length: sum_i w_i BCE_i + weight * sum_{i >= 2} L_D,i, a mean over rows.
@@ -47,14 +60,20 @@ class FunnelLoss(keras.losses.Loss):
     Args:
         task_weights: w_1, ..., w_N; by default all 1.
         dependence_weight: weight of L_D; the paper's is 1, and 0 leaves it out.
+        order_weight: weight of the order constraint sum_{i >= 2} max(f_i - f_{i-1}, 0) (AITM's calibrator, there
+            0.6); TAFE has none.
     """
 
     def __init__(
-        self, task_weights: Sequence[float] | None = None, dependence_weight: float = 1.0, **kwargs: Any
+        self,
+        task_weights: Sequence[float] | None = None,
+        dependence_weight: float = 1.0,
+        order_weight: float = 0.0,
+        **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
         self.task_weights = None if task_weights is None else [float(w) for w in task_weights]
-        self.dependence_weight = dependence_weight
+        self.dependence_weight, self.order_weight = dependence_weight, order_weight
 
     def call(self, y_true: Any, y_pred: Any) -> Any:
         """[B, N], [B, N] -> [B]."""
@@ -65,11 +84,17 @@ class FunnelLoss(keras.losses.Loss):
         loss = ops.sum(bce, axis=-1)
         if self.dependence_weight:
             loss = loss + self.dependence_weight * ops.sum(dependence_losses(labels, y_pred), axis=-1)
+        if self.order_weight:
+            loss = loss + self.order_weight * ops.sum(order_losses(y_pred), axis=-1)
         return loss
 
     def get_config(self) -> dict[str, Any]:
         """The constructor's arguments."""
-        config = {"task_weights": self.task_weights, "dependence_weight": self.dependence_weight}
+        config = {
+            "task_weights": self.task_weights,
+            "dependence_weight": self.dependence_weight,
+            "order_weight": self.order_weight,
+        }
         return {**super().get_config(), **config}
 
 

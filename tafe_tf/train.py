@@ -11,6 +11,7 @@ import dataclasses
 import json
 import pathlib
 import sys
+from typing import Any
 
 import keras
 from absl import app, logging
@@ -64,7 +65,7 @@ def train() -> None:
         training,
         validation,
         optimizer=LazyAdam(learning_rate(steps)),
-        loss=FunnelLoss([task.weight for task in training.schema.tasks], flags.DEPENDENCE_WEIGHT.value),
+        loss=build_loss(training.schema),
         config=config,
         run=run,
         steps=steps,
@@ -107,19 +108,49 @@ def prepared_rows(run: RunDir, training: FunnelData) -> int:
 
 def build_model(features: Features) -> keras.Model:
     """The model that the flags ask for."""
-    return models.TAFE(
+    name = flags.MODEL.value
+    towers = flags.sizes(flags.TOWER_UNITS)  # empty: the model's own default
+    experts = {"expert_units": flags.sizes(flags.EXPERT_UNITS)}
+    own: dict[str, Any] = {
+        "tafe": {
+            "num_inducing": flags.NUM_INDUCING.value,
+            "num_heads": flags.NUM_HEADS.value,
+            "num_layers": flags.NUM_LAYERS.value,
+            "selector_hidden": flags.sizes(flags.SELECTOR_HIDDEN),
+            "gamma_start": flags.GAMMA_START.value,
+            "gamma_decay_steps": flags.GAMMA_DECAY_STEPS.value,
+        },
+        "single_task": {},
+        "aitm": {},
+        "shared_bottom": {"bottom_units": flags.sizes(flags.BOTTOM_UNITS)},
+        "mmoe": {"num_experts": flags.NUM_EXPERTS.value, **experts},
+        "ple": {
+            "num_levels": flags.NUM_LEVELS.value,
+            "num_specific": flags.NUM_SPECIFIC.value,
+            "num_shared": flags.NUM_SHARED.value,
+            **experts,
+        },
+    }[name]
+    if name != "tafe" and towers:
+        own["tower_units"] = towers
+    return models.BY_NAME[name](
         features.rows,
         len(features.schema.tasks),
         embedding_dim=flags.EMBEDDING_DIM.value,
-        num_inducing=flags.NUM_INDUCING.value,
-        num_heads=flags.NUM_HEADS.value,
-        num_layers=flags.NUM_LAYERS.value,
-        selector_hidden=[int(size) for size in flags.SELECTOR_HIDDEN.value],
-        gamma_start=flags.GAMMA_START.value,
-        gamma_decay_steps=flags.GAMMA_DECAY_STEPS.value,
         embedding_stddev=flags.EMBEDDING_STDDEV.value,
         dropout=flags.DROPOUT.value,
         slots=features.slots,
+        **own,
+    )
+
+
+def build_loss(dataset: schema.Schema) -> FunnelLoss:
+    """The loss that the flags ask for; what they leave open is the model's paper's."""
+    dependence, order = flags.DEPENDENCE_WEIGHT.value, flags.ORDER_WEIGHT.value
+    return FunnelLoss(
+        [task.weight for task in dataset.tasks],
+        dependence_weight=float(flags.MODEL.value == "tafe") if dependence is None else dependence,
+        order_weight=0.6 * (flags.MODEL.value == "aitm") if order is None else order,
     )
 
 

@@ -22,6 +22,7 @@ from export.score import score
 from export.session import SessionModel, latest
 from tafe_tf import evaluate, flags, prepare, report, train
 from tafe_tf.data.writers import write
+from tafe_tf.models import BY_NAME
 from tafe_tf.run_dir import RunDir, RunError
 
 FLAGS = absl_flags.FLAGS
@@ -132,6 +133,33 @@ def test_bad_rows_are_dropped_and_reported(
     out = capsys.readouterr().out
     assert "dropped 1 rows, the first: " in out and "row 7, column 'buy'" in out
     assert "no test files" in out
+
+
+@pytest.mark.parametrize("name", [name for name in BY_NAME if name != "tafe"])
+def test_baselines_train_and_export(shop: pathlib.Path, tmp_path: pathlib.Path, name: str) -> None:
+    sizes = {"tower_units": ["16"], "expert_units": ["16", "16"], "bottom_units": ["16"], "num_experts": 3}
+    run = run_train(shop / "parquet", tmp_path / "run", model=name, learning_rate=0.01, epochs=3, **sizes)
+    assert json.loads((run / "metrics.json").read_text())["auc/ctr"] > 0.6
+    assert isinstance(RunDir(run).load_best(), BY_NAME[name])
+    path = saved_model.export(RunDir(run), tmp_path / "export", 1, stored="int8")
+    assert json.loads((path / "assets.extra" / "model_card.json").read_text())["model"]["class_name"] == (
+        BY_NAME[name].__name__
+    )
+    with pytest.raises(RunError, match=r"--tower_units must be positive integers, .* Received: 6,x"):
+        run_train(shop / "parquet", tmp_path / "wrong", model=name, tower_units=["6", "x"])
+
+
+def test_each_model_has_its_papers_loss(trained: pathlib.Path) -> None:
+    dataset, weights = RunDir(trained).schema(), {}
+    for name in BY_NAME:
+        with flagsaver.flagsaver(model=name):
+            loss = train.build_loss(dataset)
+        weights[name] = (loss.dependence_weight, loss.order_weight)
+    assert weights.pop("tafe") == (1.0, 0.0) and weights.pop("aitm") == (0.0, 0.6)
+    assert set(weights.values()) == {(0.0, 0.0)}
+    with flagsaver.flagsaver(model="mmoe", dependence_weight=0.5, order_weight=2.0):
+        loss = train.build_loss(dataset)
+    assert (loss.dependence_weight, loss.order_weight) == (0.5, 2.0)
 
 
 def test_mains_end_with_one_line(shop: pathlib.Path, tmp_path: pathlib.Path) -> None:

@@ -13,6 +13,7 @@ from tafe_tf.losses import (
     dependence_losses,
     local_space_dependence_weight,
     local_space_weight,
+    order_losses,
     task_losses,
 )
 
@@ -63,6 +64,17 @@ def test_the_loss_with_all_weights(num_tasks: int) -> None:
     np.testing.assert_allclose(loss(labels, logits, rows), (want * rows).sum() / 7, rtol=1e-7)  # weights are float32
     again = FunnelLoss.from_config(loss.get_config())
     np.testing.assert_allclose(again(labels, logits), want.mean(), rtol=1e-6)
+
+
+def test_the_order_constraint() -> None:
+    labels, logits = batch(3)
+    f = 1 / (1 + np.exp(-logits))
+    expected = np.maximum(f[:, 1:] - f[:, :-1], 0)
+    np.testing.assert_allclose(order_losses(logits), expected, rtol=1e-12)
+    assert (expected > 0).any() and (expected == 0).any()
+    without, with_it = (FunnelLoss(order_weight=w, dtype="float64")(labels, logits) for w in (0.0, 0.6))
+    assert float(with_it - without) == pytest.approx(0.6 * expected.sum() / len(labels), rel=1e-9)
+    assert FunnelLoss.from_config(FunnelLoss(order_weight=0.6).get_config()).order_weight == 0.6
 
 
 def test_defaults_are_the_papers() -> None:

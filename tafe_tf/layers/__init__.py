@@ -1,14 +1,16 @@
-"""The paper's layers, one a file, in `keras.ops` but for the embedding's gather.
+"""The paper's layers and those of its baselines, one a file, in `keras.ops` but for the embedding's gather.
 
 Letters of every shape comment: B batch, S id slots, F fields, d embedding dimension, K inducing points (or
-selector units), M heads, e = d / M, N tasks, L layers.
+selector units), M heads, e = d / M, N tasks, L layers, T towers, E experts, G gates.
 """
 
 from tafe_tf.layers.adapter import TaskSpecificAdapter
 from tafe_tf.layers.asrg import ASRG
 from tafe_tf.layers.attention import InducingPointAttention
 from tafe_tf.layers.embedding import FusedEmbedding
+from tafe_tf.layers.gates import SoftmaxGates
 from tafe_tf.layers.selector import GammaSchedule, SmoothStepSelector
+from tafe_tf.layers.towers import Towers
 
 __all__ = [
     "ASRG",
@@ -16,5 +18,7 @@ __all__ = [
     "GammaSchedule",
     "InducingPointAttention",
     "SmoothStepSelector",
+    "SoftmaxGates",
     "TaskSpecificAdapter",
+    "Towers",
 ]

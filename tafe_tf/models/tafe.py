@@ -7,11 +7,12 @@ from typing import Any
 
 import keras
 
-from tafe_tf.layers import ASRG, FusedEmbedding, GammaSchedule, TaskSpecificAdapter
+from tafe_tf.layers import ASRG, GammaSchedule, TaskSpecificAdapter
+from tafe_tf.models.funnel_model import FunnelModel
 
 
 @keras.saving.register_keras_serializable("tafe_tf")
-class TAFE(keras.Model):
+class TAFE(FunnelModel):
     """TAFE (section 3): L blocks of ASRG, each read by a Task-Specific Adapter, and one linear head a task.
 
     Block 1 reads the field embeddings H, block l the output of block l - 1. No message passes from the adapters
@@ -56,51 +57,32 @@ class TAFE(keras.Model):
         slots: Sequence[int] | None = None,
         **kwargs: Any,
     ) -> None:
-        super().__init__(**kwargs)
-        if num_tasks < 2 or num_layers < 1:
-            raise ValueError(
-                "`num_tasks` must be 2 or more and `num_layers` 1 or more. "
-                f"Received: num_tasks={num_tasks}, num_layers={num_layers}"
-            )
-        self.num_tasks, self.num_layers = num_tasks, num_layers
-        self._config: dict[str, Any] = {
-            "field_rows": list(field_rows),
-            "num_tasks": num_tasks,
-            "embedding_dim": embedding_dim,
+        if num_layers < 1:
+            raise ValueError(f"`num_layers` must be 1 or more. Received: num_layers={num_layers}")
+        own: dict[str, Any] = {
             "num_inducing": num_inducing,
             "num_heads": num_heads,
             "num_layers": num_layers,
             "selector_hidden": list(selector_hidden),
             "gamma_start": gamma_start,
             "gamma_decay_steps": gamma_decay_steps,
-            "embedding_stddev": embedding_stddev,
             "dropout": dropout,
-            "slots": None if slots is None else list(slots),
         }
+        super().__init__(field_rows, num_tasks, embedding_dim, embedding_stddev, slots, own, **kwargs)
         policy = self.dtype_policy
         self.gamma = GammaSchedule(gamma_start, decay_steps=gamma_decay_steps)
-        self.embedding = FusedEmbedding(field_rows, embedding_dim, slots, embedding_stddev, dtype=policy)
+        self.embedding = self.make_embedding()
         self.dropout = keras.layers.Dropout(dropout, dtype=policy)
         self.blocks = [
             ASRG(num_inducing, num_heads, selector_hidden, residual="input" if i else "query", dtype=policy)
             for i in range(num_layers)
         ]
         self.adapters = [TaskSpecificAdapter(num_tasks, num_heads, dtype=policy) for _ in range(num_layers)]
-        self.heads = keras.layers.EinsumDense(
-            "bnd,nd->bn", output_shape=num_tasks, bias_axes="n", dtype=self.variable_dtype, name="heads"
-        )
-        self.build()
-
-    def build(self, input_shape: Any = None) -> None:
-        """Makes all weights; their shapes do not depend on the input."""
-        fields, d = len(self._config["field_rows"]), self._config["embedding_dim"]
-        rows = [fields] + [self._config["num_inducing"]] * self.num_layers
-        self.embedding.build()
         for i, (block, adapter) in enumerate(zip(self.blocks, self.adapters, strict=True)):
-            block.build((None, rows[i], d))
-            adapter.build((None, rows[i + 1], d))
-        self.heads.build((None, self.num_tasks, d))
-        self.built = True
+            block.build((None, num_inducing if i else self.num_fields, embedding_dim))
+            adapter.build((None, num_inducing, embedding_dim))
+        self.heads = self.make_heads(embedding_dim)
+        self.build()
 
     def call(self, inputs: Any, training: bool = False) -> Any:
         """Ids [B, S] -> logits [B, N]."""
@@ -112,11 +94,3 @@ class TAFE(keras.Model):
             y = block(y, gamma)
             t = adapter(y, t)
         return self.heads(t)
-
-    def shift_logits(self, by: Any) -> None:
-        """Adds a constant [N] to the logits for good."""
-        self.heads.bias.assign_add(by)
-
-    def get_config(self) -> dict[str, Any]:
-        """The constructor's arguments."""
-        return {**super().get_config(), **self._config}

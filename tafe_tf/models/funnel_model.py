@@ -1,0 +1,80 @@
+"""What all architectures share: the embedding, one linear head a task, and their arguments."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import keras
+from keras import ops
+
+from tafe_tf.layers import FusedEmbedding
+
+
+class FunnelModel(keras.Model):
+    """A model of the contract, without what lies between embeddings and heads.
+
+    Args:
+        field_rows: embedding rows of each of the F fields.
+        num_tasks: N >= 2, the funnel's length.
+        embedding_dim: d.
+        embedding_stddev: standard deviation of the table's start.
+        slots: ids per field, by default one; see `FusedEmbedding`.
+        own: the architecture's own arguments, for its configuration.
+    """
+
+    def __init__(
+        self,
+        field_rows: Sequence[int],
+        num_tasks: int,
+        embedding_dim: int,
+        embedding_stddev: float,
+        slots: Sequence[int] | None,
+        own: dict[str, Any],
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        if num_tasks < 2:
+            raise ValueError(f"`num_tasks` must be 2 or more. Received: num_tasks={num_tasks}")
+        self.num_tasks, self.num_fields, self.embedding_dim = num_tasks, len(field_rows), embedding_dim
+        self._config: dict[str, Any] = {
+            "field_rows": list(field_rows),
+            "num_tasks": num_tasks,
+            "embedding_dim": embedding_dim,
+            "embedding_stddev": embedding_stddev,
+            "slots": None if slots is None else list(slots),
+            **own,
+        }
+
+    def make_embedding(self) -> FusedEmbedding:
+        """An embedding layer, built."""
+        c = self._config
+        layer = FusedEmbedding(
+            c["field_rows"], c["embedding_dim"], c["slots"], c["embedding_stddev"], dtype=self.dtype_policy
+        )
+        layer.build()
+        return layer
+
+    def make_heads(self, width: int) -> keras.layers.Layer:
+        """One linear head a task, built: [B, N, width] -> logits [B, N], in full precision."""
+        layer = keras.layers.EinsumDense(
+            "bnd,nd->bn", output_shape=self.num_tasks, bias_axes="n", dtype=self.variable_dtype, name="heads"
+        )
+        layer.build((None, self.num_tasks, width))
+        return layer
+
+    def flatten(self, h: Any) -> Any:
+        """[B, F, d] -> [B, F d]."""
+        return ops.reshape(h, (-1, self.num_fields * self.embedding_dim))
+
+    def shift_logits(self, by: Any) -> None:
+        """Adds a constant [N] to the logits for good."""
+        self.heads.bias.assign_add(by)
+
+    def build(self, input_shape: Any = None) -> None:
+        """Nothing is left to make: constructors make all weights, whose shapes do not depend on the input."""
+        self.built = True
+
+    def get_config(self) -> dict[str, Any]:
+        """The constructor's arguments."""
+        return {**super().get_config(), **self._config}

@@ -1,0 +1,70 @@
+"""MMOE, multi-gate mixture of experts (Ma et al. 2018)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import keras
+
+from tafe_tf.layers import SoftmaxGates, Towers
+from tafe_tf.models.funnel_model import FunnelModel
+
+
+@keras.saving.register_keras_serializable("tafe_tf")
+class MMOE(FunnelModel):
+    """Shared experts on the flattened embeddings, mixed by a softmax gate a task, then a tower and a head a task.
+
+    f_i(x) = h_i(sum_e softmax(W_i x)_e f_e(x)) (eq. 6 and 7 there).
+
+    Args:
+        field_rows, num_tasks, embedding_dim, embedding_stddev, slots: see `FunnelModel`.
+        num_experts: E.
+        expert_units: sizes of each expert.
+        tower_units: sizes of each task's tower.
+        dropout: rate after every layer of both in training.
+
+    Call arguments:
+        inputs: ids [B, S], or {"ids": [B, S], "weights": [B, S]}; see `FusedEmbedding`.
+        training: True applies dropout.
+
+    Returns:
+        Logits [B, N].
+    """
+
+    def __init__(
+        self,
+        field_rows: Sequence[int],
+        num_tasks: int,
+        embedding_dim: int = 18,
+        embedding_stddev: float = 0.05,
+        slots: Sequence[int] | None = None,
+        num_experts: int = 8,
+        expert_units: Sequence[int] = (256, 128),
+        tower_units: Sequence[int] = (64,),
+        dropout: float = 0.0,
+        **kwargs: Any,
+    ) -> None:
+        own = {
+            "num_experts": num_experts,
+            "expert_units": list(expert_units),
+            "tower_units": list(tower_units),
+            "dropout": dropout,
+        }
+        super().__init__(field_rows, num_tasks, embedding_dim, embedding_stddev, slots, own, **kwargs)
+        width = self.num_fields * embedding_dim
+        self.embedding = self.make_embedding()
+        self.experts = Towers(num_experts, expert_units, dropout, dtype=self.dtype_policy)
+        self.gates = SoftmaxGates(num_tasks, dtype=self.dtype_policy)
+        self.towers = Towers(num_tasks, tower_units, dropout, dtype=self.dtype_policy)
+        self.experts.build((None, width))
+        self.gates.build((None, width), (None, num_experts, expert_units[-1]))
+        self.towers.build((None, num_tasks, expert_units[-1]))
+        self.heads = self.make_heads(tower_units[-1])
+        self.build()
+
+    def call(self, inputs: Any, training: bool = False) -> Any:
+        """Ids [B, S] -> logits [B, N]."""
+        x = self.flatten(self.embedding(inputs))
+        mixed = self.gates(x, self.experts(x, training=training))  # [B, N, out]
+        return self.heads(self.towers(mixed, training=training))

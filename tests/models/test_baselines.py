@@ -1,0 +1,177 @@
+"""The baselines against NumPy twins, and what must hold for all of them."""
+
+from __future__ import annotations
+
+import pathlib
+from collections.abc import Callable
+from typing import Any
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from tafe_tf.layers import Towers
+from tafe_tf.losses import FunnelLoss
+from tafe_tf.models import AITM, MMOE, PLE, FunnelModel, SharedBottom, SingleTask
+
+ROWS, D, N, B = [4, 3, 5], 4, 3, 6
+IDS = np.stack([np.random.default_rng(0).integers(0, n, B) for n in ROWS], axis=1)
+LABELS = np.array([[0, 0, 0], [1, 0, 0], [1, 1, 0], [1, 1, 1], [0, 0, 0], [1, 1, 0]], float)
+MADE: dict[str, Callable[..., FunnelModel]] = {
+    "shared_bottom": lambda **kw: SharedBottom(ROWS, N, D, bottom_units=[7, 5], tower_units=[4, 3], **kw),
+    "single_task": lambda **kw: SingleTask(ROWS, N, D, tower_units=[6, 5], **kw),
+    "mmoe": lambda **kw: MMOE(ROWS, N, D, num_experts=4, expert_units=[6, 5], tower_units=[3], **kw),
+    "aitm": lambda **kw: AITM(ROWS, N, D, tower_units=[6, 5], **kw),
+    "ple": lambda **kw: PLE(
+        ROWS, N, D, num_levels=3, num_specific=2, num_shared=3, expert_units=[6, 5], tower_units=[3], **kw
+    ),
+}
+
+
+@pytest.fixture(params=MADE)
+def model(request: pytest.FixtureRequest) -> FunnelModel:
+    """In float64, with weights of size 1 that no symmetry ties."""
+    made = MADE[request.param](dtype="float64")
+    rng = np.random.default_rng(3)
+    for variable in made.trainable_variables:
+        variable.assign(rng.normal(scale=0.7, size=variable.shape))
+    return made
+
+
+# The twins, row by row and expert by expert.
+
+
+def embed(layer: Any, row: np.ndarray) -> np.ndarray:
+    table = layer.table.numpy()
+    return np.concatenate([table[offset + i] for offset, i in zip(layer.offsets, row, strict=True)])
+
+
+def mlp(towers: Any, t: int, x: np.ndarray) -> np.ndarray:
+    for kernel, bias in zip(towers.kernels, towers.biases, strict=True):
+        x = np.maximum(x @ kernel.numpy()[t] + bias.numpy()[t], 0.0)
+    return x
+
+
+def mix(gates: Any, g: int, x: np.ndarray, experts: list[np.ndarray]) -> np.ndarray:
+    scores = np.exp(x @ gates.kernel.numpy()[g])
+    return np.asarray(scores / scores.sum() @ np.array(experts))
+
+
+def head(model: Any, t: int, x: np.ndarray) -> float:
+    return float(x @ model.heads.kernel.numpy()[t] + model.heads.bias.numpy()[t])
+
+
+def twin(model: Any, row: np.ndarray) -> list[float]:
+    if isinstance(model, SingleTask):
+        return [head(model, t, mlp(model.towers, t, embed(model.embeddings[t], row))) for t in range(N)]
+    x = embed(model.embedding, row)
+    if isinstance(model, SharedBottom):
+        shared = mlp(model.bottom, 0, x)
+        return [head(model, t, mlp(model.towers, t, shared)) for t in range(N)]
+    if isinstance(model, MMOE):
+        experts = [mlp(model.experts, e, x) for e in range(4)]
+        return [head(model, t, mlp(model.towers, t, mix(model.gates, t, x, experts))) for t in range(N)]
+    if isinstance(model, AITM):
+        return aitm_twin(model, x)
+    tasks, shared = [x] * N, x
+    for level in range(3):
+        own = [[mlp(model.specific[level], 2 * t + e, tasks[t]) for e in range(2)] for t in range(N)]
+        common = [mlp(model.shared[level], e, shared) for e in range(3)]
+        tasks = [mix(model.task_gates[level], t, tasks[t], own[t] + common) for t in range(N)]
+        if level < 2:
+            shared = mix(model.shared_gates[level], 0, shared, [e for experts in own for e in experts] + common)
+    return [head(model, t, mlp(model.towers, t, tasks[t])) for t in range(N)]
+
+
+def aitm_twin(model: Any, x: np.ndarray) -> list[float]:
+    z = mlp(model.towers, 0, x)
+    logits = [head(model, 0, z)]
+    for i in range(1, N):
+        h1, h2, h3 = np.split(model.projections[i - 1].kernel.numpy(), 3, axis=1)
+        both = [mlp(model.hand_on[i - 1], 0, z), mlp(model.towers, i, x)]
+        scores = np.exp([(u @ h1) @ (u @ h2) / np.sqrt(5) for u in both])
+        z = sum(score / scores.sum() * (u @ h3) for score, u in zip(scores, both, strict=True))
+        logits.append(head(model, i, z))
+    return logits
+
+
+def test_logits_equal_the_twins(model: FunnelModel) -> None:
+    expected = np.array([twin(model, row) for row in IDS])
+    np.testing.assert_allclose(model(IDS), expected, rtol=0, atol=1e-12)
+    assert np.ptp(expected, axis=0).min() > 1e-3
+    np.testing.assert_allclose(model(IDS[:1]), expected[:1], rtol=0, atol=1e-12)
+
+
+def test_every_weight_has_a_gradient(model: FunnelModel) -> None:
+    with tf.GradientTape() as tape:
+        loss = FunnelLoss([1.0] * N, 1.0)(LABELS, model(IDS, training=True))
+    variables = [v.value for v in model.trainable_variables]
+    for variable, gradient in zip(model.trainable_variables, tape.gradient(loss, variables), strict=True):
+        assert gradient is not None, variable.path
+        assert np.abs(np.array(tf.convert_to_tensor(gradient))).max() > 0, variable.path
+
+
+def test_the_loss_does_not_depend_on_the_batch_size(model: FunnelModel) -> None:
+    loss = FunnelLoss([1.0] * N, 1.0)
+    whole = float(loss(LABELS, model(IDS)))
+    twice = float(loss(np.repeat(LABELS, 2, axis=0), model(np.repeat(IDS, 2, axis=0))))
+    assert twice == pytest.approx(whole, rel=1e-6)  # the loss computes in float32
+
+
+@pytest.mark.parametrize("name", MADE)
+def test_towers_and_experts_differ_at_step_0(name: str) -> None:
+    keras.utils.set_random_seed(0)
+    kernels = [v for v in MADE[name]().trainable_variables if "kernel" in v.name and len(v.shape) == 3]
+    assert kernels
+    for kernel in kernels:
+        flat = kernel.numpy().reshape(kernel.shape[0], -1)
+        assert len(np.unique(flat, axis=0)) == len(flat), kernel.path
+    tables = [v.numpy() for v in MADE[name]().trainable_variables if v.name == "table"]
+    assert len({table.tobytes() for table in tables}) == len(tables)
+
+
+def test_towers_start_as_glorot_does() -> None:
+    """Each tower for itself: the spread of a kernel does not depend on how many there are."""
+    keras.utils.set_random_seed(0)
+    for count in (1, 16):
+        towers = Towers(count, [300])
+        towers.build((None, 200))
+        kernel = towers.kernels[0].numpy()
+        assert kernel.std() == pytest.approx(np.sqrt(2.0 / 500), rel=0.02)
+
+
+def test_single_tasks_do_not_meet() -> None:
+    single = MADE["single_task"](dtype="float64")
+    with tf.GradientTape() as tape:
+        loss = tf.reduce_sum(single(IDS)[:, 1])
+    tables = [layer.table.value for layer in single.embeddings]
+    gradients = tape.gradient(loss, tables, unconnected_gradients=tf.UnconnectedGradients.ZERO)
+    assert [bool(np.any(np.array(tf.convert_to_tensor(g)))) for g in gradients] == [False, True, False]
+
+
+@pytest.mark.parametrize("name", MADE)
+def test_saved_and_loaded_it_is_the_same(name: str, tmp_path: pathlib.Path) -> None:
+    made = MADE[name](dropout=0.1)
+    made.shift_logits(np.arange(N, dtype=np.float32))
+    made.save(tmp_path / "model.keras")
+    loaded = keras.models.load_model(tmp_path / "model.keras")
+    np.testing.assert_array_equal(loaded(IDS), made(IDS))
+    assert loaded.get_config() == made.get_config()
+    assert np.any(np.array(made(IDS, training=True)) != np.array(made(IDS)))  # dropout
+
+
+@pytest.mark.parametrize("name", MADE)
+def test_fit_learns(name: str) -> None:
+    keras.utils.set_random_seed(1)
+    made = MADE[name]()
+    made.compile(optimizer=keras.optimizers.Adam(0.02), loss=FunnelLoss())
+    losses = made.fit(IDS, LABELS, batch_size=B, epochs=150, verbose=0).history["loss"]
+    assert losses[-1] < 0.6 * losses[0]
+
+
+def test_errors() -> None:
+    with pytest.raises(ValueError, match=r"`num_tasks` must be 2 or more. Received: num_tasks=1"):
+        MMOE(ROWS, 1)
+    with pytest.raises(ValueError, match=r"`units` must be 1 or more. Received: count=0"):
+        MMOE(ROWS, 2, num_experts=0)
