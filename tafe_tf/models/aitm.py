@@ -49,6 +49,7 @@ class AITM(FunnelModel):
         super().__init__(field_rows, num_tasks, embedding_dim, embedding_stddev, slots, own, **kwargs)
         policy, k = self.dtype_policy, tower_units[-1]
         self.embedding = self.make_embedding()
+        self.embedding.build()
         self.towers = Towers(num_tasks, tower_units, dropout, dtype=policy)
         self.towers.build((None, self.num_fields * embedding_dim))
         self.hand_on = [Towers(1, [k], dropout, dtype=policy) for _ in range(num_tasks - 1)]
@@ -56,7 +57,8 @@ class AITM(FunnelModel):
         for hand_on, projection in zip(self.hand_on, self.projections, strict=True):
             hand_on.build((None, k))
             projection.build((None, 2, k))
-        self.heads = self.make_heads(k)
+        self.heads = self.make_heads()
+        self.heads.build((None, num_tasks, k))
         self.build()
 
     def call(self, inputs: Any, training: bool = False) -> Any:

@@ -47,21 +47,17 @@ class FunnelModel(keras.Model):
         }
 
     def make_embedding(self) -> FusedEmbedding:
-        """An embedding layer, built."""
+        """An embedding layer, to build."""
         c = self._config
-        layer = FusedEmbedding(
+        return FusedEmbedding(
             c["field_rows"], c["embedding_dim"], c["slots"], c["embedding_stddev"], dtype=self.dtype_policy
         )
-        layer.build()
-        return layer
 
-    def make_heads(self, width: int) -> keras.layers.Layer:
-        """One linear head a task, built: [B, N, width] -> logits [B, N], in full precision."""
-        layer = keras.layers.EinsumDense(
+    def make_heads(self) -> keras.layers.Layer:
+        """One linear head a task, to build: [B, N, width] -> logits [B, N], in full precision."""
+        return keras.layers.EinsumDense(
             "bnd,nd->bn", output_shape=self.num_tasks, bias_axes="n", dtype=self.variable_dtype, name="heads"
         )
-        layer.build((None, self.num_tasks, width))
-        return layer
 
     def flatten(self, h: Any) -> Any:
         """[B, F, d] -> [B, F d]."""

@@ -54,13 +54,15 @@ class MMOE(FunnelModel):
         super().__init__(field_rows, num_tasks, embedding_dim, embedding_stddev, slots, own, **kwargs)
         width = self.num_fields * embedding_dim
         self.embedding = self.make_embedding()
+        self.embedding.build()
         self.experts = Towers(num_experts, expert_units, dropout, dtype=self.dtype_policy)
         self.gates = SoftmaxGates(num_tasks, dtype=self.dtype_policy)
         self.towers = Towers(num_tasks, tower_units, dropout, dtype=self.dtype_policy)
         self.experts.build((None, width))
         self.gates.build((None, width), (None, num_experts, expert_units[-1]))
         self.towers.build((None, num_tasks, expert_units[-1]))
-        self.heads = self.make_heads(tower_units[-1])
+        self.heads = self.make_heads()
+        self.heads.build((None, num_tasks, tower_units[-1]))
         self.build()
 
     def call(self, inputs: Any, training: bool = False) -> Any:

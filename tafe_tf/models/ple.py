@@ -64,6 +64,7 @@ class PLE(FunnelModel):
         policy, width, out = self.dtype_policy, self.num_fields * embedding_dim, expert_units[-1]
         self.num_specific, self.num_shared = num_specific, num_shared
         self.embedding = self.make_embedding()
+        self.embedding.build()
         specific = num_tasks * num_specific
         self.specific = [Towers(specific, expert_units, dropout, dtype=policy) for _ in range(num_levels)]
         self.shared = [Towers(num_shared, expert_units, dropout, dtype=policy) for _ in range(num_levels)]
@@ -78,7 +79,8 @@ class PLE(FunnelModel):
             gate.build((None, out if i else width), (None, specific + num_shared, out))
         self.towers = Towers(num_tasks, tower_units, dropout, dtype=policy)
         self.towers.build((None, num_tasks, out))
-        self.heads = self.make_heads(tower_units[-1])
+        self.heads = self.make_heads()
+        self.heads.build((None, num_tasks, tower_units[-1]))
         self.build()
 
     def call(self, inputs: Any, training: bool = False) -> Any:

@@ -44,11 +44,13 @@ class SharedBottom(FunnelModel):
         own = {"bottom_units": list(bottom_units), "tower_units": list(tower_units), "dropout": dropout}
         super().__init__(field_rows, num_tasks, embedding_dim, embedding_stddev, slots, own, **kwargs)
         self.embedding = self.make_embedding()
+        self.embedding.build()
         self.bottom = Towers(1, bottom_units, dropout, dtype=self.dtype_policy)
         self.towers = Towers(num_tasks, tower_units, dropout, dtype=self.dtype_policy)
         self.bottom.build((None, self.num_fields * embedding_dim))
         self.towers.build((None, bottom_units[-1]))
-        self.heads = self.make_heads(tower_units[-1])
+        self.heads = self.make_heads()
+        self.heads.build((None, num_tasks, tower_units[-1]))
         self.build()
 
     def call(self, inputs: Any, training: bool = False) -> Any:

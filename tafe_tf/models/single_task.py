@@ -46,9 +46,12 @@ class SingleTask(FunnelModel):
         own = {"tower_units": list(tower_units), "dropout": dropout}
         super().__init__(field_rows, num_tasks, embedding_dim, embedding_stddev, slots, own, **kwargs)
         self.embeddings = [self.make_embedding() for _ in range(num_tasks)]
+        for embedding in self.embeddings:
+            embedding.build()
         self.towers = Towers(num_tasks, tower_units, dropout, dtype=self.dtype_policy)
         self.towers.build((None, num_tasks, self.num_fields * embedding_dim))
-        self.heads = self.make_heads(tower_units[-1])
+        self.heads = self.make_heads()
+        self.heads.build((None, num_tasks, tower_units[-1]))
         self.build()
 
     def call(self, inputs: Any, training: bool = False) -> Any:

@@ -78,10 +78,12 @@ class TAFE(FunnelModel):
             for i in range(num_layers)
         ]
         self.adapters = [TaskSpecificAdapter(num_tasks, num_heads, dtype=policy) for _ in range(num_layers)]
+        self.heads = self.make_heads()
+        self.embedding.build()
         for i, (block, adapter) in enumerate(zip(self.blocks, self.adapters, strict=True)):
             block.build((None, num_inducing if i else self.num_fields, embedding_dim))
             adapter.build((None, num_inducing, embedding_dim))
-        self.heads = self.make_heads(embedding_dim)
+        self.heads.build((None, num_tasks, embedding_dim))
         self.build()
 
     def call(self, inputs: Any, training: bool = False) -> Any:
