@@ -11,7 +11,7 @@ import pyarrow.compute as pc
 import tensorflow as tf
 
 from serving.errors import invalid
-from tafe_tf.data.convert import to_column
+from tafe_tf.data.convert import as_lists, to_column
 from tafe_tf.data.rows import Problem
 from tafe_tf.schema import Column, Dtype
 
@@ -119,6 +119,5 @@ def _arrow(values: Any) -> pa.Array:
 
 
 def _longest(array: pa.Array) -> int:
-    if not pa.types.is_list(array.type) and not pa.types.is_large_list(array.type):
-        array = pc.split_pattern(array.cast(pa.string()), "|")  # a cell of a CSV file
-    return max(1, pc.max(pc.list_value_length(array)).as_py() or 0)
+    lists = as_lists(array, Column(name="", dtype="string"))
+    return max(1, pc.max(pc.list_value_length(lists)).as_py() or 0)

@@ -8,6 +8,7 @@ import socket
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from types import TracebackType
 
 SECONDS = 90.0  # for a process to start, on two busy cores
@@ -62,9 +63,8 @@ class LocalServer:
         self.process.wait()
 
 
-def wait_until(ok: object, what: str) -> None:
+def wait_until(ok: Callable[[], bool], what: str) -> None:
     """Waits until `ok()` is true, with an end."""
-    assert callable(ok)
     deadline = time.monotonic() + SECONDS
     while not ok():
         assert time.monotonic() < deadline, f"waited too long: {what}"

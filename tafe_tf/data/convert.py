@@ -87,7 +87,7 @@ def to_column(array: pa.Array, column: Column, problems: list[Problem]) -> np.nd
     """One column, [n] or [n, max_length], missing values as `ABSENT`; what is no value of its dtype is a problem."""
     if not column.max_length:
         return _values(array, column, problems, np.arange(len(array)))
-    lists = _as_lists(array, column)
+    lists = as_lists(array, column)
     lengths = pc.fill_null(pc.list_value_length(lists), 0).to_numpy(zero_copy_only=False)
     owner = np.repeat(np.arange(len(lists)), lengths)
     place = np.arange(len(owner)) - np.repeat(np.cumsum(lengths) - lengths, lengths)
@@ -99,7 +99,8 @@ def to_column(array: pa.Array, column: Column, problems: list[Problem]) -> np.nd
     return padded
 
 
-def _as_lists(array: pa.Array, column: Column) -> pa.Array:
+def as_lists(array: pa.Array, column: Column) -> pa.Array:
+    """The column as a list array; a cell of text is split at the column's separator."""
     if pa.types.is_null(array.type):
         return array.cast(pa.list_(pa.string()))
     if pa.types.is_list(array.type) or pa.types.is_large_list(array.type):
@@ -144,7 +145,7 @@ def _check_list_weights(
         if feature.column not in columns:  # nothing to compare with
             np.nan_to_num(columns[feature.weights], copy=False, posinf=0.0, neginf=0.0)
             continue
-        values, weights = (_as_lists(raw[c.name], c) for c in feature.columns)
+        values, weights = (as_lists(raw[c.name], c) for c in feature.columns)
         lengths = [pc.fill_null(pc.list_value_length(x), 0).to_numpy(zero_copy_only=False) for x in (values, weights)]
         rule = f"must hold as many numbers as {feature.column!r} holds values"
         _report(lengths[0] != lengths[1], feature.weights, rule, lengths[1], problems)

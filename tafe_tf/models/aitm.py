@@ -22,7 +22,7 @@ class AITM(FunnelModel):
     behavioural expectation calibrator is `FunnelLoss(order_weight=0.6)`.
 
     Args:
-        field_rows, num_tasks, embedding_dim, embedding_stddev, slots: see `FunnelModel`.
+        field_rows, num_tasks, embedding_dim, **kwargs: see `FunnelModel`.
         tower_units: sizes of each task's tower; k is the last.
         dropout: rate after every layer in training.
 
@@ -39,14 +39,12 @@ class AITM(FunnelModel):
         field_rows: Sequence[int],
         num_tasks: int,
         embedding_dim: int = 18,
-        embedding_stddev: float = 0.05,
-        slots: Sequence[int] | None = None,
         tower_units: Sequence[int] = (128, 64, 32),
         dropout: float = 0.0,
         **kwargs: Any,
     ) -> None:
         own = {"tower_units": list(tower_units), "dropout": dropout}
-        super().__init__(field_rows, num_tasks, embedding_dim, embedding_stddev, slots, own, **kwargs)
+        super().__init__(field_rows, num_tasks, embedding_dim, own, **kwargs)
         policy, k = self.dtype_policy, tower_units[-1]
         self.embedding = self.make_embedding()
         self.embedding.build()

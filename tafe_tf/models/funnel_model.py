@@ -18,9 +18,9 @@ class FunnelModel(keras.Model):
         field_rows: embedding rows of each of the F fields.
         num_tasks: N >= 2, the funnel's length.
         embedding_dim: d.
+        own: the architecture's own arguments, for its configuration.
         embedding_stddev: standard deviation of the table's start.
         slots: ids per field, by default one; see `FusedEmbedding`.
-        own: the architecture's own arguments, for its configuration.
     """
 
     def __init__(
@@ -28,9 +28,10 @@ class FunnelModel(keras.Model):
         field_rows: Sequence[int],
         num_tasks: int,
         embedding_dim: int,
-        embedding_stddev: float,
-        slots: Sequence[int] | None,
         own: dict[str, Any],
+        *,
+        embedding_stddev: float = 0.05,
+        slots: Sequence[int] | None = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)

@@ -18,7 +18,7 @@ class MMOE(FunnelModel):
     f_i(x) = h_i(sum_e softmax(W_i x)_e f_e(x)) (eq. 6 and 7 there).
 
     Args:
-        field_rows, num_tasks, embedding_dim, embedding_stddev, slots: see `FunnelModel`.
+        field_rows, num_tasks, embedding_dim, **kwargs: see `FunnelModel`.
         num_experts: E.
         expert_units: sizes of each expert.
         tower_units: sizes of each task's tower.
@@ -37,8 +37,6 @@ class MMOE(FunnelModel):
         field_rows: Sequence[int],
         num_tasks: int,
         embedding_dim: int = 18,
-        embedding_stddev: float = 0.05,
-        slots: Sequence[int] | None = None,
         num_experts: int = 8,
         expert_units: Sequence[int] = (256, 128),
         tower_units: Sequence[int] = (64,),
@@ -51,7 +49,7 @@ class MMOE(FunnelModel):
             "tower_units": list(tower_units),
             "dropout": dropout,
         }
-        super().__init__(field_rows, num_tasks, embedding_dim, embedding_stddev, slots, own, **kwargs)
+        super().__init__(field_rows, num_tasks, embedding_dim, own, **kwargs)
         width = self.num_fields * embedding_dim
         self.embedding = self.make_embedding()
         self.embedding.build()

@@ -21,7 +21,7 @@ class PLE(FunnelModel):
     task's (or the shared) gate below (eq. 5 to 7 there). A tower and a head a task follow.
 
     Args:
-        field_rows, num_tasks, embedding_dim, embedding_stddev, slots: see `FunnelModel`.
+        field_rows, num_tasks, embedding_dim, **kwargs: see `FunnelModel`.
         num_levels: CGC levels.
         num_specific: experts of each task in each level.
         num_shared: shared experts in each level.
@@ -42,8 +42,6 @@ class PLE(FunnelModel):
         field_rows: Sequence[int],
         num_tasks: int,
         embedding_dim: int = 18,
-        embedding_stddev: float = 0.05,
-        slots: Sequence[int] | None = None,
         num_levels: int = 2,
         num_specific: int = 4,
         num_shared: int = 4,
@@ -60,7 +58,7 @@ class PLE(FunnelModel):
             "tower_units": list(tower_units),
             "dropout": dropout,
         }
-        super().__init__(field_rows, num_tasks, embedding_dim, embedding_stddev, slots, own, **kwargs)
+        super().__init__(field_rows, num_tasks, embedding_dim, own, **kwargs)
         policy, width, out = self.dtype_policy, self.num_fields * embedding_dim, expert_units[-1]
         self.num_specific, self.num_shared = num_specific, num_shared
         self.embedding = self.make_embedding()

@@ -16,7 +16,7 @@ class SharedBottom(FunnelModel):
     """A shared MLP on the flattened embeddings, then a tower and a linear head a task.
 
     Args:
-        field_rows, num_tasks, embedding_dim, embedding_stddev, slots: see `FunnelModel`.
+        field_rows, num_tasks, embedding_dim, **kwargs: see `FunnelModel`.
         bottom_units: sizes of the shared MLP.
         tower_units: sizes of each task's tower.
         dropout: rate after every layer of both in training.
@@ -34,15 +34,13 @@ class SharedBottom(FunnelModel):
         field_rows: Sequence[int],
         num_tasks: int,
         embedding_dim: int = 18,
-        embedding_stddev: float = 0.05,
-        slots: Sequence[int] | None = None,
         bottom_units: Sequence[int] = (256, 128),
         tower_units: Sequence[int] = (64,),
         dropout: float = 0.0,
         **kwargs: Any,
     ) -> None:
         own = {"bottom_units": list(bottom_units), "tower_units": list(tower_units), "dropout": dropout}
-        super().__init__(field_rows, num_tasks, embedding_dim, embedding_stddev, slots, own, **kwargs)
+        super().__init__(field_rows, num_tasks, embedding_dim, own, **kwargs)
         self.embedding = self.make_embedding()
         self.embedding.build()
         self.bottom = Towers(1, bottom_units, dropout, dtype=self.dtype_policy)

@@ -20,7 +20,7 @@ class SingleTask(FunnelModel):
     which ties neighbouring tasks, has weight 0.
 
     Args:
-        field_rows, num_tasks, embedding_dim, embedding_stddev, slots: see `FunnelModel`.
+        field_rows, num_tasks, embedding_dim, **kwargs: see `FunnelModel`.
         tower_units: sizes of each task's MLP.
         dropout: rate after every layer in training.
 
@@ -37,14 +37,12 @@ class SingleTask(FunnelModel):
         field_rows: Sequence[int],
         num_tasks: int,
         embedding_dim: int = 18,
-        embedding_stddev: float = 0.05,
-        slots: Sequence[int] | None = None,
         tower_units: Sequence[int] = (256, 128, 64),
         dropout: float = 0.0,
         **kwargs: Any,
     ) -> None:
         own = {"tower_units": list(tower_units), "dropout": dropout}
-        super().__init__(field_rows, num_tasks, embedding_dim, embedding_stddev, slots, own, **kwargs)
+        super().__init__(field_rows, num_tasks, embedding_dim, own, **kwargs)
         self.embeddings = [self.make_embedding() for _ in range(num_tasks)]
         for embedding in self.embeddings:
             embedding.build()

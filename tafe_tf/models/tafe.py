@@ -68,7 +68,9 @@ class TAFE(FunnelModel):
             "gamma_decay_steps": gamma_decay_steps,
             "dropout": dropout,
         }
-        super().__init__(field_rows, num_tasks, embedding_dim, embedding_stddev, slots, own, **kwargs)
+        super().__init__(
+            field_rows, num_tasks, embedding_dim, own, embedding_stddev=embedding_stddev, slots=slots, **kwargs
+        )
         policy = self.dtype_policy
         self.gamma = GammaSchedule(gamma_start, decay_steps=gamma_decay_steps)
         self.embedding = self.make_embedding()
