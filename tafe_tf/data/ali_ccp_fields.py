@@ -1,0 +1,83 @@
+"""Ali-CCP's fields, which of them a protocol reads and how, and the schema that goes with it."""
+
+from __future__ import annotations
+
+import dataclasses
+
+USER = ("101", "121", "122", "124", "125", "126", "127", "128", "129")
+ITEM = ("205", "206", "207", "216")
+COMBINED = ("508", "509", "702", "853")  # of user and item; their values are logarithms of counts
+CONTEXT = ("301",)
+BEHAVIOUR = ("109_14", "110_14", "127_14", "150_14")  # lists of the user's, with weights
+INTENTION = ("210",)  # a list of the item's
+FIELDS = (*USER, *ITEM, *COMBINED, *CONTEXT, *BEHAVIOUR, *INTENTION)
+TASKS = ("click", "conversion")
+
+MIN_COUNT = 11  # "ids that occur more than 10 times"
+MAX_COMBINED = 5  # most rows have one value of a combined field, a few have several
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Protocol:
+    """What is read of a row.
+
+    Attributes:
+        name: of the protocol.
+        single: fields of one id each.
+        lists: fields of ids with a weight each, and how many of the largest weights are kept.
+    """
+
+    name: str
+    single: tuple[str, ...]
+    lists: dict[str, int]
+
+    @property
+    def fields(self) -> tuple[str, ...]:
+        """All fields: the single ones, then the lists."""
+        return (*self.single, *self.lists)
+
+    def schema(self) -> str:
+        """The dataset's TOML."""
+        lines = [f'name = "ali_ccp_{self.name}"', 'group = "f101"', ""]
+        for task in TASKS:
+            lines += ["[[tasks]]", f'name = "{task}"', ""]
+        for field in self.fields:
+            lines += ["[[features]]", f'name = "{column(field)}"', 'kind = "vocabulary"', 'dtype = "int64"']
+            lines += [f"min_count = {MIN_COUNT}", *self._list_keys(field)]
+            lines += [f'side = "{"user" if field in (*USER, *BEHAVIOUR) else "item"}"', ""]
+        return "\n".join(lines)
+
+    def _list_keys(self, field: str) -> list[str]:
+        if field not in self.lists:
+            return []
+        pooling = "sum" if field in COMBINED else "mean"  # of one value, a weighted mean would lose the weight
+        return [
+            f"max_length = {self.lists[field]}",
+            f'weights = "{column(field)}_weights"',
+            f'pooling = "{pooling}"',
+        ]
+
+
+def column(field: str) -> str:
+    """The column of a field: a name must start with a letter."""
+    return f"f{field}"
+
+
+def protocol(name: str, max_values: int = 50) -> Protocol:
+    """The protocol "aitm18" (18 fields of one id) or "full23" (all, 9 of them as lists).
+
+    Args:
+        name: of the protocol.
+        max_values: largest number of values of a list; at most 5 of them in the combined fields.
+
+    Raises:
+        ValueError: for another name, or fewer values than 1.
+    """
+    if name not in ("aitm18", "full23") or max_values < 1:
+        wanted = "protocol must be 'aitm18' or 'full23', and max_values 1 or more"
+        raise ValueError(f"{wanted}. Received: {name!r}, {max_values!r}")
+    if name == "aitm18":
+        return Protocol(name=name, single=(*USER, *ITEM, *COMBINED, *CONTEXT), lists={})
+    lists = {field: max_values for field in (*BEHAVIOUR, *INTENTION)}
+    lists |= {field: min(max_values, MAX_COMBINED) for field in COMBINED}
+    return Protocol(name=name, single=(*USER, *ITEM, *CONTEXT), lists=lists)
