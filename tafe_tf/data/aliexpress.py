@@ -51,7 +51,8 @@ def prepare(
     """Writes `train-00000.EXT` ..., `test-...`, `schema.toml` and, last, `prepared.json` into `data_dir`.
 
     Conversions without a click are dropped, counted and printed. Killed and called again it goes on after the last
-    whole shard, and ends with the same files. Memory holds one shard.
+    whole shard, and ends with the same bytes (TFRecord: the same rows; its columns come in any order). Memory holds
+    one shard.
 
     Args:
         raw_dir: holds `AliExpress_<country>` folders, or train.csv and test.csv themselves.
