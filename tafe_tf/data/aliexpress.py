@@ -58,7 +58,7 @@ def prepare(
         raw_dir: holds `AliExpress_<country>` folders, or train.csv and test.csv themselves.
         data_dir: made if it is not there.
         countries: of the folders; none if `raw_dir` holds the files. Of several, `country` becomes a feature and
-            leads the search ids, which count anew in each country.
+            leads the search ids, which may be the same in two countries.
         format: "parquet", "csv", "csv.gz", "tfrecord" or "tfrecord.gz".
         shard_rows: rows a shard, dropped ones included. A shard is of one country: small ones mix countries better,
             since training reads shards in a random order.
