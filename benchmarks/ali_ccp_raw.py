@@ -58,7 +58,8 @@ _VALUES = pa.array([f"{np.log(1 + count):.5f}" for count in range(1, 200)])
 
 def zipf(rng: np.random.Generator, first: int, size: int, count: int) -> np.ndarray:
     """Ids whose frequency falls as 1 / rank."""
-    return first + np.minimum(np.exp(rng.random(count) * np.log(size + 1)).astype(np.int64) - 1, size - 1)
+    rank = np.exp(rng.random(count) * np.log(size + 1)).astype(np.int64) - 1
+    return np.asarray(first + np.minimum(rank, size - 1))
 
 
 class Lists:

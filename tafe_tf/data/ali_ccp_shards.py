@@ -162,7 +162,7 @@ def _splits(source: Source, numbers: np.ndarray) -> dict[str, np.ndarray]:
 
 def uniform(numbers: np.ndarray, seed: int) -> np.ndarray:
     """A hash of each row's number (splitmix64), float64 in [0, 1)."""
-    x = numbers.astype(np.uint64) + np.uint64(seed) * np.uint64(0xD1342543DE82EF95)
+    x = numbers.astype(np.uint64) + np.uint64(seed * 0xD1342543DE82EF95 % 2**64)
     x = x * np.uint64(0x9E3779B97F4A7C15)
     x = (x ^ (x >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
     x = (x ^ (x >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
