@@ -67,7 +67,7 @@ class Evaluator:
         return self.model(inputs, training=False)
 
 
-def intercept_shifts(logits: np.ndarray, labels: np.ndarray, weights: np.ndarray) -> np.ndarray:
+def intercept_shifts(logits: np.ndarray, labels: np.ndarray, weights: np.ndarray, products: bool = False) -> np.ndarray:
     """Constants c [N] for which sum w sigmoid(logit + c) = sum w label, by Newton's method in float64.
 
     0 where the labels are all equal, for which no finite constant will do, and below 1e-6, which float32 logits do
@@ -77,19 +77,33 @@ def intercept_shifts(logits: np.ndarray, labels: np.ndarray, weights: np.ndarray
         logits: [n, N].
         labels: [n, N].
         weights: [n].
+        products: add c to the logits of the conditional probabilities f_i / f_{i-1} instead, one step after the other.
     """
-    shifts = np.zeros(logits.shape[1])
+    shifts, mass = np.zeros(logits.shape[1]), weights.astype(np.float64)
+    log_p = -np.logaddexp(0.0, -logits.astype(np.float64))
     for i in range(len(shifts)):
-        target, total = (weights * labels[:, i]).sum(dtype=np.float64), weights.sum(dtype=np.float64)
-        if not 0 < target < total:
-            continue
-        for _ in range(20):
-            p = 1.0 / (1.0 + np.exp(-(logits[:, i].astype(np.float64) + shifts[i])))
-            step = (target - (weights * p).sum()) / (weights * p * (1.0 - p)).sum()
-            shifts[i] += np.clip(step, -1.0, 1.0)
-            if abs(step) < 1e-9:
-                break
+        x = logits[:, i].astype(np.float64)
+        if products and i:
+            log_r = np.minimum(log_p[:, i] - log_p[:, i - 1], -1e-7)
+            x = log_r - np.log(-np.expm1(log_r))
+        target = (weights * labels[:, i]).sum(dtype=np.float64)
+        if 0 < target < mass.sum():
+            shifts[i] = _intercept(x, target, mass)
+        if products:
+            mass = mass / (1.0 + np.exp(-(x + shifts[i])))
     return np.where(np.abs(shifts) < 1e-6, 0.0, shifts)
+
+
+def _intercept(logits: np.ndarray, target: float, weights: np.ndarray) -> float:
+    """The constant that makes predictions sum to `target`."""
+    shift = 0.0
+    for _ in range(20):
+        p = 1.0 / (1.0 + np.exp(-(logits + shift)))
+        step = (target - (weights * p).sum()) / (weights * p * (1.0 - p)).sum()
+        shift += float(np.clip(step, -1.0, 1.0))
+        if abs(step) < 1e-9:
+            break
+    return shift
 
 
 def monitored(metrics: Metrics, monitor: str, step_names: tuple[str, ...]) -> float:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from typing import Any
 
 from absl import flags
 
@@ -35,16 +36,25 @@ NUM_LAYERS = flags.DEFINE_integer("num_layers", 4, "L, blocks.", lower_bound=1)
 SELECTOR_HIDDEN = flags.DEFINE_list("selector_hidden", [], "Sizes of hidden layers in the selectors' MLPs.")
 GAMMA_START = flags.DEFINE_float("gamma_start", 10.0, "gamma of eq. 16 at step 0.")
 GAMMA_DECAY_STEPS = flags.DEFINE_float("gamma_decay_steps", 50_000.0, "Steps until gamma would reach 0.")
+USE_ASRG = flags.DEFINE_bool("use_asrg", True, "False: the paper's ablation w/o ASRG, with self-attention over fields.")
+USE_TSA = flags.DEFINE_bool("use_tsa", True, "False: the paper's ablation w/o TSA, with a tower a task.")
 DROPOUT = flags.DEFINE_float("dropout", 0.0, "Share of embedding elements (tafe) or units dropped.", 0.0, 0.99)
 BOTTOM_UNITS = flags.DEFINE_list("bottom_units", ["256", "128"], "Sizes of shared_bottom's shared MLP.")
 EXPERT_UNITS = flags.DEFINE_list("expert_units", ["256", "128"], "Sizes of each expert of mmoe and ple.")
-TOWER_UNITS = flags.DEFINE_list(
-    "tower_units", [], "Sizes of each task's tower; by default 64, single_task 256,128,64, aitm 128,64,32."
-)
+TOWER_UNITS = flags.DEFINE_list("tower_units", [], "Sizes of each task's tower; by default the model's own.")
 NUM_EXPERTS = flags.DEFINE_integer("num_experts", 8, "Experts of mmoe.", lower_bound=1)
 NUM_LEVELS = flags.DEFINE_integer("num_levels", 2, "Levels of ple.", lower_bound=1)
 NUM_SPECIFIC = flags.DEFINE_integer("num_specific", 4, "Experts of each task in a level of ple.", lower_bound=1)
 NUM_SHARED = flags.DEFINE_integer("num_shared", 4, "Shared experts in a level of ple.", lower_bound=1)
+GATE = flags.DEFINE_enum("gate", "softmax", ["softmax", "dselect_k"], "Gates of mmoe.")
+NUM_SELECTED = flags.DEFINE_integer("num_selected", 2, "k of dselect_k gates.", lower_bound=1)
+ENTROPY_WEIGHT = flags.DEFINE_float("entropy_weight", 0.0, "Weight of dselect_k gates' entropy.", lower_bound=0.0)
+ESTIMATOR = flags.DEFINE_enum(
+    "estimator", "ips", ["ips", "dr", "naive"], "How escm2 estimates the risk of a conditional step."
+)
+COUNTERFACTUAL_WEIGHT = flags.DEFINE_float("counterfactual_weight", 1.0, "Weight of that risk.", lower_bound=0.0)
+GLOBAL_WEIGHT = flags.DEFINE_float("global_weight", 1.0, "Weight of escm2's losses of f_2, f_3, ...", lower_bound=0.0)
+MIN_PROPENSITY = flags.DEFINE_float("min_propensity", 0.01, "Bounds escm2's weights.", lower_bound=0.0)
 DTYPE_POLICY = flags.DEFINE_enum("dtype_policy", "float32", ["float32", "mixed_bfloat16"], "Keras's dtype policy.")
 
 BATCH_SIZE = flags.DEFINE_integer("batch_size", 1024, "B, rows a step.", lower_bound=1)
@@ -131,6 +141,14 @@ def sizes(flag: flags.FlagHolder[list[str]]) -> list[int]:
     if not all(text.isdigit() and int(text) > 0 for text in flag.value):
         raise RunError(f"--{flag.name} must be positive integers, comma-separated. Received: {','.join(flag.value)}")
     return [int(text) for text in flag.value]
+
+
+def model_arguments(names: list[str]) -> dict[str, Any]:
+    """Values of the flags that are arguments of a model, by name; an empty list leaves the model's own default."""
+    holders = [holder for holder in vars(sys.modules[__name__]).values() if isinstance(holder, flags.FlagHolder)]
+    asked = {holder.name: holder for holder in holders if holder.name in names}
+    values = {name: sizes(holder) if isinstance(holder.value, list) else holder.value for name, holder in asked.items()}
+    return {name: value for name, value in values.items() if value != []}
 
 
 def bad_rows() -> BadRows:

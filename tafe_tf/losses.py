@@ -1,4 +1,4 @@
-"""The training loss (eq. 24-29) and the local-space weights of Theorems 2.1 and 3.1."""
+"""The training loss (eq. 24-29), those of the models that have their own, and Theorems 2.1 and 3.1's weights."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ class FunnelLoss(keras.losses.Loss):
     """L of eq. 25 for a funnel of any length: sum_i w_i BCE_i + weight * sum_{i >= 2} L_D,i, a mean over rows.
 
     Called by Keras with labels [B, N], logits [B, N] and optional row weights [B]; the sum over rows is divided
-    by B whatever the weights, as Keras does.
+    by B whatever the weights, as Keras does. Labels beyond column N (a schema's actions) are not read.
 
     Args:
         task_weights: w_1, ..., w_N; by default all 1.
@@ -77,16 +77,18 @@ class FunnelLoss(keras.losses.Loss):
 
     def call(self, y_true: Any, y_pred: Any) -> Any:
         """[B, N], [B, N] -> [B]."""
-        labels = ops.cast(y_true, y_pred.dtype)
+        labels = ops.cast(y_true[:, : y_pred.shape[-1]], y_pred.dtype)
         bce = task_losses(labels, y_pred)
-        if self.task_weights is not None:
-            bce = bce * ops.convert_to_tensor(self.task_weights, dtype=bce.dtype)
-        loss = ops.sum(bce, axis=-1)
+        loss = ops.sum(bce * ops.convert_to_tensor(self._weights(bce.shape[-1]), dtype=bce.dtype), axis=-1)
         if self.dependence_weight:
             loss = loss + self.dependence_weight * ops.sum(dependence_losses(labels, y_pred), axis=-1)
         if self.order_weight:
             loss = loss + self.order_weight * ops.sum(order_losses(y_pred), axis=-1)
         return loss
+
+    def _weights(self, n: int) -> list[float]:
+        """w_1, ..., w_N."""
+        return [1.0] * n if self.task_weights is None else self.task_weights
 
     def get_config(self) -> dict[str, Any]:
         """The constructor's arguments."""
@@ -94,6 +96,104 @@ class FunnelLoss(keras.losses.Loss):
             "task_weights": self.task_weights,
             "dependence_weight": self.dependence_weight,
             "order_weight": self.order_weight,
+        }
+        return {**super().get_config(), **config}
+
+
+@keras.saving.register_keras_serializable("tafe_tf")
+class ActionLoss(FunnelLoss):
+    """`FunnelLoss` and the cross entropy of A actions between steps over the entire space (ESM2's loss).
+
+    Labels and logits are [B, N + A], the actions last.
+
+    Args:
+        num_actions: A.
+        **kwargs: of `FunnelLoss`.
+    """
+
+    def __init__(self, num_actions: int, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.num_actions = num_actions
+
+    def call(self, y_true: Any, y_pred: Any) -> Any:
+        """[B, N + A], [B, N + A] -> [B]."""
+        n = y_pred.shape[-1] - self.num_actions
+        actions = task_losses(ops.cast(y_true[:, n:], y_pred.dtype), y_pred[:, n:])
+        return super().call(y_true, y_pred[:, :n]) + ops.sum(actions, axis=-1)
+
+    def get_config(self) -> dict[str, Any]:
+        """The constructor's arguments."""
+        return {**super().get_config(), "num_actions": self.num_actions}
+
+
+@keras.saving.register_keras_serializable("tafe_tf")
+class CounterfactualLoss(FunnelLoss):
+    """ESCM2's loss: the entire-space losses, and the risk of each conditional step debiased by its propensity.
+
+    With delta_i the cross entropy of step i given step i - 1, seen only where o_{i-1} = 1, and the propensity
+    f_{i-1}, held constant and at least `min_propensity`, a row's risk is
+
+        "ips"    o delta / f
+        "dr"     e + o (delta - e) / f + o (delta - e)^2 / f, with e an imputation of delta; the last term trains it
+                 alone, with delta held constant
+        "naive"  o delta: the click space as it is, for comparison
+
+    Args:
+        estimator: one of these.
+        counterfactual_weight: of the risks.
+        global_weight: of the entire-space cross entropies of steps 2..N; 0 for "naive" as it was before ESMM.
+        min_propensity: bounds the weights.
+        task_weights, **kwargs: of `FunnelLoss`.
+
+    Labels are [B, N], predictions [B, 2 N - 1], f's logits and then the conditionals', and for "dr" [B, 3 N - 2], with
+    the imputations (positive) last.
+    """
+
+    def __init__(
+        self,
+        estimator: str,
+        counterfactual_weight: float = 1.0,
+        global_weight: float = 1.0,
+        min_propensity: float = 0.01,
+        task_weights: Sequence[float] | None = None,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(task_weights=task_weights, **kwargs)
+        if estimator not in ("ips", "dr", "naive"):
+            raise ValueError(f"`estimator` must be 'ips', 'dr' or 'naive'. Received: estimator={estimator!r}")
+        self.estimator, self.counterfactual_weight = estimator, counterfactual_weight
+        self.global_weight, self.min_propensity = global_weight, min_propensity
+
+    def call(self, y_true: Any, y_pred: Any) -> Any:
+        """[B, N], [B, C] -> [B]."""
+        n = (y_pred.shape[-1] + 2) // 3 if self.estimator == "dr" else (y_pred.shape[-1] + 1) // 2
+        labels, logits = ops.cast(y_true[:, :n], y_pred.dtype), y_pred[:, :n]
+        risks = self._risks(labels, ops.stop_gradient(ops.sigmoid(logits[:, :-1])), y_pred[:, n:], n - 1)
+        return super().call(labels, logits) + self.counterfactual_weight * ops.sum(risks, axis=-1)
+
+    def _weights(self, n: int) -> list[float]:
+        first, *rest = super()._weights(n)
+        return [first, *(self.global_weight * weight for weight in rest)]
+
+    def _risks(self, labels: Any, propensity: Any, rest: Any, steps: int) -> Any:
+        """Risks of the conditional steps, [B, N - 1]."""
+        seen, delta = labels[:, :-1], task_losses(labels[:, 1:], rest[:, :steps])
+        if self.estimator == "naive":
+            return seen * delta
+        weight = seen / ops.maximum(propensity, self.min_propensity)
+        if self.estimator == "ips":
+            return weight * delta
+        imputed = rest[:, steps:]
+        error = ops.square(ops.stop_gradient(delta) - imputed)
+        return imputed + weight * (delta - imputed + error)
+
+    def get_config(self) -> dict[str, Any]:
+        """The constructor's arguments."""
+        config = {
+            "estimator": self.estimator,
+            "counterfactual_weight": self.counterfactual_weight,
+            "global_weight": self.global_weight,
+            "min_propensity": self.min_propensity,
         }
         return {**super().get_config(), **config}
 

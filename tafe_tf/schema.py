@@ -189,12 +189,15 @@ class Task:
         column: the label column, 0 or 1, by default `name`.
         weight: w_i of eq. 25.
         truth: optional column with the true P(T_i = 1 | X), known for synthetic data; used by evaluation only.
+        via: optional column, 0 or 1, of an action that may come between the step before and this one (a cart between
+            click and buy); `esm2` learns from it.
     """
 
     name: str
     column: str = ""
     weight: float = 1.0
     truth: str = ""
+    via: str = ""
 
     def __post_init__(self) -> None:
         _check_name(self.name, "tasks.name")
@@ -230,12 +233,14 @@ class Schema:
         for kind, names in (("feature", [f.name for f in self.features]), ("task", [t.name for t in self.tasks])):
             for name in names:
                 _check(names.count(name) == 1, f"{kind} {name!r}: name", "must be given once", names.count(name))
+        _check(not self.tasks[0].via, f"task {self.tasks[0].name!r}: via", "needs a step before", self.tasks[0].via)
         self._check_columns()
 
     def _check_columns(self) -> None:
         roles: dict[str, str] = {}
         targets = [(t.column, f"task {t.name!r}: column") for t in self.tasks]
         targets += [(t.truth, f"task {t.name!r}: truth") for t in self.tasks if t.truth]
+        targets += [(t.via, f"task {t.name!r}: via") for t in self.tasks if t.via]
         targets += [(self.sample_weight, "sample_weight")] if self.sample_weight else []
         for name, role in targets:
             _check(name not in roles, role, f"must not read the column of {roles.get(name)}", name)
@@ -269,7 +274,7 @@ class Schema:
 
     @property
     def columns(self) -> tuple[Column, ...]:
-        """All columns of the files but the labels: the inputs, then weight, group, time and truths."""
+        """All columns of the files but the labels: the inputs, then weight, group, time, truths and actions."""
         known = {c.name: c for c in self.inputs}
         extra: list[tuple[str, Dtype]] = [
             (self.sample_weight, "float32"),
@@ -277,6 +282,7 @@ class Schema:
             (self.time, "float64"),
         ]
         extra += [(task.truth, "float64") for task in self.tasks]
+        extra += [(task.via, "int64") for task in self.tasks]
         for name, dtype in extra:
             if name:
                 known.setdefault(name, Column(name=name, dtype=dtype))
@@ -286,6 +292,11 @@ class Schema:
     def labels(self) -> tuple[str, ...]:
         """The label columns in funnel order."""
         return tuple(task.column for task in self.tasks)
+
+    @property
+    def via(self) -> tuple[int, ...]:
+        """Indices of the tasks that an action may come before."""
+        return tuple(i for i, task in enumerate(self.tasks) if task.via)
 
     @property
     def step_names(self) -> tuple[str, ...]:

@@ -8,10 +8,10 @@ The same command goes on with a run that was interrupted; a flag after the flagf
 from __future__ import annotations
 
 import dataclasses
+import inspect
 import json
 import pathlib
 import sys
-from typing import Any
 
 import keras
 from absl import app, logging
@@ -65,7 +65,7 @@ def train() -> None:
         training,
         validation,
         optimizer=LazyAdam(learning_rate(steps)),
-        loss=build_loss(training.schema),
+        loss=build_loss(model, training.schema),
         config=config,
         run=run,
         steps=steps,
@@ -106,52 +106,20 @@ def prepared_rows(run: RunDir, training: FunnelData) -> int:
     return int(json.loads(statistics.read_text(encoding="utf-8"))["rows"])
 
 
-def build_model(features: Features) -> keras.Model:
-    """The model that the flags ask for."""
-    name = flags.MODEL.value
-    towers = flags.sizes(flags.TOWER_UNITS)  # empty: the model's own default
-    experts = {"expert_units": flags.sizes(flags.EXPERT_UNITS)}
-    own: dict[str, Any] = {
-        "tafe": {
-            "num_inducing": flags.NUM_INDUCING.value,
-            "num_heads": flags.NUM_HEADS.value,
-            "num_layers": flags.NUM_LAYERS.value,
-            "selector_hidden": flags.sizes(flags.SELECTOR_HIDDEN),
-            "gamma_start": flags.GAMMA_START.value,
-            "gamma_decay_steps": flags.GAMMA_DECAY_STEPS.value,
-        },
-        "single_task": {},
-        "aitm": {},
-        "shared_bottom": {"bottom_units": flags.sizes(flags.BOTTOM_UNITS)},
-        "mmoe": {"num_experts": flags.NUM_EXPERTS.value, **experts},
-        "ple": {
-            "num_levels": flags.NUM_LEVELS.value,
-            "num_specific": flags.NUM_SPECIFIC.value,
-            "num_shared": flags.NUM_SHARED.value,
-            **experts,
-        },
-    }[name]
-    if name != "tafe" and towers:
-        own["tower_units"] = towers
-    return models.BY_NAME[name](
-        features.rows,
-        len(features.schema.tasks),
-        embedding_dim=flags.EMBEDDING_DIM.value,
-        embedding_stddev=flags.EMBEDDING_STDDEV.value,
-        dropout=flags.DROPOUT.value,
-        slots=features.slots,
-        **own,
-    )
+def build_model(features: Features) -> models.FunnelModel:
+    """The model that the flags ask for: each argument that has a flag of its name takes the flag's value."""
+    made = models.BY_NAME[flags.MODEL.value]
+    own = flags.model_arguments([*inspect.signature(made.__init__).parameters, "embedding_stddev"])
+    if flags.MODEL.value == "esm2":
+        own["via"] = features.schema.via
+    return made(features.rows, len(features.schema.tasks), slots=features.slots, **own)
 
 
-def build_loss(dataset: schema.Schema) -> FunnelLoss:
+def build_loss(model: models.FunnelModel, dataset: schema.Schema) -> FunnelLoss:
     """The loss that the flags ask for; what they leave open is the model's paper's."""
-    dependence, order = flags.DEPENDENCE_WEIGHT.value, flags.ORDER_WEIGHT.value
-    return FunnelLoss(
-        [task.weight for task in dataset.tasks],
-        dependence_weight=float(flags.MODEL.value == "tafe") if dependence is None else dependence,
-        order_weight=0.6 * (flags.MODEL.value == "aitm") if order is None else order,
-    )
+    asked = {"dependence_weight": flags.DEPENDENCE_WEIGHT.value, "order_weight": flags.ORDER_WEIGHT.value}
+    given = {name: value for name, value in asked.items() if value is not None}
+    return model.paper_loss([task.weight for task in dataset.tasks], **given)
 
 
 def learning_rate(steps: int) -> float | keras.optimizers.schedules.LearningRateSchedule:

@@ -214,9 +214,10 @@ class Trainer:
         weights = self.model.trainable_variables
         with tf.GradientTape() as tape:
             logits = self.model(batch.inputs, training=True)
-            loss = self._loss(batch.labels, logits, sample_weight=batch.weight)
+            loss = self._loss(batch.labels, logits, sample_weight=batch.weight) + sum(self.model.losses)
         self._optimizer.apply(tape.gradient(loss, [weight.value for weight in weights]), weights)
-        losses = task_losses(batch.labels, logits)  # [B, N]
+        tasks = len(self.features.schema.tasks)
+        losses = task_losses(batch.labels[:, :tasks], logits[:, :tasks])  # [B, N]
         wrong = ~tf.math.is_finite(losses)
         row = tf.argmax(tf.reduce_any(wrong, axis=1))  # the first bad one, or 0
         place = tf.stack([tf.cast(batch.file[row], tf.int64), batch.row[row]])
@@ -269,7 +270,7 @@ class Trainer:
         print(f"epoch {epoch}: {seconds:.1f} s, {valid}", flush=True)
 
     def _set_intercepts(self, data: FunnelData) -> None:
-        """Shifts each logit so that the predictions' sum is the labels', as at the minimum of the cross entropy.
+        """Shifts the logits so that each task's predictions sum to its labels, as at the minimum of the cross entropy.
 
         The last noisy steps leave these sums off by some per cent. Starting from shifts of 0 each time, it may be
         interrupted and done again.
@@ -283,5 +284,6 @@ class Trainer:
             return len(seen) * data.batch_size < self._config.intercept_rows
 
         self.evaluator.predict(data, "all", collect)
-        self.model.shift_logits(intercept_shifts(*map(np.concatenate, zip(*seen, strict=True))))
+        logits, labels, weights = map(np.concatenate, zip(*seen, strict=True))
+        self.model.shift_logits(intercept_shifts(logits, labels, weights, self.model.products))
         self._best.save()

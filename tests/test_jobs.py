@@ -22,18 +22,20 @@ from export.score import score
 from export.session import SessionModel, latest
 from tafe_tf import evaluate, flags, prepare, report, train
 from tafe_tf.data.writers import write
+from tafe_tf.losses import CounterfactualLoss, FunnelLoss
 from tafe_tf.models import BY_NAME
 from tafe_tf.run_dir import RunDir, RunError
 
 FLAGS = absl_flags.FLAGS
 LONG = ("p_view", "p_cart", "p_buy", "p_cart_given_view", "p_buy_given_cart")
 SHORT = ("ctr", "ctcvr", "cvr")
-SCHEMA = small_models.SHOP.replace('side = "user"\n', "")
+SCHEMA = small_models.SHOP.replace('side = "user"\n', "").replace('name = "buy"\n', 'name = "buy"\nvia = "cart"\n')
 
 
 def rows(count: int, seed: int) -> dict[str, list[object]]:
-    """Rows of the shop."""
-    return small_models.rows("shop", count, seed)
+    """Rows of the shop, half of whose clicks put something into a cart."""
+    columns = small_models.rows("shop", count, seed)
+    return {**columns, "cart": [int(bool(click) and i % 2 == 0) for i, click in enumerate(columns["click"])]}
 
 
 @pytest.fixture(autouse=True)
@@ -150,16 +152,21 @@ def test_baselines_train_and_export(shop: pathlib.Path, tmp_path: pathlib.Path, 
 
 
 def test_each_model_has_its_papers_loss(trained: pathlib.Path) -> None:
-    dataset, weights = RunDir(trained).schema(), {}
+    features, weights = RunDir(trained).features(), {}
+
+    def asked(**settings: object) -> FunnelLoss:
+        with flagsaver.flagsaver(**settings):
+            return train.build_loss(train.build_model(features), features.schema)
+
     for name in BY_NAME:
-        with flagsaver.flagsaver(model=name):
-            loss = train.build_loss(dataset)
+        loss = asked(model=name)
         weights[name] = (loss.dependence_weight, loss.order_weight)
     assert weights.pop("tafe") == (1.0, 0.0) and weights.pop("aitm") == (0.0, 0.6)
     assert set(weights.values()) == {(0.0, 0.0)}
-    with flagsaver.flagsaver(model="mmoe", dependence_weight=0.5, order_weight=2.0):
-        loss = train.build_loss(dataset)
-    assert (loss.dependence_weight, loss.order_weight) == (0.5, 2.0)
+    for name in ("mmoe", "escm2", "esm2"):
+        loss = asked(model=name, dependence_weight=0.5, order_weight=2.0)
+        assert (loss.dependence_weight, loss.order_weight) == (0.5, 2.0)
+    assert isinstance(asked(model="escm2", estimator="dr"), CounterfactualLoss)
 
 
 def test_mains_end_with_one_line(shop: pathlib.Path, tmp_path: pathlib.Path) -> None:

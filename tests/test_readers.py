@@ -28,7 +28,7 @@ SCHEMA = Schema(
         Feature(name="tags", kind="vocabulary", max_length=3, weights="tag_weights"),
         Feature(name="seen", kind="vocabulary", dtype="int64", max_length=2),
     ),
-    tasks=(Task(name="click"), Task(name="buy", truth="p_buy")),
+    tasks=(Task(name="click"), Task(name="buy", truth="p_buy", via="cart")),
     sample_weight="w",
     time="at",
 )
@@ -41,6 +41,7 @@ GOOD: dict[str, list[Any]] = {
     "seen": [[1, 2, 3], [4], [5, 6], [7], [8], [9]],
     "click": [1, 0, 1, 0, 1, 0],
     "buy": [1, 0, 0, 0, 1, 0],
+    "cart": [1, 0, 1, 0, 0, 0],
     "p_buy": [0.5, 0.1, 0.2, 0.1, 0.9, 0.3],
     "w": [1.0, 0.0, 2.5, 1.0, 1.0, 1.0],
     "at": [1, 2, 3, 4, 5, 6],
@@ -94,6 +95,9 @@ def test_what_was_written(tmp_path: pathlib.Path, extension: str) -> None:
         ("click", 2, 2, "row 2, column 'click': a label must be 0 or 1. Received: '?2"),
         ("buy", 6, None, "row 6, column 'buy': a label must be 0 or 1. Received: "),
         ("buy", 4, 1, "row 4, column 'buy': is 1 where the earlier step 'click' is 0. Received: 1"),
+        ("cart", 2, 1, "row 2, column 'cart': is 1 where the earlier step 'click' is 0. Received: 1"),
+        ("cart", 1, 2, "row 1, column 'cart': an action must be 0 or 1. Received: 2"),
+        ("cart", 3, None, "row 3, column 'cart': an action must be 0 or 1. Received: -1"),
         ("w", 3, -1.0, "row 3, column 'w': a sample weight must be a finite number, 0 or more. Received: -1.0"),
         ("p_buy", 5, None, "row 5, column 'p_buy': must be a finite number. Received: nan"),
         ("at", 1, None, "row 1, column 'at': must be a finite number. Received: nan"),
@@ -179,12 +183,12 @@ def test_csv_rows_of_a_wrong_width(tmp_path: pathlib.Path) -> None:
     lines[2:2] = ["too,short"]
     lines[-1:] = ["1,2,3", ""]
     path.write_text("\n".join(lines))
-    with pytest.raises(BadRowError, match=r"train.csv: row 2: must have 12 cells. Received: 'too,short'"):
+    with pytest.raises(BadRowError, match=r"train.csv: row 2: must have 13 cells. Received: 'too,short'"):
         read(path)
     dropping = BadRows("drop")
     blocks = read(path, dropping, block_rows=4)
     assert [r for b in blocks for r in b.row] == [1, 3, 4, 5, 6, 7]
-    assert dropping.count == 2 and "row 2: must have 12 cells" in dropping.report()[0]
+    assert dropping.count == 2 and "row 2: must have 13 cells" in dropping.report()[0]
     assert sum(b.raw_rows for b in blocks) == 6
 
 

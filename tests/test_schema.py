@@ -172,7 +172,11 @@ TASK_RULES = [
     ("weight = -1", r"task 'buy': weight must be a number, 0 or more\. Received: -1"),
     ("weight = true", r"task 'buy': weight must be a number, 0 or more\. Received: True"),
     ("weight = inf", r"task 'buy': weight must be a number, 0 or more\. Received: inf"),
-    ("weigth = 1", r"tasks\[1\]: weigth is not a key; known are \['name', 'column', 'weight', 'truth'\]\. Received: 1"),
+    (
+        "weigth = 1",
+        r"tasks\[1\]: weigth is not a key; known are .*'truth', 'via'\]\. Received: 1",
+    ),
+    ('via = "buy"', r"task 'buy': via must not read the column of task 'buy': column"),
     ("truth = 1", r"tasks\[1\]: truth must be a string\. Received: 1"),
     ('column = "click"', r"task 'buy': column must not read the column of task 'click': column\. Received: 'click'"),
     ('truth = "buy"', r"task 'buy': truth must not read the column of task 'buy': column"),

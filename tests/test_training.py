@@ -26,6 +26,7 @@ from tafe_tf.evaluation import Evaluator, intercept_shifts, monitored
 from tafe_tf.features import Features
 from tafe_tf.losses import FunnelLoss
 from tafe_tf.models import TAFE
+from tafe_tf.models.products import product_logits
 from tafe_tf.optimizers import LazyAdam
 from tafe_tf.run_dir import RunDir
 from tafe_tf.training import NotFiniteError, Trainer, TrainingConfig
@@ -230,6 +231,16 @@ def test_intercept_shifts() -> None:
     p = 1 / (1 + np.exp(-(logits + shifts)))
     np.testing.assert_allclose(weights @ p[:, :2], weights @ labels[:, :2], rtol=1e-9)
     assert shifts[2] == 0
+
+
+def test_intercept_shifts_of_products() -> None:
+    rng = np.random.default_rng(0)
+    conditionals, weights = rng.normal(size=(80, 3)), rng.uniform(size=80)
+    depth = rng.integers(0, 4, size=(80, 1))
+    labels = (np.arange(3) < depth).astype(float)
+    shifts = intercept_shifts(np.array(product_logits(conditionals)), labels, weights, products=True)
+    p = np.cumprod(1 / (1 + np.exp(-(conditionals + shifts))), axis=1)
+    np.testing.assert_allclose(weights @ p, weights @ labels, rtol=1e-8)
 
 
 def test_monitored() -> None:

@@ -58,6 +58,8 @@ def to_block(
     _check_roles(converted, schema, found)
     _check_list_weights(raw, converted, schema, found)
     targets = _labels(raw, schema, found, path) if labels else np.zeros((len(rows), 0), np.uint8)
+    if labels:
+        _check_actions(converted, targets, schema, found)
     problems = problems + [problem for problem in found if problem.index not in unreadable]
     raw_rows = len(rows) - sum(problem.column == WHOLE_ROW for problem in problems)
     block = Block(
@@ -181,3 +183,16 @@ def _labels(raw: Mapping[str, pa.Array], schema: Schema, problems: list[Problem]
         rule = f"is 1 where the earlier step {names[i - 1]!r} is 0"
         _report(wrong, names[i], rule, labels[:, i], problems)
     return labels
+
+
+def _check_actions(
+    columns: dict[str, np.ndarray], labels: np.ndarray, schema: Schema, problems: list[Problem]
+) -> None:
+    for i in schema.via:
+        name = schema.tasks[i].via
+        if name in columns:
+            values = columns[name]
+            wrong = (values != 0) & (values != 1)
+            _report(wrong, name, "an action must be 0 or 1", values, problems)
+            too_early = ~wrong & (values > labels[:, i - 1])
+            _report(too_early, name, f"is 1 where the earlier step {schema.labels[i - 1]!r} is 0", values, problems)

@@ -21,7 +21,7 @@ class Batch(NamedTuple):
 
     Attributes:
         inputs: raw columns, or what `Features` made of them.
-        labels: float32 [B, N].
+        labels: float32 [B, N]; in training [B, N + A], with the actions of the A tasks that have `via` last.
         weight: sample weights, float32 [B]; ones where the schema has none.
         file: index of each row's file, int32 [B].
         row: each row's number inside its file, from 1, int64 [B].
@@ -160,7 +160,7 @@ class FunnelData:
         n = len(block.row)
         rows = Batch(
             inputs={column.name: block.columns[column.name] for column in schema.inputs},
-            labels=block.labels.astype(np.float32),
+            labels=_with_actions(block, schema) if part == "train" else block.labels.astype(np.float32),
             weight=block.columns[schema.sample_weight] if schema.sample_weight else np.ones(n, np.float32),
             file=block.file,
             row=block.row,
@@ -233,6 +233,11 @@ class Stream:
         raise (self._error or error) from None
 
 
+def _with_actions(block: Block, schema: Schema) -> np.ndarray:
+    actions = [block.columns[schema.tasks[i].via] for i in schema.via]
+    return np.column_stack([block.labels, *actions]).astype(np.float32)
+
+
 def _evaluation_columns(schema: Schema) -> list[str]:
     return [name for name in (schema.group, *(task.truth for task in schema.tasks)) if name]
 
@@ -241,7 +246,7 @@ def _signature(schema: Schema, part: Part) -> Batch:
     columns = {c.name: tf.TensorSpec([None, c.max_length] if c.max_length else [None], c.dtype) for c in schema.columns}
     return Batch(
         inputs={c.name: columns[c.name] for c in schema.inputs},
-        labels=tf.TensorSpec([None, len(schema.tasks)], tf.float32),
+        labels=tf.TensorSpec([None, len(schema.tasks) + (len(schema.via) if part == "train" else 0)], tf.float32),
         weight=tf.TensorSpec([None], tf.float32),
         file=tf.TensorSpec([None], tf.int32),
         row=tf.TensorSpec([None], tf.int64),

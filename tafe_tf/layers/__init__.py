@@ -7,13 +7,18 @@ selector units), M heads, e = d / M, N tasks, L layers, T towers, E experts, G g
 from tafe_tf.layers.adapter import TaskSpecificAdapter
 from tafe_tf.layers.asrg import ASRG
 from tafe_tf.layers.attention import InducingPointAttention
+from tafe_tf.layers.cross_stitch import CrossStitch
 from tafe_tf.layers.embedding import FusedEmbedding
-from tafe_tf.layers.gates import SoftmaxGates
+from tafe_tf.layers.gates import DSelectKGates, SoftmaxGates
 from tafe_tf.layers.selector import GammaSchedule, SmoothStepSelector
+from tafe_tf.layers.self_attention import FieldSelfAttention
 from tafe_tf.layers.towers import Towers
 
 __all__ = [
     "ASRG",
+    "CrossStitch",
+    "DSelectKGates",
+    "FieldSelfAttention",
     "FusedEmbedding",
     "GammaSchedule",
     "InducingPointAttention",

@@ -1,10 +1,15 @@
 """One architecture a file, all under one contract: `model(ids) -> logits [B, N]`.
 
 Column i is the logit of f_i = P(T_i = 1 | X) over the entire space of impressions. `shift_logits([N])` moves them by
-constants, which the loop uses to set the sums right.
+constants, which the loop uses to set the sums right. `paper_loss()` is the loss of the architecture's own paper; called
+with training=True a model may give it further columns.
 """
 
 from tafe_tf.models.aitm import AITM
+from tafe_tf.models.cross_stitch import CrossStitchNetwork
+from tafe_tf.models.escm2 import ESCM2
+from tafe_tf.models.esm2 import ESM2
+from tafe_tf.models.esmm import ESMM
 from tafe_tf.models.funnel_model import FunnelModel
 from tafe_tf.models.mmoe import MMOE
 from tafe_tf.models.ple import PLE
@@ -19,6 +24,23 @@ BY_NAME: dict[str, type[FunnelModel]] = {
     "mmoe": MMOE,
     "ple": PLE,
     "aitm": AITM,
+    "cross_stitch": CrossStitchNetwork,
+    "esmm": ESMM,
+    "escm2": ESCM2,
+    "esm2": ESM2,
 }
 
-__all__ = ["AITM", "BY_NAME", "MMOE", "PLE", "TAFE", "FunnelModel", "SharedBottom", "SingleTask"]
+__all__ = [
+    "AITM",
+    "BY_NAME",
+    "ESCM2",
+    "ESM2",
+    "ESMM",
+    "MMOE",
+    "PLE",
+    "TAFE",
+    "CrossStitchNetwork",
+    "FunnelModel",
+    "SharedBottom",
+    "SingleTask",
+]

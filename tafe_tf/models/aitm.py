@@ -10,6 +10,7 @@ import keras
 from keras import ops
 
 from tafe_tf.layers import Towers
+from tafe_tf.losses import FunnelLoss
 from tafe_tf.models.funnel_model import FunnelModel
 
 
@@ -69,3 +70,7 @@ class AITM(FunnelModel):
             scores = ops.sum(h1 * h2, axis=-1) / math.sqrt(h1.shape[-1])  # [B, 2]
             z.append(ops.sum(ops.expand_dims(ops.softmax(scores, axis=-1), -1) * h3, axis=1))
         return self.heads(ops.stack(z, axis=1))
+
+    def paper_loss(self, task_weights: Sequence[float] | None = None, **kwargs: Any) -> FunnelLoss:
+        """The loss of its paper, with the behavioural expectation calibrator."""
+        return super().paper_loss(task_weights, **{"order_weight": 0.6, **kwargs})

@@ -1,4 +1,4 @@
-"""What all architectures share: the embedding, one linear head a task, and their arguments."""
+"""What all architectures share: the embedding, one linear head a task, their loss and their arguments."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import keras
 from keras import ops
 
 from tafe_tf.layers import FusedEmbedding
+from tafe_tf.losses import FunnelLoss
 
 
 class FunnelModel(keras.Model):
@@ -21,7 +22,12 @@ class FunnelModel(keras.Model):
         own: the architecture's own arguments, for its configuration.
         embedding_stddev: standard deviation of the table's start.
         slots: ids per field, by default one; see `FusedEmbedding`.
+
+    Attributes:
+        products: whether f_i is a product of conditional probabilities, whose logits `shift_logits` then moves.
     """
+
+    products = False
 
     def __init__(
         self,
@@ -54,10 +60,10 @@ class FunnelModel(keras.Model):
             c["field_rows"], c["embedding_dim"], c["slots"], c["embedding_stddev"], dtype=self.dtype_policy
         )
 
-    def make_heads(self) -> keras.layers.Layer:
-        """One linear head a task, to build: [B, N, width] -> logits [B, N], in full precision."""
+    def make_heads(self, count: int | None = None) -> keras.layers.Layer:
+        """A linear head a task, or `count`, to build: [B, N, width] -> logits [B, N], in full precision."""
         return keras.layers.EinsumDense(
-            "bnd,nd->bn", output_shape=self.num_tasks, bias_axes="n", dtype=self.variable_dtype, name="heads"
+            "bnd,nd->bn", output_shape=count or self.num_tasks, bias_axes="n", dtype=self.variable_dtype, name="heads"
         )
 
     def flatten(self, h: Any) -> Any:
@@ -65,8 +71,13 @@ class FunnelModel(keras.Model):
         return ops.reshape(h, (-1, self.num_fields * self.embedding_dim))
 
     def shift_logits(self, by: Any) -> None:
-        """Adds a constant [N] to the logits for good."""
-        self.heads.bias.assign_add(by)
+        """Adds a constant [N] to the logits, or to the conditional steps' where f is their product, for good."""
+        bias = self.heads.bias
+        bias.assign(ops.concatenate([bias[: self.num_tasks] + ops.cast(by, bias.dtype), bias[self.num_tasks :]]))
+
+    def paper_loss(self, task_weights: Sequence[float] | None = None, **kwargs: Any) -> FunnelLoss:
+        """The loss of the architecture's own paper; `kwargs`, of `FunnelLoss`, win over it."""
+        return FunnelLoss(task_weights, **{"dependence_weight": 0.0, **kwargs})
 
     def build(self, input_shape: Any = None) -> None:
         """Nothing is left to make: constructors make all weights, whose shapes do not depend on the input."""

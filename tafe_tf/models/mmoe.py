@@ -1,4 +1,4 @@
-"""MMOE, multi-gate mixture of experts (Ma et al. 2018)."""
+"""MMOE, multi-gate mixture of experts (Ma et al. 2018), with softmax or DSelect-k gates."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 
 import keras
 
-from tafe_tf.layers import SoftmaxGates, Towers
+from tafe_tf.layers import DSelectKGates, SoftmaxGates, Towers
 from tafe_tf.models.funnel_model import FunnelModel
 
 
@@ -23,6 +23,9 @@ class MMOE(FunnelModel):
         expert_units: sizes of each expert.
         tower_units: sizes of each task's tower.
         dropout: rate after every layer of both in training.
+        gate: "softmax", or "dselect_k" for `DSelectKGates`.
+        num_selected: k of DSelect-k.
+        entropy_weight: of DSelect-k's entropy.
 
     Call arguments:
         inputs: ids [B, S], or {"ids": [B, S], "weights": [B, S]}; see `FusedEmbedding`.
@@ -41,6 +44,9 @@ class MMOE(FunnelModel):
         expert_units: Sequence[int] = (256, 128),
         tower_units: Sequence[int] = (64,),
         dropout: float = 0.0,
+        gate: str = "softmax",
+        num_selected: int = 2,
+        entropy_weight: float = 0.0,
         **kwargs: Any,
     ) -> None:
         own = {
@@ -48,14 +54,23 @@ class MMOE(FunnelModel):
             "expert_units": list(expert_units),
             "tower_units": list(tower_units),
             "dropout": dropout,
+            "gate": gate,
+            "num_selected": num_selected,
+            "entropy_weight": entropy_weight,
         }
         super().__init__(field_rows, num_tasks, embedding_dim, own, **kwargs)
-        width = self.num_fields * embedding_dim
+        if gate not in ("softmax", "dselect_k"):
+            raise ValueError(f"`gate` must be 'softmax' or 'dselect_k'. Received: gate={gate!r}")
+        width, policy = self.num_fields * embedding_dim, self.dtype_policy
         self.embedding = self.make_embedding()
         self.embedding.build()
-        self.experts = Towers(num_experts, expert_units, dropout, dtype=self.dtype_policy)
-        self.gates = SoftmaxGates(num_tasks, dtype=self.dtype_policy)
-        self.towers = Towers(num_tasks, tower_units, dropout, dtype=self.dtype_policy)
+        self.experts = Towers(num_experts, expert_units, dropout, dtype=policy)
+        self.gates = (
+            SoftmaxGates(num_tasks, dtype=policy)
+            if gate == "softmax"
+            else DSelectKGates(num_tasks, num_selected, entropy_weight=entropy_weight, dtype=policy)
+        )
+        self.towers = Towers(num_tasks, tower_units, dropout, dtype=policy)
         self.experts.build((None, width))
         self.gates.build((None, width), (None, num_experts, expert_units[-1]))
         self.towers.build((None, num_tasks, expert_units[-1]))

@@ -6,8 +6,10 @@ from collections.abc import Sequence
 from typing import Any
 
 import keras
+from keras import ops
 
-from tafe_tf.layers import ASRG, GammaSchedule, TaskSpecificAdapter
+from tafe_tf.layers import ASRG, FieldSelfAttention, GammaSchedule, TaskSpecificAdapter, Towers
+from tafe_tf.losses import FunnelLoss
 from tafe_tf.models.funnel_model import FunnelModel
 
 
@@ -31,6 +33,9 @@ class TAFE(FunnelModel):
         gamma_decay_steps: steps until gamma would reach 0; see `GammaSchedule`.
         embedding_stddev: standard deviation of the table's start.
         dropout: rate at which elements of H are dropped in training; the paper has none.
+        use_asrg: False is the ablation "w/o ASRG" of section 4.3: self-attention over the F fields in its place.
+        use_tsa: False is "w/o TSA": every task reads the mean of Y^L through a tower of its own.
+        tower_units: sizes of these towers.
         slots: ids per field, by default one; see `FusedEmbedding`.
 
     Call arguments:
@@ -54,6 +59,9 @@ class TAFE(FunnelModel):
         gamma_decay_steps: float = 50_000.0,
         embedding_stddev: float = 0.05,
         dropout: float = 0.0,
+        use_asrg: bool = True,
+        use_tsa: bool = True,
+        tower_units: Sequence[int] = (64,),
         slots: Sequence[int] | None = None,
         **kwargs: Any,
     ) -> None:
@@ -67,6 +75,9 @@ class TAFE(FunnelModel):
             "gamma_start": gamma_start,
             "gamma_decay_steps": gamma_decay_steps,
             "dropout": dropout,
+            "use_asrg": use_asrg,
+            "use_tsa": use_tsa,
+            "tower_units": list(tower_units),
         }
         super().__init__(
             field_rows, num_tasks, embedding_dim, own, embedding_stddev=embedding_stddev, slots=slots, **kwargs
@@ -77,16 +88,30 @@ class TAFE(FunnelModel):
         self.dropout = keras.layers.Dropout(dropout, dtype=policy)
         self.blocks = [
             ASRG(num_inducing, num_heads, selector_hidden, residual="input" if i else "query", dtype=policy)
+            if use_asrg
+            else FieldSelfAttention(num_heads, dtype=policy)
             for i in range(num_layers)
         ]
-        self.adapters = [TaskSpecificAdapter(num_tasks, num_heads, dtype=policy) for _ in range(num_layers)]
+        self.adapters = [
+            TaskSpecificAdapter(num_tasks, num_heads, dtype=policy) for _ in range(num_layers if use_tsa else 0)
+        ]
+        self.towers = None if use_tsa else Towers(num_tasks, tower_units, dtype=policy)
         self.heads = self.make_heads()
-        self.embedding.build()
-        for i, (block, adapter) in enumerate(zip(self.blocks, self.adapters, strict=True)):
-            block.build((None, num_inducing if i else self.num_fields, embedding_dim))
-            adapter.build((None, num_inducing, embedding_dim))
-        self.heads.build((None, num_tasks, embedding_dim))
+        self._build_parts()
         self.build()
+
+    def _build_parts(self) -> None:
+        c, shape = self._config, (None, self.num_fields, self.embedding_dim)
+        self.embedding.build()
+        for i, block in enumerate(self.blocks):
+            block.build(shape)
+            shape = (None, c["num_inducing"] if c["use_asrg"] else self.num_fields, self.embedding_dim)
+            for adapter in self.adapters[i : i + 1]:
+                adapter.build(shape)
+        if self.towers is not None:
+            self.towers.build((None, self.embedding_dim))
+        width = self.embedding_dim if self.towers is None else c["tower_units"][-1]
+        self.heads.build((None, self.num_tasks, width))
 
     def call(self, inputs: Any, training: bool = False) -> Any:
         """Ids [B, S] -> logits [B, N]."""
@@ -94,7 +119,14 @@ class TAFE(FunnelModel):
         if training:
             self.gamma.advance()
         y, t = self.dropout(self.embedding(inputs), training=training), None
-        for block, adapter in zip(self.blocks, self.adapters, strict=True):
-            y = block(y, gamma)
-            t = adapter(y, t)
+        for i, block in enumerate(self.blocks):
+            y = block(y, gamma) if self._config["use_asrg"] else block(y)
+            if self.adapters:
+                t = self.adapters[i](y, t)
+        if self.towers is not None:
+            t = self.towers(ops.mean(y, axis=1), training=training)
         return self.heads(t)
+
+    def paper_loss(self, task_weights: Sequence[float] | None = None, **kwargs: Any) -> FunnelLoss:
+        """The loss of its paper, with L_D."""
+        return super().paper_loss(task_weights, **{"dependence_weight": 1.0, **kwargs})
