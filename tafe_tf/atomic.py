@@ -5,7 +5,10 @@ from __future__ import annotations
 import json
 import os
 import pathlib
+from collections.abc import Mapping
 from typing import Any
+
+import numpy as np
 
 
 def write_json(path: str | pathlib.Path, value: Any) -> None:
@@ -18,4 +21,13 @@ def write_text(path: str | pathlib.Path, text: str) -> None:
     path = pathlib.Path(path)
     beside = path.with_name(f".{path.name}.tmp")
     beside.write_text(text, encoding="utf-8")
+    os.replace(beside, path)
+
+
+def write_arrays(path: str | pathlib.Path, arrays: Mapping[str, np.ndarray]) -> None:
+    """Writes arrays as .npz beside `path` and renames it into place."""
+    path = pathlib.Path(path)
+    beside = path.with_name(f".{path.name}.tmp")
+    with open(beside, "wb") as file:
+        np.savez(file, allow_pickle=False, **arrays)
     os.replace(beside, path)

@@ -13,7 +13,7 @@ import tensorflow as tf
 
 from tafe_tf.data.dataset import Batch, FunnelData, Part, Stream
 from tafe_tf.features import Features
-from tafe_tf.metrics import FunnelMetrics, Metrics
+from tafe_tf.metrics import FunnelMetrics, Metrics, hashes
 
 
 class Evaluator:
@@ -61,6 +61,26 @@ class Evaluator:
                     return
         except tf.errors.OpError as error:
             stream.reraise(error)
+
+    def predictions(self, data: FunnelData) -> dict[str, np.ndarray]:
+        """What later statistics need of every row, in file order.
+
+        Returns:
+            "logits" float32 [n, N], "depth" (how many steps were reached) uint8 [n], "weight" float32 [n] and, if the
+            schema has a group, "group", its hash, [n].
+        """
+        parts: list[dict[str, np.ndarray]] = []
+
+        def collect(logits: np.ndarray, batch: Batch) -> bool:
+            depth = batch.labels.sum(axis=1).astype(np.uint8)
+            part = {"logits": logits.astype(np.float32), "depth": depth, "weight": batch.weight}
+            if data.schema.group:
+                part["group"] = hashes(batch.extra[data.schema.group], depth.shape)
+            parts.append(part)
+            return True
+
+        self.predict(data, "all", collect)
+        return {key: np.concatenate([part[key] for part in parts]) for key in parts[0]}
 
     @tf.function(reduce_retracing=True)
     def _logits(self, inputs: Any) -> tf.Tensor:

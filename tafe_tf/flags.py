@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Collection
 from typing import Any
 
 from absl import flags
@@ -96,7 +97,15 @@ INTERCEPT_ROWS = flags.DEFINE_integer(
     lower_bound=0,
 )
 
-_FREE = {"run_dir", "split", "steps_per_call", "checkpoint_steps"}  # flags that the trained weights do not depend on
+SAVE_PREDICTIONS = flags.DEFINE_bool("save_predictions", False, "Write the test rows' logits to predictions.npz.")
+
+_FREE = {
+    "run_dir",
+    "split",
+    "steps_per_call",
+    "checkpoint_steps",
+    "save_predictions",
+}  # flags that the trained weights do not depend on
 
 
 def flagfile_first(argv: list[str]) -> list[str]:
@@ -112,11 +121,15 @@ def flagfile_first(argv: list[str]) -> list[str]:
     return [argv[0], *files, *rest]
 
 
-def as_flagfile() -> str:
-    """All flags that the trained weights depend on, one a line."""
-    module = sys.modules[__name__].__name__
-    known = flags.FLAGS.flags_by_module_dict()[module]
-    lines = (flag.serialize() for flag in known if flag.name not in _FREE)
+def names() -> list[str]:
+    """Names of all flags that the trained weights depend on."""
+    known = flags.FLAGS.flags_by_module_dict()[sys.modules[__name__].__name__]
+    return sorted(flag.name for flag in known if flag.name not in _FREE)
+
+
+def as_flagfile(but: Collection[str] = ()) -> str:
+    """All flags that the trained weights depend on, `but` some, one a line."""
+    lines = (flags.FLAGS[name].serialize() for name in names() if name not in but)
     return "".join(f"{line}\n" for line in sorted(lines) if line)
 
 

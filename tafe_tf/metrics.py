@@ -148,7 +148,7 @@ class FunnelMetrics:
         if sample_weight is not None:
             part["weight"] = _checked("sample_weight", sample_weight, shape[:1], 0, FLOAT32_MAX).astype(np.float32)
         if group is not None:
-            part["group"] = _hashes(group, shape[:1])
+            part["group"] = hashes(group, shape[:1])
         if truth is not None:
             _nested("truth", _checked("truth", truth, shape, 0, 1))
             part["truth"] = truth.astype(np.float64)
@@ -251,7 +251,7 @@ def _nested(name: str, values: np.ndarray) -> None:
         raise ValueError(f"{name} must not rise along the funnel. Received: {values[wrong][0]} in {wrong.sum()} rows")
 
 
-def _hashes(group: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
+def hashes(group: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
     """64 bits a value, the same in every process; str and bytes of the same text are one."""
     _check_shape("group", group, shape)
     texts = [value if isinstance(value, bytes) else str(value).encode() for value in group.tolist()]

@@ -7,7 +7,7 @@
           model.json      the model's class and arguments
           checkpoints/    the latest states of training; best/: the best weights so far
           history.json    validation metrics by epoch; tensorboard/: the same as curves
-          metrics.json    metrics of the test rows
+          metrics.json    metrics of the test rows; predictions.npz: their logits, if --save_predictions asked for it
 """
 
 from __future__ import annotations

@@ -18,7 +18,7 @@ from absl import app, logging
 from absl.flags import adopt_module_key_flags
 
 from tafe_tf import flags, models, schema, vocabulary
-from tafe_tf.atomic import write_json
+from tafe_tf.atomic import write_arrays, write_json
 from tafe_tf.data.dataset import FunnelData, Holdout, time_holdout
 from tafe_tf.data.files import find_files
 from tafe_tf.data.rows import BadRows
@@ -136,10 +136,12 @@ def evaluate_test(features: Features, training: FunnelData, run: RunDir) -> None
     if not files:
         print(f"no test files in {flags.DATA_DIR.value}: no metrics.json")
         return
-    metrics = Evaluator(run.load_best(), features).evaluate(
-        dataclasses.replace(training, files=files, holdout=Holdout())
-    )
+    model, data = run.load_best(), dataclasses.replace(training, files=files, holdout=Holdout())
+    evaluator = Evaluator(model, features)
+    metrics = {**evaluator.evaluate(data), "parameters": model.count_params()}
     write_json(run.path / "metrics.json", metrics)
+    if flags.SAVE_PREDICTIONS.value:
+        write_arrays(run.path / "predictions.npz", evaluator.predictions(data))
     print_metrics(metrics, training.schema, f"{training.schema.name}, test")
 
 

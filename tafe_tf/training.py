@@ -136,8 +136,8 @@ class Trainer:
         self._curves = tf.summary.create_file_writer(str(run.path / "tensorboard"))
         state = self._restore()
         while state.position.epoch < config.epochs and state.waited < config.patience:
-            seconds = self._train_epoch(data, state, steps)
-            self._end_epoch(validation, state, seconds)
+            trained = self._train_epoch(data, state, steps)
+            self._end_epoch(validation, state, trained)
         self._best.checkpoint.restore(self._best.latest_checkpoint)
         self._set_intercepts(data)
         return state.history
@@ -155,8 +155,9 @@ class Trainer:
         self._text.assign(state.to_json())
         self._checkpoints.save(checkpoint_number=int(self._optimizer.iterations))
 
-    def _train_epoch(self, data: FunnelData, state: State, steps: int | None) -> float:
-        position, began, saved = state.position, time.monotonic(), state.position.batch
+    def _train_epoch(self, data: FunnelData, state: State, steps: int | None) -> Metrics:
+        """Trains to the end of the epoch; the rows and seconds that it took, since a resumption if there was one."""
+        position, began, saved, rows = state.position, time.monotonic(), state.position.batch, 0
         stream = Stream(lambda: data.training_batches(position), data.schema, "train", self.features)
         iterator = iter(self.strategy.experimental_distribute_dataset(stream.dataset))
         with Progress(f"epoch {position.epoch + 1}", steps, position.batch) as progress:
@@ -170,12 +171,13 @@ class Trainer:
                     state.position = Position(
                         epoch=position.epoch, batch=batch, start_row=start_row, rows_before=rows_before
                     )
+                    rows += int(report["rows"])
                     progress.advance(done, int(report["rows"]), float(report["loss"]) / done)
                     self._curve(report, done)
                 if done < self._config.steps_per_call:
                     if not state.position.batch:
                         raise DataError(f"{', '.join(data.files)}: no row is left to train on")
-                    return time.monotonic() - began
+                    return {"train_seconds": time.monotonic() - began, "train_rows": rows}
                 if state.position.batch - saved >= self._config.checkpoint_steps:
                     self._save(state)
                     saved = state.position.batch
@@ -247,7 +249,7 @@ class Trainer:
             for task, loss in zip(self.features.schema.tasks, report["tasks"], strict=True):
                 tf.summary.scalar(f"train/log_loss/{task.name}", loss / steps)
 
-    def _end_epoch(self, validation: FunnelData, state: State, seconds: float) -> None:
+    def _end_epoch(self, validation: FunnelData, state: State, trained: Metrics) -> None:
         """Evaluates, keeps the best weights, and writes history and checkpoint, in an order that a kill cannot hurt."""
         metrics = self.evaluator.evaluate(validation, "valid")
         score = monitored(metrics, self._config.monitor, self.features.schema.step_names)
@@ -258,7 +260,7 @@ class Trainer:
         else:
             state.waited += 1
         epoch = state.position.epoch + 1
-        state.history.append({"epoch": epoch, "train_seconds": seconds, **metrics})
+        state.history.append({"epoch": epoch, **trained, **metrics})
         state.position = Position(epoch=epoch)
         self._save(state)
         write_json(self._run.path / "history.json", state.history)
@@ -267,7 +269,7 @@ class Trainer:
                 if value is not None:
                     tf.summary.scalar(f"valid/{name}", value)
         valid = f"validation {self._config.monitor} {score:.4f}" if metrics["rows"] else "no validation rows"
-        print(f"epoch {epoch}: {seconds:.1f} s, {valid}", flush=True)
+        print(f"epoch {epoch}: {trained['train_seconds']:.1f} s, {valid}", flush=True)
 
     def _set_intercepts(self, data: FunnelData) -> None:
         """Shifts the logits so that each task's predictions sum to its labels, as at the minimum of the cross entropy.

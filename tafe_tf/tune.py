@@ -1,0 +1,126 @@
+"""Searches each model's settings with the same budget, so that a comparison is fair.
+
+    python -m tafe_tf.tune --flagfile=flagfiles/steam.flags --run_dir=runs/tuned --models=mmoe,tafe --trials=12
+    python -m tafe_tf.compare --flagfile=flagfiles/steam.flags --models=mmoe,tafe --tuned=runs/tuned --run_dir=...
+
+Optuna's TPE sampler proposes (extra `[tune]`); a trial is a training run judged by its best validation score, never by
+test rows. Leaves MODEL.flags, a flagfile of the best trial, and tune.json. The same command goes on with what is
+missing.
+"""
+
+from __future__ import annotations
+
+import json
+import pathlib
+import sys
+from typing import Any
+
+import optuna
+from absl import app
+from absl import flags as absl_flags
+from absl.flags import adopt_module_key_flags
+from optuna.storages.journal import JournalFileBackend
+
+from tafe_tf import flags, schema
+from tafe_tf.atomic import write_json, write_text
+from tafe_tf.cells import Cell, Spec, prepare
+from tafe_tf.evaluation import monitored
+from tafe_tf.models import BY_NAME
+
+adopt_module_key_flags(flags)
+_MODELS = absl_flags.DEFINE_list("models", ["single_task", "shared_bottom", "mmoe", "ple", "aitm", "tafe"], "Models.")
+_TRIALS = absl_flags.DEFINE_integer("trials", 12, "Runs of each model.", lower_bound=1)
+_SEARCH = absl_flags.DEFINE_list(
+    "search",
+    ["learning_rate=5e-4:5e-3:log", "dropout=0:0.3"],
+    "What to search: FLAG=LOW:HIGH, FLAG=LOW:HIGH:log or FLAG=A|B|C of the flags of training.",
+)
+
+
+def main(argv: list[str]) -> None:
+    """Runs the search; what the user can mend ends it with one line and exit code 1."""
+    if len(argv) > 1:
+        raise app.UsageError(f"unknown arguments: {argv[1:]}")
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    try:
+        tune()
+    except (OSError, ValueError) as error:
+        sys.exit(f"error: {error}")
+
+
+def tune() -> None:
+    """What `main` does, errors aside."""
+    flags.required(data_dir=flags.DATA_DIR.value, run_dir=flags.RUN_DIR.value)
+    directory = pathlib.Path(flags.RUN_DIR.value)
+    space = dict(distribution(text, flags.names()) for text in _SEARCH.value)
+    specs = [Spec.parse(text, list(BY_NAME), flags.names()) for text in dict.fromkeys(_MODELS.value)]
+    dataset, common = prepare(directory)
+    results = {spec.text: search(spec, space, directory, common, dataset) for spec in specs}
+    write_json(directory / "tune.json", results)
+
+
+def distribution(text: str, names: list[str]) -> tuple[str, optuna.distributions.BaseDistribution]:
+    """A flag and what it is drawn from.
+
+    Raises:
+        ValueError: if the text is not as the flag's help says.
+    """
+    flag, _, values = text.partition("=")
+    parts = values.split(":")
+    try:
+        if flag not in names or not values:
+            raise ValueError
+        if len(parts) == 1:
+            return flag, optuna.distributions.CategoricalDistribution(values.split("|"))
+        if len(parts) > 3 or parts[2:] not in ([], ["log"]):
+            raise ValueError
+        return flag, optuna.distributions.FloatDistribution(float(parts[0]), float(parts[1]), log=parts[2:] == ["log"])
+    except ValueError:
+        raise ValueError(f"--search must be FLAG=LOW:HIGH, FLAG=LOW:HIGH:log or FLAG=A|B|C. Received: {text}") from None
+
+
+def search(
+    spec: Spec,
+    space: dict[str, optuna.distributions.BaseDistribution],
+    directory: pathlib.Path,
+    common: list[str],
+    dataset: schema.Schema,
+) -> dict[str, Any]:
+    """Runs what is missing of one model's trials and writes its flagfile; returns the best trial and all scores."""
+    journal = JournalFileBackend(str(directory / f"{spec.folder}.journal"))
+    study = optuna.create_study(
+        study_name=spec.text,
+        storage=optuna.storages.JournalStorage(journal),
+        sampler=optuna.samplers.TPESampler(seed=flags.SEED.value),
+        direction="maximize",
+        load_if_exists=True,
+    )
+    for stale in study.get_trials(states=[optuna.trial.TrialState.RUNNING]):  # of a search that was killed
+        study.tell(stale.number, state=optuna.trial.TrialState.FAIL)
+        study.enqueue_trial(stale.params)
+    done = [optuna.trial.TrialState.COMPLETE]
+    while len(study.get_trials(states=done)) < _TRIALS.value:
+        trial = study.ask(space)
+        cell = Cell(spec, flags.SEED.value, directory / "trials" / spec.folder / f"trial-{trial.number}")
+        asked = [f"--{flag}={value}" for flag, value in trial.params.items()]
+        if error := cell.run([*common, *asked]):
+            study.tell(trial, state=optuna.trial.TrialState.FAIL)
+            raise ValueError(f"{spec.text}, {' '.join(asked)}: {error} (see {cell.log})")
+        score = best_score(cell.path, dataset)
+        study.tell(trial, score)
+        print(f"{spec.text}, trial {trial.number}: {' '.join(asked)}: validation {score:.4f}", flush=True)
+    write_text(
+        directory / f"{spec.folder}.flags", "".join(f"--{flag}={value}\n" for flag, value in study.best_params.items())
+    )
+    trials = [{"params": each.params, "score": each.value} for each in study.get_trials(states=done)]
+    return {"best": study.best_params, "score": study.best_value, "trials": trials}
+
+
+def best_score(path: pathlib.Path, dataset: schema.Schema) -> float:
+    """The best validation score of a run."""
+    history = json.loads((path / "history.json").read_text(encoding="utf-8"))
+    return max(monitored(epoch, flags.MONITOR.value, dataset.step_names) for epoch in history)
+
+
+if __name__ == "__main__":
+    app.run(main, argv=flags.flagfile_first(sys.argv))
