@@ -11,10 +11,11 @@ PACKAGE := $(VENV)/.package-$(shell find tafe_tf export serving -name '*.py' -o 
 export TF_CPP_MIN_LOG_LEVEL ?= 2
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: help demo test lint setup clean
+.PHONY: help demo table2 test lint setup clean
 
 help:
 	@echo "make demo   train, evaluate, export and score TAFE on a synthetic funnel (about 3 minutes)"
+	@echo "make table2 RAW=DIR  the paper's Tables 2 and 3 from the raw Ali-CCP files in DIR (days on 2 cores)"
 	@echo "make test   lint and all tests, against the installed package"
 	@echo "make lint   ruff and mypy"
 	@echo "make setup  make $(VENV) only; the others do it by themselves"
@@ -62,6 +63,11 @@ demo: $(PACKAGE)
 	@$(BIN)/python -m export.saved_model --run_dir=runs/demo --export_dir=runs/demo/export
 	@echo "== Load the export and score ten rows"
 	@$(BIN)/python -m export.score runs/demo/export runs/demo_data/test.csv 10
+
+table2: $(PACKAGE)
+	@test -n "$(RAW)" || { echo "say where the raw Ali-CCP files are: make table2 RAW=DIR"; exit 1; }
+	$(BIN)/python -m tafe_tf.public_data --dataset=ali_ccp --raw_dir=$(RAW) --data_dir=data/ali_ccp --row_split=random
+	$(BIN)/python -m tafe_tf.compare --flagfile=flagfiles/ali_ccp_paper.flags
 
 clean:
 	rm -rf $(VENV) runs build *.egg-info

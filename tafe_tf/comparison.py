@@ -25,13 +25,13 @@ class Comparison:
         schema: the dataset.
         replicates: bootstrap samples.
         against: the model that the others are tested against; empty for the best one but TAFE and its variants.
-        published: metrics of a paper by model, to stand beside the own.
+        published: "source", a text, and metrics by model from there, to stand beside the own.
     """
 
     schema: Schema
     replicates: int = 400
     against: str = ""
-    published: Mapping[str, Mapping[str, float]] = dataclasses.field(default_factory=dict)
+    published: Mapping[str, Any] = dataclasses.field(default_factory=dict)
 
     def results(self, cells: Sequence[Cell], failed: Mapping[str, str]) -> dict[str, Any]:
         """All figures, ready for JSON.
@@ -58,6 +58,7 @@ class Comparison:
             "groups": len(np.unique(first["group"])) if "group" in first else None,
             "replicates": self.replicates,
             "against": against,
+            "source": self.published.get("source", "published"),
             "failed": dict(failed),
             "models": {
                 name: {

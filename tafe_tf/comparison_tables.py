@@ -15,7 +15,7 @@ Rows = list[list[str]]
 
 def quality(results: dict[str, Any], schema: Schema) -> Rows:
     """AUCs with their spread over seeds, gains, and the paired test; a header and one row a model."""
-    names, published = [*schema.step_names, *schema.conditional_names], _has_published(results)
+    names = [*schema.step_names, *schema.conditional_names]
     header = ["model", "seeds", *(f"AUC {name}" for name in names), "mean over tasks [95 %]", "gain"]
     rows = [[*header, f"against {results['against']}", "p"]]
     for name, model in results["models"].items():
@@ -34,9 +34,11 @@ def quality(results: dict[str, Any], schema: Schema) -> Rows:
                 *_test(model["difference"]),
             ]
         )
-        if published and model["published"]:
-            told = [_short(model["published"].get(f"auc/{n}")) for n in names]
-            rows.append([f"{name}, published", "", *told, "", "", "", ""])
+        if told := model["published"]:
+            steps = [told.get(f"auc/{n}") for n in schema.step_names]
+            average = sum(steps) / len(steps) if None not in steps else None
+            cells = [_short(told.get(f"auc/{n}")) for n in names]
+            rows.append([f"{name}, {results['source']}", "", *cells, _short(average), "", "", ""])
     return rows
 
 
@@ -90,7 +92,7 @@ def tables(results: dict[str, Any], schema: Schema) -> list[Table]:
     for title, (header, *rows) in sections(results, schema):
         table = Table(title=title, title_justify="left")
         for i, text in enumerate(header):
-            table.add_column(text, justify="right" if i else "left")
+            table.add_column(text, justify="right" if i else "left", no_wrap=not i)
         for row in rows:
             table.add_row(*row)
         made.append(table)
@@ -108,10 +110,6 @@ def _lines(rows: Sequence[Sequence[str]]) -> str:
     lines = [f"| {' | '.join(row)} |\n" for row in rows]
     lines.insert(1, f"|{'---|' * len(rows[0])}\n")
     return "".join(lines)
-
-
-def _has_published(results: dict[str, Any]) -> bool:
-    return any(model["published"] for model in results["models"].values())
 
 
 def _said(name: str) -> str:

@@ -14,7 +14,7 @@ from typing import Any
 
 from absl import app, flags
 
-from tafe_tf.data import ali_ccp
+from tafe_tf.data import ali_ccp, aliexpress
 from tafe_tf.data.rows import DataError
 from tafe_tf.progress import Progress
 
@@ -38,6 +38,7 @@ _SEED = flags.DEFINE_integer("split_seed", 0, "ali_ccp: picks the test rows of t
 _MAX_VALUES = flags.DEFINE_integer(
     "max_values", 50, "ali_ccp, full23: values of a list, those of largest weight; 5 at most of 508, 509, 702, 853.", 1
 )
+_COUNTRIES = flags.DEFINE_list("countries", [], "aliexpress: some of NL, ES, FR and US; joined if there are several.")
 
 
 def _ali_ccp() -> dict[str, Any]:
@@ -52,7 +53,18 @@ def _ali_ccp() -> dict[str, Any]:
         return ali_ccp.prepare(_RAW_DIR.value, _DATA_DIR.value, settings, lambda rows: bar.advance(1, rows))
 
 
-DATASETS: dict[str, Callable[[], dict[str, Any]]] = {"ali_ccp": _ali_ccp}
+def _aliexpress() -> dict[str, Any]:
+    with Progress("aliexpress", None, unit="shards") as bar:
+        return aliexpress.prepare(
+            _RAW_DIR.value,
+            _DATA_DIR.value,
+            _COUNTRIES.value,
+            format=_FORMAT.value,
+            on_rows=lambda rows: bar.advance(1, rows),
+        )
+
+
+DATASETS: dict[str, Callable[[], dict[str, Any]]] = {"ali_ccp": _ali_ccp, "aliexpress": _aliexpress}
 
 _DATASET = flags.DEFINE_enum("dataset", "ali_ccp", list(DATASETS), "Which dataset.")
 
@@ -68,7 +80,8 @@ def main(argv: list[str]) -> None:
     except (DataError, OSError) as error:
         sys.exit(f"error: {error}")
     for split, rows in prepared["rows"].items():
-        print(f"{_DATA_DIR.value}: {split}: {', '.join(f'{count:,} {name}' for name, count in rows.items())}")
+        counts = (f"{count:,} {name}" for name, count in rows.items() if not isinstance(count, bool))
+        print(f"{_DATA_DIR.value}: {split}: {', '.join(counts)}")
 
 
 if __name__ == "__main__":

@@ -10,12 +10,12 @@ import sys
 
 import numpy as np
 import pytest
+import small_models
 from sklearn.metrics import roc_auc_score
 
 from tafe_tf.bootstrap import RankedRows, interval, over_seeds, p_value, resamples
 from tafe_tf.cells import Spec
 from tafe_tf.data.writers import write
-from tests import small_models
 
 RNG = np.random.default_rng(0)
 
@@ -114,7 +114,7 @@ def shop(tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
 
 def test_compare(shop: pathlib.Path, tmp_path: pathlib.Path) -> None:
     published = tmp_path / "published.toml"
-    published.write_text('[tafe]\n"auc/ctr" = 0.6198\n')
+    published.write_text('source = "a paper"\n[tafe]\n"auc/ctr" = 0.6198\n')
     common = [f"--run_dir={tmp_path / 'job'}", "--epochs=2", f"--published={published}", "--replicates=50"]
     models = "--models=single_task,mmoe/gate=dselect_k/num_experts=3,tafe"
     ended = run("tafe_tf.compare", shop, *common, models, "--seeds=2")
@@ -138,7 +138,7 @@ def test_compare(shop: pathlib.Path, tmp_path: pathlib.Path) -> None:
         p = 1 / (1 + np.exp(-rows["logits"][:, 0].astype(float)))
         assert roc_auc_score(rows["depth"] > 0, p) == pytest.approx(own[0]["auc/ctr"], rel=1e-6)
     text = (tmp_path / "job" / "compare.md").read_text()
-    assert "| tafe, published |  | .6198 |" in text and "- failed: mmoe" in text
+    assert "| tafe, a paper |  | .6198 | - |" in text and "- failed: mmoe" in text
     (cells / "tafe" / "seed-1" / "predictions.npz").unlink()  # as if killed before the end
     again = run("tafe_tf.compare", shop, *common, "--models=single_task,tafe", "--seeds=2")
     assert again.returncode == 0, again.stderr

@@ -50,7 +50,7 @@ def prepare(
 ) -> dict[str, Any]:
     """Writes `train-00000.EXT` ..., `test-...`, `schema.toml` and, last, `prepared.json` into `data_dir`.
 
-    Conversions without a click are dropped, counted and printed. Killed and called again it goes on after the last
+    Conversions without a click are dropped and counted. Killed and called again it goes on after the last
     whole shard, and ends with the same bytes (TFRecord: the same rows; its columns come in any order). Memory holds
     one shard.
 
@@ -86,9 +86,6 @@ def prepare(
         for split in SPLITS:
             _write_split(data_dir, split, files[split], record, on_rows)
         os.replace(data_dir / _PREPARING, data_dir / _PREPARED)
-    text = "{read:,} rows read, {written:,} written, {dropped:,} conversions without a click dropped"
-    for split, counts in record["rows"].items():
-        print(f"{data_dir}: {split}: {text.format(**counts)}")
     return record
 
 

@@ -185,9 +185,7 @@ def _labels(raw: Mapping[str, pa.Array], schema: Schema, problems: list[Problem]
     return labels
 
 
-def _check_actions(
-    columns: dict[str, np.ndarray], labels: np.ndarray, schema: Schema, problems: list[Problem]
-) -> None:
+def _check_actions(columns: dict[str, np.ndarray], labels: np.ndarray, schema: Schema, problems: list[Problem]) -> None:
     for i in schema.via:
         name = schema.tasks[i].via
         if name in columns:

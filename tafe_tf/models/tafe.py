@@ -35,7 +35,7 @@ class TAFE(FunnelModel):
         dropout: rate at which elements of H are dropped in training; the paper has none.
         use_asrg: False is the ablation "w/o ASRG" of section 4.3: self-attention over the F fields in its place.
         use_tsa: False is "w/o TSA": every task reads the mean of Y^L through a tower of its own.
-        tower_units: sizes of these towers.
+        tower_units: sizes of a tower a task before its head; by default none, and [64] without TSA.
         slots: ids per field, by default one; see `FusedEmbedding`.
 
     Call arguments:
@@ -61,12 +61,13 @@ class TAFE(FunnelModel):
         dropout: float = 0.0,
         use_asrg: bool = True,
         use_tsa: bool = True,
-        tower_units: Sequence[int] = (64,),
+        tower_units: Sequence[int] | None = None,
         slots: Sequence[int] | None = None,
         **kwargs: Any,
     ) -> None:
         if num_layers < 1:
             raise ValueError(f"`num_layers` must be 1 or more. Received: num_layers={num_layers}")
+        towers = ([] if use_tsa else [64]) if tower_units is None else list(tower_units)
         own: dict[str, Any] = {
             "num_inducing": num_inducing,
             "num_heads": num_heads,
@@ -77,7 +78,7 @@ class TAFE(FunnelModel):
             "dropout": dropout,
             "use_asrg": use_asrg,
             "use_tsa": use_tsa,
-            "tower_units": list(tower_units),
+            "tower_units": towers,
         }
         super().__init__(
             field_rows, num_tasks, embedding_dim, own, embedding_stddev=embedding_stddev, slots=slots, **kwargs
@@ -95,7 +96,7 @@ class TAFE(FunnelModel):
         self.adapters = [
             TaskSpecificAdapter(num_tasks, num_heads, dtype=policy) for _ in range(num_layers if use_tsa else 0)
         ]
-        self.towers = None if use_tsa else Towers(num_tasks, tower_units, dtype=policy)
+        self.towers = Towers(num_tasks, towers, dtype=policy) if towers else None
         self.heads = self.make_heads()
         self._build_parts()
         self.build()
@@ -109,7 +110,9 @@ class TAFE(FunnelModel):
             for adapter in self.adapters[i : i + 1]:
                 adapter.build(shape)
         if self.towers is not None:
-            self.towers.build((None, self.embedding_dim))
+            self.towers.build(
+                (None, self.num_tasks, self.embedding_dim) if self.adapters else (None, self.embedding_dim)
+            )
         width = self.embedding_dim if self.towers is None else c["tower_units"][-1]
         self.heads.build((None, self.num_tasks, width))
 
@@ -123,9 +126,9 @@ class TAFE(FunnelModel):
             y = block(y, gamma) if self._config["use_asrg"] else block(y)
             if self.adapters:
                 t = self.adapters[i](y, t)
-        if self.towers is not None:
-            t = self.towers(ops.mean(y, axis=1), training=training)
-        return self.heads(t)
+        if not self.adapters:
+            t = ops.mean(y, axis=1)
+        return self.heads(t if self.towers is None else self.towers(t, training=training))
 
     def paper_loss(self, task_weights: Sequence[float] | None = None, **kwargs: Any) -> FunnelLoss:
         """The loss of its paper, with L_D."""

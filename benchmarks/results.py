@@ -1,0 +1,85 @@
+"""Writes docs/results.md and its figures from finished comparisons.
+
+    for name in steam hotel hillstrom demo; do
+      python -m tafe_tf.compare --flagfile=flagfiles/$name.flags --data_dir=DIR --run_dir=runs/compare/$name \\
+        --published=flagfiles/peers/$name.toml --models=...
+    done
+    python -m benchmarks.results docs runs/compare/*
+
+`docs/results_notes.md`, written by hand, says what follows from the figures and comes first.
+"""
+
+from __future__ import annotations
+
+import json
+import pathlib
+from typing import Any
+
+import matplotlib
+from absl import app
+from matplotlib import pyplot
+
+from tafe_tf import schema
+from tafe_tf.comparison import MEAN
+from tafe_tf.comparison_tables import markdown
+
+matplotlib.use("svg")
+matplotlib.rcParams.update({"svg.hashsalt": "tafe_tf", "font.size": 9, "axes.spines.top": False})
+
+
+def main(argv: list[str]) -> None:
+    """Writes the page."""
+    if len(argv) < 3:
+        raise app.UsageError("give the folder to write to and the run directories of comparisons")
+    out, runs = pathlib.Path(argv[1]), [pathlib.Path(path) for path in argv[2:]]
+    out.mkdir(exist_ok=True)
+    parts = [(out / "results_notes.md").read_text(encoding="utf-8")]
+    for run in runs:
+        results = json.loads((run / "compare.json").read_text(encoding="utf-8"))
+        dataset = schema.load(run / "prepared" / "schema.toml")
+        parts.append(f"## {results['dataset']}\n")
+        parts.append(f"![AUC by model]({forest(results, out).name})\n")
+        if any(key.startswith("truth_ratio") for model in results["models"].values() for key in model["metrics"]):
+            parts.append(f"![predicted / true CVR by model]({bias(results, dataset, out).name})\n")
+        parts.append(markdown(results, dataset))
+    (out / "results.md").write_text("\n".join(parts), encoding="utf-8")
+    print(f"{out}/results.md: {len(runs)} comparisons")
+
+
+def forest(results: dict[str, Any], out: pathlib.Path) -> pathlib.Path:
+    """Mean AUC over the tasks with its 95 % interval, a line a model."""
+    models = {name: model["interval"][MEAN] for name, model in reversed(results["models"].items())}
+    middles = {name: sum(interval) / 2 for name, interval in models.items()}
+    figure, axes = pyplot.subplots(figsize=(6.5, 0.28 * len(models) + 0.8))
+    for y, (name, (low, high)) in enumerate(models.items()):
+        axes.plot([low, high], [y, y], color="tab:red" if name.startswith("tafe") else "tab:blue", linewidth=2)
+        axes.plot([middles[name]], [y], "o", color="black", markersize=3)
+    axes.set_yticks(range(len(models)), list(models))
+    axes.set_xlabel("AUC, mean over tasks; 95 % interval over test rows and seeds")
+    return _save(figure, out / f"results_{results['dataset']}.svg")
+
+
+def bias(results: dict[str, Any], dataset: schema.Schema, out: pathlib.Path) -> pathlib.Path:
+    """Predicted / true conversion rate given a click, over all rows and over those never clicked."""
+    name = dataset.conditional_names[0]
+    figure, axes = pyplot.subplots(figsize=(6.5, 0.28 * len(results["models"]) + 0.8))
+    models = list(reversed(results["models"].items()))
+    for shown, mark, text in ((name, "o", "all rows"), (f"{name}_unreached", "x", "rows never clicked")):
+        values = [model["metrics"][f"truth_ratio/{shown}"]["mean"] for _, model in models]
+        axes.plot(values, range(len(models)), mark, label=text)
+    axes.axvline(1.0, color="grey", linewidth=0.8)
+    axes.set_yticks(range(len(models)), [model for model, _ in models])
+    axes.set_xlabel(f"predicted / true {name}")
+    axes.legend(fontsize=8)
+    return _save(figure, out / f"results_{results['dataset']}_bias.svg")
+
+
+def _save(figure: Any, path: pathlib.Path) -> pathlib.Path:
+    figure.tight_layout()
+    figure.savefig(path, metadata={"Date": None})
+    pyplot.close(figure)
+    return path
+
+
+if __name__ == "__main__":
+    app.run(main)
