@@ -3,14 +3,15 @@
     python -m tafe_tf.tune --flagfile=flagfiles/steam.flags --run_dir=runs/tuned --models=mmoe,tafe --trials=12
     python -m tafe_tf.compare --flagfile=flagfiles/steam.flags --models=mmoe,tafe --tuned=runs/tuned --run_dir=...
 
-Optuna's TPE sampler proposes (extra `[tune]`); a trial is a training run judged by its best validation score, never by
-test rows. Leaves MODEL.flags, a flagfile of the best trial, and tune.json. The same command goes on with what is
-missing.
+Optuna proposes (extra `[tune]`): by a grid if every flag has a list of values, otherwise by its TPE sampler. A trial is
+a training run judged by its best validation score, never by test rows. Leaves MODEL.flags, a flagfile of the best
+trial, and tune.json. The same command goes on with what is missing.
 """
 
 from __future__ import annotations
 
 import json
+import math
 import pathlib
 import sys
 from typing import Any
@@ -19,6 +20,8 @@ import optuna
 from absl import app
 from absl import flags as absl_flags
 from absl.flags import adopt_module_key_flags
+from optuna.distributions import BaseDistribution, FloatDistribution
+from optuna.distributions import CategoricalDistribution as Categorical
 from optuna.storages.journal import JournalFileBackend
 
 from tafe_tf import flags, schema
@@ -27,9 +30,11 @@ from tafe_tf.cells import Cell, Spec, prepare
 from tafe_tf.evaluation import monitored
 from tafe_tf.models import BY_NAME
 
+Space = dict[str, BaseDistribution]
+
 adopt_module_key_flags(flags)
 _MODELS = absl_flags.DEFINE_list("models", ["single_task", "shared_bottom", "mmoe", "ple", "aitm", "tafe"], "Models.")
-_TRIALS = absl_flags.DEFINE_integer("trials", 12, "Runs of each model.", lower_bound=1)
+_TRIALS = absl_flags.DEFINE_integer("trials", 12, "Runs of each model; at most as many as a grid has.", lower_bound=1)
 _SEARCH = absl_flags.DEFINE_list(
     "search",
     ["learning_rate=5e-4:5e-3:log", "dropout=0:0.3"],
@@ -59,7 +64,7 @@ def tune() -> None:
     write_json(directory / "tune.json", results)
 
 
-def distribution(text: str, names: list[str]) -> tuple[str, optuna.distributions.BaseDistribution]:
+def distribution(text: str, names: list[str]) -> tuple[str, BaseDistribution]:
     """A flag and what it is drawn from.
 
     Raises:
@@ -71,17 +76,17 @@ def distribution(text: str, names: list[str]) -> tuple[str, optuna.distributions
         if flag not in names or not values:
             raise ValueError
         if len(parts) == 1:
-            return flag, optuna.distributions.CategoricalDistribution(values.split("|"))
+            return flag, Categorical(values.split("|"))
         if len(parts) > 3 or parts[2:] not in ([], ["log"]):
             raise ValueError
-        return flag, optuna.distributions.FloatDistribution(float(parts[0]), float(parts[1]), log=parts[2:] == ["log"])
+        return flag, FloatDistribution(float(parts[0]), float(parts[1]), log=parts[2:] == ["log"])
     except ValueError:
         raise ValueError(f"--search must be FLAG=LOW:HIGH, FLAG=LOW:HIGH:log or FLAG=A|B|C. Received: {text}") from None
 
 
 def search(
     spec: Spec,
-    space: dict[str, optuna.distributions.BaseDistribution],
+    space: Space,
     directory: pathlib.Path,
     common: list[str],
     dataset: schema.Schema,
@@ -91,7 +96,7 @@ def search(
     study = optuna.create_study(
         study_name=spec.text,
         storage=optuna.storages.JournalStorage(journal),
-        sampler=optuna.samplers.TPESampler(seed=flags.SEED.value),
+        sampler=_sampler(space),
         direction="maximize",
         load_if_exists=True,
     )
@@ -99,7 +104,7 @@ def search(
         study.tell(stale.number, state=optuna.trial.TrialState.FAIL)
         study.enqueue_trial(stale.params)
     done = [optuna.trial.TrialState.COMPLETE]
-    while len(study.get_trials(states=done)) < _TRIALS.value:
+    while len(study.get_trials(states=done)) < min(_TRIALS.value, _grid_size(space)):
         trial = study.ask(space)
         cell = Cell(spec, flags.SEED.value, directory / "trials" / spec.folder / f"trial-{trial.number}")
         asked = [f"--{flag}={value}" for flag, value in trial.params.items()]
@@ -114,6 +119,18 @@ def search(
     )
     trials = [{"params": each.params, "score": each.value} for each in study.get_trials(states=done)]
     return {"best": study.best_params, "score": study.best_value, "trials": trials}
+
+
+def _grid_size(space: Space) -> float:
+    """How many points there are: infinite unless every flag has a list of values."""
+    return math.prod(len(d.choices) if isinstance(d, Categorical) else math.inf for d in space.values())
+
+
+def _sampler(space: Space) -> optuna.samplers.BaseSampler:
+    if math.isinf(_grid_size(space)):
+        return optuna.samplers.TPESampler(seed=flags.SEED.value)
+    grid = {flag: list(d.choices) for flag, d in space.items() if isinstance(d, Categorical)}
+    return optuna.samplers.GridSampler(grid, seed=flags.SEED.value)
 
 
 def best_score(path: pathlib.Path, dataset: schema.Schema) -> float:

@@ -162,5 +162,9 @@ def test_tune(shop: pathlib.Path, tmp_path: pathlib.Path) -> None:
     flags = (tmp_path / "job" / "shared_bottom.flags").read_text()
     assert flags == f"--learning_rate={best['learning_rate']}\n--tower_units={best['tower_units']}\n"
     assert 1e-3 <= best["learning_rate"] <= 5e-2
+    grid = [*common, f"--run_dir={tmp_path / 'grid'}", "--search=tower_units=4|8", "--trials=9"]
+    assert run("tafe_tf.tune", shop, *grid).returncode == 0
+    tried = json.loads((tmp_path / "grid" / "tune.json").read_text())["shared_bottom"]["trials"]
+    assert sorted(trial["params"]["tower_units"] for trial in tried) == ["4", "8"]
     wrong = run("tafe_tf.tune", shop, *common, "--search=learning_rate=1e-3:x")
     assert wrong.returncode == 1 and "--search must be FLAG=LOW:HIGH" in wrong.stderr
