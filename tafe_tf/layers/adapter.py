@@ -60,7 +60,7 @@ class TaskSpecificAdapter(keras.layers.Layer):
         folded = ops.einsum("ndme,nme->dnm", keys, queries) / math.sqrt(e)
         scores = ops.matmul(y, ops.reshape(folded, (d, n * heads)))  # [B, K, N M]
         attention = ops.softmax(scores, axis=1)  # over the K rows of Y
-        context = ops.einsum("bkq,bkd->bqd", attention, y)
+        context = ops.matmul(ops.transpose(attention, (0, 2, 1)), y)
         context = ops.reshape(context, (-1, n, heads, d))
         values = ops.reshape(self.value, (n, d, heads, e))
         mixed = ops.reshape(ops.einsum("bnmd,ndme->bnme", context, values), (-1, n, d))

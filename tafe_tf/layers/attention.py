@@ -16,6 +16,45 @@ def head_size(dim: int, num_heads: int) -> int:
     return dim // num_heads
 
 
+def attend(queries: Any, keys: Any, values: Any) -> Any:
+    """softmax(Q H^T) V for all heads: Q [B, M K, d], head by head, H [B, F, d], V [B, M, F, e] -> [B, M, K, e]."""
+    return _attend(queries, keys, values)[0]
+
+
+def _attend(queries: Any, keys: Any, values: Any) -> tuple[Any, Any]:
+    """What `attend` gives, and the attention, [B, M, K, F]."""
+    heads, fields = values.shape[1:3]
+    attention = ops.softmax(ops.matmul(queries, ops.transpose(keys, (0, 2, 1))), axis=-1)  # [B, M K, F]
+    attention = ops.reshape(attention, (-1, heads, queries.shape[1] // heads, fields))
+    return ops.matmul(attention, values), attention
+
+
+@ops.custom_gradient
+def attend_and_learn(queries: Any, keys: Any, values: Any) -> Any:
+    """`attend` with its gradients in closed form.
+
+    With G the upstream gradient of O = P V and P = softmax(S), dS = P * (G V^T - rowsum(G * O)): the row sums need O
+    alone, not the [M K, F] matrices, and come in as one more column of G against a column of ones of V. Of the passes
+    over these largest tensors automatic differentiation makes four; this makes one.
+    """
+    mixed, attention = _attend(queries, keys, values)
+
+    def gradients(*arguments: Any, upstream: Any = None) -> tuple[Any, Any, Any]:
+        g = arguments[0] if upstream is None else upstream
+        rows = -ops.sum(g * mixed, axis=-1, keepdims=True)
+        ones = ops.ones_like(values[..., :1])
+        right = ops.transpose(ops.concatenate([values, ones], axis=-1), (0, 1, 3, 2))
+        d_scores = attention * ops.matmul(ops.concatenate([g, rows], axis=-1), right)
+        d_scores = ops.reshape(d_scores, (-1, queries.shape[1], keys.shape[1]))
+        return (
+            ops.matmul(d_scores, keys),
+            ops.matmul(ops.transpose(d_scores, (0, 2, 1)), queries),
+            ops.matmul(ops.transpose(attention, (0, 1, 3, 2)), g),
+        )
+
+    return mixed, gradients
+
+
 @keras.saving.register_keras_serializable("tafe_tf")
 class InducingPointAttention(keras.layers.Layer):
     """Eq. 17-19: O = concat_j(softmax((I_j * z) (H W^K_j)^T / sqrt(e)) H W^V_j) W^O, no biases.
@@ -31,6 +70,7 @@ class InducingPointAttention(keras.layers.Layer):
     Call arguments:
         h: [B, F, d].
         z: [B, K].
+        training: True computes gradients by `attend_and_learn`.
 
     Returns:
         O, [B, K, d].
@@ -50,7 +90,7 @@ class InducingPointAttention(keras.layers.Layer):
         self.output_projection = self.add_weight(name="output", shape=(d, d))
         self.built = True
 
-    def call(self, h: Any, z: Any) -> Any:
+    def call(self, h: Any, z: Any, training: bool = False) -> Any:
         """[B, F, d], [B, K] -> [B, K, d]."""
         fields, d = h.shape[-2:]
         heads, points, e = self.num_heads, self.num_inducing, head_size(d, self.num_heads)
@@ -59,11 +99,10 @@ class InducingPointAttention(keras.layers.Layer):
         folded = ops.einsum("kme,dme->mkd", queries, keys) / math.sqrt(e)
         # z scales the small operand [B, M, K, d], not the scores [B, M, K, F]
         folded = folded * ops.expand_dims(ops.cast(z, folded.dtype)[:, None, :], -1)
-        scores = ops.matmul(ops.reshape(folded, (-1, heads * points, d)), ops.transpose(h, (0, 2, 1)))  # [B, M K, F]
-        attention = ops.reshape(ops.softmax(scores, axis=-1), (-1, heads, points, fields))
-        values = ops.reshape(ops.matmul(h, self.value), (-1, fields, heads, e))
-        mixed = ops.matmul(attention, ops.transpose(values, (0, 2, 1, 3)))  # [B, M, K, e]
-        return ops.einsum("bmke,mec->bkc", mixed, ops.reshape(self.output_projection, (heads, e, d)))
+        queries = ops.reshape(folded, (-1, heads * points, d))
+        values = ops.transpose(ops.reshape(ops.matmul(h, self.value), (-1, fields, heads, e)), (0, 2, 1, 3))
+        mixed = (attend_and_learn if training else attend)(queries, h, values)  # [B, M, K, e]
+        return ops.matmul(ops.reshape(ops.transpose(mixed, (0, 2, 1, 3)), (-1, points, d)), self.output_projection)
 
     def compute_output_shape(self, h_shape: Any, z_shape: Any = None) -> tuple[int | None, int, int]:
         """[B, K, d]."""

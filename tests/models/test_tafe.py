@@ -136,12 +136,13 @@ def test_outputs_equal_the_twins(model: TAFE) -> None:
     np.testing.assert_allclose(got, want, rtol=0, atol=1e-10)
 
 
-def test_all_gradients_equal_the_twins(model: TAFE) -> None:
+@pytest.mark.parametrize("training", [False, True])
+def test_all_gradients_equal_the_twins(model: TAFE, training: bool) -> None:
     named = variables(model)
     p, gamma = {name: v.numpy() for name, v in named.items()}, float(model.gamma.value())
     loss = FunnelLoss(TASK_WEIGHTS, dtype="float64")
     with tf.GradientTape() as tape:
-        value = loss(LABELS, model(IDS), ROW_WEIGHTS)
+        value = loss(LABELS, model(IDS, training=training), ROW_WEIGHTS)
     gradients = tape.gradient(value, [v.value for v in named.values()])
     np.testing.assert_allclose(value, loss_of(p, gamma), rtol=1e-12)
     for name, gradient in zip(named, gradients, strict=True):
