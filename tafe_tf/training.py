@@ -17,10 +17,11 @@ from tafe_tf.data.dataset import Batch, FunnelData, Position, Stream
 from tafe_tf.data.rows import DataError
 from tafe_tf.evaluation import Evaluator, intercept_shifts, monitored
 from tafe_tf.features import Features
-from tafe_tf.losses import FunnelLoss, task_losses
+from tafe_tf.losses import FunnelLoss
 from tafe_tf.metrics import Metrics
 from tafe_tf.progress import Progress
 from tafe_tf.run_dir import RunDir, variables
+from tafe_tf.steps import Steps
 
 
 class NotFiniteError(ArithmeticError):
@@ -126,8 +127,10 @@ class Trainer:
             NotFiniteError: if the loss is not finite.
             DataError: on a bad file or row.
         """
-        self._optimizer, self._loss, self._config, self._run = optimizer, loss, config, run
+        self._optimizer, self._config, self._run = optimizer, config, run
         optimizer.build(self.model.trainable_variables)
+        tasks = len(self.features.schema.tasks)
+        self._steps = Steps(self.model, optimizer, loss, self.strategy, tasks, config.steps_per_call)
         self._text = tf.Variable("", dtype=tf.string)
         self._checkpoints = run.checkpoints(
             weights=variables(self.model), optimizer=variables(optimizer), state=self._text
@@ -188,51 +191,6 @@ class Trainer:
         except tf.errors.OpError as error:
             stream.reraise(error)
             raise
-
-    @tf.function(reduce_retracing=True)
-    def _steps(self, iterator: Any) -> dict[str, tf.Tensor]:
-        """Up to `steps_per_call` steps; stops early at the end of the epoch and after a loss that is not finite."""
-        tasks = len(self.features.schema.tasks)
-        total = {
-            "steps": tf.zeros([], tf.int32),
-            "rows": tf.zeros([], tf.int32),
-            "loss": tf.zeros([]),
-            "tasks": tf.zeros([tasks]),
-            "bad": tf.fill([2 + tasks], tf.constant(-1, tf.int64)),
-            "position": tf.zeros([2], tf.int64),
-        }
-        for _ in tf.range(self._config.steps_per_call):
-            batch = iterator.get_next_as_optional()
-            if not batch.has_value():
-                break
-            report = self.strategy.run(self._step, args=(batch.get_value(),))
-            sums = {name: total[name] + report[name] for name in ("steps", "rows", "loss", "tasks")}
-            total = {**sums, "bad": report["bad"], "position": report["position"]}
-            if report["bad"][0] >= 0:
-                break
-        return total
-
-    def _step(self, batch: Batch) -> dict[str, tf.Tensor]:
-        weights = self.model.trainable_variables
-        with tf.GradientTape() as tape:
-            logits = self.model(batch.inputs, training=True)
-            loss = self._loss(batch.labels, logits, sample_weight=batch.weight) + sum(self.model.losses)
-        self._optimizer.apply(tape.gradient(loss, [weight.value for weight in weights]), weights)
-        tasks = len(self.features.schema.tasks)
-        losses = task_losses(batch.labels[:, :tasks], logits[:, :tasks])  # [B, N]
-        wrong = ~tf.math.is_finite(losses)
-        row = tf.argmax(tf.reduce_any(wrong, axis=1))  # the first bad one, or 0
-        place = tf.stack([tf.cast(batch.file[row], tf.int64), batch.row[row]])
-        bad = tf.concat([place, tf.cast(wrong[row], tf.int64)], axis=0)
-        finite = tf.math.is_finite(loss) & ~tf.reduce_any(wrong)
-        return {
-            "steps": tf.ones([], tf.int32),
-            "rows": tf.shape(logits)[0],
-            "loss": loss,
-            "tasks": tf.reduce_mean(losses, axis=0),
-            "bad": tf.where(finite, tf.constant(-1, tf.int64), bad),
-            "position": batch.position,
-        }
 
     def _check_finite(self, report: dict[str, Any], data: FunnelData) -> None:
         file, row, *wrong = report["bad"]
