@@ -37,16 +37,18 @@ def main(argv: list[str]) -> None:
     for run in runs:
         results = json.loads((run / "compare.json").read_text(encoding="utf-8"))
         dataset = schema.load(run / "prepared" / "schema.toml")
-        parts.append(f"## {results['dataset']}\n")
-        parts.append(f"![AUC by model]({forest(results, out).name})\n")
+        parts.append(f"## {run.name}\n")
+        parts.append(f"![AUC by model]({forest(results, out / f'{run.name}.svg').name})\n")
         if any(key.startswith("truth_ratio") for model in results["models"].values() for key in model["metrics"]):
-            parts.append(f"![predicted / true CVR by model]({bias(results, dataset, out).name})\n")
+            parts.append(
+                f"![predicted / true CVR by model]({bias(results, dataset, out / f'{run.name}_bias.svg').name})\n"
+            )
         parts.append(markdown(results, dataset))
     (out / "results.md").write_text("\n".join(parts), encoding="utf-8")
     print(f"{out}/results.md: {len(runs)} comparisons")
 
 
-def forest(results: dict[str, Any], out: pathlib.Path) -> pathlib.Path:
+def forest(results: dict[str, Any], path: pathlib.Path) -> pathlib.Path:
     """Mean AUC over the tasks with its 95 % interval, a line a model."""
     models = {name: model["interval"][MEAN] for name, model in reversed(results["models"].items())}
     middles = {name: sum(interval) / 2 for name, interval in models.items()}
@@ -56,10 +58,10 @@ def forest(results: dict[str, Any], out: pathlib.Path) -> pathlib.Path:
         axes.plot([middles[name]], [y], "o", color="black", markersize=3)
     axes.set_yticks(range(len(models)), list(models))
     axes.set_xlabel("AUC, mean over tasks; 95 % interval over test rows and seeds")
-    return _save(figure, out / f"results_{results['dataset']}.svg")
+    return _save(figure, path)
 
 
-def bias(results: dict[str, Any], dataset: schema.Schema, out: pathlib.Path) -> pathlib.Path:
+def bias(results: dict[str, Any], dataset: schema.Schema, path: pathlib.Path) -> pathlib.Path:
     """Predicted / true conversion rate given a click, over all rows and over those never clicked."""
     name = dataset.conditional_names[0]
     figure, axes = pyplot.subplots(figsize=(6.5, 0.28 * len(results["models"]) + 0.8))
@@ -71,7 +73,7 @@ def bias(results: dict[str, Any], dataset: schema.Schema, out: pathlib.Path) -> 
     axes.set_yticks(range(len(models)), [model for model, _ in models])
     axes.set_xlabel(f"predicted / true {name}")
     axes.legend(fontsize=8)
-    return _save(figure, out / f"results_{results['dataset']}_bias.svg")
+    return _save(figure, path)
 
 
 def _save(figure: Any, path: pathlib.Path) -> pathlib.Path:
