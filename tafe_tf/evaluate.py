@@ -36,14 +36,14 @@ def evaluate() -> None:
     """What `main` does, errors aside."""
     flags.required(data_dir=flags.DATA_DIR.value, run_dir=flags.RUN_DIR.value)
     run, split, bad_rows = RunDir(flags.RUN_DIR.value), flags.SPLIT.value, flags.bad_rows()
-    evaluator = Evaluator(run.load_best(), run.features())
+    model = run.load_best()
     data = FunnelData(
         files=find_files(flags.DATA_DIR.value, split),
         schema=run.schema(),
         batch_size=max(flags.BATCH_SIZE.value, 4096),
         bad_rows=bad_rows,
     )
-    metrics = evaluator.evaluate(data)
+    metrics = {**Evaluator(model, run.features()).evaluate(data), "parameters": model.count_params()}
     if split == "test":
         write_json(run.path / "metrics.json", metrics)
     print_metrics(metrics, data.schema, f"{data.schema.name}, {split}")

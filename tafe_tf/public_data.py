@@ -14,7 +14,7 @@ from typing import Any
 
 from absl import app, flags
 
-from tafe_tf.data import ali_ccp, aliexpress
+from tafe_tf.data import ali_ccp
 from tafe_tf.data.rows import DataError
 from tafe_tf.progress import Progress
 
@@ -54,6 +54,8 @@ def _ali_ccp() -> dict[str, Any]:
 
 
 def _aliexpress() -> dict[str, Any]:
+    from tafe_tf.data import aliexpress  # TensorFlow takes seconds, and the other dataset needs none
+
     with Progress("aliexpress", None, unit="shards") as bar:
         return aliexpress.prepare(
             _RAW_DIR.value,

@@ -136,7 +136,8 @@ def evaluate_test(features: Features, training: FunnelData, run: RunDir) -> None
     if not files:
         print(f"no test files in {flags.DATA_DIR.value}: no metrics.json")
         return
-    model, data = run.load_best(), dataclasses.replace(training, files=files, holdout=Holdout())
+    data = dataclasses.replace(training, files=files, holdout=Holdout())
+    model = run.load_best()
     evaluator = Evaluator(model, features)
     metrics = {**evaluator.evaluate(data), "parameters": model.count_params()}
     write_json(run.path / "metrics.json", metrics)

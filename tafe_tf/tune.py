@@ -10,6 +10,7 @@ trial, and tune.json. The same command goes on with what is missing.
 
 from __future__ import annotations
 
+import itertools
 import json
 import math
 import pathlib
@@ -96,13 +97,17 @@ def search(
     study = optuna.create_study(
         study_name=spec.text,
         storage=optuna.storages.JournalStorage(journal),
-        sampler=_sampler(space),
+        sampler=optuna.samplers.TPESampler(seed=flags.SEED.value),
         direction="maximize",
         load_if_exists=True,
     )
     for stale in study.get_trials(states=[optuna.trial.TrialState.RUNNING]):  # of a search that was killed
         study.tell(stale.number, state=optuna.trial.TrialState.FAIL)
         study.enqueue_trial(stale.params)
+    if math.isfinite(_grid_size(space)):
+        choices = [d.choices for d in space.values() if isinstance(d, Categorical)]
+        for point in itertools.product(*choices):
+            study.enqueue_trial(dict(zip(space, point, strict=True)), skip_if_exists=True)
     done = [optuna.trial.TrialState.COMPLETE]
     while len(study.get_trials(states=done)) < min(_TRIALS.value, _grid_size(space)):
         trial = study.ask(space)
@@ -124,13 +129,6 @@ def search(
 def _grid_size(space: Space) -> float:
     """How many points there are: infinite unless every flag has a list of values."""
     return math.prod(len(d.choices) if isinstance(d, Categorical) else math.inf for d in space.values())
-
-
-def _sampler(space: Space) -> optuna.samplers.BaseSampler:
-    if math.isinf(_grid_size(space)):
-        return optuna.samplers.TPESampler(seed=flags.SEED.value)
-    grid = {flag: list(d.choices) for flag, d in space.items() if isinstance(d, Categorical)}
-    return optuna.samplers.GridSampler(grid, seed=flags.SEED.value)
 
 
 def best_score(path: pathlib.Path, dataset: schema.Schema) -> float:

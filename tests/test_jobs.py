@@ -97,7 +97,12 @@ def test_metrics_of_the_test_rows(
 ) -> None:
     metrics = json.loads((trained / "metrics.json").read_text())
     kinds = ("auc", "gauc", "log_loss", "pcoc", "ece")
-    assert set(metrics) == {f"{k}/{n}" for k in kinds for n in SHORT} | {"rows", "seconds", "violation_rate"}
+    assert set(metrics) == {f"{k}/{n}" for k in kinds for n in SHORT} | {
+        "rows",
+        "seconds",
+        "violation_rate",
+        "parameters",
+    }
     assert metrics["rows"] == 500
     assert metrics["auc/ctr"] > 0.7
     (trained / "metrics.json").unlink()
