@@ -24,7 +24,9 @@ from tafe_tf.comparison import MEAN
 from tafe_tf.comparison_tables import markdown
 
 matplotlib.use("svg")
-matplotlib.rcParams.update({"svg.hashsalt": "tafe_tf", "font.size": 9, "axes.spines.top": False})
+matplotlib.rcParams.update(
+    {"svg.hashsalt": "tafe_tf", "svg.fonttype": "none", "font.size": 9, "axes.spines.top": False}
+)
 
 
 def main(argv: list[str]) -> None:

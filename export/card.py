@@ -13,7 +13,7 @@ import tensorflow as tf
 
 import tafe_tf
 from export.session import SessionModel
-from tafe_tf.atomic import write_json
+from tafe_tf.data.atomic import write_json
 from tafe_tf.run_dir import RunDir
 
 FILE = pathlib.PurePath("assets.extra", "model_card.json")

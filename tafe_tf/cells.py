@@ -15,9 +15,8 @@ import sys
 from collections.abc import Mapping, Sequence
 
 from tafe_tf import flags, schema, vocabulary
-from tafe_tf.atomic import write_text
 from tafe_tf.data.files import find_files
-from tafe_tf.run_dir import RunError
+from tafe_tf.run_dir import claim
 
 
 @dataclasses.dataclass(frozen=True)
@@ -138,11 +137,7 @@ def prepare(directory: pathlib.Path) -> tuple[schema.Schema, list[str]]:
         common: flags.as_flagfile(but={"model", "seed", "schema"}),
         prepared / "schema.toml": pathlib.Path(flags.schema_file()).read_text(encoding="utf-8"),
     }
-    for path, text in texts.items():
-        known = path.read_text(encoding="utf-8") if path.exists() else text
-        if differing := sorted(set(text.splitlines()) ^ set(known.splitlines())):
-            raise RunError(f"{path}: is of another job; give another --run_dir. Differing lines: {differing}")
-        write_text(path, text)
+    claim(texts, "is of another job; give another --run_dir")
     if not (prepared / "statistics.json").exists():
         vocabulary.build(files, dataset, prepared, flags.bad_rows())
     return dataset, [f"--flagfile={common}", f"--schema={prepared / 'schema.toml'}"]

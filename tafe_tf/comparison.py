@@ -12,6 +12,7 @@ import numpy as np
 
 from tafe_tf.bootstrap import RankedRows, interval, over_seeds, p_value, resamples
 from tafe_tf.cells import Cell
+from tafe_tf.metrics import log_sigmoid
 from tafe_tf.schema import Schema
 
 MEAN = "auc/mean"  # over the tasks, of the AUC over all impressions
@@ -94,7 +95,7 @@ class Comparison:
         return {**aucs, MEAN: np.mean([aucs[f"auc/{name}"] for name in self.schema.step_names], axis=0)}
 
     def _ranked(self, rows: dict[str, np.ndarray]) -> dict[str, RankedRows]:
-        log_p, depth, weight = -np.logaddexp(0.0, -rows["logits"].astype(np.float64)), rows["depth"], rows["weight"]
+        log_p, depth, weight = log_sigmoid(rows["logits"]), rows["depth"], rows["weight"]
         ranked = {
             f"auc/{name}": RankedRows(log_p[:, i], depth > i, weight) for i, name in enumerate(self.schema.step_names)
         }

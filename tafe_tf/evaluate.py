@@ -11,7 +11,7 @@ from absl import app
 from absl.flags import declare_key_flag
 
 from tafe_tf import flags
-from tafe_tf.atomic import write_json
+from tafe_tf.data.atomic import write_json
 from tafe_tf.data.dataset import FunnelData
 from tafe_tf.data.files import find_files
 from tafe_tf.evaluation import Evaluator

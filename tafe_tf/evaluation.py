@@ -13,7 +13,35 @@ import tensorflow as tf
 
 from tafe_tf.data.dataset import Batch, FunnelData, Part, Stream
 from tafe_tf.features import Features
-from tafe_tf.metrics import FunnelMetrics, Metrics, hashes
+from tafe_tf.metrics import FunnelMetrics, Metrics, hashes, log_sigmoid
+
+Use = Callable[[np.ndarray, Batch], bool]  # of logits [B, N] and their batch; whether to go on
+
+
+class Predictions:
+    """What later statistics need of every row, collected in the order of the batches.
+
+    Args:
+        group: the schema's group column, if there is one.
+    """
+
+    def __init__(self, group: str) -> None:
+        self._group = group
+        self._parts: list[dict[str, np.ndarray]] = []
+
+    def add(self, logits: np.ndarray, batch: Batch) -> bool:
+        """Adds a batch; always true."""
+        depth = batch.labels.sum(axis=1).astype(np.uint8)
+        part = {"logits": logits.astype(np.float32), "depth": depth, "weight": batch.weight}
+        if self._group:
+            part["group"] = hashes(batch.extra[self._group], depth.shape)
+        self._parts.append(part)
+        return True
+
+    def arrays(self) -> dict[str, np.ndarray]:
+        """All rows: "logits" float32 [n, N], "depth" (how many steps were reached) uint8 [n], "weight" float32 [n] and,
+        if there is a group, "group", its hash, [n]."""
+        return {key: np.concatenate([part[key] for part in self._parts]) for key in self._parts[0]}
 
 
 class Evaluator:
@@ -27,8 +55,8 @@ class Evaluator:
     def __init__(self, model: keras.Model, features: Features) -> None:
         self.model, self.features = model, features
 
-    def evaluate(self, data: FunnelData, part: Part = "all") -> Metrics:
-        """The metrics of a part of the data, and the "seconds" that it took.
+    def evaluate(self, data: FunnelData, part: Part = "all", also: Use | None = None) -> Metrics:
+        """The metrics of a part of the data, and the "seconds" that it took; `also` sees its batches too.
 
         Raises:
             DataError: on a bad file or row.
@@ -46,12 +74,12 @@ class Evaluator:
                 group=batch.extra[schema.group] if schema.group else None,
                 truth=tf.stack([batch.extra[name] for name in truth], axis=1).numpy() if all(truth) else None,
             )
-            return True
+            return also(logits, batch) if also else True
 
         self.predict(data, part, update)
         return {**metrics.result(), "seconds": round(time.monotonic() - began, 3)}
 
-    def predict(self, data: FunnelData, part: Part, use: Callable[[np.ndarray, Batch], bool]) -> None:
+    def predict(self, data: FunnelData, part: Part, use: Use) -> None:
         """Calls `use` with logits [B, N] and batch (NumPy arrays), in file order, as long as it returns true."""
         stream = Stream(lambda: data.evaluation_batches(part), data.schema, part, self.features)
         try:
@@ -61,26 +89,6 @@ class Evaluator:
                     return
         except tf.errors.OpError as error:
             stream.reraise(error)
-
-    def predictions(self, data: FunnelData) -> dict[str, np.ndarray]:
-        """What later statistics need of every row, in file order.
-
-        Returns:
-            "logits" float32 [n, N], "depth" (how many steps were reached) uint8 [n], "weight" float32 [n] and, if the
-            schema has a group, "group", its hash, [n].
-        """
-        parts: list[dict[str, np.ndarray]] = []
-
-        def collect(logits: np.ndarray, batch: Batch) -> bool:
-            depth = batch.labels.sum(axis=1).astype(np.uint8)
-            part = {"logits": logits.astype(np.float32), "depth": depth, "weight": batch.weight}
-            if data.schema.group:
-                part["group"] = hashes(batch.extra[data.schema.group], depth.shape)
-            parts.append(part)
-            return True
-
-        self.predict(data, "all", collect)
-        return {key: np.concatenate([part[key] for part in parts]) for key in parts[0]}
 
     @tf.function(reduce_retracing=True)
     def _logits(self, inputs: Any) -> tf.Tensor:
@@ -100,7 +108,7 @@ def intercept_shifts(logits: np.ndarray, labels: np.ndarray, weights: np.ndarray
         products: add c to the logits of the conditional probabilities f_i / f_{i-1} instead, one step after the other.
     """
     shifts, mass = np.zeros(logits.shape[1]), weights.astype(np.float64)
-    log_p = -np.logaddexp(0.0, -logits.astype(np.float64))
+    log_p = log_sigmoid(logits)
     for i in range(len(shifts)):
         x = logits[:, i].astype(np.float64)
         if products and i:

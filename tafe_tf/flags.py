@@ -145,22 +145,21 @@ def schema_file() -> str:
     return SCHEMA.value or f"{DATA_DIR.value}/schema.toml"
 
 
-def sizes(flag: flags.FlagHolder[list[str]]) -> list[int]:
-    """Sizes of layers.
+def sizes(name: str, texts: list[str]) -> list[int]:
+    """Sizes of layers, from a flag's texts.
 
     Raises:
         RunError: if one is no positive integer.
     """
-    if not all(text.isdigit() and int(text) > 0 for text in flag.value):
-        raise RunError(f"--{flag.name} must be positive integers, comma-separated. Received: {','.join(flag.value)}")
-    return [int(text) for text in flag.value]
+    if not all(text.isdigit() and int(text) > 0 for text in texts):
+        raise RunError(f"--{name} must be positive integers, comma-separated. Received: {','.join(texts)}")
+    return [int(text) for text in texts]
 
 
-def model_arguments(names: list[str]) -> dict[str, Any]:
+def model_arguments(wanted: list[str]) -> dict[str, Any]:
     """Values of the flags that are arguments of a model, by name; an empty list leaves the model's own default."""
-    holders = [holder for holder in vars(sys.modules[__name__]).values() if isinstance(holder, flags.FlagHolder)]
-    asked = {holder.name: holder for holder in holders if holder.name in names}
-    values = {name: sizes(holder) if isinstance(holder.value, list) else holder.value for name, holder in asked.items()}
+    asked = {name: flags.FLAGS[name].value for name in names() if name in wanted}
+    values = {name: sizes(name, value) if isinstance(value, list) else value for name, value in asked.items()}
     return {name: value for name, value in values.items() if value != []}
 
 

@@ -10,7 +10,7 @@ import sys
 
 from absl import app, flags
 
-from tafe_tf.atomic import write_text
+from tafe_tf.data.atomic import write_text
 from tafe_tf.data.synthetic import SyntheticFunnel
 
 _DATA_DIR = flags.DEFINE_string("data_dir", "", "Where train, test and schema.toml are written.")

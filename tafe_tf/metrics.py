@@ -173,12 +173,12 @@ class FunnelMetrics:
         crossed = (logits[:, 1:] > logits[:, :-1]).any(axis=1)
         result: Metrics = {"rows": len(depth), "violation_rate": _ratio(weight[crossed].sum(), weight.sum())}
         for i, name in enumerate(self.names[0]):
-            log_p = _log_sigmoid(logits[:, i])
-            result |= _measure(name, log_p, _log_sigmoid(-logits[:, i]), depth > i, weight, group)
+            log_p = log_sigmoid(logits[:, i])
+            result |= _measure(name, log_p, log_sigmoid(-logits[:, i]), depth > i, weight, group)
             if "truth" in rows:
                 result |= _compare(name, log_p, rows["truth"][:, i], weight)
         for i, name in enumerate(self.names[1], start=1):
-            log_p = np.minimum(_log_sigmoid(logits[:, i]) - _log_sigmoid(logits[:, i - 1]), 0.0)
+            log_p = np.minimum(log_sigmoid(logits[:, i]) - log_sigmoid(logits[:, i - 1]), 0.0)
             reached = depth >= i
             log_not_p = np.log(np.maximum(-np.expm1(log_p[reached]), SMALLEST))
             users = None if group is None else group[reached]
@@ -225,7 +225,8 @@ def _compare(name: str, log_p: np.ndarray, truth: np.ndarray, weight: np.ndarray
     }
 
 
-def _log_sigmoid(x: np.ndarray) -> np.ndarray:
+def log_sigmoid(x: np.ndarray) -> np.ndarray:
+    """log P of logits, float64."""
     return -np.logaddexp(0.0, -x.astype(np.float64))
 
 

@@ -16,6 +16,7 @@ import dataclasses
 import json
 import os
 import pathlib
+from collections.abc import Mapping
 from typing import Any
 
 import keras
@@ -23,13 +24,27 @@ import tensorflow as tf
 
 from tafe_tf import models as _registered  # noqa: F401  (their classes, for Keras)
 from tafe_tf import schema
-from tafe_tf.atomic import write_json, write_text
+from tafe_tf.data.atomic import write_json, write_text
 from tafe_tf.data.dataset import FunnelData, Holdout
 from tafe_tf.features import Features
 
 
 class RunError(ValueError):
     """A run directory does not hold what was asked of it."""
+
+
+def claim(texts: Mapping[pathlib.Path, str], otherwise: str) -> None:
+    """Writes files, or finds that they say the same already.
+
+    Raises:
+        RunError: if one says something else: its path, `otherwise`, and the lines that differ.
+    """
+    for path, text in texts.items():
+        known = path.read_text(encoding="utf-8") if path.exists() else text
+        if known != text:
+            differing = sorted(set(text.splitlines()) ^ set(known.splitlines()))
+            raise RunError(f"{path}: {otherwise}. Differing lines: {differing}")
+        write_text(path, text)
 
 
 def variables(owner: keras.Model | keras.optimizers.Optimizer) -> list[tf.Variable]:
@@ -58,17 +73,9 @@ class RunDir:
             RunError: if the directory holds a run with other flags or another schema.
         """
         self.path.mkdir(parents=True, exist_ok=True)
-        texts = {"schema.toml": pathlib.Path(schema_file).read_text(encoding="utf-8"), "flags.txt": flags}
-        for name, text in texts.items():
-            path = self.path / name
-            if path.exists() and path.read_text(encoding="utf-8") != text:
-                known = path.read_text(encoding="utf-8").splitlines()
-                differing = sorted(set(text.splitlines()) ^ set(known))
-                raise RunError(
-                    f"{path}: this directory holds another run; give another --run_dir or remove it. "
-                    f"Differing lines: {differing}"
-                )
-            write_text(path, text)
+        schema_text = pathlib.Path(schema_file).read_text(encoding="utf-8")
+        texts = {self.path / "schema.toml": schema_text, self.path / "flags.txt": flags}
+        claim(texts, "this directory holds another run; give another --run_dir or remove it")
 
     def schema(self) -> schema.Schema:
         """The run's dataset."""

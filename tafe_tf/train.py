@@ -18,11 +18,11 @@ from absl import app, logging
 from absl.flags import adopt_module_key_flags
 
 from tafe_tf import flags, models, schema, vocabulary
-from tafe_tf.atomic import write_arrays, write_json
+from tafe_tf.data.atomic import write_arrays, write_json
 from tafe_tf.data.dataset import FunnelData, Holdout, time_holdout
 from tafe_tf.data.files import find_files
 from tafe_tf.data.rows import BadRows
-from tafe_tf.evaluation import Evaluator
+from tafe_tf.evaluation import Evaluator, Predictions
 from tafe_tf.features import Features
 from tafe_tf.losses import FunnelLoss
 from tafe_tf.optimizers import LazyAdam
@@ -138,11 +138,12 @@ def evaluate_test(features: Features, training: FunnelData, run: RunDir) -> None
         return
     data = dataclasses.replace(training, files=files, holdout=Holdout())
     model = run.load_best()
-    evaluator = Evaluator(model, features)
-    metrics = {**evaluator.evaluate(data), "parameters": model.count_params()}
+    rows = Predictions(data.schema.group) if flags.SAVE_PREDICTIONS.value else None
+    metrics = Evaluator(model, features).evaluate(data, also=rows.add if rows else None)
+    metrics["parameters"] = model.count_params()
     write_json(run.path / "metrics.json", metrics)
-    if flags.SAVE_PREDICTIONS.value:
-        write_arrays(run.path / "predictions.npz", evaluator.predictions(data))
+    if rows:
+        write_arrays(run.path / "predictions.npz", rows.arrays())
     print_metrics(metrics, training.schema, f"{training.schema.name}, test")
 
 

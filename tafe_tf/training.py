@@ -12,7 +12,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from tafe_tf.atomic import write_json
+from tafe_tf.data.atomic import write_json
 from tafe_tf.data.dataset import Batch, FunnelData, Position, Stream
 from tafe_tf.data.rows import DataError
 from tafe_tf.evaluation import Evaluator, intercept_shifts, monitored

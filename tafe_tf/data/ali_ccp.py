@@ -16,8 +16,10 @@ from typing import Any
 
 from tafe_tf.data.ali_ccp_common import build, load
 from tafe_tf.data.ali_ccp_fields import protocol
-from tafe_tf.data.ali_ccp_shards import Counts, Source, write_shards, write_text
+from tafe_tf.data.ali_ccp_shards import Counts, Source, write_shards
 from tafe_tf.data.ali_ccp_text import BLOCK_BYTES, find_file
+from tafe_tf.data.atomic import write_json, write_text
+from tafe_tf.data.prepared import check_same
 from tafe_tf.data.rows import DataError
 
 _SKELETON, _COMMON = "sample_skeleton_", "common_features_"
@@ -98,7 +100,7 @@ def prepare(
         for name in names:
             counts.update(_convert(name, files[name], data_dir, work, settings, on_rows))
         write_text(data_dir / "schema.toml", protocol(settings.protocol, settings.max_values).schema())
-        write_text(data_dir / "prepared.json", _json({**made_from, **_summary(counts)}))
+        write_json(data_dir / "prepared.json", {**made_from, **_summary(counts)})
     shutil.rmtree(work, ignore_errors=True)
     return dict(_read(data_dir / "prepared.json"))
 
@@ -107,17 +109,13 @@ def _is_whole(data_dir: pathlib.Path, work: pathlib.Path, made_from: dict[str, A
     """Whether all was done before; otherwise makes the hidden folder, or checks that the one there is of this job."""
     for path, part in ((data_dir / "prepared.json", "was prepared"), (work / "settings.json", "is being prepared")):
         if path.exists():
-            before = _read(path)
-            for key, value in made_from.items():
-                if before.get(key) != value:
-                    had = f"{data_dir}: {part} with {key} {before.get(key)!r}; take another directory, or empty it"
-                    raise DataError(f"{had}. Received: {value!r}")
+            check_same(data_dir, part, _read(path), made_from)
             return path.parent == data_dir
     others = sorted(path.name for name in ("train*", "valid*", "test*", "schema.toml") for path in data_dir.glob(name))
     if others:
         raise DataError(f"{data_dir}: holds {', '.join(others)} of another job; take another directory")
     work.mkdir(parents=True, exist_ok=True)
-    write_text(work / "settings.json", _json(made_from))
+    write_json(work / "settings.json", made_from)
     return False
 
 
@@ -162,7 +160,3 @@ def _summary(counts: Counts) -> dict[str, Any]:
 
 def _read(path: pathlib.Path) -> dict[str, Any]:
     return dict(json.loads(path.read_text(encoding="utf-8")))
-
-
-def _json(value: dict[str, Any]) -> str:
-    return json.dumps(value, indent=2) + "\n"

@@ -20,6 +20,8 @@ from tafe_tf.data.ali_ccp_common import Common
 from tafe_tf.data.ali_ccp_fields import TASKS, Protocol, column
 from tafe_tf.data.ali_ccp_lists import Lists, join_list, join_single, single_values, to_lists
 from tafe_tf.data.ali_ccp_text import UNKNOWN, Rows, count_rows, in_order, line_blocks, parse
+from tafe_tf.data.atomic import write_text
+from tafe_tf.data.hashing import finalize
 from tafe_tf.data.rows import BadRows, Problem
 
 TEST_SHARE = 0.1  # of the official training rows, in the random split
@@ -96,13 +98,6 @@ def write_shards(source: Source, on_rows: Callable[[int], None]) -> Counts:
     return total
 
 
-def write_text(path: pathlib.Path, text: str) -> None:
-    """Writes a text file beside `path` and renames it into place."""
-    beside = path.with_name(f".{path.name}.tmp")
-    beside.write_text(text, encoding="utf-8")
-    os.replace(beside, path)
-
-
 def _blocks(source: Source) -> Iterator[tuple[int, bytes, int]]:
     """Shard, text and the first row's number of each block that has to be converted."""
     row = 1
@@ -163,11 +158,7 @@ def _splits(source: Source, numbers: np.ndarray) -> dict[str, np.ndarray]:
 def uniform(numbers: np.ndarray, seed: int) -> np.ndarray:
     """A hash of each row's number (splitmix64), float64 in [0, 1)."""
     x = numbers.astype(np.uint64) + np.uint64(seed * 0xD1342543DE82EF95 % 2**64)
-    x = x * np.uint64(0x9E3779B97F4A7C15)
-    x = (x ^ (x >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-    x = (x ^ (x >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-    x = x ^ (x >> np.uint64(31))
-    return np.asarray((x >> np.uint64(11)) * 2.0**-53)
+    return np.asarray(finalize(x * np.uint64(0x9E3779B97F4A7C15)) * 2.0**-53)
 
 
 def _list_columns(name: str, lists: Lists) -> dict[str, pa.Array]:

@@ -19,7 +19,9 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from tafe_tf import schema
+from tafe_tf.data.atomic import write_json, write_text
 from tafe_tf.data.files import BLOCK_ROWS, extension_of, find_files, read_blocks
+from tafe_tf.data.prepared import check_same
 from tafe_tf.data.rows import BadRows, Block, DataError, Problem
 from tafe_tf.data.writers import write
 
@@ -82,7 +84,7 @@ def prepare(
     data_dir = pathlib.Path(data_dir)
     record = _begin(data_dir, {**settings, "sources": sizes})
     if not (data_dir / _PREPARED).exists():
-        _write_text(data_dir / "schema.toml", schema_text(countries))
+        write_text(data_dir / "schema.toml", schema_text(countries))
         for split in SPLITS:
             _write_split(data_dir, split, files[split], record, on_rows)
         os.replace(data_dir / _PREPARING, data_dir / _PREPARED)
@@ -126,10 +128,7 @@ def _begin(data_dir: pathlib.Path, settings: dict[str, Any]) -> dict[str, Any]:
     for name, part in ((_PREPARED, "was prepared"), (_PREPARING, "is being prepared")):
         if (data_dir / name).exists():
             record: dict[str, Any] = json.loads((data_dir / name).read_text(encoding="utf-8"))
-            for key, value in settings.items():
-                if record.get(key) != value:
-                    had = f"{data_dir}: {part} with {key} {record.get(key)!r}; take another directory, or empty it"
-                    raise DataError(f"{had}. Received: {value!r}")
+            check_same(data_dir, part, record, settings)
             shards = (_shard(data_dir, s, i, record) for s in SPLITS for i in range(record["rows"][s]["shards"]))
             if gone := [path for path in shards if not path.exists()]:
                 raise DataError(f"{gone[0]}: was written and is gone; empty {data_dir} and prepare it again")
@@ -139,16 +138,12 @@ def _begin(data_dir: pathlib.Path, settings: dict[str, Any]) -> dict[str, Any]:
             raise DataError(f"{data_dir}: holds {pathlib.Path(others[0]).name} of another job; take another directory")
     counts = {"read": 0, "written": 0, "dropped": 0, "shards": 0, "complete": False}
     record = {**settings, "rows": {split: dict(counts) for split in SPLITS}}
-    _save(data_dir, record)
+    write_json(data_dir / _PREPARING, record)
     return record
 
 
 def _shard(data_dir: pathlib.Path, split: str, number: int, record: dict[str, Any]) -> pathlib.Path:
     return data_dir / f"{split}-{number:05d}.{record['format']}"
-
-
-def _save(data_dir: pathlib.Path, record: dict[str, Any]) -> None:
-    _write_text(data_dir / _PREPARING, json.dumps(record, indent=2) + "\n")
 
 
 def _write_split(
@@ -171,10 +166,10 @@ def _write_split(
         counts["read"] += block.raw_rows
         counts["written"] += len(block.row)
         counts["dropped"] = counts["read"] - counts["written"]
-        _save(data_dir, record)
+        write_json(data_dir / _PREPARING, record)
         on_rows(block.raw_rows)
     counts["complete"] = True
-    _save(data_dir, record)
+    write_json(data_dir / _PREPARING, record)
 
 
 def _table(block: Block, raw: schema.Schema, country: str) -> pa.Table:
@@ -198,10 +193,4 @@ def _write(path: pathlib.Path, table: pa.Table) -> None:
         return
     beside = path.with_name(f".{path.name}")
     pq.write_table(table, beside)
-    os.replace(beside, path)
-
-
-def _write_text(path: pathlib.Path, text: str) -> None:
-    beside = path.with_name(f".{path.name}")
-    beside.write_text(text, encoding="utf-8")
     os.replace(beside, path)

@@ -10,6 +10,7 @@ import numpy as np
 import tensorflow as tf
 
 from tafe_tf.data.files import read_blocks
+from tafe_tf.data.hashing import finalize
 from tafe_tf.data.rows import BadRows, Block
 from tafe_tf.schema import Schema
 
@@ -72,15 +73,7 @@ class Holdout:
         if self.time is not None:
             return np.asarray(block.columns[time_column] >= self.time)
         place = (block.file.astype(np.uint64) << np.uint64(40)) + block.row.astype(np.uint64)
-        return _hash(place) < np.uint64(self.fraction * 2.0**53)
-
-
-def _hash(x: np.ndarray) -> np.ndarray:
-    """SplitMix64's finalizer (Steele, Lea, Flood 2014), its top 53 bits."""
-    x = x + np.uint64(0x9E3779B97F4A7C15)
-    x = (x ^ (x >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-    x = (x ^ (x >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-    return (x ^ (x >> np.uint64(31))) >> np.uint64(11)
+        return finalize(place + np.uint64(0x9E3779B97F4A7C15)) < np.uint64(self.fraction * 2.0**53)
 
 
 def time_holdout(files: list[str], schema: Schema, fraction: float, bad_rows: BadRows) -> Holdout:

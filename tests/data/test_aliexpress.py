@@ -151,7 +151,7 @@ def test_the_schema_in_flagfiles_is_the_one_written() -> None:
 
 
 @pytest.mark.parametrize("stop", range(1, 7))
-@pytest.mark.parametrize("function", ["_write", "_save"])
+@pytest.mark.parametrize("function", ["_write", "write_json"])
 def test_a_killed_run_goes_on(
     raw: pathlib.Path, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch, function: str, stop: int
 ) -> None:
@@ -161,7 +161,8 @@ def test_a_killed_run_goes_on(
 
     def killed(*arguments: Any) -> None:
         calls.append(arguments)
-        if len(calls) == stop + (function == "_save"):  # a record that was never begun leaves nothing to go on from
+        # a record that was never begun leaves nothing to go on from
+        if len(calls) == stop + (function == "write_json"):
             raise KeyboardInterrupt
         original(*arguments)
 

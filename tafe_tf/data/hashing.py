@@ -1,0 +1,12 @@
+"""Hashes of row numbers: the same in every process, on every machine."""
+
+from __future__ import annotations
+
+import numpy as np
+
+
+def finalize(x: np.ndarray) -> np.ndarray:
+    """SplitMix64's finalizer (Steele, Lea, Flood 2014) of uint64 numbers, its top 53 bits, any shape."""
+    x = (x ^ (x >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    x = (x ^ (x >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    return (x ^ (x >> np.uint64(31))) >> np.uint64(11)
