@@ -1,12 +1,14 @@
-"""An untrained TAFE of the paper's size on Ali-CCP's 18 fields, exported; what speed is measured on.
+"""Untrained models on Ali-CCP's fields, and an exported one; what speed is measured on.
 
-Weights and rows are random: speed depends on neither. Fields, vocabulary sizes and the model are the paper's (section
-3.1 and Table 1); ids follow a Zipf law, as ids do.
+Weights and rows are random: speed depends on neither. Fields and vocabulary sizes are the paper's 18 (section 3.1 and
+Table 1), or all 23 that Ali-CCP has; ids follow a Zipf law, as ids do.
 """
 
 from __future__ import annotations
 
+import ast
 import pathlib
+from collections.abc import Mapping
 
 import keras
 import numpy as np
@@ -17,7 +19,7 @@ from tafe_tf.data.dataset import FunnelData, Holdout
 from tafe_tf.data.rows import BadRows
 from tafe_tf.data.writers import write
 from tafe_tf.features import Features
-from tafe_tf.models import TAFE
+from tafe_tf.models import BY_NAME, TAFE, FunnelModel
 from tafe_tf.run_dir import RunDir
 from tafe_tf.schema import load
 
@@ -41,6 +43,7 @@ FIELDS = {
     "853": 37148,
     "301": 4,
 }
+ALL_FIELDS = {**FIELDS, "210": 80232, "109_14": 8150, "110_14": 1330, "127_14": 1330, "150_14": 3}
 _USER = ("101", "121", "122", "124", "125", "126", "127", "128", "129", "301")
 _HEADER = """name = "ali_ccp"
 [[tasks]]
@@ -56,16 +59,30 @@ side = "{side}"
 """
 
 
-def rows(count: int, seed: int = 0) -> dict[str, np.ndarray]:
+def rows(count: int, seed: int = 0, fields: Mapping[str, int] = FIELDS) -> dict[str, np.ndarray]:
     """Raw columns, int64 [count] each."""
     rng = np.random.default_rng(seed)
-    return {f"f{name}": (rng.zipf(1.2, count) - 1) % size for name, size in FIELDS.items()}
+    return {f"f{name}": (rng.zipf(1.2, count) - 1) % size for name, size in fields.items()}
 
 
-def labelled(count: int, seed: int = 0) -> dict[str, np.ndarray]:
+def labelled(count: int, seed: int = 0, fields: Mapping[str, int] = FIELDS) -> dict[str, np.ndarray]:
     """The same with labels, 4 % and 0.5 %."""
     click = np.random.default_rng([seed, 1]).random(count)
-    return {**rows(count, seed), "click": (click < 0.04).astype(int), "buy": (click < 0.005).astype(int)}
+    return {**rows(count, seed, fields), "click": (click < 0.04).astype(int), "buy": (click < 0.005).astype(int)}
+
+
+def model(spec: str, fields: Mapping[str, int] = FIELDS, extra_rows: int = 0) -> FunnelModel:
+    """An untrained model for ids as `rows` has them.
+
+    Args:
+        spec: MODEL, or MODEL/ARGUMENT=VALUE/... with the constructor's arguments as Python writes them.
+        fields: vocabulary sizes by field.
+        extra_rows: rows of the table beside these.
+    """
+    name, *settings = spec.split("/")
+    arguments = {key: ast.literal_eval(value) for key, value in (setting.split("=", 1) for setting in settings)}
+    sizes = list(fields.values())
+    return BY_NAME[name]([sizes[0] + extra_rows, *sizes[1:]], 2, **arguments)
 
 
 def export(directory: pathlib.Path) -> pathlib.Path:

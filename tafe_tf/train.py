@@ -17,7 +17,7 @@ import keras
 from absl import app, logging
 from absl.flags import adopt_module_key_flags
 
-from tafe_tf import flags, models, schema, vocabulary
+from tafe_tf import cores, flags, models, schema, vocabulary
 from tafe_tf.data.atomic import write_arrays, write_json
 from tafe_tf.data.dataset import FunnelData, Holdout, time_holdout
 from tafe_tf.data.files import find_files
@@ -47,6 +47,7 @@ def main(argv: list[str]) -> None:
 def train() -> None:
     """What `main` does, errors aside."""
     flags.required(data_dir=flags.DATA_DIR.value, run_dir=flags.RUN_DIR.value)
+    cores.set_threads(flags.BATCH_SIZE.value)
     config = flags.training_config()
     run = RunDir(flags.RUN_DIR.value)
     bad_rows = flags.bad_rows()
@@ -112,7 +113,9 @@ def build_model(features: Features) -> models.FunnelModel:
     own = flags.model_arguments([*inspect.signature(made.__init__).parameters, "embedding_stddev"])
     if flags.MODEL.value == "esm2":
         own["via"] = features.schema.via
-    return made(features.rows, len(features.schema.tasks), slots=features.slots, **own)
+    model = made(features.rows, len(features.schema.tasks), slots=features.slots, **own)
+    model.pieces = cores.pieces(flags.BATCH_SIZE.value)
+    return model
 
 
 def build_loss(model: models.FunnelModel, dataset: schema.Schema) -> FunnelLoss:
@@ -138,6 +141,7 @@ def evaluate_test(features: Features, training: FunnelData, run: RunDir) -> None
         return
     data = dataclasses.replace(training, files=files, holdout=Holdout())
     model = run.load_best()
+    model.pieces = cores.pieces(training.batch_size)
     rows = Predictions(data.schema.group) if flags.SAVE_PREDICTIONS.value else None
     metrics = Evaluator(model, features).evaluate(data, also=rows.add if rows else None)
     metrics["parameters"] = model.count_params()

@@ -60,9 +60,9 @@ class AITM(FunnelModel):
         self.heads.build((None, num_tasks, k))
         self.build()
 
-    def call(self, inputs: Any, training: bool = False) -> Any:
-        """Ids [B, S] -> logits [B, N]."""
-        q = self.towers(self.flatten(self.embedding(inputs)), training=training)  # [B, N, k]
+    def score(self, h: Any, training: bool) -> Any:
+        """H [B, F, d] -> logits [B, N]."""
+        q = self.towers(self.flatten(h), training=training)  # [B, N, k]
         z = [q[:, 0]]
         for i, (hand_on, projection) in enumerate(zip(self.hand_on, self.projections, strict=True), start=1):
             u = ops.stack([hand_on(z[-1], training=training)[:, 0], q[:, i]], axis=1)  # [B, 2, k]

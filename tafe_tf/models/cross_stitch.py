@@ -54,9 +54,9 @@ class CrossStitchNetwork(FunnelModel):
         self.heads.build(shape)
         self.build()
 
-    def call(self, inputs: Any, training: bool = False) -> Any:
-        """Ids [B, S] -> logits [B, N]."""
-        x = self.flatten(self.embedding(inputs))
+    def score(self, h: Any, training: bool) -> Any:
+        """H [B, F, d] -> logits [B, N]."""
+        x = self.flatten(h)
         for level, stitch in zip(self.levels, [*self.stitches, None], strict=True):
             x = level(x, training=training)
             x = x if stitch is None else stitch(x)

@@ -71,9 +71,9 @@ class ESCM2(FunnelModel):
         self.heads.build((None, towers, tower_units[-1]))
         self.build()
 
-    def call(self, inputs: Any, training: bool = False) -> Any:
-        """Ids [B, S] -> logits [B, N], and in training what the loss needs besides."""
-        out = self.heads(self.towers(self.flatten(self.embedding(inputs)), training=training))
+    def score(self, h: Any, training: bool) -> Any:
+        """H [B, F, d] -> logits [B, N], and in training what the loss needs besides."""
+        out = self.heads(self.towers(self.flatten(h), training=training))
         conditionals, imputed = out[:, : self.num_tasks], ops.softplus(out[:, self.num_tasks :])
         logits = product_logits(conditionals)
         return ops.concatenate([logits, conditionals[:, 1:], imputed], axis=-1) if training else logits

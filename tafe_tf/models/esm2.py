@@ -66,9 +66,9 @@ class ESM2(FunnelModel):
         )
         self.build()
 
-    def call(self, inputs: Any, training: bool = False) -> Any:
-        """Ids [B, S] -> logits [B, N], in training [B, N + A]."""
-        out = self.heads(self.towers(self.flatten(self.embedding(inputs)), training=training))
+    def score(self, h: Any, training: bool) -> Any:
+        """H [B, F, d] -> logits [B, N], in training [B, N + A]."""
+        out = self.heads(self.towers(self.flatten(h), training=training))
         log_f: list[Any] = []
         actions, extra = [], self.num_tasks
         for i in range(self.num_tasks):

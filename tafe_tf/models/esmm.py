@@ -53,6 +53,6 @@ class ESMM(FunnelModel):
         self.heads.build((None, num_tasks, tower_units[-1]))
         self.build()
 
-    def call(self, inputs: Any, training: bool = False) -> Any:
-        """Ids [B, S] -> logits [B, N]."""
-        return product_logits(self.heads(self.towers(self.flatten(self.embedding(inputs)), training=training)))
+    def score(self, h: Any, training: bool) -> Any:
+        """H [B, F, d] -> logits [B, N]."""
+        return product_logits(self.heads(self.towers(self.flatten(h), training=training)))

@@ -25,9 +25,20 @@ class FunnelModel(keras.Model):
 
     Attributes:
         products: whether f_i is a product of conditional probabilities, whose logits `shift_logits` then moves.
+        pieces: into how many pieces a batch is cut between the embeddings and the logits. They do not depend on each
+            other: with a thread or two for each operation, the cores work on pieces side by side, whose tensors stay in
+            their caches.
+
+    Call arguments:
+        inputs: ids [B, S], or {"ids": [B, S], "weights": [B, S]}; see `FusedEmbedding`.
+        training: True applies what only training has.
+
+    Returns:
+        Logits [B, N], float32; in training further columns may follow, for the model's own loss.
     """
 
     products = False
+    pieces = 1
 
     def __init__(
         self,
@@ -65,6 +76,23 @@ class FunnelModel(keras.Model):
         return keras.layers.EinsumDense(
             "bnd,nd->bn", output_shape=count or self.num_tasks, bias_axes="n", dtype=self.variable_dtype, name="heads"
         )
+
+    def call(self, inputs: Any, training: bool = False) -> Any:
+        """Ids [B, S] -> logits [B, N]."""
+        h = self.embed(inputs, training)
+        if self.pieces == 1:
+            return self.score(h, training)
+        rows, n = ops.shape(h)[0], self.pieces
+        logits = [self.score(h[rows * i // n : rows * (i + 1) // n], training) for i in range(n)]
+        return ops.concatenate(logits, axis=0)
+
+    def embed(self, inputs: Any, training: bool) -> Any:
+        """Ids [B, S] -> H [B, F, d]."""
+        return self.embedding(inputs)
+
+    def score(self, h: Any, training: bool) -> Any:
+        """H [B, F, d] -> logits [B, N]: the architecture itself."""
+        raise NotImplementedError
 
     def flatten(self, h: Any) -> Any:
         """[B, F, d] -> [B, F d]."""

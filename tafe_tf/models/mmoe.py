@@ -78,8 +78,8 @@ class MMOE(FunnelModel):
         self.heads.build((None, num_tasks, tower_units[-1]))
         self.build()
 
-    def call(self, inputs: Any, training: bool = False) -> Any:
-        """Ids [B, S] -> logits [B, N]."""
-        x = self.flatten(self.embedding(inputs))
+    def score(self, h: Any, training: bool) -> Any:
+        """H [B, F, d] -> logits [B, N]."""
+        x = self.flatten(h)
         mixed = self.gates(x, self.experts(x, training=training))  # [B, N, out]
         return self.heads(self.towers(mixed, training=training))

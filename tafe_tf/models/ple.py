@@ -81,10 +81,10 @@ class PLE(FunnelModel):
         self.heads.build((None, num_tasks, tower_units[-1]))
         self.build()
 
-    def call(self, inputs: Any, training: bool = False) -> Any:
-        """Ids [B, S] -> logits [B, N]."""
+    def score(self, h: Any, training: bool) -> Any:
+        """H [B, F, d] -> logits [B, N]."""
         n, m = self.num_tasks, self.num_specific
-        shared = self.flatten(self.embedding(inputs))  # [B, F d]
+        shared = self.flatten(h)  # [B, F d]
         tasks = ops.repeat(shared[:, None], n, axis=1)  # [B, N, F d]
         for i, gate in enumerate(self.task_gates):
             of_tasks = self.specific[i](ops.repeat(tasks, m, axis=1), training=training)  # [B, N m, out]

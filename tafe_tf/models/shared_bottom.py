@@ -51,7 +51,7 @@ class SharedBottom(FunnelModel):
         self.heads.build((None, num_tasks, tower_units[-1]))
         self.build()
 
-    def call(self, inputs: Any, training: bool = False) -> Any:
-        """Ids [B, S] -> logits [B, N]."""
-        shared = self.bottom(self.flatten(self.embedding(inputs)), training=training)[:, 0]
+    def score(self, h: Any, training: bool) -> Any:
+        """H [B, F, d] -> logits [B, N]."""
+        shared = self.bottom(self.flatten(h), training=training)[:, 0]
         return self.heads(self.towers(shared, training=training))

@@ -52,7 +52,10 @@ class SingleTask(FunnelModel):
         self.heads.build((None, num_tasks, tower_units[-1]))
         self.build()
 
-    def call(self, inputs: Any, training: bool = False) -> Any:
-        """Ids [B, S] -> logits [B, N]."""
-        each = ops.stack([self.flatten(embedding(inputs)) for embedding in self.embeddings], axis=1)  # [B, N, F d]
-        return self.heads(self.towers(each, training=training))
+    def embed(self, inputs: Any, training: bool) -> Any:
+        """Ids [B, S] -> each task's own H, flattened, [B, N, F d]."""
+        return ops.stack([self.flatten(embedding(inputs)) for embedding in self.embeddings], axis=1)
+
+    def score(self, h: Any, training: bool) -> Any:
+        """[B, N, F d] -> logits [B, N]."""
+        return self.heads(self.towers(h, training=training))

@@ -118,10 +118,18 @@ class TAFE(FunnelModel):
 
     def call(self, inputs: Any, training: bool = False) -> Any:
         """Ids [B, S] -> logits [B, N]."""
-        gamma = self.gamma.value()
+        logits = super().call(inputs, training)
         if training:
             self.gamma.advance()
-        y, t = self.dropout(self.embedding(inputs), training=training), None
+        return logits
+
+    def embed(self, inputs: Any, training: bool) -> Any:
+        """Ids [B, S] -> H [B, F, d]."""
+        return self.dropout(self.embedding(inputs), training=training)
+
+    def score(self, h: Any, training: bool) -> Any:
+        """H [B, F, d] -> logits [B, N]."""
+        gamma, y, t = self.gamma.value(), h, None
         for i, block in enumerate(self.blocks):
             y = block(y, gamma) if self._config["use_asrg"] else block(y)
             if self.adapters:

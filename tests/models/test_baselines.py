@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from tafe_tf import cores
 from tafe_tf.layers import CrossStitch, DSelectKGates, Towers
 from tafe_tf.models import (
     AITM,
@@ -256,3 +257,29 @@ def test_errors() -> None:
         ESM2(ROWS, 2, via=[0])
     with pytest.raises(ValueError, match=r"`units` must be 1 or more. Received: count=0"):
         MMOE(ROWS, 2, num_experts=0)
+
+
+@pytest.mark.parametrize("rows", [1, 2, B])
+def test_a_batch_in_pieces_gives_the_logits_and_gradients_of_the_whole(model: FunnelModel, rows: int) -> None:
+    seen, loss = [], model.paper_loss()
+    for pieces in (1, 4):
+        model.pieces = pieces
+        with tf.GradientTape() as tape:
+            out = model(IDS[:rows], training=True)
+            value = loss(LABELS[:rows], out)
+        gradients = tape.gradient(value, [w.value for w in model.trainable_variables])
+        seen.append(
+            [np.array(out), np.array(model(IDS[:rows])), *(np.array(tf.convert_to_tensor(g)) for g in gradients)]
+        )
+    for whole, cut in zip(*seen, strict=True):
+        np.testing.assert_allclose(cut, whole, rtol=1e-12, atol=1e-14)
+
+
+def test_a_piece_is_no_larger_on_more_cores_and_an_own_loss_counts_once() -> None:
+    assert [cores.pieces(size) for size in (1, 512, 1024, 1500, 8192)] == [1, 1, 2, 2, 16]
+    model = MADE["mmoe+dselect_k"](entropy_weight=0.5)
+    model(IDS, training=True)
+    whole = float(sum(model.losses))
+    model.pieces = 2
+    model(IDS, training=True)
+    assert float(sum(model.losses)) / model.pieces == pytest.approx(whole, rel=1e-5)

@@ -294,3 +294,19 @@ def test_fits_in_plain_keras() -> None:
 def test_errors(arguments: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         TAFE(**{"field_rows": ROWS, "num_tasks": N, **SIZES, **arguments})
+
+
+def test_pieces_change_neither_logits_nor_gradients_and_count_one_step() -> None:
+    model = TAFE([7, 11, 13], 2, 6, num_inducing=5, num_heads=2, num_layers=2, dtype="float64")
+    ids, seen = np.random.default_rng(0).integers(0, 7, (7, 3)), []
+    for pieces in (1, 3):
+        model.pieces = pieces
+        model.gamma.step.assign(100)
+        with tf.GradientTape() as tape:
+            logits = model(ids, training=True)
+            value = tf.reduce_sum(tf.square(logits))
+        gradients = tape.gradient(value, [w.value for w in model.trainable_variables])
+        seen.append([logits.numpy(), *(np.array(tf.convert_to_tensor(g)) for g in gradients)])
+        assert int(model.gamma.step.numpy()) == 101
+    for whole, cut in zip(*seen, strict=True):
+        np.testing.assert_allclose(cut, whole, rtol=1e-11, atol=1e-13)
