@@ -19,7 +19,7 @@ from tafe_tf.data.dataset import FunnelData, Holdout
 from tafe_tf.data.rows import BadRows
 from tafe_tf.data.writers import write
 from tafe_tf.features import Features
-from tafe_tf.models import BY_NAME, TAFE, FunnelModel
+from tafe_tf.models import BY_NAME, FunnelModel
 from tafe_tf.run_dir import RunDir
 from tafe_tf.schema import load
 
@@ -51,7 +51,7 @@ name = "click"
 [[tasks]]
 name = "buy"
 """
-_FIELD = """[[features]]
+_FEATURE = """[[features]]
 name = "f{name}"
 kind = "integer"
 size = {size}
@@ -85,19 +85,19 @@ def model(spec: str, fields: Mapping[str, int] = FIELDS, extra_rows: int = 0) ->
     return BY_NAME[name]([sizes[0] + extra_rows, *sizes[1:]], 2, **arguments)
 
 
-def export(directory: pathlib.Path) -> pathlib.Path:
-    """Makes a run below `directory`, exports it, and returns the version's path."""
+def export(directory: pathlib.Path, spec: str = "tafe", fields: Mapping[str, int] = FIELDS) -> pathlib.Path:
+    """Makes a run of a model below `directory`, exports it, and returns the version's path."""
     data = directory / "data"
     data.mkdir(parents=True)
-    fields = (_FIELD.format(name=n, size=s, side="user" if n in _USER else "item") for n, s in FIELDS.items())
-    (data / "schema.toml").write_text(_HEADER + "".join(fields))
-    write(data / "train.parquet", labelled(2000))
+    features = (_FEATURE.format(name=n, size=s, side="user" if n in _USER else "item") for n, s in fields.items())
+    (data / "schema.toml").write_text(_HEADER + "".join(features))
+    write(data / "train.parquet", labelled(2000, fields=fields))
     run, dataset, files = RunDir(directory / "run"), load(data / "schema.toml"), [str(data / "train.parquet")]
     run.claim("", data / "schema.toml")
     vocabulary.build(files, dataset, run.path, BadRows())
     keras.utils.set_random_seed(0)
-    model = TAFE(Features(dataset, run.path).rows, num_tasks=2)
-    run.save_model_config(model)
+    made = model(spec, dict(zip(fields, Features(dataset, run.path).rows, strict=True)))
+    run.save_model_config(made)
     run.save_data(FunnelData(files=files, schema=dataset, batch_size=1024, holdout=Holdout(fraction=0.5)), [])
-    run.best(model).save()
+    run.best(made).save()
     return saved_model.export(run, directory / "export", 1)

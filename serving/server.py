@@ -54,7 +54,7 @@ _RETRY_MICROS = flags.DEFINE_integer(
 _ANY_LABELS = flags.DEFINE_bool(
     "allow_version_labels_for_unavailable_models", False, "Accept labels of versions that are not loaded yet."
 )
-_INTRA = flags.DEFINE_integer("tensorflow_intra_op_parallelism", 0, "Threads of one operation; 0 for all cores.", 0)
+_INTRA = flags.DEFINE_integer("tensorflow_intra_op_parallelism", 1, "Threads of one operation; 0 for all cores.", 0)
 _INTER = flags.DEFINE_integer("tensorflow_inter_op_parallelism", 0, "Operations at a time; 0 for all cores.", 0)
 
 

@@ -18,7 +18,7 @@ State = get_model_status_pb2.ModelVersionStatus
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Loading:
-    """How versions are loaded; names and defaults are TensorFlow Serving's.
+    """How versions are loaded; names and defaults are TensorFlow Serving's, but for the threads of an operation.
 
     Attributes:
         enable_model_warmup: replay the warm-up requests before the first answer.
@@ -33,7 +33,7 @@ class Loading:
     max_num_load_retries: int = 5
     load_retry_interval_micros: int = 60_000_000
     allow_version_labels_for_unavailable_models: bool = False
-    intra_op_parallelism: int = 0
+    intra_op_parallelism: int = 1
     inter_op_parallelism: int = 0
 
 

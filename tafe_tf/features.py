@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import pathlib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from typing import Any
 
+import numpy as np
 import tensorflow as tf
 
 from tafe_tf.schema import ABSENT, FIRST, MISSING, UNSEEN, Feature, Schema
@@ -48,6 +50,10 @@ class Features(tf.Module):
                 self._tables[feature.name], size = _lookup_table(vocabulary_file(directory, feature), feature)
             rows.append(feature.rows(size))
         self.rows = tuple(rows)
+        self._groups = _groups(schema.features)
+        ends = np.cumsum(self.slots)
+        places = {f.name: range(end - f.slots, end) for f, end in zip(schema.features, ends, strict=True)}
+        self._order = np.argsort([place for group in self._groups for f in group for place in places[f.name]])
 
     @property
     def signature(self) -> dict[str, tf.TensorSpec]:
@@ -74,21 +80,23 @@ class Features(tf.Module):
             "ids", int32 [B, S], each counted within its field; and, if some field holds lists, the pooling
             weights "weights", float32 [B, S]. S is the sum of `slots`.
         """
-        ids, weights = [], []
-        for feature in self.schema.features:
-            field_ids, field_weights = self._field(feature, columns)
-            ids.append(field_ids)
-            weights.append(field_weights)
-        parts = {"ids": ids, "weights": weights}
-        return {name: tf.concat(parts[name], axis=1) for name in self.model_signature}
+        fields = [self._fields(group, columns) for group in self._groups]
+        parts = {
+            name: tf.concat(part, axis=1)
+            for name, part in zip(("ids", "weights"), zip(*fields, strict=True), strict=True)
+        }
+        if any(np.diff(self._order) != 1):
+            parts = {name: tf.gather(part, self._order, axis=1) for name, part in parts.items()}
+        return {name: parts[name] for name in self.model_signature}
 
-    def _field(self, feature: Feature, columns: Mapping[str, tf.Tensor]) -> tuple[tf.Tensor, tf.Tensor]:
-        raw = columns[feature.column]
+    def _fields(self, group: tuple[Feature, ...], columns: Mapping[str, tf.Tensor]) -> tuple[tf.Tensor, tf.Tensor]:
+        """Ids and weights of a feature, or of several that are computed alike, [B, slots of all]."""
+        feature = group[0]
         if not feature.max_length:
-            ids = self._ids(feature, raw)[:, None]
+            ids = self._ids(group, tf.stack([columns[f.column] for f in group], axis=1))
             return ids, tf.ones_like(ids, tf.float32)
-        raw = _fit(raw, feature.max_length, ABSENT[feature.raw_dtype])
-        ids = self._ids(feature, raw)
+        raw = _fit(columns[feature.column], feature.max_length, ABSENT[feature.raw_dtype])
+        ids = self._ids(group, raw)
         present = tf.cast(ids != MISSING, tf.float32)
         weights = present
         if feature.weights:
@@ -101,24 +109,36 @@ class Features(tf.Module):
         first = tf.one_hot(0, feature.max_length)[None, :]
         return ids, tf.where(is_empty, first, weights)
 
-    def _ids(self, feature: Feature, raw: tf.Tensor) -> tf.Tensor:
+    def _ids(self, group: tuple[Feature, ...], raw: tf.Tensor) -> tf.Tensor:
+        """Ids of raw values, [B, one column a feature] or, of one feature, [B, any]."""
+        feature = group[0]
         if feature.kind == "log_round":
-            magnitude = tf.minimum(tf.abs(raw), feature.max_abs)
-            bucket = tf.round(feature.scale * tf.math.log1p(magnitude))
+            scale = tf.constant([float(f.scale) for f in group])
+            largest = tf.constant([f.largest_bucket for f in group])
+            magnitude = tf.minimum(tf.abs(raw), tf.constant([f.max_abs for f in group]))
             # float32 may round max_abs itself one bucket further, which would be another field's row
-            bucket = tf.sign(raw) * tf.minimum(bucket, float(feature.largest_bucket))
+            bucket = tf.sign(raw) * tf.minimum(tf.round(scale * tf.math.log1p(magnitude)), tf.cast(largest, tf.float32))
             missing = tf.math.is_nan(raw)
-            ids = tf.cast(tf.where(missing, 0.0, bucket), tf.int32) + (FIRST + feature.largest_bucket)
+            ids = tf.cast(tf.where(missing, 0.0, bucket), tf.int32) + FIRST + largest
             return tf.where(missing, MISSING, ids)
         if feature.kind == "vocabulary":
             ids = self._tables[feature.name].lookup(raw)
         elif feature.kind == "integer":
-            known = (raw >= 0) & (raw < feature.size)
+            known = (raw >= 0) & (raw < tf.constant([f.size for f in group], raw.dtype))
             ids = tf.where(known, raw + FIRST, UNSEEN)
         else:
             text = raw if raw.dtype == tf.string else tf.strings.as_string(raw)
             ids = tf.strings.to_hash_bucket_fast(text, feature.buckets) + FIRST
         return tf.where(raw == ABSENT[feature.raw_dtype], MISSING, tf.cast(ids, tf.int32))
+
+
+def _groups(features: Iterable[Feature]) -> tuple[tuple[Feature, ...], ...]:
+    """Features that one chain of operations can compute: a request of one row costs its operations, not its numbers."""
+    groups: dict[Any, list[Feature]] = {}
+    for feature in features:
+        alike = feature.kind in ("integer", "log_round") and not feature.max_length
+        groups.setdefault((feature.kind, feature.raw_dtype) if alike else feature.name, []).append(feature)
+    return tuple(tuple(group) for group in groups.values())
 
 
 def _lookup_table(path: pathlib.Path, feature: Feature) -> tuple[tf.lookup.StaticHashTable, int]:

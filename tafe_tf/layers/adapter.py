@@ -16,7 +16,8 @@ class TaskSpecificAdapter(keras.layers.Layer):
     """One TSA layer for all N tasks (eq. 21-22): T_i = LayerNorm(T_i + Attention(alpha_i, Y, Y)).
 
     Each task has its own indicator alpha_i, projections and norm; they are stacked into one weight each, so that
-    all tasks run at once and none reads another. As in `InducingPointAttention` the keys fold into the queries.
+    all tasks run at once and none reads another. As in `InducingPointAttention` the keys fold into the queries; and
+    the values, of which each task mixes one set a head, into the output projection.
 
     Args:
         num_tasks: N.
@@ -58,13 +59,14 @@ class TaskSpecificAdapter(keras.layers.Layer):
         queries = ops.reshape(self.indicators, (n, heads, e))
         keys = ops.reshape(self.key, (n, d, heads, e))
         folded = ops.einsum("ndme,nme->dnm", keys, queries) / math.sqrt(e)
-        scores = ops.matmul(y, ops.reshape(folded, (d, n * heads)))  # [B, K, N M]
+        scores = ops.matmul(ops.reshape(y, (-1, d)), ops.reshape(folded, (d, n * heads)))
+        scores = ops.reshape(scores, (-1, y.shape[-2], n * heads))  # [B, K, N M]
         attention = ops.softmax(scores, axis=1)  # over the K rows of Y
         context = ops.matmul(ops.transpose(attention, (0, 2, 1)), y)
-        context = ops.reshape(context, (-1, n, heads, d))
         values = ops.reshape(self.value, (n, d, heads, e))
-        mixed = ops.reshape(ops.einsum("bnmd,ndme->bnme", context, values), (-1, n, d))
-        f = ops.einsum("bnd,ndc->bnc", mixed, self.output_projection)
+        outputs = ops.reshape(self.output_projection, (n, heads, e, d))
+        both = ops.reshape(ops.einsum("ndme,nmec->nmdc", values, outputs), (n, heads * d, d))
+        f = ops.einsum("bnx,nxc->bnc", ops.reshape(context, (-1, n, heads * d)), both)
         return self._norm(f if t is None else t + f)
 
     def _norm(self, x: Any) -> Any:

@@ -106,9 +106,11 @@ class InducingPointAttention(keras.layers.Layer):
         # z scales the small operand [B, M, K, d], not the scores [B, M, K, F]
         folded = folded * ops.expand_dims(ops.cast(z, folded.dtype)[:, None, :], -1)
         queries = ops.reshape(folded, (-1, heads * points, d))
-        values = ops.transpose(ops.reshape(ops.matmul(h, self.value), (-1, fields, heads, e)), (0, 2, 1, 3))
+        values = ops.matmul(ops.reshape(h, (-1, d)), self.value)  # of two dimensions: one operation, not ten
+        values = ops.transpose(ops.reshape(values, (-1, fields, heads, e)), (0, 2, 1, 3))
         mixed = (attend_and_learn if training else attend)(queries, h, values)  # [B, M, K, e]
-        return ops.matmul(ops.reshape(ops.transpose(mixed, (0, 2, 1, 3)), (-1, points, d)), self.output_projection)
+        mixed = ops.reshape(ops.transpose(mixed, (0, 2, 1, 3)), (-1, d))
+        return ops.reshape(ops.matmul(mixed, self.output_projection), (-1, points, d))
 
     def compute_output_shape(self, h_shape: Any, z_shape: Any = None) -> tuple[int | None, int, int]:
         """[B, K, d]."""

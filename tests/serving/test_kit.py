@@ -201,7 +201,7 @@ def test_batching_fits_the_exports() -> None:
     assert batching.batch_timeout_micros.value == 0
     assert batching.max_enqueued_batches.value >= 1
     assert not batching.pad_variable_length_inputs  # it would put real values into lists
-    assert str(batching.num_batch_threads.value) == arguments()["docker-compose.yml"]["tensorflow_session_parallelism"]
+    assert str(batching.num_batch_threads.value) == arguments()["docker-compose.yml"]["tensorflow_inter_op_parallelism"]
 
 
 @pytest.mark.parametrize(
@@ -284,7 +284,8 @@ def test_threads_are_those_of_the_cpu_limit() -> None:
         "kserve.yaml": kserve()["spec"]["predictor"]["model"]["resources"]["limits"]["cpu"],
     }
     for file, given in arguments().items():
-        assert given["tensorflow_session_parallelism"] == str(limits[file]), file
+        assert given["tensorflow_inter_op_parallelism"] == str(limits[file]), file
+        assert given["tensorflow_intra_op_parallelism"] == "1", file  # as our own server and the figures of README
 
 
 def test_compose_mounts_the_kit_and_publishes_the_ports_here_only() -> None:
