@@ -18,10 +18,9 @@ from tafe_tf import vocabulary
 from tafe_tf.data.dataset import FunnelData, Holdout
 from tafe_tf.data.rows import BadRows
 from tafe_tf.data.writers import write
-from tafe_tf.features import Features
 from tafe_tf.models import BY_NAME, FunnelModel
 from tafe_tf.run_dir import RunDir
-from tafe_tf.schema import load
+from tafe_tf.schema import FIRST, Schema, load
 
 FIELDS = {
     "101": 238635,
@@ -71,32 +70,36 @@ def labelled(count: int, seed: int = 0, fields: Mapping[str, int] = FIELDS) -> d
     return {**rows(count, seed, fields), "click": (click < 0.04).astype(int), "buy": (click < 0.005).astype(int)}
 
 
-def model(spec: str, fields: Mapping[str, int] = FIELDS, extra_rows: int = 0) -> FunnelModel:
-    """An untrained model for ids as `rows` has them.
+def write_schema(directory: pathlib.Path, fields: Mapping[str, int]) -> Schema:
+    """Makes the directory and its schema.toml, every field a number below its size."""
+    directory.mkdir(parents=True)
+    features = (_FEATURE.format(name=n, size=s, side="user" if n in _USER else "item") for n, s in fields.items())
+    (directory / "schema.toml").write_text(_HEADER + "".join(features))
+    return load(directory / "schema.toml")
+
+
+def model(spec: str, fields: Mapping[str, int] = FIELDS) -> FunnelModel:
+    """An untrained model for ids as `Features` makes them.
 
     Args:
         spec: MODEL, or MODEL/ARGUMENT=VALUE/... with the constructor's arguments as Python writes them.
         fields: vocabulary sizes by field.
-        extra_rows: rows of the table beside these.
     """
     name, *settings = spec.split("/")
     arguments = {key: ast.literal_eval(value) for key, value in (setting.split("=", 1) for setting in settings)}
-    sizes = list(fields.values())
-    return BY_NAME[name]([sizes[0] + extra_rows, *sizes[1:]], 2, **arguments)
+    return BY_NAME[name]([size + FIRST for size in fields.values()], 2, **arguments)
 
 
 def export(directory: pathlib.Path, spec: str = "tafe", fields: Mapping[str, int] = FIELDS) -> pathlib.Path:
     """Makes a run of a model below `directory`, exports it, and returns the version's path."""
     data = directory / "data"
-    data.mkdir(parents=True)
-    features = (_FEATURE.format(name=n, size=s, side="user" if n in _USER else "item") for n, s in fields.items())
-    (data / "schema.toml").write_text(_HEADER + "".join(features))
+    dataset = write_schema(data, fields)
     write(data / "train.parquet", labelled(2000, fields=fields))
-    run, dataset, files = RunDir(directory / "run"), load(data / "schema.toml"), [str(data / "train.parquet")]
+    run, files = RunDir(directory / "run"), [str(data / "train.parquet")]
     run.claim("", data / "schema.toml")
     vocabulary.build(files, dataset, run.path, BadRows())
     keras.utils.set_random_seed(0)
-    made = model(spec, dict(zip(fields, Features(dataset, run.path).rows, strict=True)))
+    made = model(spec, fields)
     run.save_model_config(made)
     run.save_data(FunnelData(files=files, schema=dataset, batch_size=1024, holdout=Holdout(fraction=0.5)), [])
     run.best(made).save()
