@@ -111,7 +111,7 @@ def main(argv: list[str]) -> None:
             dataset = from_memory(size, fields) if source == "memory" else from_files(at, source, size, fields)
             for spec in _MODELS.value:
                 ways[spec if source == "memory" else f"{spec}, {source}"] = trained(spec, size, fields, dataset)
-        seen = rounds.run(ways, {"train_sps": "train_sps", "peak_rss_mib": "train_rss_mb"})
+        seen = rounds.run(ways, {"train_sps": "train_sps"})
     rounds.show(seen, f"training, B = {size}, {DTYPE_POLICY.value}")
 
 
