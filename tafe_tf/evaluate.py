@@ -10,7 +10,7 @@ import sys
 from absl import app
 from absl.flags import declare_key_flag
 
-from tafe_tf import flags
+from tafe_tf import cores, flags
 from tafe_tf.data.atomic import write_json
 from tafe_tf.data.dataset import FunnelData
 from tafe_tf.data.files import find_files
@@ -36,11 +36,14 @@ def evaluate() -> None:
     """What `main` does, errors aside."""
     flags.required(data_dir=flags.DATA_DIR.value, run_dir=flags.RUN_DIR.value)
     run, split, bad_rows = RunDir(flags.RUN_DIR.value), flags.SPLIT.value, flags.bad_rows()
+    batch_size = max(flags.BATCH_SIZE.value, 4096)
+    cores.set_threads(batch_size)
     model = run.load_best()
+    model.pieces = cores.pieces(batch_size)
     data = FunnelData(
         files=find_files(flags.DATA_DIR.value, split),
         schema=run.schema(),
-        batch_size=max(flags.BATCH_SIZE.value, 4096),
+        batch_size=batch_size,
         bad_rows=bad_rows,
     )
     metrics = {**Evaluator(model, run.features()).evaluate(data), "parameters": model.count_params()}
