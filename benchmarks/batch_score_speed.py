@@ -11,7 +11,6 @@ import statistics
 import tempfile
 import time
 
-import tensorflow as tf
 from absl import app, flags
 
 from benchmarks import ali_ccp_shape
@@ -47,7 +46,6 @@ def main(argv: list[str]) -> None:
     """Interleaved rounds; the median ratio and the medians."""
     if len(argv) > 1:
         raise app.UsageError(f"unknown arguments: {argv[1:]}")
-    tf.config.threading.set_intra_op_parallelism_threads(1)  # as a process that only serves has it
     with tempfile.TemporaryDirectory() as directory:
         path = ali_ccp_shape.export(pathlib.Path(directory))
         write(f"{directory}/rows.parquet", ali_ccp_shape.rows(_ROWS.value))

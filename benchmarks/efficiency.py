@@ -8,15 +8,14 @@ Ali-CCP's 38 million training rows. Leaves OUT/efficiency.md and OUT/efficiency.
 
 from __future__ import annotations
 
-import json
 import pathlib
-import subprocess
 import sys
 
-import matplotlib
 from absl import app, flags
+from matplotlib import pyplot
 
 from benchmarks import rounds
+from benchmarks.figures import save
 from tafe_tf.data.atomic import write_text
 
 _MODELS = flags.DEFINE_spaceseplist("models", "single_task shared_bottom mmoe ple aitm tafe", "MODEL or MODEL/...")
@@ -45,9 +44,7 @@ def measured(spec: str) -> rounds.Measure:
 def _ask(benchmark: str, spec: str) -> dict[str, float]:
     command = [sys.executable, "-m", f"benchmarks.{benchmark}", f"--models={spec}", "--rounds=1"]
     command.append(f"--seconds={rounds.SECONDS.value}")
-    out = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, check=True, text=True).stdout
-    said = json.loads([line for line in out.splitlines() if line.startswith("{")][-1])
-    return {figure: spread["median"] for figure, spread in said[spec].items()}
+    return {figure: spread["median"] for figure, spread in rounds.ask(command)[spec].items()}
 
 
 def table(medians: dict[str, dict[str, float]]) -> str:
@@ -63,16 +60,12 @@ def table(medians: dict[str, dict[str, float]]) -> str:
 
 def plot(medians: dict[str, dict[str, float]], path: pathlib.Path) -> None:
     """Bars of the three things that Figure 8 shows."""
-    matplotlib.use("svg")
-    from matplotlib import pyplot
-
-    figure, axes = pyplot.subplots(1, len(COLUMNS), figsize=(10, 2.8), sharey=True, layout="constrained")
+    figure, axes = pyplot.subplots(1, len(COLUMNS), figsize=(10, 2.8), sharey=True)
     for axis, (name, title) in zip(axes, COLUMNS.items(), strict=True):
         axis.barh(list(medians), [f[name] for f in medians.values()], color="#4c72b0")
         axis.set_title(title, fontsize=10)
-        axis.invert_yaxis() if axis is axes[0] else None
-    with pyplot.rc_context({"svg.fonttype": "none", "svg.hashsalt": "efficiency"}):
-        figure.savefig(path, metadata={"Date": None})
+    axes[0].invert_yaxis()  # the y axis is shared
+    save(figure, path)
 
 
 def main(argv: list[str]) -> None:

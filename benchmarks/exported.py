@@ -6,7 +6,6 @@ import pathlib
 import tempfile
 from collections.abc import Callable, Mapping
 
-import tensorflow as tf
 from absl import app, flags, logging
 
 from benchmarks import ali_ccp_shape, rounds
@@ -22,7 +21,6 @@ def compare(
     if len(argv) > 1:
         raise app.UsageError(f"unknown arguments: {argv[1:]}")
     logging.set_verbosity(logging.WARNING)
-    tf.config.threading.set_intra_op_parallelism_threads(1)  # as a process that only serves has it
     with tempfile.TemporaryDirectory() as directory:
         ways = {
             spec: _of(SessionModel(_export(spec, pathlib.Path(directory) / str(i))), measure)

@@ -15,18 +15,13 @@ import json
 import pathlib
 from typing import Any
 
-import matplotlib
 from absl import app
 from matplotlib import pyplot
 
+from benchmarks.figures import save
 from tafe_tf import schema
 from tafe_tf.comparison import MEAN
 from tafe_tf.comparison_tables import markdown
-
-matplotlib.use("svg")
-matplotlib.rcParams.update(
-    {"svg.hashsalt": "tafe_tf", "svg.fonttype": "none", "font.size": 9, "axes.spines.top": False}
-)
 
 
 def main(argv: list[str]) -> None:
@@ -60,7 +55,7 @@ def forest(results: dict[str, Any], path: pathlib.Path) -> pathlib.Path:
         axes.plot([middles[name]], [y], "o", color="black", markersize=3)
     axes.set_yticks(range(len(models)), list(models))
     axes.set_xlabel("AUC, mean over tasks; 95 % interval over test rows and seeds")
-    return _save(figure, path)
+    return save(figure, path)
 
 
 def bias(results: dict[str, Any], dataset: schema.Schema, path: pathlib.Path) -> pathlib.Path:
@@ -75,14 +70,7 @@ def bias(results: dict[str, Any], dataset: schema.Schema, path: pathlib.Path) ->
     axes.set_yticks(range(len(models)), [model for model, _ in models])
     axes.set_xlabel(f"predicted / true {name}")
     axes.legend(fontsize=8)
-    return _save(figure, path)
-
-
-def _save(figure: Any, path: pathlib.Path) -> pathlib.Path:
-    figure.tight_layout()
-    figure.savefig(path, metadata={"Date": None})
-    pyplot.close(figure)
-    return path
+    return save(figure, path)
 
 
 if __name__ == "__main__":

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import json
 import shlex
 import statistics
@@ -58,24 +59,28 @@ def run(ways: Mapping[str, Measure], peer_keys: Mapping[str, str]) -> dict[str, 
         ways: what is compared, by name: each measures its figures once.
         peer_keys: for each of our figures, what the peer calls it; "latency_b1.p50_ms" is a key of a key.
     """
+    measures = dict(ways)
+    if AGAINST.value:
+        measures["against"] = functools.partial(_ask_peer, AGAINST.value, peer_keys)
     seen: dict[str, dict[str, list[float]]] = {}
     for number in range(ROUNDS.value):
-        for way, measure in ways.items():
+        for way, measure in measures.items():
             print(f"round {number + 1} of {ROUNDS.value}: {way}", flush=True)
             for figure, value in measure().items():
                 seen.setdefault(way, {}).setdefault(figure, []).append(value)
-        if AGAINST.value:
-            print(f"round {number + 1} of {ROUNDS.value}: {AGAINST.value}", flush=True)
-            for figure, value in _ask_peer(AGAINST.value, peer_keys).items():
-                seen.setdefault("against", {}).setdefault(figure, []).append(value)
     return seen
+
+
+def ask(command: Sequence[str]) -> dict[str, Any]:
+    """Runs a benchmark in a process of its own; the last line of JSON that it prints."""
+    out = subprocess.run(command, stdout=subprocess.PIPE, stdin=subprocess.DEVNULL, check=True, text=True).stdout
+    said: dict[str, Any] = json.loads([line for line in out.splitlines() if line.startswith("{")][-1])
+    return said
 
 
 def _ask_peer(command: str, keys: Mapping[str, str]) -> dict[str, float]:
     """A peer's figures; a figure is a number, or a mapping with its "median"."""
-    out = subprocess.run(shlex.split(command), stdout=subprocess.PIPE, stdin=subprocess.DEVNULL, check=True, text=True)
-    said = json.loads([line for line in out.stdout.splitlines() if line.startswith("{")][-1])
-    figures = {}
+    said, figures = ask(shlex.split(command)), {}
     for figure, path in keys.items():
         value: Any = said
         for key in path.split("."):

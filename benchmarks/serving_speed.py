@@ -20,7 +20,6 @@ import time
 from collections.abc import Callable, Mapping
 
 import numpy as np
-import tensorflow as tf
 from absl import app, flags
 from rich.console import Console
 from rich.table import Table
@@ -102,7 +101,6 @@ def main(argv: list[str]) -> None:
     """Tables, and a last line of JSON."""
     if len(argv) > 1:
         raise app.UsageError(f"unknown arguments: {argv[1:]}")
-    tf.config.threading.set_intra_op_parallelism_threads(1)  # as a process that only serves has it
     with tempfile.TemporaryDirectory() as directory:
         path = ali_ccp_shape.export(pathlib.Path(directory))
         session = SessionModel(path)

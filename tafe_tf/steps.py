@@ -65,8 +65,7 @@ class Steps:
         weights = self._model.trainable_variables
         with tf.GradientTape() as tape:
             logits = self._model(batch.inputs, training=True)
-            own = sum(self._model.losses) / self._model.pieces  # each is a mean over its piece's rows
-            loss = self._loss(batch.labels, logits, sample_weight=batch.weight) + own
+            loss = self._loss(batch.labels, logits, sample_weight=batch.weight) + sum(self._model.losses)
         self._optimizer.apply(tape.gradient(loss, [weight.value for weight in weights]), weights)
         losses = task_losses(batch.labels[:, : self._tasks], logits[:, : self._tasks])  # [B, N]
         wrong = ~tf.math.is_finite(losses)

@@ -176,6 +176,27 @@ def test_weights_that_are_nan_beside_a_missing_value_or_all_zero(tmp_path: pathl
     np.testing.assert_array_equal(out["weights"], [[1, 0], [0, 0]])
 
 
+def test_features_computed_together_keep_their_places(tmp_path: pathlib.Path) -> None:
+    day = Feature(name="day", kind="integer", size=7)
+    cost = Feature(name="cost", kind="log_round", scale=50.0, max_abs=9.0)
+    tags = Feature(name="tags", kind="vocabulary", max_length=2)
+    features = (PRICE, HOUR, CITY, day, tags, CODE, cost)
+    columns = {
+        "price": [1e5, -3.0, math.nan, 0.0],
+        "hour": [23, 8, -1, 7],
+        "city": ["7", "", "Köln", "no"],
+        "day": [6, 8, 3, -1],
+        "tags": [["7", "a b"], ["", ""], ["no", ""], ["Köln", "7"]],
+        "code": [1, 2, -1, 4],
+        "cost": [1e5, -3.0, 0.5, math.nan],
+    }
+    made = {f.column: tf.constant(columns[f.name], f.raw_dtype) for f in features}
+    together, one_by_one = make(tmp_path, *features)(made), [make(tmp_path, f)(made) for f in features]
+    np.testing.assert_array_equal(together["ids"], np.concatenate([one["ids"] for one in one_by_one], axis=1))
+    weights = [one.get("weights", np.ones(one["ids"].shape)) for one in one_by_one]
+    np.testing.assert_array_equal(together["weights"], np.concatenate(weights, axis=1))
+
+
 def test_lists_of_numbers_of_every_kind(tmp_path: pathlib.Path) -> None:
     prices = Feature(name="prices", kind="log_round", max_length=3, max_abs=1e6)
     hours = Feature(name="hours", kind="integer", size=24, max_length=3)

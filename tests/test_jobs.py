@@ -174,6 +174,11 @@ def test_each_model_has_its_papers_loss(trained: pathlib.Path) -> None:
     assert isinstance(asked(model="escm2", estimator="dr"), CounterfactualLoss)
 
 
+def test_training_cuts_its_batches(trained: pathlib.Path) -> None:
+    with flagsaver.flagsaver(batch_size=2048):
+        assert train.build_model(RunDir(trained).features()).pieces == 4
+
+
 def test_mains_end_with_one_line(shop: pathlib.Path, tmp_path: pathlib.Path) -> None:
     def failing(main: Callable[[list[str]], None], text: str, **settings: object) -> None:
         with flagsaver.flagsaver(**settings), pytest.raises(SystemExit) as ended:

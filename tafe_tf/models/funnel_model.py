@@ -86,6 +86,11 @@ class FunnelModel(keras.Model):
         logits = [self.score(h[rows * i // n : rows * (i + 1) // n], training) for i in range(n)]
         return ops.concatenate(logits, axis=0)
 
+    @property
+    def losses(self) -> list[Any]:
+        """What layers added to the loss: each is a mean over its piece's rows, their sum over the batch's."""
+        return [loss / self.pieces for loss in super().losses]
+
     def embed(self, inputs: Any, training: bool) -> Any:
         """Ids [B, S] -> H [B, F, d]."""
         return self.embedding(inputs)
