@@ -72,9 +72,10 @@ def main(argv: list[str]) -> None:
     """Rounds over all models; medians."""
     if len(argv) != 2:
         raise app.UsageError("say where to write: python -m benchmarks.efficiency OUT")
+    out = pathlib.Path(argv[1])
+    out.mkdir(parents=True, exist_ok=True)
     seen = rounds.run({spec: measured(spec) for spec in _MODELS.value}, {})
     medians = {way: {f: rounds.Spread.of(v).median for f, v in figures.items()} for way, figures in seen.items()}
-    out = pathlib.Path(argv[1])
     write_text(out / "efficiency.md", table(medians))
     plot(medians, out / "efficiency.svg")
     rounds.show(seen, "efficiency")
