@@ -36,7 +36,7 @@ $(DEPENDENCIES):
 	@$(PYTHON) -m venv $(VENV) || { rm -rf $(VENV); \
 	  echo "$(PYTHON) cannot make a virtual environment; on Debian and Ubuntu: apt-get install python3-venv"; exit 1; }
 	$(PIP_INSTALL) setuptools wheel
-	$(PIP_INSTALL) --no-build-isolation '.[beam,dev,tune]'
+	$(PIP_INSTALL) --no-build-isolation '.[beam,dev,jax,tfrs,tune]'
 	@touch $@
 
 $(PACKAGE): $(DEPENDENCIES)
