@@ -85,6 +85,7 @@ class FusedEmbedding(keras.layers.Layer):
         if self.reader is not None:
             return self.reader(rows)
         table = self.table.value
+        table = table._get() if hasattr(table, "_get") else table  # of tf.distribute's copies this replica's
         return table.sparse_read(rows) if hasattr(table, "sparse_read") else ops.take(table, rows, axis=0)
 
     def _pool(self, h: Any) -> Any:
