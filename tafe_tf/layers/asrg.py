@@ -26,6 +26,7 @@ class ASRG(keras.layers.Layer):
     Call arguments:
         h: [B, F, d].
         gamma: the present width of the smooth step, a float32 scalar.
+        training: the attention's; said, since within JAX's `stateless_call` Keras does not pass it on by itself.
 
     Returns:
         Y, [B, K, d].
@@ -58,10 +59,10 @@ class ASRG(keras.layers.Layer):
         self.norm.build((None, self.num_inducing, input_shape[-1]))
         self.built = True
 
-    def call(self, h: Any, gamma: Any) -> Any:
+    def call(self, h: Any, gamma: Any, training: bool = False) -> Any:
         """[B, F, d] -> [B, K, d]."""
         z = self.selector(h, gamma)
-        o = self.attention(h, z)
+        o = self.attention(h, z, training=training)
         if self.residual == "query":
             h = self.attention.inducing_points * z[:, :, None]
         return self.norm(o + ops.cast(h, o.dtype))

@@ -72,13 +72,16 @@ class FusedEmbedding(keras.layers.Layer):
     def call(self, inputs: Any) -> Any:
         """Looks up and pools: [B, S] -> [B, F, d]."""
         ids, weights = (inputs["ids"], inputs.get("weights")) if isinstance(inputs, Mapping) else (inputs, None)
-        rows = ops.cast(ids, "int32") + ops.convert_to_tensor(self.offsets, dtype="int32")
-        h = ops.cast(self._read(rows), self.compute_dtype)  # [B, S, d]
+        h = ops.cast(self._read(self.rows_of(ids)), self.compute_dtype)  # [B, S, d]
         if weights is None and len(self.offsets) == len(self.slots):
             return h
         if weights is None:
             raise ValueError("fields with several slots need pooling weights. Received: inputs without 'weights'")
         return self._pool(h * ops.expand_dims(ops.cast(weights, h.dtype), -1))
+
+    def rows_of(self, ids: Any) -> Any:
+        """The table's rows that ids [B, S] name, int32 [B, S]."""
+        return ops.cast(ids, "int32") + ops.convert_to_tensor(self.offsets, dtype="int32")
 
     def _read(self, rows: Any) -> Any:
         """Rows of the table; a TensorFlow variable is read row by row, where `ops.take` would copy it whole first."""

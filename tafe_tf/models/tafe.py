@@ -131,7 +131,7 @@ class TAFE(FunnelModel):
         """H [B, F, d] -> logits [B, N]."""
         gamma, y, t = self.gamma.value(), h, None
         for i, block in enumerate(self.blocks):
-            y = block(y, gamma) if self._config["use_asrg"] else block(y)
+            y = block(y, gamma, training=training) if self._config["use_asrg"] else block(y)
             if self.adapters:
                 t = self.adapters[i](y, t)
         if not self.adapters:
