@@ -7,18 +7,16 @@ finds them under the same path.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-import apache_beam as beam
 from apache_beam.ml.inference.base import ModelHandler, RunInference
-from apache_beam.options.pipeline_options import PipelineOptions
 
 from export.session import SessionModel
 from serving.jobs import Job, JobError
 from serving.ledger import Shard, claim, finish
 from serving.scoring import score
+from tafe_tf import pipelines
 
 
 class ShardHandler(ModelHandler):
@@ -61,14 +59,7 @@ def run(job: Job, options: Sequence[str]) -> dict[str, Any]:
     left = claim(job, each_part=True)
     if left:
         try:
-            with beam.Pipeline(options=PipelineOptions(list(options))) as pipeline:
-                _ = pipeline | beam.Create(left) | beam.Reshuffle() | RunInference(ShardHandler(job))
-        except Exception as error:  # of as many classes as there are runners
-            raise JobError(_reason(error)) from error
+            pipelines.run(left, RunInference(ShardHandler(job)), options)
+        except pipelines.PipelineError as error:
+            raise JobError(str(error)) from error
     return finish(job)
-
-
-def _reason(error: Exception) -> str:
-    """What the worker said; portable runners bury it under its traceback."""
-    said = re.findall(r"^(?:[\w.]*Error: )?(.*) \[while running '", str(error), re.MULTILINE)
-    return said[-1] if said else f"the pipeline failed: {error}"

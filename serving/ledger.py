@@ -17,8 +17,9 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 from serving.jobs import Input, Job, JobError
-from serving.part_files import Part, merge, read_part
+from serving.part_files import Part, read_part
 from tafe_tf.data.atomic import write_json
+from tafe_tf.data.parts import merge
 
 _JOB, _SUCCESS = "_job.json", "_SUCCESS.json"
 _PART = re.compile(r"(.+)-(\d{5,})\.parquet")

@@ -8,7 +8,6 @@ import json
 import os
 import pathlib
 import uuid
-from collections.abc import Iterable
 from types import TracebackType
 from typing import Any
 
@@ -16,6 +15,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from serving.jobs import Input, Job, JobError, look_at
+from tafe_tf.data.parts import merge
 from tafe_tf.data.rows import BadRowError, DataError, Dropped
 
 METADATA = "tafe_tf"  # the key in a file's metadata, with JSON
@@ -136,16 +136,6 @@ def read_part(job: Job, source: Input, path: pathlib.Path) -> Part:
     if part.dropped and job.on_bad_row == "raise":
         raise BadRowError(f"{path}: was scored without some rows; {part.reasons[0]}")
     return part
-
-
-def merge(reasons: Iterable[Dropped]) -> list[Dropped]:
-    """Reasons of consecutive blocks or parts of one file, each once."""
-    found: dict[tuple[str, str], Dropped] = {}
-    for reason in reasons:
-        key = (reason.column, reason.rule)
-        known = found.get(key)
-        found[key] = reason if known is None else dataclasses.replace(known, rows=known.rows + reason.rows)
-    return list(found.values())
 
 
 def _origin(job: Job, source: Input) -> dict[str, Any]:

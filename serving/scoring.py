@@ -8,7 +8,7 @@ from __future__ import annotations
 import contextlib
 import itertools
 from collections.abc import Iterable, Iterator
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -17,24 +17,12 @@ from export.session import SessionModel
 from serving.jobs import ROW, Input, Job
 from serving.ledger import Shard, claim, finish
 from serving.part_files import PartWriter
-from tafe_tf.data.ahead import mark_last, read_ahead
-from tafe_tf.data.files import read_blocks
-from tafe_tf.data.rows import BadRows, Block, Dropped
+from tafe_tf.data.ahead import read_ahead
+from tafe_tf.data.parts import Cut, read_parts
+from tafe_tf.data.rows import Block
 from tafe_tf.progress import Progress
 
 _BLOCKS_AHEAD = 2
-
-
-class _Piece(NamedTuple):
-    """A block, and where it belongs: `ends` its part, is the `last` of its file."""
-
-    source: Input
-    part: int
-    block: Block
-    dropped: int
-    reasons: list[Dropped]
-    ends: bool
-    last: bool
 
 
 def run(job: Job) -> dict[str, Any]:
@@ -67,37 +55,32 @@ def score(model: SessionModel, job: Job, shards: Iterable[Shard]) -> Iterator[in
     Raises:
         DataError: if an input file, or a row of it, cannot be scored. Parts before it are finished.
     """
-    with contextlib.closing(read_ahead(_read(job, shards), _BLOCKS_AHEAD)) as pieces:
-        for first in pieces:
-            with PartWriter(job, first.source, first.part) as writer:
-                for piece in itertools.chain([first], pieces):
-                    writer.append(_scores(model, job, piece.block), piece.dropped, piece.reasons)
-                    yield len(piece.block.row)
-                    if piece.ends:
+    with contextlib.closing(read_ahead(_read(job, shards), _BLOCKS_AHEAD)) as cuts:
+        for source, first in cuts:
+            with PartWriter(job, source, first.part) as writer:
+                for cut in itertools.chain([first], (cut for _, cut in cuts)):
+                    writer.append(_scores(model, job, cut.block), cut.dropped, cut.reasons)
+                    yield len(cut.block.row)
+                    if cut.ends:
                         break
-                writer.finish(piece.last)
+                writer.finish(cut.last)
 
 
-def _read(job: Job, shards: Iterable[Shard]) -> Iterator[_Piece]:
+def _read(job: Job, shards: Iterable[Shard]) -> Iterator[tuple[Input, Cut]]:
     columns = [column.name for column in job.schema.inputs]
     for shard in shards:
-        bad_rows = BadRows(job.on_bad_row)
-        start = shard.first * job.rows_per_shard
-        blocks = read_blocks(
-            [shard.source.path],
+        cuts = read_parts(
+            shard.source.path,
             job.schema,
-            bad_rows=bad_rows,
+            job.rows_per_shard,
+            job.on_bad_row,
+            shard.first,
+            shard.stop,
             block_rows=job.block_rows,
-            start_row=start,
             columns=columns,
             keep=job.keys,
         )
-        for (block, noted), last in mark_last((block, bad_rows.take()) for block in blocks):
-            part, start = start // job.rows_per_shard, start + block.raw_rows
-            if part == shard.stop:
-                break
-            ends = last or start % job.rows_per_shard == 0
-            yield _Piece(shard.source, part, block, *noted, ends, last)
+        yield from ((shard.source, cut) for cut in cuts)
 
 
 def _scores(model: SessionModel, job: Job, block: Block) -> pa.Table:
