@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import collections
+import contextlib
+import dataclasses
 import hashlib
 import heapq
 import itertools
@@ -11,16 +13,45 @@ import os
 import pathlib
 import shutil
 import tempfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
 
 import numpy as np
 
 from tafe_tf.data.files import read_blocks
-from tafe_tf.data.rows import BadRows
+from tafe_tf.data.rows import BadRows, Block
 from tafe_tf.features import vocabulary_file
 from tafe_tf.schema import ABSENT, Feature, Schema, SchemaError
 
 MAX_DISTINCT = 20_000_000  # values held in memory before counts go to disk; about 2 GB
+
+
+@dataclasses.dataclass(frozen=True)
+class Kept:
+    """What is left of a feature's values.
+
+    Attributes:
+        distinct: number of different values, rare ones included.
+        counts: the values that are frequent enough, each once, and their counts.
+    """
+
+    distinct: int
+    counts: list[tuple[str, int]]
+
+    @property
+    def values(self) -> list[str]:
+        """The values, the most frequent first, equals in code point order."""
+        return [value for _, value in sorted((-count, value) for value, count in self.counts)]
+
+
+def keep(counts: Iterable[tuple[str, int]], min_count: int) -> Kept:
+    """Those of different values that have at least `min_count` occurrences."""
+    distinct, kept = 0, []
+    for value, count in counts:
+        distinct += 1
+        if count >= min_count:
+            kept.append((value, count))
+    return Kept(distinct, kept)
 
 
 class ValueCounts:
@@ -46,16 +77,12 @@ class ValueCounts:
             self._runs.append(path)
             self._counts.clear()
 
-    def most_common(self, min_count: int) -> list[str]:
-        """The values with at least `min_count` occurrences, the most frequent first, equals in code point order."""
+    def keep(self, min_count: int) -> Kept:
+        """The values with at least `min_count` occurrences."""
         runs = [_read_run(path) for path in self._runs]
         merged = heapq.merge(*runs, sorted(self._counts.items()), key=lambda item: item[0])
-        kept = []
-        for value, items in itertools.groupby(merged, key=lambda item: item[0]):
-            count = sum(item[1] for item in items)
-            if count >= min_count:
-                kept.append((-count, value))
-        return [value for _, value in sorted(kept)]
+        groups = itertools.groupby(merged, key=lambda item: item[0])
+        return keep(((value, sum(item[1] for item in items)) for value, items in groups), min_count)
 
 
 def _read_run(path: pathlib.Path) -> Iterator[tuple[str, int]]:
@@ -65,7 +92,7 @@ def _read_run(path: pathlib.Path) -> Iterator[tuple[str, int]]:
             yield value, count
 
 
-def build(files: list[str], schema: Schema, directory: str | pathlib.Path, bad_rows: BadRows) -> dict[str, object]:
+def build(files: list[str], schema: Schema, directory: str | pathlib.Path, bad_rows: BadRows) -> dict[str, Any]:
     """Writes `vocabulary/<feature>.txt` and `statistics.json` into `directory`, all or nothing.
 
     Args:
@@ -75,29 +102,96 @@ def build(files: list[str], schema: Schema, directory: str | pathlib.Path, bad_r
         bad_rows: what to do with bad rows.
 
     Returns:
-        The statistics: "rows", the "rate" of every task, the vocabularies' sizes, and what they are "made_from".
+        The statistics, see `publish`.
 
     Raises:
         DataError: on a bad file, or on a bad row unless `bad_rows` drops them.
-        SchemaError: if a value holds a line break, which a vocabulary file cannot.
+        SchemaError: if a value is no UTF-8, or holds a line break, which a vocabulary file cannot.
     """
-    directory = pathlib.Path(directory)
-    directory.mkdir(parents=True, exist_ok=True)
-    features = [feature for feature in schema.features if feature.kind == "vocabulary"]
-    with tempfile.TemporaryDirectory(prefix=".vocabulary-", dir=directory) as beside:
-        counts = {feature.name: ValueCounts(beside) for feature in features}
+    features = vocabulary_features(schema)
+    with beside(directory) as work:
+        counts = {feature.name: ValueCounts(work) for feature in features}
         rows, positives = 0, np.zeros(len(schema.tasks), np.int64)
         for block in read_blocks(files, schema, bad_rows=bad_rows):
             rows += len(block.row)
             positives += block.labels.sum(axis=0, dtype=np.int64)
             for feature in features:
-                counts[feature.name].add(_values(feature, block.columns[feature.column]))
-        sizes = {f.name: _write(vocabulary_file(beside, f), f, counts[f.name]) for f in features}
-        rates = (positives / max(rows, 1)).tolist()
-        rate = {task.name: share for task, share in zip(schema.tasks, rates, strict=True)}
-        made_from = fingerprint(files, schema)
-        statistics: dict[str, object] = {"rows": rows, "rate": rate, "vocabulary": sizes, "made_from": made_from}
-        _publish(pathlib.Path(beside), directory, statistics)
+                counts[feature.name].add(values_of(feature, block))
+        kept = ((feature, counts[feature.name].keep(feature.min_count)) for feature in features)
+        return publish(work, files, schema, rows, positives.tolist(), kept)
+
+
+def vocabulary_features(schema: Schema) -> list[Feature]:
+    """The features that have a vocabulary."""
+    return [feature for feature in schema.features if feature.kind == "vocabulary"]
+
+
+def values_of(feature: Feature, block: Block) -> Iterable[str]:
+    """A block's values of a feature as its vocabulary spells them, without missing ones.
+
+    Raises:
+        SchemaError: if one is no UTF-8.
+    """
+    flat = block.columns[feature.column].reshape(-1)
+    if feature.dtype == "int64":
+        return map(str, flat[flat != ABSENT["int64"]].tolist())
+    try:
+        texts = [value.decode() if isinstance(value, bytes) else value for value in flat.tolist()]
+    except UnicodeDecodeError as error:
+        raise _unfit(feature, "is no UTF-8", error.object) from None
+    return filter(None, texts)
+
+
+def _unfit(feature: Feature, what: str, value: str | bytes) -> SchemaError:
+    return SchemaError(f"feature {feature.name!r}: a value {what}; use kind 'hash'. Received: {value!r}")
+
+
+@contextlib.contextmanager
+def beside(directory: str | pathlib.Path) -> Iterator[pathlib.Path]:
+    """A folder inside `directory`, which is made if need be, for what `publish` moves up; gone at the end."""
+    directory = pathlib.Path(directory)
+    directory.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=".vocabulary-", dir=directory) as work:
+        yield pathlib.Path(work)
+
+
+def publish(
+    work: pathlib.Path,
+    files: list[str],
+    schema: Schema,
+    rows: int,
+    positives: Sequence[int],
+    kept: Iterable[tuple[Feature, Kept]],
+) -> dict[str, Any]:
+    """Writes vocabularies and statistics into `work` and moves them into the directory that it lies in.
+
+    Args:
+        work: see `beside`.
+        files: the training shards.
+        schema: the dataset.
+        rows: in all files.
+        positives: rows whose label is 1, for each task.
+        kept: the vocabulary of each feature that has one.
+
+    Returns:
+        The statistics: "rows", the "rate" of every task, the vocabularies' sizes, the number of "distinct" values
+        behind each, and what they are "made_from".
+
+    Raises:
+        SchemaError: if a value holds a line break, which a vocabulary file cannot.
+    """
+    sizes, distinct = {}, {}
+    for feature, values in kept:
+        sizes[feature.name] = _write(vocabulary_file(work, feature), feature, values.values)
+        distinct[feature.name] = values.distinct
+    statistics = {
+        "rows": rows,
+        "rate": {task.name: count / max(rows, 1) for task, count in zip(schema.tasks, positives, strict=True)},
+        "vocabulary": sizes,
+        "distinct": distinct,
+        "made_from": fingerprint(files, schema),
+    }
+    _move(work, statistics)
     return statistics
 
 
@@ -116,38 +210,28 @@ def reuse(files: list[str], schema: Schema, prepared: str | pathlib.Path, direct
     statistics = json.loads(path.read_text(encoding="utf-8"))
     if statistics.get("made_from") != fingerprint(files, schema):
         return False
-    with tempfile.TemporaryDirectory(prefix=".vocabulary-", dir=directory) as beside:
-        shutil.copytree(prepared / "vocabulary", pathlib.Path(beside) / "vocabulary")
-        _publish(pathlib.Path(beside), directory, statistics)
+    with beside(directory) as work:
+        shutil.copytree(prepared / "vocabulary", work / "vocabulary")
+        _move(work, statistics)
     return True
 
 
-def _values(feature: Feature, column: np.ndarray) -> Iterable[str]:
-    flat = column.reshape(-1)
-    if feature.dtype == "int64":
-        return map(str, flat[flat != ABSENT["int64"]].tolist())
-    texts = (value.decode() if isinstance(value, bytes) else value for value in flat.tolist())
-    return (text for text in texts if text)
-
-
-def _write(path: pathlib.Path, feature: Feature, counts: ValueCounts) -> int:
-    values = counts.most_common(feature.min_count)
+def _write(path: pathlib.Path, feature: Feature, values: list[str]) -> int:
     broken = next((value for value in values if "\n" in value or "\r" in value), None)
     if broken is not None:
-        raise SchemaError(
-            f"feature {feature.name!r}: a value holds a line break; use kind 'hash'. Received: {broken!r}"
-        )
+        raise _unfit(feature, "holds a line break", broken)
     path.parent.mkdir(exist_ok=True)
     with open(path, "w", encoding="utf-8", newline="\n") as file:
         file.writelines(f"{value}\n" for value in values)
     return len(values)
 
 
-def _publish(beside: pathlib.Path, directory: pathlib.Path, statistics: dict[str, object]) -> None:
-    """Moves what was written into place; the statistics come last, so their presence says that all is there."""
+def _move(work: pathlib.Path, statistics: dict[str, Any]) -> None:
+    """Moves what was written one folder up; the statistics come last, so their presence says that all is there."""
+    directory = work.parent
     (directory / "statistics.json").unlink(missing_ok=True)
     shutil.rmtree(directory / "vocabulary", ignore_errors=True)
-    (beside / "vocabulary").mkdir(exist_ok=True)
-    os.rename(beside / "vocabulary", directory / "vocabulary")
-    (beside / "statistics.json").write_text(json.dumps(statistics, indent=2) + "\n", encoding="utf-8")
-    os.rename(beside / "statistics.json", directory / "statistics.json")
+    (work / "vocabulary").mkdir(exist_ok=True)
+    os.rename(work / "vocabulary", directory / "vocabulary")
+    (work / "statistics.json").write_text(json.dumps(statistics, indent=2) + "\n", encoding="utf-8")
+    os.rename(work / "statistics.json", directory / "statistics.json")

@@ -6,6 +6,8 @@ import json
 import pathlib
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from tafe_tf import vocabulary
@@ -28,7 +30,7 @@ def in_memory(batches: list[list[str]], min_count: int) -> list[str]:
 
 @pytest.mark.parametrize("min_count", [1, 2, 10, 10_000])
 @pytest.mark.parametrize("max_distinct", [3, 20, 10**6])
-def test_most_common_is_a_counters_on_disk_and_in_memory(
+def test_the_order_is_a_counters_on_disk_and_in_memory(
     tmp_path: pathlib.Path, max_distinct: int, min_count: int
 ) -> None:
     batches = [values(seed) for seed in range(4)]
@@ -38,7 +40,8 @@ def test_most_common_is_a_counters_on_disk_and_in_memory(
             counts.add(batch[start : start + 50])
     assert (len(list(tmp_path.iterdir())) > 3) == (max_distinct < 100)
     want = in_memory(batches, min_count)
-    assert counts.most_common(min_count) == want
+    kept = counts.keep(min_count)
+    assert kept.values == want and kept.distinct == len({value for batch in batches for value in batch})
     assert bool(want) == (min_count < 10_000)
 
 
@@ -46,7 +49,7 @@ def test_values_with_line_breaks_survive_the_disk(tmp_path: pathlib.Path) -> Non
     counts = ValueCounts(tmp_path, max_distinct=1)
     for batch in (["a\nb", "c", "c"], ["a\nb", "\r", "d"]):
         counts.add(batch)
-    assert counts.most_common(1) == ["a\nb", "c", "\r", "d"]
+    assert counts.keep(1).values == ["a\nb", "c", "\r", "d"]
 
 
 SCHEMA = Schema(
@@ -89,6 +92,7 @@ def test_build(tmp_path: pathlib.Path) -> None:
         "rows": 7,
         "rate": {"click": 3 / 7, "buy": 1 / 7},
         "vocabulary": {"city": 2, "user": 3, "tags": 3},
+        "distinct": {"city": 3, "user": 3, "tags": 3},
         "made_from": vocabulary.fingerprint(files, SCHEMA),
     }
     assert json.loads((out / "statistics.json").read_text()) == statistics
@@ -126,3 +130,12 @@ def test_a_line_break_in_a_value_is_refused_and_nothing_written(tmp_path: pathli
     with pytest.raises(SchemaError, match=r"feature 'city': a value holds a line break; use kind 'hash'\. .*'a\\nb'"):
         vocabulary.build([file], SCHEMA, tmp_path / "out", BadRows())
     assert not read_all(tmp_path / "out")
+
+
+def test_a_value_that_is_no_utf8_is_refused(tmp_path: pathlib.Path) -> None:
+    path = tmp_path / "train.parquet"
+    columns = {name: [row[i] for row in TABLE[:3]] for i, name in enumerate(("city", "user", "tags", "hour"))}
+    columns |= {"city": [b"K\xf6ln"] * 3, "tags": [["x"]] * 3, "click": [0] * 3, "buy": [0] * 3}
+    pq.write_table(pa.table(columns), path)
+    with pytest.raises(SchemaError, match=r"feature 'city': a value is no UTF-8; use kind 'hash'\. Rec.*b'K\\xf6ln'"):
+        vocabulary.build([str(path)], SCHEMA, tmp_path / "out", BadRows())

@@ -72,8 +72,7 @@ def prepare(
 ) -> dict[str, Any]:
     """Writes `train-00000.parquet` ..., `test-...`, `schema.toml` and, last, `prepared.json` into `data_dir`.
 
-    Killed and called again it goes on with the shards that are missing, and ends with the same bytes (TFRecord: the
-    same rows; columns of a record come in any order).
+    Killed and called again it goes on with the shards that are missing, and ends with the same bytes.
 
     Args:
         raw_dir: holds `sample_skeleton_{train,test}.csv` and `common_features_{train,test}.csv`, plain or `.gz`.

@@ -14,7 +14,6 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from tafe_tf.data.ali_ccp_common import Common
 from tafe_tf.data.ali_ccp_fields import TASKS, Protocol, column
@@ -23,6 +22,7 @@ from tafe_tf.data.ali_ccp_text import UNKNOWN, Rows, count_rows, in_order, line_
 from tafe_tf.data.atomic import write_text
 from tafe_tf.data.hashing import finalize
 from tafe_tf.data.rows import BadRows, Problem
+from tafe_tf.data.table_files import open_tables
 
 TEST_SHARE = 0.1  # of the official training rows, in the random split
 
@@ -176,8 +176,7 @@ def _write_shard(source: Source, shard: int, pieces: Iterable[Piece], on_rows: C
         for piece in pieces:
             for split, table in piece.tables.items():
                 if table.num_rows and split not in writers:
-                    kind = _Parquet if source.format == "parquet" else _TFRecord
-                    writers[split] = stack.enter_context(kind(source.work / names[split], table.schema))
+                    writers[split] = stack.enter_context(open_tables(source.work / names[split], table.schema))
                 if table.num_rows:
                     writers[split].append(table)
             counts.update(piece.counts)
@@ -185,30 +184,3 @@ def _write_shard(source: Source, shard: int, pieces: Iterable[Piece], on_rows: C
     for split in writers:
         os.replace(source.work / names[split], source.data_dir / names[split])
     write_text(source.counts_file(shard), json.dumps(counts))
-
-
-class _Parquet(contextlib.AbstractContextManager["_Parquet"]):
-    """A row group for each piece: what is read at once later on fits in memory as it did now."""
-
-    def __init__(self, path: pathlib.Path, schema: pa.Schema) -> None:
-        self._writer = pq.ParquetWriter(path, schema)
-
-    def append(self, table: pa.Table) -> None:
-        self._writer.write_table(table, row_group_size=table.num_rows)
-
-    def __exit__(self, *error: object) -> None:
-        self._writer.close()
-
-
-class _TFRecord(contextlib.AbstractContextManager["_TFRecord"]):
-    def __init__(self, path: pathlib.Path, schema: pa.Schema) -> None:
-        from tafe_tf.data.writers import Writer  # TensorFlow takes seconds, and Parquet needs none
-
-        self._writer = Writer(path)
-        self._names = schema.names
-
-    def append(self, table: pa.Table) -> None:
-        self._writer.append({name: table[name].to_pylist() for name in self._names})
-
-    def __exit__(self, kind: type[BaseException] | None, *error: Any) -> None:
-        self._writer.__exit__(kind, *error)

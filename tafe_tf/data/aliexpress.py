@@ -53,8 +53,7 @@ def prepare(
     """Writes `train-00000.EXT` ..., `test-...`, `schema.toml` and, last, `prepared.json` into `data_dir`.
 
     Conversions without a click are dropped and counted. Killed and called again it goes on after the last
-    whole shard, and ends with the same bytes (TFRecord: the same rows; its columns come in any order). Memory holds
-    one shard.
+    whole shard, and ends with the same bytes. Memory holds one shard.
 
     Args:
         raw_dir: holds `AliExpress_<country>` folders, or train.csv and test.csv themselves.

@@ -155,7 +155,8 @@ class _TFRecord:
         for row in zip(*columns.values(), strict=True):
             named = zip(columns, row, strict=True)
             features = {name: _feature(value, self._is_float.get(name)) for name, value in named if value is not None}
-            self._writer.write(tf.train.Example(features=tf.train.Features(feature=features)).SerializeToString())
+            example = tf.train.Example(features=tf.train.Features(feature=features))
+            self._writer.write(example.SerializeToString(deterministic=True))
 
     def _check_kind(self, name: str, values: list[Any]) -> None:
         """One float makes the column a float column: a reader takes one kind a column."""

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from small_files import EXTENSIONS, GOOD, column, read, texts, written
 
-from tafe_tf.data.writers import Writer
+from tafe_tf.data.writers import Writer, write
 
 
 @pytest.mark.parametrize("extension", EXTENSIONS)
@@ -82,3 +82,13 @@ def test_writers_are_deterministic(tmp_path: pathlib.Path, extension: str, monke
     first = written(tmp_path, extension).read_bytes()
     monkeypatch.setattr("time.time", lambda: 2e9)
     assert written(tmp_path, extension).read_bytes() == first
+
+
+def test_a_tfrecord_names_its_columns_in_order(tmp_path: pathlib.Path) -> None:
+    """Protobuf's maps have an order of their own in each process."""
+    names = [f"column_{i:02}" for i in range(20)]
+    path = tmp_path / "train.tfrecord"
+    write(path, {name: [1] for name in reversed(names)})
+    record = path.read_bytes()
+    places = [record.index(name.encode()) for name in names]
+    assert places == sorted(places)
