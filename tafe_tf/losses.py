@@ -8,6 +8,8 @@ from typing import Any
 import keras
 from keras import ops
 
+SMALLEST = 1e-7  # keeps the logarithm finite where a conditional is cut to 1; float32 resolves 1 - r no finer
+
 
 def task_losses(labels: Any, logits: Any) -> Any:
     """Binary cross entropy of each row and task, from logits.
@@ -48,6 +50,20 @@ def order_losses(logits: Any) -> Any:
     """
     f = ops.sigmoid(logits)
     return ops.relu(f[:, 1:] - f[:, :-1])
+
+
+def conditional_logs(logits: Any) -> tuple[Any, Any]:
+    """log r and log(1 - r) of r = min(f_i / f_{i-1}, 1) for i = 2..N; 1 - r is at least SMALLEST.
+
+    Args:
+        logits: of f, [B, N].
+
+    Returns:
+        [B, N - 1] each.
+    """
+    log_f = ops.log_sigmoid(logits)
+    log_r = ops.minimum(log_f[:, 1:] - log_f[:, :-1], 0.0)
+    return log_r, ops.log(ops.maximum(-ops.expm1(log_r), SMALLEST))
 
 
 @keras.saving.register_keras_serializable("tafe_tf")
@@ -104,26 +120,27 @@ class FunnelLoss(keras.losses.Loss):
 class ActionLoss(FunnelLoss):
     """`FunnelLoss` and the cross entropy of A actions between steps over the entire space (ESM2's loss).
 
-    Labels and logits are [B, N + A], the actions last.
+    Labels are [B, N + A], the actions last, and so are the logits of training. Of the logits [B, N] of inference, as
+    `evaluate` has them, it is `FunnelLoss` alone.
 
     Args:
-        num_actions: A.
+        num_tasks: N.
         **kwargs: of `FunnelLoss`.
     """
 
-    def __init__(self, num_actions: int, **kwargs: Any) -> None:
+    def __init__(self, num_tasks: int, **kwargs: Any) -> None:
         super().__init__(**kwargs)
-        self.num_actions = num_actions
+        self.num_tasks = num_tasks
 
     def call(self, y_true: Any, y_pred: Any) -> Any:
-        """[B, N + A], [B, N + A] -> [B]."""
-        n = y_pred.shape[-1] - self.num_actions
-        actions = task_losses(ops.cast(y_true[:, n:], y_pred.dtype), y_pred[:, n:])
+        """[B, N + A], [B, N + A] or [B, N] -> [B]."""
+        n, columns = self.num_tasks, y_pred.shape[-1]
+        actions = task_losses(ops.cast(y_true[:, n:columns], y_pred.dtype), y_pred[:, n:])
         return super().call(y_true, y_pred[:, :n]) + ops.sum(actions, axis=-1)
 
     def get_config(self) -> dict[str, Any]:
         """The constructor's arguments."""
-        return {**super().get_config(), "num_actions": self.num_actions}
+        return {**super().get_config(), "num_tasks": self.num_tasks}
 
 
 @keras.saving.register_keras_serializable("tafe_tf")
@@ -139,6 +156,7 @@ class CounterfactualLoss(FunnelLoss):
         "naive"  o delta: the click space as it is, for comparison
 
     Args:
+        num_tasks: N.
         estimator: one of these.
         counterfactual_weight: of the risks.
         global_weight: of the entire-space cross entropies of steps 2..N; 0 for "naive" as it was before ESMM.
@@ -146,11 +164,13 @@ class CounterfactualLoss(FunnelLoss):
         task_weights, **kwargs: of `FunnelLoss`.
 
     Labels are [B, N], predictions [B, 2 N - 1], f's logits and then the conditionals', and for "dr" [B, 3 N - 2], with
-    the imputations (positive) last.
+    the imputations (positive) last. Of f's logits alone, [B, N], as `evaluate` has them, the conditionals are taken from
+    their quotients, and "dr" is estimated as "ips" is.
     """
 
     def __init__(
         self,
+        num_tasks: int,
         estimator: str,
         counterfactual_weight: float = 1.0,
         global_weight: float = 1.0,
@@ -161,35 +181,39 @@ class CounterfactualLoss(FunnelLoss):
         super().__init__(task_weights=task_weights, **kwargs)
         if estimator not in ("ips", "dr", "naive"):
             raise ValueError(f"`estimator` must be 'ips', 'dr' or 'naive'. Received: estimator={estimator!r}")
-        self.estimator, self.counterfactual_weight = estimator, counterfactual_weight
+        self.num_tasks, self.estimator, self.counterfactual_weight = num_tasks, estimator, counterfactual_weight
         self.global_weight, self.min_propensity = global_weight, min_propensity
 
     def call(self, y_true: Any, y_pred: Any) -> Any:
         """[B, N], [B, C] -> [B]."""
-        n = (y_pred.shape[-1] + 2) // 3 if self.estimator == "dr" else (y_pred.shape[-1] + 1) // 2
+        n = self.num_tasks
         labels, logits = ops.cast(y_true[:, :n], y_pred.dtype), y_pred[:, :n]
-        risks = self._risks(labels, ops.stop_gradient(ops.sigmoid(logits[:, :-1])), y_pred[:, n:], n - 1)
+        if y_pred.shape[-1] == n:
+            delta = -ops.where(labels[:, 1:] > 0, *conditional_logs(logits))
+        else:
+            delta = task_losses(labels[:, 1:], y_pred[:, n : 2 * n - 1])
+        propensity = ops.stop_gradient(ops.sigmoid(logits[:, :-1]))
+        risks = self._risks(labels[:, :-1], delta, propensity, y_pred[:, 2 * n - 1 :])
         return super().call(labels, logits) + self.counterfactual_weight * ops.sum(risks, axis=-1)
 
     def _weights(self, n: int) -> list[float]:
         first, *rest = super()._weights(n)
         return [first, *(self.global_weight * weight for weight in rest)]
 
-    def _risks(self, labels: Any, propensity: Any, rest: Any, steps: int) -> Any:
-        """Risks of the conditional steps, [B, N - 1]."""
-        seen, delta = labels[:, :-1], task_losses(labels[:, 1:], rest[:, :steps])
+    def _risks(self, seen: Any, delta: Any, propensity: Any, imputed: Any) -> Any:
+        """Risks of the conditional steps, [B, N - 1]; `imputed` may have no column."""
         if self.estimator == "naive":
             return seen * delta
         weight = seen / ops.maximum(propensity, self.min_propensity)
-        if self.estimator == "ips":
+        if not imputed.shape[-1]:
             return weight * delta
-        imputed = rest[:, steps:]
         error = ops.square(ops.stop_gradient(delta) - imputed)
         return imputed + weight * (delta - imputed + error)
 
     def get_config(self) -> dict[str, Any]:
         """The constructor's arguments."""
         config = {
+            "num_tasks": self.num_tasks,
             "estimator": self.estimator,
             "counterfactual_weight": self.counterfactual_weight,
             "global_weight": self.global_weight,

@@ -29,8 +29,8 @@ def prediction(kind: str, conditionals: np.ndarray = CONDITIONALS) -> np.ndarray
     return np.concatenate([*parts, IMPUTED] if kind == "dr" else parts, axis=1)
 
 
-def loss_of(kind: str, **settings: Any) -> CounterfactualLoss:
-    return CounterfactualLoss(kind, reduction="none", dtype="float64", dependence_weight=0.0, **settings)
+def loss_of(kind: str, n: int = 3, **settings: Any) -> CounterfactualLoss:
+    return CounterfactualLoss(n, kind, reduction="none", dtype="float64", dependence_weight=0.0, **settings)
 
 
 @pytest.mark.parametrize("kind", ["ips", "dr", "naive"])
@@ -76,7 +76,7 @@ def test_with_true_propensities_the_risk_is_that_of_the_entire_space(kind: str) 
     predicted = np.stack([np.log(click / (1 - click)), RNG.normal(size=5)], axis=1)
     y = np.concatenate([predicted, predicted[:, 1:], IMPUTED[:, :1] if kind == "dr" else IMPUTED[:, :0]], axis=1)
     share = {(0, 0): 1 - click, (1, 0): click * (1 - buy), (1, 1): click * buy}
-    loss = loss_of(kind, global_weight=0.0, task_weights=[0, 0])
+    loss = loss_of(kind, n=2, global_weight=0.0, task_weights=[0, 0])
     risk = sum(p * np.array(loss(np.tile(labels, (5, 1)), y)) for labels, p in share.items()).mean()
     p = sigmoid(predicted[:, 1])
     entire = np.mean(buy * bce(np.ones(5), p) + (1 - buy) * bce(np.zeros(5), p))
@@ -90,11 +90,27 @@ def test_action_loss() -> None:
     labels = np.concatenate([LABELS, LABELS[:, :1] * [[1.0]]], axis=1)
     logits = RNG.normal(size=(5, 4))
     base = FunnelLoss(reduction="none", dtype="float64", order_weight=0.3)(LABELS, logits[:, :3])
-    got = ActionLoss(1, reduction="none", dtype="float64", order_weight=0.3)(labels, logits)
+    got = ActionLoss(3, reduction="none", dtype="float64", order_weight=0.3)(labels, logits)
     np.testing.assert_allclose(got, base + bce(labels[:, 3], sigmoid(logits[:, 3])), rtol=1e-12)
 
 
-@pytest.mark.parametrize("loss", [loss_of("dr", min_propensity=0.2), ActionLoss(2, order_weight=0.5)])
+@pytest.mark.parametrize("kind", ["ips", "dr", "naive"])
+def test_of_the_logits_of_inference_the_conditionals_are_their_quotients(kind: str) -> None:
+    full = prediction("ips" if kind == "dr" else kind)
+    expected = loss_of("ips" if kind == "dr" else kind)(LABELS, full)
+    np.testing.assert_allclose(loss_of(kind)(LABELS, full[:, :3]), expected, rtol=1e-9)
+    f = sigmoid(full[:, :3])
+    assert np.abs(expected - bce(LABELS, f).sum(axis=1)).max() > 0.1  # the risks count
+
+
+def test_of_the_logits_of_inference_actions_do_not_count() -> None:
+    labels = np.concatenate([LABELS, LABELS[:, :1]], axis=1)
+    logits = RNG.normal(size=(5, 3))
+    got = ActionLoss(3, reduction="none", dtype="float64")(labels, logits)
+    np.testing.assert_array_equal(got, FunnelLoss(reduction="none", dtype="float64")(LABELS, logits))
+
+
+@pytest.mark.parametrize("loss", [loss_of("dr", min_propensity=0.2), ActionLoss(3, order_weight=0.5)])
 def test_configs(loss: FunnelLoss) -> None:
     assert type(loss).from_config(loss.get_config()).get_config() == loss.get_config()
 

@@ -82,6 +82,7 @@ class ESCM2(FunnelModel):
         """The loss of its paper."""
         c = self._config
         return CounterfactualLoss(
+            self.num_tasks,
             c["estimator"],
             c["counterfactual_weight"],
             0.0 if c["estimator"] == "naive" else c["global_weight"],

@@ -89,4 +89,4 @@ class ESM2(FunnelModel):
 
     def paper_loss(self, task_weights: Sequence[float] | None = None, **kwargs: Any) -> FunnelLoss:
         """The loss of its paper."""
-        return ActionLoss(len(self.via), task_weights=task_weights, **{"dependence_weight": 0.0, **kwargs})
+        return ActionLoss(self.num_tasks, task_weights=task_weights, **{"dependence_weight": 0.0, **kwargs})
