@@ -6,9 +6,6 @@ import re
 from collections.abc import Sequence
 from typing import Any
 
-import apache_beam as beam
-from apache_beam.options.pipeline_options import PipelineOptions
-
 
 class PipelineError(RuntimeError):
     """A pipeline failed; the message is what the worker said: a bad row's file, row, column and value, say."""
@@ -25,6 +22,9 @@ def run(elements: Sequence[Any], step: Any, options: Sequence[str]) -> None:
     Raises:
         PipelineError: if the pipeline failed.
     """
+    import apache_beam as beam  # an extra: who only catches the error needs it not
+    from apache_beam.options.pipeline_options import PipelineOptions
+
     try:
         with beam.Pipeline(options=PipelineOptions(list(options))) as pipeline:
             _ = pipeline | beam.Create(elements) | beam.Reshuffle() | step

@@ -75,14 +75,7 @@ def to_block(
     bad_rows.judge(path, rows, problems)
     good = np.ones(len(rows), bool)
     good[[problem.index for problem in problems]] = False
-    return Block(
-        columns={name: values[good] for name, values in converted.items()},
-        labels=targets[good],
-        row=rows[good],
-        file=block.file[good],
-        raw_rows=raw_rows,
-        kept={name: array.filter(pa.array(good)) for name, array in kept.items()},
-    )
+    return block.take(good)
 
 
 def to_column(array: pa.Array, column: Column, problems: list[Problem]) -> np.ndarray:

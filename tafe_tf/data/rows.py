@@ -53,6 +53,17 @@ class Block:
     raw_rows: int
     kept: dict[str, pa.Array] = dataclasses.field(default_factory=dict)
 
+    def take(self, good: np.ndarray) -> Block:
+        """The rows that a mask [n] picks; `raw_rows` stays."""
+        return Block(
+            columns={name: values[good] for name, values in self.columns.items()},
+            labels=self.labels[good],
+            row=self.row[good],
+            file=self.file[good],
+            raw_rows=self.raw_rows,
+            kept={name: array.filter(pa.array(good)) for name, array in self.kept.items()},
+        )
+
 
 @dataclasses.dataclass(frozen=True)
 class Problem:
