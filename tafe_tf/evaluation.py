@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 import time
 from collections.abc import Callable
@@ -11,9 +12,11 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from tafe_tf.cluster import Cluster
 from tafe_tf.data.dataset import Batch, FunnelData, Part, Stream
 from tafe_tf.features import Features
 from tafe_tf.metrics import FunnelMetrics, Metrics, hashes, log_sigmoid
+from tafe_tf.schema import Schema
 
 Use = Callable[[np.ndarray, Batch], bool]  # of logits [B, N] and their batch; whether to go on
 
@@ -22,12 +25,18 @@ class Predictions:
     """What later statistics need of every row, collected in the order of the batches.
 
     Args:
+        tasks: N.
         group: the schema's group column, if there is one.
     """
 
-    def __init__(self, group: str) -> None:
+    def __init__(self, tasks: int, group: str = "") -> None:
         self._group = group
-        self._parts: list[dict[str, np.ndarray]] = []
+        none: dict[str, np.ndarray] = {"logits": np.zeros((0, tasks), np.float32), "depth": np.zeros(0, np.uint8)}
+        none["weight"] = np.zeros(0, np.float32)
+        if group:
+            none["group"] = np.zeros(0, np.uint64)
+        self._parts = [none]
+        self.rows = 0
 
     def add(self, logits: np.ndarray, batch: Batch) -> bool:
         """Adds a batch; always true."""
@@ -36,6 +45,7 @@ class Predictions:
         if self._group:
             part["group"] = hashes(batch.extra[self._group], depth.shape)
         self._parts.append(part)
+        self.rows += len(depth)
         return True
 
     def arrays(self) -> dict[str, np.ndarray]:
@@ -45,15 +55,16 @@ class Predictions:
 
 
 class Evaluator:
-    """Runs a model on a dataset.
+    """Runs a model on a dataset, each process of the cluster on its share of the rows.
 
     Args:
         model: any model of `tafe_tf.models`.
         features: the feature graph.
+        cluster: the processes that evaluate together.
     """
 
-    def __init__(self, model: keras.Model, features: Features) -> None:
-        self.model, self.features = model, features
+    def __init__(self, model: keras.Model, features: Features, cluster: Cluster | None = None) -> None:
+        self.model, self.features, self.cluster = model, features, cluster or Cluster()
 
     def evaluate(self, data: FunnelData, part: Part = "all", also: Use | None = None) -> Metrics:
         """The metrics of a part of the data, and the "seconds" that it took; `also` sees its batches too.
@@ -77,11 +88,15 @@ class Evaluator:
             return also(logits, batch) if also else True
 
         self.predict(data, part, update)
+        if self.cluster.workers > 1:
+            metrics.update(**_no_rows(schema))  # so that a worker without any row has the others' arrays
+            metrics = metrics.of_all(self.cluster.gather)
         return {**metrics.result(), "seconds": round(time.monotonic() - began, 3)}
 
     def predict(self, data: FunnelData, part: Part, use: Use) -> None:
         """Calls `use` with logits [B, N] and batch (NumPy arrays), in file order, as long as it returns true."""
-        stream = Stream(lambda: data.evaluation_batches(part), data.schema, part, self.features)
+        data = dataclasses.replace(data, readers=self.cluster.workers)
+        stream = Stream(lambda: data.evaluation_batches(part, self.cluster.worker), data.schema, part, self.features)
         try:
             for batch in stream.dataset:
                 logits = self._logits(batch.inputs)
@@ -93,6 +108,14 @@ class Evaluator:
     @tf.function(reduce_retracing=True)
     def _logits(self, inputs: Any) -> tf.Tensor:
         return self.model(inputs, training=False)
+
+
+def _no_rows(schema: Schema) -> dict[str, Any]:
+    """Arguments of `FunnelMetrics.update` for a batch of 0 rows."""
+    none = np.zeros((0, len(schema.tasks)))
+    asked = {"sample_weight": schema.sample_weight, "group": schema.group}
+    rows = {"logits": none, "labels": none, **{name: none[:, 0] for name, column in asked.items() if column}}
+    return {**rows, "truth": none} if all(task.truth for task in schema.tasks) else rows
 
 
 def intercept_shifts(logits: np.ndarray, labels: np.ndarray, weights: np.ndarray, products: bool = False) -> np.ndarray:

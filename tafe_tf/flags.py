@@ -8,6 +8,7 @@ from typing import Any
 
 from absl import flags
 
+from tafe_tf import cluster as clusters
 from tafe_tf.data.rows import BadRows
 from tafe_tf.models import BY_NAME
 from tafe_tf.run_dir import RunError
@@ -97,6 +98,21 @@ INTERCEPT_ROWS = flags.DEFINE_integer(
     lower_bound=0,
 )
 
+STRATEGY = flags.DEFINE_enum(
+    "strategy",
+    "auto",
+    clusters.NAMES,
+    "Where to train; auto: parameter servers or several workers if TF_CONFIG has them, a --tpu, all GPUs, one device.",
+)
+TPU = flags.DEFINE_string("tpu", "", "Address of a TPU, or 'local' on its own host.")
+READERS = flags.DEFINE_integer(
+    "readers",
+    0,
+    "Into how many parts the input is dealt, by file; a multiple of the workers, by default one each. With the same "
+    "number any number of workers sees the same batches, and a job goes on with fewer or more of them.",
+    lower_bound=0,
+)
+
 SAVE_PREDICTIONS = flags.DEFINE_bool("save_predictions", False, "Write the test rows' logits to predictions.npz.")
 
 _FREE = {
@@ -105,6 +121,8 @@ _FREE = {
     "steps_per_call",
     "checkpoint_steps",
     "save_predictions",
+    "strategy",
+    "tpu",
 }  # flags that the trained weights do not depend on
 
 

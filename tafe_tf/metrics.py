@@ -26,7 +26,7 @@ All sums and means are weighted by `sample_weight`, 1 by default.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
@@ -159,6 +159,17 @@ class FunnelMetrics:
         if other.names != self.names:
             raise ValueError(f"names must be {self.names}. Received: {other.names}")
         self._add(list(other._parts))
+
+    def of_all(self, gather: Callable[[dict[str, np.ndarray]], dict[str, np.ndarray]]) -> FunnelMetrics:
+        """The metrics of all workers' rows.
+
+        Args:
+            gather: makes of one worker's arrays [n, ...] those of all, in every worker. A worker without rows takes
+                part with the arrays that the others have.
+        """
+        merged = FunnelMetrics(*self.names)
+        merged._add([gather(self._sorted())])
+        return merged
 
     def _add(self, parts: list[dict[str, np.ndarray]]) -> None:
         if self._parts and parts and parts[0].keys() != self._parts[0].keys():

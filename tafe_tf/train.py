@@ -2,22 +2,28 @@
 
     python -m tafe_tf.train --flagfile=flagfiles/demo.flags
 
-The same command goes on with a run that was interrupted; a flag after the flagfile wins over it.
+The same command goes on with a run that was interrupted; a flag after the flagfile wins over it. On several machines it
+is the same command too, with TF_CONFIG in the environment.
 """
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import inspect
 import json
+import os
 import pathlib
 import sys
 
 import keras
+import tensorflow as tf
 from absl import app, logging
 from absl.flags import adopt_module_key_flags
 
+from tafe_tf import cluster as clusters
 from tafe_tf import cores, flags, models, schema, vocabulary
+from tafe_tf.cluster import Cluster
 from tafe_tf.data.atomic import write_arrays, write_json
 from tafe_tf.data.dataset import FunnelData, Holdout, time_holdout
 from tafe_tf.data.files import find_files
@@ -26,56 +32,87 @@ from tafe_tf.evaluation import Evaluator, Predictions
 from tafe_tf.features import Features
 from tafe_tf.losses import FunnelLoss
 from tafe_tf.optimizers import LazyAdam
+from tafe_tf.preemption import Preempted
 from tafe_tf.run_dir import RunDir, RunError
 from tafe_tf.tables import print_dropped, print_metrics
 from tafe_tf.training import NotFiniteError, Trainer
 
 adopt_module_key_flags(flags)
 
+PREEMPTED = 143  # as a process that SIGTERM ended
+LOST = 138  # "try again": another process of the job is gone
+
 
 def main(argv: list[str]) -> None:
-    """Runs the job; what the user can mend ends it with one line and exit code 1."""
+    """Runs the job; what the user can mend ends it with one line and exit code 1.
+
+    Exit code 143 says that SIGTERM came and a checkpoint is written, 138 that another process of the job is gone; after
+    either the same command goes on.
+    """
     if len(argv) > 1:
         raise app.UsageError(f"unknown arguments: {argv[1:]}")
     logging.set_verbosity(logging.WARNING)  # TensorFlow notes every checkpoint
     try:
         train()
+    except Preempted as stop:
+        print(f"SIGTERM: {stop}; the same command goes on", file=sys.stderr)
+        sys.exit(PREEMPTED)
     except (NotFiniteError, OSError, ValueError) as error:
         sys.exit(f"error: {error}")
+    except (tf.errors.UnavailableError, tf.errors.AbortedError) as error:
+        print(
+            f"another process is gone; start this one again, it goes on from the checkpoint: {error}", file=sys.stderr
+        )
+        sys.exit(LOST)
 
 
 def train() -> None:
     """What `main` does, errors aside."""
     flags.required(data_dir=flags.DATA_DIR.value, run_dir=flags.RUN_DIR.value)
     cores.set_threads(flags.BATCH_SIZE.value)
+    cluster = clusters.make(flags.STRATEGY.value, flags.TPU.value)
+    with contextlib.ExitStack() as stack:
+        if not cluster.chief:
+            stack.enter_context(contextlib.redirect_stdout(stack.enter_context(open(os.devnull, "w"))))
+        run_job(cluster)
+
+
+def run_job(cluster: Cluster) -> None:
+    """One process's part of the job; the chief writes and prints."""
     config = flags.training_config()
     run = RunDir(flags.RUN_DIR.value)
     bad_rows = flags.bad_rows()
-    training, validation = split(schema.load(flags.schema_file()), bad_rows)
-    run.claim(flags.as_flagfile(), flags.schema_file())  # once the data is there: a mistyped path claims nothing
-    rows = round(prepared_rows(run, training) * (1.0 - training.holdout.fraction))
+    training, validation = split(schema.load(flags.schema_file()), bad_rows, cluster)
+    # Once the data is there: a mistyped path claims nothing.
+    cluster.first(lambda: run.claim(flags.as_flagfile(), flags.schema_file()))
+    prepared = cluster.first(lambda: prepared_rows(run, training))
+    rows = round(prepared * (1.0 - training.holdout.fraction))
     steps = max(rows // training.batch_size, 1)
     keras.utils.set_random_seed(flags.SEED.value)
     keras.config.set_dtype_policy(flags.DTYPE_POLICY.value)
     features = run.features()
-    model = build_model(features)
-    run.save_model_config(model)
-    run.save_data(validation, find_files(flags.DATA_DIR.value, "test", required=False))
-    trainer = Trainer(model, features)
-    trainer.fit(
+    with cluster.strategy.scope():
+        model = build_model(features, cluster)
+        optimizer = LazyAdam(learning_rate(steps))
+    if cluster.chief:
+        run.save_model_config(model)
+        run.save_data(validation, find_files(flags.DATA_DIR.value, "test", required=False))
+    Trainer(model, features, cluster).fit(
         training,
         validation,
-        optimizer=LazyAdam(learning_rate(steps)),
+        optimizer=optimizer,
         loss=build_loss(model, training.schema),
         config=config,
         run=run,
         steps=steps,
     )
-    evaluate_test(features, training, run)
+    cluster.barrier()  # the chief has written
+    evaluate_test(features, training, run, cluster)
     print_dropped(bad_rows)
+    cluster.barrier()  # a process that ends takes the others' collectives with it
 
 
-def split(dataset: schema.Schema, bad_rows: BadRows) -> tuple[FunnelData, FunnelData]:
+def split(dataset: schema.Schema, bad_rows: BadRows, cluster: Cluster) -> tuple[FunnelData, FunnelData]:
     """Training and validation rows: the valid files if there are any, otherwise a part of the training files."""
     files = find_files(flags.DATA_DIR.value, "train")
     training = FunnelData(
@@ -84,6 +121,7 @@ def split(dataset: schema.Schema, bad_rows: BadRows) -> tuple[FunnelData, Funnel
         batch_size=flags.BATCH_SIZE.value,
         seed=flags.SEED.value,
         shuffle_rows=flags.SHUFFLE_ROWS.value,
+        readers=flags.READERS.value or cluster.workers,
         bad_rows=bad_rows,
     )
     valid_files = find_files(flags.DATA_DIR.value, "valid", required=False)
@@ -107,14 +145,14 @@ def prepared_rows(run: RunDir, training: FunnelData) -> int:
     return int(json.loads(statistics.read_text(encoding="utf-8"))["rows"])
 
 
-def build_model(features: Features) -> models.FunnelModel:
+def build_model(features: Features, cluster: Cluster) -> models.FunnelModel:
     """The model that the flags ask for: each argument that has a flag of its name takes the flag's value."""
     made = models.BY_NAME[flags.MODEL.value]
     own = flags.model_arguments([*inspect.signature(made.__init__).parameters, "embedding_stddev"])
     if flags.MODEL.value == "esm2":
         own["via"] = features.schema.via
     model = made(features.rows, len(features.schema.tasks), slots=features.slots, **own)
-    model.pieces = cores.pieces(flags.BATCH_SIZE.value)
+    model.pieces = cores.pieces(flags.BATCH_SIZE.value // cluster.replicas)
     return model
 
 
@@ -133,7 +171,7 @@ def learning_rate(steps: int) -> float | keras.optimizers.schedules.LearningRate
     return keras.optimizers.schedules.PolynomialDecay(rate, flags.EPOCHS.value * steps, end_learning_rate=0.0)
 
 
-def evaluate_test(features: Features, training: FunnelData, run: RunDir) -> None:
+def evaluate_test(features: Features, training: FunnelData, run: RunDir, cluster: Cluster) -> None:
     """Writes and prints the metrics of the test rows, if there are any, with the weights that an export will have."""
     files = find_files(flags.DATA_DIR.value, "test", required=False)
     if not files:
@@ -142,12 +180,15 @@ def evaluate_test(features: Features, training: FunnelData, run: RunDir) -> None
     data = dataclasses.replace(training, files=files, holdout=Holdout())
     model = run.load_best()
     model.pieces = cores.pieces(training.batch_size)
-    rows = Predictions(data.schema.group) if flags.SAVE_PREDICTIONS.value else None
-    metrics = Evaluator(model, features).evaluate(data, also=rows.add if rows else None)
+    rows = Predictions(len(data.schema.tasks), data.schema.group) if flags.SAVE_PREDICTIONS.value else None
+    metrics = Evaluator(model, features, cluster).evaluate(data, also=rows.add if rows else None)
     metrics["parameters"] = model.count_params()
+    predictions = cluster.gather(rows.arrays()) if rows else None
+    if not cluster.chief:
+        return
     write_json(run.path / "metrics.json", metrics)
-    if rows:
-        write_arrays(run.path / "predictions.npz", rows.arrays())
+    if predictions:
+        write_arrays(run.path / "predictions.npz", predictions)
     print_metrics(metrics, training.schema, f"{training.schema.name}, test")
 
 

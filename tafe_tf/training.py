@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import json
 import math
 import time
@@ -12,15 +13,17 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from tafe_tf.cluster import Cluster
 from tafe_tf.data.atomic import write_json
-from tafe_tf.data.dataset import Batch, FunnelData, Position, Stream
+from tafe_tf.data.dataset import FunnelData, Position, Stream, deal
 from tafe_tf.data.rows import DataError
-from tafe_tf.evaluation import Evaluator, intercept_shifts, monitored
+from tafe_tf.evaluation import Evaluator, Predictions, intercept_shifts, monitored
 from tafe_tf.features import Features
 from tafe_tf.losses import FunnelLoss
 from tafe_tf.metrics import Metrics
+from tafe_tf.preemption import Preempted, Preemption
 from tafe_tf.progress import Progress
-from tafe_tf.run_dir import RunDir, variables
+from tafe_tf.run_dir import RunDir, RunError, variables
 from tafe_tf.steps import Steps
 
 
@@ -86,15 +89,14 @@ class Trainer:
     """Trains a model on a dataset.
 
     Args:
-        model: any model of `tafe_tf.models`, made under `strategy`'s scope.
+        model: any model of `tafe_tf.models`, made under the strategy's scope.
         features: the feature graph.
-        strategy: where to run; by default the current one.
+        cluster: the processes that train together; by default this one, with the current strategy.
     """
 
-    def __init__(self, model: keras.Model, features: Features, strategy: tf.distribute.Strategy | None = None) -> None:
-        self.model, self.features = model, features
-        self.strategy = strategy or tf.distribute.get_strategy()
-        self.evaluator = Evaluator(model, features)
+    def __init__(self, model: keras.Model, features: Features, cluster: Cluster | None = None) -> None:
+        self.model, self.features, self.cluster = model, features, cluster or Cluster()
+        self.evaluator = Evaluator(model, features, self.cluster)
 
     def fit(
         self,
@@ -109,7 +111,8 @@ class Trainer:
     ) -> list[Metrics]:
         """Trains until the epochs are over or the monitor stops improving; then restores the best weights.
 
-        A killed run that is started again goes on from its last checkpoint and ends with the same weights.
+        A killed run that is started again goes on from its last checkpoint and ends with the same weights. Every
+        process of the cluster must call it; the chief alone writes.
 
         Args:
             data: the training rows.
@@ -126,64 +129,85 @@ class Trainer:
         Raises:
             NotFiniteError: if the loss is not finite.
             DataError: on a bad file or row.
+            Preempted: after a SIGTERM, once a checkpoint is written.
         """
         self._optimizer, self._config, self._run = optimizer, config, run
-        optimizer.build(self.model.trainable_variables)
-        tasks = len(self.features.schema.tasks)
-        self._steps = Steps(self.model, optimizer, loss, self.strategy, tasks, config.steps_per_call)
+        with self.cluster.strategy.scope():
+            optimizer.build(self.model.trainable_variables)
+        self._steps = Steps(self.model, optimizer, loss, self.cluster.strategy, data.readers, config.steps_per_call)
         self._text = tf.Variable("", dtype=tf.string)
         self._checkpoints = run.checkpoints(
             weights=variables(self.model), optimizer=variables(optimizer), state=self._text
         )
         self._best = run.best(self.model)
         self._curves = tf.summary.create_file_writer(str(run.path / "tensorboard"))
-        state = self._restore()
-        while state.position.epoch < config.epochs and state.waited < config.patience:
-            trained = self._train_epoch(data, state, steps)
-            self._end_epoch(validation, state, trained)
-        self._best.checkpoint.restore(self._best.latest_checkpoint)
+        state = self._restore(data)
+        with Preemption() as preemption:
+            while state.position.epoch < config.epochs and state.waited < config.patience:
+                trained = self._train_epoch(data, state, steps, preemption)
+                self._end_epoch(validation, state, trained)
+        self.cluster.barrier()  # the chief has written
+        self._best.checkpoint.restore(tf.train.latest_checkpoint(self._best.directory))
         self._set_intercepts(data)
         return state.history
 
-    def _restore(self) -> State:
-        latest = self._checkpoints.latest_checkpoint
-        if latest is None:
-            return State()
-        self._checkpoints.checkpoint.restore(latest).assert_consumed()
-        state = State.from_json(self._text.numpy().decode())
-        print(f"resuming from {latest}: epoch {state.position.epoch + 1}, batch {state.position.batch}", flush=True)
+    def _restore(self, data: FunnelData) -> State:
+        latest = tf.train.latest_checkpoint(self._checkpoints.directory)
+        state = State()
+        if latest is not None:
+            self._checkpoints.checkpoint.restore(latest).assert_consumed()
+            state = State.from_json(self._text.numpy().decode())
+            print(f"resuming from {latest}: epoch {state.position.epoch + 1}, batch {state.position.batch}", flush=True)
+        at = self.cluster.gather({"step": np.array([self._step()])})["step"]
+        if (at != at[0]).any():
+            raise RunError(
+                f"{self._run.path}: must be one directory for all workers; they stand at steps {at.tolist()}"
+            )
+        if len(state.position.readers) not in (0, data.readers):
+            had = len(state.position.readers)
+            raise RunError(f"{latest}: stands between the rows of {had} readers. Received: {data.readers} readers")
         return state
+
+    def _step(self) -> int:
+        return int(self._optimizer.iterations.value.numpy())
 
     def _save(self, state: State) -> None:
         self._text.assign(state.to_json())
-        self._checkpoints.save(checkpoint_number=int(self._optimizer.iterations))
+        if self.cluster.chief:
+            self._checkpoints.save(checkpoint_number=self._step())
 
-    def _train_epoch(self, data: FunnelData, state: State, steps: int | None) -> Metrics:
+    def _train_epoch(self, data: FunnelData, state: State, steps: int | None, preemption: Preemption) -> Metrics:
         """Trains to the end of the epoch; the rows and seconds that it took, since a resumption if there was one."""
         position, began, saved, rows = state.position, time.monotonic(), state.position.batch, 0
-        stream = Stream(lambda: data.training_batches(position), data.schema, "train", self.features)
-        iterator = iter(self.strategy.experimental_distribute_dataset(stream.dataset))
+        batches = data.training_batches(position, self.cluster.readers(data.readers))
+        first = list(itertools.islice(batches, 1))
+        more = self.cluster.all(bool(first))
+        if not more and not position.batch:
+            raise DataError(f"{', '.join(data.files)}: no row is left to train on")
+        dealt = deal(itertools.chain(first, batches), self.cluster.local_replicas)
+        stream = Stream(lambda: dealt, data.schema, "train", self.features)
+        iterator = self.cluster.iterate(stream.dataset)
         with Progress(f"epoch {position.epoch + 1}", steps, position.batch) as progress:
-            while True:
+            while more:
                 report = self._call(stream, iterator)
-                done = int(report["steps"])
-                if done:
-                    self._check_finite(report, data)
-                    start_row, rows_before = (int(n) for n in report["position"])
-                    batch = state.position.batch + done
-                    state.position = Position(
-                        epoch=position.epoch, batch=batch, start_row=start_row, rows_before=rows_before
-                    )
-                    rows += int(report["rows"])
-                    progress.advance(done, int(report["rows"]), float(report["loss"]) / done)
-                    self._curve(report, done)
-                if done < self._config.steps_per_call:
-                    if not state.position.batch:
-                        raise DataError(f"{', '.join(data.files)}: no row is left to train on")
-                    return {"train_seconds": time.monotonic() - began, "train_rows": rows}
-                if state.position.batch - saved >= self._config.checkpoint_steps:
+                done = round(float(report["steps"]))
+                self._check_finite(report, data)
+                state.position = Position(
+                    epoch=position.epoch,
+                    batch=state.position.batch + done,
+                    readers=report["position"].astype(np.int64).tolist(),
+                )
+                rows += int(report["rows"])
+                progress.advance(done, int(report["rows"]), float(report["loss"]) / done)
+                self._curve(report, done)
+                more = report["more"] == self.cluster.replicas
+                stop = self.cluster.any(preemption.asked)
+                if stop or state.position.batch - saved >= self._config.checkpoint_steps:
                     self._save(state)
                     saved = state.position.batch
+                if stop:
+                    raise Preempted(f"{self._run.path}: saved at epoch {position.epoch + 1}, batch {saved}")
+        return {"train_seconds": time.monotonic() - began, "train_rows": rows}
 
     def _call(self, stream: Stream, iterator: Any) -> dict[str, Any]:
         try:
@@ -193,16 +217,17 @@ class Trainer:
             raise
 
     def _check_finite(self, report: dict[str, Any], data: FunnelData) -> None:
-        file, row, *wrong = report["bad"]
-        if file >= 0:
+        for file, row, *wrong in report["bad"][report["bad"][:, 0] > 0].astype(np.int64):
             names = [task.name for task, bad in zip(data.schema.tasks, wrong, strict=True) if bad]
             raise NotFiniteError(
-                f"step {int(self._optimizer.iterations)}: the loss of {', '.join(names) or 'the batch'} is not finite, "
-                f"first at {data.files[file]}: row {row}; the last checkpoint is from before"
+                f"step {self._step()}: the loss of {', '.join(names) or 'the batch'} is not finite, "
+                f"first at {data.files[file - 1]}: row {row}; the last checkpoint is from before"
             )
 
     def _curve(self, report: dict[str, Any], steps: int) -> None:
-        with self._curves.as_default(step=int(self._optimizer.iterations)):
+        if not self.cluster.chief:
+            return
+        with self._curves.as_default(step=self._step()):
             tf.summary.scalar("train/loss", float(report["loss"]) / steps)
             for task, loss in zip(self.features.schema.tasks, report["tasks"], strict=True):
                 tf.summary.scalar(f"train/log_loss/{task.name}", loss / steps)
@@ -211,23 +236,29 @@ class Trainer:
         """Evaluates, keeps the best weights, and writes history and checkpoint, in an order that a kill cannot hurt."""
         metrics = self.evaluator.evaluate(validation, "valid")
         score = monitored(metrics, self._config.monitor, self.features.schema.step_names)
-        nothing_to_choose_by = metrics["rows"] == 0 or self._best.latest_checkpoint is None
+        nothing_to_choose_by = metrics["rows"] == 0 or not state.history
         if score > state.best or nothing_to_choose_by:
             state.best, state.waited = score, 0
-            self._best.save()
+            self._keep_best()
         else:
             state.waited += 1
         epoch = state.position.epoch + 1
         state.history.append({"epoch": epoch, **trained, **metrics})
         state.position = Position(epoch=epoch)
         self._save(state)
+        if not self.cluster.chief:
+            return
         write_json(self._run.path / "history.json", state.history)
-        with self._curves.as_default(step=int(self._optimizer.iterations)):
+        with self._curves.as_default(step=self._step()):
             for name, value in metrics.items():
                 if value is not None:
                     tf.summary.scalar(f"valid/{name}", value)
         valid = f"validation {self._config.monitor} {score:.4f}" if metrics["rows"] else "no validation rows"
         print(f"epoch {epoch}: {trained['train_seconds']:.1f} s, {valid}", flush=True)
+
+    def _keep_best(self) -> None:
+        if self.cluster.chief:
+            self._best.save()
 
     def _set_intercepts(self, data: FunnelData) -> None:
         """Shifts the logits so that each task's predictions sum to its labels, as at the minimum of the cross entropy.
@@ -235,15 +266,12 @@ class Trainer:
         The last noisy steps leave these sums off by some per cent. Starting from shifts of 0 each time, it may be
         interrupted and done again.
         """
-        if not self._config.intercept_rows:
+        wanted = math.ceil(self._config.intercept_rows / self.cluster.workers)
+        if not wanted:
             return
-        seen: list[tuple[np.ndarray, ...]] = []
-
-        def collect(logits: np.ndarray, batch: Batch) -> bool:
-            seen.append((logits, batch.labels, batch.weight))
-            return len(seen) * data.batch_size < self._config.intercept_rows
-
-        self.evaluator.predict(data, "all", collect)
-        logits, labels, weights = map(np.concatenate, zip(*seen, strict=True))
-        self.model.shift_logits(intercept_shifts(logits, labels, weights, self.model.products))
-        self._best.save()
+        seen = Predictions(len(data.schema.tasks))
+        self.evaluator.predict(data, "all", lambda logits, batch: seen.add(logits, batch) and seen.rows < wanted)
+        rows = self.cluster.gather(seen.arrays())
+        labels = rows["depth"][:, None] > np.arange(len(data.schema.tasks))
+        self.model.shift_logits(intercept_shifts(rows["logits"], labels, rows["weight"], self.model.products))
+        self._keep_best()

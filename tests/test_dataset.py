@@ -65,8 +65,7 @@ def test_every_position_resumes(tmp_path: pathlib.Path, shuffle_rows: int) -> No
     d = data(tmp_path, shuffle_rows=shuffle_rows, holdout=Holdout(fraction=0.2))
     whole = list(d.training_batches(Position(epoch=3)))
     for done in range(1, len(whole)):
-        start_row, rows_before = whole[done - 1].position.tolist()
-        position = Position(epoch=3, batch=done, start_row=start_row, rows_before=rows_before)
+        position = Position(epoch=3, batch=done, readers=whole[done - 1].position.tolist())
         assert ids(list(d.training_batches(position))) == ids(whole[done:])
 
 

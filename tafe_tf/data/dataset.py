@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Literal, NamedTuple
 
@@ -11,7 +12,7 @@ import tensorflow as tf
 
 from tafe_tf.data.files import read_blocks
 from tafe_tf.data.hashing import finalize
-from tafe_tf.data.rows import BadRows, Block
+from tafe_tf.data.rows import BadRows, Block, DataError
 from tafe_tf.schema import Schema
 
 Part = Literal["train", "valid", "all"]
@@ -26,7 +27,8 @@ class Batch(NamedTuple):
         weight: sample weights, float32 [B]; ones where the schema has none.
         file: index of each row's file, int32 [B].
         row: each row's number inside its file, from 1, int64 [B].
-        position: int64 [2]; where to start reading for this batch, see `Position`.
+        position: int64 [R, 2]; where each of the R readers would start reading for this batch, see `Position`.
+        more: whether this pass has another batch after this one, bool [1].
         extra: further columns that evaluation reads (group, truth), by column name; none in training.
     """
 
@@ -36,6 +38,7 @@ class Batch(NamedTuple):
     file: Any
     row: Any
     position: Any
+    more: Any
     extra: Any
 
 
@@ -46,14 +49,13 @@ class Position:
     Attributes:
         epoch: the running epoch, from 0.
         batch: batches of it already trained on.
-        start_row: a raw row of the epoch's order at which a shuffle window begins.
-        rows_before: rows that the windows before it gave.
+        readers: of each reader, a raw row of its order at which a shuffle window begins, and how many rows the windows
+            before it gave; empty at the beginning of an epoch.
     """
 
     epoch: int = 0
     batch: int = 0
-    start_row: int = 0
-    rows_before: int = 0
+    readers: Sequence[tuple[int, int]] = ()
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -93,6 +95,9 @@ class FunnelData:
         batch_size: B.
         seed: of the shuffle.
         shuffle_rows: at least this many consecutive rows are shuffled as one window.
+        readers: R. The files are dealt to so many readers, each of which gives B / R rows of every batch; where there
+            are fewer files each reads all of them and takes every R-th row. Any number of processes that share the
+            readers see the same batches.
         holdout: which rows belong to validation.
         bad_rows: what to do with bad rows.
     """
@@ -102,53 +107,97 @@ class FunnelData:
     batch_size: int
     seed: int = 0
     shuffle_rows: int = 1 << 18
+    readers: int = 1
     holdout: Holdout = Holdout()
     bad_rows: BadRows = dataclasses.field(default_factory=BadRows)
 
-    def training_batches(self, position: Position) -> Iterator[Batch]:
+    def training_batches(self, position: Position, mine: Sequence[int] = (0,)) -> Iterator[Batch]:
         """The epoch's batches from `position` on, in an order that the seed and the epoch fix.
 
-        Shards are read in a random order, windows of `shuffle_rows` are permuted whole. The last, partial batch
-        is left out unless it is the only one.
+        Shards are read in a random order, windows of `shuffle_rows` are permuted whole. The pass ends with the first
+        reader that has no full batch left; a single reader gives a partial one if it is the only one.
+
+        Args:
+            position: where to begin.
+            mine: the readers whose rows to give.
+
+        Raises:
+            DataError: if one of several readers has less than a batch.
+            ValueError: if a batch cannot be dealt to the readers.
         """
+        if self.batch_size % self.readers:
+            raise ValueError(f"a batch of {self.batch_size} rows cannot be dealt to {self.readers} readers evenly")
+        starts = position.readers or [(0, 0)] * self.readers
+        batches = zip(*(self._read(reader, position, *starts[reader]) for reader in mine), strict=False)
+        joined = (self._join(parts, mine) for parts in batches)
+        batch = next(joined, None)
+        while batch is not None:
+            following = next(joined, None)
+            yield batch._replace(more=np.array([following is not None]))
+            batch = following
+
+    def _join(self, parts: Sequence[Batch], mine: Sequence[int]) -> Batch:
+        """One batch from those of some readers; the positions of the other readers are 0."""
+        rows = _concatenate(parts)
+        position = np.zeros((self.readers, 2), np.int64)
+        position[list(mine)] = rows.position
+        return rows._replace(position=position)
+
+    def _read(self, reader: int, position: Position, start_row: int, rows_before: int) -> Iterator[Batch]:
+        """One reader's part of the batches."""
+        size = self.batch_size // self.readers
         order = np.random.default_rng([self.seed, position.epoch]).permutation(len(self.files))
         parts: list[Batch] = []
-        skip = position.batch * self.batch_size - position.rows_before
+        skip = position.batch * size - rows_before
         waiting, is_first = -skip, position.batch == 0
-        for window in self._windows(order, position):
+        for window in self._windows(order, reader, position.epoch, start_row, rows_before):
             parts, waiting = [*parts, window], waiting + len(window.labels)
-            if waiting < self.batch_size:
+            if waiting < size:
                 continue
             rows = _concatenate(parts)
             start = len(rows.labels) - waiting
-            while waiting >= self.batch_size:
-                yield _take(rows, slice(start, start + self.batch_size))
-                start, waiting, is_first = start + self.batch_size, waiting - self.batch_size, False
+            while waiting >= size:
+                yield _take(rows, slice(start, start + size))
+                start, waiting, is_first = start + size, waiting - size, False
             parts = [_take(rows, slice(start, None), squeeze=False)]
         if is_first and waiting > 0:
+            if self.readers > 1:
+                raise DataError(
+                    f"{', '.join(self.files)}: reader {reader + 1} of {self.readers} has {waiting} rows, fewer than "
+                    f"its part of a batch, {size}; take smaller batches or fewer readers"
+                )
             yield _take(_concatenate(parts), slice(0, None))
 
-    def _windows(self, order: np.ndarray, position: Position) -> Iterator[Batch]:
-        files = [self.files[i] for i in order]
+    def _windows(self, order: np.ndarray, reader: int, epoch: int, start: int, before: int) -> Iterator[Batch]:
         blocks: list[Block] = []
-        start, before, size = position.start_row, position.rows_before, 0
-        for block in read_blocks(files, self.schema, start_row=start, bad_rows=self.bad_rows):
-            block = dataclasses.replace(block, file=order[block.file].astype(np.int32))
+        size = 0
+        for block in self._blocks(order, reader, start):
             blocks, size = [*blocks, block], size + block.raw_rows
             if size >= self.shuffle_rows:
-                window = self._window(blocks, start, before, position.epoch)
+                window = self._window(blocks, reader, start, before, epoch)
                 yield window
                 start, before, blocks, size = start + size, before + len(window.labels), [], 0
         if blocks:
-            yield self._window(blocks, start, before, position.epoch)
+            yield self._window(blocks, reader, start, before, epoch)
 
-    def _window(self, blocks: list[Block], start: int, before: int, epoch: int) -> Batch:
-        rows = _concatenate([self._part(block, "train", start, before) for block in blocks])
-        generator = np.random.default_rng([self.seed, epoch, start])
+    def _window(self, blocks: list[Block], reader: int, start: int, before: int, epoch: int) -> Batch:
+        rows = _concatenate([self._part(block, "train", reader, start, before) for block in blocks])
+        generator = np.random.default_rng([self.seed, epoch, start, reader])
         return _take(rows, generator.permutation(len(rows.labels)), squeeze=False)
 
-    def _part(self, block: Block, part: Part, start: int = 0, before: int = 0) -> Batch:
-        """The block's rows that belong to `part`, as one batch whose position is repeated row by row."""
+    def _blocks(self, order: np.ndarray, reader: int, start_row: int = 0) -> Iterator[Block]:
+        """Blocks of the files that a reader reads, by `order`."""
+        mine = order[reader :: self.readers] if self._by_file else order
+        files = [self.files[i] for i in mine]
+        for block in read_blocks(files, self.schema, start_row=start_row, bad_rows=self.bad_rows):
+            yield dataclasses.replace(block, file=mine[block.file].astype(np.int32))
+
+    @property
+    def _by_file(self) -> bool:
+        return len(self.files) >= self.readers
+
+    def _part(self, block: Block, part: Part, reader: int, start: int = 0, before: int = 0) -> Batch:
+        """The block's rows that belong to `part` and reader, as one batch whose position is repeated row by row."""
         schema = self.schema
         n = len(block.row)
         rows = Batch(
@@ -158,18 +207,20 @@ class FunnelData:
             file=block.file,
             row=block.row,
             position=np.tile(np.array([start, before], np.int64), (n, 1)),
+            more=np.ones(n, np.bool_),
             extra={} if part == "train" else {name: block.columns[name] for name in _evaluation_columns(schema)},
         )
-        if part == "all":
-            return rows
-        return _take(rows, self.holdout.mask(block, schema.time) == (part == "valid"), squeeze=False)
+        wanted = np.ones(n, np.bool_) if self._by_file else block.row % self.readers == reader
+        if part != "all":
+            wanted &= self.holdout.mask(block, schema.time) == (part == "valid")
+        return rows if wanted.all() else _take(rows, wanted, squeeze=False)
 
-    def evaluation_batches(self, part: Part) -> Iterator[Batch]:
-        """All rows of a part in file order, the last, partial batch included."""
+    def evaluation_batches(self, part: Part, reader: int = 0) -> Iterator[Batch]:
+        """All rows of a part and reader in file order, the last, partial batch included."""
         parts: list[Batch] = []
         waiting = 0
-        for block in read_blocks(self.files, self.schema, bad_rows=self.bad_rows):
-            parts.append(self._part(block, part))
+        for block in self._blocks(np.arange(len(self.files)), reader):
+            parts.append(self._part(block, part, reader))
             waiting += len(parts[-1].labels)
             rows = _concatenate(parts)
             full = waiting // self.batch_size * self.batch_size
@@ -178,6 +229,29 @@ class FunnelData:
             parts, waiting = [_take(rows, slice(full, None), squeeze=False)], waiting - full
         if waiting:
             yield _take(parts[0], slice(0, None))
+
+
+def deal(batches: Iterator[Batch], replicas: int) -> Iterator[Batch]:
+    """Each batch in equal pieces, one a replica; the first one's position is the batch's, the others' are 0.
+
+    After the last batch its pieces come again without end: what reads ahead never meets one.
+
+    Raises:
+        DataError: if a batch cannot be cut so.
+    """
+    pieces: list[Batch] = []
+    for batch in batches:
+        rows = len(batch.labels)
+        if rows % replicas:
+            raise DataError(f"a batch of {rows} rows cannot be cut into equal pieces for {replicas} replicas")
+        cuts = [slice(rows * i // replicas, rows * (i + 1) // replicas) for i in range(replicas)]
+        whole = batch._replace(position=(), more=())
+        pieces = [
+            _take(whole, cut, squeeze=False)._replace(position=batch.position * (i == 0), more=batch.more)
+            for i, cut in enumerate(cuts)
+        ]
+        yield from pieces
+    yield from itertools.cycle(pieces)
 
 
 def _concatenate(parts: Sequence[Batch]) -> Batch:
@@ -189,7 +263,7 @@ def _concatenate(parts: Sequence[Batch]) -> Batch:
 def _take(rows: Batch, which: slice | np.ndarray, squeeze: bool = True) -> Batch:
     """Some of the rows; with `squeeze` the position of the first one stands for the batch."""
     taken = tf.nest.map_structure(lambda array: array[which], rows)
-    return taken._replace(position=taken.position[0]) if squeeze else taken
+    return taken._replace(position=taken.position[:1], more=taken.more[:1]) if squeeze else taken
 
 
 class Stream:
@@ -243,6 +317,7 @@ def _signature(schema: Schema, part: Part) -> Batch:
         weight=tf.TensorSpec([None], tf.float32),
         file=tf.TensorSpec([None], tf.int32),
         row=tf.TensorSpec([None], tf.int64),
-        position=tf.TensorSpec([2], tf.int64),
+        position=tf.TensorSpec([None, 2], tf.int64),
+        more=tf.TensorSpec([1], tf.bool),
         extra={} if part == "train" else {name: columns[name] for name in _evaluation_columns(schema)},
     )

@@ -1,0 +1,158 @@
+"""The processes that train together: their strategy, who is chief, and what they tell each other."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+NAMES = ("auto", "one_device", "mirrored", "multi_worker", "parameter_server", "tpu")
+
+
+class Cluster:
+    """One process's view of the job; by itself if nothing is said.
+
+    Args:
+        strategy: of tf.distribute.
+        worker: this process's number.
+        workers: number of processes that run the loop, each on its own part of the rows.
+
+    Attributes:
+        strategy: of tf.distribute.
+        chief: whether this process writes and prints.
+        local_replicas: replicas of the model in this process.
+        replicas: in all processes; with parameter servers 1, since each of their workers steps by itself.
+    """
+
+    def __init__(self, strategy: tf.distribute.Strategy | None = None, worker: int = 0, workers: int = 1) -> None:
+        self.strategy = strategy or tf.distribute.get_strategy()
+        self.worker, self.workers, self.chief = worker, workers, worker == 0
+        self.replicas = self.strategy.num_replicas_in_sync
+        self.local_replicas = self.replicas // workers
+
+    def readers(self, count: int) -> range:
+        """Those of `count` readers whose rows this process trains on.
+
+        Raises:
+            ValueError: if they cannot be dealt evenly.
+        """
+        if count % self.workers:
+            raise ValueError(f"--readers must be a multiple of the {self.workers} workers. Received: {count}")
+        each = count // self.workers
+        return range(self.worker * each, (self.worker + 1) * each)
+
+    def iterate(self, dataset: tf.data.Dataset) -> Any:
+        """An iterator over batches, each a replica's piece in turn, without end."""
+        if self.replicas == 1:
+            return iter(dataset)
+        endless = dataset.apply(tf.data.experimental.assert_cardinality(tf.data.INFINITE_CARDINALITY))
+        return iter(self.strategy.distribute_datasets_from_function(lambda _: endless))
+
+    def all(self, flag: bool) -> bool:
+        """Whether every process says so; all must ask together."""
+        return flag if self.workers == 1 else self._sum(int(not flag)) == 0
+
+    def any(self, flag: bool) -> bool:
+        """Whether a process says so; all must ask together."""
+        return flag if self.workers == 1 else self._sum(int(flag)) > 0
+
+    def barrier(self) -> None:
+        """Waits for all processes."""
+        self.all(True)
+
+    def first(self, do: Callable[[], Any]) -> Any:
+        """Does something in all processes, in the chief before the others, which then find what it wrote."""
+        if self.chief:
+            result = do()
+        self.barrier()
+        return result if self.chief else do()
+
+    def gather(self, arrays: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+        """Each array with those of all processes one after the other, [n, ...] -> [sum of n, ...], in every process."""
+        if self.workers == 1:
+            return dict(arrays)
+        return {name: self._gather(array) for name, array in arrays.items()}
+
+    def _sum(self, value: int) -> int:
+        return int(self._exchange(np.array([value])).sum())
+
+    def _gather(self, array: np.ndarray) -> np.ndarray:
+        counts = self._exchange(np.array([len(array)]))
+        padded = np.zeros((max(counts.max(), 1), *array.shape[1:]), array.dtype)  # collectives crash on nothing at all
+        padded[: len(array)] = array
+        parts = np.split(self._exchange(padded), self.workers)
+        return np.concatenate([part[:count] for part, count in zip(parts, counts, strict=True)])
+
+    def _exchange(self, array: np.ndarray) -> np.ndarray:
+        """`gather` for arrays that are equally long, and not empty, in all processes."""
+        sent = array.astype(np.int32) if array.dtype.itemsize < 4 else array
+        sent = sent.view(np.int64) if sent.dtype == np.uint64 else sent  # the types that collectives know
+        gathered = _all_gather(self.strategy, tf.constant(sent)).numpy()
+        gathered = gathered.reshape(self.workers, self.local_replicas, *array.shape)[:, 0].reshape(-1, *array.shape[1:])
+        return gathered.view(array.dtype) if array.dtype == np.uint64 else gathered.astype(array.dtype, copy=False)
+
+
+@tf.function(reduce_retracing=True)
+def _all_gather(strategy: tf.distribute.Strategy, rows: tf.Tensor) -> tf.Tensor:
+    def own(rows: tf.Tensor) -> tf.Tensor:
+        return tf.distribute.get_replica_context().all_gather(tf.identity(rows), axis=0)  # as an operation it has a device
+
+    return strategy.experimental_local_results(strategy.run(own, args=(rows,)))[0]
+
+
+def make(name: str = "auto", tpu: str = "") -> Cluster:
+    """The cluster that TF_CONFIG, the TPU's address and the devices of this machine say; call it first.
+
+    A process that TF_CONFIG makes a parameter server, or a worker beside parameter servers, serves here and does not
+    come back.
+
+    Args:
+        name: of a strategy, one of `NAMES`; "auto" takes parameter servers or several workers if TF_CONFIG has them, a
+            TPU if its address is given, all GPUs if there are several, and else one device.
+        tpu: address of a TPU, or "local" on its own host.
+
+    Raises:
+        ValueError: if the strategy needs a TF_CONFIG that is not there.
+    """
+    config = json.loads(os.environ.get("TF_CONFIG") or "{}")
+    jobs = config.get("cluster", {})
+    workers = len(jobs.get("chief", [])) + len(jobs.get("worker", []))
+    if name == "auto":
+        name = _found(jobs, workers, tpu)
+    if name in ("multi_worker", "parameter_server") and not jobs:
+        raise ValueError(f"--strategy={name} needs the environment variable TF_CONFIG, see README")
+    if name == "multi_worker":
+        task = config["task"]
+        number = int(task["index"]) + (len(jobs.get("chief", [])) if task["type"] == "worker" else 0)
+        return Cluster(tf.distribute.MultiWorkerMirroredStrategy(), number, workers)
+    if name == "parameter_server":
+        return Cluster(_parameter_servers())
+    if name == "tpu":
+        resolver = tf.distribute.cluster_resolver.TPUClusterResolver.connect(tpu or None)
+        return Cluster(tf.distribute.TPUStrategy(resolver))
+    return Cluster(tf.distribute.MirroredStrategy() if name == "mirrored" else None)
+
+
+def _found(jobs: Mapping[str, Any], workers: int, tpu: str) -> str:
+    if "ps" in jobs:
+        return "parameter_server"
+    if workers > 1:
+        return "multi_worker"
+    if tpu:
+        return "tpu"
+    return "mirrored" if len(tf.config.list_physical_devices("GPU")) > 1 else "one_device"
+
+
+def _parameter_servers() -> tf.distribute.Strategy:
+    """The coordinator's strategy; a worker or server stays here."""
+    resolver = tf.distribute.cluster_resolver.TFConfigClusterResolver(rpc_layer="grpc")
+    if resolver.task_type in ("worker", "ps"):
+        server = tf.distribute.Server(
+            resolver.cluster_spec(), job_name=resolver.task_type, task_index=resolver.task_id, protocol="grpc"
+        )
+        server.join()
+    return tf.distribute.ParameterServerStrategy(resolver)
