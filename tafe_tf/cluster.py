@@ -20,6 +20,7 @@ class Cluster:
         strategy: of tf.distribute.
         worker: this process's number.
         workers: number of processes that run the loop, each on its own part of the rows.
+        stepping: number of workers that this process, as a coordinator, sends batches to; 0 if it steps itself.
 
     Attributes:
         strategy: of tf.distribute.
@@ -28,8 +29,10 @@ class Cluster:
         replicas: in all processes; with parameter servers 1, since each of their workers steps by itself.
     """
 
-    def __init__(self, strategy: tf.distribute.Strategy | None = None, worker: int = 0, workers: int = 1) -> None:
-        self.strategy = strategy or tf.distribute.get_strategy()
+    def __init__(
+        self, strategy: tf.distribute.Strategy | None = None, worker: int = 0, workers: int = 1, stepping: int = 0
+    ) -> None:
+        self.strategy, self.stepping = strategy or tf.distribute.get_strategy(), stepping
         self.worker, self.workers, self.chief = worker, workers, worker == 0
         self.replicas = self.strategy.num_replicas_in_sync
         self.local_replicas = self.replicas // workers
@@ -99,7 +102,9 @@ class Cluster:
 @tf.function(reduce_retracing=True)
 def _all_gather(strategy: tf.distribute.Strategy, rows: tf.Tensor) -> tf.Tensor:
     def own(rows: tf.Tensor) -> tf.Tensor:
-        return tf.distribute.get_replica_context().all_gather(tf.identity(rows), axis=0)  # as an operation it has a device
+        return tf.distribute.get_replica_context().all_gather(
+            tf.identity(rows), axis=0
+        )  # as an operation it has a device
 
     return strategy.experimental_local_results(strategy.run(own, args=(rows,)))[0]
 
@@ -130,7 +135,7 @@ def make(name: str = "auto", tpu: str = "") -> Cluster:
         number = int(task["index"]) + (len(jobs.get("chief", [])) if task["type"] == "worker" else 0)
         return Cluster(tf.distribute.MultiWorkerMirroredStrategy(), number, workers)
     if name == "parameter_server":
-        return Cluster(_parameter_servers())
+        return Cluster(_parameter_servers(), stepping=len(jobs["worker"]))
     if name == "tpu":
         resolver = tf.distribute.cluster_resolver.TPUClusterResolver.connect(tpu or None)
         return Cluster(tf.distribute.TPUStrategy(resolver))

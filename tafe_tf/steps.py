@@ -48,14 +48,17 @@ class Steps:
     @tf.function(reduce_retracing=True)
     def __call__(self, iterator: Any) -> dict[str, tf.Tensor]:
         """Makes the steps."""
-        total = {name: tf.zeros(shape, tf.float64) for name, shape in self._shapes.items()}
+        total = self.nothing()
         for _ in tf.range(self._per_call):
             packed = self._strategy.run(self.step, args=(iterator.get_next(),))
-            report = self._unpack(self._strategy.reduce("SUM", packed, axis=None))
-            total = {**report, **{name: total[name] + report[name] for name in self._added}}
-            if report["more"] < self._strategy.num_replicas_in_sync or tf.reduce_any(report["bad"] > 0):
+            total = self.add(total, self._strategy.reduce("SUM", packed, axis=None))
+            if total["more"] < self._strategy.num_replicas_in_sync or tf.reduce_any(total["bad"] > 0):
                 break
         return total
+
+    def nothing(self) -> dict[str, tf.Tensor]:
+        """The report of no step."""
+        return {name: tf.zeros(shape, tf.float64) for name, shape in self._shapes.items()}
 
     def step(self, batch: Batch) -> tf.Tensor:
         """One step on one replica; its report, packed into one vector whose sum over replicas is the whole step's."""
@@ -84,7 +87,9 @@ class Steps:
         }
         return tf.concat([tf.reshape(tf.cast(report[name], tf.float64), [-1]) for name in self._shapes], axis=0)
 
-    def _unpack(self, packed: tf.Tensor) -> dict[str, tf.Tensor]:
+    def add(self, total: dict[str, tf.Tensor], packed: tf.Tensor) -> dict[str, tf.Tensor]:
+        """The report of the steps so far and of one more, from that one's vector."""
         shapes = {name: tf.TensorShape(shape) for name, shape in self._shapes.items()}
         parts = tf.split(packed, [shape.num_elements() for shape in shapes.values()])
-        return {name: tf.reshape(part, shape) for (name, shape), part in zip(shapes.items(), parts, strict=True)}
+        report = {name: tf.reshape(part, shape) for (name, shape), part in zip(shapes.items(), parts, strict=True)}
+        return {**report, **{name: total[name] + report[name] for name in self._added}}

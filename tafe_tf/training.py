@@ -24,6 +24,7 @@ from tafe_tf.metrics import Metrics
 from tafe_tf.preemption import Preempted, Preemption
 from tafe_tf.progress import Progress
 from tafe_tf.run_dir import RunDir, RunError, variables
+from tafe_tf.scheduled import ScheduledSteps
 from tafe_tf.steps import Steps
 
 
@@ -134,7 +135,10 @@ class Trainer:
         self._optimizer, self._config, self._run = optimizer, config, run
         with self.cluster.strategy.scope():
             optimizer.build(self.model.trainable_variables)
-        self._steps = Steps(self.model, optimizer, loss, self.cluster.strategy, data.readers, config.steps_per_call)
+        per_call = config.steps_per_call
+        steps_ = Steps(self.model, optimizer, loss, self.cluster.strategy, data.readers, per_call)
+        scheduled = self.cluster.stepping > 0
+        self._steps = ScheduledSteps(steps_, self.model, optimizer, self.cluster, per_call) if scheduled else steps_
         self._text = tf.Variable("", dtype=tf.string)
         self._checkpoints = run.checkpoints(
             weights=variables(self.model), optimizer=variables(optimizer), state=self._text
