@@ -4,7 +4,7 @@
     python -m tafe_tf.launch --workers=2 --servers=2 -- --flagfile=flagfiles/demo.flags
 
 What follows `--` goes to `tafe_tf.train` in every process, which finds its place in TF_CONFIG, as a cluster's manager
-sets it. Without servers the workers train in step (MultiWorkerMirroredStrategy); when one is lost all are started again,
+sets it. Without servers the workers train in step (MultiWorkerMirroredStrategy); if one is lost, all are started again
 from the last checkpoint. With servers (ParameterServerStrategy) a coordinator comes on top; a lost worker alone is
 started again, a lost server with all the others.
 """
