@@ -58,8 +58,8 @@ _BEAM_ARGS = DEFINE_string("beam_args", "", "Further options of Beam, quoted as 
 _MOMENTS = 2  # of LazyAdam, each as large as the table
 _HEADERS = ("field", "kind", "distinct values", "rows of the table", "MiB", "MiB in training", "share")
 _CAPTION = (
-    "In training LazyAdam keeps two moments beside the table. min_count leaves rare values of a vocabulary without a row; "
-    "kind 'hash' gives any number of values `buckets` rows."
+    "In training LazyAdam keeps two moments beside the table. min_count leaves rare values without a row; kind 'hash' "
+    "gives any number of values `buckets` rows."
 )
 
 

@@ -215,17 +215,17 @@ def summary(job: ShardJob) -> dict[str, Any]:
     for piece in itertools.islice(_left(job, each_part=False), 1):
         raise DataError(f"{job.shard(piece.split, piece.file, piece.first)}: is missing; run the job again")
     rows = {split: dict.fromkeys(("read", "written", "dropped", "shards"), 0) for split in job.files}
-    reasons: list[str] = []
+    reasons: dict[str, list[str]] = {split: [] for split in job.files}
     for split, file, _ in _sources(job):
         records = [record for _, record in sorted(_records(job, split, file).items())]
         for written, dropped, *_ in records:
             counts = {"read": written + dropped, "written": written, "dropped": dropped, "shards": written > 0}
             rows[split] = {key: rows[split][key] + count for key, count in counts.items()}
-        reasons += map(str, merge(reason for record in records for reason in record.reasons))
+        reasons[split] += map(str, merge(reason for record in records for reason in record.reasons))
     for split, counts in rows.items():
         if not counts["written"]:
-            raise DataError(f"{job.data_dir}: no row of the {split!r} files is good; {reasons[0]}")
-    return {"rows": rows, "reasons": reasons}
+            raise DataError(f"{job.data_dir}: no row of the {split!r} files is good; {reasons[split][0]}")
+    return {"rows": rows, "reasons": [reason for found in reasons.values() for reason in found]}
 
 
 def finish(job: ShardJob, counts: dict[str, Any]) -> None:
