@@ -60,9 +60,8 @@ def main(argv: list[str]) -> None:
     except (NotFiniteError, OSError, ValueError) as error:
         sys.exit(f"error: {error}")
     except (tf.errors.UnavailableError, tf.errors.AbortedError) as error:
-        print(
-            f"another process is gone; start this one again, it goes on from the checkpoint: {error}", file=sys.stderr
-        )
+        said = next((line for line in error.message.splitlines() if " " in line.strip()), "")
+        print(f"another process is gone; started again, this one goes on from the checkpoint. {said}", file=sys.stderr)
         sys.exit(LOST)
 
 
