@@ -13,7 +13,7 @@ import os
 import pathlib
 import shutil
 import tempfile
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -33,23 +33,27 @@ class Kept:
     Attributes:
         distinct: number of different values, rare ones included.
         counts: the values that are frequent enough, each once, and their counts.
+        first: values that keep their places before all others, whatever their counts.
     """
 
     distinct: int
     counts: list[tuple[str, int]]
+    first: Sequence[str] = ()
 
     @property
     def values(self) -> list[str]:
-        """The values, the most frequent first, equals in code point order."""
-        return [value for _, value in sorted((-count, value) for value, count in self.counts)]
+        """`first`, then the other values, the most frequent first, equals in code point order."""
+        placed = set(self.first)
+        others = sorted((-count, value) for value, count in self.counts if value not in placed)
+        return [*self.first, *(value for _, value in others)]
 
 
-def keep(counts: Iterable[tuple[str, int]], min_count: int) -> Kept:
-    """Those of different values that have at least `min_count` occurrences."""
+def keep(counts: Iterable[tuple[str, int]], min_count: int, known: Collection[str] = ()) -> Kept:
+    """Those of different values that have at least `min_count` occurrences, or are known."""
     distinct, kept = 0, []
     for value, count in counts:
         distinct += 1
-        if count >= min_count:
+        if count >= min_count or value in known:
             kept.append((value, count))
     return Kept(distinct, kept)
 
@@ -77,12 +81,12 @@ class ValueCounts:
             self._runs.append(path)
             self._counts.clear()
 
-    def keep(self, min_count: int) -> Kept:
-        """The values with at least `min_count` occurrences."""
+    def keep(self, min_count: int, known: Collection[str] = ()) -> Kept:
+        """The values with at least `min_count` occurrences, and those known that occur at all."""
         runs = [_read_run(path) for path in self._runs]
         merged = heapq.merge(*runs, sorted(self._counts.items()), key=lambda item: item[0])
         groups = itertools.groupby(merged, key=lambda item: item[0])
-        return keep(((value, sum(item[1] for item in items)) for value, items in groups), min_count)
+        return keep(((value, sum(item[1] for item in items)) for value, items in groups), min_count, known)
 
 
 def _read_run(path: pathlib.Path) -> Iterator[tuple[str, int]]:
@@ -90,6 +94,39 @@ def _read_run(path: pathlib.Path) -> Iterator[tuple[str, int]]:
         for line in file:
             value, count = json.loads(line)
             yield value, count
+
+
+@dataclasses.dataclass(frozen=True)
+class Counted:
+    """What a pass over training files counts.
+
+    Attributes:
+        rows: in all files.
+        positives: rows whose label is 1, for each task.
+        values: of each feature that has a vocabulary, by name.
+    """
+
+    rows: int
+    positives: list[int]
+    values: dict[str, ValueCounts]
+
+
+def count(files: list[str], schema: Schema, work: pathlib.Path, bad_rows: BadRows) -> Counted:
+    """One pass over the training shards, with `work` (see `beside`) for what does not fit in memory.
+
+    Raises:
+        DataError: on a bad file, or on a bad row unless `bad_rows` drops them.
+        SchemaError: if a value is no UTF-8.
+    """
+    features = vocabulary_features(schema)
+    values = {feature.name: ValueCounts(work) for feature in features}
+    rows, positives = 0, np.zeros(len(schema.tasks), np.int64)
+    for block in read_blocks(files, schema, bad_rows=bad_rows):
+        rows += len(block.row)
+        positives += block.labels.sum(axis=0, dtype=np.int64)
+        for feature in features:
+            values[feature.name].add(values_of(feature, block))
+    return Counted(rows, positives.tolist(), values)
 
 
 def build(files: list[str], schema: Schema, directory: str | pathlib.Path, bad_rows: BadRows) -> dict[str, Any]:
@@ -108,17 +145,11 @@ def build(files: list[str], schema: Schema, directory: str | pathlib.Path, bad_r
         DataError: on a bad file, or on a bad row unless `bad_rows` drops them.
         SchemaError: if a value is no UTF-8, or holds a line break, which a vocabulary file cannot.
     """
-    features = vocabulary_features(schema)
     with beside(directory) as work:
-        counts = {feature.name: ValueCounts(work) for feature in features}
-        rows, positives = 0, np.zeros(len(schema.tasks), np.int64)
-        for block in read_blocks(files, schema, bad_rows=bad_rows):
-            rows += len(block.row)
-            positives += block.labels.sum(axis=0, dtype=np.int64)
-            for feature in features:
-                counts[feature.name].add(values_of(feature, block))
-        kept = ((feature, counts[feature.name].keep(feature.min_count)) for feature in features)
-        return publish(work, files, schema, rows, positives.tolist(), kept)
+        counted = count(files, schema, work, bad_rows)
+        features = vocabulary_features(schema)
+        kept = ((feature, counted.values[feature.name].keep(feature.min_count)) for feature in features)
+        return publish(work, files, schema, counted.rows, counted.positives, kept)
 
 
 def vocabulary_features(schema: Schema) -> list[Feature]:
@@ -162,6 +193,7 @@ def publish(
     rows: int,
     positives: Sequence[int],
     kept: Iterable[tuple[Feature, Kept]],
+    grown_from: Sequence[str] = (),
 ) -> dict[str, Any]:
     """Writes vocabularies and statistics into `work` and moves them into the directory that it lies in.
 
@@ -172,6 +204,7 @@ def publish(
         rows: in all files.
         positives: rows whose label is 1, for each task.
         kept: the vocabulary of each feature that has one.
+        grown_from: the fingerprint of the vocabularies to which these files only add, if there are any.
 
     Returns:
         The statistics: "rows", the "rate" of every task, the vocabularies' sizes, the number of "distinct" values
@@ -189,16 +222,19 @@ def publish(
         "rate": {task.name: count / max(rows, 1) for task, count in zip(schema.tasks, positives, strict=True)},
         "vocabulary": sizes,
         "distinct": distinct,
-        "made_from": fingerprint(files, schema),
+        "made_from": fingerprint(files, schema, *grown_from),
     }
     _move(work, statistics)
     return statistics
 
 
-def fingerprint(files: list[str], schema: Schema) -> str:
-    """A hash of the schema and of the files' names and sizes: vocabularies of the same one need not be built again."""
+def fingerprint(files: list[str], schema: Schema, *grown_from: str) -> str:
+    """A hash of the schema and of the files' names and sizes: vocabularies of the same one need not be built again.
+
+    `grown_from` is that of the vocabularies to which the files only add.
+    """
     sources = [(pathlib.Path(file).name, os.path.getsize(file)) for file in files]
-    return hashlib.blake2b(repr((schema, sources)).encode(), digest_size=16).hexdigest()
+    return hashlib.blake2b(repr((schema, sources, *grown_from)).encode(), digest_size=16).hexdigest()
 
 
 def reuse(files: list[str], schema: Schema, prepared: str | pathlib.Path, directory: str | pathlib.Path) -> bool:
@@ -214,6 +250,12 @@ def reuse(files: list[str], schema: Schema, prepared: str | pathlib.Path, direct
         shutil.copytree(prepared / "vocabulary", work / "vocabulary")
         _move(work, statistics)
     return True
+
+
+def read(directory: str | pathlib.Path, feature: Feature) -> list[str]:
+    """A feature's values, in the order of their ids."""
+    with open(vocabulary_file(directory, feature), encoding="utf-8", newline="\n") as file:
+        return [line[:-1] for line in file]
 
 
 def _write(path: pathlib.Path, feature: Feature, values: list[str]) -> int:
