@@ -164,8 +164,8 @@ class CounterfactualLoss(FunnelLoss):
         task_weights, **kwargs: of `FunnelLoss`.
 
     Labels are [B, N], predictions [B, 2 N - 1], f's logits and then the conditionals', and for "dr" [B, 3 N - 2], with
-    the imputations (positive) last. Of f's logits alone, [B, N], as `evaluate` has them, the conditionals are taken from
-    their quotients, and "dr" is estimated as "ips" is.
+    the imputations (positive) last. If there are f's logits alone, [B, N], as in `evaluate`, the conditionals are their
+    quotients, and "dr" is estimated as "ips" is.
     """
 
     def __init__(

@@ -35,7 +35,12 @@ def loss_of(kind: str, n: int = 3, **settings: Any) -> CounterfactualLoss:
 
 @pytest.mark.parametrize("kind", ["ips", "dr", "naive"])
 def test_counterfactual_loss(kind: str) -> None:
-    settings = {"counterfactual_weight": 0.3, "global_weight": 0.7, "min_propensity": 0.4, "task_weights": [1, 2, 3]}
+    settings: dict[str, Any] = {
+        "counterfactual_weight": 0.3,
+        "global_weight": 0.7,
+        "min_propensity": 0.4,
+        "task_weights": [1, 2, 3],
+    }
     got = loss_of(kind, **settings)(LABELS, prediction(kind))
     r = sigmoid(CONDITIONALS)
     f = np.cumprod(r, axis=1)

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import keras
+import numpy as np
 from keras import ops
 
 from tafe_tf.layers import FusedEmbedding
@@ -119,3 +120,20 @@ class FunnelModel(keras.Model):
     def get_config(self) -> dict[str, Any]:
         """The constructor's arguments."""
         return {**super().get_config(), **self._config}
+
+    def save_own_variables(self, store: Any) -> None:
+        """Saves the seeds of dropout too, which Keras leaves out: a loaded model goes on to the bit."""
+        super().save_own_variables(store)
+        if seeds := self._seeds():
+            store["seeds"] = np.stack([ops.convert_to_numpy(seed) for seed in seeds])
+
+    def load_own_variables(self, store: Any) -> None:
+        """Loads what `save_own_variables` saved; weights saved with another dropout do as well."""
+        kept = {key: store[key] for key in list(store.keys())}
+        seeds = kept.pop("seeds", ())
+        super().load_own_variables(kept)
+        for seed, value in zip(self._seeds(), seeds, strict=False):
+            seed.assign(value)
+
+    def _seeds(self) -> list[keras.Variable]:
+        return [variable for variable in self.variables if variable.name == "seed_generator_state"]
