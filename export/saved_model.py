@@ -2,6 +2,9 @@
 
     python -m export.saved_model --run_dir=DIR --export_dir=DIR [--version=N]
 
+A run that was warm-started is published only if it is not worse than the one before it, by the margins of
+`export.succession`, or with --publish_worse.
+
 `export.signatures` tells what the SavedModel can be asked, `export.check` what it must show before it is published.
 """
 
@@ -28,6 +31,7 @@ from export.requests import Rows
 from export.session import SessionModel
 from export.signatures import Signatures
 from export.storage import StoredTable
+from export.succession import Terms
 from tafe_tf.data.rows import DataError
 from tafe_tf.features import Features
 from tafe_tf.flags import RUN_DIR, required
@@ -46,6 +50,23 @@ _CALIBRATION = flags.DEFINE_enum(
 _STORAGE = flags.DEFINE_enum(
     "embedding_storage", "float32", storage.STORAGES, "How embedding tables are stored; what it costs is printed."
 )
+_TERMS = Terms()
+_PREVIOUS = flags.DEFINE_string(
+    "previous", "", "The run of the previous model; by default the one that --run_dir was warm-started from, if any."
+)
+_MAX_AUC_LOSS = flags.DEFINE_float(
+    "max_auc_loss",
+    _TERMS.max_auc_loss,
+    "Publish nothing if a step's AUC on the test rows is lower than the previous model's by more than this.",
+    lower_bound=0.0,
+)
+_MAX_LOG_LOSS_RISE = flags.DEFINE_float(
+    "max_log_loss_rise",
+    _TERMS.max_log_loss_rise,
+    "Or if a step's log loss is larger by more than this share of it.",
+    lower_bound=0.0,
+)
+_PUBLISH_WORSE = flags.DEFINE_bool("publish_worse", False, "Publish it all the same.")
 
 
 def export(
@@ -55,6 +76,7 @@ def export(
     *,
     calibrate: calibration.Kind | None = None,
     stored: storage.Storage = "float32",
+    terms: Terms = _TERMS,
 ) -> pathlib.Path:
     """Writes, checks and then publishes one version, by a rename.
 
@@ -64,12 +86,14 @@ def export(
         version: the new one's number.
         calibrate: kind of the calibration, if any.
         stored: how embedding tables are stored.
+        terms: on which it may follow the previous model, if there is one.
 
     Returns:
         `<export_dir>/<version>`.
 
     Raises:
-        ExportError: if the version exists, or the export does not pass the gate.
+        ExportError: if the version exists, the model is worse than the previous one, or the export does not pass the
+            gate.
         CalibrationError: if the held-out rows cannot calibrate.
         RunError: if the run holds no trained model, or its held-out rows are gone.
     """
@@ -81,6 +105,7 @@ def export(
     rows = held_out.sample(run, max(warmup.SIZES))
     tables = storage.store(model, stored)
     curves = None if calibrate is None else calibration.fit(calibrate, *held_out.predictions(run, model, features))
+    succession = terms.judge(run, lambda inputs, training: _logits(model, inputs, curves))
     signatures = Signatures(model, features, curves)
     beside = target.with_name(f".{version}.{os.getpid()}.tmp")  # TensorFlow Serving reads numbered names only
     try:
@@ -90,7 +115,7 @@ def export(
         served = SessionModel(beside)
         warmup.write(served, features.schema, rows)
         described = "none" if curves is None else curves.describe()
-        card.write(served, run, embedding_storage=stored, calibration=described)
+        card.write(served, run, embedding_storage=stored, calibration=described, previous=succession)
         served.close()
         found = check(beside, in_python(model, features, curves))
         os.rename(beside, target)
@@ -151,7 +176,14 @@ def main(argv: list[str]) -> None:
         required(run_dir=RUN_DIR.value, export_dir=_EXPORT_DIR.value)
         kind = None if _CALIBRATION.value == "none" else _CALIBRATION.value
         version = _VERSION.value or int(time.time())
-        export(RunDir(RUN_DIR.value), _EXPORT_DIR.value, version, calibrate=kind, stored=_STORAGE.value)
+        terms = Terms(
+            previous=RunDir(_PREVIOUS.value) if _PREVIOUS.value else None,
+            max_auc_loss=_MAX_AUC_LOSS.value,
+            max_log_loss_rise=_MAX_LOG_LOSS_RISE.value,
+            publish_worse=_PUBLISH_WORSE.value,
+        )
+        run = RunDir(RUN_DIR.value)
+        export(run, _EXPORT_DIR.value, version, calibrate=kind, stored=_STORAGE.value, terms=terms)
     except (calibration.CalibrationError, DataError, ExportError, OSError, RunError) as error:
         sys.exit(f"error: {error}")
 

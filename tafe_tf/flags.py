@@ -91,6 +91,24 @@ STEPS_PER_CALL = flags.DEFINE_integer(
 CHECKPOINT_STEPS = flags.DEFINE_integer(
     "checkpoint_steps", _TRAINING.checkpoint_steps, "Steps between two checkpoints.", lower_bound=1
 )
+WARM_START = flags.DEFINE_string(
+    "warm_start",
+    "",
+    "Go on from this finished run, with the new files of --data_dir; schema and model must be its own.",
+)
+RETIRE_AFTER = flags.DEFINE_integer(
+    "retire_after",
+    0,
+    "With --warm_start, drop the rows of values that the training files of this many runs in a row, this one the last, "
+    "did not have; 0 keeps all.",
+    lower_bound=0,
+)
+WARM_GAMMA = flags.DEFINE_enum(
+    "warm_gamma",
+    "continue",
+    ["continue", "restart"],
+    "With --warm_start, whether gamma of eq. 16 goes on or starts anew.",
+)
 INTERCEPT_ROWS = flags.DEFINE_integer(
     "intercept_rows",
     _TRAINING.intercept_rows,

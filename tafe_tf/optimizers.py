@@ -6,6 +6,31 @@ from typing import Any
 
 import keras
 import tensorflow as tf
+from keras import ops
+
+
+@keras.saving.register_keras_serializable("tafe_tf")
+class LinearDecay(keras.optimizers.schedules.LearningRateSchedule):
+    """A learning rate that falls linearly to 0.
+
+    Args:
+        rate: at the start.
+        steps: until it is 0.
+        start: the optimizer's step at the start; not 0 where its count goes on from an earlier run.
+    """
+
+    def __init__(self, rate: float, steps: int, start: int = 0) -> None:
+        super().__init__()
+        self.rate, self.steps, self.start = rate, steps, start
+
+    def __call__(self, step: Any) -> Any:
+        """The rate at a step of the optimizer."""
+        passed = ops.cast(ops.convert_to_tensor(step) - self.start, "float32") / self.steps
+        return self.rate * (1.0 - ops.clip(passed, 0.0, 1.0))
+
+    def get_config(self) -> dict[str, Any]:
+        """The constructor's arguments."""
+        return {"rate": self.rate, "steps": self.steps, "start": self.start}
 
 
 @keras.saving.register_keras_serializable("tafe_tf")

@@ -22,7 +22,7 @@ from absl import app, logging
 from absl.flags import adopt_module_key_flags
 
 from tafe_tf import cluster as clusters
-from tafe_tf import cores, flags, models, schema, vocabulary
+from tafe_tf import cores, flags, models, previous, schema, vocabulary
 from tafe_tf.cluster import Cluster
 from tafe_tf.data.atomic import write_arrays, write_json
 from tafe_tf.data.dataset import FunnelData, Holdout, time_holdout
@@ -31,11 +31,12 @@ from tafe_tf.data.rows import BadRows
 from tafe_tf.evaluation import Evaluator, Predictions
 from tafe_tf.features import Features
 from tafe_tf.losses import FunnelLoss
-from tafe_tf.optimizers import LazyAdam
+from tafe_tf.optimizers import LazyAdam, LinearDecay
 from tafe_tf.preemption import Preempted
 from tafe_tf.run_dir import RunDir, RunError
 from tafe_tf.tables import print_dropped, print_metrics
 from tafe_tf.training import NotFiniteError, Trainer
+from tafe_tf.warm_start import WarmStart
 
 adopt_module_key_flags(flags)
 
@@ -82,9 +83,12 @@ def run_job(cluster: Cluster) -> None:
     run = RunDir(flags.RUN_DIR.value)
     bad_rows = flags.bad_rows()
     training, validation = split(schema.load(flags.schema_file()), bad_rows, cluster)
+    warm = warm_start(run)
+    if warm:
+        warm.check_schema(training.schema)
     # Once the data is there: a mistyped path claims nothing.
     cluster.first(lambda: run.claim(flags.as_flagfile(), flags.schema_file()))
-    prepared = cluster.first(lambda: prepared_rows(run, training))
+    prepared = cluster.first(lambda: prepared_rows(run, training, warm))
     rows = round(prepared * (1.0 - training.holdout.fraction))
     steps = max(rows // training.batch_size, 1)
     keras.utils.set_random_seed(flags.SEED.value)
@@ -92,7 +96,7 @@ def run_job(cluster: Cluster) -> None:
     features = run.features()
     with cluster.strategy.scope():
         model = build_model(features, cluster)
-        optimizer = LazyAdam(learning_rate(steps))
+        optimizer = LazyAdam(learning_rate(steps, warm.iterations if warm else 0))
     if cluster.chief:
         run.save_model_config(model)
         run.save_data(validation, find_files(flags.DATA_DIR.value, "test", required=False))
@@ -104,6 +108,7 @@ def run_job(cluster: Cluster) -> None:
         config=config,
         run=run,
         steps=steps,
+        begin=(lambda: warm.load(model, optimizer)) if warm else None,
     )
     cluster.barrier()  # the chief has written
     evaluate_test(features, training, run, cluster)
@@ -136,10 +141,20 @@ def split(dataset: schema.Schema, bad_rows: BadRows, cluster: Cluster) -> tuple[
     return training, training
 
 
-def prepared_rows(run: RunDir, training: FunnelData) -> int:
+def warm_start(run: RunDir) -> WarmStart | None:
+    """What --warm_start asks for."""
+    if not flags.WARM_START.value:
+        return None
+    restart = flags.WARM_GAMMA.value == "restart"
+    return WarmStart(RunDir(flags.WARM_START.value), run, retire_after=flags.RETIRE_AFTER.value, restart_gamma=restart)
+
+
+def prepared_rows(run: RunDir, training: FunnelData, warm: WarmStart | None) -> int:
     """Number of rows in the training files; builds the run's vocabularies, or takes those that lie by the schema."""
     statistics, prepared = run.path / "statistics.json", pathlib.Path(flags.schema_file()).parent
-    if not statistics.exists() and not vocabulary.reuse(training.files, training.schema, prepared, run.path):
+    if warm:
+        warm.grow(training.files, training.schema, training.bad_rows)
+    elif not statistics.exists() and not vocabulary.reuse(training.files, training.schema, prepared, run.path):
         vocabulary.build(training.files, training.schema, run.path, training.bad_rows)
     return int(json.loads(statistics.read_text(encoding="utf-8"))["rows"])
 
@@ -162,12 +177,12 @@ def build_loss(model: models.FunnelModel, dataset: schema.Schema) -> FunnelLoss:
     return model.paper_loss([task.weight for task in dataset.tasks], **given)
 
 
-def learning_rate(steps: int) -> float | keras.optimizers.schedules.LearningRateSchedule:
-    """What --learning_rate and --learning_rate_decay ask for; an epoch has `steps`."""
+def learning_rate(steps: int, start: int) -> float | LinearDecay:
+    """What --learning_rate and --learning_rate_decay ask for, from step `start` on; an epoch has `steps`."""
     rate = flags.LEARNING_RATE.value
     if flags.LEARNING_RATE_DECAY.value == "none":
         return rate
-    return keras.optimizers.schedules.PolynomialDecay(rate, flags.EPOCHS.value * steps, end_learning_rate=0.0)
+    return LinearDecay(rate, flags.EPOCHS.value * steps, start)
 
 
 def evaluate_test(features: Features, training: FunnelData, run: RunDir, cluster: Cluster) -> None:
@@ -183,12 +198,12 @@ def evaluate_test(features: Features, training: FunnelData, run: RunDir, cluster
     metrics = Evaluator(model, features, cluster).evaluate(data, also=rows.add if rows else None)
     metrics["parameters"] = model.count_params()
     predictions = cluster.gather(rows.arrays()) if rows else None
-    if not cluster.chief:
-        return
-    write_json(run.path / "metrics.json", metrics)
-    if predictions:
-        write_arrays(run.path / "predictions.npz", predictions)
-    print_metrics(metrics, training.schema, f"{training.schema.name}, test")
+    if cluster.chief:
+        write_json(run.path / "metrics.json", metrics)
+        if predictions:
+            write_arrays(run.path / "predictions.npz", predictions)
+        print_metrics(metrics, training.schema, f"{training.schema.name}, test")
+    previous.compare(run, metrics, data, cluster)
 
 
 if __name__ == "__main__":

@@ -7,6 +7,7 @@ import itertools
 import json
 import math
 import time
+from collections.abc import Callable
 from typing import Any
 
 import keras
@@ -109,6 +110,7 @@ class Trainer:
         config: TrainingConfig,
         run: RunDir,
         steps: int | None = None,
+        begin: Callable[[], None] | None = None,
     ) -> list[Metrics]:
         """Trains until the epochs are over or the monitor stops improving; then restores the best weights.
 
@@ -123,6 +125,7 @@ class Trainer:
             config: how to train.
             run: where checkpoints, history and curves go.
             steps: of an epoch if it is known, for the progress bar.
+            begin: sets weights and optimizer, once both are made, where there is no checkpoint to go on from.
 
         Returns:
             The validation metrics by epoch.
@@ -145,7 +148,7 @@ class Trainer:
         )
         self._best = run.best(self.model)
         self._curves = tf.summary.create_file_writer(str(run.path / "tensorboard"))
-        state = self._restore(data)
+        state = self._restore(data, begin)
         with Preemption() as preemption:
             while state.position.epoch < config.epochs and state.waited < config.patience:
                 trained = self._train_epoch(data, state, steps, preemption)
@@ -155,13 +158,15 @@ class Trainer:
         self._set_intercepts(data)
         return state.history
 
-    def _restore(self, data: FunnelData) -> State:
+    def _restore(self, data: FunnelData, begin: Callable[[], None] | None) -> State:
         latest = tf.train.latest_checkpoint(self._checkpoints.directory)
         state = State()
         if latest is not None:
             self._checkpoints.checkpoint.restore(latest).assert_consumed()
             state = State.from_json(self._text.numpy().decode())
             print(f"resuming from {latest}: epoch {state.position.epoch + 1}, batch {state.position.batch}", flush=True)
+        elif begin is not None:
+            begin()
         at = self.cluster.gather({"step": np.array([self._step()])})["step"]
         if (at != at[0]).any():
             raise RunError(
