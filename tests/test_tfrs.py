@@ -16,10 +16,10 @@ CHECKS = pathlib.Path(__file__).with_name("tfrs_process.py")
 
 
 def test_the_checks_pass_with_legacy_keras() -> None:
-    command = [sys.executable, "-m", "pytest", str(CHECKS), "--quiet", "-p", "no:cacheprovider", "-p", "no:xdist"]
-    done = subprocess.run(
-        command, env={**os.environ, "TF_USE_LEGACY_KERAS": "1"}, capture_output=True, text=True, check=False
-    )
+    command = [sys.executable, "-P", "-m", "pytest", str(CHECKS), "--quiet", "-p", "no:cacheprovider"]
+    # The same packages as here, installed or of the checkout.
+    env = {**os.environ, "TF_USE_LEGACY_KERAS": "1", "PYTHONPATH": os.pathsep.join(sys.path)}
+    done = subprocess.run(command, env=env, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
 
 
