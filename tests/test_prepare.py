@@ -107,10 +107,11 @@ def make_data(directory: pathlib.Path, extension: str) -> pathlib.Path:
 
 
 @pytest.fixture(autouse=True)
-def known_flags() -> Iterator[None]:
-    """Flags as a new process has them, bad rows left out."""
+def known_flags(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Flags as a new process has them, bad rows left out; two blocks a shard."""
     if not FLAGS.is_parsed():
         FLAGS(["test"])
+    monkeypatch.setattr(shards, "BLOCK_ROWS", 16)
     with flagsaver.flagsaver(on_bad_row="drop", shard_rows=32):
         yield
 
@@ -261,9 +262,11 @@ def test_wherever_it_stops_either_goes_on(
 
 KILLED = """
     import os, signal, sys
-    from tafe_tf import prepare, flags
     from absl import flags as absl_flags
+    from tafe_tf import prepare
+    from tafe_tf.data import shards
 
+    shards.BLOCK_ROWS = 16
     rename, left = os.replace, [int(sys.argv[1])]
 
     def replace(source, target):
