@@ -32,6 +32,12 @@ SPLIT = flags.DEFINE_string("split", "test", "Which files tafe_tf.evaluate reads
 MODEL = flags.DEFINE_enum("model", "tafe", list(BY_NAME), "The architecture.")
 EMBEDDING_DIM = flags.DEFINE_integer("embedding_dim", 18, "d, numbers an embedding.", lower_bound=1)
 EMBEDDING_STDDEV = flags.DEFINE_float("embedding_stddev", 0.05, "Standard deviation of the table's start.")
+EMBEDDING_DTYPE = flags.DEFINE_enum(
+    "embedding_dtype",
+    "float32",
+    ["float32", "bfloat16", "float16"],
+    "What the table is kept in; its moments are float32.",
+)
 NUM_INDUCING = flags.DEFINE_integer("num_inducing", 64, "K, inducing points of a block.", lower_bound=1)
 NUM_HEADS = flags.DEFINE_integer("num_heads", 2, "M, attention heads; a divisor of d.", lower_bound=1)
 NUM_LAYERS = flags.DEFINE_integer("num_layers", 4, "L, blocks.", lower_bound=1)

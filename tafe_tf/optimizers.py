@@ -8,6 +8,8 @@ import keras
 import tensorflow as tf
 from keras import ops
 
+_LACKING = {tf.bfloat16: 16, tf.float16: 13}  # bits of a float32's fraction that they do not have
+
 
 @keras.saving.register_keras_serializable("tafe_tf")
 class LinearDecay(keras.optimizers.schedules.LearningRateSchedule):
@@ -44,6 +46,10 @@ class LazyAdam(keras.optimizers.Adam):
     still moves along its old momentum. Here it rests. The bias correction counts all steps in both. Where every
     row is touched in each step the two are equal. `weight_decay`, as in Keras, goes over the whole table.
 
+    Weights of half precision have float32 moments and are computed in float32; then they are rounded up or down by
+    chance, so that the mean is right: rounded to the nearest, steps of less than half a unit would all be lost. The
+    draws depend on the step alone, so a run that goes on repeats them. `weight_decay` is rounded to the nearest.
+
     Args:
         learning_rate: a number or a schedule.
         **kwargs: as of `keras.optimizers.Adam`, without `amsgrad`, which rows at rest leave without a meaning.
@@ -54,18 +60,24 @@ class LazyAdam(keras.optimizers.Adam):
             raise ValueError("LazyAdam has no `amsgrad`. Received: amsgrad=True")
         super().__init__(learning_rate, **kwargs)
 
+    def add_variable(self, *args: Any, dtype: Any = None, **kwargs: Any) -> Any:
+        """A variable of the optimizer's own; what follows weights of half precision is float32."""
+        return super().add_variable(*args, dtype="float32" if dtype in ("bfloat16", "float16") else dtype, **kwargs)
+
     def update_step(self, gradient: Any, variable: Any, learning_rate: Any) -> None:
         """Applies one gradient to one variable."""
+        if variable.dtype in _LACKING and not isinstance(gradient, tf.IndexedSlices):
+            gradient = tf.IndexedSlices(gradient, tf.range(tf.shape(gradient)[0]))
         if not isinstance(gradient, tf.IndexedSlices):
             super().update_step(gradient, variable, learning_rate)
             return
         index = self._get_variable_index(variable)
         momentum, velocity = self._momentums[index].value, self._velocities[index].value
         rows, place = tf.unique(gradient.indices)
-        g = tf.math.unsorted_segment_sum(tf.cast(gradient.values, variable.dtype), place, tf.size(rows))
-        step = tf.cast(self.iterations + 1, variable.dtype)
-        rate = tf.cast(learning_rate, variable.dtype)
-        beta_1, beta_2 = (tf.constant(beta, variable.dtype) for beta in (self.beta_1, self.beta_2))
+        g = tf.math.unsorted_segment_sum(tf.cast(gradient.values, momentum.dtype), place, tf.size(rows))
+        step = tf.cast(self.iterations + 1, momentum.dtype)
+        rate = tf.cast(learning_rate, momentum.dtype)
+        beta_1, beta_2 = (tf.constant(beta, momentum.dtype) for beta in (self.beta_1, self.beta_2))
         alpha = rate * tf.sqrt(1.0 - tf.pow(beta_2, step)) / (1.0 - tf.pow(beta_1, step))
         m = tf.gather(momentum, rows)
         m += (g - m) * (1.0 - self.beta_1)
@@ -73,4 +85,25 @@ class LazyAdam(keras.optimizers.Adam):
         v += (tf.square(g) - v) * (1.0 - self.beta_2)
         momentum.scatter_update(tf.IndexedSlices(m, rows))
         velocity.scatter_update(tf.IndexedSlices(v, rows))
-        variable.scatter_sub(tf.IndexedSlices(alpha * m / (tf.sqrt(v) + self.epsilon), rows))
+        change = alpha * m / (tf.sqrt(v) + self.epsilon)
+        if variable.dtype not in _LACKING:
+            variable.scatter_sub(tf.IndexedSlices(change, rows))
+            return
+        weights = tf.cast(tf.gather(variable, rows), change.dtype) - change
+        seed = tf.stack([tf.cast(self.iterations, tf.int32), index])
+        variable.scatter_update(tf.IndexedSlices(round_by_chance(weights, variable.dtype, seed), rows))
+
+
+def round_by_chance(x: Any, dtype: tf.DType, seed: Any) -> tf.Tensor:
+    """Float32 rounded to bfloat16 or float16, up or down with the chances that make the mean x.
+
+    Float16 below 6e-5, where it has fewer bits, is rounded to the nearest.
+
+    Args:
+        x: any shape.
+        dtype: of the result.
+        seed: int32 [2].
+    """
+    unit = 1 << _LACKING[dtype]  # bits of a float as an integer are in the order of its magnitudes
+    up = tf.random.stateless_uniform(tf.shape(x), seed, 0, unit, tf.int32)
+    return tf.cast(tf.bitcast((tf.bitcast(x, tf.int32) + up) & -unit, tf.float32), dtype)

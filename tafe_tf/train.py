@@ -162,7 +162,7 @@ def prepared_rows(run: RunDir, training: FunnelData, warm: WarmStart | None) -> 
 def build_model(features: Features, cluster: Cluster) -> models.FunnelModel:
     """The model that the flags ask for: each argument that has a flag of its name takes the flag's value."""
     made = models.BY_NAME[flags.MODEL.value]
-    own = flags.model_arguments([*inspect.signature(made.__init__).parameters, "embedding_stddev"])
+    own = flags.model_arguments([*inspect.signature(made.__init__).parameters, "embedding_stddev", "embedding_dtype"])
     if flags.MODEL.value == "esm2":
         own["via"] = features.schema.via
     model = made(features.rows, len(features.schema.tasks), slots=features.slots, **own)

@@ -8,7 +8,7 @@ import pytest
 import tensorflow as tf
 
 from tafe_tf.layers import FusedEmbedding
-from tafe_tf.optimizers import LazyAdam
+from tafe_tf.optimizers import LazyAdam, round_by_chance
 
 ROWS, DIM = 6, 3
 
@@ -152,6 +152,64 @@ def test_no_tensor_of_a_step_has_the_vocabularys_size(dtype: str) -> None:
     assert {"ResourceGather", "ResourceScatterSub", "ResourceScatterUpdate"} <= {op.type for op in operations}
     large = [op.name for op in operations for out in op.outputs if 1234 + 4321 in (out.shape.as_list() or [])]
     assert not large
+
+
+@pytest.mark.parametrize("dtype", ["bfloat16", "float16"])
+def test_rounding_by_chance_is_right_in_the_mean(dtype: str) -> None:
+    x = np.repeat(np.array([0.1, -0.1, 1.0, 0.999, -3e-4, 1.5], np.float32)[:, None], 40_000, axis=1)
+    low = tf.dtypes.as_dtype(dtype)
+    rounded = round_by_chance(tf.constant(x), low, tf.constant([3, 0]))
+    assert rounded.dtype == low
+    seen = tf.cast(rounded, tf.float32).numpy().astype(np.float64)
+    unit = np.exp2(np.floor(np.log2(np.abs(x[:, 0]))) - (7 if dtype == "bfloat16" else 10))
+    assert (np.abs(seen - x) < unit[:, None]).all()  # a neighbour of x, and x itself where it can be
+    np.testing.assert_array_less(np.abs(seen.mean(axis=1) - x[:, 0]), 0.5 / np.sqrt(40_000) * 5 * unit)
+    assert [len(np.unique(row)) for row in seen] == [2, 2, 1, 2, 2, 1]
+
+
+@pytest.mark.parametrize("dtype", ["bfloat16", "float16"])
+def test_half_precision_follows_float32_where_single_steps_are_lost_in_rounding(dtype: str) -> None:
+    """512 steps of 1e-4 from 1: to the nearest, a step of 1/40 (1/5) of a unit would never leave it."""
+    low = keras.Variable(np.ones((400, 1)), dtype=dtype, name="low")
+    full = keras.Variable(np.ones((400, 1)), dtype="float32", name="full")
+    optimizers = LazyAdam(1e-4), LazyAdam(1e-4)
+    gradient = tf.IndexedSlices(tf.ones([300, 1]), tf.range(300), tf.constant([400, 1]))
+    for _ in range(512):
+        for variable, optimizer in zip((low, full), optimizers, strict=True):
+            optimizer.apply_gradients([(gradient, variable)])
+    for one, other in zip(moments(optimizers[0]), moments(optimizers[1]), strict=True):
+        assert one.dtype == np.float32
+        np.testing.assert_array_equal(one, other)
+    values = low.numpy().astype(np.float64)
+    assert (values[300:] == 1).all() and (full.numpy()[:300] < 0.95).all()
+    unit = 2.0**-8 if dtype == "bfloat16" else 2.0**-11  # from 1/2 to 1
+    expected_error = 5 * np.sqrt(512 * 1e-4 / unit) * unit / np.sqrt(300)  # each unit of the way is a draw
+    assert abs(values[:300].mean() - full.numpy()[:300].mean()) < expected_error
+
+
+def test_half_precision_under_a_dense_gradient() -> None:
+    low, full = table("bfloat16"), table()
+    optimizers = LazyAdam(0.05), keras.optimizers.Adam(0.05)
+    for step in range(20):
+        gradient = tf.convert_to_tensor(slices([*range(ROWS)], seed=step))
+        optimizers[0].apply_gradients([(tf.cast(gradient, "bfloat16"), low)])
+        optimizers[1].apply_gradients([(gradient, full)])
+    assert np.abs(full.numpy() - table().numpy()).max() > 0.1
+    np.testing.assert_allclose(low.numpy().astype(np.float32), full.numpy(), atol=0.03)  # 1 is kept within 2^-7
+
+
+def test_half_precision_repeats_itself_from_a_step_on() -> None:
+    one, other = (table("bfloat16"), LazyAdam(0.1)), (table("bfloat16"), LazyAdam(0.1))
+    for step in range(3):
+        one[1].apply_gradients([(slices([1, 2], seed=step), one[0])])
+    other[1].build([other[0]])
+    other[0].assign(one[0])
+    for source, target in zip(one[1].variables, other[1].variables, strict=True):
+        target.assign(source)
+    for variable, optimizer in (one, other):
+        for step in range(3):
+            optimizer.apply_gradients([(slices([2, 5], seed=step), variable)])
+    np.testing.assert_array_equal(one[0], other[0])
 
 
 def test_amsgrad_is_refused() -> None:

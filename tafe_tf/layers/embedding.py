@@ -21,6 +21,8 @@ class FusedEmbedding(keras.layers.Layer):
         dim: d, the embedding dimension.
         slots: ids per field, by default one each.
         stddev: standard deviation of the normal distribution that the table starts from.
+        table_dtype: what the table is kept in, "float32", "bfloat16" or "float16"; by default as all weights are. Rows
+            are cast to the compute dtype when they were read; `LazyAdam` tells how half precision is trained.
 
     Attributes:
         table: the weight, [sum of field_rows, d].
@@ -36,7 +38,8 @@ class FusedEmbedding(keras.layers.Layer):
         H, [B, F, d].
 
     Raises:
-        ValueError: if a field has no row, or `slots` does not fit `field_rows`, or weights are needed and missing.
+        ValueError: if a field has no row, or `slots` does not fit `field_rows`, or `table_dtype` is none of these, or
+            weights are needed and missing.
     """
 
     def __init__(
@@ -45,6 +48,7 @@ class FusedEmbedding(keras.layers.Layer):
         dim: int,
         slots: Sequence[int] | None = None,
         stddev: float = 0.05,
+        table_dtype: str | None = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
@@ -54,8 +58,10 @@ class FusedEmbedding(keras.layers.Layer):
             raise ValueError(f"`field_rows` must hold positive integers. Received: field_rows={field_rows}")
         if len(self.slots) != len(self.field_rows) or min(self.slots) < 1:
             raise ValueError(f"`slots` must give one positive integer a field. Received: slots={slots}")
+        if table_dtype not in (None, "float32", "bfloat16", "float16"):
+            raise ValueError(f"`table_dtype` must be float32, bfloat16 or float16. Received: {table_dtype=}")
         self.dim = dim
-        self.stddev = stddev
+        self.stddev, self.table_dtype = stddev, table_dtype
         self.reader: Callable[[Any], Any] | None = None
         self.offsets = [sum(self.field_rows[:f]) for f, n in enumerate(self.slots) for _ in range(n)]  # [S]
 
@@ -64,10 +70,20 @@ class FusedEmbedding(keras.layers.Layer):
         self.table = self.add_weight(
             name="table",
             shape=(sum(self.field_rows), self.dim),
-            initializer=keras.initializers.RandomNormal(stddev=self.stddev),
+            initializer=self._start(),
+            dtype=self.table_dtype,
             autocast=False,  # the rows of the batch are cast, not the table
         )
         self.built = True
+
+    def _start(self) -> Callable[..., Any]:
+        """Draws in full precision whatever the table's is: a seed gives the same numbers, rounded."""
+        normal = keras.initializers.RandomNormal(stddev=self.stddev)
+
+        def start(shape: Any, dtype: Any) -> Any:
+            return ops.cast(normal(shape, keras.backend.result_type(dtype, "float32")), dtype)
+
+        return start
 
     def call(self, inputs: Any) -> Any:
         """Looks up and pools: [B, S] -> [B, F, d]."""
@@ -105,5 +121,11 @@ class FusedEmbedding(keras.layers.Layer):
 
     def get_config(self) -> dict[str, Any]:
         """The constructor's arguments."""
-        config = {"field_rows": self.field_rows, "dim": self.dim, "slots": self.slots, "stddev": self.stddev}
+        config = {
+            "field_rows": self.field_rows,
+            "dim": self.dim,
+            "slots": self.slots,
+            "stddev": self.stddev,
+            "table_dtype": self.table_dtype,
+        }
         return {**super().get_config(), **config}

@@ -22,6 +22,7 @@ class FunnelModel(keras.Model):
         embedding_dim: d.
         own: the architecture's own arguments, for its configuration.
         embedding_stddev: standard deviation of the table's start.
+        embedding_dtype: what the table is kept in; see `FusedEmbedding`.
         slots: ids per field, by default one; see `FusedEmbedding`.
 
     Attributes:
@@ -49,6 +50,7 @@ class FunnelModel(keras.Model):
         own: dict[str, Any],
         *,
         embedding_stddev: float = 0.05,
+        embedding_dtype: str | None = None,
         slots: Sequence[int] | None = None,
         **kwargs: Any,
     ) -> None:
@@ -61,6 +63,7 @@ class FunnelModel(keras.Model):
             "num_tasks": num_tasks,
             "embedding_dim": embedding_dim,
             "embedding_stddev": embedding_stddev,
+            "embedding_dtype": embedding_dtype,
             "slots": None if slots is None else list(slots),
             **own,
         }
@@ -69,7 +72,12 @@ class FunnelModel(keras.Model):
         """An embedding layer, to build."""
         c = self._config
         return FusedEmbedding(
-            c["field_rows"], c["embedding_dim"], c["slots"], c["embedding_stddev"], dtype=self.dtype_policy
+            c["field_rows"],
+            c["embedding_dim"],
+            c["slots"],
+            c["embedding_stddev"],
+            c["embedding_dtype"],
+            dtype=self.dtype_policy,
         )
 
     def make_heads(self, count: int | None = None) -> keras.layers.Layer:
