@@ -1,4 +1,4 @@
-"""Untrained models on Ali-CCP's fields, and an exported one; what speed is measured on.
+"""Untrained models on Ali-CCP's fields, what speed is measured on; nothing here needs TensorFlow.
 
 Weights and rows are random: speed depends on neither. Fields and vocabulary sizes are the paper's 18 (section 3.1 and
 Table 1), or all 23 that Ali-CCP has; ids follow a Zipf law, as ids do.
@@ -10,17 +10,9 @@ import ast
 import pathlib
 from collections.abc import Mapping
 
-import keras
 import numpy as np
-import tensorflow as tf
 
-from export import saved_model
-from tafe_tf import vocabulary
-from tafe_tf.data.dataset import FunnelData, Holdout
-from tafe_tf.data.rows import BadRows
-from tafe_tf.data.writers import write
 from tafe_tf.models import BY_NAME, FunnelModel
-from tafe_tf.run_dir import RunDir
 from tafe_tf.schema import FIRST, Schema, load
 
 FIELDS = {
@@ -89,23 +81,3 @@ def model(spec: str, fields: Mapping[str, int] = FIELDS) -> FunnelModel:
     name, *settings = spec.split("/")
     arguments = {key: ast.literal_eval(value) for key, value in (setting.split("=", 1) for setting in settings)}
     return BY_NAME[name]([size + FIRST for size in fields.values()], 2, **arguments)
-
-
-def export(directory: pathlib.Path, spec: str = "tafe", fields: Mapping[str, int] = FIELDS) -> pathlib.Path:
-    """Makes a run of a model below `directory`, exports it, and returns the version's path.
-
-    To come first in a process: it leaves operations one thread, as they have where a process only serves.
-    """
-    tf.config.threading.set_intra_op_parallelism_threads(1)
-    data = directory / "data"
-    dataset = write_schema(data, fields)
-    write(data / "train.parquet", labelled(2000, fields=fields))
-    run, files = RunDir(directory / "run"), [str(data / "train.parquet")]
-    run.claim("", data / "schema.toml")
-    vocabulary.build(files, dataset, run.path, BadRows())
-    keras.utils.set_random_seed(0)
-    made = model(spec, fields)
-    run.save_model_config(made)
-    run.save_data(FunnelData(files=files, schema=dataset, batch_size=1024, holdout=Holdout(fraction=0.5)), [])
-    run.best(made).save()
-    return saved_model.export(run, directory / "export", 1)

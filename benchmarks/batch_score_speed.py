@@ -13,7 +13,7 @@ import time
 
 from absl import app, flags
 
-from benchmarks import ali_ccp_shape
+from benchmarks import ali_ccp_export, ali_ccp_shape
 from export.session import SessionModel
 from serving.jobs import Job, find_inputs
 from serving.ledger import claim
@@ -47,7 +47,7 @@ def main(argv: list[str]) -> None:
     if len(argv) > 1:
         raise app.UsageError(f"unknown arguments: {argv[1:]}")
     with tempfile.TemporaryDirectory() as directory:
-        path = ali_ccp_shape.export(pathlib.Path(directory))
+        path = ali_ccp_export.export(pathlib.Path(directory))
         write(f"{directory}/rows.parquet", ali_ccp_shape.rows(_ROWS.value))
         model = SessionModel(path)
         memory: list[float] = []

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 
 from absl import app, flags, logging
 
-from benchmarks import ali_ccp_shape, rounds
+from benchmarks import ali_ccp_export, ali_ccp_shape, rounds
 from export.session import SessionModel
 
 _MODELS = flags.DEFINE_spaceseplist("models", ["tafe"], "MODEL or MODEL/ARGUMENT=VALUE/...")
@@ -31,7 +31,7 @@ def compare(
 
 
 def _export(spec: str, directory: pathlib.Path) -> pathlib.Path:
-    return ali_ccp_shape.export(directory, spec, ali_ccp_shape.ALL_FIELDS)
+    return ali_ccp_export.export(directory, spec, ali_ccp_shape.ALL_FIELDS)
 
 
 def _of(session: SessionModel, measure: Callable[[SessionModel], rounds.Figures]) -> rounds.Measure:

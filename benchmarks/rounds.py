@@ -91,16 +91,21 @@ def _ask_peer(command: str, keys: Mapping[str, str]) -> dict[str, float]:
 
 def show(seen: Mapping[str, Mapping[str, Sequence[float]]], title: str) -> None:
     """A table of all ways, and a line of JSON; with a peer, ours against theirs comes last."""
-    figures = list(next(iter(seen.values())))
-    table = Table("", *figures, title=f"{title}: median (least-most) of {ROUNDS.value} rounds")
-    for way, values in seen.items():
-        table.add_row(way, *(str(Spread.of(values[f])) if f in values else "" for f in figures))
-    Console().print(table)
+    show_table(seen, title)
     spreads = {way: {f: dataclasses.asdict(Spread.of(v)) for f, v in values.items()} for way, values in seen.items()}
     print(json.dumps(spreads))
     if "against" in seen:
         for way in (w for w in seen if w != "against"):
             print(json.dumps(_ratios(way, seen[way], seen["against"])))
+
+
+def show_table(seen: Mapping[str, Mapping[str, Sequence[float]]], title: str) -> None:
+    """A row a way, a column a figure."""
+    figures = list(next(iter(seen.values())))
+    table = Table("", *figures, title=f"{title}: median (least-most) of {ROUNDS.value} rounds")
+    for way, values in seen.items():
+        table.add_row(way, *(str(Spread.of(values[f])) if f in values else "" for f in figures))
+    Console().print(table)
 
 
 def _ratios(way: str, ours: Mapping[str, Sequence[float]], theirs: Mapping[str, Sequence[float]]) -> dict[str, Any]:

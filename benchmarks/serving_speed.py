@@ -24,7 +24,7 @@ from absl import app, flags
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks import ali_ccp_shape
+from benchmarks import ali_ccp_export, ali_ccp_shape
 from export.session import SessionModel
 from serving.client import Client
 
@@ -102,7 +102,7 @@ def main(argv: list[str]) -> None:
     if len(argv) > 1:
         raise app.UsageError(f"unknown arguments: {argv[1:]}")
     with tempfile.TemporaryDirectory() as directory:
-        path = ali_ccp_shape.export(pathlib.Path(directory))
+        path = ali_ccp_export.export(pathlib.Path(directory))
         session = SessionModel(path)
         command = [sys.executable, "-m", "serving.server", f"--port={_ADDRESS.value.split(':')[1]}"]
         server = subprocess.Popen([*command, f"--model_base_path={path.parent}"], stderr=subprocess.DEVNULL)

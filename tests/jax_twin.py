@@ -1,0 +1,90 @@
+"""The JAX side of test_jax.py: reads FOLDER/<case>.npz, each a model, its weights and rows; leaves what it answers in
+
+FOLDER/<case>.answer.npz:
+
+    inference, training   logits
+    loss                  the model's own, of the training logits
+    gradient_<i>          of the loss, by trainable weight
+    stepped_<i>           weights and then moments after steps of LazyAdam, a batch each, on `devices` devices
+    large                 the operations of a step whose result has the size of an embedding table
+"""
+
+from __future__ import annotations
+
+import json
+import pathlib
+import re
+import sys
+from typing import Any
+
+import jax
+import keras
+import numpy as np
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
+
+import tafe_tf.losses
+import tafe_tf.metrics
+import tafe_tf.models  # noqa: F401  (registers all that a configuration names)
+from tafe_tf.jax_training import LazyAdam, State, training_step
+
+Arrays = dict[str, Any]
+
+
+def answer(case: Arrays) -> Arrays:
+    """Outputs and gradients of the model's functions, and its weights after steps."""
+    model = keras.saving.deserialize_keras_object(json.loads(str(case["config"])))
+    model.set_weights([case[f"weight_{i}"] for i in range(len(model.weights))])
+    loss, inputs, labels = model.paper_loss(), rows_of(case), case["labels"]
+    weights, others = ([v.value for v in part] for part in (model.trainable_variables, model.non_trainable_variables))
+
+    def total(weights: list[jax.Array]) -> Any:
+        logits, _, further = model.stateless_call(weights, others, inputs, training=True, return_losses=True)
+        return loss(labels, logits) + sum(further), logits
+
+    @jax.jit
+    def everything(weights: list[jax.Array]) -> Any:
+        inference, _ = model.stateless_call(weights, others, inputs, training=False)
+        return inference, *jax.value_and_grad(total, has_aux=True)(weights)
+
+    inference, (value, training), gradients = everything(weights)
+    answers = {"inference": inference, "training": training, "loss": value}
+    answers |= {f"gradient_{i}": gradient for i, gradient in enumerate(gradients)}
+    return answers | (stepped(model, case) if "devices" in case else {})
+
+
+def rows_of(case: Arrays, rows: slice = slice(None)) -> Any:
+    """The model's inputs."""
+    ids = case["ids"][rows]
+    return {"ids": ids, "weights": case["pooling"][rows]} if "pooling" in case else ids
+
+
+def stepped(model: keras.Model, case: Arrays) -> Arrays:
+    """Weights and moments after a step a batch, and what is large in a step."""
+    mesh = Mesh(np.array(jax.devices()[: int(case["devices"])]), ("rows",))
+    everywhere, cut = NamedSharding(mesh, PartitionSpec()), NamedSharding(mesh, PartitionSpec("rows"))
+    optimizer = LazyAdam(float(case["learning_rate"]), epsilon=float(case["epsilon"]))
+    state = jax.device_put(State.of(model, optimizer), everywhere)
+    step = jax.jit(
+        training_step(model, optimizer, model.paper_loss()), donate_argnums=0, out_shardings=(everywhere, everywhere)
+    )
+    size = int(case["batch_size"])
+    batches = [slice(start, start + size) for start in range(0, len(case["labels"]), size)]
+    rows, dim = state.weights[0].shape  # the table comes first
+    trace = step.trace(state, rows_of(case, batches[0]), case["labels"][batches[0]])
+    large = re.findall(rf":f32\[{rows},{dim}\] = (\w+)", str(trace.jaxpr))
+    for batch in batches:
+        state, _ = step(state, *jax.device_put((rows_of(case, batch), case["labels"][batch]), cut))
+    state.assign_to(model, optimizer)
+    values = [variable.value for variable in [*model.weights, *optimizer.variables]]
+    return {"large": large, **{f"stepped_{i}": value for i, value in enumerate(values)}}
+
+
+def main(folder: pathlib.Path) -> None:
+    """Answers all cases."""
+    for path in sorted(folder.glob("*.npz")):
+        with np.load(path) as case:
+            np.savez(path.with_suffix(".answer.npz"), **answer(dict(case)))
+
+
+if __name__ == "__main__":
+    main(pathlib.Path(sys.argv[1]))

@@ -1,0 +1,161 @@
+"""Every model on the JAX backend, without TensorFlow, against TensorFlow's outputs, gradients and steps."""
+
+from __future__ import annotations
+
+import json
+import os
+import pathlib
+import subprocess
+import sys
+from typing import Any
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from tafe_tf.models import BY_NAME, FunnelModel
+from tafe_tf.optimizers import LazyAdam
+
+ROOT = pathlib.Path(__file__).parents[1]
+ROWS, N, D, SLOTS = [23, 5, 9], 3, 4, [1, 3, 2]
+B, BATCHES = 8, 5
+# With an epsilon of 1e-7 the rounding of a gradient that is 0 would decide over a whole step.
+ADAM = {"learning_rate": 2e-3, "epsilon": 1e-4}
+Arrays = dict[str, Any]
+SMALL: dict[str, dict[str, Any]] = {
+    "tafe": {"num_inducing": 5, "num_layers": 2, "gamma_start": 3.0, "selector_hidden": [6]},
+    "shared_bottom": {"bottom_units": [7, 5], "tower_units": [4]},
+    "mmoe": {"num_experts": 4, "expert_units": [6, 5], "tower_units": [3]},
+    "ple": {"num_specific": 2, "num_shared": 3, "expert_units": [5], "tower_units": [3]},
+}
+TOWERS = {"tower_units": [6, 5]}
+CASES: dict[str, tuple[str, dict[str, Any]]] = {
+    **{name: (name, SMALL.get(name, TOWERS)) for name in BY_NAME},
+    "tafe, no asrg": ("tafe", {"num_layers": 1, "use_asrg": False}),
+    "tafe, no tsa": ("tafe", {**SMALL["tafe"], "num_layers": 1, "use_tsa": False}),
+    "shared_bottom, lists": ("shared_bottom", {**SMALL["shared_bottom"], "slots": SLOTS}),
+    "mmoe, dselect_k": ("mmoe", {**SMALL["mmoe"], "gate": "dselect_k", "entropy_weight": 0.1}),
+    "escm2, dr": ("escm2", {**TOWERS, "estimator": "dr"}),
+    "esm2, actions": ("esm2", {**TOWERS, "via": [1, 2]}),
+}
+STEPPED = {"tafe": 1, "single_task": 2, "shared_bottom, lists": 2}  # on as many devices
+
+
+def made(case: str, rng: np.random.Generator) -> FunnelModel:
+    """A model whose weights are all random, biases and norms too."""
+    name, settings = CASES[case]
+    model = BY_NAME[name](ROWS, N, embedding_dim=D, **settings)
+    for variable in model.weights:
+        if variable.dtype == "float32":
+            variable.assign(rng.normal(scale=0.7, size=variable.shape))
+    return model
+
+
+def rows(case: str, rng: np.random.Generator) -> Arrays:
+    """Ids, pooling weights where there are lists, and labels of the funnel and of two actions."""
+    slots: list[int] = CASES[case][1].get("slots", [1] * len(ROWS))
+    ids = [rng.integers(0, size, (B * BATCHES, n)) for size, n in zip(ROWS, slots, strict=True)]
+    depth = rng.integers(0, N + 1, (B * BATCHES, 1))
+    labels = np.concatenate([np.arange(N) < depth, rng.random((B * BATCHES, 2)) < 0.4], axis=1)
+    given: Arrays = {"ids": np.concatenate(ids, axis=1), "labels": labels.astype(np.float32)}
+    pooling = rng.uniform(-1, 1, given["ids"].shape).astype(np.float32)
+    return {**given, "pooling": pooling} if max(slots) > 1 else given
+
+
+def inputs_of(given: Arrays, at: slice = slice(None)) -> Any:
+    return {"ids": given["ids"][at], "weights": given["pooling"][at]} if "pooling" in given else given["ids"][at]
+
+
+def differentiate(model: FunnelModel, given: Arrays, at: slice = slice(None)) -> tuple[Any, ...]:
+    """Logits, the model's own loss and its gradients, of training."""
+    with tf.GradientTape() as tape:
+        logits = model(inputs_of(given, at), training=True)
+        loss = model.paper_loss()(given["labels"][at], logits) + sum(model.losses)
+    return logits, loss, tape.gradient(loss, [variable.value for variable in model.trainable_variables])
+
+
+def expected(model: FunnelModel, given: Arrays) -> Arrays:
+    """What TensorFlow answers."""
+    inference = model(inputs_of(given), training=False)
+    training, loss, gradients = differentiate(model, given)
+    answers = {f"gradient_{i}": tf.convert_to_tensor(gradient).numpy() for i, gradient in enumerate(gradients)}
+    return {"inference": np.array(inference), "training": np.array(training), "loss": np.array(loss), **answers}
+
+
+def stepped(model: FunnelModel, given: Arrays) -> Arrays:
+    """Weights and moments after TensorFlow's steps."""
+    optimizer = LazyAdam(**ADAM)
+    for start in range(0, B * BATCHES, B):
+        _, _, gradients = differentiate(model, given, slice(start, start + B))
+        optimizer.apply(gradients, model.trainable_variables)
+    return {f"stepped_{i}": variable.numpy() for i, variable in enumerate([*model.weights, *optimizer.variables])}
+
+
+def run_without_tensorflow(*arguments: str) -> str:
+    """What a module prints, run on JAX in a process that has two CPU devices and no TensorFlow."""
+    jax = {"KERAS_BACKEND": "jax", "JAX_PLATFORMS": "cpu", "PYTHONPATH": str(ROOT)}
+    jax["XLA_FLAGS"] = "--xla_force_host_platform_device_count=2 --xla_backend_optimization_level=0"
+    command = [sys.executable, str(ROOT / "tests" / "without_tensorflow.py"), *arguments]
+    out = subprocess.run(command, env={**os.environ, **jax}, capture_output=True, text=True, stdin=subprocess.DEVNULL)
+    assert out.returncode == 0, out.stderr
+    return out.stdout
+
+
+@pytest.fixture(scope="module")
+def answers(tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[Arrays, ...]]:
+    """By case, what TensorFlow and what JAX answer."""
+    folder = tmp_path_factory.mktemp("jax")
+    wanted = {}
+    for number, case in enumerate(CASES):
+        rng = np.random.default_rng(number)
+        model, given = made(case, rng), rows(case, rng)
+        config = json.dumps(keras.saving.serialize_keras_object(model))
+        weights = {f"weight_{i}": weight for i, weight in enumerate(model.get_weights())}
+        steps: Arrays = {"devices": STEPPED[case], "batch_size": B, **ADAM} if case in STEPPED else {}
+        np.savez(folder / f"{case}.npz", config=config, **given, **weights, **steps)
+        wanted[case] = expected(model, given)
+        if case in STEPPED:
+            model.set_weights(list(weights.values()))  # the step of gamma's schedule too
+            wanted[case] |= stepped(model, given)
+    run_without_tensorflow("jax_twin", str(folder))
+    return {case: (want, dict(np.load(folder / f"{case}.answer.npz"))) for case, want in wanted.items()}
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_same_weights_give_the_same_logits_and_gradients(case: str, answers: Any) -> None:
+    want, got = answers[case]
+    assert want.keys() == got.keys() - {"large"}
+    for name in (name for name in want if not name.startswith("stepped")):
+        np.testing.assert_allclose(got[name], want[name], rtol=1e-5, atol=1e-5, err_msg=name)
+    assert np.ptp(want["inference"], axis=0).min() > 0.01
+    assert all(np.abs(values).max() > 1e-4 for name, values in want.items() if name.startswith("gradient"))
+
+
+@pytest.mark.parametrize("case", STEPPED)
+def test_steps_of_lazy_adam_end_with_the_same_weights(case: str, answers: Any) -> None:
+    want, got = answers[case]
+    names = [name for name in want if name.startswith("stepped")]
+    for name in names:
+        np.testing.assert_allclose(got[name], want[name], rtol=1e-6, atol=1e-6, err_msg=name)
+    assert len(names) > 20
+
+
+@pytest.mark.parametrize("case", STEPPED)
+def test_a_step_makes_nothing_of_the_vocabularys_size_but_each_table_and_its_moments(case: str, answers: Any) -> None:
+    tables = N if case == "single_task" else 1
+    assert list(answers[case][1]["large"]) == ["scatter"] * (3 * tables)
+
+
+def test_the_benchmark_prints_its_rates_beside_the_papers() -> None:
+    command = ["benchmarks.jax_speed", "--model=tafe/embedding_dim=2/num_inducing=2/num_layers=1", "--devices=2"]
+    command += ["--batch_sizes=8,16", "--seconds=0.1", "--rounds=2", "--dtype_policy=mixed_bfloat16"]
+    said = json.loads(run_without_tensorflow(*command).splitlines()[-1])
+    assert (said["device"], said["devices"], said["backend"]) == ("cpu", 2, "cpu")
+    for figure, paper in (("train_sps", 38e6 / 1177), ("infer_sps", 4.2e6 / 47)):  # 32 k and 89 k
+        found = said[figure]
+        medians = {size: found[size]["median"] for size in ("8", "16")}
+        assert all(0 < found[size]["least"] <= medians[size] <= found[size]["most"] for size in medians)
+        assert found["best"]["median"] == max(medians.values()) == medians[str(found["best"]["batch_size"])]
+        assert found["paper"] == pytest.approx(paper, abs=1)
+        assert found["times_paper"] == pytest.approx(found["best"]["median"] / paper, abs=0.01)

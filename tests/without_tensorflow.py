@@ -1,0 +1,24 @@
+"""Runs a module as `python -m` does, on a machine without TensorFlow: python without_tensorflow.py MODULE ARGUMENTS."""
+
+from __future__ import annotations
+
+import importlib.abc
+import runpy
+import sys
+from typing import Any
+
+MISSING = ("tensorflow", "pyarrow", "grpc")
+
+
+class Missing(importlib.abc.MetaPathFinder):
+    """Finds none of them."""
+
+    def find_spec(self, fullname: str, path: Any, target: Any = None) -> None:
+        if fullname.partition(".")[0] in MISSING:
+            raise ModuleNotFoundError(f"No module named {fullname!r}", name=fullname)
+
+
+if __name__ == "__main__":
+    sys.meta_path.insert(0, Missing())
+    del sys.argv[0]
+    runpy.run_module(sys.argv[0], run_name="__main__", alter_sys=True)
