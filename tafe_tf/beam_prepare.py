@@ -43,7 +43,8 @@ def write_shards(job: ShardJob, left: Sequence[Piece], options: Sequence[str]) -
     Raises:
         PipelineError: with the reason that the worker gave, a bad row's file, row, column and value say.
     """
-    pipelines.run(left, "Write" >> beam.FlatMap(functools.partial(convert, job)), options)
+    if left:
+        pipelines.run(left, "Write" >> beam.FlatMap(functools.partial(convert, job)), options)
 
 
 class _Count(NamedTuple):

@@ -27,6 +27,7 @@ from collections.abc import Sequence
 from types import ModuleType
 from typing import Any
 
+import tensorflow as tf
 from absl import app
 from absl.flags import DEFINE_enum, DEFINE_integer, DEFINE_string, declare_key_flag
 from rich.table import Table
@@ -43,7 +44,7 @@ from tafe_tf.progress import Progress
 from tafe_tf.run_dir import RunError
 from tafe_tf.tables import show
 
-for _name in ("data_dir", "schema", "run_dir", "embedding_dim", "on_bad_row"):
+for _name in ("data_dir", "schema", "run_dir", "embedding_dim", "embedding_dtype", "on_bad_row"):
     declare_key_flag(_name)
 _OUTPUT_DIR = DEFINE_string("output_dir", "", "Write shards into this directory; made if it is not there.")
 _FORMAT = DEFINE_enum("format", "parquet", list(shard_job.EXTENSIONS), "Of the shards.")
@@ -55,11 +56,11 @@ _RUNNER = DEFINE_string(
 )
 _BEAM_ARGS = DEFINE_string("beam_args", "", "Further options of Beam, quoted as one.")
 
-_MOMENTS = 2  # of LazyAdam, each as large as the table
+_MOMENTS_BYTES = 2 * 4  # LazyAdam keeps two float32 numbers for each of the table's
 _HEADERS = ("field", "kind", "distinct values", "rows of the table", "MiB", "MiB in training", "share")
 _CAPTION = (
-    "In training LazyAdam keeps two moments beside the table. min_count leaves rare values without a row; kind 'hash' "
-    "gives any number of values `buckets` rows."
+    "In training LazyAdam keeps two float32 moments beside the table. min_count leaves rare values without a row; kind "
+    "'hash' gives any number of values `buckets` rows."
 )
 
 
@@ -84,7 +85,7 @@ def prepare() -> None:
         directory = os.path.abspath(flags.RUN_DIR.value or pathlib.Path(flags.schema_file()).parent)
         _build(find_files(data_dir, "train"), dataset, directory)
     statistics = _read(directory, "statistics.json")
-    show(_sizes(dataset, Features(dataset, directory).rows, statistics, flags.EMBEDDING_DIM.value))
+    show(_sizes(dataset, Features(dataset, directory).rows, statistics))
 
 
 def _write_shards(data_dir: str, dataset: schema.Schema) -> str:
@@ -151,26 +152,26 @@ def _beam_options() -> list[str]:
     return [f"--runner={_RUNNER.value}", *shlex.split(_BEAM_ARGS.value)]
 
 
-def _sizes(dataset: schema.Schema, rows: Sequence[int], statistics: dict[str, Any], embedding_dim: int) -> Table:
+def _sizes(dataset: schema.Schema, rows: Sequence[int], statistics: dict[str, Any]) -> Table:
     """What each field's rows of the table take, alone and with the optimizer's moments."""
+    dim, size, total = flags.EMBEDDING_DIM.value, tf.as_dtype(flags.EMBEDDING_DTYPE.value).size, sum(rows)
+
+    def cells(count: int) -> list[str]:
+        millions = count * dim / 2**20
+        return [
+            f"{count:,}",
+            f"{millions * size:.2f}",
+            f"{millions * (size + _MOMENTS_BYTES):.2f}",
+            f"{count / total:.1%}",
+        ]
+
     title = f"{dataset.name}: {statistics['rows']:,} rows, rates {statistics['rate']}"
     table = Table(title=title, title_justify="left", caption=_CAPTION, caption_justify="left", show_footer=True)
-    mib = [count * embedding_dim * 4 / 2**20 for count in rows]
-    total = sum(mib)
-    footers = ("in all", "", "", f"{sum(rows):,}", f"{total:.2f}", f"{total * (1 + _MOMENTS):.2f}", "100.0%")
-    for i, (header, footer) in enumerate(zip(_HEADERS, footers, strict=True)):
-        table.add_column(header, footer, justify="left" if i < 2 else "right")
-    for feature, count, size in zip(dataset.features, rows, mib, strict=True):
+    for header, footer in zip(_HEADERS, ["in all", "", "", *cells(total)], strict=True):
+        table.add_column(header, footer, justify="left" if header in ("field", "kind") else "right")
+    for feature, count in zip(dataset.features, rows, strict=True):
         distinct = statistics["distinct"].get(feature.name)
-        table.add_row(
-            feature.name,
-            feature.kind,
-            "-" if distinct is None else f"{distinct:,}",
-            f"{count:,}",
-            f"{size:.2f}",
-            f"{size * (1 + _MOMENTS):.2f}",
-            f"{size / total:.1%}",
-        )
+        table.add_row(feature.name, feature.kind, "-" if distinct is None else f"{distinct:,}", *cells(count))
     return table
 
 
