@@ -126,8 +126,13 @@ def training_step(model: keras.Model, optimizer: LazyAdam, loss: FunnelLoss) -> 
         model: any model of `tafe_tf.models`; inputs are its own.
         optimizer: the one that the state is of.
         loss: of labels and what the model gives in training, with the rows' weights [B] if they are given.
+
+    Raises:
+        ValueError: if a table is kept in half precision, whose rounding by chance is TensorFlow's alone.
     """
     embeddings = [layer for layer in model.layers if isinstance(layer, FusedEmbedding)]
+    if half := {embedding.table.dtype for embedding in embeddings} & {"bfloat16", "float16"}:
+        raise ValueError(f"on JAX a table must be float32. Received: embedding_dtype={min(half)!r}")
     place = {id(variable): i for i, variable in enumerate(model.trainable_variables)}
     tables = [place[id(embedding.table)] for embedding in embeddings]
 
