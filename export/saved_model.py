@@ -48,7 +48,10 @@ _CALIBRATION = flags.DEFINE_enum(
     "calibration", "none", ["none", *calibration.KINDS], "Fitted on the held-out rows, for each step of the funnel."
 )
 _STORAGE = flags.DEFINE_enum(
-    "embedding_storage", "float32", storage.STORAGES, "How embedding tables are stored; what it costs is printed."
+    "embedding_storage",
+    "float32",
+    storage.STORAGES,
+    "How embedding tables are stored: float32 is as they were trained, and what the others cost is printed.",
 )
 _TERMS = Terms()
 _PREVIOUS = flags.DEFINE_string(
@@ -115,7 +118,7 @@ def export(
         served = SessionModel(beside)
         warmup.write(served, features.schema, rows)
         described = "none" if curves is None else curves.describe()
-        card.write(served, run, embedding_storage=stored, calibration=described, previous=succession)
+        card.write(served, run, embedding_storage=tables[0].storage, calibration=described, previous=succession)
         served.close()
         found = check(beside, in_python(model, features, curves))
         os.rename(beside, target)
