@@ -131,8 +131,9 @@ def main(argv: list[str]) -> None:
         "dtype_policy": _DTYPE_POLICY.value,
         "model": _MODEL.value,
     }
+    print(", ".join(f"{key} {value}" for key, value in machine.items()))
     seen = rounds.run(ways, {})
-    rounds.show_table(seen, ", ".join(f"{key} {value}" for key, value in machine.items()) + "; rows/s by B")
+    rounds.show_table(seen, "rows/s by B")
     print(json.dumps({**machine, **summary(seen)}))
 
 
