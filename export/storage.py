@@ -22,16 +22,21 @@ class StoredTable(tf.Module):
 
     Args:
         table: the trained weight, [rows, d].
-        storage: "float32" (the weight itself, not a copy), "float16" or "int8".
+        storage: "float32" (the weight itself, not a copy, which may have been trained in fewer bits), "float16" or
+            "int8".
+
+    Attributes:
+        storage: what the table is stored in.
     """
 
     def __init__(self, table: keras.Variable, storage: Storage) -> None:
         super().__init__(name="stored_table")
         self._scale: tf.Variable | None = None
+        self.storage: str = table.dtype if storage == "float32" else storage
         if storage == "float32":
             self._table = table.value
             return
-        values = table.numpy()
+        values = table.numpy().astype(np.float32)
         if storage == "int8":
             scale = np.abs(values).max(axis=1, keepdims=True) / np.float32(127)
             self._scale = tf.Variable(scale, trainable=False, name="scale")

@@ -1,0 +1,162 @@
+"""Tables in half precision, from the layer through training and resumption to the export."""
+
+from __future__ import annotations
+
+import json
+import pathlib
+from collections.abc import Iterator
+from typing import Any
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+from absl import flags as absl_flags
+from absl.testing import flagsaver
+
+import export.saved_model as saved_model
+from export import card
+from export.check import check
+from export.storage import StoredTable, embeddings
+from tafe_tf import flags, train  # noqa: F401  (flags)
+from tafe_tf.data.synthetic import SyntheticFunnel
+from tafe_tf.layers import FusedEmbedding
+from tafe_tf.models import BY_NAME
+from tafe_tf.run_dir import RunDir
+from tafe_tf.training import Trainer
+
+HALF = ["bfloat16", "float16"]
+FLAGS = absl_flags.FLAGS
+
+
+def table(table_dtype: str | None, **kwargs: Any) -> FusedEmbedding:
+    keras.utils.set_random_seed(4)
+    layer = FusedEmbedding([30, 20], 8, table_dtype=table_dtype, **kwargs)
+    layer.build()
+    return layer
+
+
+@pytest.mark.parametrize("dtype", HALF)
+@pytest.mark.parametrize("policy", ["float32", "mixed_bfloat16"])
+def test_a_table_starts_as_the_float32_one_rounded_and_takes_half_the_memory(dtype: str, policy: str) -> None:
+    half, full = table(dtype, dtype=policy), table(None, dtype=policy)
+    assert (half.table.dtype, full.table.dtype) == (dtype, "float32")
+    np.testing.assert_array_equal(half.table.numpy(), full.table.numpy().astype(half.table.numpy().dtype))
+    assert half.table.numpy().nbytes * 2 == full.table.numpy().nbytes == 50 * 8 * 4
+    ids = np.array([[0, 0], [29, 19]])
+    assert half(ids).dtype == full(ids).dtype == half.compute_dtype
+    np.testing.assert_allclose(tf.cast(half(ids), "float32"), tf.cast(full(ids), "float32"), rtol=2**-7, atol=1e-6)
+
+
+def test_float32_is_what_there_was_and_configs_go_round() -> None:
+    np.testing.assert_array_equal(table("float32").table.numpy(), table(None).table.numpy())
+    assert table(None, dtype="float64").table.dtype == "float64"
+    again = FusedEmbedding.from_config(table("bfloat16").get_config())
+    assert again.table_dtype == "bfloat16"
+    with pytest.raises(ValueError, match=r"`table_dtype` must be .*Received: table_dtype='int8'"):
+        table("int8")
+
+
+@pytest.mark.parametrize("name", BY_NAME)
+def test_every_model_keeps_all_its_tables_so_and_is_saved_so(name: str, tmp_path: pathlib.Path) -> None:
+    model = BY_NAME[name]([5, 7], 2, 4, embedding_dtype="bfloat16")
+    dtypes = {weight.path.split("/")[-1]: weight.dtype for weight in model.trainable_variables}
+    assert dtypes.pop("table") == "bfloat16" and set(dtypes.values()) == {"float32"}
+    model.save(tmp_path / "model.keras")
+    again = keras.models.load_model(tmp_path / "model.keras")
+    assert again.get_config()["embedding_dtype"] == "bfloat16"
+    for one, other in zip(model.variables, again.variables, strict=True):
+        assert one.dtype == other.dtype
+        np.testing.assert_array_equal(np.array(one), np.array(other))
+
+
+# The jobs.
+
+
+@pytest.fixture(scope="module")
+def jobs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[pathlib.Path]:
+    """A funnel, and flags for a small model."""
+    root = tmp_path_factory.mktemp("jobs")
+    synthetic = SyntheticFunnel(rates=(0.3, 0.1), fields=4, values=30)
+    (root / "schema.toml").write_text(synthetic.schema())
+    synthetic.write(root / "train.parquet", 20_000, stream=0)
+    synthetic.write(root / "test.parquet", 10_000, stream=1)
+    if not FLAGS.is_parsed():
+        FLAGS(["test"])
+    with flagsaver.flagsaver(
+        data_dir=str(root), model="shared_bottom", embedding_dim=8, batch_size=128, epochs=2, learning_rate=4e-4
+    ):
+        yield root
+
+
+def trained(root: pathlib.Path, name: str, dtype: str) -> RunDir:
+    run = root / name
+    with flagsaver.flagsaver(run_dir=str(run), embedding_dtype=dtype):
+        train.train()
+    return RunDir(run)
+
+
+@pytest.fixture(scope="module")
+def runs(jobs: pathlib.Path) -> dict[str, RunDir]:
+    """A run of each precision."""
+    return {dtype: trained(jobs, dtype, dtype) for dtype in ("float32", *HALF)}
+
+
+def metrics(run: RunDir) -> dict[str, float]:
+    found: dict[str, float] = json.loads((run.path / "metrics.json").read_text())
+    return found
+
+
+@pytest.mark.parametrize("dtype", HALF)
+def test_half_precision_learns_what_float32_learns(runs: dict[str, RunDir], dtype: str) -> None:
+    half, full = metrics(runs[dtype]), metrics(runs["float32"])
+    assert full["auc/ctr"] > 0.65
+    for name in ("auc/ctr", "auc/ctcvr"):
+        assert half[name] == pytest.approx(full[name], abs=2e-3)  # seeds differ by more
+    assert half["log_loss/ctr"] == pytest.approx(full["log_loss/ctr"], abs=1e-3)
+    assert {variable.dtype for variable in runs[dtype].load_best().variables} == {"float32", dtype}
+
+
+def test_interrupted_it_ends_the_same(
+    runs: dict[str, RunDir], jobs: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Stop(Exception):
+        pass
+
+    save, saves = Trainer._save, []
+
+    def stop(trainer: Trainer, state: Any) -> None:
+        save(trainer, state)
+        saves.append(state)
+        if len(saves) == 2:
+            raise Stop
+
+    with flagsaver.flagsaver(checkpoint_steps=40):
+        monkeypatch.setattr(Trainer, "_save", stop)
+        with pytest.raises(Stop):
+            trained(jobs, "stopped", "bfloat16")
+        monkeypatch.setattr(Trainer, "_save", save)
+        resumed = trained(jobs, "stopped", "bfloat16")
+    for one, other in zip(resumed.load_best().variables, runs["bfloat16"].load_best().variables, strict=True):
+        np.testing.assert_array_equal(np.array(one), np.array(other))
+
+
+@pytest.mark.parametrize("dtype", HALF)
+def test_the_export_serves_the_table_as_it_was_trained(
+    runs: dict[str, RunDir], dtype: str, tmp_path: pathlib.Path
+) -> None:
+    run = runs[dtype]
+    path = saved_model.export(run, tmp_path, 1)
+    assert check(path)
+    assert json.loads((path / card.FILE).read_text())["embedding_storage"] == dtype
+    assert dtype in {d.name for d in variables(path)}
+    (layer,) = embeddings(run.load_best())
+    rows, values = np.arange(20), layer.table.numpy()[:20].astype(np.float32)
+    small = StoredTable(layer.table, "int8")
+    assert (np.abs(small(rows).numpy() - values) <= np.abs(values).max(axis=1, keepdims=True) / 254 * 1.00001).all()
+    assert {variable.dtype for variable in small.variables} == {tf.int8, tf.float32}
+
+
+def variables(path: pathlib.Path) -> list[tf.DType]:
+    reader = tf.train.load_checkpoint(str(path / "variables" / "variables"))
+    return list(reader.get_variable_to_dtype_map().values())
