@@ -59,7 +59,8 @@ def test_float32_is_what_there_was_and_configs_go_round() -> None:
 
 @pytest.mark.parametrize("name", BY_NAME)
 def test_every_model_keeps_all_its_tables_so_and_is_saved_so(name: str, tmp_path: pathlib.Path) -> None:
-    model = BY_NAME[name]([5, 7], 2, 4, embedding_dtype="bfloat16")
+    made: Any = BY_NAME[name]
+    model = made([5, 7], 2, 4, embedding_dtype="bfloat16")
     dtypes = {weight.path.split("/")[-1]: weight.dtype for weight in model.trainable_variables}
     assert dtypes.pop("table") == "bfloat16" and set(dtypes.values()) == {"float32"}
     model.save(tmp_path / "model.keras")
