@@ -64,6 +64,11 @@ class LazyAdam(keras.optimizers.Adam):
         """A variable of the optimizer's own; what follows weights of half precision is float32."""
         return super().add_variable(*args, dtype="float32" if dtype in ("bfloat16", "float16") else dtype, **kwargs)
 
+    def apply(self, grads: Any, trainable_variables: Any = None) -> None:
+        """Applies gradients; those of half precision become float32 before replicas sum them."""
+        grads = [tf.cast(g, tf.float32) if g is not None and g.dtype in _LACKING else g for g in grads]
+        super().apply(grads, trainable_variables)
+
     def update_step(self, gradient: Any, variable: Any, learning_rate: Any) -> None:
         """Applies one gradient to one variable."""
         if variable.dtype in _LACKING and not isinstance(gradient, tf.IndexedSlices):

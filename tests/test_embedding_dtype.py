@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import pathlib
+import subprocess
+import sys
 from collections.abc import Iterator
 from typing import Any
 
@@ -69,6 +72,35 @@ def test_every_model_keeps_all_its_tables_so_and_is_saved_so(name: str, tmp_path
     for one, other in zip(model.variables, again.variables, strict=True):
         assert one.dtype == other.dtype
         np.testing.assert_array_equal(np.array(one), np.array(other))
+
+
+REPLICAS = """
+import keras, numpy as np, tensorflow as tf
+tf.config.set_logical_device_configuration(
+    tf.config.list_physical_devices("CPU")[0], [tf.config.LogicalDeviceConfiguration()] * 2)
+from tafe_tf.models import SharedBottom
+from tafe_tf.optimizers import LazyAdam
+rng, tables = np.random.default_rng(0), []
+ids, labels = rng.integers(0, 9, (80, 2)), (rng.random((80, 1)) < [0.5, 0.2]).astype("float32")
+for strategy in (tf.distribute.get_strategy(), tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])):
+    with strategy.scope():
+        keras.utils.set_random_seed(0)
+        model = SharedBottom([9, 9], 2, 4, bottom_units=[4], tower_units=[4], embedding_dtype="bfloat16")
+        model.compile(optimizer=LazyAdam(0.01), loss=model.paper_loss())
+    start = np.array(model.embedding.table, "float32")
+    model.fit(ids, labels, batch_size=20, verbose=0, shuffle=False)
+    tables.append(np.array(model.embedding.table, "float32"))
+assert np.abs(tables[0] - start).max() > 0.01
+np.testing.assert_allclose(tables[1], tables[0], rtol=2**-7)  # sums of gradients differ in their last bits
+print("equal")
+"""
+
+
+def test_replicas_sum_its_gradients() -> None:
+    """In a process of its own: devices are chosen once."""
+    env = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    done = subprocess.run([sys.executable, "-c", REPLICAS], env=env, capture_output=True, text=True, timeout=300)
+    assert done.stdout.endswith("equal\n"), done.stderr[-3000:]
 
 
 # The jobs.
