@@ -11,7 +11,7 @@ from tafe_tf.data.dataset import Part
 from tafe_tf.evaluation import Evaluator
 from tafe_tf.metrics import Metrics
 from tafe_tf.previous import beside, evaluate, previous_of
-from tafe_tf.run_dir import RunDir
+from tafe_tf.run_dir import RunDir, RunError
 from tafe_tf.tables import show
 
 _RECORDED = ("auc", "log_loss", "pcoc")
@@ -54,6 +54,8 @@ class Terms:
         previous = self.previous or previous_of(run)
         if previous is None:
             return None
+        if not previous.path.exists():
+            raise RunError(f"{previous.path}: the run before {run.path} is gone; bring it back, or give --previous")
         test = run.test()
         part: Part = "valid" if test is None else "all"
         data = run.held_out() if test is None else test

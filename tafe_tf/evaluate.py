@@ -10,7 +10,7 @@ import sys
 from absl import app
 from absl.flags import declare_key_flag
 
-from tafe_tf import cores, flags
+from tafe_tf import cores, flags, previous
 from tafe_tf.data.atomic import write_json
 from tafe_tf.data.dataset import FunnelData
 from tafe_tf.data.files import find_files
@@ -50,6 +50,8 @@ def evaluate() -> None:
     if split == "test":
         write_json(run.path / "metrics.json", metrics)
     print_metrics(metrics, data.schema, f"{data.schema.name}, {split}")
+    if split == "test":
+        previous.compare(run, metrics, data)
     print_dropped(bad_rows)
 
 

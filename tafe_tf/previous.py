@@ -22,18 +22,9 @@ _SHOWN = {"auc": "AUC", "log_loss": "log loss", "pcoc": "predicted / observed"}
 
 
 def previous_of(run: RunDir) -> RunDir | None:
-    """The run that `run` was warm-started from, or None if it started cold.
-
-    Raises:
-        RunError: if that run is gone.
-    """
+    """The run that `run` was warm-started from, or None if it started cold."""
     note = run.path / NOTE
-    if not note.exists():
-        return None
-    previous = RunDir(json.loads(note.read_text(encoding="utf-8"))["run"])
-    if not previous.path.exists():
-        raise RunError(f"{previous.path}: the run before {run.path} is gone; bring it back, or correct {note}")
-    return previous
+    return RunDir(json.loads(note.read_text(encoding="utf-8"))["run"]) if note.exists() else None
 
 
 def evaluate(previous: RunDir, data: FunnelData, part: Part = "all", cluster: Cluster | None = None) -> Metrics:
@@ -56,20 +47,20 @@ def evaluate(previous: RunDir, data: FunnelData, part: Part = "all", cluster: Cl
 def compare(run: RunDir, metrics: Metrics, data: FunnelData, cluster: Cluster | None = None) -> None:
     """Prints the metrics of a warm-started run's model beside those of the run before it, on the same test rows.
 
-    These go into `previous_metrics.json`. All processes of the cluster must call it. Of a run that started cold nothing
-    is said.
+    These go into `previous_metrics.json`. Nothing is said of a run that started cold. All processes of the cluster must
+    call it.
 
     Args:
         run: the new run.
         metrics: its model's.
         data: the test rows.
         cluster: the processes that evaluate together.
-
-    Raises:
-        RunError: if the run before is gone.
     """
     cluster, previous = cluster or Cluster(), previous_of(run)
     if previous is None:
+        return
+    if not previous.path.exists():
+        print(f"{previous.path}: the run before this one is gone, there is nothing to compare with")
         return
     before = evaluate(previous, data, cluster=cluster)
     if cluster.chief:

@@ -4,10 +4,12 @@
           schema.toml     the dataset
           data.json       the files of held-out and test rows
           vocabulary/     one value a line; statistics.json: rows and rates
+          warm_start.json the run that a warm-started one went on from; vocabulary/*.age: runs since a value was seen
           model.json      the model's class and arguments
           checkpoints/    the latest states of training; best/: the best weights so far
           history.json    validation metrics by epoch; tensorboard/: the same as curves
-          metrics.json    metrics of the test rows; predictions.npz: their logits, if --save_predictions asked for it
+          metrics.json    metrics of the test rows; previous_metrics.json: of the model before, after a warm start
+          predictions.npz the test rows' logits, if --save_predictions asked for them
 """
 
 from __future__ import annotations

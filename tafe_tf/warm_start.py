@@ -160,7 +160,7 @@ class WarmStart:
 
 def _moved(variable: keras.Variable, earlier: np.ndarray, rows: np.ndarray) -> np.ndarray:
     """The variable's value with each row that has an earlier one replaced by it."""
-    value = np.array(variable)
+    value = keras.ops.convert_to_numpy(variable).copy()
     value[rows >= 0] = earlier[rows[rows >= 0]]
     return value
 

@@ -23,13 +23,14 @@ from export import card
 from export.check import ExportError
 from export.storage import embeddings
 from export.succession import Terms
-from tafe_tf import train, vocabulary
+from tafe_tf import evaluate, train, vocabulary
 from tafe_tf.data.files import read_blocks
 from tafe_tf.data.rows import BadRows
 from tafe_tf.data.writers import write
 from tafe_tf.metrics import Metrics
 from tafe_tf.models import BY_NAME
 from tafe_tf.optimizers import LazyAdam, LinearDecay
+from tafe_tf.previous import compare
 from tafe_tf.run_dir import RunDir, RunError, variables
 from tafe_tf.schema import FIRST
 from tafe_tf.training import Trainer
@@ -267,6 +268,18 @@ def test_unseen_values_retire_and_the_others_keep_their_rows(days: list[pathlib.
     np.testing.assert_array_equal(by_value(made.run, made.model.embedding.table)["user", "u 0"], new)
 
 
+def test_a_rare_value_is_seen_too(days: list[pathlib.Path], tmp_path: pathlib.Path) -> None:
+    before = Made(cold(days[0], tmp_path / "run0"), "single_task").leave().run
+    few = {name: cells[:40] for name, cells in rows_of(0, seed=9).items()}
+    (tmp_path / "few").mkdir()
+    shutil.copyfile(days[0] / "schema.toml", tmp_path / "few" / "schema.toml")
+    write(tmp_path / "few" / "train.parquet", few)
+    warm(before, tmp_path / "few", tmp_path / "run1", retire_after=1)
+    seen = counts(few, "user")
+    assert 1 in seen.values() and len(seen) < 30  # once is less than min_count
+    assert lines(RunDir(tmp_path / "run1"), "user.txt") == [v for v in lines(before, "user.txt") if v in seen]
+
+
 def test_a_run_of_another_schema_or_model_is_refused(days: list[pathlib.Path], tmp_path: pathlib.Path) -> None:
     data = shutil.copytree(days[1], tmp_path / "data")
     run = cold(days[0], tmp_path / "run0")
@@ -341,7 +354,8 @@ def test_the_previous_model_stands_beside_the_new_one(
     days: list[pathlib.Path], runs: tuple[RunDir, RunDir], tmp_path: pathlib.Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     before, after = runs
-    run_train(days[1], after.path, warm_start=str(before.path))  # nothing is left to train
+    with flagsaver.flagsaver(data_dir=str(days[1]), run_dir=str(after.path), split="test"):
+        evaluate.evaluate()  # as training did, at its end
     out = capsys.readouterr().out
     expected = {"previous_metrics": judged(before, days[1]), "metrics": judged(after, days[1])}
     for file, metrics in expected.items():
@@ -355,7 +369,7 @@ def test_the_previous_model_stands_beside_the_new_one(
 
 
 def test_a_model_that_is_not_worse_passes(
-    days: list[pathlib.Path], runs: tuple[RunDir, RunDir], capsys: pytest.CaptureFixture[str]
+    days: list[pathlib.Path], runs: tuple[RunDir, RunDir], tmp_path: pathlib.Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     before, after = runs
     assert Terms().judge(before, before.load_best()) is None  # it started cold
@@ -365,6 +379,12 @@ def test_a_model_that_is_not_worse_passes(
         expected = judged(run, days[1])
         assert {name: found[key][name] for name in expected} == pytest.approx(expected, abs=TOLERANCE)
     assert (found["run"], found["broken"]) == (str(before.path), [])
+    untested = RunDir(shutil.copytree(after.path, tmp_path / "untested"))
+    noted = json.loads((after.path / "data.json").read_text())
+    (untested.path / "data.json").write_text(json.dumps({**noted, "test_files": []}))
+    held_out = json.loads((after.path / "history.json").read_text())[0]["rows"]
+    judgement = Terms(publish_worse=True).judge(untested, after.load_best()) or {}
+    assert judgement["rows"] == f"{held_out} held-out rows"
 
 
 def test_a_worse_model_is_published_only_if_asked_for(runs: tuple[RunDir, RunDir], tmp_path: pathlib.Path) -> None:
@@ -387,13 +407,17 @@ def test_a_worse_model_is_published_only_if_asked_for(runs: tuple[RunDir, RunDir
     assert "AUC of ctr" in written["broken"][0] and written["metrics"]["auc/ctr"] < written["metrics_before"]["auc/ctr"]
 
 
-def test_the_previous_run_can_be_named_and_may_be_gone(runs: tuple[RunDir, RunDir], tmp_path: pathlib.Path) -> None:
+def test_the_previous_run_can_be_named_and_may_be_gone(
+    runs: tuple[RunDir, RunDir], tmp_path: pathlib.Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     before, after = runs
     note = tmp_path / "moved" / "warm_start.json"
     shutil.copytree(after.path, note.parent)
     note.write_text(json.dumps({"run": str(tmp_path / "none"), "iterations": 1}))
-    with pytest.raises(RunError, match=r"none: the run before .*moved is gone; bring it back, or correct .*start.json"):
+    with pytest.raises(RunError, match=r"none: the run before .*moved is gone; bring it back, or give --previous"):
         saved_model.export(RunDir(note.parent), tmp_path / "export", 1)
+    compare(RunDir(note.parent), {}, after.held_out())
+    assert "none: the run before this one is gone" in capsys.readouterr().out
     loans = small_models.make_run(tmp_path / "loans", "loans")
     with pytest.raises(RunError, match=r"must have the tasks \['click', 'buy'\].* Received: \['view', 'apply'"):
         Terms(previous=loans).judge(after, after.load_best())
