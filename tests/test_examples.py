@@ -1,0 +1,64 @@
+"""The notebooks run as they lie there, and what they show is so."""
+
+from __future__ import annotations
+
+import json
+import os
+import pathlib
+import sys
+from typing import Any
+
+import nbformat
+import pytest
+from nbclient import NotebookClient
+
+EXAMPLES = pathlib.Path(__file__).resolve().parents[1] / "examples"
+FOLDERS = ("JUPYTER_CONFIG_DIR", "JUPYTER_DATA_DIR", "JUPYTER_RUNTIME_DIR", "IPYTHONDIR", "MPLCONFIGDIR", "TMPDIR")
+
+
+@pytest.fixture
+def folder(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> pathlib.Path:
+    """Where a kernel of this Python, with these packages, works and writes."""
+    for name in os.environ:
+        if name.startswith(("JUPYTER", "IPYTHON", "MPL")):
+            monkeypatch.delenv(name)
+    for name in FOLDERS:
+        (tmp_path / name).mkdir()
+        monkeypatch.setenv(name, str(tmp_path / name))
+    monkeypatch.setenv("JUPYTER_PREFER_ENV_PATH", "1")
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join(sys.path))
+    return tmp_path
+
+
+def executed(name: str, folder: pathlib.Path, asked: str) -> tuple[nbformat.NotebookNode, Any]:
+    """A notebook that ran, and what an expression is in its namespace then."""
+    notebook = nbformat.read(EXAMPLES / name, as_version=4)
+    notebook.cells.append(nbformat.v4.new_code_cell(f"import json\nprint(json.dumps({asked}))"))
+    NotebookClient(
+        notebook, timeout=600, kernel_name="python3", resources={"metadata": {"path": str(folder)}}
+    ).execute()
+    return notebook, json.loads(notebook.cells[-1].outputs[0].text)
+
+
+@pytest.mark.parametrize("path", sorted(EXAMPLES.glob("*.ipynb")), ids=lambda path: path.name)
+def test_they_lie_there_without_outputs(path: pathlib.Path) -> None:
+    for cell in nbformat.read(path, as_version=4).cells:
+        assert cell.cell_type == "markdown" or (cell.outputs == [] and cell.execution_count is None)
+
+
+def test_keras(folder: pathlib.Path) -> None:
+    asked = "[measured, evaluated, histories, difference]"
+    notebook, (measured, evaluated, histories, difference) = executed("keras.ipynb", folder, asked)
+    for name in ("TAFE", "MMOE"):
+        exact = measured[name]
+        assert exact["rows"] == 20_000
+        for step, gap in (("ctr", 0.02), ("ctcvr", 0.02), ("cvr", 0.05)):
+            best = exact[f"truth_auc_best/{step}"]
+            assert 0.65 < best - gap < exact[f"truth_auc/{step}"] < best
+            assert evaluated[name][f"auc/{step}"] == pytest.approx(exact[f"auc/{step}"], abs=1e-3)
+            assert exact[f"truth_ratio/{step}"] == pytest.approx(1, abs=0.1)
+        assert histories[name]["loss"][-1] < histories[name]["loss"][0]
+    assert difference == 0
+    assert any(
+        "image/png" in output.get("data", {}) for cell in notebook.cells[:-1] for output in cell.get("outputs", [])
+    )
