@@ -22,7 +22,8 @@ class FusedEmbedding(keras.layers.Layer):
         slots: ids per field, by default one each.
         stddev: standard deviation of the normal distribution that the table starts from.
         table_dtype: what the table is kept in, "float32", "bfloat16" or "float16"; by default as all weights are. Rows
-            are cast to the compute dtype when they were read; `LazyAdam` tells how half precision is trained.
+            are cast to the compute dtype once they are read. Half precision is trained by `tafe_tf.optimizers.LazyAdam`
+            alone: Keras's Adam computes in the weight's dtype, where beta_2 = 0.999 is 1 and nothing moves.
 
     Attributes:
         table: the weight, [sum of field_rows, d].
