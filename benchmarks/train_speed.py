@@ -47,10 +47,11 @@ def from_memory(size: int, fields: Mapping[str, int]) -> tf.data.Dataset:
         file=tf.zeros(BATCHES * size, tf.int32),
         row=tf.range(BATCHES * size, dtype=tf.int64),
         position=tf.zeros([BATCHES * size, 2], tf.int64),
+        more=tf.ones([BATCHES * size], tf.bool),
         extra={},
     )
     dataset = tf.data.Dataset.from_tensor_slices(rows).repeat().batch(size)
-    return dataset.map(lambda batch: batch._replace(position=batch.position[0])).prefetch(4)
+    return dataset.map(lambda batch: batch._replace(position=batch.position[:1], more=batch.more[:1])).prefetch(4)
 
 
 def from_files(directory: pathlib.Path, kind: str, size: int, fields: Mapping[str, int]) -> tf.data.Dataset:
@@ -74,7 +75,7 @@ def trained(spec: str, size: int, fields: Mapping[str, int], dataset: tf.data.Da
     model.pieces = cores.pieces(size)
     optimizer = LazyAdam(1e-3)
     optimizer.build(model.trainable_variables)
-    steps = Steps(model, optimizer, model.paper_loss(), tf.distribute.get_strategy(), 2, PER_CALL)
+    steps = Steps(model, optimizer, model.paper_loss(), tf.distribute.get_strategy(), 1, PER_CALL)
     iterator = iter(dataset)
 
     def call() -> int:

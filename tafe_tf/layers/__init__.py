@@ -10,6 +10,7 @@ from tafe_tf.layers.attention import InducingPointAttention
 from tafe_tf.layers.cross_stitch import CrossStitch
 from tafe_tf.layers.embedding import FusedEmbedding
 from tafe_tf.layers.gates import DSelectKGates, SoftmaxGates
+from tafe_tf.layers.partitioned_embedding import PartitionedEmbedding
 from tafe_tf.layers.selector import GammaSchedule, SmoothStepSelector
 from tafe_tf.layers.self_attention import FieldSelfAttention
 from tafe_tf.layers.towers import Towers
@@ -22,6 +23,7 @@ __all__ = [
     "FusedEmbedding",
     "GammaSchedule",
     "InducingPointAttention",
+    "PartitionedEmbedding",
     "SmoothStepSelector",
     "SoftmaxGates",
     "TaskSpecificAdapter",
