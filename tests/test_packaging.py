@@ -29,6 +29,7 @@ ALLOWED = {
     "tafe_tf.data": {"tafe_tf.schema"},
     "tafe_tf.layers": set(),
     "tafe_tf.models": {"tafe_tf.layers", "tafe_tf.losses"},
+    "tafe_tf.keras_metrics": {"tafe_tf.losses"},
 }
 
 
@@ -55,7 +56,9 @@ def test_imports_go_one_way(package: str) -> None:
     assert {pair for pair in found if not within(pair[1], ALLOWED[package] | {package})} == set()
 
 
-@pytest.mark.parametrize("package", ["tafe_tf.layers", "tafe_tf.models", "tafe_tf.losses", "tafe_tf.metrics"])
+@pytest.mark.parametrize(
+    "package", ["tafe_tf.layers", "tafe_tf.models", "tafe_tf.losses", "tafe_tf.metrics", "tafe_tf.keras_metrics"]
+)
 def test_only_named_modules_need_tensorflow(package: str) -> None:
     modules = {module for module in SOURCES if within(module, {package})}
     need = {module for module in modules if any(within(name, {"tensorflow"}) for name in imports(module))}
@@ -96,7 +99,9 @@ def test_the_installed_package_is_tested(package: str) -> None:
 def test_no_file_names_a_machine() -> None:
     """The data folder is named relative to the checkout only, `..` first."""
     kinds = {".py", ".md", ".toml", ".cfg", ".txt", ".flags", ".yaml", ".yml", ".config", ".sh", ""}
-    folders = [ROOT / name for name in ("tafe_tf", "export", "serving", "flagfiles", "tests", "benchmarks", ".ci")]
+    folders = [
+        ROOT / name for name in ("tafe_tf", "export", "serving", "flagfiles", "tests", "benchmarks", "examples", ".ci")
+    ]
     files = [path for folder in folders for path in folder.rglob("*")] + list(ROOT.iterdir())
     texts = [path for path in files if path.is_file() and path.suffix in kinds]
     pattern = re.compile(r"(?<!\.\./)(?<![\w-])" + "shared" + "/")
