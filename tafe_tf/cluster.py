@@ -26,6 +26,7 @@ class Cluster:
         strategy: of tf.distribute.
         chief: whether this process writes and prints.
         local_replicas: replicas of the model in this process.
+        is_tpu: whether all shapes must be known.
         replicas: in all processes; with parameter servers 1, since each of their workers steps by itself.
     """
 
@@ -36,6 +37,7 @@ class Cluster:
         self.worker, self.workers, self.chief = worker, workers, worker == 0
         self.replicas = self.strategy.num_replicas_in_sync
         self.local_replicas = self.replicas // workers
+        self.is_tpu = isinstance(self.strategy, tf.distribute.TPUStrategy)
 
     def readers(self, count: int) -> range:
         """Those of `count` readers whose rows this process trains on.

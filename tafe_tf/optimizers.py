@@ -52,13 +52,16 @@ class LazyAdam(keras.optimizers.Adam):
 
     Args:
         learning_rate: a number or a schedule.
+        static_shapes: sum the rows that repeat by sorting instead of by a hash table, so that all shapes are known and
+            XLA compiles the step, as a TPU needs; not for tables of half precision.
         **kwargs: as of `keras.optimizers.Adam`, without `amsgrad`, which rows at rest leave without a meaning.
     """
 
-    def __init__(self, learning_rate: Any = 0.001, **kwargs: Any) -> None:
+    def __init__(self, learning_rate: Any = 0.001, *, static_shapes: bool = False, **kwargs: Any) -> None:
         if kwargs.get("amsgrad"):
             raise ValueError("LazyAdam has no `amsgrad`. Received: amsgrad=True")
         super().__init__(learning_rate, **kwargs)
+        self.static_shapes = static_shapes
 
     def add_variable(self, *args: Any, dtype: Any = None, **kwargs: Any) -> Any:
         """A variable of the optimizer's own; what follows weights of half precision is float32."""
@@ -70,7 +73,13 @@ class LazyAdam(keras.optimizers.Adam):
         super().apply(grads, trainable_variables)
 
     def update_step(self, gradient: Any, variable: Any, learning_rate: Any) -> None:
-        """Applies one gradient to one variable."""
+        """Applies one gradient to one variable.
+
+        Raises:
+            ValueError: with `static_shapes`, if the variable is of half precision.
+        """
+        if variable.dtype in _LACKING and self.static_shapes:
+            raise ValueError(f"`static_shapes` is for weights of full precision. Received: {variable.dtype.name}")
         if variable.dtype in _LACKING and not isinstance(gradient, tf.IndexedSlices):
             gradient = tf.IndexedSlices(gradient, tf.range(tf.shape(gradient)[0]))
         if not isinstance(gradient, tf.IndexedSlices):
@@ -78,8 +87,8 @@ class LazyAdam(keras.optimizers.Adam):
             return
         index = self._get_variable_index(variable)
         momentum, velocity = self._momentums[index].value, self._velocities[index].value
-        rows, place = tf.unique(gradient.indices)
-        g = tf.math.unsorted_segment_sum(tf.cast(gradient.values, momentum.dtype), place, tf.size(rows))
+        add = sum_sorted if self.static_shapes else sum_unique
+        rows, g = add(gradient.indices, tf.cast(gradient.values, momentum.dtype))
         step = tf.cast(self.iterations + 1, momentum.dtype)
         rate = tf.cast(learning_rate, momentum.dtype)
         beta_1, beta_2 = (tf.constant(beta, momentum.dtype) for beta in (self.beta_1, self.beta_2))
@@ -91,12 +100,35 @@ class LazyAdam(keras.optimizers.Adam):
         momentum.scatter_update(tf.IndexedSlices(m, rows))
         velocity.scatter_update(tf.IndexedSlices(v, rows))
         change = alpha * m / (tf.sqrt(v) + self.epsilon)
+        if self.static_shapes:  # rows may repeat: each of them is written as it shall be
+            variable.scatter_update(tf.IndexedSlices(tf.gather(variable, rows) - change, rows))
+            return
         if variable.dtype not in _LACKING:
             variable.scatter_sub(tf.IndexedSlices(change, rows))
             return
         weights = tf.cast(tf.gather(variable, rows), change.dtype) - change
         seed = tf.stack([tf.cast(self.iterations, tf.int32), index])
         variable.scatter_update(tf.IndexedSlices(round_by_chance(weights, variable.dtype, seed), rows))
+
+    def get_config(self) -> dict[str, Any]:
+        """The constructor's arguments."""
+        return {**super().get_config(), "static_shapes": self.static_shapes}
+
+
+def sum_unique(rows: Any, values: Any) -> tuple[Any, Any]:
+    """Each row once, and the sum of its values: [n], [n, d] -> [m], [m, d]."""
+    unique, place = tf.unique(rows)
+    return unique, tf.math.unsorted_segment_sum(values, place, tf.size(unique))
+
+
+def sum_sorted(rows: Any, values: Any) -> tuple[Any, Any]:
+    """Rows sorted, as often as they come, each time with the sum of all their values: [n], [n, d] -> [n], [n, d]."""
+    order = tf.argsort(rows, stable=True)
+    rows = tf.gather(rows, order)
+    is_next = tf.concat([tf.zeros_like(rows[:1]), tf.cast(rows[1:] != rows[:-1], rows.dtype)], axis=0)
+    place = tf.cumsum(is_next)
+    sums = tf.math.unsorted_segment_sum(tf.gather(values, order), place, tf.size(rows))
+    return rows, tf.gather(sums, place)
 
 
 def round_by_chance(x: Any, dtype: tf.DType, seed: Any) -> tf.Tensor:

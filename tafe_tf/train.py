@@ -96,7 +96,8 @@ def run_job(cluster: Cluster) -> None:
     features = run.features()
     with cluster.strategy.scope():
         model = build_model(features, cluster.replicas)
-        optimizer = LazyAdam(learning_rate(steps, warm.iterations if warm else 0))
+        rate = learning_rate(steps, warm.iterations if warm else 0)
+        optimizer = LazyAdam(rate, static_shapes=cluster.is_tpu)
     if cluster.chief:
         run.save_model_config(model)
         run.save_data(validation, find_files(flags.DATA_DIR.value, "test", required=False))

@@ -53,10 +53,11 @@ def test_equals_dense_adam_where_every_row_is_touched() -> None:
     np.testing.assert_allclose(lazy[0], dense[0], rtol=1e-5, atol=1e-6)  # 40 steps of rounding
 
 
+@pytest.mark.parametrize("static_shapes", [False, True], ids=["hashed", "sorted"])
 @pytest.mark.parametrize("graph", [False, True], ids=["eager", "function"])
-def test_equals_lazy_adam_in_numpy(graph: bool) -> None:
+def test_equals_lazy_adam_in_numpy(graph: bool, static_shapes: bool) -> None:
     hyper = {"beta_1": 0.8, "beta_2": 0.95, "epsilon": 1e-5}
-    optimizer, variable = LazyAdam(0.25, **hyper), table("float64")
+    optimizer, variable = LazyAdam(0.25, static_shapes=static_shapes, **hyper), table("float64")
     optimizer.build([variable])
     rng = np.random.default_rng(2)
     steps = [slices(rng.integers(0, ROWS, 4).tolist(), seed, "float64") for seed in range(12)]
