@@ -21,6 +21,7 @@ class Cluster:
         worker: this process's number.
         workers: number of processes that run the loop, each on its own part of the rows.
         stepping: number of workers that this process, as a coordinator, sends batches to; 0 if it steps itself.
+        servers: number of parameter servers.
 
     Attributes:
         strategy: of tf.distribute.
@@ -31,9 +32,15 @@ class Cluster:
     """
 
     def __init__(
-        self, strategy: tf.distribute.Strategy | None = None, worker: int = 0, workers: int = 1, stepping: int = 0
+        self,
+        strategy: tf.distribute.Strategy | None = None,
+        worker: int = 0,
+        workers: int = 1,
+        stepping: int = 0,
+        servers: int = 0,
     ) -> None:
-        self.strategy, self.stepping = strategy or tf.distribute.get_strategy(), stepping
+        self.strategy = strategy or tf.distribute.get_strategy()
+        self.stepping, self.servers = stepping, servers
         self.worker, self.workers, self.chief = worker, workers, worker == 0
         self.replicas = self.strategy.num_replicas_in_sync
         self.local_replicas = self.replicas // workers
@@ -137,7 +144,7 @@ def make(name: str = "auto", tpu: str = "") -> Cluster:
         number = int(task["index"]) + (len(jobs.get("chief", [])) if task["type"] == "worker" else 0)
         return Cluster(tf.distribute.MultiWorkerMirroredStrategy(), number, workers)
     if name == "parameter_server":
-        return Cluster(_parameter_servers(), stepping=len(jobs["worker"]))
+        return Cluster(_parameter_servers(), stepping=len(jobs["worker"]), servers=len(jobs["ps"]))
     if name == "tpu":
         resolver = tf.distribute.cluster_resolver.TPUClusterResolver.connect(tpu or None)
         return Cluster(tf.distribute.TPUStrategy(resolver))

@@ -38,6 +38,12 @@ EMBEDDING_DTYPE = flags.DEFINE_enum(
     ["float32", "bfloat16", "float16"],
     "What the table is kept in; its moments are float32.",
 )
+EMBEDDING_PARTS = flags.DEFINE_integer(
+    "embedding_parts",
+    0,
+    "Into how many tables of whole fields the table is cut; by default one a parameter server, otherwise one.",
+    lower_bound=0,
+)
 NUM_INDUCING = flags.DEFINE_integer("num_inducing", 64, "K, inducing points of a block.", lower_bound=1)
 NUM_HEADS = flags.DEFINE_integer("num_heads", 2, "M, attention heads; a divisor of d.", lower_bound=1)
 NUM_LAYERS = flags.DEFINE_integer("num_layers", 4, "L, blocks.", lower_bound=1)

@@ -95,7 +95,7 @@ def run_job(cluster: Cluster) -> None:
     keras.config.set_dtype_policy(flags.DTYPE_POLICY.value)
     features = run.features()
     with cluster.strategy.scope():
-        model = build_model(features, cluster.replicas)
+        model = build_model(features, cluster.replicas, flags.EMBEDDING_PARTS.value or max(cluster.servers, 1))
         rate = learning_rate(steps, warm.iterations if warm else 0)
         optimizer = LazyAdam(rate, static_shapes=cluster.is_tpu)
     if cluster.chief:
@@ -160,13 +160,13 @@ def prepared_rows(run: RunDir, training: FunnelData, warm: WarmStart | None) -> 
     return int(json.loads(statistics.read_text(encoding="utf-8"))["rows"])
 
 
-def build_model(features: Features, replicas: int = 1) -> models.FunnelModel:
+def build_model(features: Features, replicas: int = 1, parts: int = 1) -> models.FunnelModel:
     """The model that the flags ask for: each argument that has a flag of its name takes the flag's value."""
     made = models.BY_NAME[flags.MODEL.value]
     own = flags.model_arguments([*inspect.signature(made.__init__).parameters, "embedding_stddev", "embedding_dtype"])
     if flags.MODEL.value == "esm2":
         own["via"] = features.schema.via
-    model = made(features.rows, len(features.schema.tasks), slots=features.slots, **own)
+    model = made(features.rows, len(features.schema.tasks), slots=features.slots, embedding_parts=parts, **own)
     model.pieces = cores.pieces(flags.BATCH_SIZE.value // replicas)
     return model
 

@@ -138,6 +138,8 @@ class WarmStart:
             {"model": m["class_name"], **{k: v for k, v in m["config"].items() if k not in _FREE}}
             for m in (there, here)
         )
+        if here["embedding_parts"] > 1:
+            raise RunError("--warm_start moves the rows of one table: it needs --embedding_parts=1, then and now")
         differing = _differences(there, here)
         if differing:
             raise RunError(f"{self.previous.path}: --warm_start needs the same model, but {'; '.join(differing)}")

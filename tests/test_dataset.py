@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import pathlib
 
 import numpy as np
 import pytest
 
 from tafe_tf import schema
-from tafe_tf.data.dataset import Batch, FunnelData, Holdout, Position, Stream, time_holdout
+from tafe_tf.data.dataset import Batch, FunnelData, Holdout, Position, Stream, deal, time_holdout
 from tafe_tf.data.files import find_files
-from tafe_tf.data.rows import BadRowError, BadRows
+from tafe_tf.data.rows import BadRowError, BadRows, DataError
 from tafe_tf.data.writers import write
 
 DATASET = schema.Schema(
@@ -117,3 +118,42 @@ def test_stream_keeps_the_readers_error(tmp_path: pathlib.Path) -> None:
             list(stream.dataset)
         except Exception as error:
             stream.reraise(error)
+
+
+@pytest.mark.parametrize("shards", [3, 1], ids=["by file", "by row"])
+def test_readers_see_the_same_batches_in_any_number_of_processes(tmp_path: pathlib.Path, shards: int) -> None:
+    d = data(tmp_path, shards=shards, rows=600 // shards, readers=2)
+    one = list(d.training_batches(Position(), mine=(0, 1)))
+    two = [list(d.training_batches(Position(), mine=(reader,))) for reader in (0, 1)]
+    assert {len(batch.labels) for batch in one} == {32} and {len(b.labels) for part in two for b in part} == {16}
+    assert [[*a, *b] for a, b in zip(*map(ids, two), strict=False)] == ids(one)
+    assert len(set(flat(one))) == len(flat(one))
+    assert [bool(batch.more[0]) for batch in one] == [True] * (len(one) - 1) + [False]
+    resumed = Position(batch=4, readers=one[3].position.tolist())
+    assert ids(list(d.training_batches(resumed, mine=(0, 1)))) == ids(one[4:])
+
+
+def test_readers_share_the_rows_of_an_evaluation(tmp_path: pathlib.Path) -> None:
+    for shards in (1, 3):
+        (tmp_path / str(shards)).mkdir()
+        d = data(tmp_path / str(shards), shards=shards, rows=7, readers=2)
+        parts = [flat(list(d.evaluation_batches("all", reader))) for reader in (0, 1)]
+        assert sorted([*parts[0], *parts[1]]) == list(range(7 * shards))
+
+
+def test_a_reader_without_a_batch_and_an_uneven_batch_are_refused(tmp_path: pathlib.Path) -> None:
+    d = data(tmp_path, shards=2, rows=10, readers=2)
+    with pytest.raises(DataError, match=r"reader 1 of 2 has 10 rows, fewer than its part of a batch, 16"):
+        next(d.training_batches(Position(), mine=(0,)))
+    with pytest.raises(ValueError, match="a batch of 32 rows cannot be dealt to 3 readers evenly"):
+        next(dataclasses.replace(d, readers=3).training_batches(Position()))
+
+
+def test_a_batch_is_dealt_to_replicas_and_comes_again_at_the_end(tmp_path: pathlib.Path) -> None:
+    batches = list(data(tmp_path, rows=32).training_batches(Position()))
+    pieces = list(itertools.islice(deal(iter(batches), 2), 2 * len(batches) + 3))
+    assert flat(pieces[: 2 * len(batches)]) == flat(batches)
+    assert ids(pieces[-3:-1]) == ids(pieces[-5:-3]) and ids(pieces[-1:]) == ids(pieces[-5:-4])
+    assert not pieces[1].position.any()
+    with pytest.raises(DataError, match="a batch of 32 rows cannot be cut into equal pieces for 3 replicas"):
+        next(deal(iter(batches), 3))

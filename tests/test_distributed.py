@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import pathlib
 import signal
 
@@ -76,6 +77,7 @@ def test_parameter_servers_learn_as_much(funnel: pathlib.Path, alone: Job, tmp_p
     job.signal("worker", 1, signal.SIGKILL)
     job.wait()
     assert "starting worker 1 again" in job.log
+    assert json.loads((job.run / "model.json").read_text())["config"]["embedding_parts"] == 2  # a table a server
     rows = job.train_rows()[0]
     assert job.train_rows() == [rows] * 3 and 2000 < rows < 2360  # whole epochs, whatever was lost
     assert job.metrics()["auc/ctr"] == pytest.approx(alone.metrics()["auc/ctr"], abs=0.03)

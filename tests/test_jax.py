@@ -22,7 +22,7 @@ ROOT = pathlib.Path(__file__).parents[1]
 ROWS, N, D, SLOTS = [23, 5, 9], 3, 4, [1, 3, 2]
 B, BATCHES = 8, 5
 # With an epsilon of 1e-7 the rounding of a gradient that is 0 would decide over a whole step.
-ADAM = {"learning_rate": 2e-3, "epsilon": 1e-4}
+ADAM: dict[str, Any] = {"learning_rate": 2e-3, "epsilon": 1e-4}
 Arrays = dict[str, Any]
 SMALL: dict[str, dict[str, Any]] = {
     "tafe": {"num_inducing": 5, "num_layers": 2, "gamma_start": 3.0, "selector_hidden": [6]},

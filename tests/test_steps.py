@@ -10,7 +10,7 @@ import pytest
 import tensorflow as tf
 
 from tafe_tf.data.dataset import Batch
-from tafe_tf.models import BY_NAME
+from tafe_tf.models import BY_NAME, TAFE
 from tafe_tf.optimizers import LazyAdam
 from tafe_tf.steps import Steps
 
@@ -55,7 +55,7 @@ def test_a_step_compiles_as_a_whole(model: str) -> None:
 
 
 def test_the_report_of_steps_is_their_sum() -> None:
-    model = BY_NAME["tafe"](ROWS, 2, embedding_dim=4, num_layers=1)
+    model = TAFE(ROWS, 2, embedding_dim=4, num_layers=1)
     optimizer = LazyAdam(0.0)
     optimizer.build(model.trainable_variables)
     steps = Steps(model, optimizer, model.paper_loss(), tf.distribute.get_strategy(), 1, 3)

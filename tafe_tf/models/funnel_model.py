@@ -9,7 +9,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from tafe_tf.layers import FusedEmbedding
+from tafe_tf.layers import FusedEmbedding, PartitionedEmbedding
 from tafe_tf.losses import FunnelLoss
 
 
@@ -23,6 +23,7 @@ class FunnelModel(keras.Model):
         own: the architecture's own arguments, for its configuration.
         embedding_stddev: standard deviation of the table's start.
         embedding_dtype: what the table is kept in; see `FusedEmbedding`.
+        embedding_parts: into how many tables it is cut, for parameter servers; see `PartitionedEmbedding`.
         slots: ids per field, by default one; see `FusedEmbedding`.
 
     Attributes:
@@ -51,6 +52,7 @@ class FunnelModel(keras.Model):
         *,
         embedding_stddev: float = 0.05,
         embedding_dtype: str | None = None,
+        embedding_parts: int = 1,
         slots: Sequence[int] | None = None,
         **kwargs: Any,
     ) -> None:
@@ -64,21 +66,18 @@ class FunnelModel(keras.Model):
             "embedding_dim": embedding_dim,
             "embedding_stddev": embedding_stddev,
             "embedding_dtype": embedding_dtype,
+            "embedding_parts": embedding_parts,
             "slots": None if slots is None else list(slots),
             **own,
         }
 
-    def make_embedding(self) -> FusedEmbedding:
+    def make_embedding(self) -> FusedEmbedding | PartitionedEmbedding:
         """An embedding layer, to build."""
-        c = self._config
-        return FusedEmbedding(
-            c["field_rows"],
-            c["embedding_dim"],
-            c["slots"],
-            c["embedding_stddev"],
-            c["embedding_dtype"],
-            dtype=self.dtype_policy,
-        )
+        c, policy = self._config, self.dtype_policy
+        own = {"stddev": c["embedding_stddev"], "table_dtype": c["embedding_dtype"], "dtype": policy}
+        if c["embedding_parts"] > 1:
+            return PartitionedEmbedding(c["field_rows"], c["embedding_dim"], c["embedding_parts"], c["slots"], **own)
+        return FusedEmbedding(c["field_rows"], c["embedding_dim"], c["slots"], **own)
 
     def make_heads(self, count: int | None = None) -> keras.layers.Layer:
         """A linear head a task, or `count`, to build: [B, N, width] -> logits [B, N], in full precision."""

@@ -9,6 +9,7 @@ import pytest
 
 from tafe_tf.layers import FusedEmbedding, PartitionedEmbedding
 from tafe_tf.layers.partitioned_embedding import split_fields
+from tafe_tf.models import TAFE
 
 ROWS, SLOTS = [5, 40, 3, 20, 7], [1, 3, 1, 2, 1]
 
@@ -43,6 +44,15 @@ def test_parts_answer_as_the_whole(parts: int) -> None:
     inputs = {"ids": rng.integers(0, sizes, (6, len(sizes))), "weights": rng.random((6, len(sizes))).astype(np.float32)}
     np.testing.assert_array_equal(split(inputs), whole(inputs))
     assert split(inputs).shape == (6, 5, 4)
+
+
+def test_a_model_in_parts_answers_after_its_configuration() -> None:
+    model = TAFE(ROWS, 2, embedding_dim=4, num_inducing=4, num_layers=1, embedding_parts=2)
+    assert len([v for v in model.variables if v.path.endswith("table")]) == 2
+    again = TAFE.from_config(model.get_config())
+    again.set_weights(model.get_weights())
+    ids = np.zeros((3, 5), np.int32)
+    np.testing.assert_array_equal(again(ids), model(ids))
 
 
 def test_without_lists_ids_are_enough() -> None:
