@@ -11,12 +11,13 @@ PACKAGE := $(VENV)/.package-$(shell find tafe_tf export serving -name '*.py' -o 
 export TF_CPP_MIN_LOG_LEVEL ?= 2
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: help demo table2 test lint setup clean
+.PHONY: help demo table2 test test-all lint setup clean
 
 help:
 	@echo "make demo   train, evaluate, export and score TAFE on a synthetic funnel (about 3 minutes)"
 	@echo "make table2 RAW=DIR  the paper's Tables 2 and 3 from the raw Ali-CCP files in DIR (days on 2 cores)"
 	@echo "make test   lint and all tests, against the installed package"
+	@echo "make test-all  the same and the slow ones: lost processes, every model in every frame (20 minutes)"
 	@echo "make lint   ruff and mypy"
 	@echo "make setup  make $(VENV) only; the others do it by themselves"
 	@echo "make clean  remove $(VENV), runs and build folders"
@@ -52,6 +53,9 @@ lint: $(DEPENDENCIES)
 
 test: lint $(PACKAGE)
 	TAFE_INSTALLED=1 $(BIN)/pytest --numprocesses=2 --dist=loadfile
+
+test-all: lint $(PACKAGE)
+	TAFE_INSTALLED=1 $(BIN)/pytest --numprocesses=2 --dist=loadfile -m ''
 
 demo: $(PACKAGE)
 	@rm -rf runs/demo runs/demo_data

@@ -57,6 +57,7 @@ def test_two_processes_have_the_weights_of_one(funnel: pathlib.Path, alone: Job,
     assert job.log.count("epoch 1:") == 1  # the chief alone speaks
 
 
+@pytest.mark.slow
 def test_lost_and_preempted_workers_change_nothing(funnel: pathlib.Path, alone: Job, tmp_path: pathlib.Path) -> None:
     job = Job(funnel, tmp_path / "disturbed", *launched(2))
     job.until(lambda: len(job.checkpoints()) > 0)
@@ -71,6 +72,7 @@ def test_lost_and_preempted_workers_change_nothing(funnel: pathlib.Path, alone: 
     assert_same(job, alone)
 
 
+@pytest.mark.slow
 def test_parameter_servers_learn_as_much(funnel: pathlib.Path, alone: Job, tmp_path: pathlib.Path) -> None:
     job = Job(funnel, tmp_path / "servers", *launched(2, servers=2), readers=1)
     job.until(lambda: len(job.checkpoints()) > 0)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import os
 import pathlib
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import keras
@@ -28,7 +29,7 @@ from tafe_tf.models import BY_NAME
 from tafe_tf.run_dir import RunDir
 from tafe_tf.training import Trainer
 
-HALF = ["bfloat16", "float16"]
+HALF = ["bfloat16", pytest.param("float16", marks=pytest.mark.slow)]
 FLAGS = absl_flags.FLAGS
 
 
@@ -60,7 +61,7 @@ def test_float32_is_what_there_was_and_configs_go_round() -> None:
         table("int8")
 
 
-@pytest.mark.parametrize("name", BY_NAME)
+@pytest.mark.parametrize("name", ["tafe", "single_task", "esm2"])
 def test_every_model_keeps_all_its_tables_so_and_is_saved_so(name: str, tmp_path: pathlib.Path) -> None:
     made: Any = BY_NAME[name]
     model = made([5, 7], 2, 4, embedding_dtype="bfloat16")
@@ -130,9 +131,9 @@ def trained(root: pathlib.Path, name: str, dtype: str) -> RunDir:
 
 
 @pytest.fixture(scope="module")
-def runs(jobs: pathlib.Path) -> dict[str, RunDir]:
-    """A run of each precision."""
-    return {dtype: trained(jobs, dtype, dtype) for dtype in ("float32", *HALF)}
+def runs(jobs: pathlib.Path) -> Callable[[str], RunDir]:
+    """A run of a precision, trained once."""
+    return functools.cache(lambda dtype: trained(jobs, dtype, dtype))
 
 
 def metrics(run: RunDir) -> dict[str, float]:
@@ -140,18 +141,19 @@ def metrics(run: RunDir) -> dict[str, float]:
     return found
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("dtype", HALF)
-def test_half_precision_learns_what_float32_learns(runs: dict[str, RunDir], dtype: str) -> None:
-    half, full = metrics(runs[dtype]), metrics(runs["float32"])
+def test_half_precision_learns_what_float32_learns(runs: Callable[[str], RunDir], dtype: str) -> None:
+    half, full = metrics(runs(dtype)), metrics(runs("float32"))
     assert full["auc/ctr"] > 0.65
     for name in ("auc/ctr", "auc/ctcvr"):
         assert half[name] == pytest.approx(full[name], abs=2e-3)  # seeds differ by more
     assert half["log_loss/ctr"] == pytest.approx(full["log_loss/ctr"], abs=1e-3)
-    assert {variable.dtype for variable in runs[dtype].load_best().variables} == {"float32", dtype}
+    assert {variable.dtype for variable in runs(dtype).load_best().variables} == {"float32", dtype}
 
 
 def test_interrupted_it_ends_the_same(
-    runs: dict[str, RunDir], jobs: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+    runs: Callable[[str], RunDir], jobs: pathlib.Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     class Stop(Exception):
         pass
@@ -170,15 +172,15 @@ def test_interrupted_it_ends_the_same(
             trained(jobs, "stopped", "bfloat16")
         monkeypatch.setattr(Trainer, "_save", save)
         resumed = trained(jobs, "stopped", "bfloat16")
-    for one, other in zip(resumed.load_best().variables, runs["bfloat16"].load_best().variables, strict=True):
+    for one, other in zip(resumed.load_best().variables, runs("bfloat16").load_best().variables, strict=True):
         np.testing.assert_array_equal(np.array(one), np.array(other))
 
 
 @pytest.mark.parametrize("dtype", HALF)
 def test_the_export_serves_the_table_as_it_was_trained(
-    runs: dict[str, RunDir], dtype: str, tmp_path: pathlib.Path
+    runs: Callable[[str], RunDir], dtype: str, tmp_path: pathlib.Path
 ) -> None:
-    run = runs[dtype]
+    run = runs(dtype)
     path = saved_model.export(run, tmp_path, 1)
     assert check(path)
     assert json.loads((path / card.FILE).read_text())["embedding_storage"] == dtype

@@ -93,7 +93,12 @@ def test_every_model_is_here() -> None:
     assert {type(made()) for made in MADE.values()} == set(BY_NAME.values())
 
 
-@pytest.mark.parametrize("name", MADE)
+QUICK = {"tafe", "single_task", "mmoe+dselect_k", "escm2+dr", "esm2+action"}
+
+
+@pytest.mark.parametrize(
+    "name", [name if name in QUICK else pytest.param(name, marks=pytest.mark.slow) for name in MADE]
+)
 def test_fit_evaluate_save_and_go_on(name: str, tmp_path: pathlib.Path) -> None:
     model, (x, y, w) = compiled(name), rows(name)
     settings: dict[str, Any] = {"batch_size": B, "shuffle": False, "verbose": 0}

@@ -15,8 +15,9 @@ pytest.importorskip("tf_keras", reason="needs the extra [tfrs]")
 CHECKS = pathlib.Path(__file__).with_name("tfrs_process.py")
 
 
-def test_the_checks_pass_with_legacy_keras() -> None:
-    command = [sys.executable, "-P", "-m", "pytest", str(CHECKS), "--quiet", "-p", "no:cacheprovider"]
+@pytest.mark.parametrize("marked", ["not slow", pytest.param("slow", marks=pytest.mark.slow)])
+def test_the_checks_pass_with_legacy_keras(marked: str) -> None:
+    command = [sys.executable, "-P", "-m", "pytest", str(CHECKS), "--quiet", "-p", "no:cacheprovider", "-m", marked]
     # The same packages as here, installed or of the checkout.
     env = {**os.environ, "TF_USE_LEGACY_KERAS": "1", "PYTHONPATH": os.pathsep.join(sys.path)}
     done = subprocess.run(command, env=env, capture_output=True, text=True, check=False)

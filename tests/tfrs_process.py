@@ -80,7 +80,10 @@ def loans(tmp_path_factory: pytest.TempPathFactory) -> schema.Schema:
     return schema.load(path)
 
 
-@pytest.fixture(params=MADE)
+QUICK = {"tafe", "mmoe", "escm2+dr", "esm2"}
+
+
+@pytest.fixture(params=[name if name in QUICK else pytest.param(name, marks=pytest.mark.slow) for name in MADE])
 def model(request: pytest.FixtureRequest) -> FunnelModel:
     """Each of the models."""
     keras.utils.set_random_seed(1)
