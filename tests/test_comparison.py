@@ -148,6 +148,7 @@ def test_compare(shop: pathlib.Path, tmp_path: pathlib.Path) -> None:
     assert other.returncode == 1 and "is of another job" in other.stderr and "--learning_rate=0.5" in other.stderr
 
 
+@pytest.mark.slow
 def test_tune(shop: pathlib.Path, tmp_path: pathlib.Path) -> None:
     common = [f"--run_dir={tmp_path / 'job'}", "--epochs=1", "--models=shared_bottom"]
     first = run("tafe_tf.tune", shop, *common, "--trials=1", "--search=learning_rate=1e-3:5e-2:log,tower_units=4|8")

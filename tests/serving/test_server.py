@@ -172,6 +172,7 @@ def publish(source: pathlib.Path, base_path: pathlib.Path, version: int) -> None
     os.rename(beside, base_path / str(version))
 
 
+@pytest.mark.slow
 def test_a_new_version_while_clients_fire(
     exports: dict[str, pathlib.Path], other_numbers: pathlib.Path, published: pathlib.Path, tmp_path: pathlib.Path
 ) -> None:
