@@ -109,6 +109,7 @@ def test_card(served: tuple[RunDir, SessionModel]) -> None:
     assert (written["calibration"], written["embedding_storage"]) == ("none", "float32")
 
 
+@pytest.mark.slow
 def test_two_exports_differ_in_time_stamps_only(exports: dict[str, pathlib.Path], tmp_path: pathlib.Path) -> None:
     run = run_of(exports["numbers"])
     command = [sys.executable, "-m", "export.saved_model", f"--run_dir={run.path}", f"--export_dir={tmp_path}"]
@@ -125,7 +126,7 @@ def test_two_exports_differ_in_time_stamps_only(exports: dict[str, pathlib.Path]
 
 
 @pytest.mark.parametrize("kind", calibration.KINDS)
-@pytest.mark.parametrize("stored", ["float16", "int8"])
+@pytest.mark.parametrize("stored", [pytest.param("float16", marks=pytest.mark.slow), "int8"])
 def test_calibrated_and_stored_in_fewer_bits(
     tmp_path: pathlib.Path,
     capsys: pytest.CaptureFixture[str],

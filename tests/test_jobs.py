@@ -142,7 +142,14 @@ def test_bad_rows_are_dropped_and_reported(
     assert "no test files" in out
 
 
-@pytest.mark.parametrize("name", [name for name in BY_NAME if name != "tafe"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        name if name in ("mmoe", "escm2") else pytest.param(name, marks=pytest.mark.slow)
+        for name in BY_NAME
+        if name != "tafe"
+    ],
+)
 def test_baselines_train_and_export(shop: pathlib.Path, tmp_path: pathlib.Path, name: str) -> None:
     sizes = {"tower_units": ["16"], "expert_units": ["16", "16"], "bottom_units": ["16"], "num_experts": 3}
     run = run_train(shop / "parquet", tmp_path / "run", model=name, learning_rate=0.01, epochs=3, **sizes)

@@ -92,6 +92,7 @@ def test_learns_and_the_seed_fixes_everything(funnel: pathlib.Path, tmp_path: pa
     assert not np.array_equal(jobs[0].weights()[1], jobs[2].weights()[1])
 
 
+@pytest.mark.slow
 def test_interrupted_at_a_checkpoint_it_ends_the_same(funnel: pathlib.Path, tmp_path: pathlib.Path) -> None:
     whole = Job(funnel, tmp_path / "whole", dropout=0.1)
     whole.fit()

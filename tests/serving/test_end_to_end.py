@@ -50,7 +50,9 @@ def predicted(run: RunDir, rows: dict[str, list[object]]) -> dict[str, np.ndarra
     return {name: keras.ops.convert_to_numpy(p) for name, p in probabilities(logits, features.schema).items()}
 
 
-@pytest.mark.parametrize("name", ["shop", "loans"])  # strings, weighted lists, missing values; three steps
+@pytest.mark.parametrize(
+    "name", ["shop", pytest.param("loans", marks=pytest.mark.slow)]
+)  # strings, weighted lists, missing values; three steps
 def test_the_client_gets_what_the_model_predicts(name: str, tmp_path: pathlib.Path) -> None:
     if not FLAGS.is_parsed():
         FLAGS(["test"])
