@@ -21,7 +21,8 @@ from absl import app, flags
 
 from benchmarks import ali_ccp_shape, rounds
 from tafe_tf import cores
-from tafe_tf.data.dataset import Batch, FunnelData, Position, Stream
+from tafe_tf.data.batch import Batch, Stream
+from tafe_tf.data.dataset import FunnelData, Position
 from tafe_tf.data.writers import write
 from tafe_tf.features import Features
 from tafe_tf.flags import BATCH_SIZE, DTYPE_POLICY

@@ -9,7 +9,7 @@ import keras
 import numpy as np
 from rich.table import Table
 
-from tafe_tf.data.dataset import Batch, Part
+from tafe_tf.data.batch import Batch, Part
 from tafe_tf.evaluation import Evaluator
 from tafe_tf.features import Features
 from tafe_tf.run_dir import RunDir, RunError

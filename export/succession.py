@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 from export.check import ExportError
-from tafe_tf.data.dataset import Part
+from tafe_tf.data.batch import Part
 from tafe_tf.evaluation import Evaluator
 from tafe_tf.metrics import Metrics
 from tafe_tf.previous import beside, evaluate, previous_of

@@ -13,7 +13,8 @@ import numpy as np
 import tensorflow as tf
 
 from tafe_tf.cluster import Cluster
-from tafe_tf.data.dataset import Batch, FunnelData, Part, Stream
+from tafe_tf.data.batch import Batch, Part, Stream
+from tafe_tf.data.dataset import FunnelData
 from tafe_tf.features import Features
 from tafe_tf.metrics import FunnelMetrics, Metrics, hashes, log_sigmoid
 from tafe_tf.schema import Schema

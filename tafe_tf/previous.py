@@ -10,7 +10,8 @@ from rich.table import Table
 from tafe_tf import cores
 from tafe_tf.cluster import Cluster
 from tafe_tf.data.atomic import write_json
-from tafe_tf.data.dataset import FunnelData, Part
+from tafe_tf.data.batch import Part
+from tafe_tf.data.dataset import FunnelData
 from tafe_tf.evaluation import Evaluator
 from tafe_tf.metrics import Metrics
 from tafe_tf.run_dir import RunDir, RunError

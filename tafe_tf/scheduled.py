@@ -9,7 +9,7 @@ import keras
 import tensorflow as tf
 
 from tafe_tf.cluster import Cluster
-from tafe_tf.data.dataset import Batch
+from tafe_tf.data.batch import Batch
 from tafe_tf.layers import GammaSchedule
 from tafe_tf.steps import Steps
 

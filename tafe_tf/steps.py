@@ -7,7 +7,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from tafe_tf.data.dataset import Batch
+from tafe_tf.data.batch import Batch
 from tafe_tf.losses import FunnelLoss, task_losses
 
 

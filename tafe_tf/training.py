@@ -16,7 +16,8 @@ import tensorflow as tf
 
 from tafe_tf.cluster import Cluster
 from tafe_tf.data.atomic import write_json
-from tafe_tf.data.dataset import FunnelData, Position, Stream, deal
+from tafe_tf.data.batch import Stream, deal
+from tafe_tf.data.dataset import FunnelData, Position
 from tafe_tf.data.rows import DataError
 from tafe_tf.evaluation import Evaluator, Predictions, intercept_shifts, monitored
 from tafe_tf.features import Features

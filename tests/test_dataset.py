@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 
 from tafe_tf import schema
-from tafe_tf.data.dataset import Batch, FunnelData, Holdout, Position, Stream, deal, time_holdout
+from tafe_tf.data.batch import Batch, Stream, deal
+from tafe_tf.data.dataset import FunnelData, Holdout, Position, time_holdout
 from tafe_tf.data.files import find_files
 from tafe_tf.data.rows import BadRowError, BadRows, DataError
 from tafe_tf.data.writers import write

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from tafe_tf.data.dataset import Batch
+from tafe_tf.data.batch import Batch
 from tafe_tf.models import BY_NAME, TAFE
 from tafe_tf.optimizers import LazyAdam
 from tafe_tf.steps import Steps

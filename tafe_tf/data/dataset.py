@@ -1,45 +1,17 @@
-"""Files -> batches: hold-out, shuffle by seed, batch, features; resumable at any batch."""
+"""Files -> batches: hold-out, deal to readers, shuffle by seed; resumable at any batch."""
 
 from __future__ import annotations
 
 import dataclasses
-import itertools
-from collections.abc import Callable, Iterator, Sequence
-from typing import Any, Literal, NamedTuple
+from collections.abc import Iterator, Sequence
 
 import numpy as np
-import tensorflow as tf
 
+from tafe_tf.data.batch import Batch, Part, concatenate, from_block, take
 from tafe_tf.data.files import read_blocks
 from tafe_tf.data.hashing import finalize
 from tafe_tf.data.rows import BadRows, Block, DataError
 from tafe_tf.schema import Schema
-
-Part = Literal["train", "valid", "all"]
-
-
-class Batch(NamedTuple):
-    """One batch as the loop sees it; B rows, N tasks.
-
-    Attributes:
-        inputs: raw columns, or what `Features` made of them.
-        labels: float32 [B, N]; in training [B, N + A], with the actions of the A tasks that have `via` last.
-        weight: sample weights, float32 [B]; ones where the schema has none.
-        file: index of each row's file, int32 [B].
-        row: each row's number inside its file, from 1, int64 [B].
-        position: int64 [R, 2]; where each of the R readers would start reading for this batch, see `Position`.
-        more: whether this pass has another batch after this one, bool [1].
-        extra: further columns that evaluation reads (group, truth), by column name; none in training.
-    """
-
-    inputs: Any
-    labels: Any
-    weight: Any
-    file: Any
-    row: Any
-    position: Any
-    more: Any
-    extra: Any
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -138,7 +110,7 @@ class FunnelData:
 
     def _join(self, parts: Sequence[Batch], mine: Sequence[int]) -> Batch:
         """One batch from those of some readers; the positions of the other readers are 0."""
-        rows = _concatenate(parts)
+        rows = concatenate(parts)
         position = np.zeros((self.readers, 2), np.int64)
         position[list(mine)] = rows.position
         return rows._replace(position=position)
@@ -154,19 +126,19 @@ class FunnelData:
             parts, waiting = [*parts, window], waiting + len(window.labels)
             if waiting < size:
                 continue
-            rows = _concatenate(parts)
+            rows = concatenate(parts)
             start = len(rows.labels) - waiting
             while waiting >= size:
-                yield _take(rows, slice(start, start + size))
+                yield take(rows, slice(start, start + size))
                 start, waiting, is_first = start + size, waiting - size, False
-            parts = [_take(rows, slice(start, None), squeeze=False)]
+            parts = [take(rows, slice(start, None), squeeze=False)]
         if is_first and waiting > 0:
             if self.readers > 1:
                 raise DataError(
                     f"{', '.join(self.files)}: reader {reader + 1} of {self.readers} has {waiting} rows, fewer than "
                     f"its part of a batch, {size}; take smaller batches or fewer readers"
                 )
-            yield _take(_concatenate(parts), slice(0, None))
+            yield take(concatenate(parts), slice(0, None))
 
     def _windows(self, order: np.ndarray, reader: int, epoch: int, start: int, before: int) -> Iterator[Batch]:
         blocks: list[Block] = []
@@ -181,9 +153,9 @@ class FunnelData:
             yield self._window(blocks, reader, start, before, epoch)
 
     def _window(self, blocks: list[Block], reader: int, start: int, before: int, epoch: int) -> Batch:
-        rows = _concatenate([self._part(block, "train", reader, start, before) for block in blocks])
+        rows = concatenate([self._part(block, "train", reader, start, before) for block in blocks])
         generator = np.random.default_rng([self.seed, epoch, start, reader])
-        return _take(rows, generator.permutation(len(rows.labels)), squeeze=False)
+        return take(rows, generator.permutation(len(rows.labels)), squeeze=False)
 
     def _blocks(self, order: np.ndarray, reader: int, start_row: int = 0) -> Iterator[Block]:
         """Blocks of the files that a reader reads, by `order`."""
@@ -198,22 +170,11 @@ class FunnelData:
 
     def _part(self, block: Block, part: Part, reader: int, start: int = 0, before: int = 0) -> Batch:
         """The block's rows that belong to `part` and reader, as one batch whose position is repeated row by row."""
-        schema = self.schema
-        n = len(block.row)
-        rows = Batch(
-            inputs={column.name: block.columns[column.name] for column in schema.inputs},
-            labels=_with_actions(block, schema) if part == "train" else block.labels.astype(np.float32),
-            weight=block.columns[schema.sample_weight] if schema.sample_weight else np.ones(n, np.float32),
-            file=block.file,
-            row=block.row,
-            position=np.tile(np.array([start, before], np.int64), (n, 1)),
-            more=np.ones(n, np.bool_),
-            extra={} if part == "train" else {name: block.columns[name] for name in _evaluation_columns(schema)},
-        )
-        wanted = np.ones(n, np.bool_) if self._by_file else block.row % self.readers == reader
+        rows = from_block(block, self.schema, part, (start, before))
+        wanted = np.ones(len(block.row), np.bool_) if self._by_file else block.row % self.readers == reader
         if part != "all":
-            wanted &= self.holdout.mask(block, schema.time) == (part == "valid")
-        return rows if wanted.all() else _take(rows, wanted, squeeze=False)
+            wanted &= self.holdout.mask(block, self.schema.time) == (part == "valid")
+        return rows if wanted.all() else take(rows, wanted, squeeze=False)
 
     def evaluation_batches(self, part: Part, reader: int = 0) -> Iterator[Batch]:
         """All rows of a part and reader in file order, the last, partial batch included."""
@@ -222,102 +183,10 @@ class FunnelData:
         for block in self._blocks(np.arange(len(self.files)), reader):
             parts.append(self._part(block, part, reader))
             waiting += len(parts[-1].labels)
-            rows = _concatenate(parts)
+            rows = concatenate(parts)
             full = waiting // self.batch_size * self.batch_size
             for start in range(0, full, self.batch_size):
-                yield _take(rows, slice(start, start + self.batch_size))
-            parts, waiting = [_take(rows, slice(full, None), squeeze=False)], waiting - full
+                yield take(rows, slice(start, start + self.batch_size))
+            parts, waiting = [take(rows, slice(full, None), squeeze=False)], waiting - full
         if waiting:
-            yield _take(parts[0], slice(0, None))
-
-
-def deal(batches: Iterator[Batch], replicas: int) -> Iterator[Batch]:
-    """Each batch in equal pieces, one a replica; the first one's position is the batch's, the others' are 0.
-
-    After the last batch its pieces come again without end: what reads ahead never meets one.
-
-    Raises:
-        DataError: if a batch cannot be cut so.
-    """
-    pieces: list[Batch] = []
-    for batch in batches:
-        rows = len(batch.labels)
-        if rows % replicas:
-            raise DataError(f"a batch of {rows} rows cannot be cut into equal pieces for {replicas} replicas")
-        cuts = [slice(rows * i // replicas, rows * (i + 1) // replicas) for i in range(replicas)]
-        whole = batch._replace(position=(), more=())
-        pieces = [
-            _take(whole, cut, squeeze=False)._replace(position=batch.position * (i == 0), more=batch.more)
-            for i, cut in enumerate(cuts)
-        ]
-        yield from pieces
-    yield from itertools.cycle(pieces)
-
-
-def _concatenate(parts: Sequence[Batch]) -> Batch:
-    if len(parts) == 1:
-        return parts[0]
-    return tf.nest.map_structure(lambda *arrays: np.concatenate(arrays), *parts)
-
-
-def _take(rows: Batch, which: slice | np.ndarray, squeeze: bool = True) -> Batch:
-    """Some of the rows; with `squeeze` the position of the first one stands for the batch."""
-    taken = tf.nest.map_structure(lambda array: array[which], rows)
-    return taken._replace(position=taken.position[:1], more=taken.more[:1]) if squeeze else taken
-
-
-class Stream:
-    """A tf.data pipeline over a generator of batches that keeps the generator's own error.
-
-    Args:
-        batches: makes the generator.
-        schema: the dataset.
-        part: what the batches are of.
-        transform: raw inputs -> model inputs, run in the pipeline.
-
-    Attributes:
-        dataset: `Batch`es of tensors.
-    """
-
-    def __init__(
-        self, batches: Callable[[], Iterator[Batch]], schema: Schema, part: Part, transform: Callable[..., Any]
-    ) -> None:
-        self._batches = batches
-        self._error: Exception | None = None
-        dataset = tf.data.Dataset.from_generator(self._generate, output_signature=_signature(schema, part))
-        dataset = dataset.map(lambda batch: batch._replace(inputs=transform(batch.inputs)), num_parallel_calls=2)
-        self.dataset = dataset.prefetch(4)
-
-    def _generate(self) -> Iterator[Batch]:
-        try:
-            yield from self._batches()
-        except Exception as error:
-            self._error = error
-            raise
-
-    def reraise(self, error: Exception) -> None:
-        """Raises what went wrong in the generator, or else `error` itself."""
-        raise (self._error or error) from None
-
-
-def _with_actions(block: Block, schema: Schema) -> np.ndarray:
-    actions = [block.columns[schema.tasks[i].via] for i in schema.via]
-    return np.column_stack([block.labels, *actions]).astype(np.float32)
-
-
-def _evaluation_columns(schema: Schema) -> list[str]:
-    return [name for name in (schema.group, *(task.truth for task in schema.tasks)) if name]
-
-
-def _signature(schema: Schema, part: Part) -> Batch:
-    columns = {c.name: tf.TensorSpec([None, c.max_length] if c.max_length else [None], c.dtype) for c in schema.columns}
-    return Batch(
-        inputs={c.name: columns[c.name] for c in schema.inputs},
-        labels=tf.TensorSpec([None, len(schema.tasks) + (len(schema.via) if part == "train" else 0)], tf.float32),
-        weight=tf.TensorSpec([None], tf.float32),
-        file=tf.TensorSpec([None], tf.int32),
-        row=tf.TensorSpec([None], tf.int64),
-        position=tf.TensorSpec([None, 2], tf.int64),
-        more=tf.TensorSpec([1], tf.bool),
-        extra={} if part == "train" else {name: columns[name] for name in _evaluation_columns(schema)},
-    )
+            yield take(parts[0], slice(0, None))
