@@ -1,18 +1,18 @@
 """Writes docs/results.md and its figures from finished comparisons.
 
-    for name in steam hotel hillstrom demo; do
-      python -m tafe_tf.compare --flagfile=flagfiles/$name.flags --data_dir=DIR --run_dir=runs/compare/$name \\
-        --published=flagfiles/peers/$name.toml --models=...
-    done
-    python -m benchmarks.results docs runs/compare/*
+    python -m tafe_tf.compare --flagfile=flagfiles/steam.flags --data_dir=DIR --run_dir=runs/compare/steam \\
+      --published=flagfiles/peers/steam.toml --seeds=5 --models=...
+    python -m benchmarks.results docs runs/compare/steam
 
-`docs/results_notes.md`, written by hand, says what follows from the figures and comes first.
+Each run directory's section is written anew, those of other data sets stay as they are. `docs/results_notes.md`,
+written by hand, says what follows from the figures and comes first.
 """
 
 from __future__ import annotations
 
 import json
 import pathlib
+import re
 from typing import Any
 
 from absl import app
@@ -30,19 +30,29 @@ def main(argv: list[str]) -> None:
         raise app.UsageError("give the folder to write to and the run directories of comparisons")
     out, runs = pathlib.Path(argv[1]), [pathlib.Path(path) for path in argv[2:]]
     out.mkdir(exist_ok=True)
-    parts = [(out / "results_notes.md").read_text(encoding="utf-8")]
-    for run in runs:
-        results = json.loads((run / "compare.json").read_text(encoding="utf-8"))
-        dataset = schema.load(run / "prepared" / "schema.toml")
-        parts.append(f"## {run.name}\n")
-        parts.append(f"![AUC by model]({forest(results, out / f'{run.name}.svg').name})\n")
-        if any(key.startswith("truth_ratio") for model in results["models"].values() for key in model["metrics"]):
-            parts.append(
-                f"![predicted / true CVR by model]({bias(results, dataset, out / f'{run.name}_bias.svg').name})\n"
-            )
-        parts.append(markdown(results, dataset))
-    (out / "results.md").write_text("\n".join(parts), encoding="utf-8")
-    print(f"{out}/results.md: {len(runs)} comparisons")
+    notes, page = (out / "results_notes.md").read_text(encoding="utf-8"), out / "results.md"
+    sections = _sections(page.read_text(encoding="utf-8")) if page.exists() else {}
+    sections = {title: text for title, text in sections.items() if title not in _sections(notes)}
+    sections |= {run.name: section(run, out) for run in runs}
+    page.write_text("\n".join([notes, *sections.values()]), encoding="utf-8")
+    print(f"{page}: {', '.join(run.name for run in runs)}")
+
+
+def section(run: pathlib.Path, out: pathlib.Path) -> str:
+    """What the page says of one comparison; writes its figures to `out`."""
+    results = json.loads((run / "compare.json").read_text(encoding="utf-8"))
+    dataset = schema.load(run / "prepared" / "schema.toml")
+    figures = {"AUC by model": forest(results, out / f"{run.name}.svg")}
+    if any(key.startswith("truth_ratio") for model in results["models"].values() for key in model["metrics"]):
+        figures["predicted / true CVR by model"] = bias(results, dataset, out / f"{run.name}_bias.svg")
+    shown = [f"![{text}]({path.name})\n" for text, path in figures.items()]
+    return "\n".join([f"## {run.name}\n", *shown, markdown(results, dataset)])
+
+
+def _sections(page: str) -> dict[str, str]:
+    """The page's sections by title, without what stands before the first."""
+    parts = re.split(r"^(?=## )", page, flags=re.MULTILINE)[1:]
+    return {part.split("\n", 1)[0].removeprefix("## "): part.rstrip("\n") + "\n" for part in parts}
 
 
 def forest(results: dict[str, Any], path: pathlib.Path) -> pathlib.Path:
