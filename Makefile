@@ -52,10 +52,10 @@ lint: $(DEPENDENCIES)
 	$(BIN)/mypy tafe_tf export serving tests $(wildcard benchmarks/*.py examples/*.py)
 
 test: lint $(PACKAGE)
-	TAFE_INSTALLED=1 $(BIN)/pytest --numprocesses=2 --dist=loadfile
+	TAFE_INSTALLED=1 $(BIN)/pytest --numprocesses=2 --dist=loadfile --no-loadscope-reorder
 
 test-all: lint $(PACKAGE)
-	TAFE_INSTALLED=1 $(BIN)/pytest --numprocesses=2 --dist=loadfile -m ''
+	TAFE_INSTALLED=1 $(BIN)/pytest --numprocesses=2 --dist=loadfile --no-loadscope-reorder -m ''
 
 demo: $(PACKAGE)
 	@rm -rf runs/demo runs/demo_data
