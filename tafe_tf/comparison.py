@@ -66,7 +66,7 @@ class Comparison:
                     **model.summary(),
                     "interval": {key: interval(over_seeds(aucs)) for key, aucs in replicates[name].items()},
                     "gain": model.gains(models.get("single_task"), [f"auc/{n}" for n in self.schema.step_names]),
-                    "difference": None if name == against else _difference(models, replicates, name, against),
+                    "difference": None if name == against else self._difference(models, replicates, name, against),
                     "published": dict(self.published.get(name, {})),
                 }
                 for name, model in models.items()
@@ -104,13 +104,34 @@ class Comparison:
             ranked[f"auc/{name}"] = RankedRows(given, depth > i, weight, depth >= i)
         return ranked
 
+    def _difference(
+        self,
+        models: Mapping[str, _Model],
+        replicates: Mapping[str, Mapping[str, np.ndarray]],
+        name: str,
+        against: str,
+    ) -> dict[str, Any]:
+        """Paired by seed and test rows, on the mean over tasks: the seeds that both have; empty where undefined."""
+        own, base = ([cell.seed for cell in models[n].cells] for n in (name, against))
+        seeds = [seed for seed in own if seed in base]
+        if not seeds:
+            return {}
+        mine, theirs = [own.index(seed) for seed in seeds], [base.index(seed) for seed in seeds]
+        difference = np.mean(self._over_tasks(models[name])[mine] - self._over_tasks(models[against])[theirs])
+        if not np.isfinite(difference):
+            return {}
+        drawn = over_seeds(replicates[name][MEAN][mine] - replicates[against][MEAN][theirs])
+        return {"mean": float(difference), "interval": interval(drawn), "p": p_value(drawn), "seeds": seeds}
+
+    def _over_tasks(self, model: _Model) -> np.ndarray:
+        """AUC over all impressions, mean over the tasks, by seed [S]; NaN where one is undefined."""
+        aucs = [[m.get(f"auc/{name}") for name in self.schema.step_names] for m in model.metrics]
+        return np.array(aucs, np.float64).mean(axis=1)
+
     def _best_baseline(self, models: Mapping[str, _Model]) -> str:
         names = [name for name in models if name.split("/")[0] != "tafe"] or list(models)
-        means = {name: self._mean(models[name]) for name in names}
+        means = {name: np.nan_to_num(self._over_tasks(models[name]).mean()) for name in names}
         return max(means, key=lambda name: means[name])
-
-    def _mean(self, model: _Model) -> float:
-        return statistics.fmean(model.mean(f"auc/{name}") or 0.0 for name in self.schema.step_names)
 
 
 class _Model:
@@ -149,19 +170,6 @@ class _Model:
             "test_rows_per_second": statistics.median(m["rows"] / m["seconds"] for m in self.metrics),
             "metrics": metrics,
         }
-
-
-def _difference(
-    models: Mapping[str, _Model], replicates: Mapping[str, Mapping[str, np.ndarray]], name: str, against: str
-) -> dict[str, Any]:
-    """Paired by seed and test rows, on the mean over tasks: the seeds that both have."""
-    own, base = ([cell.seed for cell in models[n].cells] for n in (name, against))
-    seeds = [seed for seed in own if seed in base]
-    if not seeds:
-        return {}
-    own_aucs = replicates[name][MEAN][[own.index(seed) for seed in seeds]]
-    drawn = over_seeds(own_aucs - replicates[against][MEAN][[base.index(seed) for seed in seeds]])
-    return {"mean": float(np.nanmean(drawn)), "interval": interval(drawn), "p": p_value(drawn), "seeds": seeds}
 
 
 def _predictions(cell: Cell) -> dict[str, np.ndarray]:

@@ -134,6 +134,8 @@ def test_compare(shop: pathlib.Path, tmp_path: pathlib.Path) -> None:
     assert low < ctr["mean"] < high
     assert tafe["gain"]["auc/ctr"] == pytest.approx(ctr["mean"] / single["metrics"]["auc/ctr"]["mean"] - 1)
     assert single["difference"] is None and 0 < tafe["difference"]["p"] <= 1
+    over_tasks = [np.mean([m["metrics"][f"auc/{n}"]["mean"] for n in ("ctr", "ctcvr")]) for m in (tafe, single)]
+    assert tafe["difference"]["mean"] == pytest.approx(over_tasks[0] - over_tasks[1])
     with np.load(cells / "tafe" / "seed-0" / "predictions.npz") as rows:
         p = 1 / (1 + np.exp(-rows["logits"][:, 0].astype(float)))
         assert roc_auc_score(rows["depth"] > 0, p) == pytest.approx(own[0]["auc/ctr"], rel=1e-6)
