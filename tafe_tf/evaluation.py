@@ -164,9 +164,9 @@ def monitored(metrics: Metrics, monitor: str, step_names: tuple[str, ...]) -> fl
     Raises:
         ValueError: if `monitor` is not a metric.
     """
-    names = [f"auc/{name}" for name in step_names] if monitor == "auc" else [monitor]
+    names = [f"{monitor}/{name}" for name in step_names] if monitor in ("auc", "log_loss") else [monitor]
     if names[0] not in metrics:
-        raise ValueError(f"monitor must be 'auc' or one of {sorted(metrics)}. Received: {monitor!r}")
+        raise ValueError(f"monitor must be 'auc', 'log_loss' or one of {sorted(metrics)}. Received: {monitor!r}")
     values = [float(value) for value in map(metrics.get, names) if value is not None]
     if not values:
         return -math.inf

@@ -74,7 +74,9 @@ DTYPE_POLICY = flags.DEFINE_enum("dtype_policy", "float32", ["float32", "mixed_b
 BATCH_SIZE = flags.DEFINE_integer("batch_size", 1024, "B, rows a step.", lower_bound=1)
 EPOCHS = flags.DEFINE_integer("epochs", _TRAINING.epochs, "At most this many passes.", lower_bound=1)
 PATIENCE = flags.DEFINE_integer("patience", _TRAINING.patience, "Epochs without a better --monitor.", lower_bound=1)
-MONITOR = flags.DEFINE_string("monitor", _TRAINING.monitor, "'auc' (mean over tasks) or a metric such as log_loss/ctr.")
+MONITOR = flags.DEFINE_string(
+    "monitor", _TRAINING.monitor, "'auc' or 'log_loss' (mean over tasks), or a metric such as auc/ctr."
+)
 LEARNING_RATE = flags.DEFINE_float("learning_rate", 1e-3, "Adam's learning rate.", lower_bound=0.0)
 LEARNING_RATE_DECAY = flags.DEFINE_enum(
     "learning_rate_decay", "none", ["none", "linear"], "Keep the learning rate, or let it fall to 0 over all --epochs."

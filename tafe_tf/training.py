@@ -41,7 +41,7 @@ class TrainingConfig:
     Attributes:
         epochs: at most this many passes over the training rows.
         patience: epochs without a better `monitor` before training stops; needs validation rows.
-        monitor: "auc" (the mean over the tasks' AUC over all impressions) or a key of the metrics. Larger is
+        monitor: "auc" or "log_loss" (the mean over the tasks, over all impressions) or a key of the metrics. Larger is
             better for auc and gauc, smaller for the rest.
         steps_per_call: steps between two looks at the loss.
         checkpoint_steps: steps between two checkpoints; rounded up to whole calls.

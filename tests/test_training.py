@@ -249,9 +249,10 @@ def test_monitored() -> None:
     names = ("ctr", "ctcvr")
     assert monitored(metrics, "auc", names) == pytest.approx(0.8)
     assert monitored(metrics, "log_loss/ctr", names) == -0.2
+    assert monitored({"log_loss/ctr": 0.2, "log_loss/ctcvr": 0.1}, "log_loss", names) == pytest.approx(-0.15)
     assert monitored(metrics, "pcoc/ctr", names) == pytest.approx(-np.log(2))
     assert monitored(metrics, "gauc/ctr", names) == -np.inf
-    with pytest.raises(ValueError, match=r"monitor must be 'auc' or one of .*'log_loss/ctr'.* Received: 'acc'"):
+    with pytest.raises(ValueError, match=r"monitor must be 'auc', 'log_loss' or .*'log_loss/ctr'.* Received: 'acc'"):
         monitored(metrics, "acc", names)
 
 
