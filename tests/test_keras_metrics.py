@@ -152,7 +152,7 @@ exact = FunnelMetrics(("ctr", "ctcvr"), ("cvr",))
 exact.update(model.predict(ids, verbose=0), labels, weights)
 exact = exact.result()
 for metric in metrics:
-    tolerance = 2e-2 if metric.name.startswith("auc") else 1e-4  # 200 rows of 81 logits: few pairs share a bin
+    tolerance = 5e-3 if metric.name.startswith("auc") else 1e-4  # 200 rows of 81 logits: few pairs share a bin
     assert abs(given[metric.name] - exact[metric.name]) < tolerance, (metric.name, given, exact)
 assert len(metrics) == 9
 print("equal")

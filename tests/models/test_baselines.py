@@ -219,9 +219,10 @@ def test_fit_learns(name: str) -> None:
     keras.utils.set_random_seed(1)
     made = MADE[name]()
     made.compile(optimizer=keras.optimizers.Adam(0.02), loss=made.paper_loss(), jit_compile=False)
+    first = made.fit(IDS, LABELS, batch_size=B, verbose=0).history["loss"][0]
     many = np.tile(IDS, (5, 1)), np.tile(LABELS, (5, 1))
-    losses = made.fit(*many, batch_size=B, epochs=30, shuffle=False, verbose=0).history["loss"]
-    assert losses[-1] < 0.7 * losses[0]
+    last = made.fit(*many, batch_size=B, epochs=30, shuffle=False, verbose=0).history["loss"][-1]
+    assert last < 0.6 * first
 
 
 def test_dselect_k_ends_with_k_experts() -> None:
