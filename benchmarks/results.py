@@ -32,7 +32,8 @@ def main(argv: list[str]) -> None:
     out.mkdir(exist_ok=True)
     notes, page = (out / "results_notes.md").read_text(encoding="utf-8"), out / "results.md"
     sections = _sections(page.read_text(encoding="utf-8")) if page.exists() else {}
-    sections = {title: text for title, text in sections.items() if title not in _sections(notes)}
+    by_hand = _sections(notes)
+    sections = {title: text for title, text in sections.items() if title not in by_hand}
     sections |= {run.name: section(run, out) for run in runs}
     page.write_text("\n".join([notes, *sections.values()]), encoding="utf-8")
     print(f"{page}: {', '.join(run.name for run in runs)}")

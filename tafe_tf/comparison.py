@@ -117,20 +117,19 @@ class Comparison:
         if not seeds:
             return {}
         mine, theirs = [own.index(seed) for seed in seeds], [base.index(seed) for seed in seeds]
-        difference = np.mean(self._over_tasks(models[name])[mine] - self._over_tasks(models[against])[theirs])
+        difference = (self._step_aucs(models[name])[mine] - self._step_aucs(models[against])[theirs]).mean()
         if not np.isfinite(difference):
             return {}
         drawn = over_seeds(replicates[name][MEAN][mine] - replicates[against][MEAN][theirs])
         return {"mean": float(difference), "interval": interval(drawn), "p": p_value(drawn), "seeds": seeds}
 
-    def _over_tasks(self, model: _Model) -> np.ndarray:
-        """AUC over all impressions, mean over the tasks, by seed [S]; NaN where one is undefined."""
-        aucs = [[m.get(f"auc/{name}") for name in self.schema.step_names] for m in model.metrics]
-        return np.array(aucs, np.float64).mean(axis=1)
+    def _step_aucs(self, model: _Model) -> np.ndarray:
+        """AUCs over all impressions by seed and step, [S, N]; NaN where one is undefined."""
+        return np.array([[m.get(f"auc/{n}") for n in self.schema.step_names] for m in model.metrics], np.float64)
 
     def _best_baseline(self, models: Mapping[str, _Model]) -> str:
         names = [name for name in models if name.split("/")[0] != "tafe"] or list(models)
-        means = {name: np.nan_to_num(self._over_tasks(models[name]).mean()) for name in names}
+        means = {name: np.nan_to_num(self._step_aucs(models[name])).mean() for name in names}
         return max(means, key=lambda name: means[name])
 
 

@@ -13,8 +13,10 @@ import pytest
 import small_models
 from sklearn.metrics import roc_auc_score
 
+from tafe_tf import schema
 from tafe_tf.bootstrap import RankedRows, interval, over_seeds, p_value, resamples
-from tafe_tf.cells import Spec
+from tafe_tf.cells import Cell, Spec
+from tafe_tf.comparison import Comparison
 from tafe_tf.data.writers import write
 
 RNG = np.random.default_rng(0)
@@ -94,6 +96,35 @@ def test_specs() -> None:
     for wrong in ("tafe/no_flag=1", "tafe/dropout"):
         with pytest.raises(ValueError, match=r"must be MODEL/FLAG=VALUE with a flag of training"):
             Spec.parse(wrong, ["tafe"], ["dropout"])
+
+
+def finished(path: pathlib.Path, name: str, seed: int, labels: np.ndarray, separation: float) -> Cell:
+    """A cell as training leaves it, of logits [n, 2] that see the labels [n, 2] so well."""
+    cell = Cell(Spec.parse(name, [name], []), seed, path / name / f"seed-{seed}")
+    cell.path.mkdir(parents=True)
+    logits = np.random.default_rng(seed).normal(size=labels.shape) + separation * labels
+    aucs = [roc_auc_score(y, x) if y.any() else None for y, x in zip(labels.T, logits.T, strict=True)]
+    metrics = {"auc/ctr": aucs[0], "auc/ctcvr": aucs[1], "parameters": 9, "rows": len(labels), "seconds": 1.0}
+    (cell.path / "metrics.json").write_text(json.dumps(metrics))
+    (cell.path / "history.json").write_text(json.dumps([{"train_rows": 9, "train_seconds": 1.0}]))
+    depth = labels.sum(axis=1)
+    np.savez(cell.path / "predictions.npz", logits=logits.astype(np.float32), depth=depth, weight=np.ones(len(depth)))
+    return cell
+
+
+@pytest.mark.parametrize("conversions", [True, False])
+def test_the_best_baseline_and_the_difference_to_it(conversions: bool, tmp_path: pathlib.Path) -> None:
+    (tmp_path / "schema.toml").write_text(small_models.SHOP)
+    labels = np.cumprod(np.random.default_rng(0).random((400, 2)) < [0.4, 0.5 * conversions], axis=1)
+    seen = {"mmoe": (0.1, 0.2, 0.1), "ple": (0.8, 0.9, 0.7), "tafe": (2.0, 2.0, -2.0)}  # by seed; one far off
+    cells = [finished(tmp_path, name, i, labels, by) for name, each in seen.items() for i, by in enumerate(each)]
+    told = Comparison(schema=schema.load(tmp_path / "schema.toml"), replicates=40).results(cells, {})
+    assert told["against"] == "ple"  # by the steps that have an AUC
+    if not conversions:
+        assert told["models"]["tafe"]["difference"] == {}
+        return
+    means = [np.mean([told["models"][n]["metrics"][f"auc/{s}"]["mean"] for s in ("ctr", "ctcvr")]) for n in seen]
+    assert told["models"]["tafe"]["difference"]["mean"] == pytest.approx(means[2] - means[1])
 
 
 def run(module: str, shop: pathlib.Path, *arguments: str) -> subprocess.CompletedProcess[str]:

@@ -54,7 +54,7 @@ def from_block(block: Block, schema: Schema, part: Part, position: tuple[int, in
     )
 
 
-def signature(schema: Schema, part: Part) -> Batch:
+def _signature(schema: Schema, part: Part) -> Batch:
     """The types and shapes of what `from_block` makes, for tf.data."""
     columns = {c.name: tf.TensorSpec([None, c.max_length] if c.max_length else [None], c.dtype) for c in schema.columns}
     return Batch(
@@ -132,7 +132,7 @@ class Stream:
     ) -> None:
         self._batches = batches
         self._error: Exception | None = None
-        dataset = tf.data.Dataset.from_generator(self._generate, output_signature=signature(schema, part))
+        dataset = tf.data.Dataset.from_generator(self._generate, output_signature=_signature(schema, part))
         dataset = dataset.map(lambda batch: batch._replace(inputs=transform(batch.inputs)), num_parallel_calls=2)
         self.dataset = dataset.prefetch(4)
 
