@@ -159,7 +159,7 @@ def _intercept(logits: np.ndarray, target: float, weights: np.ndarray) -> float:
 
 
 def monitored(metrics: Metrics, monitor: str, step_names: tuple[str, ...]) -> float:
-    """The score that early stopping maximizes; minus infinity where it is undefined.
+    """The metric that early stopping goes by, "auc" and "log_loss" as means over tasks; NaN where it is undefined.
 
     Raises:
         ValueError: if `monitor` is not a metric.
@@ -168,7 +168,11 @@ def monitored(metrics: Metrics, monitor: str, step_names: tuple[str, ...]) -> fl
     if names[0] not in metrics:
         raise ValueError(f"monitor must be 'auc', 'log_loss' or one of {sorted(metrics)}. Received: {monitor!r}")
     values = [float(value) for value in map(metrics.get, names) if value is not None]
-    if not values:
+    return sum(values) / len(values) if values else math.nan
+
+
+def goodness(value: float, monitor: str) -> float:
+    """What is largest where the monitored metric is best; minus infinity where it is undefined."""
+    if math.isnan(value):
         return -math.inf
-    mean = sum(values) / len(values)
-    return mean if "auc" in monitor else -abs(math.log(mean)) if monitor.startswith("pcoc") else -mean
+    return value if "auc" in monitor else -abs(math.log(value)) if monitor.startswith("pcoc") else -value

@@ -19,7 +19,7 @@ from tafe_tf.data.atomic import write_json
 from tafe_tf.data.batch import Stream, deal
 from tafe_tf.data.dataset import FunnelData, Position
 from tafe_tf.data.rows import DataError
-from tafe_tf.evaluation import Evaluator, Predictions, intercept_shifts, monitored
+from tafe_tf.evaluation import Evaluator, Predictions, goodness, intercept_shifts, monitored
 from tafe_tf.features import Features
 from tafe_tf.losses import FunnelLoss
 from tafe_tf.metrics import Metrics
@@ -245,7 +245,8 @@ class Trainer:
     def _end_epoch(self, validation: FunnelData, state: State, trained: Metrics) -> None:
         """Evaluates, keeps the best weights, and writes history and checkpoint, in an order that a kill cannot hurt."""
         metrics = self.evaluator.evaluate(validation, "valid")
-        score = monitored(metrics, self._config.monitor, self.features.schema.step_names)
+        reached = monitored(metrics, self._config.monitor, self.features.schema.step_names)
+        score = goodness(reached, self._config.monitor)
         nothing_to_choose_by = metrics["rows"] == 0 or not state.history
         if score > state.best or nothing_to_choose_by:
             state.best, state.waited = score, 0
@@ -263,7 +264,7 @@ class Trainer:
             for name, value in metrics.items():
                 if value is not None:
                     tf.summary.scalar(f"valid/{name}", value)
-        valid = f"validation {self._config.monitor} {score:.4f}" if metrics["rows"] else "no validation rows"
+        valid = f"validation {self._config.monitor} {reached:.4f}" if metrics["rows"] else "no validation rows"
         print(f"epoch {epoch}: {trained['train_seconds']:.1f} s, {valid}", flush=True)
 
     def _keep_best(self) -> None:

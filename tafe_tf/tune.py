@@ -28,7 +28,7 @@ from optuna.storages.journal import JournalFileBackend
 from tafe_tf import flags, schema
 from tafe_tf.cells import Cell, Spec, prepare
 from tafe_tf.data.atomic import write_json, write_text
-from tafe_tf.evaluation import monitored
+from tafe_tf.evaluation import goodness, monitored
 from tafe_tf.models import BY_NAME
 
 Space = dict[str, BaseDistribution]
@@ -116,9 +116,9 @@ def search(
         if error := cell.run([*common, *asked]):
             study.tell(trial, state=optuna.trial.TrialState.FAIL)
             raise ValueError(f"{spec.text}, {' '.join(asked)}: {error} (see {cell.log})")
-        score = best_score(cell.path, dataset)
-        study.tell(trial, score)
-        print(f"{spec.text}, trial {trial.number}: {' '.join(asked)}: validation {score:.4f}", flush=True)
+        value = best(cell.path, dataset)
+        study.tell(trial, goodness(value, flags.MONITOR.value))
+        print(f"{spec.text}, trial {trial.number}: {' '.join(asked)}: validation {value:.4f}", flush=True)
     write_text(
         directory / f"{spec.folder}.flags", "".join(f"--{flag}={value}\n" for flag, value in study.best_params.items())
     )
@@ -131,10 +131,11 @@ def _grid_size(space: Space) -> float:
     return math.prod(len(d.choices) if isinstance(d, Categorical) else math.inf for d in space.values())
 
 
-def best_score(path: pathlib.Path, dataset: schema.Schema) -> float:
-    """The best validation score of a run."""
-    history = json.loads((path / "history.json").read_text(encoding="utf-8"))
-    return max(monitored(epoch, flags.MONITOR.value, dataset.step_names) for epoch in history)
+def best(path: pathlib.Path, dataset: schema.Schema) -> float:
+    """The best validation value of a run, of the metric it was stopped by."""
+    history, monitor = json.loads((path / "history.json").read_text(encoding="utf-8")), flags.MONITOR.value
+    values = [monitored(epoch, monitor, dataset.step_names) for epoch in history]
+    return max(values, key=lambda value: goodness(value, monitor))
 
 
 if __name__ == "__main__":

@@ -22,7 +22,7 @@ from tafe_tf.data.dataset import FunnelData, Holdout, Position
 from tafe_tf.data.files import find_files
 from tafe_tf.data.rows import BadRows, DataError
 from tafe_tf.data.synthetic import SyntheticFunnel
-from tafe_tf.evaluation import Evaluator, intercept_shifts, monitored
+from tafe_tf.evaluation import Evaluator, goodness, intercept_shifts, monitored
 from tafe_tf.features import Features
 from tafe_tf.losses import FunnelLoss
 from tafe_tf.models import TAFE
@@ -248,12 +248,19 @@ def test_monitored() -> None:
     metrics = {"auc/ctr": 0.7, "auc/ctcvr": 0.9, "log_loss/ctr": 0.2, "pcoc/ctr": 2.0, "gauc/ctr": None}
     names = ("ctr", "ctcvr")
     assert monitored(metrics, "auc", names) == pytest.approx(0.8)
-    assert monitored(metrics, "log_loss/ctr", names) == -0.2
-    assert monitored({"log_loss/ctr": 0.2, "log_loss/ctcvr": 0.1}, "log_loss", names) == pytest.approx(-0.15)
-    assert monitored(metrics, "pcoc/ctr", names) == pytest.approx(-np.log(2))
-    assert monitored(metrics, "gauc/ctr", names) == -np.inf
+    assert monitored(metrics, "log_loss/ctr", names) == 0.2
+    assert monitored({"log_loss/ctr": 0.2, "log_loss/ctcvr": 0.1}, "log_loss", names) == pytest.approx(0.15)
+    assert monitored(metrics, "pcoc/ctr", names) == 2.0
+    assert np.isnan(monitored(metrics, "gauc/ctr", names))
     with pytest.raises(ValueError, match=r"monitor must be 'auc', 'log_loss' or .*'log_loss/ctr'.* Received: 'acc'"):
         monitored(metrics, "acc", names)
+
+
+def test_goodness() -> None:
+    assert goodness(0.8, "auc") > goodness(0.7, "auc")
+    assert goodness(0.2, "log_loss/ctr") > goodness(0.3, "log_loss/ctr")
+    assert goodness(0.99, "pcoc/ctr") > goodness(1.02, "pcoc/ctr") > goodness(0.5, "pcoc/ctr")
+    assert goodness(np.nan, "log_loss") == -np.inf
 
 
 def test_config_errors() -> None:
