@@ -20,7 +20,7 @@ import tensorflow as tf
 from absl import app, flags
 
 from benchmarks import ali_ccp_shape, rounds
-from tafe_tf import cores
+from tafe_tf import cores, memory
 from tafe_tf.data.batch import Batch, Stream
 from tafe_tf.data.dataset import FunnelData, Position
 from tafe_tf.data.writers import write
@@ -103,6 +103,7 @@ def main(argv: list[str]) -> None:
     if len(argv) > 1:
         raise app.UsageError(f"unknown arguments: {argv[1:]}")
     cores.set_threads(BATCH_SIZE.value)
+    memory.keep_freed_memory()
     keras.utils.set_random_seed(0)
     keras.config.set_dtype_policy(DTYPE_POLICY.value)
     size, fields = BATCH_SIZE.value, ali_ccp_shape.ALL_FIELDS

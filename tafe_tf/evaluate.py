@@ -10,7 +10,7 @@ import sys
 from absl import app
 from absl.flags import declare_key_flag
 
-from tafe_tf import cores, flags, previous
+from tafe_tf import cores, flags, memory, previous
 from tafe_tf.data.atomic import write_json
 from tafe_tf.data.dataset import FunnelData
 from tafe_tf.data.files import find_files
@@ -38,6 +38,7 @@ def evaluate() -> None:
     run, split, bad_rows = RunDir(flags.RUN_DIR.value), flags.SPLIT.value, flags.bad_rows()
     batch_size = max(flags.BATCH_SIZE.value, 4096)
     cores.set_threads(batch_size)
+    memory.keep_freed_memory()
     model = run.load_best()
     model.pieces = cores.pieces(batch_size)
     data = FunnelData(

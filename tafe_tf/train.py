@@ -22,7 +22,7 @@ from absl import app, logging
 from absl.flags import adopt_module_key_flags
 
 from tafe_tf import cluster as clusters
-from tafe_tf import cores, flags, models, previous, schema, vocabulary
+from tafe_tf import cores, flags, memory, models, previous, schema, vocabulary
 from tafe_tf.cluster import Cluster
 from tafe_tf.data.atomic import write_arrays, write_json
 from tafe_tf.data.dataset import FunnelData, Holdout, time_holdout
@@ -70,6 +70,7 @@ def train() -> None:
     """What `main` does, errors aside."""
     flags.required(data_dir=flags.DATA_DIR.value, run_dir=flags.RUN_DIR.value)
     cores.set_threads(flags.BATCH_SIZE.value)
+    memory.keep_freed_memory()
     cluster = clusters.make(flags.STRATEGY.value, flags.TPU.value)
     with contextlib.ExitStack() as stack:
         if not cluster.chief:
