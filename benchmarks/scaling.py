@@ -19,7 +19,7 @@ import keras
 from absl import app, flags
 
 from benchmarks import ali_ccp_shape, rounds, train_speed, vocabulary
-from tafe_tf import cluster, cores
+from tafe_tf import cluster, cores, memory
 from tafe_tf.flags import BATCH_SIZE, MODEL
 from tafe_tf.optimizers import LazyAdam
 from tafe_tf.processes import Job
@@ -76,6 +76,7 @@ def work(ids: int, report: pathlib.Path) -> None:
     made = cluster.make()
     size, fields = BATCH_SIZE.value // made.workers, vocabulary.fields(ids)
     cores.set_threads(size)
+    memory.keep_freed_memory()
     keras.utils.set_random_seed(0)
     with made.strategy.scope():
         model = ali_ccp_shape.model(MODEL.value, fields)

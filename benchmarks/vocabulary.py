@@ -12,7 +12,7 @@ import statistics
 from absl import app, flags, logging
 
 from benchmarks import ali_ccp_shape, rounds, train_speed
-from tafe_tf import cores
+from tafe_tf import cores, memory
 from tafe_tf.flags import BATCH_SIZE, MODEL
 
 flags.declare_key_flag("model")
@@ -32,6 +32,7 @@ def main(argv: list[str]) -> None:
         raise app.UsageError(f"unknown arguments: {argv[1:]}")
     logging.set_verbosity(logging.WARNING)
     cores.set_threads(BATCH_SIZE.value)
+    memory.keep_freed_memory()
     ways = {}
     for ids in IDS:
         sizes = fields(ids)
