@@ -361,7 +361,7 @@ def test_the_previous_model_stands_beside_the_new_one(
     for file, metrics in expected.items():
         written = json.loads((after.path / f"{file}.json").read_text())
         assert {name: written[name] for name in metrics} == pytest.approx(metrics, abs=TOLERANCE)
-        assert all(f"{value:.5f}" in out for value in metrics.values())
+        assert all(f"{written[name]:.5f}" in out for name in metrics)
     assert "AUC: previous" in out and not (before.path / "previous_metrics.json").exists()
     fresh = run_train(days[1], tmp_path)
     assert expected["metrics"]["auc/ctr"] > judged(fresh, days[1])["auc/ctr"] - 0.02
