@@ -222,10 +222,10 @@ def test_training_takes_prepared_vocabularies_of_the_same_files(tmp_path: pathli
         prepare.prepare()
     with open(tmp_path / "vocabulary" / "user.txt", "a") as file:
         file.write("by hand\n")
-    run = run_train(tmp_path, tmp_path / "run", epochs=1)
+    run = run_train(tmp_path, tmp_path / "run", epochs=1, model="shared_bottom")
     assert "by hand" in (run / "vocabulary" / "user.txt").read_text()
     write(tmp_path / "train.csv", rows(201, seed=4))
-    run = run_train(tmp_path, tmp_path / "other", epochs=1)
+    run = run_train(tmp_path, tmp_path / "other", epochs=1, model="shared_bottom")
     assert "by hand" not in (run / "vocabulary" / "user.txt").read_text()
 
 
