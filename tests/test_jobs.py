@@ -15,6 +15,7 @@ import small_models
 import tensorflow as tf
 from absl import flags as absl_flags
 from absl.testing import flagsaver
+from marks import all_slow_but
 
 import export.saved_model as saved_model
 from export.check import ExportError, check, probe_rows
@@ -142,14 +143,7 @@ def test_bad_rows_are_dropped_and_reported(
     assert "no test files" in out
 
 
-@pytest.mark.parametrize(
-    "name",
-    [
-        name if name in ("mmoe", "escm2") else pytest.param(name, marks=pytest.mark.slow)
-        for name in BY_NAME
-        if name != "tafe"
-    ],
-)
+@pytest.mark.parametrize("name", all_slow_but({"mmoe", "escm2"}, sorted(BY_NAME.keys() - {"tafe"})))
 def test_baselines_train_and_export(shop: pathlib.Path, tmp_path: pathlib.Path, name: str) -> None:
     sizes = {"tower_units": ["16"], "expert_units": ["16", "16"], "bottom_units": ["16"], "num_experts": 3}
     run = run_train(shop / "parquet", tmp_path / "run", model=name, learning_rate=0.01, epochs=3, **sizes)

@@ -11,6 +11,7 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from marks import all_slow_but
 
 from tafe_tf.keras_metrics import funnel_metrics
 from tafe_tf.metrics import FunnelMetrics
@@ -93,11 +94,8 @@ def test_every_model_is_here() -> None:
     assert {type(made()) for made in MADE.values()} == set(BY_NAME.values())
 
 
-QUICK = {"tafe", "single_task", "mmoe+dselect_k", "escm2+dr", "esm2+action"}
-
-
 @pytest.mark.parametrize(
-    "name", [name if name in QUICK else pytest.param(name, marks=pytest.mark.slow) for name in MADE]
+    "name", all_slow_but({"tafe", "single_task", "mmoe+dselect_k", "escm2+dr", "esm2+action"}, MADE)
 )
 def test_fit_evaluate_save_and_go_on(name: str, tmp_path: pathlib.Path) -> None:
     model, (x, y, w) = compiled(name), rows(name)

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 import small_models
 import tensorflow as tf
+from marks import all_slow_but
 from scipy.special import expit
 from sklearn.metrics import log_loss, roc_auc_score
 
@@ -80,10 +81,7 @@ def loans(tmp_path_factory: pytest.TempPathFactory) -> schema.Schema:
     return schema.load(path)
 
 
-QUICK = {"tafe", "mmoe", "escm2+dr", "esm2"}
-
-
-@pytest.fixture(params=[name if name in QUICK else pytest.param(name, marks=pytest.mark.slow) for name in MADE])
+@pytest.fixture(params=all_slow_but({"tafe", "mmoe", "escm2+dr", "esm2"}, MADE))
 def model(request: pytest.FixtureRequest) -> FunnelModel:
     """Each of the models."""
     keras.utils.set_random_seed(1)
