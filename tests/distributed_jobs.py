@@ -25,7 +25,7 @@ FLAGS = {
     "learning_rate_decay": "linear",
     "embedding_dim": 4,
     "num_inducing": 4,
-    "num_layers": 2,
+    "num_layers": 1,
     "shuffle_rows": 300,
     "steps_per_call": 2,
     "checkpoint_steps": 6,
