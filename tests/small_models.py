@@ -127,7 +127,7 @@ def make_run(directory: pathlib.Path, name: str, *, seed: int = 0, count: int = 
         len(dataset.tasks),
         embedding_dim=4,
         num_inducing=4,
-        num_layers=2,
+        num_layers=1,
         embedding_stddev=0.3,
         slots=features.slots,
     )
