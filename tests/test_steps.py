@@ -8,7 +8,6 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-from marks import all_slow_but
 
 from tafe_tf.data.batch import Batch
 from tafe_tf.models import BY_NAME, TAFE
@@ -47,7 +46,7 @@ def trained(model: str, compiled: bool) -> tuple[list[np.ndarray], list[np.ndarr
     return reports, [np.array(v) for v in [*made.variables, *optimizer.variables]]
 
 
-@pytest.mark.parametrize("model", all_slow_but({"tafe"}, ["tafe", "mmoe"]))
+@pytest.mark.parametrize("model", ["tafe", "mmoe"])
 def test_a_step_compiles_as_a_whole(model: str) -> None:
     for ours, theirs in zip(trained(model, compiled=True), trained(model, compiled=False), strict=True):
         assert len(ours) == len(theirs) > 4

@@ -1,4 +1,4 @@
-"""Train, export, serve, ask: what the client gets is what `model.predict` says."""
+"""Train, export, check, serve, ask: what the client gets is what `model.predict` says."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from absl.testing import flagsaver
 from servers import LocalServer
 
 import export.saved_model as saved_model
+from export.check import check
 from serving.client import Client
 from tafe_tf import train
 from tafe_tf.data.writers import write
@@ -62,6 +63,7 @@ def test_the_client_gets_what_the_model_predicts(name: str, tmp_path: pathlib.Pa
         train.train()
     run = RunDir(tmp_path / "run")
     path = saved_model.export(run, tmp_path / "export", 1)
+    assert len(check(path)) == 4
     with (
         LocalServer(tmp_path / "log", f"--model_base_path={path.parent}", f"--model_name={name}") as server,
         Client(server.grpc, name, timeout=60.0) as client,
