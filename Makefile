@@ -49,7 +49,7 @@ $(PACKAGE): $(DEPENDENCIES)
 lint: $(DEPENDENCIES)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/mypy tafe_tf export serving tests $(wildcard benchmarks/*.py examples/*.py)
+	$(BIN)/mypy tafe_tf tests $(wildcard benchmarks/*.py benchmarks/support/*.py examples/*.py)
 
 test: lint $(PACKAGE)
 	TAFE_INSTALLED=1 $(BIN)/pytest --numprocesses=2 --dist=loadfile --no-loadscope-reorder

@@ -13,12 +13,12 @@ import time
 
 from absl import app, flags
 
-from benchmarks import ali_ccp_export, ali_ccp_shape
-from export.session import SessionModel
-from serving.jobs import Job, find_inputs
-from serving.ledger import claim
-from serving.scoring import score
-from tafe_tf.data.writers import write
+from benchmarks.support import ali_ccp_export, ali_ccp_shape
+from tafe_tf.data.formats.write import write
+from tafe_tf.export.session_model import SessionModel
+from tafe_tf.serving.batch.job import Job, find_inputs
+from tafe_tf.serving.batch.ledger import claim
+from tafe_tf.serving.batch.scoring import score
 
 _ROWS = flags.DEFINE_integer("rows", 1 << 17, "Rows to score.", lower_bound=1024)
 _ROUNDS = flags.DEFINE_integer("rounds", 5, "Rounds over both.", lower_bound=1)

@@ -14,8 +14,8 @@ import sys
 from absl import app, flags
 from matplotlib import pyplot
 
-from benchmarks import rounds
-from benchmarks.figures import save
+from benchmarks.support import rounds
+from benchmarks.support.figures import save
 from tafe_tf.data.atomic import write_text
 
 _MODELS = flags.DEFINE_spaceseplist("models", "single_task shared_bottom mmoe ple aitm tafe", "MODEL or MODEL/...")

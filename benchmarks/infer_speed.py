@@ -11,8 +11,8 @@ import functools
 
 from absl import app
 
-from benchmarks import ali_ccp_shape, exported, rounds
-from export.session import SessionModel
+from benchmarks.support import ali_ccp_shape, exported, rounds
+from tafe_tf.export.session_model import SessionModel
 
 SIZES = (1024, 4096)
 

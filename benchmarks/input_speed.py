@@ -16,9 +16,9 @@ from absl import app, flags
 from rich.console import Console
 from rich.table import Table
 
-from tafe_tf.data.files import read_blocks
-from tafe_tf.data.rows import BadRows
-from tafe_tf.data.writers import Writer
+from tafe_tf.data.blocks.block import BadRows
+from tafe_tf.data.formats.read import read_blocks
+from tafe_tf.data.formats.write import Writer
 from tafe_tf.schema import Feature, Schema, Task
 
 _ROWS = flags.DEFINE_integer("rows", 400_000, "Rows a file.", lower_bound=1)

@@ -23,7 +23,7 @@ import numpy as np
 from absl import app, flags
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
-from benchmarks import ali_ccp_shape, rounds
+from benchmarks.support import ali_ccp_shape, rounds
 from tafe_tf.jax_training import LazyAdam, State, training_step
 from tafe_tf.models import FunnelModel
 

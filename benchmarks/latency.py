@@ -13,8 +13,8 @@ import time
 import numpy as np
 from absl import app
 
-from benchmarks import ali_ccp_shape, exported, rounds
-from export.session import SessionModel
+from benchmarks.support import ali_ccp_shape, exported, rounds
+from tafe_tf.export.session_model import SessionModel
 
 SIZES = (1, 100)
 

@@ -18,10 +18,10 @@ from typing import Any
 from absl import app
 from matplotlib import pyplot
 
-from benchmarks.figures import save
+from benchmarks.support.figures import save
 from tafe_tf import schema
-from tafe_tf.comparison import MEAN
-from tafe_tf.comparison_tables import markdown
+from tafe_tf.comparison.statistics import MEAN
+from tafe_tf.comparison.tables import markdown
 
 
 def main(argv: list[str]) -> None:

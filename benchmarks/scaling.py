@@ -18,12 +18,14 @@ import time
 import keras
 from absl import app, flags
 
-from benchmarks import ali_ccp_shape, rounds, train_speed, vocabulary
-from tafe_tf import cluster, cores, memory
+from benchmarks import train_speed, vocabulary
+from benchmarks.support import ali_ccp_shape, rounds
+from tafe_tf import machine, memory
+from tafe_tf.distributed import cluster
+from tafe_tf.distributed.local_job import Job
 from tafe_tf.flags import BATCH_SIZE, MODEL
 from tafe_tf.optimizers import LazyAdam
-from tafe_tf.processes import Job
-from tafe_tf.steps import Steps
+from tafe_tf.training.sync_steps import Steps
 
 _COUNTS = flags.DEFINE_list("counts", ["1", "2"], "Numbers of workers.")
 _IDS = flags.DEFINE_list("ids", ["1000000"], "Numbers of ids in all fields together.")
@@ -75,12 +77,12 @@ def work(ids: int, report: pathlib.Path) -> None:
     """A worker's part: trains, and as the chief writes how fast."""
     made = cluster.make()
     size, fields = BATCH_SIZE.value // made.workers, vocabulary.fields(ids)
-    cores.set_threads(size)
+    machine.set_threads(size)
     memory.keep_freed_memory()
     keras.utils.set_random_seed(0)
     with made.strategy.scope():
         model = ali_ccp_shape.model(MODEL.value, fields)
-        model.pieces = cores.pieces(size)
+        model.pieces = machine.pieces(size)
         optimizer = LazyAdam(1e-3)
         optimizer.build(model.trainable_variables)
     steps = Steps(model, optimizer, model.paper_loss(), made.strategy, 1, train_speed.PER_CALL)

@@ -24,9 +24,9 @@ from absl import app, flags
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks import ali_ccp_export, ali_ccp_shape
-from export.session import SessionModel
-from serving.client import Client
+from benchmarks.support import ali_ccp_export, ali_ccp_shape
+from tafe_tf.export.session_model import SessionModel
+from tafe_tf.serving.client import Client
 
 _SECONDS = flags.DEFINE_float("seconds", 4.0, "Seconds a figure, way and round.", lower_bound=0.1)
 _ROUNDS = flags.DEFINE_integer("rounds", 5, "Rounds over all figures.", lower_bound=1)
@@ -104,7 +104,7 @@ def main(argv: list[str]) -> None:
     with tempfile.TemporaryDirectory() as directory:
         path = ali_ccp_export.export(pathlib.Path(directory))
         session = SessionModel(path)
-        command = [sys.executable, "-m", "serving.server", f"--port={_ADDRESS.value.split(':')[1]}"]
+        command = [sys.executable, "-m", "tafe_tf.serving.server", f"--port={_ADDRESS.value.split(':')[1]}"]
         server = subprocess.Popen([*command, f"--model_base_path={path.parent}"], stderr=subprocess.DEVNULL)
         try:
             with Client(_ADDRESS.value, timeout=60.0) as client:

@@ -19,15 +19,15 @@ import keras
 import tensorflow as tf
 from absl import app, flags
 
-from benchmarks import ali_ccp_shape, rounds
-from tafe_tf import cores, memory
-from tafe_tf.data.batch import Batch, Stream
-from tafe_tf.data.dataset import FunnelData, Position
-from tafe_tf.data.writers import write
-from tafe_tf.features import Features
+from benchmarks.support import ali_ccp_shape, rounds
+from tafe_tf import machine, memory
+from tafe_tf.data.batches.batch import Batch, Stream
+from tafe_tf.data.batches.dataset import FunnelData, Position
+from tafe_tf.data.formats.write import write
+from tafe_tf.features.graph import Features
 from tafe_tf.flags import BATCH_SIZE, DTYPE_POLICY
 from tafe_tf.optimizers import LazyAdam
-from tafe_tf.steps import Steps
+from tafe_tf.training.sync_steps import Steps
 
 _MODELS = flags.DEFINE_spaceseplist("models", ["tafe"], "MODEL or MODEL/ARGUMENT=VALUE/...")
 _SOURCES = flags.DEFINE_list("sources", ["memory"], "Where batches come from: memory, or files of a format.")
@@ -73,7 +73,7 @@ def from_files(directory: pathlib.Path, kind: str, size: int, fields: Mapping[st
 def trained(spec: str, size: int, fields: Mapping[str, int], dataset: tf.data.Dataset) -> rounds.Measure:
     """Measures one model's steps."""
     model = ali_ccp_shape.model(spec, fields)
-    model.pieces = cores.pieces(size)
+    model.pieces = machine.pieces(size)
     optimizer = LazyAdam(1e-3)
     optimizer.build(model.trainable_variables)
     steps = Steps(model, optimizer, model.paper_loss(), tf.distribute.get_strategy(), 1, PER_CALL)
@@ -102,7 +102,7 @@ def main(argv: list[str]) -> None:
     """Interleaved rounds; medians."""
     if len(argv) > 1:
         raise app.UsageError(f"unknown arguments: {argv[1:]}")
-    cores.set_threads(BATCH_SIZE.value)
+    machine.set_threads(BATCH_SIZE.value)
     memory.keep_freed_memory()
     keras.utils.set_random_seed(0)
     keras.config.set_dtype_policy(DTYPE_POLICY.value)

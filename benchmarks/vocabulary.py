@@ -11,8 +11,9 @@ import statistics
 
 from absl import app, flags, logging
 
-from benchmarks import ali_ccp_shape, rounds, train_speed
-from tafe_tf import cores, memory
+from benchmarks import train_speed
+from benchmarks.support import ali_ccp_shape, rounds
+from tafe_tf import machine, memory
 from tafe_tf.flags import BATCH_SIZE, MODEL
 
 flags.declare_key_flag("model")
@@ -31,7 +32,7 @@ def main(argv: list[str]) -> None:
     if len(argv) > 1:
         raise app.UsageError(f"unknown arguments: {argv[1:]}")
     logging.set_verbosity(logging.WARNING)
-    cores.set_threads(BATCH_SIZE.value)
+    machine.set_threads(BATCH_SIZE.value)
     memory.keep_freed_memory()
     ways = {}
     for ids in IDS:

@@ -18,17 +18,18 @@ import tensorflow as tf
 import tensorflow_recommenders as tfrs
 from absl import app, flags, logging
 
-from export.saved_model import export
-from export.session import SessionModel, versions
-from tafe_tf import schema, vocabulary
+from tafe_tf import schema
 from tafe_tf.data.atomic import write_text
-from tafe_tf.data.dataset import FunnelData, Holdout
-from tafe_tf.data.rows import BadRows
-from tafe_tf.data.synthetic import SyntheticFunnel
-from tafe_tf.data.writers import write
+from tafe_tf.data.batches.dataset import FunnelData, Holdout
+from tafe_tf.data.blocks.block import BadRows
+from tafe_tf.data.formats.write import write
+from tafe_tf.data.public.synthetic import SyntheticFunnel
+from tafe_tf.export.saved_model import export
+from tafe_tf.export.session_model import SessionModel, versions
+from tafe_tf.features import vocabulary
 from tafe_tf.models import TAFE
-from tafe_tf.run_dir import RunDir
 from tafe_tf.tfrs import FunnelRecommender
+from tafe_tf.training.run_dir import RunDir
 
 USER, ITEM, VALUES = ("age", "city", "device"), ("brand", "category", "shelf"), 20
 Columns = dict[str, np.ndarray]

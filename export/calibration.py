@@ -10,8 +10,8 @@ import scipy.optimize
 import scipy.special
 import tensorflow as tf
 
-from tafe_tf.evaluation import intercept_shifts
-from tafe_tf.outputs import lowest_so_far
+from tafe_tf.probabilities import lowest_so_far
+from tafe_tf.training.evaluator import intercept_shifts
 
 Kind = Literal["platt", "isotonic"]
 KINDS: tuple[Kind, ...] = ("platt", "isotonic")

@@ -16,10 +16,10 @@ import numpy as np
 import tensorflow as tf
 from absl import app
 
-from export import warmup
-from export.requests import Rows, requests, tiled
-from export.session import DEFAULT_SIGNATURE, SessionModel, latest
 from tafe_tf import schema
+from tafe_tf.export import warmup
+from tafe_tf.export.session_model import DEFAULT_SIGNATURE, SessionModel, latest
+from tafe_tf.export.signature_inputs import Rows, requests, tiled
 from tafe_tf.schema import ABSENT, Feature, Schema
 
 TOLERANCE = 1e-5  # between two kernels in float32: logits differ by 3e-6, a quotient or a calibration doubles that

@@ -14,8 +14,8 @@ import sys
 
 from absl import app, flags
 
-from export.check import ExportError, check
-from export.session import versions
+from tafe_tf.export.check import ExportError, check
+from tafe_tf.export.session_model import versions
 from tafe_tf.schema import SchemaError
 
 _TO_VERSION = flags.DEFINE_integer("to_version", 0, "The version to go back to; by default the one before the newest.")

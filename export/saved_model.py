@@ -25,18 +25,18 @@ import tensorflow as tf
 from absl import app, flags, logging
 from tensorflow.core.protobuf import fingerprint_pb2
 
-from export import calibration, card, held_out, storage, warmup
-from export.check import ExportError, check
-from export.requests import Rows
-from export.session import SessionModel
-from export.signatures import Signatures
-from export.storage import StoredTable
-from export.succession import Terms
-from tafe_tf.data.rows import DataError
-from tafe_tf.features import Features
+from tafe_tf.data.blocks.block import DataError
+from tafe_tf.export import calibration, held_out_rows, model_card, table_storage, warmup
+from tafe_tf.export.check import ExportError, check
+from tafe_tf.export.publish_terms import Terms
+from tafe_tf.export.session_model import SessionModel
+from tafe_tf.export.signature_inputs import Rows
+from tafe_tf.export.signatures import Signatures
+from tafe_tf.export.table_storage import StoredTable
+from tafe_tf.features.graph import Features
 from tafe_tf.flags import RUN_DIR, required
-from tafe_tf.outputs import probabilities
-from tafe_tf.run_dir import RunDir, RunError
+from tafe_tf.probabilities import probabilities
+from tafe_tf.training.run_dir import RunDir, RunError
 
 flags.declare_key_flag("run_dir")
 # Halves of a request run side by side where an operation has one thread (--tensorflow_intra_op_parallelism=1): 100 rows
@@ -50,7 +50,7 @@ _CALIBRATION = flags.DEFINE_enum(
 _STORAGE = flags.DEFINE_enum(
     "embedding_storage",
     "float32",
-    storage.STORAGES,
+    table_storage.STORAGES,
     "How embedding tables are stored: float32 is as they were trained, and what the others cost is printed.",
 )
 _TERMS = Terms()
@@ -78,7 +78,7 @@ def export(
     version: int,
     *,
     calibrate: calibration.Kind | None = None,
-    stored: storage.Storage = "float32",
+    stored: table_storage.Storage = "float32",
     terms: Terms = _TERMS,
 ) -> pathlib.Path:
     """Writes, checks and then publishes one version, by a rename.
@@ -105,9 +105,9 @@ def export(
         raise ExportError(f"{target}: exists; give another --version")
     model, features = run.load_best(), run.features()
     model.pieces = _PIECES
-    rows = held_out.sample(run, max(warmup.SIZES))
-    tables = storage.store(model, stored)
-    curves = None if calibrate is None else calibration.fit(calibrate, *held_out.predictions(run, model, features))
+    rows = held_out_rows.sample(run, max(warmup.SIZES))
+    tables = table_storage.store(model, stored)
+    curves = None if calibrate is None else calibration.fit(calibrate, *held_out_rows.predictions(run, model, features))
     succession = terms.judge(run, lambda inputs, training: _logits(model, inputs, curves))
     signatures = Signatures(model, features, curves)
     beside = target.with_name(f".{version}.{os.getpid()}.tmp")  # TensorFlow Serving reads numbered names only
@@ -118,7 +118,7 @@ def export(
         served = SessionModel(beside)
         warmup.write(served, features.schema, rows)
         described = "none" if curves is None else curves.describe()
-        card.write(served, run, embedding_storage=tables[0].storage, calibration=described, previous=succession)
+        model_card.write(served, run, embedding_storage=tables[0].storage, calibration=described, previous=succession)
         served.close()
         found = check(beside, in_python(model, features, curves))
         os.rename(beside, target)
@@ -126,7 +126,7 @@ def export(
         shutil.rmtree(beside, ignore_errors=True)
     print("\n".join([str(target), *(f"  {line}" for line in found)]))
     if calibrate is not None or stored != "float32":
-        held_out.show_cost(run, lambda inputs, training: _logits(model, inputs, curves))
+        held_out_rows.show_cost(run, lambda inputs, training: _logits(model, inputs, curves))
     return target
 
 

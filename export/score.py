@@ -14,11 +14,11 @@ import numpy as np
 from absl import app
 from rich.table import Table
 
-from export.session import SessionModel, latest
 from tafe_tf import schema
-from tafe_tf.data.files import read_blocks
-from tafe_tf.data.rows import BadRows, Block, DataError
-from tafe_tf.tables import show
+from tafe_tf.data.blocks.block import BadRows, Block, DataError
+from tafe_tf.data.formats.read import read_blocks
+from tafe_tf.export.session_model import SessionModel, latest
+from tafe_tf.terminal.tables import show
 
 
 def score(base_path: str, file: str, rows: int) -> Table:

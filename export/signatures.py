@@ -8,10 +8,10 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from export.session import DEFAULT_SIGNATURE
-from export.storage import embeddings
-from tafe_tf.features import Features
-from tafe_tf.outputs import probabilities
+from tafe_tf.export.session_model import DEFAULT_SIGNATURE
+from tafe_tf.export.table_storage import embeddings
+from tafe_tf.features.graph import Features
+from tafe_tf.probabilities import probabilities
 from tafe_tf.schema import ABSENT, Schema
 
 Outputs = dict[str, Any]

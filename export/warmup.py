@@ -9,8 +9,8 @@ import numpy as np
 import tensorflow as tf
 from tensorflow_serving.apis import predict_pb2, prediction_log_pb2
 
-from export.requests import Rows, requests
-from export.session import SessionModel
+from tafe_tf.export.session_model import SessionModel
+from tafe_tf.export.signature_inputs import Rows, requests
 from tafe_tf.schema import Schema
 
 FILE = pathlib.PurePath("assets.extra", "tf_serving_warmup_requests")

@@ -1,3 +1,6 @@
 """Answers with exported models: a client, a local server, batch scoring, and what TensorFlow Serving needs."""
 
-import tafe_tf  # noqa: F401  (before TensorFlow: it sets how much TensorFlow says)
+from tafe_tf import checkout_names
+
+if __name__ == "serving":
+    checkout_names.register("serving")

@@ -22,12 +22,12 @@ from typing import Any
 import tensorflow as tf
 from absl import app, flags
 
-from export.session import DEFAULT_SIGNATURE, latest
-from serving import scoring
-from serving.jobs import Job, JobError, find_inputs
-from tafe_tf.data.files import BLOCK_ROWS
-from tafe_tf.data.rows import DataError
+from tafe_tf.data.blocks.block import DataError
+from tafe_tf.data.formats.read import BLOCK_ROWS
+from tafe_tf.export.session_model import DEFAULT_SIGNATURE, latest
 from tafe_tf.schema import SchemaError
+from tafe_tf.serving.batch import scoring
+from tafe_tf.serving.batch.job import Job, JobError, find_inputs
 
 _MODEL = flags.DEFINE_string("model", None, "An exported version, or the directory of versions: then the highest.")
 _INPUT = flags.DEFINE_multi_string("input", None, "A file, or a quoted pattern such as 'DIR/*.parquet'; repeatable.")
@@ -78,12 +78,12 @@ def _run(job: Job) -> dict[str, Any]:
     if not _RUNNER.value:
         return scoring.run(job)
     try:
-        from serving import beam_score
+        from tafe_tf.serving.batch import beam
     except ModuleNotFoundError as error:
         if not str(error.name).startswith("apache_beam"):
             raise
         raise JobError("--runner needs Apache Beam: pip install 'tafe_tf[beam]'") from None
-    return beam_score.run(job, [f"--runner={_RUNNER.value}", *shlex.split(_BEAM_ARGS.value)])
+    return beam.run(job, [f"--runner={_RUNNER.value}", *shlex.split(_BEAM_ARGS.value)])
 
 
 def _report(job: Job, summary: dict[str, Any]) -> None:

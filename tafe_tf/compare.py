@@ -19,13 +19,13 @@ from absl import flags as absl_flags
 from absl.flags import adopt_module_key_flags
 
 from tafe_tf import flags
-from tafe_tf.cells import Cell, Spec, prepare, run_all
-from tafe_tf.comparison import Comparison
-from tafe_tf.comparison_tables import markdown, tables
+from tafe_tf.comparison.runs import Cell, Spec, prepare, run_all
+from tafe_tf.comparison.statistics import Comparison
+from tafe_tf.comparison.tables import markdown, tables
 from tafe_tf.data.atomic import write_json, write_text
 from tafe_tf.models import BY_NAME
-from tafe_tf.run_dir import RunError
-from tafe_tf.tables import show
+from tafe_tf.terminal.tables import show
+from tafe_tf.training.run_dir import RunError
 
 adopt_module_key_flags(flags)
 _MODELS = absl_flags.DEFINE_list("models", ["single_task", "shared_bottom", "mmoe", "ple", "aitm", "tafe"], "Models.")

@@ -10,13 +10,14 @@ import sys
 from absl import app
 from absl.flags import declare_key_flag
 
-from tafe_tf import cores, flags, memory, previous
+from tafe_tf import flags, machine, memory
 from tafe_tf.data.atomic import write_json
-from tafe_tf.data.dataset import FunnelData
-from tafe_tf.data.files import find_files
-from tafe_tf.evaluation import Evaluator
-from tafe_tf.run_dir import RunDir
-from tafe_tf.tables import print_dropped, print_metrics
+from tafe_tf.data.batches.dataset import FunnelData
+from tafe_tf.data.formats.read import find_files
+from tafe_tf.terminal.tables import print_dropped, print_metrics
+from tafe_tf.training import predecessor
+from tafe_tf.training.evaluator import Evaluator
+from tafe_tf.training.run_dir import RunDir
 
 for _name in ("data_dir", "run_dir", "split", "batch_size", "on_bad_row"):
     declare_key_flag(_name)
@@ -37,10 +38,10 @@ def evaluate() -> None:
     flags.required(data_dir=flags.DATA_DIR.value, run_dir=flags.RUN_DIR.value)
     run, split, bad_rows = RunDir(flags.RUN_DIR.value), flags.SPLIT.value, flags.bad_rows()
     batch_size = max(flags.BATCH_SIZE.value, 4096)
-    cores.set_threads(batch_size)
+    machine.set_threads(batch_size)
     memory.keep_freed_memory()
     model = run.load_best()
-    model.pieces = cores.pieces(batch_size)
+    model.pieces = machine.pieces(batch_size)
     data = FunnelData(
         files=find_files(flags.DATA_DIR.value, split),
         schema=run.schema(),
@@ -52,7 +53,7 @@ def evaluate() -> None:
         write_json(run.path / "metrics.json", metrics)
     print_metrics(metrics, data.schema, f"{data.schema.name}, {split}")
     if split == "test":
-        previous.compare(run, metrics, data)
+        predecessor.compare(run, metrics, data)
     print_dropped(bad_rows)
 
 

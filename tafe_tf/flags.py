@@ -8,11 +8,11 @@ from typing import Any
 
 from absl import flags
 
-from tafe_tf import cluster as clusters
-from tafe_tf.data.rows import BadRows
+from tafe_tf.data.blocks.block import BadRows
+from tafe_tf.distributed import cluster as clusters
 from tafe_tf.models import BY_NAME
-from tafe_tf.run_dir import RunError
-from tafe_tf.training import TrainingConfig
+from tafe_tf.training.loop import TrainingConfig
+from tafe_tf.training.run_dir import RunError
 
 _TRAINING = TrainingConfig()
 

@@ -11,7 +11,7 @@ import sys
 from absl import app, flags
 
 from tafe_tf.data.atomic import write_text
-from tafe_tf.data.synthetic import SyntheticFunnel
+from tafe_tf.data.public.synthetic import SyntheticFunnel
 
 _DATA_DIR = flags.DEFINE_string("data_dir", "", "Where train, test and schema.toml are written.")
 _ROWS = flags.DEFINE_integer("train_rows", 300_000, "Training rows.", lower_bound=1)

@@ -16,7 +16,7 @@ import sys
 from absl import app
 from absl import flags as absl_flags
 
-from tafe_tf.processes import Job
+from tafe_tf.distributed.local_job import Job
 
 _WORKERS = absl_flags.DEFINE_integer("workers", 2, "Processes that train.", lower_bound=1)
 _SERVERS = absl_flags.DEFINE_integer("servers", 0, "Processes that hold the weights.", lower_bound=0)

@@ -32,17 +32,18 @@ from absl import app
 from absl.flags import DEFINE_enum, DEFINE_integer, DEFINE_string, declare_key_flag
 from rich.table import Table
 
-from tafe_tf import flags, schema, vocabulary
-from tafe_tf.data import shard_job
-from tafe_tf.data.files import BLOCK_ROWS, find_files
-from tafe_tf.data.rows import DataError
-from tafe_tf.data.shard_job import ShardJob
-from tafe_tf.data.shards import convert
-from tafe_tf.features import Features
-from tafe_tf.pipelines import PipelineError
-from tafe_tf.progress import Progress
-from tafe_tf.run_dir import RunError
-from tafe_tf.tables import show
+from tafe_tf import flags, schema
+from tafe_tf.data.blocks.block import DataError
+from tafe_tf.data.formats.read import BLOCK_ROWS, find_files
+from tafe_tf.data.shards import job as shard_job
+from tafe_tf.data.shards.job import ShardJob
+from tafe_tf.data.shards.write import convert
+from tafe_tf.engines.beam.pipeline import PipelineError
+from tafe_tf.features import vocabulary
+from tafe_tf.features.graph import Features
+from tafe_tf.terminal.progress import Progress
+from tafe_tf.terminal.tables import show
+from tafe_tf.training.run_dir import RunError
 
 for _name in ("data_dir", "schema", "run_dir", "embedding_dim", "embedding_dtype", "on_bad_row"):
     declare_key_flag(_name)
@@ -140,7 +141,7 @@ def _build(files: list[str], dataset: schema.Schema, directory: str) -> None:
 
 def _beam() -> ModuleType:
     try:
-        from tafe_tf import beam_prepare
+        from tafe_tf.engines.beam import prepare as beam_prepare
     except ModuleNotFoundError as error:
         if not str(error.name).startswith("apache_beam"):
             raise

@@ -14,9 +14,9 @@ from typing import Any
 
 from absl import app, flags
 
-from tafe_tf.data import ali_ccp
-from tafe_tf.data.rows import DataError
-from tafe_tf.progress import Progress
+from tafe_tf.data.blocks.block import DataError
+from tafe_tf.data.public.ali_ccp import prepare
+from tafe_tf.terminal.progress import Progress
 
 _RAW_DIR = flags.DEFINE_string("raw_dir", "", "Holds the dataset's files as they are published, plain or .gz.")
 _DATA_DIR = flags.DEFINE_string("data_dir", "", "Where train-*, test-*, schema.toml and prepared.json are written.")
@@ -42,7 +42,7 @@ _COUNTRIES = flags.DEFINE_list("countries", [], "aliexpress: some of NL, ES, FR 
 
 
 def _ali_ccp() -> dict[str, Any]:
-    settings = ali_ccp.Settings(
+    settings = prepare.Settings(
         protocol=_PROTOCOL.value,
         row_split=_ROW_SPLIT.value,
         seed=_SEED.value,
@@ -50,11 +50,11 @@ def _ali_ccp() -> dict[str, Any]:
         max_values=_MAX_VALUES.value,
     )
     with Progress("ali_ccp", None, unit="blocks") as bar:
-        return ali_ccp.prepare(_RAW_DIR.value, _DATA_DIR.value, settings, lambda rows: bar.advance(1, rows))
+        return prepare.prepare(_RAW_DIR.value, _DATA_DIR.value, settings, lambda rows: bar.advance(1, rows))
 
 
 def _aliexpress() -> dict[str, Any]:
-    from tafe_tf.data import aliexpress  # TensorFlow takes seconds, and the other dataset needs none
+    from tafe_tf.data.public import aliexpress  # TensorFlow takes seconds, and the other dataset needs none
 
     with Progress("aliexpress", None, unit="shards") as bar:
         return aliexpress.prepare(

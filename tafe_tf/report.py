@@ -13,7 +13,7 @@ from absl import app
 from rich.table import Table
 
 from tafe_tf import schema
-from tafe_tf.tables import print_metrics, show
+from tafe_tf.terminal.tables import print_metrics, show
 
 
 def main(argv: list[str]) -> None:

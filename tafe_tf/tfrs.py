@@ -19,10 +19,10 @@ import numpy as np
 import tensorflow as tf
 import tensorflow_recommenders as tfrs
 
-from tafe_tf.features import Features
+from tafe_tf.features.graph import Features
 from tafe_tf.losses import FunnelLoss
 from tafe_tf.models import FunnelModel
-from tafe_tf.outputs import probabilities
+from tafe_tf.probabilities import probabilities
 from tafe_tf.schema import Schema
 
 # Steps of 0.1 in the logit: Keras's own, even in the probability, cannot tell rare conversions apart.

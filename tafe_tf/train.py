@@ -21,22 +21,24 @@ import tensorflow as tf
 from absl import app, logging
 from absl.flags import adopt_module_key_flags
 
-from tafe_tf import cluster as clusters
-from tafe_tf import cores, flags, memory, models, previous, schema, vocabulary
-from tafe_tf.cluster import Cluster
+from tafe_tf import flags, machine, memory, models, schema
 from tafe_tf.data.atomic import write_arrays, write_json
-from tafe_tf.data.dataset import FunnelData, Holdout, time_holdout
-from tafe_tf.data.files import find_files
-from tafe_tf.data.rows import BadRows
-from tafe_tf.evaluation import Evaluator, Predictions
-from tafe_tf.features import Features
+from tafe_tf.data.batches.dataset import FunnelData, Holdout, time_holdout
+from tafe_tf.data.blocks.block import BadRows
+from tafe_tf.data.formats.read import find_files
+from tafe_tf.distributed import cluster as clusters
+from tafe_tf.distributed.cluster import Cluster
+from tafe_tf.features import vocabulary
+from tafe_tf.features.graph import Features
 from tafe_tf.losses import FunnelLoss
 from tafe_tf.optimizers import LazyAdam, LinearDecay
-from tafe_tf.preemption import Preempted
-from tafe_tf.run_dir import RunDir, RunError
-from tafe_tf.tables import print_dropped, print_metrics
-from tafe_tf.training import NotFiniteError, Trainer
-from tafe_tf.warm_start import WarmStart
+from tafe_tf.terminal.tables import print_dropped, print_metrics
+from tafe_tf.training import predecessor
+from tafe_tf.training.evaluator import Evaluator, Predictions
+from tafe_tf.training.loop import NotFiniteError, Trainer
+from tafe_tf.training.preemption import Preempted
+from tafe_tf.training.run_dir import RunDir, RunError
+from tafe_tf.training.warm_start import WarmStart
 
 adopt_module_key_flags(flags)
 
@@ -69,7 +71,7 @@ def main(argv: list[str]) -> None:
 def train() -> None:
     """What `main` does, errors aside."""
     flags.required(data_dir=flags.DATA_DIR.value, run_dir=flags.RUN_DIR.value)
-    cores.set_threads(flags.BATCH_SIZE.value)
+    machine.set_threads(flags.BATCH_SIZE.value)
     memory.keep_freed_memory()
     cluster = clusters.make(flags.STRATEGY.value, flags.TPU.value)
     with contextlib.ExitStack() as stack:
@@ -168,7 +170,7 @@ def build_model(features: Features, replicas: int = 1, parts: int = 1) -> models
     if flags.MODEL.value == "esm2":
         own["via"] = features.schema.via
     model = made(features.rows, len(features.schema.tasks), slots=features.slots, embedding_parts=parts, **own)
-    model.pieces = cores.pieces(flags.BATCH_SIZE.value // replicas)
+    model.pieces = machine.pieces(flags.BATCH_SIZE.value // replicas)
     return model
 
 
@@ -195,7 +197,7 @@ def evaluate_test(features: Features, training: FunnelData, run: RunDir, cluster
         return
     data = dataclasses.replace(training, files=files, holdout=Holdout())
     model = run.load_best()
-    model.pieces = cores.pieces(training.batch_size)
+    model.pieces = machine.pieces(training.batch_size)
     rows = Predictions(len(data.schema.tasks), data.schema.group) if flags.SAVE_PREDICTIONS.value else None
     metrics = Evaluator(model, features, cluster).evaluate(data, also=rows.add if rows else None)
     metrics["parameters"] = model.count_params()
@@ -205,7 +207,7 @@ def evaluate_test(features: Features, training: FunnelData, run: RunDir, cluster
         if predictions:
             write_arrays(run.path / "predictions.npz", predictions)
         print_metrics(metrics, training.schema, f"{training.schema.name}, test")
-    previous.compare(run, metrics, data, cluster)
+    predecessor.compare(run, metrics, data, cluster)
 
 
 if __name__ == "__main__":

@@ -26,10 +26,10 @@ from optuna.distributions import CategoricalDistribution as Categorical
 from optuna.storages.journal import JournalFileBackend
 
 from tafe_tf import flags, schema
-from tafe_tf.cells import Cell, Spec, prepare
+from tafe_tf.comparison.runs import Cell, Spec, prepare
 from tafe_tf.data.atomic import write_json, write_text
-from tafe_tf.evaluation import goodness, monitored
 from tafe_tf.models import BY_NAME
+from tafe_tf.training.evaluator import goodness, monitored
 
 Space = dict[str, BaseDistribution]
 

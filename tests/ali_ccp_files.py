@@ -11,9 +11,9 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
-from tafe_tf.data.ali_ccp import Settings
-from tafe_tf.data.ali_ccp_fields import FIELDS
-from tafe_tf.data.files import find_files
+from tafe_tf.data.formats.read import find_files
+from tafe_tf.data.public.ali_ccp.fields import FIELDS
+from tafe_tf.data.public.ali_ccp.prepare import Settings
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 SAMPLE = ROOT / "../shared/data/ali_ccp/raw"

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 if TYPE_CHECKING:
-    from serving.jobs import Job
+    from tafe_tf.serving.batch.job import Job
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
@@ -19,7 +19,7 @@ def exports(tmp_path_factory: pytest.TempPathFactory) -> dict[str, pathlib.Path]
     """An export of every tiny funnel, version 1; its run lies in `run/` beside the versions' directory."""
     import small_models  # TensorFlow takes seconds, and most tests need none
 
-    from export import saved_model
+    from tafe_tf.export import saved_model
 
     root = tmp_path_factory.mktemp("exports")
     runs = {name: small_models.make_run(root / name, name) for name in small_models.SCHEMAS}

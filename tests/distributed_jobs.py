@@ -14,7 +14,7 @@ import numpy as np
 import small_models
 import tensorflow as tf
 
-from tafe_tf.data.writers import write
+from tafe_tf.data.formats.write import write
 
 FLAGS = {
     "readers": 2,

@@ -10,8 +10,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import small_models
 
-from serving.jobs import Job, find_inputs
-from tafe_tf.data.writers import write
+from tafe_tf.data.formats.write import write
+from tafe_tf.serving.batch.job import Job, find_inputs
 
 ROWS = 250
 

@@ -33,7 +33,8 @@ class LocalServer:
     def __init__(self, log: pathlib.Path, *flags: str, before: str = "") -> None:
         self.log = log
         self.grpc, self.rest = f"localhost:{free_port()}", f"localhost:{free_port()}"
-        code = f"{before}\nimport runpy, sys\nrunpy.run_module('serving.server', run_name='__main__', alter_sys=True)"
+        start = "import runpy, sys; runpy.run_module('tafe_tf.serving.server', run_name='__main__', alter_sys=True)"
+        code = f"{before}\n{start}"
         ports = [f"--port={self.grpc.split(':')[1]}", f"--rest_api_port={self.rest.split(':')[1]}"]
         with open(log, "wb") as file:
             self.process = subprocess.Popen([sys.executable, "-c", code, *ports, *flags], stdout=file, stderr=file)

@@ -5,9 +5,9 @@ from __future__ import annotations
 import pathlib
 from typing import Any
 
-from tafe_tf.data.files import read_blocks
-from tafe_tf.data.rows import BadRows, Block
-from tafe_tf.data.writers import write
+from tafe_tf.data.blocks.block import BadRows, Block
+from tafe_tf.data.formats.read import read_blocks
+from tafe_tf.data.formats.write import write
 from tafe_tf.schema import Feature, Schema, Task
 
 EXTENSIONS = ("csv", "csv.gz", "parquet", "tfrecord", "tfrecord.gz")

@@ -9,13 +9,14 @@ import tomllib
 import keras
 import numpy as np
 
-from tafe_tf import schema, vocabulary
-from tafe_tf.data.dataset import FunnelData, Holdout
-from tafe_tf.data.rows import BadRows
-from tafe_tf.data.writers import write
-from tafe_tf.features import Features
+from tafe_tf import schema
+from tafe_tf.data.batches.dataset import FunnelData, Holdout
+from tafe_tf.data.blocks.block import BadRows
+from tafe_tf.data.formats.write import write
+from tafe_tf.features import vocabulary
+from tafe_tf.features.graph import Features
 from tafe_tf.models import TAFE
-from tafe_tf.run_dir import RunDir
+from tafe_tf.training.run_dir import RunDir
 
 CLICK_BUY = """
 [[tasks]]

@@ -18,16 +18,15 @@ import tensorflow as tf
 from absl import flags as absl_flags
 from absl.testing import flagsaver
 
-import export.saved_model as saved_model
-from export import card
-from export.check import check
-from export.storage import StoredTable, embeddings
 from tafe_tf import flags, train  # noqa: F401  (flags)
-from tafe_tf.data.synthetic import SyntheticFunnel
+from tafe_tf.data.public.synthetic import SyntheticFunnel
+from tafe_tf.export import model_card, saved_model
+from tafe_tf.export.check import check
+from tafe_tf.export.table_storage import StoredTable, embeddings
 from tafe_tf.layers import FusedEmbedding
 from tafe_tf.models import BY_NAME
-from tafe_tf.run_dir import RunDir
-from tafe_tf.training import Trainer
+from tafe_tf.training.loop import Trainer
+from tafe_tf.training.run_dir import RunDir
 
 HALF = ["bfloat16", pytest.param("float16", marks=pytest.mark.slow)]
 FLAGS = absl_flags.FLAGS
@@ -183,7 +182,7 @@ def test_the_export_serves_the_table_as_it_was_trained(
     run = runs(dtype)
     path = saved_model.export(run, tmp_path, 1)
     assert check(path)
-    assert json.loads((path / card.FILE).read_text())["embedding_storage"] == dtype
+    assert json.loads((path / model_card.FILE).read_text())["embedding_storage"] == dtype
     assert dtype in {d.name for d in variables(path)}
     (layer,) = embeddings(run.load_best())
     rows, values = np.arange(20), layer.table.numpy()[:20].astype(np.float32)

@@ -17,15 +17,15 @@ from absl import flags as absl_flags
 from absl.testing import flagsaver
 from marks import all_slow_but
 
-import export.saved_model as saved_model
-from export.check import ExportError, check, probe_rows
-from export.score import score
-from export.session import SessionModel, latest
 from tafe_tf import evaluate, flags, prepare, report, train
-from tafe_tf.data.writers import write
+from tafe_tf.data.formats.write import write
+from tafe_tf.export import saved_model
+from tafe_tf.export.check import ExportError, check, probe_rows
+from tafe_tf.export.score import score
+from tafe_tf.export.session_model import SessionModel, latest
 from tafe_tf.losses import CounterfactualLoss, FunnelLoss
 from tafe_tf.models import BY_NAME
-from tafe_tf.run_dir import RunDir, RunError
+from tafe_tf.training.run_dir import RunDir, RunError
 
 FLAGS = absl_flags.FLAGS
 LONG = ("p_view", "p_cart", "p_buy", "p_cart_given_view", "p_buy_given_cart")

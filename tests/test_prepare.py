@@ -21,13 +21,15 @@ from absl import flags as absl_flags
 from absl.testing import flagsaver
 
 import tafe_tf
-from tafe_tf import prepare, schema, vocabulary
-from tafe_tf.data import shard_job, shards
-from tafe_tf.data.files import find_files, read_blocks
-from tafe_tf.data.rows import BadRowError, BadRows, DataError
-from tafe_tf.data.writers import write
-from tafe_tf.pipelines import PipelineError
-from tafe_tf.run_dir import RunError
+from tafe_tf import prepare, schema
+from tafe_tf.data.blocks.block import BadRowError, BadRows, DataError
+from tafe_tf.data.formats.read import find_files, read_blocks
+from tafe_tf.data.formats.write import write
+from tafe_tf.data.shards import job as shard_job
+from tafe_tf.data.shards import write as shard_write
+from tafe_tf.engines.beam.pipeline import PipelineError
+from tafe_tf.features import vocabulary
+from tafe_tf.training.run_dir import RunError
 
 FLAGS = absl_flags.FLAGS
 SCHEMA = """
@@ -111,7 +113,7 @@ def known_flags(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Flags as a new process has them, bad rows left out; two blocks a shard."""
     if not FLAGS.is_parsed():
         FLAGS(["test"])
-    monkeypatch.setattr(shards, "BLOCK_ROWS", 16)
+    monkeypatch.setattr(shard_write, "BLOCK_ROWS", 16)
     with flagsaver.flagsaver(on_bad_row="drop", shard_rows=32):
         yield
 
@@ -264,7 +266,7 @@ KILLED = """
     import os, signal, sys
     from absl import flags as absl_flags
     from tafe_tf import prepare
-    from tafe_tf.data import shards
+    from tafe_tf.data.shards import write as shards
 
     shards.BLOCK_ROWS = 16
     rename, left = os.replace, [int(sys.argv[1])]
@@ -374,7 +376,7 @@ def test_a_directory_of_another_job_is_refused(tmp_path: pathlib.Path) -> None:
 
 def test_what_goes_wrong_on_the_way_is_noticed(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
     data = make_data(tmp_path / "data", "csv")
-    plain = shards.convert
+    plain = shard_write.convert
 
     def then(act: Callable[[], object]) -> Callable[..., Iterator[int]]:
         def convert(job: Any, piece: Any) -> Iterator[int]:
@@ -395,7 +397,7 @@ def test_what_goes_wrong_on_the_way_is_noticed(tmp_path: pathlib.Path, monkeypat
     write(data / "valid.csv", {name: values[6:7] for name, values in rows(40, 2, bad=True).items()})
     with pytest.raises(DataError, match=r"no row of the 'valid' files is good; dropped 1 rows, .* row 1, column 'buy'"):
         run(data, tmp_path / "none")
-    monkeypatch.setattr(shards, "read_blocks", lambda *_, **__: [])
+    monkeypatch.setattr(shard_write, "read_blocks", lambda *_, **__: [])
     with pytest.raises(OSError, match=r"holds 0 rows of 32"):
         run(data, tmp_path / "unread")
 
@@ -440,7 +442,7 @@ def test_the_command_ends_with_one_line(
 
     failing("train-b.csv: row 7, column 'buy'", on_bad_row="raise", runner="DirectRunner")
     failing("shard_rows must be", shard_rows=0)
-    monkeypatch.delitem(sys.modules, "tafe_tf.beam_prepare")
+    monkeypatch.delitem(sys.modules, "tafe_tf.engines.beam.prepare")
     monkeypatch.delattr(tafe_tf, "beam_prepare")
     monkeypatch.setitem(sys.modules, "apache_beam", None)  # as where the extra is not installed
     failing("--runner needs Apache Beam: pip install 'tafe_tf[beam]'", runner="DirectRunner")

@@ -16,9 +16,9 @@ from marks import all_slow_but
 from scipy.special import expit
 from sklearn.metrics import log_loss, roc_auc_score
 
-from export.saved_model import in_python
 from tafe_tf import schema
-from tafe_tf.data.dataset import FunnelData, Position
+from tafe_tf.data.batches.dataset import FunnelData, Position
+from tafe_tf.export.saved_model import in_python
 from tafe_tf.losses import FunnelLoss
 from tafe_tf.models import (
     AITM,
@@ -34,9 +34,9 @@ from tafe_tf.models import (
     SharedBottom,
     SingleTask,
 )
-from tafe_tf.run_dir import RunDir
 from tafe_tf.tfrs import FunnelRecommender
-from tafe_tf.training import Trainer, TrainingConfig
+from tafe_tf.training.loop import Trainer, TrainingConfig
+from tafe_tf.training.run_dir import RunDir
 
 EXAMPLES = pathlib.Path(__file__).resolve().parents[1] / "examples"
 ROWS, D, N = [4, 3, 50], 4, 3

@@ -12,18 +12,7 @@ import pytest
 import tensorflow as tf
 
 from tafe_tf.layers import CrossStitch, DSelectKGates, Towers
-from tafe_tf.models import (
-    AITM,
-    ESCM2,
-    ESM2,
-    ESMM,
-    MMOE,
-    PLE,
-    CrossStitchNetwork,
-    FunnelModel,
-    SharedBottom,
-    SingleTask,
-)
+from tafe_tf.models import AITM, ESCM2, ESM2, ESMM, MMOE, PLE, CrossStitchNetwork, FunnelModel, SharedBottom, SingleTask
 
 ROWS, D, N, B = [4, 3, 5], 4, 3, 6
 IDS = np.stack([np.random.default_rng(0).integers(0, n, B) for n in ROWS], axis=1)

@@ -20,12 +20,13 @@ import small_models
 from scoring_jobs import bad_csv, job, mkdir, parts, scores, stamps, whole
 from small_files import EXTENSIONS
 
-from export.session import SessionModel
-from serving import jobs, scoring
-from serving.jobs import Job, JobError, find_inputs
-from serving.ledger import claim, finish
-from tafe_tf.data.rows import BadRowError, DataError
-from tafe_tf.data.writers import write
+from tafe_tf.data.blocks.block import BadRowError, DataError
+from tafe_tf.data.formats.write import write
+from tafe_tf.export.session_model import SessionModel
+from tafe_tf.serving.batch import job as scoring_job
+from tafe_tf.serving.batch import scoring
+from tafe_tf.serving.batch.job import Job, JobError, find_inputs
+from tafe_tf.serving.batch.ledger import claim, finish
 
 ENVIRONMENT = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}  # the code that this process tests
 
@@ -47,7 +48,7 @@ class Stops:
 def test_wherever_it_stops_it_goes_on(
     exports: dict[str, pathlib.Path], tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch, extension: str
 ) -> None:
-    monkeypatch.setattr(jobs, "BLOCK_ROWS", 10)  # two blocks a part
+    monkeypatch.setattr(scoring_job, "BLOCK_ROWS", 10)  # two blocks a part
     inputs, model = mkdir(tmp_path / "in"), SessionModel(exports["loans"])
     for seed, stem in enumerate("ab"):
         write(inputs / f"{stem}.{extension}", small_models.rows("loans", 50, seed))
@@ -106,7 +107,12 @@ def test_killed_it_loses_and_doubles_no_row(exports: dict[str, pathlib.Path], tm
 
 
 def command(**flags: object) -> list[str]:
-    return [sys.executable, "-m", "serving.batch_score", *(f"--{name}={value}" for name, value in flags.items())]
+    return [
+        sys.executable,
+        "-m",
+        "tafe_tf.serving.batch_score",
+        *(f"--{name}={value}" for name, value in flags.items()),
+    ]
 
 
 def test_bad_rows_stop_the_job_or_are_dropped(exports: dict[str, pathlib.Path], tmp_path: pathlib.Path) -> None:
@@ -237,7 +243,7 @@ def test_what_a_job_must_be(loans: Job, exports: dict[str, pathlib.Path], tmp_pa
 COMMANDS = """
     import contextlib, io, json, sys
     from absl import flags
-    from serving import batch_score
+    from tafe_tf.serving import batch_score
 
     sys.modules["apache_beam"] = None  # as where the extra is not installed
     for line in json.loads(sys.argv[1]):

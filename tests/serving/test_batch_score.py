@@ -15,13 +15,13 @@ import tensorflow as tf
 from scoring_jobs import ROWS, job, mkdir, parts, scores, stamps
 from small_files import EXTENSIONS
 
-from export.session import SessionModel
-from serving import scoring
-from serving.jobs import Job
-from tafe_tf.data.files import read_blocks
-from tafe_tf.data.rows import BadRows
-from tafe_tf.data.writers import write
-from tafe_tf.run_dir import RunDir
+from tafe_tf.data.blocks.block import BadRows
+from tafe_tf.data.formats.read import read_blocks
+from tafe_tf.data.formats.write import write
+from tafe_tf.export.session_model import SessionModel
+from tafe_tf.serving.batch import scoring
+from tafe_tf.serving.batch.job import Job
+from tafe_tf.training.run_dir import RunDir
 
 
 def python_scores(run: RunDir, file: pathlib.Path) -> dict[str, np.ndarray]:

@@ -11,11 +11,11 @@ import pytest
 import small_models
 from scoring_jobs import bad_csv, job, mkdir, parts, whole
 
-from export.session import SessionModel
-from serving import scoring
-from serving.jobs import JobError
-from serving.ledger import claim
-from tafe_tf.data.writers import write
+from tafe_tf.data.formats.write import write
+from tafe_tf.export.session_model import SessionModel
+from tafe_tf.serving.batch import scoring
+from tafe_tf.serving.batch.job import JobError
+from tafe_tf.serving.batch.ledger import claim
 
 
 @pytest.fixture
@@ -24,7 +24,7 @@ def counted(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
     pytest.importorskip("apache_beam")
     from apache_beam.runners.portability import prism_runner
 
-    from serving import beam_score
+    from tafe_tf.serving.batch import beam
 
     def refuse(*_: Any) -> None:
         raise RuntimeError("not in tests")
@@ -36,7 +36,7 @@ def counted(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
         return SessionModel(path)
 
     monkeypatch.setattr(prism_runner.PrismRunner, "run_pipeline", refuse)
-    monkeypatch.setattr(beam_score, "SessionModel", load)
+    monkeypatch.setattr(beam, "SessionModel", load)
     yield loaded
 
 
@@ -44,7 +44,7 @@ def counted(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
 def test_beam_writes_the_same_files(
     exports: dict[str, pathlib.Path], tmp_path: pathlib.Path, counted: list[str], extension: str
 ) -> None:
-    from serving import beam_score
+    from tafe_tf.serving.batch import beam
 
     inputs = mkdir(tmp_path / "in")
     for seed, stem in enumerate("ab"):
@@ -55,28 +55,28 @@ def test_beam_writes_the_same_files(
     task = job(exports["shop"], inputs / "*", output="beam", **settings)
     assert len(claim(task)) == 2
     assert len(claim(task, each_part=True)) == (6 if extension == "parquet" else 2)
-    assert beam_score.run(task, ["--runner=DirectRunner"]) == expected
+    assert beam.run(task, ["--runner=DirectRunner"]) == expected
     assert counted == [str(exports["shop"])]  # once, for all shards
     assert len(whole(task)) == 6 and whole(task) == whole(local)
     parts(task)[4].unlink()
-    assert beam_score.run(task, ["--runner=DirectRunner"]) == expected
+    assert beam.run(task, ["--runner=DirectRunner"]) == expected
     assert whole(task) == whole(local)
-    beam_score.run(task, ["--runner=DirectRunner"])
+    beam.run(task, ["--runner=DirectRunner"])
     assert len(counted) == 2  # with nothing left, no pipeline
 
 
 def test_beam_says_what_a_worker_said(
     exports: dict[str, pathlib.Path], tmp_path: pathlib.Path, counted: list[str]
 ) -> None:
-    from serving import beam_score
+    from tafe_tf.serving.batch import beam
 
     path = bad_csv(mkdir(tmp_path / "in") / "a.csv")
     task = job(exports["loans"], path, rows_per_shard=64)
     said = r"^\S*a.csv: row 140, column 'item': must be an integer. Received: 'seven'$"
     for options in (["--runner=DirectRunner"], ["--runner=PortableRunner", "--job_endpoint=embed"]):
         with pytest.raises(JobError, match=said):
-            beam_score.run(task, [*options, "--environment_type=LOOPBACK"])
+            beam.run(task, [*options, "--environment_type=LOOPBACK"])
     assert [part.name for part in parts(task)] == ["a-00000.parquet", "a-00001.parquet"]
     assert not (pathlib.Path(task.output) / "_SUCCESS.json").exists()
     dropping = dataclasses.replace(task, on_bad_row="drop")
-    assert beam_score.run(dropping, ["--runner=DirectRunner"])["dropped"] == 2
+    assert beam.run(dropping, ["--runner=DirectRunner"])["dropped"] == 2

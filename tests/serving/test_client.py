@@ -19,9 +19,9 @@ import trustme
 from tensorflow.core.framework import types_pb2
 from tensorflow_serving.apis import get_model_metadata_pb2, predict_pb2, prediction_service_pb2_grpc
 
-from serving import tensors
-from serving.client import AsyncClient, Client
-from serving.errors import ServingError
+from tafe_tf.serving.client import AsyncClient, Client
+from tafe_tf.serving.wire import tensors
+from tafe_tf.serving.wire.errors import ServingError
 
 Behave = Callable[[predict_pb2.PredictRequest, grpc.ServicerContext], None]
 
@@ -238,7 +238,7 @@ def test_arguments_that_make_no_sense() -> None:
 
 def test_the_command(fake: Fake, address: str, tmp_path: Any) -> None:
     (tmp_path / "rows.csv").write_text("item,other\n1,a\n2,\n")
-    command = [sys.executable, "-m", "serving.client", f"--target={address}", "--model_name=shop"]
+    command = [sys.executable, "-m", "tafe_tf.serving.client", f"--target={address}", "--model_name=shop"]
     done = subprocess.run([*command, f"--input={tmp_path}/rows.csv"], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert done.stdout.splitlines() == ['"twice","version"', "2,1", "4,1"]

@@ -14,14 +14,14 @@ from absl import flags as absl_flags
 from absl.testing import flagsaver
 from servers import LocalServer
 
-import export.saved_model as saved_model
-from export.check import check
-from serving.client import Client
 from tafe_tf import train
-from tafe_tf.data.writers import write
-from tafe_tf.outputs import probabilities
-from tafe_tf.run_dir import RunDir
+from tafe_tf.data.formats.write import write
+from tafe_tf.export import saved_model
+from tafe_tf.export.check import check
+from tafe_tf.probabilities import probabilities
 from tafe_tf.schema import ABSENT
+from tafe_tf.serving.client import Client
+from tafe_tf.training.run_dir import RunDir
 
 FLAGS = absl_flags.FLAGS
 

@@ -21,18 +21,17 @@ from absl.testing import flagsaver
 from servers import LocalServer, free_port, wait_until
 from tensorflow_serving.apis import model_management_pb2
 
-import export.saved_model as saved_model
-import serving.server as local_server
-from export import warmup
-from export.check import probe_rows
-from export.rollback import rollback
-from export.session import SessionModel
-from serving import checks
-from serving.client import Client
-from serving.errors import ServingError
-from serving.rest_checks import REST_CHECKS
-from serving.target import Target, close
 from tafe_tf import schema
+from tafe_tf.export import saved_model, warmup
+from tafe_tf.export.check import probe_rows
+from tafe_tf.export.rollback import rollback
+from tafe_tf.export.session_model import SessionModel
+from tafe_tf.serving.client import Client
+from tafe_tf.serving.conformance import grpc_checks
+from tafe_tf.serving.conformance.rest_checks import REST_CHECKS
+from tafe_tf.serving.conformance.target import Target, close
+from tafe_tf.serving.server import __main__ as local_server
+from tafe_tf.serving.wire.errors import ServingError
 
 FLAGS = absl_flags.FLAGS
 FUNNELS = sorted(small_models.SCHEMAS)
@@ -80,14 +79,14 @@ def answers(path: pathlib.Path, rows: dict[str, np.ndarray]) -> dict[str, np.nda
     return outputs
 
 
-@pytest.mark.parametrize("check", [*checks.CHECKS, *REST_CHECKS], ids=lambda check: check.__name__)
-def test_conforms(target: Target, check: checks.Check) -> None:
+@pytest.mark.parametrize("check", [*grpc_checks.CHECKS, *REST_CHECKS], ids=lambda check: check.__name__)
+def test_conforms(target: Target, check: grpc_checks.Check) -> None:
     check(target)
 
 
 def test_ten_thousand_damaged_requests(server: LocalServer) -> None:
     target = Target(server.grpc, server.rest, "shop", 60.0, None)
-    checks.fuzz(target, 10_000, seed=1)
+    grpc_checks.fuzz(target, 10_000, seed=1)
     assert server.process.poll() is None
 
 
@@ -102,11 +101,11 @@ def test_100_megabytes_of_rows(server: LocalServer) -> None:
 def test_the_conformance_command(
     server: LocalServer, exports: dict[str, pathlib.Path], other_numbers: pathlib.Path
 ) -> None:
-    command = [sys.executable, "-m", "serving.conformance", f"--target={server.grpc}", f"--rest={server.rest}"]
+    command = [sys.executable, "-m", "tafe_tf.serving.conformance", f"--target={server.grpc}", f"--rest={server.rest}"]
     options = ["--model_name=numbers", f"--export={exports['numbers']}", "--fuzz=50"]
     done = subprocess.run([*command, *options], capture_output=True, text=True)
     assert done.returncode == 0, done.stdout
-    assert f"{len(checks.CHECKS) + len(REST_CHECKS) + 1} passed, 0 failed" in done.stdout
+    assert f"{len(grpc_checks.CHECKS) + len(REST_CHECKS) + 1} passed, 0 failed" in done.stdout
     wrong = [*command, "--model_name=numbers", f"--export={other_numbers}", "--fuzz=0"]
     done = subprocess.run(wrong, capture_output=True, text=True)
     assert done.returncode == 1
@@ -321,7 +320,7 @@ def test_what_cannot_be_served(server: LocalServer, published: pathlib.Path, tmp
 
 
 def test_its_last_line_says_what_is_wrong() -> None:
-    done = subprocess.run([sys.executable, "-m", "serving.server"], capture_output=True, text=True)
+    done = subprocess.run([sys.executable, "-m", "tafe_tf.serving.server"], capture_output=True, text=True)
     assert done.returncode == 1
     assert done.stderr.splitlines()[-1] == "error: give --model_base_path or --model_config_file"
 

@@ -13,8 +13,10 @@ import tensorflow as tf
 from tensorflow.core.framework import tensor_pb2
 from tensorflow.core.protobuf import meta_graph_pb2
 
-from serving import columns, rest_json, tensors
-from serving.errors import ServingError
+from tafe_tf.serving.client import columns
+from tafe_tf.serving.server import rest_json
+from tafe_tf.serving.wire import tensors
+from tafe_tf.serving.wire.errors import ServingError
 
 ARRAYS = [
     np.arange(6).reshape(2, 3),

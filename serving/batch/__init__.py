@@ -1,0 +1,1 @@
+"""Batch scoring: files in, Parquet parts out, resumable."""

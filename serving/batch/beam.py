@@ -1,0 +1,65 @@
+"""Batch scoring as an Apache Beam pipeline (extra [beam]): `serving.scoring.score` on every worker.
+
+Beam's own TensorFlow handlers load models by Keras and fail on SavedModels under Keras 3 (apache/beam#30616); ours
+loads through the session loader, once per worker process. Model, input and output files must lie where every worker
+finds them under the same path.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from apache_beam.ml.inference.base import ModelHandler, RunInference
+
+from tafe_tf.engines.beam import pipeline
+from tafe_tf.export.session_model import SessionModel
+from tafe_tf.serving.batch.job import Job, JobError
+from tafe_tf.serving.batch.ledger import Shard, claim, finish
+from tafe_tf.serving.batch.scoring import score
+
+
+class ShardHandler(ModelHandler):
+    """Scores shards where they lie: what travels through the pipeline is their names, not their rows.
+
+    Args:
+        job: they belong to.
+    """
+
+    def __init__(self, job: Job) -> None:
+        super().__init__(max_batch_size=1)  # a shard is a million rows: none waits for another
+        self._job = job
+
+    def load_model(self) -> SessionModel:
+        """Called once per worker process."""
+        return SessionModel(self._job.model)
+
+    def run_inference(
+        self, batch: Sequence[Shard], model: SessionModel, inference_args: Mapping[str, Any] | None = None
+    ) -> Iterator[int]:
+        """Scores and writes; gives the number of rows of each shard."""
+        for shard in batch:
+            yield sum(score(model, self._job, [shard]))
+
+
+def run(job: Job, options: Sequence[str]) -> dict[str, Any]:
+    """Scores what is left of a job on a runner of Beam.
+
+    Args:
+        job: the job.
+        options: of Beam, `--runner` among them.
+
+    Returns:
+        What `ledger.finish` counts.
+
+    Raises:
+        JobError: if the output directory holds another job, or the pipeline failed; with the reason that the worker
+            gave, a bad row's file, row, column and value say.
+    """
+    left = claim(job, each_part=True)
+    if left:
+        try:
+            pipeline.run(left, RunInference(ShardHandler(job)), options)
+        except pipeline.PipelineError as error:
+            raise JobError(str(error)) from error
+    return finish(job)

@@ -1,0 +1,1 @@
+"""Asks a running server everything that it must do."""

@@ -1,0 +1,1 @@
+"""A TensorFlow Serving stand-in for development and tests."""

@@ -1,0 +1,141 @@
+"""What both doors of the server, gRPC and REST, answer: predictions and metadata, with TensorFlow Serving's texts."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+from tensorflow.core.framework import tensor_pb2
+from tensorflow_serving.apis import get_model_metadata_pb2, model_pb2, predict_pb2
+
+from tafe_tf.export.session_model import DEFAULT_SIGNATURE
+from tafe_tf.serving.server.models import Models
+from tafe_tf.serving.wire import tensors
+from tafe_tf.serving.wire.errors import failed_precondition, from_number, invalid
+
+MAX_ROWS = 1 << 16  # a request of more would take gigabytes; TensorFlow Serving has no such limit, and dies of it
+METADATA = "signature_def"
+
+
+def predict(models: Models, request: predict_pb2.PredictRequest) -> predict_pb2.PredictResponse:
+    """Answers a Predict request.
+
+    Raises:
+        ServingError: what is wrong with the request.
+    """
+    if not request.HasField("model_spec"):
+        raise invalid("Missing ModelSpec")
+    with models.use(request.model_spec) as version:
+        session = version.session
+        name = request.model_spec.signature_name or DEFAULT_SIGNATURE
+        if session is None or name not in session.signatures:
+            raise failed_precondition(f'Serving signature key "{name}" not found.')
+        signature = session.signatures[name]
+        feeds = _feeds(signature.inputs, request.inputs)
+        outputs = _outputs(signature.outputs, request.output_filter)
+        try:
+            values = session.run(name, feeds, outputs)
+        except tf.errors.OpError as error:
+            text = f"{error.message}{_explain(signature.inputs, feeds)}"
+            raise from_number(error.error_code, text) from None
+    response = predict_pb2.PredictResponse()
+    response.model_spec.name, response.model_spec.signature_name = version.model, name
+    response.model_spec.version.value = version.number
+    for output, array in zip(outputs, values, strict=True):
+        tensors.encode(array, response.outputs[output], as_fields=True)
+    return response
+
+
+def _feeds(wanted: Mapping[str, Any], given: Mapping[str, tensor_pb2.TensorProto]) -> dict[str, np.ndarray]:
+    if len(given) != len(wanted):
+        raise invalid(
+            f"input size does not match signature: {len(given)}!={len(wanted)} len({_names(given)}) != "
+            f"len({_names(wanted)}). Sent extra: {_names(set(given) - set(wanted))}. "
+            f"Missing but required: {_names(set(wanted) - set(given))}."
+        )
+    feeds = {}
+    for name, info in wanted.items():
+        if name not in given:
+            raise invalid(
+                f"Signature input alias: {name}(feed name: {info.name}) not found in request and no default value "
+                f"provided. Inputs expected to be in the request {_names(given)}, or default input alias set: "
+            )
+        try:
+            feeds[name] = tensors.decode(given[name])
+        except ValueError as error:
+            raise invalid(f"tensor parsing error: {name}: {error}") from None
+        rows = len(feeds[name]) if feeds[name].ndim else 0
+        if rows > MAX_ROWS:
+            raise invalid(f"input {name} has {rows} rows; send at most {MAX_ROWS} a request")
+    return feeds
+
+
+def _explain(wanted: Mapping[str, Any], feeds: Mapping[str, np.ndarray]) -> str:
+    """What of a request that the runtime refused is odd: it names operations, not inputs."""
+    found = []
+    for name, array in sorted(feeds.items()):
+        info = wanted[name]
+        dtype, rank = tf.dtypes.as_dtype(info.dtype), len(info.tensor_shape.dim)
+        given = "string" if array.dtype == object else array.dtype.name
+        if given != dtype.name or array.ndim != rank:
+            shape = ",".join(map(str, array.shape))
+            found.append(f"{name} is {given} [{shape}], wanted is {dtype.name} [{','.join('?' * rank)}]")
+    rows = {name: len(array) for name, array in sorted(feeds.items()) if array.ndim}
+    if len(set(rows.values())) > 1:
+        found.append(f"rows differ: {', '.join(f'{name} {count}' for name, count in rows.items())}")
+    return f" ({'; '.join(found)})" if found else ""
+
+
+def _outputs(known: Collection[str], wanted: Sequence[str]) -> list[str]:
+    for i, name in enumerate(wanted):
+        if name not in known:
+            raise invalid(
+                f"output tensor alias not found in signature: {name} Outputs expected to be in the set {_names(known)}."
+            )
+        if name in wanted[:i]:
+            raise invalid(f"duplicate output tensor alias: {name}")
+    return list(wanted) or sorted(known)
+
+
+def _names(names: Collection[str]) -> str:
+    return "{" + ",".join(sorted(names)) + "}"
+
+
+def metadata(
+    models: Models, request: get_model_metadata_pb2.GetModelMetadataRequest
+) -> get_model_metadata_pb2.GetModelMetadataResponse:
+    """Answers a GetModelMetadata request.
+
+    Raises:
+        ServingError: what is wrong with the request.
+    """
+    if not request.HasField("model_spec"):
+        raise invalid("Missing ModelSpec")
+    if not request.metadata_field:
+        raise invalid("GetModelMetadataRequest must specify at least one metadata_field")
+    for field in request.metadata_field:
+        if field != METADATA:
+            raise invalid(f"Metadata field {field} is not supported")
+    signatures = get_model_metadata_pb2.SignatureDefMap()
+    with models.use(request.model_spec) as version:
+        for name, signature in version.session.signature_defs.items() if version.session else ():
+            signatures.signature_def[name].CopyFrom(signature)
+    response = get_model_metadata_pb2.GetModelMetadataResponse()
+    response.model_spec.name, response.model_spec.version.value = version.model, version.number
+    response.metadata[METADATA].Pack(signatures)
+    return response
+
+
+def inputs(models: Models, spec: model_pb2.ModelSpec) -> Mapping[str, Any]:
+    """The inputs of the signature that `spec` names, `TensorInfo`s by name.
+
+    Raises:
+        ServingError: if there is no such model, version or signature.
+    """
+    name = spec.signature_name or DEFAULT_SIGNATURE
+    with models.use(spec) as version:
+        if version.session is None or name not in version.session.signatures:
+            raise invalid(f'Serving signature name: "{name}" not found in signature def')
+        return dict(version.session.signatures[name].inputs)

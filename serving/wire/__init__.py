@@ -1,0 +1,1 @@
+"""Values as they go over the network: tensors and errors."""

@@ -1,0 +1,1 @@
+"""Models compared: their runs, the statistics of their differences, and the tables."""

@@ -1,0 +1,1 @@
+"""Blocks -> batches: hold-out, shuffle, readers, and the tf.data pipeline."""

@@ -1,0 +1,59 @@
+"""Columns that are carried through as Arrow arrays, for who joins scores with the rows they belong to."""
+
+from __future__ import annotations
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from tafe_tf.data.blocks.block import DataError, Problem
+from tafe_tf.data.blocks.numbers import is_binary, numbers
+from tafe_tf.schema import Column
+
+_TYPES = {"int64": pa.int64(), "float32": pa.float32(), "float64": pa.float64()}
+
+
+def keep_column(array: pa.Array, column: Column | None, problems: list[Problem], path: str) -> pa.Array:
+    """A column of one value a row.
+
+    Args:
+        array: as the file has it, [n].
+        column: what the schema knows of it: then it takes that dtype, and is null where missing. None leaves it as
+            it is, a dictionary decoded.
+        problems: receives values that the dtype cannot hold.
+        path: the file, for messages.
+
+    Raises:
+        DataError: if the column's type can be no value of the dtype.
+    """
+    if pa.types.is_dictionary(array.type):
+        array = array.dictionary_decode()
+    if column is None:
+        return array
+    try:
+        if column.dtype == "string":
+            texts = _texts(array, column, problems)
+            return pc.if_else(pc.equal(texts, ""), None, texts)
+        found = numbers(array, column, problems, np.arange(len(array)))
+    except pa.ArrowNotImplementedError as error:
+        raise DataError(f"{path}: column {column.name!r} cannot be read as {column.dtype}: {error}") from None
+    if pa.types.is_floating(found.type):
+        found = pc.if_else(pc.is_nan(found), None, found)
+    return found.cast(_TYPES[column.dtype], safe=False)
+
+
+def _texts(array: pa.Array, column: Column, problems: list[Problem]) -> pa.Array:
+    """Texts; bytes that are none become null and a problem."""
+    try:
+        return array.cast(pa.string())
+    except pa.ArrowInvalid:
+        if not is_binary(array):
+            raise
+    texts: list[str | None] = []
+    for index, value in enumerate(array.to_pylist()):
+        try:
+            texts.append(None if value is None else value.decode())
+        except UnicodeDecodeError:
+            texts.append(None)
+            problems.append(Problem(index, column.name, "a key must be UTF-8 text", value))
+    return pa.array(texts, pa.string())

@@ -1,0 +1,1 @@
+"""CSV, Parquet and TFRecord files: read to blocks, and written."""

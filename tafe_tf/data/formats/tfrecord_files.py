@@ -1,0 +1,195 @@
+"""TFRecord files of tf.train.Example, plain or gz: whole batches are parsed at once."""
+
+from __future__ import annotations
+
+import gzip
+import io
+import re
+import zlib
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import tensorflow as tf
+
+from tafe_tf.data.blocks.block import DataError, Problem
+from tafe_tf.data.formats.csv_files import Chunk
+
+_ABSENT_INT = -(2**63)  # stands for "not in the record" while a batch is parsed
+_FRAME = 16  # bytes that TFRecord adds to a record
+_KINDS = {"int64_list": tf.int64, "float_list": tf.float32, "bytes_list": tf.string}
+
+
+def read(path: str, names: Sequence[str], lists: set[str], block_rows: int, skip: int) -> Iterator[Chunk]:
+    """Reads a file's features; arguments and result as in `csv_files.read`.
+
+    A feature may be stored as integers, floats or bytes, the same kind in every record; one that a record lacks
+    is missing there.
+
+    Raises:
+        DataError: if the file is empty, truncated or corrupt, or no record of its first block has a column.
+    """
+    compression = "GZIP" if path.endswith(".gz") else ""
+    records = tf.data.TFRecordDataset(path, compression, buffer_size=1 << 22)
+    done, size = 0, 0
+    kinds: dict[str, str] = {}
+    try:
+        for batch in records.batch(block_rows).prefetch(2):
+            serialized = batch.numpy()
+            rows = np.arange(done + 1, done + len(serialized) + 1, dtype=np.int64)
+            done += len(serialized)
+            size += sum(map(len, serialized)) + _FRAME * len(serialized)
+            kinds = _find_kinds(path, serialized, names, kinds, is_first=not kinds)
+            first = min(max(0, skip - (done - len(serialized))), len(serialized))
+            if first:
+                yield None, rows[:first], []
+            if first < len(serialized):
+                known = {name: kinds.get(name) or "float_list" for name in names}
+                yield _parse(serialized[first:], rows[first:], known, lists)
+        if compression:
+            _check_gzip(path, size, done)
+    except tf.errors.NotFoundError:
+        raise DataError(f"{path}: cannot be read: no such file") from None
+    except tf.errors.DataLossError as error:
+        reason = re.sub(r"\{\{.*\}\} | \[Op:.*", "", error.message)  # without the names of graph nodes
+        raise DataError(f"{path}: cannot be read after row {_count(records)}: {reason}") from None
+
+
+def _check_gzip(path: str, size: int, rows: int) -> None:
+    """Raises DataError for a truncated gz file, which TensorFlow takes for a short one.
+
+    A whole file ends with its uncompressed size (RFC 1952); where that is not what was read, all of it is checked.
+    """
+    with open(path, "rb") as file:
+        file.seek(0, io.SEEK_END)
+        file.seek(max(0, file.tell() - 4))
+        if int.from_bytes(file.read(4), "little") == size % 2**32:
+            return
+    try:
+        with gzip.open(path) as file:
+            while file.read(1 << 22):
+                pass
+    except (EOFError, OSError, zlib.error) as error:
+        raise DataError(f"{path}: cannot be read after row {rows}: {error}") from None
+
+
+def _count(records: tf.data.TFRecordDataset) -> int:
+    """Number of records before the damaged one."""
+    count = 0
+    try:
+        for _ in records:
+            count += 1
+    except tf.errors.DataLossError:
+        pass
+    return count
+
+
+def _find_kinds(
+    path: str, serialized: np.ndarray, names: Sequence[str], known: dict[str, str], is_first: bool
+) -> dict[str, str]:
+    """How each column is stored, from the first record with a value of it; "" while only empty lists were seen.
+
+    Skipped records count, so a file is read alike from any row on.
+
+    Raises:
+        DataError: if no record of the first block has the column.
+    """
+    kinds = dict(known)
+    for name in names:
+        if kinds.get(name):
+            continue
+        kind = _find_kind(serialized, name)
+        if kind is None and is_first:
+            raise DataError(f"{path}: column {name!r} is missing from the first {len(serialized)} records")
+        kinds[name] = kind or ""
+    return kinds
+
+
+def _find_kind(serialized: np.ndarray, name: str) -> str | None:
+    """The kind of the first value; "" where all are empty lists, None where no record has the feature."""
+    key, found = name.encode(), None
+    for text in serialized:
+        if key not in text:  # a quick look, before the record is decoded
+            continue
+        feature = _features(text).get(name)
+        if feature is None:
+            continue
+        found = ""
+        kind = feature.WhichOneof("kind")
+        if kind and getattr(feature, kind).value:
+            return str(kind)
+    return found
+
+
+def _features(serialized: bytes) -> Any:
+    example = tf.train.Example()
+    try:
+        example.ParseFromString(serialized)
+    except Exception:  # protobuf's DecodeError, whose module depends on its implementation
+        return {}
+    return example.features.feature
+
+
+def _parse(serialized: np.ndarray, rows: np.ndarray, kinds: dict[str, str], lists: set[str]) -> Chunk:
+    try:
+        return _parse_batch(serialized, kinds, lists), rows, []
+    except tf.errors.InvalidArgumentError:
+        repaired, problems = _repair(serialized, kinds, lists)
+        return _parse_batch(repaired, kinds, lists), rows, problems
+
+
+def _parse_batch(serialized: np.ndarray, kinds: dict[str, str], lists: set[str]) -> dict[str, pa.Array]:
+    defaults = {"int64_list": _ABSENT_INT, "float_list": float("nan"), "bytes_list": b""}
+    specs: dict[str, Any] = {}
+    for name, kind in kinds.items():
+        if name in lists:
+            specs[name] = tf.io.RaggedFeature(_KINDS[kind], row_splits_dtype=tf.int64)
+        else:
+            specs[name] = tf.io.FixedLenFeature([], _KINDS[kind], defaults[kind])
+    parsed = tf.io.parse_example(serialized, specs)
+    return {name: _to_arrow(parsed[name], kind) for name, kind in kinds.items()}
+
+
+def _to_arrow(values: tf.Tensor | tf.RaggedTensor, kind: str) -> pa.Array:
+    if isinstance(values, tf.RaggedTensor):
+        flat = _to_arrow(values.values, kind)
+        return pa.LargeListArray.from_arrays(pa.array(values.row_splits.numpy()), flat)
+    array = values.numpy()
+    if kind == "bytes_list":
+        return pa.array(array, pa.binary())
+    return pa.array(array, mask=array == _ABSENT_INT if kind == "int64_list" else None)
+
+
+def _repair(serialized: np.ndarray, kinds: dict[str, str], lists: set[str]) -> tuple[np.ndarray, list[Problem]]:
+    """Removes what cannot be parsed, record by record, and says what it was."""
+    repaired, problems = [], []
+    for index, text in enumerate(serialized):
+        example = tf.train.Example()
+        try:
+            example.ParseFromString(text)
+        except Exception:
+            problems.append(Problem(index, next(iter(kinds)), "the record is no tf.train.Example", text[:40]))
+            repaired.append(b"")
+            continue
+        for name, kind in kinds.items():
+            _repair_feature(example, name, kind, name in lists, index, problems)
+        repaired.append(example.SerializeToString())
+    return np.array(repaired, object), problems
+
+
+def _repair_feature(
+    example: tf.train.Example, name: str, kind: str, is_list: bool, index: int, problems: list[Problem]
+) -> None:
+    feature = example.features.feature.get(name)
+    if feature is None or not feature.WhichOneof("kind"):
+        return
+    found = feature.WhichOneof("kind")
+    values = list(getattr(feature, found).value)
+    if found != kind and values:
+        problems.append(Problem(index, name, f"must be stored as {kind}, as before", values[0]))
+    elif len(values) > 1 and not is_list:
+        problems.append(Problem(index, name, "must hold one value", values))
+    elif len(values) == 1 or (is_list and found == kind):
+        return
+    del example.features.feature[name]

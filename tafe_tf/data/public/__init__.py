@@ -1,0 +1,1 @@
+"""Public and synthetic datasets as shards with a schema."""

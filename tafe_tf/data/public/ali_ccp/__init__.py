@@ -1,0 +1,1 @@
+"""The raw files of Ali-CCP as shards."""

@@ -1,0 +1,1 @@
+"""Jobs that write a directory of shards and can be resumed."""

@@ -1,0 +1,1 @@
+"""Several processes: their places in the job, and a whole job on one machine."""

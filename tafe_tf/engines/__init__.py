@@ -1,0 +1,1 @@
+"""Preparation and batch scoring beyond one machine, on engines that are not ours."""

@@ -1,0 +1,157 @@
+"""What a run leaves behind, and how to open it again.
+
+<run_dir>/flags.txt       the flags of the run, a flagfile
+          schema.toml     the dataset
+          data.json       the files of held-out and test rows
+          vocabulary/     one value a line; statistics.json: rows and rates
+          warm_start.json the run that a warm-started one went on from; vocabulary/*.age: runs since a value was seen
+          model.json      the model's class and arguments
+          checkpoints/    the latest states of training; best/: the best weights so far
+          history.json    validation metrics by epoch; tensorboard/: the same as curves
+          metrics.json    metrics of the test rows; previous_metrics.json: of the model before, after a warm start
+          predictions.npz the test rows' logits, if --save_predictions asked for them
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import pathlib
+from collections.abc import Mapping
+from typing import Any
+
+import keras
+import tensorflow as tf
+
+from tafe_tf import models as _registered  # noqa: F401  (their classes, for Keras)
+from tafe_tf import schema
+from tafe_tf.data.atomic import write_json, write_text
+from tafe_tf.data.batches.dataset import FunnelData, Holdout
+from tafe_tf.features.graph import Features
+
+
+class RunError(ValueError):
+    """A run directory does not hold what was asked of it."""
+
+
+def claim(texts: Mapping[pathlib.Path, str], otherwise: str) -> None:
+    """Writes files, or finds that they say the same already.
+
+    Raises:
+        RunError: if one says something else: its path, `otherwise`, and the lines that differ.
+    """
+    for path, text in texts.items():
+        known = path.read_text(encoding="utf-8") if path.exists() else text
+        if known != text:
+            differing = sorted(set(text.splitlines()) ^ set(known.splitlines()))
+            raise RunError(f"{path}: {otherwise}. Differing lines: {differing}")
+        write_text(path, text)
+
+
+def variables(owner: keras.Model | keras.optimizers.Optimizer) -> list[tf.Variable]:
+    """All variables, the seeds of random layers included, which tf.train.Checkpoint does not find by itself."""
+    return [variable.value for variable in owner.variables]
+
+
+class RunDir:
+    """A run directory.
+
+    Args:
+        path: the directory; made on the first write.
+    """
+
+    def __init__(self, path: str | pathlib.Path) -> None:
+        self.path = pathlib.Path(path)
+
+    def claim(self, flags: str, schema_file: str | pathlib.Path) -> None:
+        """Makes the directory this run's own, or finds that it already is.
+
+        Args:
+            flags: all flags that the result depends on, one a line.
+            schema_file: the dataset's TOML file, copied.
+
+        Raises:
+            RunError: if the directory holds a run with other flags or another schema.
+        """
+        self.path.mkdir(parents=True, exist_ok=True)
+        schema_text = pathlib.Path(schema_file).read_text(encoding="utf-8")
+        texts = {self.path / "schema.toml": schema_text, self.path / "flags.txt": flags}
+        claim(texts, "this directory holds another run; give another --run_dir or remove it")
+
+    def schema(self) -> schema.Schema:
+        """The run's dataset."""
+        if not (self.path / "schema.toml").exists():
+            raise RunError(f"{self.path}: holds no run (no schema.toml)")
+        return schema.load(self.path / "schema.toml")
+
+    def features(self) -> Features:
+        """The run's feature graph with its vocabularies."""
+        return Features(self.schema(), self.path)
+
+    def save_data(self, validation: FunnelData, test_files: list[str]) -> None:
+        """Notes which rows were held out, the "valid" part of `validation`, and where the test rows are."""
+        noted = {
+            "files": [os.path.abspath(file) for file in validation.files],
+            "holdout": dataclasses.asdict(validation.holdout),
+            "test_files": [os.path.abspath(file) for file in test_files],
+        }
+        write_json(self.path / "data.json", noted)
+
+    def held_out(self, batch_size: int = 4096) -> FunnelData:
+        """The data whose "valid" part was held out of training.
+
+        Raises:
+            RunError: if the run does not say which, or its files are gone.
+        """
+        noted = self._noted("files")
+        return FunnelData(
+            files=noted["files"], schema=self.schema(), batch_size=batch_size, holdout=Holdout(**noted["holdout"])
+        )
+
+    def test(self, batch_size: int = 4096) -> FunnelData | None:
+        """The test rows, if training found any.
+
+        Raises:
+            RunError: if the run does not say where, or its files are gone.
+        """
+        files = self._noted("test_files")["test_files"]
+        return FunnelData(files=files, schema=self.schema(), batch_size=batch_size) if files else None
+
+    def _noted(self, key: str) -> dict[str, Any]:
+        path = self.path / "data.json"
+        if not path.exists():
+            raise RunError(f"{self.path}: does not say which rows were held out (no data.json)")
+        noted: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        gone = [file for file in noted[key] if not os.path.exists(file)]
+        if gone:
+            raise RunError(f"{gone[0]}: is gone; bring the data back, or correct the paths in {path}")
+        return noted
+
+    def save_model_config(self, model: keras.Model) -> None:
+        """Writes the model's class and arguments."""
+        write_json(self.path / "model.json", keras.saving.serialize_keras_object(model))
+
+    def checkpoints(self, **state: Any) -> tf.train.CheckpointManager:
+        """Manages the states of training (lists of variables, or variables); the last two are kept."""
+        return tf.train.CheckpointManager(tf.train.Checkpoint(**state), str(self.path / "checkpoints"), max_to_keep=2)
+
+    def best(self, model: keras.Model) -> tf.train.CheckpointManager:
+        """Manages the best weights; one state is kept."""
+        weights = tf.train.Checkpoint(weights=variables(model))
+        return tf.train.CheckpointManager(weights, str(self.path / "best"), max_to_keep=1)
+
+    def load_best(self) -> keras.Model:
+        """The trained model with its best weights, computing in float32 whatever precision it was trained in.
+
+        Raises:
+            RunError: if the run has not finished an epoch.
+        """
+        if not (self.path / "best" / "checkpoint").exists():
+            raise RunError(f"{self.path}: holds no trained model; run tafe_tf.train first")
+        description = json.loads((self.path / "model.json").read_text(encoding="utf-8"))
+        description["config"]["dtype"] = "float32"
+        model = keras.saving.deserialize_keras_object(description)
+        manager = self.best(model)
+        manager.checkpoint.restore(manager.latest_checkpoint).assert_consumed()
+        return model

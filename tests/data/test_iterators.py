@@ -1,0 +1,53 @@
+"""Iterators that read ahead: the same items, errors in their turn, nothing read without bound."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+
+import pytest
+
+from tafe_tf.data.iterators import mark_last, read_ahead
+
+
+def numbers(count: int, drawn: list[int], error: Exception | None = None) -> Iterator[int]:
+    for number in range(count):
+        drawn.append(number)
+        yield number
+    if error:
+        raise error
+
+
+@pytest.mark.parametrize("count", [0, 1, 2, 5])
+def test_the_same_items(count: int) -> None:
+    assert list(read_ahead(numbers(count, []), 2)) == list(range(count))
+    assert list(mark_last(numbers(count, []))) == [(n, n == count - 1) for n in range(count)]
+
+
+def test_no_further_ahead_than_asked() -> None:
+    drawn: list[int] = []
+    stop = threading.Event()
+
+    def items() -> Iterator[int]:
+        for number in range(100):
+            drawn.append(number)
+            if number == 3:
+                stop.set()  # the second item, and two ahead of it
+            yield number
+
+    ahead = read_ahead(items(), 2)
+    assert [next(ahead), next(ahead)] == [0, 1]
+    assert stop.wait(10)
+    ahead.close()
+    assert drawn == [0, 1, 2, 3]
+
+
+def test_errors_come_in_their_turn() -> None:
+    for wrap in (lambda items: read_ahead(items, 2), lambda items: (item for item, _ in mark_last(items))):
+        found = []
+        with pytest.raises(OSError, match="disk"):
+            for item in wrap(numbers(3, [], OSError("disk"))):
+                found.append(item)
+        assert found == [0, 1, 2]
+    marks = mark_last(numbers(1, [], OSError("disk")))
+    assert next(marks) == (0, False)  # what follows is not known, but it is not the end

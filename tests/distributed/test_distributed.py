@@ -1,0 +1,99 @@
+"""Several processes and devices: the weights of one, whatever is lost on the way."""
+
+from __future__ import annotations
+
+import json
+import pathlib
+import signal
+
+import numpy as np
+import pytest
+from distributed_jobs import LOGICAL_DEVICES, TRAIN, Job, launched, make_funnel
+
+from tafe_tf.distributed import cluster
+
+
+@pytest.fixture(scope="module")
+def funnel(tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
+    return make_funnel(tmp_path_factory.mktemp("distributed") / "funnel")
+
+
+@pytest.fixture(scope="module")
+def alone(funnel: pathlib.Path) -> Job:
+    """The same batches in one process on one device."""
+    job = Job(funnel, funnel.parent / "alone", *TRAIN)
+    job.wait()
+    return job
+
+
+def assert_same(job: Job, alone: Job) -> None:
+    ours, theirs = job.numbers(), alone.numbers()
+    assert ours.keys() == theirs.keys() and len(ours) > 50
+    for name, value in theirs.items():
+        np.testing.assert_allclose(ours[name], value, rtol=0, atol=1e-5, err_msg=name)
+    rows, expected = job.predictions(), alone.predictions()
+    assert len(rows["depth"]) == 400
+    np.testing.assert_array_equal(rows["group"], expected["group"])
+    np.testing.assert_allclose(rows["logits"], expected["logits"], rtol=0, atol=1e-4)
+    metrics, wanted = job.metrics(), alone.metrics()
+    assert metrics.keys() == wanted.keys() and "gauc/ctr" in metrics
+    for name, number in wanted.items():
+        assert metrics[name] == pytest.approx(number, abs=2e-3 if name.startswith(("auc", "gauc", "ece")) else 1e-4), (
+            name
+        )
+
+
+def test_two_devices_have_the_weights_of_one(funnel: pathlib.Path, alone: Job, tmp_path: pathlib.Path) -> None:
+    job = Job(funnel, tmp_path / "mirrored", "-c", LOGICAL_DEVICES, strategy="mirrored")
+    job.wait()
+    assert_same(job, alone)
+
+
+def test_two_processes_have_the_weights_of_one(funnel: pathlib.Path, alone: Job, tmp_path: pathlib.Path) -> None:
+    job = Job(funnel, tmp_path / "two", *launched(2))
+    job.wait()
+    assert_same(job, alone)
+    assert job.train_rows() == alone.train_rows()
+    assert job.log.count("epoch 1:") == 1  # the chief alone speaks
+
+
+@pytest.mark.slow
+def test_lost_and_preempted_workers_change_nothing(funnel: pathlib.Path, alone: Job, tmp_path: pathlib.Path) -> None:
+    job = Job(funnel, tmp_path / "disturbed", *launched(2))
+    job.until(lambda: len(job.checkpoints()) > 0)
+    job.signal("worker", 1, signal.SIGTERM)  # taken back: all save and leave
+    job.until(lambda: job.log.count("resuming from") == 1)
+    seen = job.checkpoints()
+    job.until(lambda: job.checkpoints() != seen)
+    job.signal("worker", 0, signal.SIGKILL)  # the chief, whenever it may be writing
+    job.wait()
+    assert "SIGTERM" in job.log and "saved at epoch" in job.log and "exit code 143" in job.log
+    assert "lost worker 0 (exit code -9)" in job.log and job.log.count("resuming from") == 2
+    assert_same(job, alone)
+
+
+@pytest.mark.slow
+def test_parameter_servers_learn_as_much(funnel: pathlib.Path, alone: Job, tmp_path: pathlib.Path) -> None:
+    job = Job(funnel, tmp_path / "servers", *launched(2, servers=2), readers=1)
+    job.until(lambda: len(job.checkpoints()) > 0)
+    job.signal("worker", 1, signal.SIGKILL)
+    job.wait()
+    assert "starting worker 1 again" in job.log
+    assert json.loads((job.run / "model.json").read_text())["config"]["embedding_parts"] == 2  # a table a server
+    rows = job.train_rows()[0]
+    assert job.train_rows() == [rows] * 3 and 2000 < rows < 2360  # whole epochs, whatever was lost
+    assert job.metrics()["auc/ctr"] == pytest.approx(alone.metrics()["auc/ctr"], abs=0.03)
+
+
+def test_a_strategy_needs_its_cluster(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("TF_CONFIG", raising=False)
+    with pytest.raises(ValueError, match="--strategy=multi_worker needs the environment variable TF_CONFIG"):
+        cluster.make("multi_worker")
+    assert cluster.make().replicas == 1
+
+
+def test_readers_are_dealt_evenly() -> None:
+    three = cluster.Cluster(worker=1, workers=3)
+    assert list(three.readers(6)) == [2, 3]
+    with pytest.raises(ValueError, match="--readers must be a multiple of the 3 workers"):
+        three.readers(4)

@@ -1,0 +1,141 @@
+"""Vocabularies and statistics from training files."""
+
+import collections
+import csv
+import json
+import pathlib
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from tafe_tf.data.blocks.block import BadRowError, BadRows
+from tafe_tf.features import vocabulary
+from tafe_tf.features.vocabulary import ValueCounts
+from tafe_tf.schema import Feature, Schema, SchemaError, Task
+
+
+def values(seed: int) -> list[str]:
+    rng = np.random.default_rng(seed)
+    return [f"v{i}" for i in rng.zipf(1.3, size=400) % 60] + ["ä", "a\tb", '"', "\\", " x ", "\u2028"]
+
+
+def in_memory(batches: list[list[str]], min_count: int) -> list[str]:
+    """Most frequent first, equals in code point order."""
+    counts = collections.Counter(value for batch in batches for value in batch)
+    kept = [(-count, value) for value, count in counts.items() if count >= min_count]
+    return [value for _, value in sorted(kept)]
+
+
+@pytest.mark.parametrize("min_count", [1, 2, 10, 10_000])
+@pytest.mark.parametrize("max_distinct", [3, 20, 10**6])
+def test_the_order_is_a_counters_on_disk_and_in_memory(
+    tmp_path: pathlib.Path, max_distinct: int, min_count: int
+) -> None:
+    batches = [values(seed) for seed in range(4)]
+    counts = ValueCounts(tmp_path, max_distinct)
+    for batch in batches:
+        for start in range(0, len(batch), 50):
+            counts.add(batch[start : start + 50])
+    assert (len(list(tmp_path.iterdir())) > 3) == (max_distinct < 100)
+    want = in_memory(batches, min_count)
+    kept = counts.keep(min_count)
+    assert kept.values == want and kept.distinct == len({value for batch in batches for value in batch})
+    assert bool(want) == (min_count < 10_000)
+
+
+def test_values_with_line_breaks_survive_the_disk(tmp_path: pathlib.Path) -> None:
+    counts = ValueCounts(tmp_path, max_distinct=1)
+    for batch in (["a\nb", "c", "c"], ["a\nb", "\r", "d"]):
+        counts.add(batch)
+    assert counts.keep(1).values == ["a\nb", "c", "\r", "d"]
+
+
+SCHEMA = Schema(
+    name="t",
+    features=(
+        Feature(name="city", kind="vocabulary", min_count=2),
+        Feature(name="user", kind="vocabulary", dtype="int64"),
+        Feature(name="tags", kind="vocabulary", max_length=2),
+        Feature(name="hour", kind="integer", size=24),
+    ),
+    tasks=(Task(name="click"), Task(name="buy")),
+)
+TABLE = [
+    # city, user, tags, hour, click, buy
+    ("Köln", 7, "x|y|z", 1, 1, 1),
+    ("Köln", 7, "y", 2, 1, 0),
+    ("", -1, "", 3, 0, 0),
+    ("b", -900719925474099301, "y|x", 4, 0, 0),
+    ("a", 5, "q", 5, 1, 0),
+    ("b", 5, "x|y", 6, 0, 0),
+    ("b", "", "x", 6, 0, 0),
+]
+
+
+def write(path: pathlib.Path, rows: list[tuple]) -> str:
+    with open(path, "w", newline="", encoding="utf-8") as file:
+        csv.writer(file).writerows([("city", "user", "tags", "hour", "click", "buy"), *rows])
+    return str(path)
+
+
+def read_all(directory: pathlib.Path) -> dict[str, bytes]:
+    return {str(p.relative_to(directory)): p.read_bytes() for p in sorted(directory.rglob("*")) if p.is_file()}
+
+
+def test_build(tmp_path: pathlib.Path) -> None:
+    files = [write(tmp_path / "train-0.csv", TABLE[:3]), write(tmp_path / "train-1.csv", TABLE[3:])]
+    out = tmp_path / "out"
+    statistics = vocabulary.build(files, SCHEMA, out, BadRows())
+    assert statistics == {
+        "rows": 7,
+        "rate": {"click": 3 / 7, "buy": 1 / 7},
+        "vocabulary": {"city": 2, "user": 3, "tags": 3},
+        "distinct": {"city": 3, "user": 3, "tags": 3},
+        "made_from": vocabulary.fingerprint(files, SCHEMA),
+    }
+    assert json.loads((out / "statistics.json").read_text()) == statistics
+    written = {name: content.decode().splitlines() for name, content in read_all(out / "vocabulary").items()}
+    assert written == {
+        "city.txt": ["b", "Köln"],  # "a" occurs once; "" is missing, not a value
+        "user.txt": ["5", "7", "-900719925474099301"],
+        "tags.txt": ["x", "y", "q"],  # "z" lies beyond max_length
+    }
+    assert {p.name for p in out.iterdir()} == {"statistics.json", "vocabulary"}  # nothing left over
+
+
+def test_the_same_files_give_the_same_bytes_and_replace_what_was_there(tmp_path: pathlib.Path) -> None:
+    file = write(tmp_path / "train.csv", TABLE)
+    (tmp_path / "b" / "vocabulary").mkdir(parents=True)
+    (tmp_path / "b" / "vocabulary" / "old.txt").write_text("of another schema")
+    for name in ("a", "b"):
+        vocabulary.build([file], SCHEMA, tmp_path / name, BadRows())
+    assert read_all(tmp_path / "a") == read_all(tmp_path / "b")
+    assert len(read_all(tmp_path / "a")) == 4
+
+
+def test_bad_rows_raise_or_do_not_count(tmp_path: pathlib.Path) -> None:
+    file = write(tmp_path / "train.csv", [*TABLE, ("bad", 1, "bad", 1, 0, 1)])
+    with pytest.raises(BadRowError, match=r"train\.csv: row 8, column 'buy'"):
+        vocabulary.build([file], SCHEMA, tmp_path / "out", BadRows())
+    assert not read_all(tmp_path / "out")
+    dropped = BadRows("drop")
+    assert vocabulary.build([file], SCHEMA, tmp_path / "out", dropped)["rows"] == 7
+    assert dropped.count == 1 and b"bad" not in read_all(tmp_path / "out")["vocabulary/tags.txt"]
+
+
+def test_a_line_break_in_a_value_is_refused_and_nothing_written(tmp_path: pathlib.Path) -> None:
+    file = write(tmp_path / "train.csv", [("a\nb", 1, "x", 1, 0, 0)] * 2)
+    with pytest.raises(SchemaError, match=r"feature 'city': a value holds a line break; use kind 'hash'\. .*'a\\nb'"):
+        vocabulary.build([file], SCHEMA, tmp_path / "out", BadRows())
+    assert not read_all(tmp_path / "out")
+
+
+def test_a_value_that_is_no_utf8_is_refused(tmp_path: pathlib.Path) -> None:
+    path = tmp_path / "train.parquet"
+    columns = {name: [row[i] for row in TABLE[:3]] for i, name in enumerate(("city", "user", "tags", "hour"))}
+    columns |= {"city": [b"K\xf6ln"] * 3, "tags": [["x"]] * 3, "click": [0] * 3, "buy": [0] * 3}
+    pq.write_table(pa.table(columns), path)
+    with pytest.raises(SchemaError, match=r"feature 'city': a value is no UTF-8; use kind 'hash'\. Rec.*b'K\\xf6ln'"):
+        vocabulary.build([str(path)], SCHEMA, tmp_path / "out", BadRows())

@@ -1,0 +1,41 @@
+"""Pieces of a batch and threads of an operation; these must be set before TensorFlow works, so in a new process."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+
+import pytest
+
+from tafe_tf import machine
+
+SHOW = """
+import os
+os.sched_getaffinity = lambda pid: set(range(8))
+import tensorflow as tf
+from tafe_tf import cores
+for batch_size in (256, 1024, 8192, 1024):
+    cores.set_threads(batch_size)
+    print(tf.config.threading.get_intra_op_parallelism_threads())
+tf.constant(0)
+cores.set_threads(256)
+print(tf.config.threading.get_intra_op_parallelism_threads())
+"""
+
+
+def threads(**environment: str) -> list[int]:
+    """What is set in a process that has 8 cores, for batches of several sizes; the last one where it is too late."""
+    env = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path), **environment}
+    out = subprocess.check_output([sys.executable, "-c", SHOW], env=env, stderr=subprocess.DEVNULL, text=True)
+    return [int(line) for line in out.split()]
+
+
+def test_pieces_depend_on_the_batch_alone() -> None:
+    assert [machine.pieces(size) for size in (1, 512, 1024, 1500, 8192)] == [1, 1, 2, 2, 16]
+
+
+@pytest.mark.skipif(not hasattr(os, "sched_getaffinity"), reason="the process's cores are counted by it")
+def test_an_operation_has_its_pieces_share_of_the_cores() -> None:
+    assert threads() == [8, 4, 1, 4, 4]
+    assert set(threads(TF_NUM_INTRAOP_THREADS="3")) <= {0, 3}  # left to TensorFlow

@@ -1,0 +1,70 @@
+"""A whole training step under XLA, which a TPU compiles as this CPU does."""
+
+from __future__ import annotations
+
+import itertools
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from tafe_tf.data.batches.batch import Batch
+from tafe_tf.models import BY_NAME, TAFE
+from tafe_tf.optimizers import LazyAdam
+from tafe_tf.training.sync_steps import Steps
+
+ROWS, SIZE = [30, 7, 12], 16
+
+
+def batch(seed: int) -> Batch:
+    rng = np.random.default_rng(seed)
+    click = rng.random(SIZE) < 0.5
+    labels = np.stack([click, click & (rng.random(SIZE) < 0.5)], axis=1)
+    return Batch(
+        inputs={"ids": tf.constant(rng.integers(0, ROWS, (SIZE, 3)), tf.int32)},
+        labels=tf.constant(labels, tf.float32),
+        weight=tf.ones(SIZE),
+        file=tf.zeros(SIZE, tf.int32),
+        row=tf.range(SIZE, dtype=tf.int64),
+        position=tf.constant([[5, 7]], tf.int64),
+        more=tf.constant([True]),
+        extra={},
+    )
+
+
+def trained(model: str, compiled: bool) -> tuple[list[np.ndarray], list[np.ndarray]]:
+    """Reports and weights after five steps."""
+    keras.utils.set_random_seed(0)
+    small = {"num_layers": 1, "num_inducing": 4} if model == "tafe" else {"expert_units": [8], "tower_units": [4]}
+    made = BY_NAME[model](ROWS, 2, embedding_dim=4, **small)
+    optimizer = LazyAdam(1e-2, epsilon=1e-4, static_shapes=compiled)
+    optimizer.build(made.trainable_variables)
+    step = Steps(made, optimizer, made.paper_loss(), tf.distribute.get_strategy(), 1, 1).step
+    step = tf.function(step, jit_compile=compiled)
+    reports = [step(batch(seed)).numpy() for seed in range(5)]
+    return reports, [np.array(v) for v in [*made.variables, *optimizer.variables]]
+
+
+@pytest.mark.parametrize("model", ["tafe", "mmoe"])
+def test_a_step_compiles_as_a_whole(model: str) -> None:
+    for ours, theirs in zip(trained(model, compiled=True), trained(model, compiled=False), strict=True):
+        assert len(ours) == len(theirs) > 4
+        for a, b in zip(ours, theirs, strict=True):
+            np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-5)  # XLA sums in another order
+
+
+def test_the_report_of_steps_is_their_sum() -> None:
+    model = TAFE(ROWS, 2, embedding_dim=4, num_layers=1)
+    optimizer = LazyAdam(0.0)
+    optimizer.build(model.trainable_variables)
+    steps = Steps(model, optimizer, model.paper_loss(), tf.distribute.get_strategy(), 1, 3)
+    batches = [batch(seed) for seed in range(3)]
+    specs = tf.nest.map_structure(tf.TensorSpec.from_tensor, batches[0])
+    stream = iter(tf.data.Dataset.from_generator(lambda: itertools.chain(batches), output_signature=specs))
+    report = {name: value.numpy() for name, value in steps(stream).items()}
+    loss = [float(model.paper_loss()(b.labels, model(b.inputs))) for b in batches]
+    assert report["steps"] == 3 and report["rows"] == 3 * SIZE and report["more"] == 1
+    np.testing.assert_allclose(report["loss"], sum(loss), rtol=1e-6)
+    np.testing.assert_array_equal(report["position"], [[5, 7]])
+    np.testing.assert_array_equal(report["bad"], np.zeros((1, 4)))
