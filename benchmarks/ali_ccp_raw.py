@@ -19,7 +19,10 @@ import pyarrow.compute as pc
 
 ROWS_PER_USER = 42.3e6 / 730_600
 CLICK, BUY, BUY_WITHOUT_CLICK = 0.039, 0.0002, 0.00001
-BEHAVIOURS, SIGMA = 612.0, 0.578  # a user's behaviours: their mean, and a log-normal law with its P99 at 1,980
+BEHAVIOURS, SIGMA = (
+    612.0,
+    0.578,
+)  # a user's behaviours: their mean, and a log-normal law with its P99 at 1,980
 CHUNK_USERS = 500  # 300,000 features of common rows
 
 # Field: its first id and number of ids, as in the published samples and the vocabularies of AITM's preprocessing.
@@ -84,7 +87,9 @@ class Lists:
             values = _VALUES.take(pa.array(zipf(self._rng, 0, len(_VALUES), total)))
         self._owner.append(np.repeat(np.arange(self._rows), counts))
         self._texts.append(
-            pc.binary_join_element_wise(f"{field}\x02", pc.binary_join_element_wise(ids, values, "\x03"), "")
+            pc.binary_join_element_wise(
+                f"{field}\x02", pc.binary_join_element_wise(ids, values, "\x03"), ""
+            )
         )
 
     def cells(self) -> tuple[pa.Array, pa.Array]:
@@ -93,7 +98,9 @@ class Lists:
         texts = pa.concat_arrays(self._texts).take(pa.array(np.argsort(owner, kind="stable")))
         counts = np.bincount(owner, minlength=self._rows)
         offsets = pa.array(np.concatenate([[0], np.cumsum(counts)]), pa.int32())
-        return pa.array(counts).cast(pa.string()), pc.binary_join(pa.ListArray.from_arrays(offsets, texts), "\x01")
+        return pa.array(counts).cast(pa.string()), pc.binary_join(
+            pa.ListArray.from_arrays(offsets, texts), "\x01"
+        )
 
 
 def common_lines(keys: pa.Array, rng: np.random.Generator) -> bytes:
@@ -143,9 +150,13 @@ def write(directory: pathlib.Path, split: str, rows: int, seed: Sequence[int]) -
 
 def main() -> None:
     """Writes the four files."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("out", type=pathlib.Path, help="directory, made if it is not there")
-    parser.add_argument("--rows", type=int, default=2_000_000, help="of both skeleton files together")
+    parser.add_argument(
+        "--rows", type=int, default=2_000_000, help="of both skeleton files together"
+    )
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()
     options.out.mkdir(parents=True, exist_ok=True)

@@ -27,7 +27,10 @@ _ROUNDS = flags.DEFINE_integer("rounds", 5, "Rounds over both.", lower_bound=1)
 def from_memory(model: SessionModel, batch_size: int) -> float:
     """Rows a second of arrays that are there already."""
     rows = ali_ccp_shape.rows(_ROWS.value)
-    batches = [{n: x[i : i + batch_size] for n, x in rows.items()} for i in range(0, _ROWS.value, batch_size)]
+    batches = [
+        {n: x[i : i + batch_size] for n, x in rows.items()}
+        for i in range(0, _ROWS.value, batch_size)
+    ]
     began = time.perf_counter()
     for batch in batches:
         model(batch)
@@ -54,7 +57,12 @@ def main(argv: list[str]) -> None:
         files: list[float] = []
         for number in range(_ROUNDS.value):
             inputs = find_inputs([f"{directory}/rows.parquet"])
-            job = Job(model=str(path), inputs=inputs, output=f"{directory}/scores-{number}", keys=("f101",))
+            job = Job(
+                model=str(path),
+                inputs=inputs,
+                output=f"{directory}/scores-{number}",
+                keys=("f101",),
+            )
             memory.append(from_memory(model, job.batch_size))
             files.append(from_files(model, job))
     figures = {"memory": statistics.median(memory), "parquet": statistics.median(files)}

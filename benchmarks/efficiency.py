@@ -18,9 +18,15 @@ from benchmarks.support import rounds
 from benchmarks.support.figures import save
 from tafe_tf.data.atomic import write_text
 
-_MODELS = flags.DEFINE_spaceseplist("models", "single_task shared_bottom mmoe ple aitm tafe", "MODEL or MODEL/...")
+_MODELS = flags.DEFINE_spaceseplist(
+    "models", "single_task shared_bottom mmoe ple aitm tafe", "MODEL or MODEL/..."
+)
 EPOCH_ROWS = 38_000_000
-COLUMNS = {"epoch_minutes": "an epoch, min", "infer_us": "inference, us a row", "weights_mib": "weights, MiB"}
+COLUMNS = {
+    "epoch_minutes": "an epoch, min",
+    "infer_us": "inference, us a row",
+    "weights_mib": "weights, MiB",
+}
 HEAD = "| model | training, rows/s | an epoch, min | inference, rows/s | weights, MiB | peak memory of training, MiB |"
 
 
@@ -75,7 +81,10 @@ def main(argv: list[str]) -> None:
     out = pathlib.Path(argv[1])
     out.mkdir(parents=True, exist_ok=True)
     seen = rounds.run({spec: measured(spec) for spec in _MODELS.value}, {})
-    medians = {way: {f: rounds.Spread.of(v).median for f, v in figures.items()} for way, figures in seen.items()}
+    medians = {
+        way: {f: rounds.Spread.of(v).median for f, v in figures.items()}
+        for way, figures in seen.items()
+    }
     write_text(out / "efficiency.md", table(medians))
     plot(medians, out / "efficiency.svg")
     rounds.show(seen, "efficiency")

@@ -35,4 +35,8 @@ def _rate(session: SessionModel, size: int) -> float:
 
 if __name__ == "__main__":
     keys = {f"infer_sps_{size}": f"infer_sps_{size}" for size in SIZES}
-    app.run(functools.partial(exported.compare, measure=measure, peer_keys=keys, title="inference, rows/s"))
+    app.run(
+        functools.partial(
+            exported.compare, measure=measure, peer_keys=keys, title="inference, rows/s"
+        )
+    )

@@ -25,7 +25,13 @@ _ROWS = flags.DEFINE_integer("rows", 400_000, "Rows a file.", lower_bound=1)
 _ROUNDS = flags.DEFINE_integer("rounds", 5, "Rounds over all formats.", lower_bound=1)
 
 FIELDS = 18
-TARGETS = {"csv": 50_000, "csv.gz": 50_000, "parquet": 100_000, "tfrecord": 100_000, "tfrecord.gz": 100_000}
+TARGETS = {
+    "csv": 50_000,
+    "csv.gz": 50_000,
+    "parquet": 100_000,
+    "tfrecord": 100_000,
+    "tfrecord.gz": 100_000,
+}
 SCHEMA = Schema(
     name="speed",
     features=tuple(Feature(name=f"f{i}", kind="vocabulary", dtype="int64") for i in range(FIELDS)),
@@ -41,9 +47,15 @@ def write_files(directory: pathlib.Path, rows: int) -> None:
             for start in range(0, rows, 100_000):
                 n = min(100_000, rows - start)
                 click = rng.random(n) < 0.04
-                columns = {f.name: rng.zipf(1.3, n) % 1_000_000 + 4_000_000 for f in SCHEMA.features}
+                columns = {
+                    f.name: rng.zipf(1.3, n) % 1_000_000 + 4_000_000 for f in SCHEMA.features
+                }
                 writer.append(
-                    {**columns, "click": click.astype(int), "buy": (click & (rng.random(n) < 0.1)).astype(int)}
+                    {
+                        **columns,
+                        "click": click.astype(int),
+                        "buy": (click & (rng.random(n) < 0.1)).astype(int),
+                    }
                 )
 
 
@@ -60,12 +72,23 @@ def main(argv: list[str]) -> None:
                 blocks = read_blocks([f"{directory}/rows.{extension}"], SCHEMA, bad_rows=BadRows())
                 rows = sum(len(block.row) for block in blocks)
                 seen.append(rows / (time.perf_counter() - began))
-    table = Table("format", "rows/s, median", "least", "most", "at least", title=f"{FIELDS} integer columns, 2 labels")
+    table = Table(
+        "format",
+        "rows/s, median",
+        "least",
+        "most",
+        "at least",
+        title=f"{FIELDS} integer columns, 2 labels",
+    )
     for extension, seen in speeds.items():
         figures = (statistics.median(seen), min(seen), max(seen), TARGETS[extension])
         table.add_row(extension, *(f"{figure:,.0f}" for figure in figures))
     Console().print(table)
-    print(json.dumps({extension: round(statistics.median(seen)) for extension, seen in speeds.items()}))
+    print(
+        json.dumps(
+            {extension: round(statistics.median(seen)) for extension, seen in speeds.items()}
+        )
+    )
 
 
 if __name__ == "__main__":

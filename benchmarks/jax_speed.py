@@ -28,9 +28,15 @@ from tafe_tf.jax_training import LazyAdam, State, training_step
 from tafe_tf.models import FunnelModel
 
 _MODEL = flags.DEFINE_string("model", "tafe", "MODEL or MODEL/ARGUMENT=VALUE/...")
-_BATCH_SIZES = flags.DEFINE_list("batch_sizes", ["1024", "4096", "16384", "65536"], "Rows a step, of all devices.")
-_DEVICES = flags.DEFINE_integer("devices", 1, "How many of this machine's devices share a batch; 0 is all.")
-_DTYPE_POLICY = flags.DEFINE_enum("dtype_policy", "float32", ["float32", "mixed_bfloat16"], "Keras's precision.")
+_BATCH_SIZES = flags.DEFINE_list(
+    "batch_sizes", ["1024", "4096", "16384", "65536"], "Rows a step, of all devices."
+)
+_DEVICES = flags.DEFINE_integer(
+    "devices", 1, "How many of this machine's devices share a batch; 0 is all."
+)
+_DTYPE_POLICY = flags.DEFINE_enum(
+    "dtype_policy", "float32", ["float32", "mixed_bfloat16"], "Keras's precision."
+)
 
 BATCHES, PER_CALL = 8, 20
 # Section 4.5: 38 M rows trained in 1,177 s, 4.2 M answered in 47 s; in PyTorch, trained at B = 1,024 (4.1.4), on what
@@ -61,7 +67,9 @@ def measured(model: FunnelModel, size: int, devices: Sequence[jax.Device]) -> ro
     given = itertools.cycle(jax.device_put(batches(size), cut))
     step = training_step(model, optimizer, model.paper_loss())
     step = jax.jit(step, donate_argnums=0, out_shardings=(whole, whole))
-    infer = jax.jit(lambda weights, others, ids: model.stateless_call(weights, others, ids, training=False)[0])
+    infer = jax.jit(
+        lambda weights, others, ids: model.stateless_call(weights, others, ids, training=False)[0]
+    )
 
     def train() -> int:
         nonlocal state
@@ -111,7 +119,9 @@ def main(argv: list[str]) -> None:
         raise app.UsageError(f"--devices={_DEVICES.value}: this machine has {len(devices)}")
     sizes = [int(size) for size in _BATCH_SIZES.value]
     if wrong := [size for size in sizes if size % len(devices)]:
-        raise app.UsageError(f"--batch_sizes={wrong}: {len(devices)} devices cannot share them evenly")
+        raise app.UsageError(
+            f"--batch_sizes={wrong}: {len(devices)} devices cannot share them evenly"
+        )
     keras.utils.set_random_seed(0)
     keras.config.set_dtype_policy(_DTYPE_POLICY.value)
     model, ways = ali_ccp_shape.model(_MODEL.value), {}
@@ -121,7 +131,10 @@ def main(argv: list[str]) -> None:
         except jax.errors.JaxRuntimeError as error:
             if "RESOURCE_EXHAUSTED" not in str(error):
                 raise
-            print(f"B = {size}: not enough memory; XLA_PYTHON_CLIENT_MEM_FRACTION=.95 lends more of it", flush=True)
+            print(
+                f"B = {size}: not enough memory; XLA_PYTHON_CLIENT_MEM_FRACTION=.95 lends more of it",
+                flush=True,
+            )
     machine = {
         "device": devices[0].device_kind,
         "devices": len(devices),

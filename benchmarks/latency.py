@@ -41,4 +41,8 @@ def _times(session: SessionModel, request: dict[str, np.ndarray]) -> list[float]
 
 if __name__ == "__main__":
     keys = {f"b{size}_{p}_ms": f"latency_b{size}.{p}_ms" for size in SIZES for p in ("p50", "p99")}
-    app.run(functools.partial(exported.compare, measure=measure, peer_keys=keys, title="milliseconds a request"))
+    app.run(
+        functools.partial(
+            exported.compare, measure=measure, peer_keys=keys, title="milliseconds a request"
+        )
+    )

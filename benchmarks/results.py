@@ -44,8 +44,14 @@ def section(run: pathlib.Path, out: pathlib.Path) -> str:
     results = json.loads((run / "compare.json").read_text(encoding="utf-8"))
     dataset = schema.load(run / "prepared" / "schema.toml")
     figures = {"AUC by model": forest(results, out / f"{run.name}.svg")}
-    if any(key.startswith("truth_ratio") for model in results["models"].values() for key in model["metrics"]):
-        figures["predicted / true CVR by model"] = bias(results, dataset, out / f"{run.name}_bias.svg")
+    if any(
+        key.startswith("truth_ratio")
+        for model in results["models"].values()
+        for key in model["metrics"]
+    ):
+        figures["predicted / true CVR by model"] = bias(
+            results, dataset, out / f"{run.name}_bias.svg"
+        )
     shown = [f"![{text}]({path.name})\n" for text, path in figures.items()]
     return "\n".join([f"## {run.name}\n", *shown, markdown(results, dataset)])
 
@@ -62,7 +68,12 @@ def forest(results: dict[str, Any], path: pathlib.Path) -> pathlib.Path:
     middles = {name: sum(interval) / 2 for name, interval in models.items()}
     figure, axes = pyplot.subplots(figsize=(6.5, 0.28 * len(models) + 0.8))
     for y, (name, (low, high)) in enumerate(models.items()):
-        axes.plot([low, high], [y, y], color="tab:red" if name.startswith("tafe") else "tab:blue", linewidth=2)
+        axes.plot(
+            [low, high],
+            [y, y],
+            color="tab:red" if name.startswith("tafe") else "tab:blue",
+            linewidth=2,
+        )
         axes.plot([middles[name]], [y], "o", color="black", markersize=3)
     axes.set_yticks(range(len(models)), list(models))
     axes.set_xlabel("AUC, mean over tasks; 95 % interval over test rows and seeds")
@@ -74,7 +85,10 @@ def bias(results: dict[str, Any], dataset: schema.Schema, path: pathlib.Path) ->
     name = dataset.conditional_names[0]
     figure, axes = pyplot.subplots(figsize=(6.5, 0.28 * len(results["models"]) + 0.8))
     models = list(reversed(results["models"].items()))
-    for shown, mark, text in ((name, "o", "all rows"), (f"{name}_unreached", "x", "rows never clicked")):
+    for shown, mark, text in (
+        (name, "o", "all rows"),
+        (f"{name}_unreached", "x", "rows never clicked"),
+    ):
         values = [model["metrics"][f"truth_ratio/{shown}"]["mean"] for _, model in models]
         axes.plot(values, range(len(models)), mark, label=text)
     axes.axvline(1.0, color="grey", linewidth=0.8)

@@ -29,8 +29,12 @@ from tafe_tf.training.sync_steps import Steps
 
 _COUNTS = flags.DEFINE_list("counts", ["1", "2"], "Numbers of workers.")
 _IDS = flags.DEFINE_list("ids", ["1000000"], "Numbers of ids in all fields together.")
-_CALLS = flags.DEFINE_integer("calls", 3, "Calls of 20 steps that are timed, after one to warm up.", lower_bound=1)
-_REPORT = flags.DEFINE_string("report", "", "Set for the workers that this starts: where the chief writes its figures.")
+_CALLS = flags.DEFINE_integer(
+    "calls", 3, "Calls of 20 steps that are timed, after one to warm up.", lower_bound=1
+)
+_REPORT = flags.DEFINE_string(
+    "report", "", "Set for the workers that this starts: where the chief writes its figures."
+)
 flags.declare_key_flag("model")
 flags.declare_key_flag("batch_size")
 
@@ -43,7 +47,9 @@ def main(argv: list[str]) -> None:
         work(int(_IDS.value[0]), pathlib.Path(_REPORT.value))
         return
     ways = {
-        f"{count} workers, {int(ids):,} ids": _way(int(count), ids) for ids in _IDS.value for count in _COUNTS.value
+        f"{count} workers, {int(ids):,} ids": _way(int(count), ids)
+        for ids in _IDS.value
+        for count in _COUNTS.value
     }
     seen = rounds.run(ways, {})
     rounds.show(seen, f"training {MODEL.value} in step, B = {BATCH_SIZE.value}, one core a worker")
@@ -59,9 +65,18 @@ def _way(count: int, ids: str) -> rounds.Measure:
     def measure() -> rounds.Figures:
         with tempfile.TemporaryDirectory() as directory:
             report = pathlib.Path(directory) / "report.json"
-            asked = {"ids": ids, "report": report, "model": MODEL.value, "batch_size": BATCH_SIZE.value}
-            arguments = [f"--{name}={value}" for name, value in {**asked, "calls": _CALLS.value}.items()]
-            job = Job([("worker", i) for i in range(count)], ["benchmarks.scaling", *arguments], cores=1)
+            asked = {
+                "ids": ids,
+                "report": report,
+                "model": MODEL.value,
+                "batch_size": BATCH_SIZE.value,
+            }
+            arguments = [
+                f"--{name}={value}" for name, value in {**asked, "calls": _CALLS.value}.items()
+            ]
+            job = Job(
+                [("worker", i) for i in range(count)], ["benchmarks.scaling", *arguments], cores=1
+            )
             try:
                 if job.run(restarts=0):
                     raise RuntimeError(f"{count} workers failed; what they said stands above")
@@ -96,7 +111,11 @@ def work(ids: int, report: pathlib.Path) -> None:
         kib = sent / 1024 / (_CALLS.value * train_speed.PER_CALL)
         report.write_text(
             json.dumps(
-                {"train_sps": rows / passed, "step_ms": 1000 * passed / rows * BATCH_SIZE.value, "step_kib": kib}
+                {
+                    "train_sps": rows / passed,
+                    "step_ms": 1000 * passed / rows * BATCH_SIZE.value,
+                    "step_kib": kib,
+                }
             )
         )
     made.barrier()

@@ -86,14 +86,18 @@ def measure(ways: Mapping[str, Ask]) -> dict[str, float]:
 
 def show(figures: Mapping[str, float], ways: Mapping[str, Ask]) -> None:
     """Both tables."""
-    table = Table("rows", *(f"{way} {p}" for way in ways for p in ("p50", "p99")), title="milliseconds")
+    table = Table(
+        "rows", *(f"{way} {p}" for way in ways for p in ("p50", "p99")), title="milliseconds"
+    )
     for size in SIZES:
         names = (f"{way}/{size}/{p}" for way in ways for p in ("p50", "p99"))
         table.add_row(str(size), *(f"{figures[name]:.2f}" for name in names))
     Console().print(table)
     table = Table("clients", *ways, title=f"rows/s, {ROWS} a request")
     for clients in CLIENTS:
-        table.add_row(str(clients), *(f"{figures[f'{way}/rows_per_s/{clients}']:,.0f}" for way in ways))
+        table.add_row(
+            str(clients), *(f"{figures[f'{way}/rows_per_s/{clients}']:,.0f}" for way in ways)
+        )
     Console().print(table)
 
 
@@ -104,8 +108,15 @@ def main(argv: list[str]) -> None:
     with tempfile.TemporaryDirectory() as directory:
         path = ali_ccp_export.export(pathlib.Path(directory))
         session = SessionModel(path)
-        command = [sys.executable, "-m", "tafe_tf.serving.server", f"--port={_ADDRESS.value.split(':')[1]}"]
-        server = subprocess.Popen([*command, f"--model_base_path={path.parent}"], stderr=subprocess.DEVNULL)
+        command = [
+            sys.executable,
+            "-m",
+            "tafe_tf.serving.server",
+            f"--port={_ADDRESS.value.split(':')[1]}",
+        ]
+        server = subprocess.Popen(
+            [*command, f"--model_base_path={path.parent}"], stderr=subprocess.DEVNULL
+        )
         try:
             with Client(_ADDRESS.value, timeout=60.0) as client:
                 while server.poll() is None:  # until it listens

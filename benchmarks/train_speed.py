@@ -30,7 +30,9 @@ from tafe_tf.optimizers import LazyAdam
 from tafe_tf.training.sync_steps import Steps
 
 _MODELS = flags.DEFINE_spaceseplist("models", ["tafe"], "MODEL or MODEL/ARGUMENT=VALUE/...")
-_SOURCES = flags.DEFINE_list("sources", ["memory"], "Where batches come from: memory, or files of a format.")
+_SOURCES = flags.DEFINE_list(
+    "sources", ["memory"], "Where batches come from: memory, or files of a format."
+)
 flags.declare_key_flag("batch_size")
 flags.declare_key_flag("dtype_policy")
 
@@ -52,10 +54,14 @@ def from_memory(size: int, fields: Mapping[str, int]) -> tf.data.Dataset:
         extra={},
     )
     dataset = tf.data.Dataset.from_tensor_slices(rows).repeat().batch(size)
-    return dataset.map(lambda batch: batch._replace(position=batch.position[:1], more=batch.more[:1])).prefetch(4)
+    return dataset.map(
+        lambda batch: batch._replace(position=batch.position[:1], more=batch.more[:1])
+    ).prefetch(4)
 
 
-def from_files(directory: pathlib.Path, kind: str, size: int, fields: Mapping[str, int]) -> tf.data.Dataset:
+def from_files(
+    directory: pathlib.Path, kind: str, size: int, fields: Mapping[str, int]
+) -> tf.data.Dataset:
     """Endless batches as the training loop reads them: epochs of four files, shuffled, through `Features`."""
     schema = ali_ccp_shape.write_schema(directory, fields)
     files = [str(directory / f"train-{i}.{kind}") for i in range(4)]
@@ -70,7 +76,9 @@ def from_files(directory: pathlib.Path, kind: str, size: int, fields: Mapping[st
     return Stream(batches, schema, "train", Features(schema, directory)).dataset
 
 
-def trained(spec: str, size: int, fields: Mapping[str, int], dataset: tf.data.Dataset) -> rounds.Measure:
+def trained(
+    spec: str, size: int, fields: Mapping[str, int], dataset: tf.data.Dataset
+) -> rounds.Measure:
     """Measures one model's steps."""
     model = ali_ccp_shape.model(spec, fields)
     model.pieces = machine.pieces(size)
@@ -111,9 +119,15 @@ def main(argv: list[str]) -> None:
         ways = {}
         for source in _SOURCES.value:
             at = pathlib.Path(directory) / source
-            dataset = from_memory(size, fields) if source == "memory" else from_files(at, source, size, fields)
+            dataset = (
+                from_memory(size, fields)
+                if source == "memory"
+                else from_files(at, source, size, fields)
+            )
             for spec in _MODELS.value:
-                ways[spec if source == "memory" else f"{spec}, {source}"] = trained(spec, size, fields, dataset)
+                ways[spec if source == "memory" else f"{spec}, {source}"] = trained(
+                    spec, size, fields, dataset
+                )
         seen = rounds.run(ways, {"train_sps": "train_sps"})
     rounds.show(seen, f"training, B = {size}, {DTYPE_POLICY.value}")
 

@@ -34,11 +34,17 @@ from tafe_tf.training.run_dir import RunDir
 USER, ITEM, VALUES = ("age", "city", "device"), ("brand", "category", "shelf"), 20
 Columns = dict[str, np.ndarray]
 
-_WORK_DIR = flags.DEFINE_string("work_dir", "", "Where the shop's files, TAFE's run and its export go.")
+_WORK_DIR = flags.DEFINE_string(
+    "work_dir", "", "Where the shop's files, TAFE's run and its export go."
+)
 _USERS = flags.DEFINE_integer("users", 500, "Users.", lower_bound=1)
 _ITEMS = flags.DEFINE_integer("items", 1000, "Items.", lower_bound=2)
-_ROWS = flags.DEFINE_integer("rows", 200_000, "Impressions to learn from, of any user and any item.", lower_bound=1000)
-_RETRIEVED = flags.DEFINE_integer("retrieved", 50, "Items that stage 1 hands to stage 2.", lower_bound=1)
+_ROWS = flags.DEFINE_integer(
+    "rows", 200_000, "Impressions to learn from, of any user and any item.", lower_bound=1000
+)
+_RETRIEVED = flags.DEFINE_integer(
+    "retrieved", 50, "Items that stage 1 hands to stage 2.", lower_bound=1
+)
 
 
 class Shop:
@@ -51,13 +57,20 @@ class Shop:
 
     def __init__(self, users: int, items: int) -> None:
         self.tasks = ("click", "buy")
-        self.funnel = SyntheticFunnel(self.tasks, rates=(0.2, 0.05), fields=6, values=VALUES, interaction=0.5)
+        self.funnel = SyntheticFunnel(
+            self.tasks, rates=(0.2, 0.05), fields=6, values=VALUES, interaction=0.5
+        )
         rng = np.random.default_rng(1)
-        self.users, self.items = rng.integers(0, VALUES, (users, 3)), rng.integers(0, VALUES, (items, 3))
+        self.users, self.items = (
+            rng.integers(0, VALUES, (users, 3)),
+            rng.integers(0, VALUES, (items, 3)),
+        )
 
     def truth(self, user: np.ndarray, item: np.ndarray) -> np.ndarray:
         """P(click), P(click and buy) of pairs, [rows, 2], of users and items by number."""
-        return self.funnel.probabilities(np.concatenate([self.users[user], self.items[item]], axis=1))
+        return self.funnel.probabilities(
+            np.concatenate([self.users[user], self.items[item]], axis=1)
+        )
 
     def impressions(self, rows: int, seed: int) -> Columns:
         """Impressions of any user and any item: the pair's numbers, its attributes and its labels."""
@@ -98,14 +111,21 @@ class TwoTowers(tfrs.models.Model):
     def compute_loss(self, inputs: dict[str, tf.Tensor], training: bool = False) -> tf.Tensor:
         """The sampled softmax of a batch's items, corrected for how often an item is in a batch."""
         users, items = self.users(inputs["user"]), self.items(inputs["item"])
-        return self.task(users, items, candidate_sampling_probability=inputs["share"], compute_metrics=not training)
+        return self.task(
+            users,
+            items,
+            candidate_sampling_probability=inputs["share"],
+            compute_metrics=not training,
+        )
 
 
 def tower() -> tf.keras.Model:
     """Three attributes [B, 3] -> embeddings [B, 32]."""
     return tf.keras.Sequential(
         [
-            tf.keras.layers.Lambda(lambda ids: ids + tf.constant([0, VALUES, 2 * VALUES], ids.dtype)),
+            tf.keras.layers.Lambda(
+                lambda ids: ids + tf.constant([0, VALUES, 2 * VALUES], ids.dtype)
+            ),
             tf.keras.layers.Embedding(3 * VALUES, 16),
             tf.keras.layers.Flatten(),
             tf.keras.layers.Dense(64, "relu"),
@@ -153,7 +173,10 @@ def ranker(shop: Shop, rows: Columns, work_dir: pathlib.Path) -> SessionModel:
     recommender.fit(batches.batch(512), epochs=3, verbose=2)
 
     valid = FunnelData(
-        files=[str(work_dir / "valid.parquet")], schema=dataset, batch_size=4096, holdout=Holdout(fraction=1.0)
+        files=[str(work_dir / "valid.parquet")],
+        schema=dataset,
+        batch_size=4096,
+        holdout=Holdout(fraction=1.0),
     )
     run.save_model_config(model)
     run.save_data(valid, [])
@@ -162,7 +185,9 @@ def ranker(shop: Shop, rows: Columns, work_dir: pathlib.Path) -> SessionModel:
     return SessionModel(export(run, work_dir / "export", version))
 
 
-def two_stages(shop: Shop, index: tfrs.layers.factorized_top_k.BruteForce, served: SessionModel) -> dict[str, float]:
+def two_stages(
+    shop: Shop, index: tfrs.layers.factorized_top_k.BruteForce, served: SessionModel
+) -> dict[str, float]:
     """Asks both stages for every user; prints the first user's list and returns what each choice is worth.
 
     Returns:
@@ -177,16 +202,28 @@ def two_stages(shop: Shop, index: tfrs.layers.factorized_top_k.BruteForce, serve
         ctcvr = served(request, "rank")["ctcvr"]
         true = shop.truth(np.full(len(everything), user), everything)[:, 1]
         order = np.argsort(-ctcvr)
-        worth.append([true.mean(), true[items[0]], true[items[order[0]]], true[items].max(), true.max()])
+        worth.append(
+            [true.mean(), true[items[0]], true[items[order[0]]], true[items].max(), true.max()]
+        )
         if user == 0:
             print("the first user's list\n  item  retrieved as    ctcvr     true")
             for place in order[:5]:
-                print(f"  {items[place]:4}  {place + 1:12}   {ctcvr[place]:.4f}   {true[items[place]]:.4f}")
-    names = ("any item", "stage 1's first", "stage 2's first", "the best retrieved", "the best of all")
+                print(
+                    f"  {items[place]:4}  {place + 1:12}   {ctcvr[place]:.4f}   {true[items[place]]:.4f}"
+                )
+    names = (
+        "any item",
+        "stage 1's first",
+        "stage 2's first",
+        "the best retrieved",
+        "the best of all",
+    )
     return dict(zip(names, np.mean(worth, axis=0).tolist(), strict=True))
 
 
-def run(work_dir: pathlib.Path, users: int, items: int, rows: int, retrieved: int) -> dict[str, float]:
+def run(
+    work_dir: pathlib.Path, users: int, items: int, rows: int, retrieved: int
+) -> dict[str, float]:
     """Everything; returns what `two_stages` does."""
     shop = Shop(users, items)
     impressions = shop.impressions(rows, seed=1)

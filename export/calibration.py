@@ -42,7 +42,12 @@ class Curve:
             return self.y[0] + self.slope * (logit - self.x[0])
         x, y = (tf.constant(values, tf.float32) for values in (self.x, self.y))
         left = tf.clip_by_value(tf.searchsorted(x, logit, side="right") - 1, 0, len(self.x) - 2)
-        x0, x1, y0, y1 = tf.gather(x, left), tf.gather(x, left + 1), tf.gather(y, left), tf.gather(y, left + 1)
+        x0, x1, y0, y1 = (
+            tf.gather(x, left),
+            tf.gather(x, left + 1),
+            tf.gather(y, left),
+            tf.gather(y, left + 1),
+        )
         share = tf.clip_by_value((logit - x0) / (x1 - x0), 0.0, 1.0)
         return y0 + share * (y1 - y0)
 
@@ -64,12 +69,18 @@ class Calibration:
 
     def __call__(self, logits: Any) -> tf.Tensor:
         """Logits [B, N] -> calibrated logits [B, N]."""
-        return tf.stack([c(logit) for c, logit in zip(self.curves, lowest_so_far(logits), strict=True)], axis=1)
+        return tf.stack(
+            [c(logit) for c, logit in zip(self.curves, lowest_so_far(logits), strict=True)], axis=1
+        )
 
     def describe(self) -> dict[str, Any]:
         """What the model card says of it."""
         if self.kind == "platt":
-            return {"kind": self.kind, "a": [c.slope for c in self.curves], "b": [float(c.y[0]) for c in self.curves]}
+            return {
+                "kind": self.kind,
+                "a": [c.slope for c in self.curves],
+                "b": [float(c.y[0]) for c in self.curves],
+            }
         return {"kind": self.kind, "knots": [len(c.x) for c in self.curves]}
 
 
@@ -95,8 +106,12 @@ def fit(kind: Kind, logits: np.ndarray, labels: np.ndarray, weights: np.ndarray)
     for i in range(logits.shape[1]):
         positive = labels[weights > 0, i]
         if len(positive) == 0 or positive.min() == positive.max():
-            raise CalibrationError(f"step {i + 1}: its held-out labels are all equal ({len(positive)} rows)")
-        curves.append(curve(lowest[:, i], labels[:, i].astype(np.float64), weights.astype(np.float64)))
+            raise CalibrationError(
+                f"step {i + 1}: its held-out labels are all equal ({len(positive)} rows)"
+            )
+        curves.append(
+            curve(lowest[:, i], labels[:, i].astype(np.float64), weights.astype(np.float64))
+        )
         if curves[i].slope < 0:
             raise CalibrationError(f"step {i + 1}: its held-out labels fall where its logits rise")
     return Calibration(kind, tuple(curves))
@@ -115,19 +130,25 @@ def _platt(logit: np.ndarray, label: np.ndarray, weight: np.ndarray) -> Curve:
         return (inputs * (weight * p * (1.0 - p))) @ inputs.T / weight.sum()
 
     start, exact = np.array([1.0, 0.0]), {"gtol": 1e-10}
-    a, b = scipy.optimize.minimize(loss, start, jac=True, hess=curvature, method="trust-exact", options=exact).x
+    a, b = scipy.optimize.minimize(
+        loss, start, jac=True, hess=curvature, method="trust-exact", options=exact
+    ).x
     return Curve(np.zeros(1), np.array([b]), float(a))
 
 
 def _isotonic(logit: np.ndarray, label: np.ndarray, weight: np.ndarray) -> Curve:
-    x, row = np.unique(logit[weight > 0], return_inverse=True)  # equal logits get equal probabilities
+    x, row = np.unique(
+        logit[weight > 0], return_inverse=True
+    )  # equal logits get equal probabilities
     total = np.bincount(row, weight[weight > 0])
     rate = np.bincount(row, (weight * label)[weight > 0]) / total
     starts = _apart(scipy.optimize.isotonic_regression(rate, weights=total).blocks[:-1], x)
     block = np.add.reduceat(total, starts)
     middle = np.add.reduceat(total * x, starts) / block
     share = np.add.reduceat(total * rate, starts) / block
-    least = 0.5 / (block + 1.0)  # a block without a positive, or of positives only, is no proof of 0 or 1
+    least = 0.5 / (
+        block + 1.0
+    )  # a block without a positive, or of positives only, is no proof of 0 or 1
     share = np.maximum.accumulate(np.clip(share, least, 1.0 - least))
     curve = Curve(middle, scipy.special.logit(share))
     calibrated = np.interp(logit, curve.x, curve.y)[:, None]

@@ -24,7 +24,13 @@ from tafe_tf.schema import ABSENT, Feature, Schema
 
 TOLERANCE = 1e-5  # between two kernels in float32: logits differ by 3e-6, a quotient or a calibration doubles that
 SIZES = (1, 7, 1000)
-_EXTREME = [np.nan, np.inf, -np.inf, float(np.finfo(np.float32).max), float(np.finfo(np.float32).min)]
+_EXTREME = [
+    np.nan,
+    np.inf,
+    -np.inf,
+    float(np.finfo(np.float32).max),
+    float(np.finfo(np.float32).min),
+]
 FORBIDDEN_OPS = {"PyFunc", "PyFuncStateless", "EagerPyFunc"}
 
 Outputs = Mapping[str, np.ndarray]
@@ -58,19 +64,25 @@ def check(path: str | pathlib.Path, trained: Callable[[Rows], Outputs] | None = 
         found = [f"{len(served.signatures)} signatures, no operation that TensorFlow Serving lacks"]
         probes = [probe_rows(dataset, path / "assets", size) for size in SIZES]
         worst = max(_check_signatures(served, dataset, rows) for rows in probes)
-        found.append(f"signatures agree within {worst:.1g} at B = {', '.join(map(str, SIZES))}; probabilities add up")
+        found.append(
+            f"signatures agree within {worst:.1g} at B = {', '.join(map(str, SIZES))}; probabilities add up"
+        )
         worst = _check_batches(served, dataset, probes[-1])
         found.append(f"neither other rows nor padding change a row by more than {worst:.1g}")
         found.append(f"{_check_warmup(served)} warm-up requests answered")
         if trained is not None:
-            worst = max(_compare(served(rows), trained(rows), "the trained model") for rows in probes)
+            worst = max(
+                _compare(served(rows), trained(rows), "the trained model") for rows in probes
+            )
             found.append(f"equals the trained model within {worst:.1g}")
         return found
     finally:
         served.close()
 
 
-def probe_rows(dataset: Schema, vocabularies: str | pathlib.Path, size: int, seed: int = 0) -> dict[str, np.ndarray]:
+def probe_rows(
+    dataset: Schema, vocabularies: str | pathlib.Path, size: int, seed: int = 0
+) -> dict[str, np.ndarray]:
     """Raw rows that reach known, unseen, missing and extreme values of every field.
 
     Args:
@@ -91,7 +103,9 @@ def probe_rows(dataset: Schema, vocabularies: str | pathlib.Path, size: int, see
         columns[feature.column] = values[rng.integers(len(values), size=shape)]
         columns[feature.column][-1] = ABSENT[feature.raw_dtype]
         if feature.weights:
-            weights = np.where(rng.random(shape) < 0.1, rng.choice(_EXTREME, shape), rng.normal(size=shape))
+            weights = np.where(
+                rng.random(shape) < 0.1, rng.choice(_EXTREME, shape), rng.normal(size=shape)
+            )
             columns[feature.weights] = weights.astype(np.float32)
     return columns
 
@@ -113,12 +127,17 @@ def _values(feature: Feature, vocabularies: pathlib.Path) -> np.ndarray:
 
 def _check_graph(served: SessionModel, dataset: Schema) -> None:
     definition = served.graph.as_graph_def()
-    nodes = [*definition.node, *(node for function in definition.library.function for node in function.node_def)]
+    nodes = [
+        *definition.node,
+        *(node for function in definition.library.function for node in function.node_def),
+    ]
     for node in nodes:
         if node.op in FORBIDDEN_OPS:
             raise ExportError(f"operation {node.name} is a {node.op}, which runs in Python only")
         if node.attr["_XlaMustCompile"].b:
-            raise ExportError(f"operation {node.name} must be compiled by XLA, which TensorFlow Serving refuses")
+            raise ExportError(
+                f"operation {node.name} must be compiled by XLA, which TensorFlow Serving refuses"
+            )
     for function in definition.library.function:
         if function.attr["_XlaMustCompile"].b:
             raise ExportError(f"function {function.signature.name} must be compiled by XLA")
@@ -126,11 +145,15 @@ def _check_graph(served: SessionModel, dataset: Schema) -> None:
         for tensor in (*signature.inputs.values(), *signature.outputs.values()):
             sizes = [dimension.size for dimension in tensor.tensor_shape.dim]
             if not sizes or sizes[0] != -1:
-                raise ExportError(f"signature {name}: dimension 0 of {tensor.name} is not the batch: {sizes}")
+                raise ExportError(
+                    f"signature {name}: dimension 0 of {tensor.name} is not the batch: {sizes}"
+                )
 
     names = {DEFAULT_SIGNATURE, "examples", *dataset.step_names, *dataset.conditional_names}
     if names - set(served.signatures):
-        raise ExportError(f"signatures are missing: {', '.join(sorted(names - set(served.signatures)))}")
+        raise ExportError(
+            f"signatures are missing: {', '.join(sorted(names - set(served.signatures)))}"
+        )
 
 
 def _check_signatures(served: SessionModel, dataset: Schema, rows: Rows) -> float:
@@ -160,7 +183,9 @@ def _check_batches(served: SessionModel, dataset: Schema, rows: Rows) -> float:
     """Scoring commutes with concatenation, and padding moves no row."""
     whole, n = served(rows), len(next(iter(rows.values())))
     cuts = [0, 1, 8, n // 2, n]
-    parts = [served({name: x[a:b] for name, x in rows.items()}) for a, b in itertools.pairwise(cuts)]
+    parts = [
+        served({name: x[a:b] for name, x in rows.items()}) for a, b in itertools.pairwise(cuts)
+    ]
     joined = {name: np.concatenate([part[name] for part in parts]) for name in whole}
     worst = _compare(joined, whole, "scoring in several batches")
     none = served({name: x[:0] for name, x in rows.items()})
@@ -187,7 +212,9 @@ def _compare(outputs: Outputs, expected: Outputs, what: str) -> float:
     worst = 0.0
     for name, values in outputs.items():
         if values.shape != np.shape(expected[name]):
-            raise ExportError(f"{what}, output {name}: has shape {values.shape} for {np.shape(expected[name])}")
+            raise ExportError(
+                f"{what}, output {name}: has shape {values.shape} for {np.shape(expected[name])}"
+            )
         difference = float(np.max(np.abs(values - expected[name]), initial=0.0))
         if not difference <= TOLERANCE:  # also catches NaN
             raise ExportError(

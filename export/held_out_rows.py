@@ -32,7 +32,9 @@ def sample(run: RunDir, count: int) -> dict[str, np.ndarray]:
     return dict(batch.inputs)
 
 
-def predictions(run: RunDir, model: keras.Model, features: Features) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def predictions(
+    run: RunDir, model: keras.Model, features: Features
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Logits [n, N], labels [n, N] and weights [n] of all held-out rows.
 
     Raises:
@@ -46,7 +48,9 @@ def predictions(run: RunDir, model: keras.Model, features: Features) -> tuple[np
 
     Evaluator(model, features).predict(run.held_out(), "valid", keep)
     if not parts:
-        raise RunError(f"{run.path}: no rows were held out (--valid_fraction), which calibration needs")
+        raise RunError(
+            f"{run.path}: no rows were held out (--valid_fraction), which calibration needs"
+        )
     logits, labels, weights = (np.concatenate(arrays) for arrays in zip(*parts, strict=True))
     return logits, labels, weights
 
@@ -62,9 +66,13 @@ def show_cost(run: RunDir, exported: Callable[..., Any]) -> None:
     part: Part = "valid" if test is None else "all"
     data = run.held_out() if test is None else test
     features, schema = run.features(), run.schema()
-    before, after = (Evaluator(m, features).evaluate(data, part) for m in (run.load_best(), exported))
+    before, after = (
+        Evaluator(m, features).evaluate(data, part) for m in (run.load_best(), exported)
+    )
     rows = "test rows" if test is not None else "held-out rows, on which calibration was fitted"
-    table = Table(title=f"{before['rows']:,} {rows}: trained, and as exported", title_justify="left")
+    table = Table(
+        title=f"{before['rows']:,} {rows}: trained, and as exported", title_justify="left"
+    )
     table.add_column("probability")
     for text in _SHOWN.values():
         table.add_column(text, justify="right")

@@ -33,13 +33,26 @@ def write(served: SessionModel, run: RunDir, **made: Any) -> None:
         "created": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
         "method": "Task Aware Feature Extraction Framework for Sequential Dependence Multi-Task Learning",
         "funnel": [task.name for task in dataset.tasks],
-        "outputs": {"all impressions": dataset.step_names, "given the step before": dataset.conditional_names},
-        "columns": [{"name": c.name, "dtype": c.dtype, "list": c.max_length > 0} for c in dataset.inputs],
-        "signatures": {name: _tensors(signature) for name, signature in sorted(served.signatures.items())},
+        "outputs": {
+            "all impressions": dataset.step_names,
+            "given the step before": dataset.conditional_names,
+        },
+        "columns": [
+            {"name": c.name, "dtype": c.dtype, "list": c.max_length > 0} for c in dataset.inputs
+        ],
+        "signatures": {
+            name: _tensors(signature) for name, signature in sorted(served.signatures.items())
+        },
         **made,
         "model": json.loads((run.path / "model.json").read_text(encoding="utf-8")),
-        "training": {"rows": statistics.get("rows"), "rate": statistics.get("rate"), "flags": _flags(run)},
-        "data_hash": statistics.get("made_from"),  # of the schema and the training files' names and sizes
+        "training": {
+            "rows": statistics.get("rows"),
+            "rate": statistics.get("rate"),
+            "flags": _flags(run),
+        },
+        "data_hash": statistics.get(
+            "made_from"
+        ),  # of the schema and the training files' names and sizes
         "test_metrics": _read(run, "metrics"),
         "versions": {
             "tafe_tf": tafe_tf.__version__,

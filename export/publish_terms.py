@@ -55,11 +55,16 @@ class Terms:
         if previous is None:
             return None
         if not previous.path.exists():
-            raise RunError(f"{previous.path}: the run before {run.path} is gone; bring it back, or give --previous")
+            raise RunError(
+                f"{previous.path}: the run before {run.path} is gone; bring it back, or give --previous"
+            )
         test = run.test()
         part: Part = "valid" if test is None else "all"
         data = run.held_out() if test is None else test
-        before, new = evaluate(previous, data, part), Evaluator(exported, run.features()).evaluate(data, part)
+        before, new = (
+            evaluate(previous, data, part),
+            Evaluator(exported, run.features()).evaluate(data, part),
+        )
         rows = f"{new['rows']:,} {'held-out' if test is None else 'test'} rows"
         show(beside(before, new, data.schema, f"{rows}: {previous.path}, and this run as exported"))
         broken = self.broken(before, new, data.schema.step_names)
@@ -85,7 +90,9 @@ class Terms:
         for step in steps:
             a, b = before[f"auc/{step}"], new[f"auc/{step}"]
             if a is not None and b is not None and a - b > self.max_auc_loss:
-                found.append(f"AUC of {step} {b:.5f} after {a:.5f}, lower by more than {self.max_auc_loss:g}")
+                found.append(
+                    f"AUC of {step} {b:.5f} after {a:.5f}, lower by more than {self.max_auc_loss:g}"
+                )
             a, b = before[f"log_loss/{step}"], new[f"log_loss/{step}"]
             if a is not None and b is not None and b > a * (1.0 + self.max_log_loss_rise):
                 found.append(

@@ -18,7 +18,9 @@ from tafe_tf.export.check import ExportError, check
 from tafe_tf.export.session_model import versions
 from tafe_tf.schema import SchemaError
 
-_TO_VERSION = flags.DEFINE_integer("to_version", 0, "The version to go back to; by default the one before the newest.")
+_TO_VERSION = flags.DEFINE_integer(
+    "to_version", 0, "The version to go back to; by default the one before the newest."
+)
 
 
 def rollback(base_path: str | pathlib.Path, to_version: int = 0) -> list[pathlib.Path]:
@@ -37,14 +39,18 @@ def rollback(base_path: str | pathlib.Path, to_version: int = 0) -> list[pathlib
     base_path = pathlib.Path(base_path)
     found = versions(base_path)
     if len(found) < 2:
-        raise ExportError(f"{base_path}: holds {len(found)} version(s), so there is none to go back to")
+        raise ExportError(
+            f"{base_path}: holds {len(found)} version(s), so there is none to go back to"
+        )
     target = found[-2] if not to_version else base_path / str(to_version)
     if target not in found:
         raise ExportError(f"{target}: is no version; there are {', '.join(p.name for p in found)}")
     check(target)
     newer = [path for path in found if int(path.name) > int(target.name)]
     withdrawn = [path.with_name(f"withdrawn-{path.name}") for path in newer]
-    for path, aside in reversed(list(zip(newer, withdrawn, strict=True))):  # the newest first: no gap is served
+    for path, aside in reversed(
+        list(zip(newer, withdrawn, strict=True))
+    ):  # the newest first: no gap is served
         os.rename(path, aside)
     return withdrawn
 

@@ -43,9 +43,14 @@ flags.declare_key_flag("run_dir")
 # take 0.6 of the time on two cores, one row what it took. Four pieces make one row wait for the empty ones.
 _PIECES = 2
 _EXPORT_DIR = flags.DEFINE_string("export_dir", "", "Where versions are published.")
-_VERSION = flags.DEFINE_integer("version", 0, "The version's number; by default the time in seconds.", lower_bound=0)
+_VERSION = flags.DEFINE_integer(
+    "version", 0, "The version's number; by default the time in seconds.", lower_bound=0
+)
 _CALIBRATION = flags.DEFINE_enum(
-    "calibration", "none", ["none", *calibration.KINDS], "Fitted on the held-out rows, for each step of the funnel."
+    "calibration",
+    "none",
+    ["none", *calibration.KINDS],
+    "Fitted on the held-out rows, for each step of the funnel.",
 )
 _STORAGE = flags.DEFINE_enum(
     "embedding_storage",
@@ -55,7 +60,9 @@ _STORAGE = flags.DEFINE_enum(
 )
 _TERMS = Terms()
 _PREVIOUS = flags.DEFINE_string(
-    "previous", "", "The run of the previous model; by default the one that --run_dir was warm-started from, if any."
+    "previous",
+    "",
+    "The run of the previous model; by default the one that --run_dir was warm-started from, if any.",
 )
 _MAX_AUC_LOSS = flags.DEFINE_float(
     "max_auc_loss",
@@ -107,10 +114,16 @@ def export(
     model.pieces = _PIECES
     rows = held_out_rows.sample(run, max(warmup.SIZES))
     tables = table_storage.store(model, stored)
-    curves = None if calibrate is None else calibration.fit(calibrate, *held_out_rows.predictions(run, model, features))
+    curves = (
+        None
+        if calibrate is None
+        else calibration.fit(calibrate, *held_out_rows.predictions(run, model, features))
+    )
     succession = terms.judge(run, lambda inputs, training: _logits(model, inputs, curves))
     signatures = Signatures(model, features, curves)
-    beside = target.with_name(f".{version}.{os.getpid()}.tmp")  # TensorFlow Serving reads numbered names only
+    beside = target.with_name(
+        f".{version}.{os.getpid()}.tmp"
+    )  # TensorFlow Serving reads numbered names only
     try:
         write(beside, signatures, features, tables)
         (beside / "assets.extra").mkdir()
@@ -118,7 +131,13 @@ def export(
         served = SessionModel(beside)
         warmup.write(served, features.schema, rows)
         described = "none" if curves is None else curves.describe()
-        model_card.write(served, run, embedding_storage=tables[0].storage, calibration=described, previous=succession)
+        model_card.write(
+            served,
+            run,
+            embedding_storage=tables[0].storage,
+            calibration=described,
+            previous=succession,
+        )
         served.close()
         found = check(beside, in_python(model, features, curves))
         os.rename(beside, target)
@@ -130,7 +149,9 @@ def export(
     return target
 
 
-def write(path: pathlib.Path, signatures: Signatures, features: Features, tables: list[StoredTable]) -> None:
+def write(
+    path: pathlib.Path, signatures: Signatures, features: Features, tables: list[StoredTable]
+) -> None:
     """Writes the SavedModel with all signatures to `path`, unchecked."""
     archive = keras.export.ExportArchive()
     archive.track(features)  # its lookup tables and their vocabularies
@@ -146,7 +167,9 @@ def _name_by_content(path: pathlib.Path) -> None:
     """Replaces the random identity in a fingerprint: two exports of one run are then the same to the byte."""
     fingerprint = fingerprint_pb2.FingerprintDef.FromString(path.read_bytes())
     fingerprint.uuid = ""
-    fingerprint.uuid = str(uuid.uuid5(uuid.NAMESPACE_OID, fingerprint.SerializeToString(deterministic=True).hex()))
+    fingerprint.uuid = str(
+        uuid.uuid5(uuid.NAMESPACE_OID, fingerprint.SerializeToString(deterministic=True).hex())
+    )
     path.write_bytes(fingerprint.SerializeToString(deterministic=True))
 
 
@@ -160,7 +183,10 @@ def in_python(
         return probabilities(_logits(model, features(columns), curves), features.schema)
 
     def run(rows: Rows) -> dict[str, np.ndarray]:
-        return {name: p.numpy() for name, p in serve({k: tf.constant(v) for k, v in rows.items()}).items()}
+        return {
+            name: p.numpy()
+            for name, p in serve({k: tf.constant(v) for k, v in rows.items()}).items()
+        }
 
     return run
 

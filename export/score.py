@@ -32,7 +32,9 @@ def score(base_path: str, file: str, rows: int) -> Table:
     dataset = schema.load(path / "assets.extra" / "schema.toml")
     blocks = read_blocks([file], dataset, bad_rows=BadRows("drop"), block_rows=rows)
     block = next(blocks)
-    scores = SessionModel(path)({column.name: block.columns[column.name] for column in dataset.inputs})
+    scores = SessionModel(path)(
+        {column.name: block.columns[column.name] for column in dataset.inputs}
+    )
     truth = _truth(dataset, block)
     table = Table(title=f"{path}: the first {len(block.row)} rows of {file}", title_justify="left")
     table.add_column("row", justify="right")
@@ -43,7 +45,11 @@ def score(base_path: str, file: str, rows: int) -> Table:
             table.add_column("true", justify="right", style="dim")
     table.add_column("reached")
     for i, row in enumerate(block.row):
-        cells = [f"{values[i]:.4f}" for n in names for values in ([scores[n], truth[n]] if n in truth else [scores[n]])]
+        cells = [
+            f"{values[i]:.4f}"
+            for n in names
+            for values in ([scores[n], truth[n]] if n in truth else [scores[n]])
+        ]
         depth = int(block.labels[i].sum())
         table.add_row(str(row), *cells, dataset.tasks[depth - 1].name if depth else "")
     return table
@@ -54,13 +60,17 @@ def _truth(dataset: schema.Schema, block: Block) -> dict[str, np.ndarray]:
         return {}
     steps = [block.columns[task.truth] for task in dataset.tasks]
     given = [later / before for before, later in itertools.pairwise(steps)]
-    return dict(zip((*dataset.step_names, *dataset.conditional_names), (*steps, *given), strict=True))
+    return dict(
+        zip((*dataset.step_names, *dataset.conditional_names), (*steps, *given), strict=True)
+    )
 
 
 def main(argv: list[str]) -> None:
     """Prints the table; what the user can mend ends it with one line and exit code 1."""
     if len(argv) not in (3, 4) or not all(text.isdigit() for text in argv[3:]):
-        raise app.UsageError("give a directory of versions, a file and, if you like, a number of rows")
+        raise app.UsageError(
+            "give a directory of versions, a file and, if you like, a number of rows"
+        )
     try:
         show(score(argv[1], argv[2], int(argv[3]) if argv[3:] else 10))
     except (DataError, OSError) as error:

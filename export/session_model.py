@@ -37,18 +37,25 @@ class SessionModel:
     """
 
     def __init__(
-        self, path: str | pathlib.Path, *, intra_op_parallelism: int = 1, inter_op_parallelism: int = 0
+        self,
+        path: str | pathlib.Path,
+        *,
+        intra_op_parallelism: int = 1,
+        inter_op_parallelism: int = 0,
     ) -> None:
         tf.get_logger().setLevel("ERROR")  # version 1 of the loader announces its own age
         self.path = pathlib.Path(path)
         self.graph = tf.Graph()
         config = tf.compat.v1.ConfigProto(
-            intra_op_parallelism_threads=intra_op_parallelism, inter_op_parallelism_threads=inter_op_parallelism
+            intra_op_parallelism_threads=intra_op_parallelism,
+            inter_op_parallelism_threads=inter_op_parallelism,
         )
         self._session = tf.compat.v1.Session(graph=self.graph, config=config)
         try:
             with self.graph.as_default():
-                meta = tf.compat.v1.saved_model.load(self._session, [tf.saved_model.SERVING], str(path))
+                meta = tf.compat.v1.saved_model.load(
+                    self._session, [tf.saved_model.SERVING], str(path)
+                )
         except Exception:
             self._session.close()
             raise
@@ -56,7 +63,9 @@ class SessionModel:
         self.signatures = {name: s for name, s in self.signature_defs.items() if s.inputs}
         self._callable = functools.lru_cache(maxsize=256)(self._make_callable)
 
-    def __call__(self, columns: Mapping[str, Any], signature: str = DEFAULT_SIGNATURE) -> dict[str, np.ndarray]:
+    def __call__(
+        self, columns: Mapping[str, Any], signature: str = DEFAULT_SIGNATURE
+    ) -> dict[str, np.ndarray]:
         """Runs one signature.
 
         Args:
@@ -74,7 +83,9 @@ class SessionModel:
         names = tuple(definition.outputs)
         return dict(zip(names, self.run(signature, feeds, names), strict=True))
 
-    def run(self, signature: str, feeds: Mapping[str, np.ndarray], outputs: Sequence[str]) -> list[np.ndarray]:
+    def run(
+        self, signature: str, feeds: Mapping[str, np.ndarray], outputs: Sequence[str]
+    ) -> list[np.ndarray]:
         """Runs one signature on arrays as they are: the runtime, not Python, judges their types and shapes.
 
         Args:
@@ -117,11 +128,17 @@ def latest(export_dir: str | pathlib.Path) -> pathlib.Path:
     """
     found = versions(export_dir)
     if not found:
-        raise FileNotFoundError(f"{export_dir}: holds no exported version (a directory with a number as its name)")
+        raise FileNotFoundError(
+            f"{export_dir}: holds no exported version (a directory with a number as its name)"
+        )
     return found[-1]
 
 
 def versions(export_dir: str | pathlib.Path) -> list[pathlib.Path]:
     """The numbered versions below `export_dir`, ascending."""
-    found = [path for path in pathlib.Path(export_dir).glob("*") if re.fullmatch("[0-9]+", path.name) and path.is_dir()]
+    found = [
+        path
+        for path in pathlib.Path(export_dir).glob("*")
+        if re.fullmatch("[0-9]+", path.name) and path.is_dir()
+    ]
     return sorted(found, key=lambda path: int(path.name))

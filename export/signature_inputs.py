@@ -13,7 +13,9 @@ from tafe_tf.schema import ABSENT, Schema
 Rows = Mapping[str, np.ndarray]
 
 
-def requests(schema: Schema, rows: Rows, signatures: Collection[str]) -> Iterator[tuple[str, dict[str, np.ndarray]]]:
+def requests(
+    schema: Schema, rows: Rows, signatures: Collection[str]
+) -> Iterator[tuple[str, dict[str, np.ndarray]]]:
     """The inputs of every signature for the same rows; `rank` gets the first row's user with the items of all.
 
     Args:
@@ -28,7 +30,10 @@ def requests(schema: Schema, rows: Rows, signatures: Collection[str]) -> Iterato
         if name == "examples":
             yield name, {name: examples(schema, rows)}
         elif name == "rank":
-            yield name, {c: rows[c][:1] if c in schema.user_inputs else rows[c] for c in _columns(schema)}
+            yield (
+                name,
+                {c: rows[c][:1] if c in schema.user_inputs else rows[c] for c in _columns(schema)},
+            )
         else:
             yield name, {c: rows[c] for c in _columns(schema)}
 
@@ -36,7 +41,10 @@ def requests(schema: Schema, rows: Rows, signatures: Collection[str]) -> Iterato
 def tiled(schema: Schema, rows: Rows) -> dict[str, np.ndarray]:
     """The rows that a `rank` request of `rows` scores: everybody is the first row's user."""
     n = len(next(iter(rows.values())))
-    return {c: np.repeat(rows[c][:1], n, axis=0) if c in schema.user_inputs else rows[c] for c in _columns(schema)}
+    return {
+        c: np.repeat(rows[c][:1], n, axis=0) if c in schema.user_inputs else rows[c]
+        for c in _columns(schema)
+    }
 
 
 def examples(schema: Schema, rows: Rows) -> np.ndarray:

@@ -35,9 +35,13 @@ class Signatures:
         calibrate: logits -> calibrated logits, or None.
     """
 
-    def __init__(self, model: keras.Model, features: Features, calibrate: Calibrate | None = None) -> None:
+    def __init__(
+        self, model: keras.Model, features: Features, calibrate: Calibrate | None = None
+    ) -> None:
         self._features, self._schema = features, features.schema
-        self._score = tf.function(_scorer(model, self._schema, calibrate), input_signature=[features.model_signature])
+        self._score = tf.function(
+            _scorer(model, self._schema, calibrate), input_signature=[features.model_signature]
+        )
 
     def functions(self) -> dict[str, tuple[Serve, list[Any]]]:
         """Functions and their input signatures by name."""
@@ -57,22 +61,31 @@ class Signatures:
     def examples(self, examples: Any) -> Outputs:
         """Serialized tf.Examples [B] -> outputs [B]; a feature that an example lacks is missing."""
         lists = {c.name for c in self._schema.inputs if c.max_length}
-        kinds = {c.name: (tf.dtypes.as_dtype(c.dtype), ABSENT[c.dtype]) for c in self._schema.inputs}
+        kinds = {
+            c.name: (tf.dtypes.as_dtype(c.dtype), ABSENT[c.dtype]) for c in self._schema.inputs
+        }
         parsed = tf.io.parse_example(
             examples,
             {
-                name: tf.io.RaggedFeature(dtype) if name in lists else tf.io.FixedLenFeature([], dtype, absent)
+                name: tf.io.RaggedFeature(dtype)
+                if name in lists
+                else tf.io.FixedLenFeature([], dtype, absent)
                 for name, (dtype, absent) in kinds.items()
             },
         )
-        return self.columns({n: x.to_tensor(kinds[n][1]) if n in lists else x for n, x in parsed.items()})
+        return self.columns(
+            {n: x.to_tensor(kinds[n][1]) if n in lists else x for n, x in parsed.items()}
+        )
 
     def rank(self, columns: Mapping[str, Any]) -> Outputs:
         """User columns [1] and item columns [n] -> outputs [n]."""
         user = self._schema.user_inputs
         n = tf.shape(next(columns[c.name] for c in self._schema.inputs if c.name not in user))[0]
         once = {name: columns[name] for name in user}
-        tiled = {name: tf.broadcast_to(x, tf.concat([[n], tf.shape(x)[1:]], 0)) for name, x in once.items()}
+        tiled = {
+            name: tf.broadcast_to(x, tf.concat([[n], tf.shape(x)[1:]], 0))
+            for name, x in once.items()
+        }
         return self.columns({**columns, **tiled})
 
 

@@ -27,7 +27,9 @@ def write(served: SessionModel, schema: Schema, rows: Rows) -> None:
     """
     with tf.io.TFRecordWriter(str(served.path / FILE)) as writer:
         for size in SIZES:
-            some = {name: np.resize(values, (size, *values.shape[1:])) for name, values in rows.items()}
+            some = {
+                name: np.resize(values, (size, *values.shape[1:])) for name, values in rows.items()
+            }
             for name, inputs in requests(schema, some, served.signatures):
                 log = prediction_log_pb2.PredictionLog()
                 request = log.predict_log.request
@@ -46,12 +48,18 @@ def read(path: pathlib.Path) -> Iterator[predict_pb2.PredictRequest]:
     """
     if not (path / FILE).exists():
         return
-    for number, record in enumerate(tf.data.TFRecordDataset(str(path / FILE)).as_numpy_iterator(), start=1):
+    for number, record in enumerate(
+        tf.data.TFRecordDataset(str(path / FILE)).as_numpy_iterator(), start=1
+    ):
         log = prediction_log_pb2.PredictionLog()
         try:
             log.ParseFromString(record)
-        except Exception as error:  # protobuf's DecodeError, whose module depends on its implementation
-            raise ValueError(f"{path / FILE}: record {number} is no PredictionLog: {error}") from None
+        except (
+            Exception
+        ) as error:  # protobuf's DecodeError, whose module depends on its implementation
+            raise ValueError(
+                f"{path / FILE}: record {number} is no PredictionLog: {error}"
+            ) from None
         if log.WhichOneof("log_type") != "predict_log":
             raise ValueError(f"{path / FILE}: record {number} is no Predict request")
         yield log.predict_log.request
@@ -71,7 +79,9 @@ def run(served: SessionModel) -> int:
     for request in read(served.path):
         name = request.model_spec.signature_name
         if name not in served.signatures:
-            raise ValueError(f"{served.path / FILE}: names a signature that the model lacks: {name!r}")
+            raise ValueError(
+                f"{served.path / FILE}: names a signature that the model lacks: {name!r}"
+            )
         feeds = {key: tf.make_ndarray(tensor) for key, tensor in request.inputs.items()}
         served.run(name, feeds, sorted(served.signatures[name].outputs))
         count += 1

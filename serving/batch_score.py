@@ -29,18 +29,30 @@ from tafe_tf.schema import SchemaError
 from tafe_tf.serving.batch import scoring
 from tafe_tf.serving.batch.job import Job, JobError, find_inputs
 
-_MODEL = flags.DEFINE_string("model", None, "An exported version, or the directory of versions: then the highest.")
-_INPUT = flags.DEFINE_multi_string("input", None, "A file, or a quoted pattern such as 'DIR/*.parquet'; repeatable.")
+_MODEL = flags.DEFINE_string(
+    "model", None, "An exported version, or the directory of versions: then the highest."
+)
+_INPUT = flags.DEFINE_multi_string(
+    "input", None, "A file, or a quoted pattern such as 'DIR/*.parquet'; repeatable."
+)
 _OUTPUT = flags.DEFINE_string("output", None, "Directory of the scores; made if it is not there.")
 _KEYS = flags.DEFINE_list("keys", [], "Columns of the input to carry through, comma-separated.")
-_SIGNATURE = flags.DEFINE_string("signature", DEFAULT_SIGNATURE, "What to compute: every probability, or one by name.")
+_SIGNATURE = flags.DEFINE_string(
+    "signature", DEFAULT_SIGNATURE, "What to compute: every probability, or one by name."
+)
 _BATCH_SIZE = flags.DEFINE_integer("batch_size", 1024, "Rows a call of the model.")
 _ROWS_PER_SHARD = flags.DEFINE_integer(
-    "rows_per_shard", 16 * BLOCK_ROWS, f"Input rows an output file: a multiple of {BLOCK_ROWS}, or below it."
+    "rows_per_shard",
+    16 * BLOCK_ROWS,
+    f"Input rows an output file: a multiple of {BLOCK_ROWS}, or below it.",
 )
-_ON_BAD_ROW = flags.DEFINE_enum("on_bad_row", "raise", ["raise", "drop"], "Stop at a bad row, or leave it out.")
+_ON_BAD_ROW = flags.DEFINE_enum(
+    "on_bad_row", "raise", ["raise", "drop"], "Stop at a bad row, or leave it out."
+)
 _RUNNER = flags.DEFINE_string(
-    "runner", "", "Run as an Apache Beam pipeline: DirectRunner, FlinkRunner, SparkRunner, DataflowRunner, ..."
+    "runner",
+    "",
+    "Run as an Apache Beam pipeline: DirectRunner, FlinkRunner, SparkRunner, DataflowRunner, ...",
 )
 _BEAM_ARGS = flags.DEFINE_string("beam_args", "", "Further options of Beam, quoted as one.")
 
@@ -48,7 +60,9 @@ _BEAM_ARGS = flags.DEFINE_string("beam_args", "", "Further options of Beam, quot
 def main(argv: list[str]) -> None:
     """Scores and says how many rows; what the user can mend ends it with one line and exit code 1."""
     if len(argv) != 1:
-        raise app.UsageError(f"quote the pattern of --input. Received besides: {' '.join(argv[1:])}")
+        raise app.UsageError(
+            f"quote the pattern of --input. Received besides: {' '.join(argv[1:])}"
+        )
     try:
         job = _job()
         print(f"{job.output}: scoring {len(job.inputs)} file(s) with {job.model}", flush=True)

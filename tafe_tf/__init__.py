@@ -2,6 +2,8 @@
 
 import os
 
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # TensorFlow's notes on the machine; set it to 0 to see them
+os.environ.setdefault(
+    "TF_CPP_MIN_LOG_LEVEL", "2"
+)  # TensorFlow's notes on the machine; set it to 0 to see them
 
 __version__ = "0.1.0"

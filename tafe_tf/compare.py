@@ -28,12 +28,22 @@ from tafe_tf.terminal.tables import show
 from tafe_tf.training.run_dir import RunError
 
 adopt_module_key_flags(flags)
-_MODELS = absl_flags.DEFINE_list("models", ["single_task", "shared_bottom", "mmoe", "ple", "aitm", "tafe"], "Models.")
-_SEEDS = absl_flags.DEFINE_integer("seeds", 5, "Runs of each model, with --seed, --seed + 1, ...", lower_bound=1)
+_MODELS = absl_flags.DEFINE_list(
+    "models", ["single_task", "shared_bottom", "mmoe", "ple", "aitm", "tafe"], "Models."
+)
+_SEEDS = absl_flags.DEFINE_integer(
+    "seeds", 5, "Runs of each model, with --seed, --seed + 1, ...", lower_bound=1
+)
 _REPLICATES = absl_flags.DEFINE_integer("replicates", 400, "Bootstrap samples.", lower_bound=20)
-_AGAINST = absl_flags.DEFINE_string("against", "", "The model to test against; by default the best that is not TAFE.")
-_TUNED = absl_flags.DEFINE_string("tuned", "", "A directory of `tafe_tf.tune`: MODEL.flags there hold for MODEL.")
-_PUBLISHED = absl_flags.DEFINE_string("published", "", "A TOML file of a paper's metrics by model, to print beside.")
+_AGAINST = absl_flags.DEFINE_string(
+    "against", "", "The model to test against; by default the best that is not TAFE."
+)
+_TUNED = absl_flags.DEFINE_string(
+    "tuned", "", "A directory of `tafe_tf.tune`: MODEL.flags there hold for MODEL."
+)
+_PUBLISHED = absl_flags.DEFINE_string(
+    "published", "", "A TOML file of a paper's metrics by model, to print beside."
+)
 
 
 def main(argv: list[str]) -> None:
@@ -52,14 +62,24 @@ def compare() -> dict[str, str]:
     """What `main` does, errors aside; returns what went wrong, by cell."""
     flags.required(data_dir=flags.DATA_DIR.value, run_dir=flags.RUN_DIR.value)
     directory = pathlib.Path(flags.RUN_DIR.value)
-    specs = [Spec.parse(text, list(BY_NAME), flags.names()) for text in dict.fromkeys(_MODELS.value)]
-    published = tomllib.loads(pathlib.Path(_PUBLISHED.value).read_text()) if _PUBLISHED.value else {}
+    specs = [
+        Spec.parse(text, list(BY_NAME), flags.names()) for text in dict.fromkeys(_MODELS.value)
+    ]
+    published = (
+        tomllib.loads(pathlib.Path(_PUBLISHED.value).read_text()) if _PUBLISHED.value else {}
+    )
     dataset, common = prepare(directory)
     arguments = {spec.text: common_arguments(common, spec) for spec in specs}
     seeds = range(flags.SEED.value, flags.SEED.value + _SEEDS.value)
-    cells = [Cell(spec, seed, directory / "cells" / spec.folder / f"seed-{seed}") for seed in seeds for spec in specs]
+    cells = [
+        Cell(spec, seed, directory / "cells" / spec.folder / f"seed-{seed}")
+        for seed in seeds
+        for spec in specs
+    ]
     failed = run_all(cells, arguments)
-    comparison = Comparison(schema=dataset, replicates=_REPLICATES.value, against=_AGAINST.value, published=published)
+    comparison = Comparison(
+        schema=dataset, replicates=_REPLICATES.value, against=_AGAINST.value, published=published
+    )
     results = comparison.results(sorted(cells, key=lambda cell: specs.index(cell.spec)), failed)
     write_json(directory / "compare.json", results)
     write_text(directory / "compare.md", markdown(results, dataset))
@@ -75,7 +95,9 @@ def common_arguments(common: list[str], spec: Spec) -> list[str]:
         return common
     tuned = pathlib.Path(_TUNED.value) / f"{spec.folder}.flags"
     if not tuned.exists():
-        raise RunError(f"{tuned}: is missing; tune this model first: python -m tafe_tf.tune --models={spec.text} ...")
+        raise RunError(
+            f"{tuned}: is missing; tune this model first: python -m tafe_tf.tune --models={spec.text} ..."
+        )
     return [*common, f"--flagfile={tuned}"]
 
 

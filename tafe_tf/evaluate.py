@@ -48,7 +48,10 @@ def evaluate() -> None:
         batch_size=batch_size,
         bad_rows=bad_rows,
     )
-    metrics = {**Evaluator(model, run.features()).evaluate(data), "parameters": model.count_params()}
+    metrics = {
+        **Evaluator(model, run.features()).evaluate(data),
+        "parameters": model.count_params(),
+    }
     if split == "test":
         write_json(run.path / "metrics.json", metrics)
     print_metrics(metrics, data.schema, f"{data.schema.name}, {split}")

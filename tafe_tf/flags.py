@@ -22,16 +22,25 @@ DATA_DIR = flags.DEFINE_string(
     "Where the rows are: train.EXT, test.EXT and, if there is one, valid.EXT, with EXT csv, csv.gz, parquet, tfrecord "
     "or tfrecord.gz; or shards train-*.EXT or train/*.EXT, and so on.",
 )
-RUN_DIR = flags.DEFINE_string("run_dir", "", "Where the run keeps vocabularies, checkpoints and metrics.")
-SCHEMA = flags.DEFINE_string("schema", "", "The dataset's TOML file; by default <data_dir>/schema.toml.")
+RUN_DIR = flags.DEFINE_string(
+    "run_dir", "", "Where the run keeps vocabularies, checkpoints and metrics."
+)
+SCHEMA = flags.DEFINE_string(
+    "schema", "", "The dataset's TOML file; by default <data_dir>/schema.toml."
+)
 ON_BAD_ROW = flags.DEFINE_enum(
-    "on_bad_row", "raise", ["raise", "drop"], "Stop at a bad row, or count, report and leave out all bad rows."
+    "on_bad_row",
+    "raise",
+    ["raise", "drop"],
+    "Stop at a bad row, or count, report and leave out all bad rows.",
 )
 SPLIT = flags.DEFINE_string("split", "test", "Which files tafe_tf.evaluate reads.")
 
 MODEL = flags.DEFINE_enum("model", "tafe", list(BY_NAME), "The architecture.")
 EMBEDDING_DIM = flags.DEFINE_integer("embedding_dim", 18, "d, numbers an embedding.", lower_bound=1)
-EMBEDDING_STDDEV = flags.DEFINE_float("embedding_stddev", 0.05, "Standard deviation of the table's start.")
+EMBEDDING_STDDEV = flags.DEFINE_float(
+    "embedding_stddev", 0.05, "Standard deviation of the table's start."
+)
 EMBEDDING_DTYPE = flags.DEFINE_enum(
     "embedding_dtype",
     "float32",
@@ -44,48 +53,100 @@ EMBEDDING_PARTS = flags.DEFINE_integer(
     "Into how many tables of whole fields the table is cut; by default one a parameter server, otherwise one.",
     lower_bound=0,
 )
-NUM_INDUCING = flags.DEFINE_integer("num_inducing", 64, "K, inducing points of a block.", lower_bound=1)
-NUM_HEADS = flags.DEFINE_integer("num_heads", 2, "M, attention heads; a divisor of d.", lower_bound=1)
+NUM_INDUCING = flags.DEFINE_integer(
+    "num_inducing", 64, "K, inducing points of a block.", lower_bound=1
+)
+NUM_HEADS = flags.DEFINE_integer(
+    "num_heads", 2, "M, attention heads; a divisor of d.", lower_bound=1
+)
 NUM_LAYERS = flags.DEFINE_integer("num_layers", 4, "L, blocks.", lower_bound=1)
-SELECTOR_HIDDEN = flags.DEFINE_list("selector_hidden", [], "Sizes of hidden layers in the selectors' MLPs.")
+SELECTOR_HIDDEN = flags.DEFINE_list(
+    "selector_hidden", [], "Sizes of hidden layers in the selectors' MLPs."
+)
 GAMMA_START = flags.DEFINE_float("gamma_start", 10.0, "gamma of eq. 16 at step 0.")
-GAMMA_DECAY_STEPS = flags.DEFINE_float("gamma_decay_steps", 50_000.0, "Steps until gamma would reach 0.")
-USE_ASRG = flags.DEFINE_bool("use_asrg", True, "False: the paper's ablation w/o ASRG, with self-attention over fields.")
-USE_TSA = flags.DEFINE_bool("use_tsa", True, "False: the paper's ablation w/o TSA, with a tower a task.")
-DROPOUT = flags.DEFINE_float("dropout", 0.0, "Share of embedding elements (tafe) or units dropped.", 0.0, 0.99)
-BOTTOM_UNITS = flags.DEFINE_list("bottom_units", ["256", "128"], "Sizes of shared_bottom's shared MLP.")
-EXPERT_UNITS = flags.DEFINE_list("expert_units", ["256", "128"], "Sizes of each expert of mmoe and ple.")
-TOWER_UNITS = flags.DEFINE_list("tower_units", [], "Sizes of each task's tower; by default the model's own.")
+GAMMA_DECAY_STEPS = flags.DEFINE_float(
+    "gamma_decay_steps", 50_000.0, "Steps until gamma would reach 0."
+)
+USE_ASRG = flags.DEFINE_bool(
+    "use_asrg", True, "False: the paper's ablation w/o ASRG, with self-attention over fields."
+)
+USE_TSA = flags.DEFINE_bool(
+    "use_tsa", True, "False: the paper's ablation w/o TSA, with a tower a task."
+)
+DROPOUT = flags.DEFINE_float(
+    "dropout", 0.0, "Share of embedding elements (tafe) or units dropped.", 0.0, 0.99
+)
+BOTTOM_UNITS = flags.DEFINE_list(
+    "bottom_units", ["256", "128"], "Sizes of shared_bottom's shared MLP."
+)
+EXPERT_UNITS = flags.DEFINE_list(
+    "expert_units", ["256", "128"], "Sizes of each expert of mmoe and ple."
+)
+TOWER_UNITS = flags.DEFINE_list(
+    "tower_units", [], "Sizes of each task's tower; by default the model's own."
+)
 NUM_EXPERTS = flags.DEFINE_integer("num_experts", 8, "Experts of mmoe.", lower_bound=1)
 NUM_LEVELS = flags.DEFINE_integer("num_levels", 2, "Levels of ple.", lower_bound=1)
-NUM_SPECIFIC = flags.DEFINE_integer("num_specific", 4, "Experts of each task in a level of ple.", lower_bound=1)
-NUM_SHARED = flags.DEFINE_integer("num_shared", 4, "Shared experts in a level of ple.", lower_bound=1)
+NUM_SPECIFIC = flags.DEFINE_integer(
+    "num_specific", 4, "Experts of each task in a level of ple.", lower_bound=1
+)
+NUM_SHARED = flags.DEFINE_integer(
+    "num_shared", 4, "Shared experts in a level of ple.", lower_bound=1
+)
 GATE = flags.DEFINE_enum("gate", "softmax", ["softmax", "dselect_k"], "Gates of mmoe.")
 NUM_SELECTED = flags.DEFINE_integer("num_selected", 2, "k of dselect_k gates.", lower_bound=1)
-ENTROPY_WEIGHT = flags.DEFINE_float("entropy_weight", 0.0, "Weight of dselect_k gates' entropy.", lower_bound=0.0)
-ESTIMATOR = flags.DEFINE_enum(
-    "estimator", "ips", ["ips", "dr", "naive"], "How escm2 estimates the risk of a conditional step."
+ENTROPY_WEIGHT = flags.DEFINE_float(
+    "entropy_weight", 0.0, "Weight of dselect_k gates' entropy.", lower_bound=0.0
 )
-COUNTERFACTUAL_WEIGHT = flags.DEFINE_float("counterfactual_weight", 1.0, "Weight of that risk.", lower_bound=0.0)
-GLOBAL_WEIGHT = flags.DEFINE_float("global_weight", 1.0, "Weight of escm2's losses of f_2, f_3, ...", lower_bound=0.0)
-MIN_PROPENSITY = flags.DEFINE_float("min_propensity", 0.01, "Bounds escm2's weights.", lower_bound=0.0)
-DTYPE_POLICY = flags.DEFINE_enum("dtype_policy", "float32", ["float32", "mixed_bfloat16"], "Keras's dtype policy.")
+ESTIMATOR = flags.DEFINE_enum(
+    "estimator",
+    "ips",
+    ["ips", "dr", "naive"],
+    "How escm2 estimates the risk of a conditional step.",
+)
+COUNTERFACTUAL_WEIGHT = flags.DEFINE_float(
+    "counterfactual_weight", 1.0, "Weight of that risk.", lower_bound=0.0
+)
+GLOBAL_WEIGHT = flags.DEFINE_float(
+    "global_weight", 1.0, "Weight of escm2's losses of f_2, f_3, ...", lower_bound=0.0
+)
+MIN_PROPENSITY = flags.DEFINE_float(
+    "min_propensity", 0.01, "Bounds escm2's weights.", lower_bound=0.0
+)
+DTYPE_POLICY = flags.DEFINE_enum(
+    "dtype_policy", "float32", ["float32", "mixed_bfloat16"], "Keras's dtype policy."
+)
 
 BATCH_SIZE = flags.DEFINE_integer("batch_size", 1024, "B, rows a step.", lower_bound=1)
-EPOCHS = flags.DEFINE_integer("epochs", _TRAINING.epochs, "At most this many passes.", lower_bound=1)
-PATIENCE = flags.DEFINE_integer("patience", _TRAINING.patience, "Epochs without a better --monitor.", lower_bound=1)
+EPOCHS = flags.DEFINE_integer(
+    "epochs", _TRAINING.epochs, "At most this many passes.", lower_bound=1
+)
+PATIENCE = flags.DEFINE_integer(
+    "patience", _TRAINING.patience, "Epochs without a better --monitor.", lower_bound=1
+)
 MONITOR = flags.DEFINE_string(
-    "monitor", _TRAINING.monitor, "'auc' or 'log_loss' (mean over tasks), or a metric such as auc/ctr."
+    "monitor",
+    _TRAINING.monitor,
+    "'auc' or 'log_loss' (mean over tasks), or a metric such as auc/ctr.",
 )
 LEARNING_RATE = flags.DEFINE_float("learning_rate", 1e-3, "Adam's learning rate.", lower_bound=0.0)
 LEARNING_RATE_DECAY = flags.DEFINE_enum(
-    "learning_rate_decay", "none", ["none", "linear"], "Keep the learning rate, or let it fall to 0 over all --epochs."
+    "learning_rate_decay",
+    "none",
+    ["none", "linear"],
+    "Keep the learning rate, or let it fall to 0 over all --epochs.",
 )
 DEPENDENCE_WEIGHT = flags.DEFINE_float(
-    "dependence_weight", None, "Weight of L_D (eq. 25); by default 1 for tafe and 0 for the others.", lower_bound=0.0
+    "dependence_weight",
+    None,
+    "Weight of L_D (eq. 25); by default 1 for tafe and 0 for the others.",
+    lower_bound=0.0,
 )
 ORDER_WEIGHT = flags.DEFINE_float(
-    "order_weight", None, "Weight of max(f_i - f_{i-1}, 0); by default 0.6 for aitm and 0 for the others.", 0.0
+    "order_weight",
+    None,
+    "Weight of max(f_i - f_{i-1}, 0); by default 0.6 for aitm and 0 for the others.",
+    0.0,
 )
 SEED = flags.DEFINE_integer("seed", 0, "Seed of weights, shuffle and hold-out.")
 VALID_FRACTION = flags.DEFINE_float(
@@ -96,9 +157,14 @@ VALID_FRACTION = flags.DEFINE_float(
     0.9,
 )
 VALID_SPLIT = flags.DEFINE_enum(
-    "valid_split", "random", ["random", "time"], "Hold out random rows, or the latest by the schema's time column."
+    "valid_split",
+    "random",
+    ["random", "time"],
+    "Hold out random rows, or the latest by the schema's time column.",
 )
-SHUFFLE_ROWS = flags.DEFINE_integer("shuffle_rows", 1 << 18, "Consecutive rows shuffled as one.", lower_bound=1)
+SHUFFLE_ROWS = flags.DEFINE_integer(
+    "shuffle_rows", 1 << 18, "Consecutive rows shuffled as one.", lower_bound=1
+)
 STEPS_PER_CALL = flags.DEFINE_integer(
     "steps_per_call", _TRAINING.steps_per_call, "Steps between two looks.", lower_bound=1
 )
@@ -145,7 +211,9 @@ READERS = flags.DEFINE_integer(
     lower_bound=0,
 )
 
-SAVE_PREDICTIONS = flags.DEFINE_bool("save_predictions", False, "Write the test rows' logits to predictions.npz.")
+SAVE_PREDICTIONS = flags.DEFINE_bool(
+    "save_predictions", False, "Write the test rows' logits to predictions.npz."
+)
 
 _FREE = {
     "run_dir",
@@ -202,14 +270,19 @@ def sizes(name: str, texts: list[str]) -> list[int]:
         RunError: if one is no positive integer.
     """
     if not all(text.isdigit() and int(text) > 0 for text in texts):
-        raise RunError(f"--{name} must be positive integers, comma-separated. Received: {','.join(texts)}")
+        raise RunError(
+            f"--{name} must be positive integers, comma-separated. Received: {','.join(texts)}"
+        )
     return [int(text) for text in texts]
 
 
 def model_arguments(wanted: list[str]) -> dict[str, Any]:
     """Values of the flags that are arguments of a model, by name; an empty list leaves the model's own default."""
     asked = {name: flags.FLAGS[name].value for name in names() if name in wanted}
-    values = {name: sizes(name, value) if isinstance(value, list) else value for name, value in asked.items()}
+    values = {
+        name: sizes(name, value) if isinstance(value, list) else value
+        for name, value in asked.items()
+    }
     return {name: value for name, value in values.items() if value != []}
 
 

@@ -20,9 +20,13 @@ _TASKS = flags.DEFINE_list("tasks", ["click", "conversion"], "The funnel's steps
 _RATES = flags.DEFINE_list("rates", ["0.2", "0.05"], "Share of all rows that reach each step.")
 _FIELDS = flags.DEFINE_integer("fields", 6, "Number of fields.", lower_bound=1)
 _VALUES = flags.DEFINE_integer("values", 20, "Values of each field.", lower_bound=1)
-_INTERACTION = flags.DEFINE_float("interaction", 0.25, "Strength of the fields' interactions.", lower_bound=0.0)
+_INTERACTION = flags.DEFINE_float(
+    "interaction", 0.25, "Strength of the fields' interactions.", lower_bound=0.0
+)
 _SEED = flags.DEFINE_integer("seed", 0, "Seed of effects and rows.")
-_FORMAT = flags.DEFINE_enum("format", "csv", ["csv", "csv.gz", "parquet", "tfrecord", "tfrecord.gz"], "File format.")
+_FORMAT = flags.DEFINE_enum(
+    "format", "csv", ["csv", "csv.gz", "parquet", "tfrecord", "tfrecord.gz"], "File format."
+)
 
 
 def main(argv: list[str]) -> None:

@@ -47,9 +47,13 @@ class RowGradients(NamedTuple):
         n = len(self.rows)
         order = jnp.argsort(self.rows)
         ranked = self.rows[order]
-        place = jnp.cumsum(jnp.diff(ranked, prepend=ranked[:1]) != 0)  # [n], of each read among the rows
+        place = jnp.cumsum(
+            jnp.diff(ranked, prepend=ranked[:1]) != 0
+        )  # [n], of each read among the rows
         values = jax.ops.segment_sum(self.values[order], place, n, indices_are_sorted=True)
-        return RowGradients((size + jnp.arange(n, dtype=ranked.dtype)).at[place].set(ranked), values)
+        return RowGradients(
+            (size + jnp.arange(n, dtype=ranked.dtype)).at[place].set(ranked), values
+        )
 
 
 class LazyAdam(keras.optimizers.Adam):
@@ -64,7 +68,11 @@ class LazyAdam(keras.optimizers.Adam):
     """
 
     def __init__(
-        self, learning_rate: Any = 0.001, beta_1: float = 0.9, beta_2: float = 0.999, epsilon: float = 1e-7
+        self,
+        learning_rate: Any = 0.001,
+        beta_1: float = 0.9,
+        beta_2: float = 0.999,
+        epsilon: float = 1e-7,
     ) -> None:
         super().__init__(learning_rate, beta_1, beta_2, epsilon, name="lazy_adam")
 
@@ -80,7 +88,9 @@ class LazyAdam(keras.optimizers.Adam):
         places = [part.value.at[rows] for part in parts]
         once = {"indices_are_sorted": True, "unique_indices": True}
         w, m, v = (place.get(mode="fill", fill_value=0, **once) for place in places)
-        beta_1, beta_2, rate = (jnp.asarray(x, dtype) for x in (self.beta_1, self.beta_2, learning_rate))
+        beta_1, beta_2, rate = (
+            jnp.asarray(x, dtype) for x in (self.beta_1, self.beta_2, learning_rate)
+        )
         step = jnp.asarray(self.iterations.value + 1, dtype)
         alpha = rate * jnp.sqrt(1.0 - beta_2**step) / (1.0 - beta_1**step)
         m += (g - m) * (1.0 - self.beta_1)
@@ -107,7 +117,12 @@ class State(NamedTuple):
     def of(cls, model: keras.Model, optimizer: LazyAdam) -> State:
         """A copy of the present values, which a step may overwrite; builds the optimizer."""
         optimizer.build(model.trainable_variables)
-        return cls(*([jnp.array(variable.value) for variable in part] for part in _variables(model, optimizer)))
+        return cls(
+            *(
+                [jnp.array(variable.value) for variable in part]
+                for part in _variables(model, optimizer)
+            )
+        )
 
     def assign_to(self, model: keras.Model, optimizer: LazyAdam) -> None:
         """Gives the variables a copy of these values."""

@@ -18,7 +18,9 @@ LIMIT = 20  # logits beyond it tie; 20 is a probability of 2e-9
 BINS = 4000  # of the AUC, 0.01 wide in the logit
 
 
-def funnel_metrics(step_names: Sequence[str], conditional_names: Sequence[str]) -> list[keras.metrics.Metric]:
+def funnel_metrics(
+    step_names: Sequence[str], conditional_names: Sequence[str]
+) -> list[keras.metrics.Metric]:
     """auc/NAME, log_loss/NAME and pcoc/NAME of a funnel.
 
     Give the list to `compile(weighted_metrics=...)`: Keras weights no others by `sample_weight`.
@@ -32,11 +34,17 @@ def funnel_metrics(step_names: Sequence[str], conditional_names: Sequence[str]) 
         ValueError: if there is not one conditional less than steps.
     """
     if len(conditional_names) != len(step_names) - 1:
-        raise ValueError(f"must be N names and N - 1. Received: {step_names} and {conditional_names}")
+        raise ValueError(
+            f"must be N names and N - 1. Received: {step_names} and {conditional_names}"
+        )
     measured = [(i, False, name) for i, name in enumerate(step_names)]
     measured += [(i, True, name) for i, name in enumerate(conditional_names, start=1)]
     kinds = {"auc": AUC, "log_loss": LogLoss, "pcoc": PCOC}
-    return [made(i, given, name=f"{kind}/{name}") for kind, made in kinds.items() for i, given, name in measured]
+    return [
+        made(i, given, name=f"{kind}/{name}")
+        for kind, made in kinds.items()
+        for i, given, name in measured
+    ]
 
 
 class FunnelMetric(keras.metrics.Metric):
@@ -55,7 +63,9 @@ class FunnelMetric(keras.metrics.Metric):
     def __init__(self, step: int, given_previous: bool = False, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         if not int(given_previous) <= step:
-            raise ValueError(f"the first step has none before it. Received: step={step}, {given_previous=}")
+            raise ValueError(
+                f"the first step has none before it. Received: step={step}, {given_previous=}"
+            )
         self.step, self.given_previous = step, given_previous
 
     def update_state(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> None:
@@ -66,7 +76,9 @@ class FunnelMetric(keras.metrics.Metric):
         if sample_weight is not None:
             weight = ops.reshape(ops.cast(sample_weight, "float32"), (-1,))
         if not self.given_previous:
-            self.add(labels[:, i], ops.log_sigmoid(logits[:, i]), ops.log_sigmoid(-logits[:, i]), weight)
+            self.add(
+                labels[:, i], ops.log_sigmoid(logits[:, i]), ops.log_sigmoid(-logits[:, i]), weight
+            )
             return
         log_p, log_not_p = conditional_logs(logits[:, i - 1 : i + 1])
         self.add(labels[:, i], log_p[:, 0], log_not_p[:, 0], weight * labels[:, i - 1])

@@ -28,7 +28,9 @@ def set_threads(batch_size: int) -> None:
     """
     if "TF_NUM_INTRAOP_THREADS" in os.environ:
         return
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    cores = (
+        len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    )
     try:
         tf.config.threading.set_intra_op_parallelism_threads(max(cores // pieces(batch_size), 1))
     except RuntimeError as error:

@@ -6,7 +6,11 @@ import ctypes
 import os
 
 _MMAP_THRESHOLD, _TRIM_THRESHOLD, _TOP_PAD = -3, -1, -2  # of glibc's malloc.h
-_OPTIONS = {_MMAP_THRESHOLD: 32 << 20, _TRIM_THRESHOLD: 2**31 - 1, _TOP_PAD: 64 << 20}  # 32 MiB is the most it takes
+_OPTIONS = {
+    _MMAP_THRESHOLD: 32 << 20,
+    _TRIM_THRESHOLD: 2**31 - 1,
+    _TOP_PAD: 64 << 20,
+}  # 32 MiB is the most it takes
 
 
 def keep_freed_memory() -> None:

@@ -37,7 +37,9 @@ FLOAT32_MAX = float(np.finfo(np.float32).max)
 Metrics = dict[str, float | int | None]
 
 
-def auc(scores: np.ndarray, positive_weight: np.ndarray, negative_weight: np.ndarray) -> float | None:
+def auc(
+    scores: np.ndarray, positive_weight: np.ndarray, negative_weight: np.ndarray
+) -> float | None:
     """The area under the ROC curve: P(a positive scores higher than a negative), ties counting half. Exact, float64.
 
     Args:
@@ -49,13 +51,18 @@ def auc(scores: np.ndarray, positive_weight: np.ndarray, negative_weight: np.nda
     Returns:
         The area, or None if there is no positive or no negative weight. ValueError if the lengths differ.
     """
-    for name, weight in (("positive_weight", positive_weight), ("negative_weight", negative_weight)):
+    for name, weight in (
+        ("positive_weight", positive_weight),
+        ("negative_weight", negative_weight),
+    ):
         _check_shape(name, weight, (len(scores),))
     areas, _ = _areas(np.zeros(len(scores), np.int8), scores, positive_weight, negative_weight)
     return float(areas[0]) if len(areas) else None
 
 
-def grouped_auc(scores: np.ndarray, labels: np.ndarray, weight: np.ndarray, group: np.ndarray) -> float | None:
+def grouped_auc(
+    scores: np.ndarray, labels: np.ndarray, weight: np.ndarray, group: np.ndarray
+) -> float | None:
     """The mean of the groups' AUC, weighted by the groups' total weight, over the groups with both classes.
 
     All arguments are [n]. None if no group has both classes.
@@ -64,14 +71,18 @@ def grouped_auc(scores: np.ndarray, labels: np.ndarray, weight: np.ndarray, grou
     return float((areas * masses).sum() / masses.sum()) if len(areas) else None
 
 
-def _areas(group: np.ndarray, scores: np.ndarray, *weights: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def _areas(
+    group: np.ndarray, scores: np.ndarray, *weights: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
     """AUC and total weight of each group that has positive and negative weight, given [n] each, by group's value."""
     if not len(scores):
         return np.zeros(0), np.zeros(0)
     order = np.lexsort((scores, group))
     group, scores = group[order], scores[order]
     new_group = np.concatenate([[True], group[1:] != group[:-1]])
-    ties = np.flatnonzero(new_group | np.concatenate([[True], scores[1:] != scores[:-1]]))  # starts of equal scores
+    ties = np.flatnonzero(
+        new_group | np.concatenate([[True], scores[1:] != scores[:-1]])
+    )  # starts of equal scores
     p, n = (np.add.reduceat(weight[order].astype(np.float64), ties) for weight in weights)
     starts = np.flatnonzero(new_group[ties])
     ranked = np.cumsum(n) - n
@@ -81,7 +92,9 @@ def _areas(group: np.ndarray, scores: np.ndarray, *weights: np.ndarray) -> tuple
     return wins[both] / p[both] / n[both], (p + n)[both]
 
 
-def calibration_error(predicted: np.ndarray, observed: np.ndarray, weight: np.ndarray) -> float | None:
+def calibration_error(
+    predicted: np.ndarray, observed: np.ndarray, weight: np.ndarray
+) -> float | None:
     """ECE: the mean over bins, weighted by their weight, of |mean predicted - mean observed|. All arguments are [n].
 
     The BINS bins hold equal weight, so that rare events do not all fall into one: among the rows in order of their
@@ -113,7 +126,9 @@ class FunnelMetrics:
 
     def __init__(self, step_names: Sequence[str], conditional_names: Sequence[str]) -> None:
         if len(conditional_names) != len(step_names) - 1:
-            raise ValueError(f"must be N names and N - 1. Received: {step_names} and {conditional_names}")
+            raise ValueError(
+                f"must be N names and N - 1. Received: {step_names} and {conditional_names}"
+            )
         self.names = (tuple(step_names), tuple(conditional_names))
         self._parts: list[dict[str, np.ndarray]] = []
 
@@ -139,14 +154,22 @@ class FunnelMetrics:
         """
         shape, n = labels.shape, len(self.names[0])
         if logits.shape != shape or shape[1:] != (n,):
-            raise ValueError(f"logits and labels must be [B, {n}]. Received: {logits.shape} and {shape}")
-        part = {"logits": _checked("logits", logits, shape, -FLOAT32_MAX, FLOAT32_MAX).astype(np.float32)}
+            raise ValueError(
+                f"logits and labels must be [B, {n}]. Received: {logits.shape} and {shape}"
+            )
+        part = {
+            "logits": _checked("logits", logits, shape, -FLOAT32_MAX, FLOAT32_MAX).astype(
+                np.float32
+            )
+        }
         _nested("labels", _checked("labels", labels, shape, 0, 1))
         if (wrong := labels[~np.isin(labels, (0, 1))]).size:
             raise ValueError(f"labels must be 0 or 1. Received: {wrong[:3]}")
         part["depth"] = labels.sum(axis=1).astype(np.uint8)
         if sample_weight is not None:
-            part["weight"] = _checked("sample_weight", sample_weight, shape[:1], 0, FLOAT32_MAX).astype(np.float32)
+            part["weight"] = _checked(
+                "sample_weight", sample_weight, shape[:1], 0, FLOAT32_MAX
+            ).astype(np.float32)
         if group is not None:
             part["group"] = hashes(group, shape[:1])
         if truth is not None:
@@ -160,7 +183,9 @@ class FunnelMetrics:
             raise ValueError(f"names must be {self.names}. Received: {other.names}")
         self._add(list(other._parts))
 
-    def of_all(self, gather: Callable[[dict[str, np.ndarray]], dict[str, np.ndarray]]) -> FunnelMetrics:
+    def of_all(
+        self, gather: Callable[[dict[str, np.ndarray]], dict[str, np.ndarray]]
+    ) -> FunnelMetrics:
         """The metrics of all workers' rows.
 
         Args:
@@ -173,7 +198,9 @@ class FunnelMetrics:
 
     def _add(self, parts: list[dict[str, np.ndarray]]) -> None:
         if self._parts and parts and parts[0].keys() != self._parts[0].keys():
-            raise ValueError(f"every batch must give {sorted(self._parts[0])}. Received: {sorted(parts[0])}")
+            raise ValueError(
+                f"every batch must give {sorted(self._parts[0])}. Received: {sorted(parts[0])}"
+            )
         self._parts += parts
 
     def result(self) -> Metrics:
@@ -182,7 +209,10 @@ class FunnelMetrics:
         logits, depth, group = rows["logits"], rows["depth"], rows.get("group")
         weight = rows["weight"].astype(np.float64) if "weight" in rows else np.ones(len(depth))
         crossed = (logits[:, 1:] > logits[:, :-1]).any(axis=1)
-        result: Metrics = {"rows": len(depth), "violation_rate": _ratio(weight[crossed].sum(), weight.sum())}
+        result: Metrics = {
+            "rows": len(depth),
+            "violation_rate": _ratio(weight[crossed].sum(), weight.sum()),
+        }
         for i, name in enumerate(self.names[0]):
             log_p = log_sigmoid(logits[:, i])
             result |= _measure(name, log_p, log_sigmoid(-logits[:, i]), depth > i, weight, group)
@@ -193,26 +223,45 @@ class FunnelMetrics:
             reached = depth >= i
             log_not_p = np.log(np.maximum(-np.expm1(log_p[reached]), SMALLEST))
             users = None if group is None else group[reached]
-            result |= _measure(name, log_p[reached], log_not_p, depth[reached] > i, weight[reached], users)
+            result |= _measure(
+                name, log_p[reached], log_not_p, depth[reached] > i, weight[reached], users
+            )
             if "truth" in rows:
                 before = rows["truth"][:, i - 1]
-                truth = np.divide(rows["truth"][:, i], before, out=np.zeros_like(before), where=before > 0)
+                truth = np.divide(
+                    rows["truth"][:, i], before, out=np.zeros_like(before), where=before > 0
+                )
                 result |= _compare(name, log_p, truth, weight)
-                result |= _compare(f"{name}_unreached", log_p[~reached], truth[~reached], weight[~reached])
+                result |= _compare(
+                    f"{name}_unreached", log_p[~reached], truth[~reached], weight[~reached]
+                )
         return result
 
     def _sorted(self) -> dict[str, np.ndarray]:
         """All rows, in an order that depends on nothing but their values."""
         if not self._parts:
-            return {"logits": np.zeros((0, len(self.names[0])), np.float32), "depth": np.zeros(0, np.uint8)}
-        rows = {key: np.concatenate([part[key] for part in self._parts]) for key in sorted(self._parts[0])}
-        order = np.lexsort([column for values in rows.values() for column in np.atleast_2d(values.T)])
+            return {
+                "logits": np.zeros((0, len(self.names[0])), np.float32),
+                "depth": np.zeros(0, np.uint8),
+            }
+        rows = {
+            key: np.concatenate([part[key] for part in self._parts])
+            for key in sorted(self._parts[0])
+        }
+        order = np.lexsort(
+            [column for values in rows.values() for column in np.atleast_2d(values.T)]
+        )
         self._parts = [{key: values[order] for key, values in rows.items()}]
         return self._parts[0]
 
 
 def _measure(
-    name: str, log_p: np.ndarray, log_not_p: np.ndarray, y: np.ndarray, weight: np.ndarray, group: np.ndarray | None
+    name: str,
+    log_p: np.ndarray,
+    log_not_p: np.ndarray,
+    y: np.ndarray,
+    weight: np.ndarray,
+    group: np.ndarray | None,
 ) -> Metrics:
     """What labels y say of predictions p, all [n]."""
     p, total = np.exp(log_p), weight.sum()
@@ -245,7 +294,9 @@ def _ratio(numerator: float, denominator: float) -> float | None:
     return float(numerator / denominator) if denominator > 0 else None
 
 
-def _checked(name: str, values: np.ndarray, shape: tuple[int, ...], least: float, most: float) -> np.ndarray:
+def _checked(
+    name: str, values: np.ndarray, shape: tuple[int, ...], least: float, most: float
+) -> np.ndarray:
     _check_shape(name, values, shape)
     if wrong := int((~((values >= least) & (values <= most))).sum()):  # NaN is neither
         rule = "must be finite" if least == -most else f"must be in [{least:g}, {most:g}]"
@@ -255,12 +306,16 @@ def _checked(name: str, values: np.ndarray, shape: tuple[int, ...], least: float
 
 def _check_shape(name: str, values: np.ndarray, shape: tuple[int, ...]) -> None:
     if values.shape != shape:
-        raise ValueError(f"{name} must have shape {list(shape)}. Received: shape {list(values.shape)}")
+        raise ValueError(
+            f"{name} must have shape {list(shape)}. Received: shape {list(values.shape)}"
+        )
 
 
 def _nested(name: str, values: np.ndarray) -> None:
     if (wrong := (values[:, 1:] > values[:, :-1]).any(axis=1)).any():
-        raise ValueError(f"{name} must not rise along the funnel. Received: {values[wrong][0]} in {wrong.sum()} rows")
+        raise ValueError(
+            f"{name} must not rise along the funnel. Received: {values[wrong][0]} in {wrong.sum()} rows"
+        )
 
 
 def hashes(group: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:

@@ -57,7 +57,9 @@ class LazyAdam(keras.optimizers.Adam):
         **kwargs: as of `keras.optimizers.Adam`, without `amsgrad`, which rows at rest leave without a meaning.
     """
 
-    def __init__(self, learning_rate: Any = 0.001, *, static_shapes: bool = False, **kwargs: Any) -> None:
+    def __init__(
+        self, learning_rate: Any = 0.001, *, static_shapes: bool = False, **kwargs: Any
+    ) -> None:
         if kwargs.get("amsgrad"):
             raise ValueError("LazyAdam has no `amsgrad`. Received: amsgrad=True")
         super().__init__(learning_rate, **kwargs)
@@ -65,11 +67,15 @@ class LazyAdam(keras.optimizers.Adam):
 
     def add_variable(self, *args: Any, dtype: Any = None, **kwargs: Any) -> Any:
         """A variable of the optimizer's own; what follows weights of half precision is float32."""
-        return super().add_variable(*args, dtype="float32" if dtype in ("bfloat16", "float16") else dtype, **kwargs)
+        return super().add_variable(
+            *args, dtype="float32" if dtype in ("bfloat16", "float16") else dtype, **kwargs
+        )
 
     def apply(self, grads: Any, trainable_variables: Any = None) -> None:
         """Applies gradients; those of half precision become float32 before replicas sum them."""
-        grads = [tf.cast(g, tf.float32) if g is not None and g.dtype in _LACKING else g for g in grads]
+        grads = [
+            tf.cast(g, tf.float32) if g is not None and g.dtype in _LACKING else g for g in grads
+        ]
         super().apply(grads, trainable_variables)
 
     def update_step(self, gradient: Any, variable: Any, learning_rate: Any) -> None:
@@ -79,7 +85,9 @@ class LazyAdam(keras.optimizers.Adam):
             ValueError: with `static_shapes`, if the variable is of half precision.
         """
         if variable.dtype in _LACKING and self.static_shapes:
-            raise ValueError(f"`static_shapes` is for weights of full precision. Received: {variable.dtype.name}")
+            raise ValueError(
+                f"`static_shapes` is for weights of full precision. Received: {variable.dtype.name}"
+            )
         if variable.dtype in _LACKING and not isinstance(gradient, tf.IndexedSlices):
             gradient = tf.IndexedSlices(gradient, tf.range(tf.shape(gradient)[0]))
         if not isinstance(gradient, tf.IndexedSlices):
@@ -108,7 +116,9 @@ class LazyAdam(keras.optimizers.Adam):
             return
         weights = tf.cast(tf.gather(variable, rows), change.dtype) - change
         seed = tf.stack([tf.cast(self.iterations, tf.int32), index])
-        variable.scatter_update(tf.IndexedSlices(round_by_chance(weights, variable.dtype, seed), rows))
+        variable.scatter_update(
+            tf.IndexedSlices(round_by_chance(weights, variable.dtype, seed), rows)
+        )
 
     def get_config(self) -> dict[str, Any]:
         """The constructor's arguments."""
@@ -125,7 +135,9 @@ def sum_sorted(rows: Any, values: Any) -> tuple[Any, Any]:
     """Rows sorted, as often as they come, each time with the sum of all their values: [n], [n, d] -> [n], [n, d]."""
     order = tf.argsort(rows, stable=True)
     rows = tf.gather(rows, order)
-    is_next = tf.concat([tf.zeros_like(rows[:1]), tf.cast(rows[1:] != rows[:-1], rows.dtype)], axis=0)
+    is_next = tf.concat(
+        [tf.zeros_like(rows[:1]), tf.cast(rows[1:] != rows[:-1], rows.dtype)], axis=0
+    )
     place = tf.cumsum(is_next)
     sums = tf.math.unsorted_segment_sum(tf.gather(values, order), place, tf.size(rows))
     return rows, tf.gather(sums, place)

@@ -47,18 +47,32 @@ from tafe_tf.training.run_dir import RunError
 
 for _name in ("data_dir", "schema", "run_dir", "embedding_dim", "embedding_dtype", "on_bad_row"):
     declare_key_flag(_name)
-_OUTPUT_DIR = DEFINE_string("output_dir", "", "Write shards into this directory; made if it is not there.")
+_OUTPUT_DIR = DEFINE_string(
+    "output_dir", "", "Write shards into this directory; made if it is not there."
+)
 _FORMAT = DEFINE_enum("format", "parquet", list(shard_job.EXTENSIONS), "Of the shards.")
 _SHARD_ROWS = DEFINE_integer(
-    "shard_rows", 16 * BLOCK_ROWS, f"Rows of a file that make a shard: a multiple of {BLOCK_ROWS}, or below it."
+    "shard_rows",
+    16 * BLOCK_ROWS,
+    f"Rows of a file that make a shard: a multiple of {BLOCK_ROWS}, or below it.",
 )
 _RUNNER = DEFINE_string(
-    "runner", "", "Run as Apache Beam pipelines: DirectRunner, FlinkRunner, SparkRunner, DataflowRunner, ..."
+    "runner",
+    "",
+    "Run as Apache Beam pipelines: DirectRunner, FlinkRunner, SparkRunner, DataflowRunner, ...",
 )
 _BEAM_ARGS = DEFINE_string("beam_args", "", "Further options of Beam, quoted as one.")
 
 _MOMENTS_BYTES = 2 * 4  # LazyAdam keeps two float32 numbers for each of the table's
-_HEADERS = ("field", "kind", "distinct values", "rows of the table", "MiB", "MiB in training", "share")
+_HEADERS = (
+    "field",
+    "kind",
+    "distinct values",
+    "rows of the table",
+    "MiB",
+    "MiB in training",
+    "share",
+)
 _CAPTION = (
     "In training LazyAdam keeps two float32 moments beside the table. min_count leaves rare values without a row; kind "
     "'hash' gives any number of values `buckets` rows."
@@ -92,7 +106,9 @@ def prepare() -> None:
 def _write_shards(data_dir: str, dataset: schema.Schema) -> str:
     """Writes what is missing of --output_dir, and gives its path."""
     if flags.RUN_DIR.value:
-        raise RunError("--run_dir and --output_dir must not both be given: vocabularies go beside the shards")
+        raise RunError(
+            "--run_dir and --output_dir must not both be given: vocabularies go beside the shards"
+        )
     output = os.path.abspath(_OUTPUT_DIR.value)
     job = ShardJob(
         data_dir=data_dir,
@@ -113,7 +129,9 @@ def _write_shards(data_dir: str, dataset: schema.Schema) -> str:
     for reason in counts["reasons"]:
         print(reason)
     rows = ", ".join(f"{count['written']:,} {split}" for split, count in counts["rows"].items())
-    print(f"{output}: {rows} rows in shards, {sum(c['dropped'] for c in counts['rows'].values()):,} dropped")
+    print(
+        f"{output}: {rows} rows in shards, {sum(c['dropped'] for c in counts['rows'].values()):,} dropped"
+    )
     return output
 
 
@@ -155,7 +173,11 @@ def _beam_options() -> list[str]:
 
 def _sizes(dataset: schema.Schema, rows: Sequence[int], statistics: dict[str, Any]) -> Table:
     """What each field's rows of the table take, alone and with the optimizer's moments."""
-    dim, size, total = flags.EMBEDDING_DIM.value, tf.as_dtype(flags.EMBEDDING_DTYPE.value).size, sum(rows)
+    dim, size, total = (
+        flags.EMBEDDING_DIM.value,
+        tf.as_dtype(flags.EMBEDDING_DTYPE.value).size,
+        sum(rows),
+    )
 
     def cells(count: int) -> list[str]:
         millions = count * dim / 2**20
@@ -167,12 +189,20 @@ def _sizes(dataset: schema.Schema, rows: Sequence[int], statistics: dict[str, An
         ]
 
     title = f"{dataset.name}: {statistics['rows']:,} rows, rates {statistics['rate']}"
-    table = Table(title=title, title_justify="left", caption=_CAPTION, caption_justify="left", show_footer=True)
+    table = Table(
+        title=title,
+        title_justify="left",
+        caption=_CAPTION,
+        caption_justify="left",
+        show_footer=True,
+    )
     for header, footer in zip(_HEADERS, ["in all", "", "", *cells(total)], strict=True):
         table.add_column(header, footer, justify="left" if header in ("field", "kind") else "right")
     for feature, count in zip(dataset.features, rows, strict=True):
         distinct = statistics["distinct"].get(feature.name)
-        table.add_row(feature.name, feature.kind, "-" if distinct is None else f"{distinct:,}", *cells(count))
+        table.add_row(
+            feature.name, feature.kind, "-" if distinct is None else f"{distinct:,}", *cells(count)
+        )
     return table
 
 

@@ -31,7 +31,9 @@ def probabilities(logits: Any, schema: Schema) -> dict[str, Any]:
         "ctr", "ctcvr" and "cvr", or "p_<task>" and "p_<task>_given_<previous>" in a longer funnel; each [B].
     """
     lowest = lowest_so_far(logits)
-    steps = {name: ops.sigmoid(logit) for name, logit in zip(schema.step_names, lowest, strict=True)}
+    steps = {
+        name: ops.sigmoid(logit) for name, logit in zip(schema.step_names, lowest, strict=True)
+    }
     logs = [ops.log_sigmoid(logit) for logit in lowest]
     given = (ops.exp(log - before) for before, log in itertools.pairwise(logs))
     return {**steps, **dict(zip(schema.conditional_names, given, strict=True))}

@@ -18,8 +18,12 @@ from tafe_tf.data.blocks.block import DataError
 from tafe_tf.data.public.ali_ccp import prepare
 from tafe_tf.terminal.progress import Progress
 
-_RAW_DIR = flags.DEFINE_string("raw_dir", "", "Holds the dataset's files as they are published, plain or .gz.")
-_DATA_DIR = flags.DEFINE_string("data_dir", "", "Where train-*, test-*, schema.toml and prepared.json are written.")
+_RAW_DIR = flags.DEFINE_string(
+    "raw_dir", "", "Holds the dataset's files as they are published, plain or .gz."
+)
+_DATA_DIR = flags.DEFINE_string(
+    "data_dir", "", "Where train-*, test-*, schema.toml and prepared.json are written."
+)
 _FORMAT = flags.DEFINE_enum("format", "parquet", ["parquet", "tfrecord"], "File format.")
 _PROTOCOL = flags.DEFINE_enum(
     "protocol",
@@ -34,11 +38,18 @@ _ROW_SPLIT = flags.DEFINE_enum(
     "ali_ccp: test rows are those of the official test file; or a random tenth of the official training rows, as in the"
     " paper, and the official test file is not read.",
 )
-_SEED = flags.DEFINE_integer("split_seed", 0, "ali_ccp: picks the test rows of the random split.", lower_bound=0)
-_MAX_VALUES = flags.DEFINE_integer(
-    "max_values", 50, "ali_ccp, full23: values of a list, those of largest weight; 5 at most of 508, 509, 702, 853.", 1
+_SEED = flags.DEFINE_integer(
+    "split_seed", 0, "ali_ccp: picks the test rows of the random split.", lower_bound=0
 )
-_COUNTRIES = flags.DEFINE_list("countries", [], "aliexpress: some of NL, ES, FR and US; joined if there are several.")
+_MAX_VALUES = flags.DEFINE_integer(
+    "max_values",
+    50,
+    "ali_ccp, full23: values of a list, those of largest weight; 5 at most of 508, 509, 702, 853.",
+    1,
+)
+_COUNTRIES = flags.DEFINE_list(
+    "countries", [], "aliexpress: some of NL, ES, FR and US; joined if there are several."
+)
 
 
 def _ali_ccp() -> dict[str, Any]:
@@ -50,11 +61,15 @@ def _ali_ccp() -> dict[str, Any]:
         max_values=_MAX_VALUES.value,
     )
     with Progress("ali_ccp", None, unit="blocks") as bar:
-        return prepare.prepare(_RAW_DIR.value, _DATA_DIR.value, settings, lambda rows: bar.advance(1, rows))
+        return prepare.prepare(
+            _RAW_DIR.value, _DATA_DIR.value, settings, lambda rows: bar.advance(1, rows)
+        )
 
 
 def _aliexpress() -> dict[str, Any]:
-    from tafe_tf.data.public import aliexpress  # TensorFlow takes seconds, and the other dataset needs none
+    from tafe_tf.data.public import (
+        aliexpress,
+    )  # TensorFlow takes seconds, and the other dataset needs none
 
     with Progress("aliexpress", None, unit="shards") as bar:
         return aliexpress.prepare(
@@ -82,7 +97,9 @@ def main(argv: list[str]) -> None:
     except (DataError, OSError) as error:
         sys.exit(f"error: {error}")
     for split, rows in prepared["rows"].items():
-        counts = (f"{count:,} {name}" for name, count in rows.items() if not isinstance(count, bool))
+        counts = (
+            f"{count:,} {name}" for name, count in rows.items() if not isinstance(count, bool)
+        )
         print(f"{_DATA_DIR.value}: {split}: {', '.join(counts)}")
 
 

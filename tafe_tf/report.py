@@ -23,7 +23,9 @@ def main(argv: list[str]) -> None:
     for path in map(pathlib.Path, argv[1:]):
         try:
             dataset = schema.load(path / "schema.toml")
-            history, metrics = (json.loads((path / f"{name}.json").read_text()) for name in ("history", "metrics"))
+            history, metrics = (
+                json.loads((path / f"{name}.json").read_text()) for name in ("history", "metrics")
+            )
         except OSError as error:
             sys.exit(f"error: {error}; has the run finished?")
         show(history_table(history, dataset, f"{path}: validation by epoch"))

@@ -112,9 +112,17 @@ class Feature:
         _check(known, f"{where}: kind", f"must be one of {sorted(_KEYS_OF_KIND)}", self.kind)
         for key in set().union(*_KEYS_OF_KIND.values()) - _KEYS_OF_KIND[self.kind]:
             _check(
-                self._is_default(key), f"{where}: {key}", f"has no meaning for kind {self.kind!r}", getattr(self, key)
+                self._is_default(key),
+                f"{where}: {key}",
+                f"has no meaning for kind {self.kind!r}",
+                getattr(self, key),
             )
-        _check(self.dtype in ("string", "int64"), f"{where}: dtype", "must be 'string' or 'int64'", self.dtype)
+        _check(
+            self.dtype in ("string", "int64"),
+            f"{where}: dtype",
+            "must be 'string' or 'int64'",
+            self.dtype,
+        )
         _check_integer(self.min_count, 1, f"{where}: min_count")
         _check_integer(self.max_length, 0, f"{where}: max_length")
         if self.kind == "integer":
@@ -123,7 +131,12 @@ class Feature:
             _check_integer(self.buckets, 1, f"{where}: buckets")
         for key in ("scale", "max_abs"):
             value = getattr(self, key)
-            _check(_is_number(value) and 0 < value < math.inf, f"{where}: {key}", "must be a positive number", value)
+            _check(
+                _is_number(value) and 0 < value < math.inf,
+                f"{where}: {key}",
+                "must be a positive number",
+                value,
+            )
         for key in _LIST_KEYS:
             _check(
                 self.max_length > 0 or self._is_default(key),
@@ -131,8 +144,15 @@ class Feature:
                 "needs max_length > 0 (a list)",
                 getattr(self, key),
             )
-        _check(self.side in ("user", "item"), f"{where}: side", "must be 'user' or 'item'", self.side)
-        _check(self.pooling in ("sum", "mean"), f"{where}: pooling", "must be 'sum' or 'mean'", self.pooling)
+        _check(
+            self.side in ("user", "item"), f"{where}: side", "must be 'user' or 'item'", self.side
+        )
+        _check(
+            self.pooling in ("sum", "mean"),
+            f"{where}: pooling",
+            "must be 'sum' or 'mean'",
+            self.pooling,
+        )
         _check(
             isinstance(self.separator, str) and len(self.separator) == 1,
             f"{where}: separator",
@@ -228,12 +248,29 @@ class Schema:
 
     def __post_init__(self) -> None:
         _check_name(self.name, "name")
-        _check(len(self.features) > 0, "features", "must hold at least one feature", len(self.features))
-        _check(len(self.tasks) > 1, "tasks", "must hold the funnel, two steps or more", len(self.tasks))
-        for kind, names in (("feature", [f.name for f in self.features]), ("task", [t.name for t in self.tasks])):
+        _check(
+            len(self.features) > 0, "features", "must hold at least one feature", len(self.features)
+        )
+        _check(
+            len(self.tasks) > 1, "tasks", "must hold the funnel, two steps or more", len(self.tasks)
+        )
+        for kind, names in (
+            ("feature", [f.name for f in self.features]),
+            ("task", [t.name for t in self.tasks]),
+        ):
             for name in names:
-                _check(names.count(name) == 1, f"{kind} {name!r}: name", "must be given once", names.count(name))
-        _check(not self.tasks[0].via, f"task {self.tasks[0].name!r}: via", "needs a step before", self.tasks[0].via)
+                _check(
+                    names.count(name) == 1,
+                    f"{kind} {name!r}: name",
+                    "must be given once",
+                    names.count(name),
+                )
+        _check(
+            not self.tasks[0].via,
+            f"task {self.tasks[0].name!r}: via",
+            "needs a step before",
+            self.tasks[0].via,
+        )
         self._check_columns()
 
     def _check_columns(self) -> None:
@@ -256,11 +293,26 @@ class Schema:
                     column.name,
                 )
                 known, side = read.setdefault(column.name, (column, feature.side))
-                _check(known == column, role, "is read by two features, so dtype and list shape must agree", column)
-                _check(side == feature.side, role, "is read by two features, so side must agree", feature.side)
+                _check(
+                    known == column,
+                    role,
+                    "is read by two features, so dtype and list shape must agree",
+                    column,
+                )
+                _check(
+                    side == feature.side,
+                    role,
+                    "is read by two features, so side must agree",
+                    feature.side,
+                )
         for role in ("group", "time"):
             column_name = getattr(self, role)
-            _check(column_name not in roles, role, f"must not be the column of {roles.get(column_name)}", column_name)
+            _check(
+                column_name not in roles,
+                role,
+                f"must not be the column of {roles.get(column_name)}",
+                column_name,
+            )
 
     @property
     def inputs(self) -> tuple[Column, ...]:
@@ -270,7 +322,11 @@ class Schema:
     @property
     def user_inputs(self) -> tuple[str, ...]:
         """Names of the inputs that a ranking request gives once, those of features with side "user"."""
-        return tuple(c.name for c in self.inputs if any(c in f.columns for f in self.features if f.side == "user"))
+        return tuple(
+            c.name
+            for c in self.inputs
+            if any(c in f.columns for f in self.features if f.side == "user")
+        )
 
     @property
     def columns(self) -> tuple[Column, ...]:
@@ -301,7 +357,11 @@ class Schema:
     @property
     def step_names(self) -> tuple[str, ...]:
         """Names of f_1, ..., f_N: "ctr" and "ctcvr", or "p_<task>" in a funnel longer than two."""
-        return ("ctr", "ctcvr") if len(self.tasks) == 2 else tuple(f"p_{task.name}" for task in self.tasks)
+        return (
+            ("ctr", "ctcvr")
+            if len(self.tasks) == 2
+            else tuple(f"p_{task.name}" for task in self.tasks)
+        )
 
     @property
     def conditional_names(self) -> tuple[str, ...]:
@@ -321,9 +381,16 @@ def load(path: str | pathlib.Path) -> Schema:
     path = pathlib.Path(path)
     try:
         table = tomllib.loads(path.read_text(encoding="utf-8"))
-        features = [_build(Feature, item, f"features[{i}]") for i, item in enumerate(_tables(table, "features"))]
-        tasks = [_build(Task, item, f"tasks[{i}]") for i, item in enumerate(_tables(table, "tasks"))]
-        schema = _build(Schema, {**table, "features": tuple(features), "tasks": tuple(tasks)}, "the top level")
+        features = [
+            _build(Feature, item, f"features[{i}]")
+            for i, item in enumerate(_tables(table, "features"))
+        ]
+        tasks = [
+            _build(Task, item, f"tasks[{i}]") for i, item in enumerate(_tables(table, "tasks"))
+        ]
+        schema = _build(
+            Schema, {**table, "features": tuple(features), "tasks": tuple(tasks)}, "the top level"
+        )
     except (tomllib.TOMLDecodeError, SchemaError) as error:
         raise SchemaError(f"{path}: {error}") from None
     return schema
@@ -340,7 +407,12 @@ def _build(cls: type, table: dict[str, Any], where: str) -> Any:
     fields = dataclasses.fields(cls)
     for key, value in table.items():
         field = next((f for f in fields if f.name == key), None)
-        _check(field is not None, f"{where}: {key}", f"is not a key; known are {[f.name for f in fields]}", value)
+        _check(
+            field is not None,
+            f"{where}: {key}",
+            f"is not a key; known are {[f.name for f in fields]}",
+            value,
+        )
         if field is not None and isinstance(field.default, str):
             _check(isinstance(value, str), f"{where}: {key}", "must be a string", value)
     for field in fields:

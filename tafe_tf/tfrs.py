@@ -60,7 +60,11 @@ class FunnelRecommender(tfrs.models.Model):
     """
 
     def __init__(
-        self, model: FunnelModel, schema: Schema, features: Features | None = None, loss: FunnelLoss | None = None
+        self,
+        model: FunnelModel,
+        schema: Schema,
+        features: Features | None = None,
+        loss: FunnelLoss | None = None,
     ) -> None:
         super().__init__(autocast=False)  # raw columns keep their precision
         # Past legacy Keras, which would count Keras 3's variables as further ones; it shall see what is behind them.
@@ -100,7 +104,9 @@ class FunnelRecommender(tfrs.models.Model):
         """The loss of a batch, a scalar; updates the tasks' metrics."""
         schema = self._schema
         columns = [*schema.labels, *(schema.tasks[i].via for i in schema.via)]
-        labels = tf.stack([tf.cast(inputs[column], tf.float32) for column in columns], axis=1)  # [B, N + A]
+        labels = tf.stack(
+            [tf.cast(inputs[column], tf.float32) for column in columns], axis=1
+        )  # [B, N + A]
         weight = tf.cast(inputs[schema.sample_weight], tf.float32) if schema.sample_weight else None
         logits = self.model(self._ids(inputs), training=training)
         loss = self._terms(labels, logits, sample_weight=weight)

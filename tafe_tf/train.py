@@ -64,7 +64,10 @@ def main(argv: list[str]) -> None:
         sys.exit(f"error: {error}")
     except (tf.errors.UnavailableError, tf.errors.AbortedError) as error:
         said = next((line for line in error.message.splitlines() if " " in line.strip()), "")
-        print(f"another process is gone; started again, this one goes on from the checkpoint. {said}", file=sys.stderr)
+        print(
+            f"another process is gone; started again, this one goes on from the checkpoint. {said}",
+            file=sys.stderr,
+        )
         sys.exit(LOST)
 
 
@@ -76,7 +79,9 @@ def train() -> None:
     cluster = clusters.make(flags.STRATEGY.value, flags.TPU.value)
     with contextlib.ExitStack() as stack:
         if not cluster.chief:
-            stack.enter_context(contextlib.redirect_stdout(stack.enter_context(open(os.devnull, "w"))))
+            stack.enter_context(
+                contextlib.redirect_stdout(stack.enter_context(open(os.devnull, "w")))
+            )
         run_job(cluster)
 
 
@@ -98,7 +103,9 @@ def run_job(cluster: Cluster) -> None:
     keras.config.set_dtype_policy(flags.DTYPE_POLICY.value)
     features = run.features()
     with cluster.strategy.scope():
-        model = build_model(features, cluster.replicas, flags.EMBEDDING_PARTS.value or max(cluster.servers, 1))
+        model = build_model(
+            features, cluster.replicas, flags.EMBEDDING_PARTS.value or max(cluster.servers, 1)
+        )
         rate = learning_rate(steps, warm.iterations if warm else 0)
         optimizer = LazyAdam(rate, static_shapes=cluster.is_tpu)
     if cluster.chief:
@@ -120,7 +127,9 @@ def run_job(cluster: Cluster) -> None:
     cluster.barrier()  # a process that ends takes the others' collectives with it
 
 
-def split(dataset: schema.Schema, bad_rows: BadRows, cluster: Cluster) -> tuple[FunnelData, FunnelData]:
+def split(
+    dataset: schema.Schema, bad_rows: BadRows, cluster: Cluster
+) -> tuple[FunnelData, FunnelData]:
     """Training and validation rows: the valid files if there are any, otherwise a part of the training files."""
     files = find_files(flags.DATA_DIR.value, "train")
     training = FunnelData(
@@ -134,7 +143,9 @@ def split(dataset: schema.Schema, bad_rows: BadRows, cluster: Cluster) -> tuple[
     )
     valid_files = find_files(flags.DATA_DIR.value, "valid", required=False)
     if valid_files:
-        return training, dataclasses.replace(training, files=valid_files, holdout=Holdout(fraction=1.0))
+        return training, dataclasses.replace(
+            training, files=valid_files, holdout=Holdout(fraction=1.0)
+        )
     fraction = flags.VALID_FRACTION.value
     holdout = Holdout(fraction=fraction)
     if flags.VALID_SPLIT.value == "time" and fraction:
@@ -150,7 +161,12 @@ def warm_start(run: RunDir) -> WarmStart | None:
     if not flags.WARM_START.value:
         return None
     restart = flags.WARM_GAMMA.value == "restart"
-    return WarmStart(RunDir(flags.WARM_START.value), run, retire_after=flags.RETIRE_AFTER.value, restart_gamma=restart)
+    return WarmStart(
+        RunDir(flags.WARM_START.value),
+        run,
+        retire_after=flags.RETIRE_AFTER.value,
+        restart_gamma=restart,
+    )
 
 
 def prepared_rows(run: RunDir, training: FunnelData, warm: WarmStart | None) -> int:
@@ -158,7 +174,9 @@ def prepared_rows(run: RunDir, training: FunnelData, warm: WarmStart | None) -> 
     statistics, prepared = run.path / "statistics.json", pathlib.Path(flags.schema_file()).parent
     if warm:
         warm.grow(training.files, training.schema, training.bad_rows)
-    elif not statistics.exists() and not vocabulary.reuse(training.files, training.schema, prepared, run.path):
+    elif not statistics.exists() and not vocabulary.reuse(
+        training.files, training.schema, prepared, run.path
+    ):
         vocabulary.build(training.files, training.schema, run.path, training.bad_rows)
     return int(json.loads(statistics.read_text(encoding="utf-8"))["rows"])
 
@@ -166,17 +184,28 @@ def prepared_rows(run: RunDir, training: FunnelData, warm: WarmStart | None) -> 
 def build_model(features: Features, replicas: int = 1, parts: int = 1) -> models.FunnelModel:
     """The model that the flags ask for: each argument that has a flag of its name takes the flag's value."""
     made = models.BY_NAME[flags.MODEL.value]
-    own = flags.model_arguments([*inspect.signature(made.__init__).parameters, "embedding_stddev", "embedding_dtype"])
+    own = flags.model_arguments(
+        [*inspect.signature(made.__init__).parameters, "embedding_stddev", "embedding_dtype"]
+    )
     if flags.MODEL.value == "esm2":
         own["via"] = features.schema.via
-    model = made(features.rows, len(features.schema.tasks), slots=features.slots, embedding_parts=parts, **own)
+    model = made(
+        features.rows,
+        len(features.schema.tasks),
+        slots=features.slots,
+        embedding_parts=parts,
+        **own,
+    )
     model.pieces = machine.pieces(flags.BATCH_SIZE.value // replicas)
     return model
 
 
 def build_loss(model: models.FunnelModel, dataset: schema.Schema) -> FunnelLoss:
     """The loss that the flags ask for; what they leave open is the model's paper's."""
-    asked = {"dependence_weight": flags.DEPENDENCE_WEIGHT.value, "order_weight": flags.ORDER_WEIGHT.value}
+    asked = {
+        "dependence_weight": flags.DEPENDENCE_WEIGHT.value,
+        "order_weight": flags.ORDER_WEIGHT.value,
+    }
     given = {name: value for name, value in asked.items() if value is not None}
     return model.paper_loss([task.weight for task in dataset.tasks], **given)
 
@@ -198,7 +227,11 @@ def evaluate_test(features: Features, training: FunnelData, run: RunDir, cluster
     data = dataclasses.replace(training, files=files, holdout=Holdout())
     model = run.load_best()
     model.pieces = machine.pieces(training.batch_size)
-    rows = Predictions(len(data.schema.tasks), data.schema.group) if flags.SAVE_PREDICTIONS.value else None
+    rows = (
+        Predictions(len(data.schema.tasks), data.schema.group)
+        if flags.SAVE_PREDICTIONS.value
+        else None
+    )
     metrics = Evaluator(model, features, cluster).evaluate(data, also=rows.add if rows else None)
     metrics["parameters"] = model.count_params()
     predictions = cluster.gather(rows.arrays()) if rows else None

@@ -34,8 +34,12 @@ from tafe_tf.training.evaluator import goodness, monitored
 Space = dict[str, BaseDistribution]
 
 adopt_module_key_flags(flags)
-_MODELS = absl_flags.DEFINE_list("models", ["single_task", "shared_bottom", "mmoe", "ple", "aitm", "tafe"], "Models.")
-_TRIALS = absl_flags.DEFINE_integer("trials", 12, "Runs of each model; at most as many as a grid has.", lower_bound=1)
+_MODELS = absl_flags.DEFINE_list(
+    "models", ["single_task", "shared_bottom", "mmoe", "ple", "aitm", "tafe"], "Models."
+)
+_TRIALS = absl_flags.DEFINE_integer(
+    "trials", 12, "Runs of each model; at most as many as a grid has.", lower_bound=1
+)
 _SEARCH = absl_flags.DEFINE_list(
     "search",
     ["learning_rate=5e-4:5e-3:log", "dropout=0:0.3"],
@@ -59,7 +63,9 @@ def tune() -> None:
     flags.required(data_dir=flags.DATA_DIR.value, run_dir=flags.RUN_DIR.value)
     directory = pathlib.Path(flags.RUN_DIR.value)
     space = dict(distribution(text, flags.names()) for text in _SEARCH.value)
-    specs = [Spec.parse(text, list(BY_NAME), flags.names()) for text in dict.fromkeys(_MODELS.value)]
+    specs = [
+        Spec.parse(text, list(BY_NAME), flags.names()) for text in dict.fromkeys(_MODELS.value)
+    ]
     dataset, common = prepare(directory)
     results = {spec.text: search(spec, space, directory, common, dataset) for spec in specs}
     write_json(directory / "tune.json", results)
@@ -82,7 +88,9 @@ def distribution(text: str, names: list[str]) -> tuple[str, BaseDistribution]:
             raise ValueError
         return flag, FloatDistribution(float(parts[0]), float(parts[1]), log=parts[2:] == ["log"])
     except ValueError:
-        raise ValueError(f"--search must be FLAG=LOW:HIGH, FLAG=LOW:HIGH:log or FLAG=A|B|C. Received: {text}") from None
+        raise ValueError(
+            f"--search must be FLAG=LOW:HIGH, FLAG=LOW:HIGH:log or FLAG=A|B|C. Received: {text}"
+        ) from None
 
 
 def search(
@@ -101,7 +109,9 @@ def search(
         direction="maximize",
         load_if_exists=True,
     )
-    for stale in study.get_trials(states=[optuna.trial.TrialState.RUNNING]):  # of a search that was killed
+    for stale in study.get_trials(
+        states=[optuna.trial.TrialState.RUNNING]
+    ):  # of a search that was killed
         study.tell(stale.number, state=optuna.trial.TrialState.FAIL)
         study.enqueue_trial(stale.params)
     if math.isfinite(_grid_size(space)):
@@ -111,29 +121,42 @@ def search(
     done = [optuna.trial.TrialState.COMPLETE]
     while len(study.get_trials(states=done)) < min(_TRIALS.value, _grid_size(space)):
         trial = study.ask(space)
-        cell = Cell(spec, flags.SEED.value, directory / "trials" / spec.folder / f"trial-{trial.number}")
+        cell = Cell(
+            spec, flags.SEED.value, directory / "trials" / spec.folder / f"trial-{trial.number}"
+        )
         asked = [f"--{flag}={value}" for flag, value in trial.params.items()]
         if error := cell.run([*common, *asked]):
             study.tell(trial, state=optuna.trial.TrialState.FAIL)
             raise ValueError(f"{spec.text}, {' '.join(asked)}: {error} (see {cell.log})")
         value = best(cell.path, dataset)
         study.tell(trial, goodness(value, flags.MONITOR.value))
-        print(f"{spec.text}, trial {trial.number}: {' '.join(asked)}: validation {value:.4f}", flush=True)
+        print(
+            f"{spec.text}, trial {trial.number}: {' '.join(asked)}: validation {value:.4f}",
+            flush=True,
+        )
     write_text(
-        directory / f"{spec.folder}.flags", "".join(f"--{flag}={value}\n" for flag, value in study.best_params.items())
+        directory / f"{spec.folder}.flags",
+        "".join(f"--{flag}={value}\n" for flag, value in study.best_params.items()),
     )
-    trials = [{"params": each.params, "score": each.value} for each in study.get_trials(states=done)]
+    trials = [
+        {"params": each.params, "score": each.value} for each in study.get_trials(states=done)
+    ]
     return {"best": study.best_params, "score": study.best_value, "trials": trials}
 
 
 def _grid_size(space: Space) -> float:
     """How many points there are: infinite unless every flag has a list of values."""
-    return math.prod(len(d.choices) if isinstance(d, Categorical) else math.inf for d in space.values())
+    return math.prod(
+        len(d.choices) if isinstance(d, Categorical) else math.inf for d in space.values()
+    )
 
 
 def best(path: pathlib.Path, dataset: schema.Schema) -> float:
     """The best validation value of a run, of the metric it was stopped by."""
-    history, monitor = json.loads((path / "history.json").read_text(encoding="utf-8")), flags.MONITOR.value
+    history, monitor = (
+        json.loads((path / "history.json").read_text(encoding="utf-8")),
+        flags.MONITOR.value,
+    )
     values = [monitored(epoch, monitor, dataset.step_names) for epoch in history]
     return max(values, key=lambda value: goodness(value, monitor))
 

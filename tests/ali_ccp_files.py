@@ -18,7 +18,21 @@ from tafe_tf.data.public.ali_ccp.prepare import Settings
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 SAMPLE = ROOT / "../shared/data/ali_ccp/raw"
 LISTS = ("109_14", "110_14", "127_14", "150_14", "210", "508", "509", "702", "853")
-_SINGLE = ("101", "121", "122", "124", "125", "126", "127", "128", "129", "205", "206", "207", "216")
+_SINGLE = (
+    "101",
+    "121",
+    "122",
+    "124",
+    "125",
+    "126",
+    "127",
+    "128",
+    "129",
+    "205",
+    "206",
+    "207",
+    "216",
+)
 SINGLE = {"aitm18": (*_SINGLE, "508", "509", "702", "853", "301"), "full23": (*_SINGLE, "301")}
 Row = dict[str, Any]
 
@@ -60,16 +74,23 @@ def sample(directory: pathlib.Path) -> pathlib.Path:
         pytest.skip(f"{SAMPLE} is not there")
     directory.mkdir(exist_ok=True)
     common = (SAMPLE / "common_features_train.csv").read_text()
-    names = {"train": ("bacff91692951881", "0" * 16), "test": ("23bd0f75de327c60", "543b0cd53c7d5858")}
+    names = {
+        "train": ("bacff91692951881", "0" * 16),
+        "test": ("23bd0f75de327c60", "543b0cd53c7d5858"),
+    }
     for split, (first, second) in names.items():
         text = common.replace("84dceed2e3a667f8", first).replace("0000350f0c2121e7", second)
         (directory / f"common_features_{split}.csv").write_text(text)
-        shutil.copyfile(SAMPLE / f"sample_skeleton_{split}.csv", directory / f"sample_skeleton_{split}.csv")
+        shutil.copyfile(
+            SAMPLE / f"sample_skeleton_{split}.csv", directory / f"sample_skeleton_{split}.csv"
+        )
     return directory
 
 
 def parsed(text: str) -> list[tuple[str, int, np.float32]]:
-    parts = [feature.replace("\x03", "\x02").split("\x02") for feature in text.split("\x01") if feature]
+    parts = [
+        feature.replace("\x03", "\x02").split("\x02") for feature in text.split("\x01") if feature
+    ]
     return [(field, int(number), np.float32(value)) for field, number, value in parts]
 
 
@@ -77,7 +98,9 @@ def lines_of(path: pathlib.Path) -> list[str]:
     return path.read_bytes().decode(errors="backslashreplace").splitlines()
 
 
-def twin(raw: pathlib.Path, split: str, name: str, max_values: int) -> tuple[list[Row], collections.Counter[str]]:
+def twin(
+    raw: pathlib.Path, split: str, name: str, max_values: int
+) -> tuple[list[Row], collections.Counter[str]]:
     """All rows of a skeleton file, one by one; None for those that are dropped."""
     lines = (raw / f"common_features_{split}.csv").read_text().splitlines()
     common = {key: parsed(text) for key, _, text in (line.split(",") for line in lines)}
@@ -103,12 +126,18 @@ def twin(raw: pathlib.Path, split: str, name: str, max_values: int) -> tuple[lis
                 row[f"f{field}"].append(number)
                 row[f"f{field}_weights"].append(value)
         rows.append(row)
-    counts["unknown"] += sum(field not in FIELDS for features in common.values() for field, _, _ in features)
+    counts["unknown"] += sum(
+        field not in FIELDS for features in common.values() for field, _, _ in features
+    )
     return rows, counts
 
 
 def written(directory: pathlib.Path, split: str) -> list[Row]:
-    return [row for file in find_files(directory, split, required=False) for row in pq.read_table(file).to_pylist()]
+    return [
+        row
+        for file in find_files(directory, split, required=False)
+        for row in pq.read_table(file).to_pylist()
+    ]
 
 
 def content(directory: pathlib.Path) -> dict[str, bytes]:

@@ -55,7 +55,9 @@ def make_funnel(directory: pathlib.Path) -> pathlib.Path:
 class Job:
     """A job that was started; `flags` win over `FLAGS`."""
 
-    def __init__(self, funnel: pathlib.Path, run: pathlib.Path, *command: str, **flags: object) -> None:
+    def __init__(
+        self, funnel: pathlib.Path, run: pathlib.Path, *command: str, **flags: object
+    ) -> None:
         self.run, self.log_file = run, run.with_suffix(".log")
         given = {**FLAGS, "data_dir": funnel, "run_dir": run, **flags}
         environment = {**os.environ, "CUDA_VISIBLE_DEVICES": ""}
@@ -88,7 +90,9 @@ class Job:
         """Sends a signal to the process of one task."""
         wanted = f'"task": {{"type": "{task}", "index": {number}}}'.encode()
         ours = [
-            pid for pid in _children(self.process.pid) if wanted in pathlib.Path(f"/proc/{pid}/environ").read_bytes()
+            pid
+            for pid in _children(self.process.pid)
+            if wanted in pathlib.Path(f"/proc/{pid}/environ").read_bytes()
         ]
         assert len(ours) == 1
         os.kill(ours[0], signal)
@@ -96,12 +100,20 @@ class Job:
     def checkpoints(self) -> list[str]:
         """Names of the checkpoints that the job has finished, by now the latest two."""
         state = tf.train.get_checkpoint_state(self.run / "checkpoints")
-        return [] if state is None else [os.path.basename(path) for path in state.all_model_checkpoint_paths]
+        return (
+            []
+            if state is None
+            else [os.path.basename(path) for path in state.all_model_checkpoint_paths]
+        )
 
     def numbers(self) -> dict[str, np.ndarray]:
         """All weights and moments of the last checkpoint, by name."""
         reader = tf.train.load_checkpoint(str(self.run / "checkpoints"))
-        names = [name for name in reader.get_variable_to_shape_map() if name.startswith(("weights/", "optimizer/"))]
+        names = [
+            name
+            for name in reader.get_variable_to_shape_map()
+            if name.startswith(("weights/", "optimizer/"))
+        ]
         return {name: reader.get_tensor(name) for name in names}
 
     def metrics(self) -> dict[str, float]:
@@ -110,7 +122,9 @@ class Job:
 
     def train_rows(self) -> list[int]:
         """Rows trained on, by epoch."""
-        return [epoch["train_rows"] for epoch in json.loads((self.run / "history.json").read_text())]
+        return [
+            epoch["train_rows"] for epoch in json.loads((self.run / "history.json").read_text())
+        ]
 
     def predictions(self) -> dict[str, np.ndarray]:
         """The test rows' numbers, each sorted for itself: processes give the rows in an order of their own."""
@@ -125,4 +139,11 @@ def _children(pid: int) -> list[int]:
 
 def launched(workers: int, servers: int = 0) -> tuple[str, ...]:
     """The command of a job of several processes."""
-    return ("-m", "tafe_tf.launch", f"--workers={workers}", f"--servers={servers}", "--restarts=3", "--")
+    return (
+        "-m",
+        "tafe_tf.launch",
+        f"--workers={workers}",
+        f"--servers={servers}",
+        "--restarts=3",
+        "--",
+    )

@@ -35,10 +35,15 @@ def answer(case: Arrays) -> Arrays:
     model = keras.saving.deserialize_keras_object(json.loads(str(case["config"])))
     model.set_weights([case[f"weight_{i}"] for i in range(len(model.weights))])
     loss, inputs, labels = model.paper_loss(), rows_of(case), case["labels"]
-    weights, others = ([v.value for v in part] for part in (model.trainable_variables, model.non_trainable_variables))
+    weights, others = (
+        [v.value for v in part]
+        for part in (model.trainable_variables, model.non_trainable_variables)
+    )
 
     def total(weights: list[jax.Array]) -> Any:
-        logits, _, further = model.stateless_call(weights, others, inputs, training=True, return_losses=True)
+        logits, _, further = model.stateless_call(
+            weights, others, inputs, training=True, return_losses=True
+        )
         return loss(labels, logits) + sum(further), logits
 
     @jax.jit
@@ -61,11 +66,16 @@ def rows_of(case: Arrays, rows: slice = slice(None)) -> Any:
 def stepped(model: keras.Model, case: Arrays) -> Arrays:
     """Weights and moments after a step a batch, and what is large in a step."""
     mesh = Mesh(np.array(jax.devices()[: int(case["devices"])]), ("rows",))
-    everywhere, cut = NamedSharding(mesh, PartitionSpec()), NamedSharding(mesh, PartitionSpec("rows"))
+    everywhere, cut = (
+        NamedSharding(mesh, PartitionSpec()),
+        NamedSharding(mesh, PartitionSpec("rows")),
+    )
     optimizer = LazyAdam(float(case["learning_rate"]), epsilon=float(case["epsilon"]))
     state = jax.device_put(State.of(model, optimizer), everywhere)
     step = jax.jit(
-        training_step(model, optimizer, model.paper_loss()), donate_argnums=0, out_shardings=(everywhere, everywhere)
+        training_step(model, optimizer, model.paper_loss()),
+        donate_argnums=0,
+        out_shardings=(everywhere, everywhere),
     )
     size = int(case["batch_size"])
     batches = [slice(start, start + size) for start in range(0, len(case["labels"]), size)]

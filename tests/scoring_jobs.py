@@ -20,7 +20,9 @@ def loans_job(exports: dict[str, pathlib.Path], tmp_path: pathlib.Path) -> Job:
     """See the fixture `loans`."""
     columns = small_models.rows("loans", ROWS)
     write(mkdir(tmp_path / "in") / "a.csv", columns | {"id": [f"r{i}" for i in range(ROWS)]})
-    return job(exports["loans"], tmp_path / "in" / "a.csv", keys=("id",), rows_per_shard=64, batch_size=16)
+    return job(
+        exports["loans"], tmp_path / "in" / "a.csv", keys=("id",), rows_per_shard=64, batch_size=16
+    )
 
 
 def mkdir(path: pathlib.Path) -> pathlib.Path:
@@ -31,7 +33,12 @@ def mkdir(path: pathlib.Path) -> pathlib.Path:
 def job(model: pathlib.Path, *files: pathlib.Path, output: str = "out", **settings: Any) -> Job:
     """A job that writes to a directory beside that of the files."""
     directory = files[0].parent.parent / output
-    return Job(model=str(model), inputs=find_inputs([str(file) for file in files]), output=str(directory), **settings)
+    return Job(
+        model=str(model),
+        inputs=find_inputs([str(file) for file in files]),
+        output=str(directory),
+        **settings,
+    )
 
 
 def stamps(paths: Iterable[pathlib.Path]) -> dict[pathlib.Path, tuple[int, int]]:
@@ -40,7 +47,9 @@ def stamps(paths: Iterable[pathlib.Path]) -> dict[pathlib.Path, tuple[int, int]]
 
 
 def parts(job: Job) -> list[pathlib.Path]:
-    return sorted(path for path in pathlib.Path(job.output).iterdir() if path.name.endswith(".parquet"))
+    return sorted(
+        path for path in pathlib.Path(job.output).iterdir() if path.name.endswith(".parquet")
+    )
 
 
 def scores(job: Job, stem: str = "") -> dict[str, list[Any]]:

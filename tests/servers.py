@@ -37,7 +37,9 @@ class LocalServer:
         code = f"{before}\n{start}"
         ports = [f"--port={self.grpc.split(':')[1]}", f"--rest_api_port={self.rest.split(':')[1]}"]
         with open(log, "wb") as file:
-            self.process = subprocess.Popen([sys.executable, "-c", code, *ports, *flags], stdout=file, stderr=file)
+            self.process = subprocess.Popen(
+                [sys.executable, "-c", code, *ports, *flags], stdout=file, stderr=file
+            )
         self._wait()
 
     def _wait(self) -> None:
@@ -45,7 +47,9 @@ class LocalServer:
         while "Exporting HTTP/REST API" not in self.log.read_text(errors="replace"):
             if self.process.poll() is not None or time.monotonic() > deadline:
                 self.process.kill()
-                raise RuntimeError(f"the server did not start: {self.log.read_text(errors='replace')}")
+                raise RuntimeError(
+                    f"the server did not start: {self.log.read_text(errors='replace')}"
+                )
             time.sleep(0.1)
 
     def stop(self) -> int:
@@ -58,7 +62,10 @@ class LocalServer:
         return self
 
     def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
     ) -> None:
         self.process.kill()
         self.process.wait()

@@ -47,4 +47,6 @@ def column(path: pathlib.Path, name: str, **settings: Any) -> list[Any]:
 
 
 def texts(rows: list[list[Any]]) -> list[list[str]]:
-    return [[value.decode() if isinstance(value, bytes) else value for value in row] for row in rows]
+    return [
+        [value.decode() if isinstance(value, bytes) else value for value in row] for row in rows
+    ]

@@ -93,7 +93,10 @@ def rows(name: str, count: int, seed: int = 0) -> dict[str, list[object]]:
     if name == "shop":
         tags = [[f"t{t}" for t in rng.integers(0, 9, n)] for n in rng.integers(1, 5, count)]
         columns["hour"] = rng.integers(0, 24, count).tolist()
-        columns["price"] = [None if rng.random() < 0.1 else float(p) for p in np.round(rng.lognormal(2, 2, count), 3)]
+        columns["price"] = [
+            None if rng.random() < 0.1 else float(p)
+            for p in np.round(rng.lognormal(2, 2, count), 3)
+        ]
         columns["tags"] = list(tags)
         columns["tag_weights"] = [np.round(rng.uniform(0.1, 1, len(t)), 3).tolist() for t in tags]
     for task in tomllib.loads(SCHEMAS[name])["tasks"]:
@@ -135,7 +138,10 @@ def make_run(directory: pathlib.Path, name: str, *, seed: int = 0, count: int = 
     model.heads.bias.assign(np.linspace(-0.5, -1.5, len(dataset.tasks)))
     run.save_model_config(model)
     held_out = FunnelData(
-        files=[str(data / "train.parquet")], schema=dataset, batch_size=100, holdout=Holdout(fraction=0.5)
+        files=[str(data / "train.parquet")],
+        schema=dataset,
+        batch_size=100,
+        holdout=Holdout(fraction=0.5),
     )
     run.save_data(held_out, [str(data / "test.parquet")])
     run.best(model).save()

@@ -14,10 +14,20 @@ ROOT = pathlib.Path(__file__).parents[1]
 
 def test_train_speed_prints_ours_theirs_and_their_ratio(tmp_path: pathlib.Path) -> None:
     peer = tmp_path / "peer.py"
-    peer.write_text('print("warming up"); print(\'{"peer": "known", "train_sps": {"median": 500.0, "min": 1.0}}\')')
-    command = [sys.executable, "-m", "benchmarks.train_speed", "--models=shared_bottom", "--batch_size=64"]
+    peer.write_text(
+        'print("warming up"); print(\'{"peer": "known", "train_sps": {"median": 500.0, "min": 1.0}}\')'
+    )
+    command = [
+        sys.executable,
+        "-m",
+        "benchmarks.train_speed",
+        "--models=shared_bottom",
+        "--batch_size=64",
+    ]
     command += ["--rounds=2", "--seconds=0.1", f"--against={sys.executable} {peer}"]
-    out = subprocess.run(command, cwd=ROOT, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=True)
+    out = subprocess.run(
+        command, cwd=ROOT, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=True
+    )
     spreads, last = (json.loads(line) for line in out.stdout.splitlines() if line.startswith("{"))
     ours = spreads["shared_bottom"]["train_sps"]
     assert 0 < ours["least"] <= ours["median"] <= ours["most"]

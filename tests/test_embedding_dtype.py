@@ -41,14 +41,20 @@ def table(table_dtype: str | None, **kwargs: Any) -> FusedEmbedding:
 
 @pytest.mark.parametrize("dtype", HALF)
 @pytest.mark.parametrize("policy", ["float32", "mixed_bfloat16"])
-def test_a_table_starts_as_the_float32_one_rounded_and_takes_half_the_memory(dtype: str, policy: str) -> None:
+def test_a_table_starts_as_the_float32_one_rounded_and_takes_half_the_memory(
+    dtype: str, policy: str
+) -> None:
     half, full = table(dtype, dtype=policy), table(None, dtype=policy)
     assert (half.table.dtype, full.table.dtype) == (dtype, "float32")
-    np.testing.assert_array_equal(half.table.numpy(), full.table.numpy().astype(half.table.numpy().dtype))
+    np.testing.assert_array_equal(
+        half.table.numpy(), full.table.numpy().astype(half.table.numpy().dtype)
+    )
     assert half.table.numpy().nbytes * 2 == full.table.numpy().nbytes == 50 * 8 * 4
     ids = np.array([[0, 0], [29, 19]])
     assert half(ids).dtype == full(ids).dtype == half.compute_dtype
-    np.testing.assert_allclose(tf.cast(half(ids), "float32"), tf.cast(full(ids), "float32"), rtol=2**-7, atol=1e-6)
+    np.testing.assert_allclose(
+        tf.cast(half(ids), "float32"), tf.cast(full(ids), "float32"), rtol=2**-7, atol=1e-6
+    )
 
 
 def test_float32_is_what_there_was_and_configs_go_round() -> None:
@@ -61,7 +67,9 @@ def test_float32_is_what_there_was_and_configs_go_round() -> None:
 
 
 @pytest.mark.parametrize("name", ["tafe", "single_task", "esm2"])
-def test_every_model_keeps_all_its_tables_so_and_is_saved_so(name: str, tmp_path: pathlib.Path) -> None:
+def test_every_model_keeps_all_its_tables_so_and_is_saved_so(
+    name: str, tmp_path: pathlib.Path
+) -> None:
     made: Any = BY_NAME[name]
     model = made([5, 7], 2, 4, embedding_dtype="bfloat16")
     dtypes = {weight.path.split("/")[-1]: weight.dtype for weight in model.trainable_variables}
@@ -99,7 +107,9 @@ print("equal")
 def test_replicas_sum_its_gradients() -> None:
     """In a process of its own: devices are chosen once."""
     env = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
-    done = subprocess.run([sys.executable, "-c", REPLICAS], env=env, capture_output=True, text=True, timeout=300)
+    done = subprocess.run(
+        [sys.executable, "-c", REPLICAS], env=env, capture_output=True, text=True, timeout=300
+    )
     assert done.stdout.endswith("equal\n"), done.stderr[-3000:]
 
 
@@ -117,7 +127,12 @@ def jobs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[pathlib.Path]:
     if not FLAGS.is_parsed():
         FLAGS(["test"])
     with flagsaver.flagsaver(
-        data_dir=str(root), model="shared_bottom", embedding_dim=8, batch_size=128, epochs=2, learning_rate=4e-4
+        data_dir=str(root),
+        model="shared_bottom",
+        embedding_dim=8,
+        batch_size=128,
+        epochs=2,
+        learning_rate=4e-4,
     ):
         yield root
 
@@ -142,7 +157,9 @@ def metrics(run: RunDir) -> dict[str, float]:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("dtype", HALF)
-def test_half_precision_learns_what_float32_learns(runs: Callable[[str], RunDir], dtype: str) -> None:
+def test_half_precision_learns_what_float32_learns(
+    runs: Callable[[str], RunDir], dtype: str
+) -> None:
     half, full = metrics(runs(dtype)), metrics(runs("float32"))
     assert full["auc/ctr"] > 0.65
     for name in ("auc/ctr", "auc/ctcvr"):
@@ -171,7 +188,9 @@ def test_interrupted_it_ends_the_same(
             trained(jobs, "stopped", "bfloat16")
         monkeypatch.setattr(Trainer, "_save", save)
         resumed = trained(jobs, "stopped", "bfloat16")
-    for one, other in zip(resumed.load_best().variables, runs("bfloat16").load_best().variables, strict=True):
+    for one, other in zip(
+        resumed.load_best().variables, runs("bfloat16").load_best().variables, strict=True
+    ):
         np.testing.assert_array_equal(np.array(one), np.array(other))
 
 
@@ -187,7 +206,10 @@ def test_the_export_serves_the_table_as_it_was_trained(
     (layer,) = embeddings(run.load_best())
     rows, values = np.arange(20), layer.table.numpy()[:20].astype(np.float32)
     small = StoredTable(layer.table, "int8")
-    assert (np.abs(small(rows).numpy() - values) <= np.abs(values).max(axis=1, keepdims=True) / 254 * 1.00001).all()
+    assert (
+        np.abs(small(rows).numpy() - values)
+        <= np.abs(values).max(axis=1, keepdims=True) / 254 * 1.00001
+    ).all()
     assert {variable.dtype for variable in small.variables} == {tf.int8, tf.float32}
 
 

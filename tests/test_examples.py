@@ -13,7 +13,14 @@ import pytest
 from nbclient import NotebookClient
 
 EXAMPLES = pathlib.Path(__file__).resolve().parents[1] / "examples"
-FOLDERS = ("JUPYTER_CONFIG_DIR", "JUPYTER_DATA_DIR", "JUPYTER_RUNTIME_DIR", "IPYTHONDIR", "MPLCONFIGDIR", "TMPDIR")
+FOLDERS = (
+    "JUPYTER_CONFIG_DIR",
+    "JUPYTER_DATA_DIR",
+    "JUPYTER_RUNTIME_DIR",
+    "IPYTHONDIR",
+    "MPLCONFIGDIR",
+    "TMPDIR",
+)
 
 
 @pytest.fixture
@@ -60,5 +67,7 @@ def test_keras(folder: pathlib.Path) -> None:
         assert histories[name]["loss"][-1] < histories[name]["loss"][0]
     assert difference == 0
     assert any(
-        "image/png" in output.get("data", {}) for cell in notebook.cells[:-1] for output in cell.get("outputs", [])
+        "image/png" in output.get("data", {})
+        for cell in notebook.cells[:-1]
+        for output in cell.get("outputs", [])
     )

@@ -35,7 +35,10 @@ CASES: dict[str, tuple[str, dict[str, Any]]] = {
     **{name: (name, SMALL.get(name, TOWERS)) for name in BY_NAME},
     "tafe, no asrg": ("tafe", {"num_layers": 1, "use_asrg": False}),
     "tafe, no tsa": ("tafe", {**SMALL["tafe"], "num_layers": 1, "use_tsa": False}),
-    "mmoe, dselect_k, lists": ("mmoe", {**SMALL["mmoe"], "gate": "dselect_k", "entropy_weight": 0.1, "slots": SLOTS}),
+    "mmoe, dselect_k, lists": (
+        "mmoe",
+        {**SMALL["mmoe"], "gate": "dselect_k", "entropy_weight": 0.1, "slots": SLOTS},
+    ),
     "escm2, dr": ("escm2", {**TOWERS, "estimator": "dr"}),
     "esm2, actions": ("esm2", {**TOWERS, "via": [1, 2]}),
 }
@@ -64,7 +67,11 @@ def rows(case: str, rng: np.random.Generator) -> Arrays:
 
 
 def inputs_of(given: Arrays, at: slice = slice(None)) -> Any:
-    return {"ids": given["ids"][at], "weights": given["pooling"][at]} if "pooling" in given else given["ids"][at]
+    return (
+        {"ids": given["ids"][at], "weights": given["pooling"][at]}
+        if "pooling" in given
+        else given["ids"][at]
+    )
 
 
 def differentiate(model: FunnelModel, given: Arrays, at: slice = slice(None)) -> tuple[Any, ...]:
@@ -72,15 +79,27 @@ def differentiate(model: FunnelModel, given: Arrays, at: slice = slice(None)) ->
     with tf.GradientTape() as tape:
         logits = model(inputs_of(given, at), training=True)
         loss = model.paper_loss()(given["labels"][at], logits) + sum(model.losses)
-    return logits, loss, tape.gradient(loss, [variable.value for variable in model.trainable_variables])
+    return (
+        logits,
+        loss,
+        tape.gradient(loss, [variable.value for variable in model.trainable_variables]),
+    )
 
 
 def expected(model: FunnelModel, given: Arrays) -> Arrays:
     """What TensorFlow answers."""
     inference = model(inputs_of(given), training=False)
     training, loss, gradients = differentiate(model, given)
-    answers = {f"gradient_{i}": tf.convert_to_tensor(gradient).numpy() for i, gradient in enumerate(gradients)}
-    return {"inference": np.array(inference), "training": np.array(training), "loss": np.array(loss), **answers}
+    answers = {
+        f"gradient_{i}": tf.convert_to_tensor(gradient).numpy()
+        for i, gradient in enumerate(gradients)
+    }
+    return {
+        "inference": np.array(inference),
+        "training": np.array(training),
+        "loss": np.array(loss),
+        **answers,
+    }
 
 
 def stepped(model: FunnelModel, given: Arrays) -> Arrays:
@@ -89,7 +108,10 @@ def stepped(model: FunnelModel, given: Arrays) -> Arrays:
     for start in range(0, B * BATCHES, B):
         _, _, gradients = differentiate(model, given, slice(start, start + B))
         optimizer.apply(gradients, model.trainable_variables)
-    return {f"stepped_{i}": variable.numpy() for i, variable in enumerate([*model.weights, *optimizer.variables])}
+    return {
+        f"stepped_{i}": variable.numpy()
+        for i, variable in enumerate([*model.weights, *optimizer.variables])
+    }
 
 
 def run_without_tensorflow(*arguments: str) -> str:
@@ -97,7 +119,9 @@ def run_without_tensorflow(*arguments: str) -> str:
     jax = {"KERAS_BACKEND": "jax", "JAX_PLATFORMS": "cpu", "PYTHONPATH": str(ROOT)}
     jax["XLA_FLAGS"] = "--xla_force_host_platform_device_count=2 --xla_backend_optimization_level=0"
     command = [sys.executable, str(ROOT / "tests" / "without_tensorflow.py"), *arguments]
-    out = subprocess.run(command, env={**os.environ, **jax}, capture_output=True, text=True, stdin=subprocess.DEVNULL)
+    out = subprocess.run(
+        command, env={**os.environ, **jax}, capture_output=True, text=True, stdin=subprocess.DEVNULL
+    )
     assert out.returncode == 0, out.stderr
     return out.stdout
 
@@ -112,14 +136,18 @@ def answers(tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[Arrays,
         model, given = made(case, rng), rows(case, rng)
         config = json.dumps(keras.saving.serialize_keras_object(model))
         weights = {f"weight_{i}": weight for i, weight in enumerate(model.get_weights())}
-        steps: Arrays = {"devices": STEPPED[case], "batch_size": B, **ADAM} if case in STEPPED else {}
+        steps: Arrays = (
+            {"devices": STEPPED[case], "batch_size": B, **ADAM} if case in STEPPED else {}
+        )
         np.savez(folder / f"{case}.npz", config=config, **given, **weights, **steps)
         wanted[case] = expected(model, given)
         if case in STEPPED:
             model.set_weights(list(weights.values()))  # the step of gamma's schedule too
             wanted[case] |= stepped(model, given)
     run_without_tensorflow("jax_twin", str(folder))
-    return {case: (want, dict(np.load(folder / f"{case}.answer.npz"))) for case, want in wanted.items()}
+    return {
+        case: (want, dict(np.load(folder / f"{case}.answer.npz"))) for case, want in wanted.items()
+    }
 
 
 @pytest.mark.parametrize("case", CASES)
@@ -129,7 +157,9 @@ def test_same_weights_give_the_same_logits_and_gradients(case: str, answers: Any
     for name in (name for name in want if not name.startswith("stepped")):
         np.testing.assert_allclose(got[name], want[name], rtol=1e-5, atol=1e-5, err_msg=name)
     assert np.ptp(want["inference"], axis=0).min() > 0.01
-    assert all(np.abs(values).max() > 1e-4 for name, values in want.items() if name.startswith("gradient"))
+    assert all(
+        np.abs(values).max() > 1e-4 for name, values in want.items() if name.startswith("gradient")
+    )
 
 
 @pytest.mark.parametrize("case", STEPPED)
@@ -142,26 +172,45 @@ def test_steps_of_lazy_adam_end_with_the_same_weights(case: str, answers: Any) -
 
 
 @pytest.mark.parametrize("case", STEPPED)
-def test_a_step_makes_nothing_of_the_vocabularys_size_but_each_table_and_its_moments(case: str, answers: Any) -> None:
+def test_a_step_makes_nothing_of_the_vocabularys_size_but_each_table_and_its_moments(
+    case: str, answers: Any
+) -> None:
     tables = N if case == "single_task" else 1
     assert list(answers[case][1]["large"]) == ["scatter"] * (3 * tables)
 
 
 def test_a_table_in_half_precision_is_refused() -> None:
     model = ESMM(ROWS, N, embedding_dtype="bfloat16")
-    with pytest.raises(ValueError, match=r"a table must be float32. Received: embedding_dtype='bfloat16'"):
+    with pytest.raises(
+        ValueError, match=r"a table must be float32. Received: embedding_dtype='bfloat16'"
+    ):
         jax_training.training_step(model, jax_training.LazyAdam(), model.paper_loss())
 
 
 def test_the_benchmark_prints_its_rates_beside_the_papers() -> None:
-    command = ["benchmarks.jax_speed", "--model=tafe/embedding_dim=2/num_inducing=2/num_layers=1", "--devices=2"]
-    command += ["--batch_sizes=8,16", "--seconds=0.1", "--rounds=2", "--dtype_policy=mixed_bfloat16"]
+    command = [
+        "benchmarks.jax_speed",
+        "--model=tafe/embedding_dim=2/num_inducing=2/num_layers=1",
+        "--devices=2",
+    ]
+    command += [
+        "--batch_sizes=8,16",
+        "--seconds=0.1",
+        "--rounds=2",
+        "--dtype_policy=mixed_bfloat16",
+    ]
     said = json.loads(run_without_tensorflow(*command).splitlines()[-1])
     assert (said["device"], said["devices"], said["backend"]) == ("cpu", 2, "cpu")
     for figure, paper in (("train_sps", 38e6 / 1177), ("infer_sps", 4.2e6 / 47)):  # 32 k and 89 k
         found = said[figure]
         medians = {size: found[size]["median"] for size in ("8", "16")}
-        assert all(0 < found[size]["least"] <= medians[size] <= found[size]["most"] for size in medians)
-        assert found["best"]["median"] == max(medians.values()) == medians[str(found["best"]["batch_size"])]
+        assert all(
+            0 < found[size]["least"] <= medians[size] <= found[size]["most"] for size in medians
+        )
+        assert (
+            found["best"]["median"]
+            == max(medians.values())
+            == medians[str(found["best"]["batch_size"])]
+        )
         assert found["paper"] == pytest.approx(paper, abs=1)
         assert found["times_paper"] == pytest.approx(found["best"]["median"] / paper, abs=0.01)

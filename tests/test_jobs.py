@@ -30,13 +30,18 @@ from tafe_tf.training.run_dir import RunDir, RunError
 FLAGS = absl_flags.FLAGS
 LONG = ("p_view", "p_cart", "p_buy", "p_cart_given_view", "p_buy_given_cart")
 SHORT = ("ctr", "ctcvr", "cvr")
-SCHEMA = small_models.SHOP.replace('side = "user"\n', "").replace('name = "buy"\n', 'name = "buy"\nvia = "cart"\n')
+SCHEMA = small_models.SHOP.replace('side = "user"\n', "").replace(
+    'name = "buy"\n', 'name = "buy"\nvia = "cart"\n'
+)
 
 
 def rows(count: int, seed: int) -> dict[str, list[object]]:
     """Rows of the shop, half of whose clicks put something into a cart."""
     columns = small_models.rows("shop", count, seed)
-    return {**columns, "cart": [int(bool(click) and i % 2 == 0) for i, click in enumerate(columns["click"])]}
+    return {
+        **columns,
+        "cart": [int(bool(click) and i % 2 == 0) for i, click in enumerate(columns["click"])],
+    }
 
 
 @pytest.fixture(autouse=True)
@@ -86,7 +91,9 @@ def weights(run: pathlib.Path) -> list[np.ndarray]:
     return [np.array(v) for v in RunDir(run).load_best().variables]
 
 
-def test_every_format_gives_the_same_weights(shop: pathlib.Path, trained: pathlib.Path, tmp_path: pathlib.Path) -> None:
+def test_every_format_gives_the_same_weights(
+    shop: pathlib.Path, trained: pathlib.Path, tmp_path: pathlib.Path
+) -> None:
     for extension in ("csv.gz", "tfrecord"):
         run = run_train(shop / extension, tmp_path / extension)
         for a, b in zip(weights(run), weights(trained), strict=True):
@@ -120,7 +127,9 @@ def test_metrics_of_the_test_rows(
 
 
 def test_a_run_is_not_mixed_with_another(shop: pathlib.Path, trained: pathlib.Path) -> None:
-    with pytest.raises(RunError, match=r"flags.txt: this directory holds another run; .*'--learning_rate=0.5'"):
+    with pytest.raises(
+        RunError, match=r"flags.txt: this directory holds another run; .*'--learning_rate=0.5'"
+    ):
         run_train(shop / "parquet", trained, learning_rate=0.5)
     before = weights(trained)
     run_train(shop / "parquet", trained, checkpoint_steps=1)  # the same run: nothing left to do
@@ -135,7 +144,10 @@ def test_bad_rows_are_dropped_and_reported(
     data["click"][6], data["buy"][6] = 0, 1
     (tmp_path / "schema.toml").write_text(SCHEMA)
     write(tmp_path / "train.csv", data)
-    with pytest.raises(ValueError, match=r"train.csv: row 7, column 'buy': is 1 where the earlier step 'click' is 0"):
+    with pytest.raises(
+        ValueError,
+        match=r"train.csv: row 7, column 'buy': is 1 where the earlier step 'click' is 0",
+    ):
         run_train(tmp_path, tmp_path / "raise")
     run_train(tmp_path, tmp_path / "drop", on_bad_row="drop", epochs=1)
     out = capsys.readouterr().out
@@ -145,15 +157,24 @@ def test_bad_rows_are_dropped_and_reported(
 
 @pytest.mark.parametrize("name", all_slow_but({"mmoe", "escm2"}, sorted(BY_NAME.keys() - {"tafe"})))
 def test_baselines_train_and_export(shop: pathlib.Path, tmp_path: pathlib.Path, name: str) -> None:
-    sizes = {"tower_units": ["16"], "expert_units": ["16", "16"], "bottom_units": ["16"], "num_experts": 3}
-    run = run_train(shop / "parquet", tmp_path / "run", model=name, learning_rate=0.01, epochs=3, **sizes)
+    sizes = {
+        "tower_units": ["16"],
+        "expert_units": ["16", "16"],
+        "bottom_units": ["16"],
+        "num_experts": 3,
+    }
+    run = run_train(
+        shop / "parquet", tmp_path / "run", model=name, learning_rate=0.01, epochs=3, **sizes
+    )
     assert json.loads((run / "metrics.json").read_text())["auc/ctr"] > 0.6
     assert isinstance(RunDir(run).load_best(), BY_NAME[name])
     path = saved_model.export(RunDir(run), tmp_path / "export", 1, stored="int8")
-    assert json.loads((path / "assets.extra" / "model_card.json").read_text())["model"]["class_name"] == (
-        BY_NAME[name].__name__
-    )
-    with pytest.raises(RunError, match=r"--tower_units must be positive integers, .* Received: 6,x"):
+    assert json.loads((path / "assets.extra" / "model_card.json").read_text())["model"][
+        "class_name"
+    ] == (BY_NAME[name].__name__)
+    with pytest.raises(
+        RunError, match=r"--tower_units must be positive integers, .* Received: 6,x"
+    ):
         run_train(shop / "parquet", tmp_path / "wrong", model=name, tower_units=["6", "x"])
 
 
@@ -195,15 +216,24 @@ def test_mains_end_with_one_line(shop: pathlib.Path, tmp_path: pathlib.Path) -> 
         schema=str(shop / "csv.gz/schema.toml"),
     )
     assert not (tmp_path / "r").exists()  # a mistyped path leaves nothing behind
-    failing(evaluate.main, "holds no trained model", data_dir=str(shop / "csv.gz"), run_dir=str(tmp_path / "none"))
+    failing(
+        evaluate.main,
+        "holds no trained model",
+        data_dir=str(shop / "csv.gz"),
+        run_dir=str(tmp_path / "none"),
+    )
     failing(prepare.main, "No such file", data_dir=str(tmp_path))
 
 
-def test_prepare_writes_beside_the_schema(shop: pathlib.Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_prepare_writes_beside_the_schema(
+    shop: pathlib.Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     directory = shop / "csv.gz"
     with flagsaver.flagsaver(data_dir=str(directory)):
         prepare.prepare()
-    assert set((directory / "vocabulary" / "user.txt").read_text().split("\n")[:-1]) == {f"u {i}" for i in range(30)}
+    assert set((directory / "vocabulary" / "user.txt").read_text().split("\n")[:-1]) == {
+        f"u {i}" for i in range(30)
+    }
     statistics = json.loads((directory / "statistics.json").read_text())
     assert statistics["rows"] == 1500 and statistics["vocabulary"]["tags"] == 9
     assert "MiB" in capsys.readouterr().out
@@ -236,7 +266,9 @@ def test_a_flag_wins_over_the_flagfile_wherever_it_stands() -> None:
     assert flags.flagfile_first(argv) == expected
 
 
-def test_export_answers_as_the_model_does(shop: pathlib.Path, trained: pathlib.Path, tmp_path: pathlib.Path) -> None:
+def test_export_answers_as_the_model_does(
+    shop: pathlib.Path, trained: pathlib.Path, tmp_path: pathlib.Path
+) -> None:
     path = saved_model.export(RunDir(trained), tmp_path, 7)
     assert path == latest(tmp_path) and [p.name for p in tmp_path.iterdir()] == ["7"]
     served = SessionModel(path)
@@ -267,7 +299,9 @@ def test_an_export_that_differs_is_not_published(
         return original(model, *arguments)
 
     monkeypatch.setattr(saved_model, "in_python", other)
-    with pytest.raises(ExportError, match=r"the trained model, output .*: differs by .*more than 1e-05, at 1 rows"):
+    with pytest.raises(
+        ExportError, match=r"the trained model, output .*: differs by .*more than 1e-05, at 1 rows"
+    ):
         saved_model.export(RunDir(trained), tmp_path, 1)
     assert list(tmp_path.iterdir()) == []
     with pytest.raises(FileNotFoundError, match="holds no exported version"):
@@ -281,10 +315,14 @@ def test_python_in_the_graph_is_refused(trained: pathlib.Path, tmp_path: pathlib
             return {"ctr": tf.ensure_shape(tf.numpy_function(lambda v: v, [x], tf.float32), [None])}
 
     module = Module()
-    tf.saved_model.save(module, str(tmp_path / "m"), signatures={"ctr": module.__call__.get_concrete_function()})
+    tf.saved_model.save(
+        module, str(tmp_path / "m"), signatures={"ctr": module.__call__.get_concrete_function()}
+    )
     (tmp_path / "m" / "assets.extra").mkdir()
     shutil.copyfile(trained / "schema.toml", tmp_path / "m" / "assets.extra" / "schema.toml")
-    with pytest.raises(ExportError, match=r"is a (Eager)?PyFunc(Stateless)?, which runs in Python only"):
+    with pytest.raises(
+        ExportError, match=r"is a (Eager)?PyFunc(Stateless)?, which runs in Python only"
+    ):
         check(tmp_path / "m")
 
 
@@ -295,7 +333,9 @@ def test_a_longer_funnel_has_its_own_names(tmp_path: pathlib.Path) -> None:
     for split in ("train", "test", "valid"):
         write(tmp_path / f"{split}.csv", data)
     tasks = "".join(f'[[tasks]]\nname = "{name}"\n' for name in ("view", "cart", "buy"))
-    (tmp_path / "schema.toml").write_text(f'name = "x"\n{tasks}[[features]]\nname = "user"\nkind = "vocabulary"\n')
+    (tmp_path / "schema.toml").write_text(
+        f'name = "x"\n{tasks}[[features]]\nname = "user"\nkind = "vocabulary"\n'
+    )
     run = run_train(tmp_path, tmp_path / "run", epochs=1, dtype_policy="mixed_bfloat16")
     metrics = json.loads((run / "metrics.json").read_text())
     assert {f"auc/{name}" for name in LONG} <= set(metrics)
@@ -304,4 +344,6 @@ def test_a_longer_funnel_has_its_own_names(tmp_path: pathlib.Path) -> None:
     path = saved_model.export(RunDir(run), tmp_path / "export", 1)
     outputs = SessionModel(path)({"user": np.array(["u 1", "new", ""], object)})
     assert set(outputs) == set(LONG)
-    np.testing.assert_allclose(outputs["p_view"] * outputs["p_cart_given_view"], outputs["p_cart"], rtol=1e-5)
+    np.testing.assert_allclose(
+        outputs["p_view"] * outputs["p_cart_given_view"], outputs["p_cart"], rtol=1e-5
+    )

@@ -34,7 +34,12 @@ from tafe_tf.optimizers import LazyAdam
 ROWS, N, B = [4, 9, 5], 2, 32
 NAMES = (("ctr", "ctcvr"), ("cvr",))
 COMMON: dict[str, Any] = {"embedding_dim": 4, "embedding_stddev": 0.5, "dropout": 0.1}
-TAFE_SIZES: dict[str, Any] = {"num_inducing": 4, "num_layers": 1, "gamma_start": 1.0, "gamma_decay_steps": 30}
+TAFE_SIZES: dict[str, Any] = {
+    "num_inducing": 4,
+    "num_layers": 1,
+    "gamma_start": 1.0,
+    "gamma_decay_steps": 30,
+}
 MADE: dict[str, Callable[..., FunnelModel]] = {
     "tafe": lambda **kw: TAFE(ROWS, N, **TAFE_SIZES, **kw),
     "tafe-asrg": lambda **kw: TAFE(ROWS, N, use_asrg=False, **TAFE_SIZES, **kw),
@@ -43,9 +48,18 @@ MADE: dict[str, Callable[..., FunnelModel]] = {
     "shared_bottom": lambda **kw: SharedBottom(ROWS, N, bottom_units=[4], tower_units=[4], **kw),
     "mmoe": lambda **kw: MMOE(ROWS, N, num_experts=4, expert_units=[4], tower_units=[4], **kw),
     "mmoe+dselect_k": lambda **kw: MMOE(
-        ROWS, N, num_experts=4, expert_units=[4], tower_units=[4], gate="dselect_k", entropy_weight=0.1, **kw
+        ROWS,
+        N,
+        num_experts=4,
+        expert_units=[4],
+        tower_units=[4],
+        gate="dselect_k",
+        entropy_weight=0.1,
+        **kw,
     ),
-    "ple": lambda **kw: PLE(ROWS, N, num_specific=2, num_shared=1, expert_units=[4], tower_units=[4], **kw),
+    "ple": lambda **kw: PLE(
+        ROWS, N, num_specific=2, num_shared=1, expert_units=[4], tower_units=[4], **kw
+    ),
     "aitm": lambda **kw: AITM(ROWS, N, tower_units=[4], **kw),
     "cross_stitch": lambda **kw: CrossStitchNetwork(ROWS, N, tower_units=[4, 4], **kw),
     "esmm": lambda **kw: ESMM(ROWS, N, tower_units=[4], **kw),
@@ -67,7 +81,9 @@ def rows(name: str, count: int = 96, seed: int = 0) -> tuple[Any, np.ndarray, np
     inputs: Any = ids
     if name in LISTS:
         more = rng.integers(0, ROWS[1], (count, 1))
-        weights = np.c_[np.ones(count), rng.uniform(0, 1, (count, 2)), np.ones(count)].astype(np.float32)
+        weights = np.c_[np.ones(count), rng.uniform(0, 1, (count, 2)), np.ones(count)].astype(
+            np.float32
+        )
         inputs = {"ids": np.concatenate([ids[:, :2], more, ids[:, 2:]], axis=1), "weights": weights}
     return inputs, labels, rng.uniform(0.5, 2, count).astype(np.float32)
 
@@ -75,7 +91,9 @@ def rows(name: str, count: int = 96, seed: int = 0) -> tuple[Any, np.ndarray, np
 def compiled(name: str, **kwargs: Any) -> FunnelModel:
     keras.utils.set_random_seed(1)
     model = MADE[name](slots=[1, 2, 1] if name in LISTS else None, **COMMON, **kwargs)
-    model.compile(optimizer=LazyAdam(0.02), loss=model.paper_loss(), weighted_metrics=funnel_metrics(*NAMES))
+    model.compile(
+        optimizer=LazyAdam(0.02), loss=model.paper_loss(), weighted_metrics=funnel_metrics(*NAMES)
+    )
     return model
 
 
@@ -100,7 +118,9 @@ def test_every_model_is_here() -> None:
 def test_fit_evaluate_save_and_go_on(name: str, tmp_path: pathlib.Path) -> None:
     model, (x, y, w) = compiled(name), rows(name)
     settings: dict[str, Any] = {"batch_size": B, "shuffle": False, "verbose": 0}
-    history = model.fit(x, y, sample_weight=w, validation_data=rows(name, 40, 1), epochs=2, **settings).history
+    history = model.fit(
+        x, y, sample_weight=w, validation_data=rows(name, 40, 1), epochs=2, **settings
+    ).history
     assert set(history) == {
         f"{v}{k}" for v in ("", "val_") for k in ("loss", *(m.name for m in funnel_metrics(*NAMES)))
     }
@@ -122,7 +142,10 @@ def test_fit_evaluate_save_and_go_on(name: str, tmp_path: pathlib.Path) -> None:
     assert type(again) is type(model) and type(again.optimizer) is LazyAdam
     assert_same(again, model)
     np.testing.assert_array_equal(again(x), model(x))
-    losses = [one.fit(x, y, sample_weight=w, epochs=1, **settings).history["loss"] for one in (model, again)]
+    losses = [
+        one.fit(x, y, sample_weight=w, epochs=1, **settings).history["loss"]
+        for one in (model, again)
+    ]
     assert losses[0] == losses[1] and losses[0][0] < history["loss"][0]
     assert_same(again, model)
     assert int(again.optimizer.iterations) == 9
@@ -138,27 +161,44 @@ def test_callbacks_over_tf_data(tmp_path: pathlib.Path) -> None:
     callbacks = [
         keras.callbacks.EarlyStopping("val_auc/ctcvr", patience=3, restore_best_weights=True),
         keras.callbacks.ModelCheckpoint(best, "val_auc/ctcvr", save_best_only=True),
-        keras.callbacks.ReduceLROnPlateau("val_log_loss/cvr", factor=0.5, patience=0, min_delta=9.0),
+        keras.callbacks.ReduceLROnPlateau(
+            "val_log_loss/cvr", factor=0.5, patience=0, min_delta=9.0
+        ),
         keras.callbacks.CSVLogger(tmp_path / "log.csv"),
         keras.callbacks.TensorBoard(tmp_path / "board"),
     ]
-    history = model.fit(train, validation_data=valid, epochs=40, verbose=0, callbacks=callbacks).history
+    history = model.fit(
+        train, validation_data=valid, epochs=40, verbose=0, callbacks=callbacks
+    ).history
     seen = history["val_auc/ctcvr"]
-    assert 4 <= len(seen) < 40 and len(seen) - 1 - int(np.argmax(seen)) == 3  # larger is better, by itself
+    assert (
+        4 <= len(seen) < 40 and len(seen) - 1 - int(np.argmax(seen)) == 3
+    )  # larger is better, by itself
     assert history["learning_rate"][:3] == pytest.approx([0.02, 0.02, 0.01])
     again = model.evaluate(valid, verbose=0, return_dict=True)
     assert again["auc/ctcvr"] == max(seen)
     assert keras.models.load_model(best).evaluate(valid, verbose=0, return_dict=True) == again
     with (tmp_path / "log.csv").open() as file:
-        assert [float(line["val_auc/ctcvr"]) for line in csv.DictReader(file)] == pytest.approx(seen)
+        assert [float(line["val_auc/ctcvr"]) for line in csv.DictReader(file)] == pytest.approx(
+            seen
+        )
     assert board(tmp_path / "board" / "validation", "epoch_auc/ctcvr") == pytest.approx(seen)
 
 
 def board(path: pathlib.Path, tag: str) -> list[float]:
     """A curve of TensorBoard's files."""
-    events = [event for file in path.glob("events*") for event in tf.compat.v1.train.summary_iterator(str(file))]
-    values = [(event.step, value) for event in events for value in event.summary.value if value.tag == tag]
-    return [float(tf.make_ndarray(value.tensor)) for _, value in sorted(values, key=lambda pair: pair[0])]
+    events = [
+        event
+        for file in path.glob("events*")
+        for event in tf.compat.v1.train.summary_iterator(str(file))
+    ]
+    values = [
+        (event.step, value) for event in events for value in event.summary.value if value.tag == tag
+    ]
+    return [
+        float(tf.make_ndarray(value.tensor))
+        for _, value in sorted(values, key=lambda pair: pair[0])
+    ]
 
 
 @pytest.mark.parametrize("name", ["tafe", "esm2+action"])
@@ -173,4 +213,6 @@ def test_weights_travel_and_models_are_cloned(name: str, tmp_path: pathlib.Path)
         other.load_weights(tmp_path / "model.weights.h5")
         np.testing.assert_array_equal(other(x), model(x))
     assert clone.get_config() == model.get_config()
-    np.testing.assert_array_equal(np.array(clone(x, training=True)), np.array(model(x, training=True)))
+    np.testing.assert_array_equal(
+        np.array(clone(x, training=True)), np.array(model(x, training=True))
+    )

@@ -19,7 +19,9 @@ THREE: Names = (("p_a", "p_b", "p_c"), ("p_b_given_a", "p_c_given_b"))
 TWO: Names = (("ctr", "ctcvr"), ("cvr",))
 
 
-def funnel(rows: int, rates: tuple[float, ...] = (0.3, 0.1, 0.03)) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def funnel(
+    rows: int, rates: tuple[float, ...] = (0.3, 0.1, 0.03)
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Labels, logits that know something of them, and weights."""
     rng = np.random.default_rng(0)
     labels = (rng.random((rows, 1)) < np.array(rates)).astype(np.float32)
@@ -33,18 +35,25 @@ def binned(
     metrics = funnel_metrics(*names)
     for part in np.array_split(np.arange(len(labels)), 7):
         for metric in metrics:
-            metric.update_state(labels[part], logits[part], None if weights is None else weights[part])
+            metric.update_state(
+                labels[part], logits[part], None if weights is None else weights[part]
+            )
     return {metric.name: float(metric.result()) for metric in metrics}
 
 
-def exact(labels: np.ndarray, logits: np.ndarray, weights: np.ndarray | None = None, names: Names = THREE) -> Metrics:
+def exact(
+    labels: np.ndarray, logits: np.ndarray, weights: np.ndarray | None = None, names: Names = THREE
+) -> Metrics:
     metrics = FunnelMetrics(*names)
     metrics.update(logits, labels, weights)
     return metrics.result()
 
 
 @pytest.mark.parametrize(
-    ("rates", "bound"),  # 30 positives of 1e-4 are ranked half a bin off by chance; their AUC's standard error is 0.05
+    (
+        "rates",
+        "bound",
+    ),  # 30 positives of 1e-4 are ranked half a bin off by chance; their AUC's standard error is 0.05
     [((0.3, 0.1, 0.03), 2e-5), ((3e-2, 1e-3, 1e-4), 5e-4)],
 )
 @pytest.mark.parametrize("weighted", [False, True])
@@ -54,24 +63,33 @@ def test_they_are_the_exact_metrics(rates: tuple[float, ...], bound: float, weig
     expected = exact(labels, logits, weights if weighted else None)
     assert set(given) == {name for name in expected if name.startswith(("auc", "log_loss", "pcoc"))}
     for name, value in given.items():
-        assert value == pytest.approx(expected[name], abs=bound if name.startswith("auc") else 0, rel=2e-5), name
+        assert value == pytest.approx(
+            expected[name], abs=bound if name.startswith("auc") else 0, rel=2e-5
+        ), name
 
 
 def test_the_error_of_the_auc_is_at_most_half_the_share_of_pairs_in_one_bin() -> None:
     rng = np.random.default_rng(1)
-    logits = rng.normal(0, 0.02, (2000, 1)).astype(np.float32)  # four bins hold two thirds of the rows
+    logits = rng.normal(0, 0.02, (2000, 1)).astype(
+        np.float32
+    )  # four bins hold two thirds of the rows
     labels = (rng.random((2000, 1)) < 0.5).astype(np.float32)
     logits += 0.004 * labels
     metric = AUC(0)
     metric.update_state(labels, logits)
     positive, negative = (np.floor((logits[labels == y] + 20) / 0.01) for y in (1, 0))
     bound = 0.5 * (positive[:, None] == negative).mean()
-    error = abs(float(metric.result()) - float(exact(labels, logits, names=(("a",), ()))["auc/a"] or 0))
+    error = abs(
+        float(metric.result()) - float(exact(labels, logits, names=(("a",), ()))["auc/a"] or 0)
+    )
     assert 0 < error <= bound < 0.1
 
 
 def test_scores_far_out_are_ranked_as_ties_and_lose_nothing() -> None:
-    labels, logits = np.array([[1.0], [0.0], [1.0], [0.0]]), np.array([[1e30], [-1e30], [-30.0], [-25.0]])
+    labels, logits = (
+        np.array([[1.0], [0.0], [1.0], [0.0]]),
+        np.array([[1e30], [-1e30], [-30.0], [-25.0]]),
+    )
     metric = AUC(0)
     metric.update_state(labels, logits)
     assert float(metric.result()) == pytest.approx((2 + 1) / 4)
@@ -79,7 +97,9 @@ def test_scores_far_out_are_ranked_as_ties_and_lose_nothing() -> None:
 
 def test_further_columns_are_not_read() -> None:
     labels, logits, weights = funnel(100)
-    assert binned(np.c_[labels, labels], np.c_[logits, -logits], weights) == binned(labels, logits, weights)
+    assert binned(np.c_[labels, labels], np.c_[logits, -logits], weights) == binned(
+        labels, logits, weights
+    )
 
 
 def test_undefined_is_nan_and_reset_forgets() -> None:
@@ -88,7 +108,9 @@ def test_undefined_is_nan_and_reset_forgets() -> None:
         metric.update_state(np.zeros((3, 2)), np.zeros((3, 2)))
     values = {metric.name: float(metric.result()) for metric in metrics}
     expected = exact(np.zeros((3, 2)), np.zeros((3, 2)), names=TWO)
-    assert {name for name, value in values.items() if np.isnan(value)} == {n for n in values if expected[n] is None}
+    assert {name for name, value in values.items() if np.isnan(value)} == {
+        n for n in values if expected[n] is None
+    }
     assert values["log_loss/ctr"] == pytest.approx(np.log(2))
     for metric in metrics:
         metric.reset_state()
@@ -110,7 +132,9 @@ def test_config_round_trip(metric: keras.metrics.Metric) -> None:
 
 
 def test_errors() -> None:
-    with pytest.raises(ValueError, match=r"must be N names and N - 1. Received: \('a',\) and \('b',\)"):
+    with pytest.raises(
+        ValueError, match=r"must be N names and N - 1. Received: \('a',\) and \('b',\)"
+    ):
         funnel_metrics(("a",), ("b",))
     with pytest.raises(ValueError, match=r"the first step has none before it. Received: step=0"):
         AUC(0, given_previous=True)
@@ -173,12 +197,18 @@ from contextlib import nullcontext as scope
 
 
 @pytest.mark.parametrize(
-    ("backend", "setup"), [("tensorflow", REPLICAS), ("jax", WITHOUT_TENSORFLOW)], ids=["replicas", "jax"]
+    ("backend", "setup"),
+    [("tensorflow", REPLICAS), ("jax", WITHOUT_TENSORFLOW)],
+    ids=["replicas", "jax"],
 )
 def test_in_fit_and_evaluate(backend: str, setup: str) -> None:
     """In a process of its own: backend and devices are chosen once."""
     env = {**os.environ, "KERAS_BACKEND": backend, "PYTHONPATH": os.pathsep.join(sys.path)}
     done = subprocess.run(
-        [sys.executable, "-c", FIT.format(setup=setup)], env=env, capture_output=True, text=True, timeout=300
+        [sys.executable, "-c", FIT.format(setup=setup)],
+        env=env,
+        capture_output=True,
+        text=True,
+        timeout=300,
     )
     assert done.stdout.endswith("equal\n"), done.stderr[-3000:]

@@ -27,7 +27,9 @@ print(tf.config.threading.get_intra_op_parallelism_threads())
 def threads(**environment: str) -> list[int]:
     """What is set in a process that has 8 cores, for batches of several sizes; the last one where it is too late."""
     env = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path), **environment}
-    out = subprocess.check_output([sys.executable, "-c", SHOW], env=env, stderr=subprocess.DEVNULL, text=True)
+    out = subprocess.check_output(
+        [sys.executable, "-c", SHOW], env=env, stderr=subprocess.DEVNULL, text=True
+    )
     return [int(line) for line in out.split()]
 
 
@@ -35,7 +37,9 @@ def test_pieces_depend_on_the_batch_alone() -> None:
     assert [machine.pieces(size) for size in (1, 512, 1024, 1500, 8192)] == [1, 1, 2, 2, 16]
 
 
-@pytest.mark.skipif(not hasattr(os, "sched_getaffinity"), reason="the process's cores are counted by it")
+@pytest.mark.skipif(
+    not hasattr(os, "sched_getaffinity"), reason="the process's cores are counted by it"
+)
 def test_an_operation_has_its_pieces_share_of_the_cores() -> None:
     assert threads() == [8, 4, 1, 4, 4]
     assert set(threads(TF_NUM_INTRAOP_THREADS="3")) <= {0, 3}  # left to TensorFlow

@@ -39,20 +39,26 @@ def test_auc_is_the_share_of_ordered_pairs() -> None:
     rng = np.random.default_rng(1)
     scores, p, n = rng.integers(0, 9, 40).astype(float), rng.uniform(size=40), rng.uniform(size=40)
     wins = (scores[:, None] > scores) + 0.5 * (scores[:, None] == scores)
-    assert auc(scores, p, n) == pytest.approx((p[:, None] * n * wins).sum() / (p.sum() * n.sum()), rel=1e-12)
+    assert auc(scores, p, n) == pytest.approx(
+        (p[:, None] * n * wins).sum() / (p.sum() * n.sum()), rel=1e-12
+    )
 
 
 def test_auc_at_a_rate_of_2e_4() -> None:
     rng = np.random.default_rng(2)
     labels = rng.random(200_000) < 2e-4
     scores = rng.normal(size=200_000).astype(np.float32) + labels
-    assert auc(scores, labels * 1.0, 1.0 - labels) == pytest.approx(sk.roc_auc_score(labels, scores), abs=1e-12)
+    assert auc(scores, labels * 1.0, 1.0 - labels) == pytest.approx(
+        sk.roc_auc_score(labels, scores), abs=1e-12
+    )
 
 
 def test_soft_labels_are_both_rows_at_once() -> None:
     rng = np.random.default_rng(3)
     scores, p = rng.normal(size=50), rng.uniform(size=50)
-    both = sk.roc_auc_score(np.repeat([1, 0], 50), np.tile(scores, 2), sample_weight=np.concatenate([p, 1 - p]))
+    both = sk.roc_auc_score(
+        np.repeat([1, 0], 50), np.tile(scores, 2), sample_weight=np.concatenate([p, 1 - p])
+    )
     assert auc(scores, p, 1 - p) == pytest.approx(both, rel=1e-12)
 
 
@@ -62,15 +68,25 @@ def test_everything_against_scikit_learn() -> None:
     p = sigmoid(logits)
     for i, name in enumerate(NAMES[0]):
         y = labels[:, i]
-        assert result[f"auc/{name}"] == pytest.approx(sk.roc_auc_score(y, p[:, i], sample_weight=weight), abs=1e-9)
-        assert result[f"log_loss/{name}"] == pytest.approx(sk.log_loss(y, p[:, i], sample_weight=weight), rel=1e-6)
-        assert result[f"pcoc/{name}"] == pytest.approx(np.sum(weight * p[:, i]) / np.sum(weight * y), rel=1e-6)
+        assert result[f"auc/{name}"] == pytest.approx(
+            sk.roc_auc_score(y, p[:, i], sample_weight=weight), abs=1e-9
+        )
+        assert result[f"log_loss/{name}"] == pytest.approx(
+            sk.log_loss(y, p[:, i], sample_weight=weight), rel=1e-6
+        )
+        assert result[f"pcoc/{name}"] == pytest.approx(
+            np.sum(weight * p[:, i]) / np.sum(weight * y), rel=1e-6
+        )
     for i, name in enumerate(NAMES[1], start=1):
         rows = labels[:, i - 1] == 1
         y, w, ratio = labels[rows, i], weight[rows], np.minimum(p[rows, i] / p[rows, i - 1], 1)
-        assert result[f"auc/{name}"] == pytest.approx(sk.roc_auc_score(y, ratio, sample_weight=w), abs=1e-4)
+        assert result[f"auc/{name}"] == pytest.approx(
+            sk.roc_auc_score(y, ratio, sample_weight=w), abs=1e-4
+        )
         clipped = np.clip(ratio, 1e-7, 1 - 1e-7)
-        assert result[f"log_loss/{name}"] == pytest.approx(sk.log_loss(y, clipped, sample_weight=w), rel=1e-6)
+        assert result[f"log_loss/{name}"] == pytest.approx(
+            sk.log_loss(y, clipped, sample_weight=w), rel=1e-6
+        )
     areas, masses = [], []
     for g in range(9):
         rows = group == g
@@ -86,10 +102,14 @@ def test_calibration_error_by_its_definition() -> None:
     rng = np.random.default_rng(4)
     p = rng.permutation(np.linspace(0.01, 0.99, 400))
     y = (rng.random(400) < p**2).astype(float)
-    bins = np.argsort(np.argsort(p)) // 20  # distinct predictions and equal weights: 20 bins of 20 rows
+    bins = (
+        np.argsort(np.argsort(p)) // 20
+    )  # distinct predictions and equal weights: 20 bins of 20 rows
     expected = np.mean([abs(p[bins == b].mean() - y[bins == b].mean()) for b in range(20)])
     assert calibration_error(p, y, np.ones(400)) == pytest.approx(expected, rel=1e-12)
-    assert calibration_error(np.full(10, 0.3), np.eye(10)[0], np.ones(10)) == pytest.approx(0.2)  # ties: one bin
+    assert calibration_error(np.full(10, 0.3), np.eye(10)[0], np.ones(10)) == pytest.approx(
+        0.2
+    )  # ties: one bin
     assert calibration_error(p[:0], y[:0], y[:0]) is None
 
 
@@ -110,7 +130,9 @@ def test_a_weight_of_two_is_a_row_twice() -> None:
     weighted = FunnelMetrics(*NAMES)
     weighted.update(logits, labels, np.full(100, 2.0))
     a, b = twice.result(), weighted.result()
-    assert {k: v for k, v in a.items() if k != "rows"} == pytest.approx({k: v for k, v in b.items() if k != "rows"})
+    assert {k: v for k, v in a.items() if k != "rows"} == pytest.approx(
+        {k: v for k, v in b.items() if k != "rows"}
+    )
 
 
 def test_undefined_is_missing() -> None:
@@ -122,7 +144,11 @@ def test_undefined_is_missing() -> None:
     one.update(np.zeros((0, 3)), np.zeros((0, 3)))
     result = one.result()
     assert result["auc/p_a"] is None and result["log_loss/p_a"] == pytest.approx(np.log(2))
-    assert result["pcoc/p_b"] is None and result["auc/p_c_given_b"] is None and result["log_loss/p_c_given_b"] is None
+    assert (
+        result["pcoc/p_b"] is None
+        and result["auc/p_c_given_b"] is None
+        and result["log_loss/p_c_given_b"] is None
+    )
 
 
 def test_truth() -> None:
@@ -134,7 +160,9 @@ def test_truth() -> None:
     collected.update(logits, labels, truth=truth)
     result = collected.result()
     for name in ("ctr", "ctcvr", "cvr", "cvr_unreached"):  # the truth itself is as good as can be
-        assert result[f"truth_auc/{name}"] == pytest.approx(result[f"truth_auc_best/{name}"], abs=1e-5)
+        assert result[f"truth_auc/{name}"] == pytest.approx(
+            result[f"truth_auc_best/{name}"], abs=1e-5
+        )
         assert result[f"truth_ratio/{name}"] == pytest.approx(1, abs=1e-6)
         assert result[f"truth_mae/{name}"] == pytest.approx(0, abs=1e-6)
     never = labels[:, 0] == 0
@@ -149,7 +177,10 @@ def test_truth() -> None:
 def test_groups_of_text_and_bytes_are_one() -> None:
     data = funnel(60)
     results = []
-    for group in (data[3].astype(str).astype(object), np.array([str(g).encode() for g in data[3]], object)):
+    for group in (
+        data[3].astype(str).astype(object),
+        np.array([str(g).encode() for g in data[3]], object),
+    ):
         results.append(collect((*data[:3], group)).result())
     assert results[0] == results[1]
 
@@ -159,7 +190,11 @@ def test_groups_of_text_and_bytes_are_one() -> None:
     [
         (np.zeros((2, 2)), np.zeros((2, 2)), r"must be \[B, 3\]. Received: \(2, 2\) and \(2, 2\)"),
         (np.zeros((2, 3)), np.zeros((1, 3)), r"Received: \(2, 3\) and \(1, 3\)"),
-        (np.array([[0, np.nan, np.inf]]), np.zeros((1, 3)), "logits must be finite. Received: 2 of 3 that are not"),
+        (
+            np.array([[0, np.nan, np.inf]]),
+            np.zeros((1, 3)),
+            "logits must be finite. Received: 2 of 3 that are not",
+        ),
     ],
 )
 def test_errors(logits: np.ndarray, labels: np.ndarray, text: str) -> None:
@@ -200,7 +235,9 @@ def test_soft_labels_are_the_share_of_won_pairs_over_all_labels() -> None:
     won = pairs = 0.0
     for first, second in itertools.product(itertools.product([0, 1], repeat=4), repeat=2):
         y, z = np.array(first), 1 - np.array(second)
-        chance = float(np.prod(np.where(y, p, 1 - p)) * np.prod(np.where(z, 1 - p, p)) * y.sum() * z.sum())
+        chance = float(
+            np.prod(np.where(y, p, 1 - p)) * np.prod(np.where(z, 1 - p, p)) * y.sum() * z.sum()
+        )
         pairs += chance
         won += chance * (auc(scores, y, z) or 0.0)
     assert auc(scores, p, 1 - p) == pytest.approx(won / pairs, abs=1e-12)
@@ -225,7 +262,9 @@ def test_rows_in_any_order_over_any_workers_give_the_same_bits(seed: int) -> Non
 def test_a_conditional_cut_to_one() -> None:
     metrics = FunnelMetrics(("ctr", "ctcvr"), ("cvr",))
     logits = np.array([[0.0, -1.0], [0.0, 1.0], [-2.0, -2.0], [-3.0, 3.0]])
-    metrics.update(logits, np.array([[1, 0], [1, 1], [0, 0], [1, 0]]), np.array([1.0, 2.0, 3.0, 4.0]))
+    metrics.update(
+        logits, np.array([[1, 0], [1, 1], [0, 0], [1, 0]]), np.array([1.0, 2.0, 3.0, 4.0])
+    )
     result, share = metrics.result(), 2 * sigmoid(-1.0)
     assert result["violation_rate"] == pytest.approx(0.6)
     assert result["pcoc/cvr"] == pytest.approx((share + 2 + 4) / 2)
@@ -236,28 +275,43 @@ def test_a_conditional_cut_to_one() -> None:
 def test_extreme_logits_stay_finite_and_ranked() -> None:
     metrics = FunnelMetrics(("ctr", "ctcvr"), ("cvr",))
     metrics.update(
-        np.array([[3e38, -3e38], [-3e38, 3e38], [90, 80], [89, -200]]), np.array([[1, 1], [0, 0], [1, 0], [0, 0]])
+        np.array([[3e38, -3e38], [-3e38, 3e38], [90, 80], [89, -200]]),
+        np.array([[1, 1], [0, 0], [1, 0], [0, 0]]),
     )
     result = metrics.result()
     assert all(np.isfinite(value) for value in result.values() if value is not None)
-    assert result["auc/ctr"] == 1.0  # sigmoid(89) and sigmoid(90) are both 1 in float64, their logs differ
+    assert (
+        result["auc/ctr"] == 1.0
+    )  # sigmoid(89) and sigmoid(90) are both 1 in float64, their logs differ
 
 
 def test_groups_have_the_same_hash_in_every_process() -> None:
     code = "import numpy as np; from tafe_tf.metrics import hashes; print(hashes(np.array(['u', 'é']), (2,)).tolist())"
     seeds = [{"PYTHONHASHSEED": seed, "PYTHONPATH": os.pathsep.join(sys.path)} for seed in "12"]
-    one, two = (subprocess.check_output([sys.executable, "-c", code], env=os.environ | seed) for seed in seeds)
+    one, two = (
+        subprocess.check_output([sys.executable, "-c", code], env=os.environ | seed)
+        for seed in seeds
+    )
     assert one == two
 
 
 @pytest.mark.parametrize(
     ("change", "text"),
     [
-        ({"labels": np.array([[0, 1], [0, 0]])}, r"labels must not rise along the funnel. Received: \[0 1\] in 1 rows"),
+        (
+            {"labels": np.array([[0, 1], [0, 0]])},
+            r"labels must not rise along the funnel. Received: \[0 1\] in 1 rows",
+        ),
         ({"labels": np.array([[0.5, 0], [0, 0]])}, r"labels must be 0 or 1. Received: \[0.5\]"),
         ({"labels": np.array([[2, 1], [0, 0]])}, r"labels must be in \[0, 1\]. Received: 1 of 4"),
-        ({"sample_weight": np.ones(3)}, r"sample_weight must have shape \[2\]. Received: shape \[3\]"),
-        ({"sample_weight": np.array([1.0, -1.0])}, r"sample_weight must be in \[0, .*Received: 1 of 2"),
+        (
+            {"sample_weight": np.ones(3)},
+            r"sample_weight must have shape \[2\]. Received: shape \[3\]",
+        ),
+        (
+            {"sample_weight": np.array([1.0, -1.0])},
+            r"sample_weight must be in \[0, .*Received: 1 of 2",
+        ),
         ({"group": np.array(["a"])}, r"group must have shape \[2\]. Received: shape \[1\]"),
         ({"truth": np.full((2, 2), 1.5)}, r"truth must be in \[0, 1\]. Received: 4 of 4"),
         ({"truth": np.array([[0.1, 0.2], [0.1, 0.1]])}, "truth must not rise along the funnel"),
@@ -273,7 +327,9 @@ def test_batches_and_workers_must_agree() -> None:
     logits, labels, weight, group = funnel(10)
     metrics, other = collect((logits, labels, weight, group)), FunnelMetrics(*NAMES)
     other.update(logits, labels)
-    with pytest.raises(ValueError, match=r"every batch must give .*'group'.*Received: \['depth', 'logits'\]"):
+    with pytest.raises(
+        ValueError, match=r"every batch must give .*'group'.*Received: \['depth', 'logits'\]"
+    ):
         metrics.merge(other)
     with pytest.raises(ValueError, match=r"names must be .*Received: .*'ctr'"):
         metrics.merge(FunnelMetrics(("ctr", "ctcvr"), ("cvr",)))

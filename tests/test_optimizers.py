@@ -14,7 +14,9 @@ ROWS, DIM = 6, 3
 
 
 def table(dtype: str = "float32") -> keras.Variable:
-    return keras.Variable(np.random.default_rng(0).normal(size=(ROWS, DIM)), dtype=dtype, name="table")
+    return keras.Variable(
+        np.random.default_rng(0).normal(size=(ROWS, DIM)), dtype=dtype, name="table"
+    )
 
 
 def slices(ids: list[int], seed: int, dtype: str = "float32") -> tf.IndexedSlices:
@@ -27,7 +29,12 @@ def moments(optimizer: keras.optimizers.Adam) -> tuple[np.ndarray, np.ndarray]:
 
 
 def lazy_adam_twin(
-    w: np.ndarray, steps: list[tf.IndexedSlices], rate: float, beta_1: float, beta_2: float, epsilon: float
+    w: np.ndarray,
+    steps: list[tf.IndexedSlices],
+    rate: float,
+    beta_1: float,
+    beta_2: float,
+    epsilon: float,
 ) -> np.ndarray:
     w, m, v = w.copy(), np.zeros_like(w), np.zeros_like(w)
     for t, gradient in enumerate(steps, start=1):
@@ -89,7 +96,9 @@ def test_duplicate_rows_count_as_their_sum() -> None:
     twice, once = table(), table()
     values = tf.constant([[1.0, -2.0, 3.0], [0.5, 5.0, -3.0]])
     LazyAdam(0.1).apply_gradients([(tf.IndexedSlices(values, tf.constant([2, 2])), twice)])
-    LazyAdam(0.1).apply_gradients([(tf.IndexedSlices(tf.reduce_sum(values, 0)[None], tf.constant([2])), once)])
+    LazyAdam(0.1).apply_gradients(
+        [(tf.IndexedSlices(tf.reduce_sum(values, 0)[None], tf.constant([2])), once)]
+    )
     np.testing.assert_array_equal(twice, once)
     # the sum is (1.5, 3, 0): the first step of Adam is the rate times its sign
     np.testing.assert_allclose(twice[2] - table()[2], [-0.1, -0.1, 0.0], rtol=1e-5)
@@ -148,23 +157,40 @@ def test_no_tensor_of_a_step_has_the_vocabularys_size(dtype: str) -> None:
         gradient = tape.gradient(loss, embedding.table.value)
         optimizer.apply_gradients([(gradient, embedding.table)])
 
-    graph = tf.function(step, input_signature=[tf.TensorSpec([8, 2], tf.int32)]).get_concrete_function().graph
+    graph = (
+        tf.function(step, input_signature=[tf.TensorSpec([8, 2], tf.int32)])
+        .get_concrete_function()
+        .graph
+    )
     operations = graph.get_operations()
-    assert {"ResourceGather", "ResourceScatterSub", "ResourceScatterUpdate"} <= {op.type for op in operations}
-    large = [op.name for op in operations for out in op.outputs if 1234 + 4321 in (out.shape.as_list() or [])]
+    assert {"ResourceGather", "ResourceScatterSub", "ResourceScatterUpdate"} <= {
+        op.type for op in operations
+    }
+    large = [
+        op.name
+        for op in operations
+        for out in op.outputs
+        if 1234 + 4321 in (out.shape.as_list() or [])
+    ]
     assert not large
 
 
 @pytest.mark.parametrize("dtype", ["bfloat16", "float16"])
 def test_rounding_by_chance_is_right_in_the_mean(dtype: str) -> None:
-    x = np.repeat(np.array([0.1, -0.1, 1.0, 0.999, -3e-4, 1.5], np.float32)[:, None], 40_000, axis=1)
+    x = np.repeat(
+        np.array([0.1, -0.1, 1.0, 0.999, -3e-4, 1.5], np.float32)[:, None], 40_000, axis=1
+    )
     low = tf.dtypes.as_dtype(dtype)
     rounded = round_by_chance(tf.constant(x), low, tf.constant([3, 0]))
     assert rounded.dtype == low
     seen = tf.cast(rounded, tf.float32).numpy().astype(np.float64)
     unit = np.exp2(np.floor(np.log2(np.abs(x[:, 0]))) - (7 if dtype == "bfloat16" else 10))
-    assert (np.abs(seen - x) < unit[:, None]).all()  # a neighbour of x, and x itself where it can be
-    np.testing.assert_array_less(np.abs(seen.mean(axis=1) - x[:, 0]), 0.5 / np.sqrt(40_000) * 5 * unit)
+    assert (
+        np.abs(seen - x) < unit[:, None]
+    ).all()  # a neighbour of x, and x itself where it can be
+    np.testing.assert_array_less(
+        np.abs(seen.mean(axis=1) - x[:, 0]), 0.5 / np.sqrt(40_000) * 5 * unit
+    )
     assert [len(np.unique(row)) for row in seen] == [2, 2, 1, 2, 2, 1]
 
 
@@ -184,7 +210,9 @@ def test_half_precision_follows_float32_where_single_steps_are_lost_in_rounding(
     values = low.numpy().astype(np.float64)
     assert (values[300:] == 1).all() and (full.numpy()[:300] < 0.95).all()
     unit = 2.0**-8 if dtype == "bfloat16" else 2.0**-11  # from 1/2 to 1
-    expected_error = 5 * np.sqrt(512 * 1e-4 / unit) * unit / np.sqrt(300)  # each unit of the way is a draw
+    expected_error = (
+        5 * np.sqrt(512 * 1e-4 / unit) * unit / np.sqrt(300)
+    )  # each unit of the way is a draw
     assert abs(values[:300].mean() - full.numpy()[:300].mean()) < expected_error
 
 
@@ -196,7 +224,9 @@ def test_half_precision_under_a_dense_gradient() -> None:
         optimizers[0].apply_gradients([(tf.cast(gradient, "bfloat16"), low)])
         optimizers[1].apply_gradients([(gradient, full)])
     assert np.abs(full.numpy() - table().numpy()).max() > 0.1
-    np.testing.assert_allclose(low.numpy().astype(np.float32), full.numpy(), atol=0.03)  # 1 is kept within 2^-7
+    np.testing.assert_allclose(
+        low.numpy().astype(np.float32), full.numpy(), atol=0.03
+    )  # 1 is kept within 2^-7
 
 
 def test_half_precision_repeats_itself_from_a_step_on() -> None:

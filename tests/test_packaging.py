@@ -16,7 +16,11 @@ import pytest
 import tafe_tf
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
-FOLDERS = {"tafe_tf": ROOT / "tafe_tf", "tafe_tf.export": ROOT / "export", "tafe_tf.serving": ROOT / "serving"}
+FOLDERS = {
+    "tafe_tf": ROOT / "tafe_tf",
+    "tafe_tf.export": ROOT / "export",
+    "tafe_tf.serving": ROOT / "serving",
+}
 
 
 def modules_below(package: str, folder: pathlib.Path) -> Iterator[tuple[str, pathlib.Path]]:
@@ -26,8 +30,16 @@ def modules_below(package: str, folder: pathlib.Path) -> Iterator[tuple[str, pat
         yield name.removesuffix(".__init__"), path
 
 
-SOURCES = {name: path for package, folder in FOLDERS.items() for name, path in modules_below(package, folder)}
-ENTRY_POINTS = {name for name, path in SOURCES.items() if '__name__ == "__main__"' in path.read_text(encoding="utf-8")}
+SOURCES = {
+    name: path
+    for package, folder in FOLDERS.items()
+    for name, path in modules_below(package, folder)
+}
+ENTRY_POINTS = {
+    name
+    for name, path in SOURCES.items()
+    if '__name__ == "__main__"' in path.read_text(encoding="utf-8")
+}
 
 # Folder or module -> what else of the project it may import. Imports go one way: what stands lower knows only what
 # stands above it. The commands, which stand nowhere here, may import everything but each other.
@@ -78,16 +90,32 @@ def test_imports_go_one_way(package: str) -> None:
     modules = [module for module in SOURCES if within(module, {package})]
     assert modules, f"{package} is gone: mend ALLOWED"
     allowed = {f"tafe_tf.{name}" for name in ALLOWED[package]} | {package}
-    found = {(module, name) for module in modules for name in imports(module) if within(name, {"tafe_tf"})}
+    found = {
+        (module, name)
+        for module in modules
+        for name in imports(module)
+        if within(name, {"tafe_tf"})
+    }
     assert {pair for pair in found if not within(pair[1], allowed)} == set()
 
 
 @pytest.mark.parametrize(
-    "package", ["tafe_tf.layers", "tafe_tf.models", "tafe_tf.losses", "tafe_tf.metrics", "tafe_tf.keras_metrics"]
+    "package",
+    [
+        "tafe_tf.layers",
+        "tafe_tf.models",
+        "tafe_tf.losses",
+        "tafe_tf.metrics",
+        "tafe_tf.keras_metrics",
+    ],
 )
 def test_only_named_modules_need_tensorflow(package: str) -> None:
     modules = {module for module in SOURCES if within(module, {package})}
-    need = {module for module in modules if any(within(name, {"tensorflow"}) for name in imports(module))}
+    need = {
+        module
+        for module in modules
+        if any(within(name, {"tensorflow"}) for name in imports(module))
+    }
     assert need == set()
 
 
@@ -99,11 +127,18 @@ def test_the_core_knows_neither_export_nor_serving() -> None:
 
 def test_serving_knows_no_layer_and_no_model() -> None:
     serving = [module for module in SOURCES if within(module, {"tafe_tf.serving"})]
-    assert [(m, n) for m in serving for n in imports(m) if within(n, {"tafe_tf.layers", "tafe_tf.models"})] == []
+    assert [
+        (m, n)
+        for m in serving
+        for n in imports(m)
+        if within(n, {"tafe_tf.layers", "tafe_tf.models"})
+    ] == []
 
 
 def test_nothing_imports_an_entry_point() -> None:
-    core = {name for name in ENTRY_POINTS if not within(name, {"tafe_tf.export", "tafe_tf.serving"})}
+    core = {
+        name for name in ENTRY_POINTS if not within(name, {"tafe_tf.export", "tafe_tf.serving"})
+    }
     assert core >= {"tafe_tf.train", "tafe_tf.evaluate", "tafe_tf.prepare", "tafe_tf.report"}
     assert [(module, name) for module in SOURCES for name in imports(module) if name in core] == []
 
@@ -114,9 +149,12 @@ def test_the_installed_package_is_tested() -> None:
     installed = pathlib.Path(tafe_tf.__file__).parent
     assert "site-packages" in installed.parts
     found = {
-        ".".join(["tafe_tf", *path.relative_to(installed).with_suffix("").parts]) for path in installed.rglob("*.py")
+        ".".join(["tafe_tf", *path.relative_to(installed).with_suffix("").parts])
+        for path in installed.rglob("*.py")
     }
-    assert {name.removesuffix(".__init__") for name in found} == set(SOURCES)  # none missing, none stale
+    assert {name.removesuffix(".__init__") for name in found} == set(
+        SOURCES
+    )  # none missing, none stale
     assert (installed / "py.typed").exists()
     kit = {path.name for path in (ROOT / "serving" / "tf_serving").iterdir()}
     assert {path.name for path in (installed / "serving" / "tf_serving").iterdir()} == kit
@@ -150,7 +188,9 @@ assert all(module.__name__ == module.__spec__.name for module in modules.values(
 
 @pytest.mark.parametrize("command", ["export.rollback", "serving.client"])
 def test_a_checkout_keeps_the_short_command_names(command: str) -> None:
-    done = subprocess.run([sys.executable, "-m", command, "--help"], cwd=ROOT, capture_output=True, text=True)
+    done = subprocess.run(
+        [sys.executable, "-m", command, "--help"], cwd=ROOT, capture_output=True, text=True
+    )
     assert command.split(".")[1] in done.stdout and "Traceback" not in done.stderr
 
 
@@ -158,11 +198,25 @@ def test_no_file_names_a_machine() -> None:
     """The data folder is named relative to the checkout only, `..` first."""
     kinds = {".py", ".md", ".toml", ".cfg", ".txt", ".flags", ".yaml", ".yml", ".config", ".sh", ""}
     folders = [
-        ROOT / name for name in ("tafe_tf", "export", "serving", "flagfiles", "tests", "benchmarks", "examples", ".ci")
+        ROOT / name
+        for name in (
+            "tafe_tf",
+            "export",
+            "serving",
+            "flagfiles",
+            "tests",
+            "benchmarks",
+            "examples",
+            ".ci",
+        )
     ]
     files = [path for folder in folders for path in folder.rglob("*")] + list(ROOT.iterdir())
     texts = [path for path in files if path.is_file() and path.suffix in kinds]
     pattern = re.compile(r"(?<!\.\./)(?<![\w-])" + "shared" + "/")
     assert len(texts) > 20
-    wrong = [str(path.relative_to(ROOT)) for path in texts if pattern.search(path.read_text(encoding="utf-8"))]
+    wrong = [
+        str(path.relative_to(ROOT))
+        for path in texts
+        if pattern.search(path.read_text(encoding="utf-8"))
+    ]
     assert wrong == []

@@ -69,7 +69,11 @@ kind = "vocabulary"
 max_length = 3
 weights = "tag_weights"
 """
-FORMATS = [("csv", "parquet"), ("parquet", "tfrecord"), ("tfrecord", "parquet")]  # of the source and of the shards
+FORMATS = [
+    ("csv", "parquet"),
+    ("parquet", "tfrecord"),
+    ("tfrecord", "parquet"),
+]  # of the source and of the shards
 BAD = ("row 7, column 'buy'", "row 30, column 'hour'")
 
 
@@ -78,12 +82,17 @@ def rows(count: int, seed: int, bad: bool = False) -> dict[str, list[Any]]:
     rng = np.random.default_rng(seed)
     tags = [[f"tag {t}" for t in rng.integers(0, 12, n)] for n in rng.integers(0, 6, count)]
     columns: dict[str, list[Any]] = {
-        "city": [["Köln", "東京", "Łódź", "a b", "", '"', "😀"][i % 7] or None for i in rng.integers(0, 50, count)],
+        "city": [
+            ["Köln", "東京", "Łódź", "a b", "", '"', "😀"][i % 7] or None
+            for i in rng.integers(0, 50, count)
+        ],
         "user": [f"ü{i}" for i in rng.integers(0, count // 3, count)],
         "item": [None if rng.random() < 0.1 else int(i) - 5 for i in rng.zipf(1.5, count) % 90],
         "shop": [f"s{i}" for i in rng.integers(0, 99, count)],
         "hour": rng.integers(0, 24, count).tolist(),
-        "price": [None if rng.random() < 0.1 else float(p) for p in rng.lognormal(2, 2, count).round(3)],
+        "price": [
+            None if rng.random() < 0.1 else float(p) for p in rng.lognormal(2, 2, count).round(3)
+        ],
         "tags": list(tags),
         "tag_weights": [rng.uniform(0.1, 1, len(t)).round(3).tolist() for t in tags],
         "at": (1_700_000_000 + rng.integers(0, 10**6, count)).tolist(),
@@ -137,7 +146,11 @@ def run(data: pathlib.Path, output: pathlib.Path, **settings: object) -> pathlib
 
 
 def content(directory: pathlib.Path) -> dict[str, bytes]:
-    return {str(p.relative_to(directory)): p.read_bytes() for p in sorted(directory.rglob("*")) if p.is_file()}
+    return {
+        str(p.relative_to(directory)): p.read_bytes()
+        for p in sorted(directory.rglob("*"))
+        if p.is_file()
+    }
 
 
 def read(directory: pathlib.Path, split: str) -> dict[str, list[Any]]:
@@ -149,8 +162,13 @@ def read(directory: pathlib.Path, split: str) -> dict[str, list[Any]]:
         return item.decode() if isinstance(item, bytes) else "NaN" if item != item else item
 
     dataset = schema.load(directory / "schema.toml")
-    blocks = list(read_blocks(find_files(directory, split), dataset, bad_rows=BadRows("drop"), block_rows=13))
-    columns = {c.name: [value(x) for b in blocks for x in b.columns[c.name].tolist()] for c in dataset.columns}
+    blocks = list(
+        read_blocks(find_files(directory, split), dataset, bad_rows=BadRows("drop"), block_rows=13)
+    )
+    columns = {
+        c.name: [value(x) for b in blocks for x in b.columns[c.name].tolist()]
+        for c in dataset.columns
+    }
     return columns | {"labels": [x for b in blocks for x in b.labels.tolist()]}
 
 
@@ -166,7 +184,11 @@ def counted(values: list[Any], min_count: int) -> list[str]:
     ("extension", "format"), [("csv", "parquet"), ("parquet", "tfrecord"), ("tfrecord", "parquet")]
 )
 def test_beam_writes_the_same_bytes(
-    tmp_path: pathlib.Path, beam: None, capsys: pytest.CaptureFixture[str], extension: str, format: str
+    tmp_path: pathlib.Path,
+    beam: None,
+    capsys: pytest.CaptureFixture[str],
+    extension: str,
+    format: str,
 ) -> None:
     data = make_data(tmp_path / "data", extension)
     local = run(data, tmp_path / "local", format=format)
@@ -174,10 +196,16 @@ def test_beam_writes_the_same_bytes(
     cluster = run(data, tmp_path / "beam", format=format, runner="DirectRunner")
     assert content(cluster) == content(local)
     assert capsys.readouterr().out == said.replace(str(local), str(cluster))
-    assert "248 train, 40 valid, 70 test rows in shards, 2 dropped" in said and all(place in said for place in BAD)
+    assert "248 train, 40 valid, 70 test rows in shards, 2 dropped" in said and all(
+        place in said for place in BAD
+    )
     end = shard_job.EXTENSIONS[format]
-    names = [f"train-00000-0000{i}{end}" for i in range(5)] + [f"train-00001-0000{i}{end}" for i in range(4)]
-    names += [f"valid-00000-0000{i}{end}" for i in range(2)] + [f"test-00000-0000{i}{end}" for i in range(3)]
+    names = [f"train-00000-0000{i}{end}" for i in range(5)] + [
+        f"train-00001-0000{i}{end}" for i in range(4)
+    ]
+    names += [f"valid-00000-0000{i}{end}" for i in range(2)] + [
+        f"test-00000-0000{i}{end}" for i in range(3)
+    ]
     own = {"prepared.json", "schema.toml", "statistics.json", "vocabulary"}
     assert {path.name for path in local.iterdir()} == {*names, *own}
     prepared = json.loads((local / "prepared.json").read_text())
@@ -210,9 +238,16 @@ def test_beam_builds_the_same_vocabularies_alone(
     tmp_path: pathlib.Path, beam: None, capsys: pytest.CaptureFixture[str], extension: str
 ) -> None:
     data = make_data(tmp_path / "data", extension)
-    portable = {"runner": "PortableRunner", "beam_args": "--job_endpoint=embed --environment_type=LOOPBACK"}
+    portable = {
+        "runner": "PortableRunner",
+        "beam_args": "--job_endpoint=embed --environment_type=LOOPBACK",
+    }
     said = []
-    for name, settings in (("local", {}), ("beam", {"runner": "DirectRunner"}), ("portable", portable)):
+    for name, settings in (
+        ("local", {}),
+        ("beam", {"runner": "DirectRunner"}),
+        ("portable", portable),
+    ):
         with flagsaver.flagsaver(data_dir=str(data), run_dir=str(tmp_path / name), **settings):
             prepare.prepare()
         said.append(capsys.readouterr().out)
@@ -245,7 +280,9 @@ def test_wherever_it_stops_either_goes_on(
     for stop in (0, 1, 5, 12, 27, 30):
         calls = iter(range(10**6))
 
-        def replace(source: Any, target: Any, calls: Iterator[int] = calls, stop: int = stop) -> None:
+        def replace(
+            source: Any, target: Any, calls: Iterator[int] = calls, stop: int = stop
+        ) -> None:
             if next(calls) == stop:
                 raise Killed
             rename(source, target)
@@ -256,10 +293,16 @@ def test_wherever_it_stops_either_goes_on(
             run(data, out, format=format)
         monkeypatch.setattr("os.replace", rename)
         recorded = {path.stem for path in (out / ".prepare").glob("t*.json")}
-        whole = {path: path.stat().st_mtime_ns for path in out.glob("*-*") if path.name.split(".")[0] in recorded}
+        whole = {
+            path: path.stat().st_mtime_ns
+            for path in out.glob("*-*")
+            if path.name.split(".")[0] in recorded
+        }
         run(data, out, format=format, runner="DirectRunner" if stop in (1, 12, 30) else "")
         assert content(out) == expected
-        assert {path: path.stat().st_mtime_ns for path in whole} == whole  # what is done is not done again
+        assert {
+            path: path.stat().st_mtime_ns for path in whole
+        } == whole  # what is done is not done again
 
 
 KILLED = """
@@ -286,7 +329,12 @@ KILLED = """
 
 def test_killed_and_run_again_it_ends_with_the_same_bytes(tmp_path: pathlib.Path) -> None:
     data, out = make_data(tmp_path / "data", "csv"), tmp_path / "out"
-    arguments = [f"--data_dir={data}", f"--output_dir={out}", "--shard_rows=32", "--on_bad_row=drop"]
+    arguments = [
+        f"--data_dir={data}",
+        f"--output_dir={out}",
+        "--shard_rows=32",
+        "--on_bad_row=drop",
+    ]
     program = [sys.executable, "-c", textwrap.dedent(KILLED), "7", *arguments]
     environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
     ended = subprocess.run(program, env=environment, cwd=tmp_path, capture_output=True)
@@ -298,19 +346,26 @@ def test_killed_and_run_again_it_ends_with_the_same_bytes(tmp_path: pathlib.Path
 def test_bad_rows_are_named_here_and_there(tmp_path: pathlib.Path, beam: None) -> None:
     data = make_data(tmp_path / "data", "csv")
     said = r"^\S*train-b.csv: row 7, column 'buy': is 1 where the earlier step 'click' is 0. Received: 1$"
-    for name, error, runner in (("local", BadRowError, ""), ("beam", PipelineError, "DirectRunner")):
+    for name, error, runner in (
+        ("local", BadRowError, ""),
+        ("beam", PipelineError, "DirectRunner"),
+    ):
         with pytest.raises(error, match=said):
             run(data, tmp_path / name, on_bad_row="raise", runner=runner)
         assert not (tmp_path / name / "prepared.json").exists()
         with (
-            flagsaver.flagsaver(data_dir=str(data), run_dir=str(tmp_path / f"v{name}"), on_bad_row="raise"),
+            flagsaver.flagsaver(
+                data_dir=str(data), run_dir=str(tmp_path / f"v{name}"), on_bad_row="raise"
+            ),
             flagsaver.flagsaver(runner=runner),
             pytest.raises(error, match=said),
         ):
             prepare.prepare()
     out = run(data, tmp_path / "local")  # the job that stopped goes on with what it was told
     for _ in range(2):
-        with pytest.raises(BadRowError, match=r"out: was prepared without some rows: .* row 7, column 'buy'"):
+        with pytest.raises(
+            BadRowError, match=r"out: was prepared without some rows: .* row 7, column 'buy'"
+        ):
             run(data, out.rename(tmp_path / "out"), on_bad_row="raise")
         out = (tmp_path / "out").rename(tmp_path / "local")
 
@@ -318,7 +373,10 @@ def test_bad_rows_are_named_here_and_there(tmp_path: pathlib.Path, beam: None) -
 def test_texts_that_no_shard_takes_are_bad_rows(tmp_path: pathlib.Path, beam: None) -> None:
     data = make_data(tmp_path / "data", "tfrecord")
     columns = rows(60, 5)
-    write(data / "train-a.tfrecord", columns | {"shop": ["Ångström" if i == 44 else "s" for i in range(60)]})
+    write(
+        data / "train-a.tfrecord",
+        columns | {"shop": ["Ångström" if i == 44 else "s" for i in range(60)]},
+    )
     records = [bytes(r.numpy()) for r in tf.data.TFRecordDataset(str(data / "train-a.tfrecord"))]
     with tf.io.TFRecordWriter(str(data / "train-a.tfrecord")) as writer:
         for record in records:
@@ -332,11 +390,15 @@ def test_texts_that_no_shard_takes_are_bad_rows(tmp_path: pathlib.Path, beam: No
     assert prepared["rows"]["train"] == {"read": 160, "written": 157, "dropped": 3, "shards": 6}
 
 
-def test_a_line_break_in_a_vocabulary_is_refused_on_beam_too(tmp_path: pathlib.Path, beam: None) -> None:
+def test_a_line_break_in_a_vocabulary_is_refused_on_beam_too(
+    tmp_path: pathlib.Path, beam: None
+) -> None:
     data = make_data(tmp_path / "data", "parquet")
     write(data / "train-a.parquet", rows(150, 0) | {"user": ["a\nb"] * 150})
     for name, runner in (("local", ""), ("beam", "DirectRunner")):
-        with pytest.raises(schema.SchemaError, match=r"feature 'user': a value holds a line break; .*'a\\nb'"):
+        with pytest.raises(
+            schema.SchemaError, match=r"feature 'user': a value holds a line break; .*'a\\nb'"
+        ):
             run(data, tmp_path / name, runner=runner)
         assert not (tmp_path / name / "prepared.json").exists()
 
@@ -352,9 +414,14 @@ def test_a_directory_of_another_job_is_refused(tmp_path: pathlib.Path) -> None:
         with pytest.raises(DataError, match=message):
             run(data, output, **settings)
 
-    refused(r"out: was prepared with shard_rows 32; take another directory, or empty it. Received: 64", shard_rows=64)
+    refused(
+        r"out: was prepared with shard_rows 32; take another directory, or empty it. Received: 64",
+        shard_rows=64,
+    )
     refused("was prepared with format 'parquet'; .* Received: 'tfrecord'", format="tfrecord")
-    refused(r"shard_rows must be a multiple of 65536, or 1 to that. Received: 65537", shard_rows=65537)
+    refused(
+        r"shard_rows must be a multiple of 65536, or 1 to that. Received: 65537", shard_rows=65537
+    )
     refused(r"data: holds \S+, which is no shard of this job; take another directory", output=data)
     (data / "schema.toml").write_text(SCHEMA + "# more\n")
     refused("was prepared with schema ")
@@ -374,7 +441,9 @@ def test_a_directory_of_another_job_is_refused(tmp_path: pathlib.Path) -> None:
         run(data, out)
 
 
-def test_what_goes_wrong_on_the_way_is_noticed(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_goes_wrong_on_the_way_is_noticed(
+    tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     data = make_data(tmp_path / "data", "csv")
     plain = shard_write.convert
 
@@ -388,22 +457,31 @@ def test_what_goes_wrong_on_the_way_is_noticed(tmp_path: pathlib.Path, monkeypat
     out = tmp_path / "out"
     lost = out / "train-00000-00001.parquet"
     monkeypatch.setattr(prepare, "convert", then(lambda: lost.unlink(missing_ok=True)))
-    with pytest.raises(DataError, match=r"train-00000-00001.parquet: is missing; run the job again"):
+    with pytest.raises(
+        DataError, match=r"train-00000-00001.parquet: is missing; run the job again"
+    ):
         run(data, out)
     monkeypatch.setattr(prepare, "convert", then(lambda: write(data / "valid.csv", rows(41, 2))))
     with pytest.raises(DataError, match=r"out: was begun with valid.csv \d+; .* Received: \d+"):
         run(data, out)
     monkeypatch.setattr(prepare, "convert", plain)
     write(data / "valid.csv", {name: values[6:7] for name, values in rows(40, 2, bad=True).items()})
-    with pytest.raises(DataError, match=r"no row of the 'valid' files is good; dropped 1 rows, .* row 1, column 'buy'"):
+    with pytest.raises(
+        DataError,
+        match=r"no row of the 'valid' files is good; dropped 1 rows, .* row 1, column 'buy'",
+    ):
         run(data, tmp_path / "none")
     monkeypatch.setattr(shard_write, "read_blocks", lambda *_, **__: [])
     with pytest.raises(OSError, match=r"holds 0 rows of 32"):
         run(data, tmp_path / "unread")
 
 
-@pytest.mark.parametrize(("dtype", "size", "hashed"), [("float32", 4, "244.14"), ("bfloat16", 2, "122.07")])
-def test_sizes(tmp_path: pathlib.Path, capsys: pytest.CaptureFixture[str], dtype: str, size: int, hashed: str) -> None:
+@pytest.mark.parametrize(
+    ("dtype", "size", "hashed"), [("float32", 4, "244.14"), ("bfloat16", 2, "122.07")]
+)
+def test_sizes(
+    tmp_path: pathlib.Path, capsys: pytest.CaptureFixture[str], dtype: str, size: int, hashed: str
+) -> None:
     """A million hashed rows of 64 float32 numbers are 244.14 MiB, and so is each of their moments."""
     data = make_data(tmp_path / "data", "csv")
     (data / "schema.toml").write_text(SCHEMA.replace("buckets = 10", "buckets = 999998"))
@@ -415,14 +493,32 @@ def test_sizes(tmp_path: pathlib.Path, capsys: pytest.CaptureFixture[str], dtype
     for line in capsys.readouterr().out.splitlines():
         name, *rest = [cell.strip() for cell in line.strip("│┃ ").replace("┃", "│").split("│")]
         cells[name] = rest
-    assert cells["field"] == ["kind", "distinct values", "rows of the table", "MiB", "MiB in training", "share"]
+    assert cells["field"] == [
+        "kind",
+        "distinct values",
+        "rows of the table",
+        "MiB",
+        "MiB in training",
+        "share",
+    ]
     assert cells["shop"][:5] == ["hash", "-", "1,000,000", hashed, f"{float(hashed) + 488.28:.2f}"]
     values = len((tmp_path / "run" / "vocabulary" / "item.txt").read_text().splitlines())
     good = {value for value in read(data, "train")["item"] if value != -1}
-    assert cells["item"][:3] == ["vocabulary", f"{len(good):,}", f"{values + 2:,}"] and values < len(good)
+    assert cells["item"][:3] == [
+        "vocabulary",
+        f"{len(good):,}",
+        f"{values + 2:,}",
+    ] and values < len(good)
     total = int(cells["in all"][2].replace(",", ""))
-    assert total == sum(int(row[2].replace(",", "")) for name, row in cells.items() if len(row) == 6 and name in FIELDS)
-    assert cells["in all"][3:] == [*(f"{total * 64 * n / 2**20:.2f}" for n in (size, size + 8)), "100.0%"]
+    assert total == sum(
+        int(row[2].replace(",", ""))
+        for name, row in cells.items()
+        if len(row) == 6 and name in FIELDS
+    )
+    assert cells["in all"][3:] == [
+        *(f"{total * 64 * n / 2**20:.2f}" for n in (size, size + 8)),
+        "100.0%",
+    ]
     assert cells["shop"][5] == f"{1e6 / total:.1%}"
 
 
@@ -430,7 +526,10 @@ FIELDS = ("city", "user", "item", "shop", "hour", "price", "tags")
 
 
 def test_the_command_ends_with_one_line(
-    tmp_path: pathlib.Path, beam: None, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    tmp_path: pathlib.Path,
+    beam: None,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     data = make_data(tmp_path / "data", "csv")
 
@@ -438,7 +537,11 @@ def test_the_command_ends_with_one_line(
         settings = {"data_dir": str(data), "output_dir": str(tmp_path / "out"), **settings}
         with flagsaver.flagsaver(**settings), pytest.raises(SystemExit) as ended:
             prepare.main(["prepare"])
-        assert str(ended.value).startswith("error: ") and text in str(ended.value) and "\n" not in str(ended.value)
+        assert (
+            str(ended.value).startswith("error: ")
+            and text in str(ended.value)
+            and "\n" not in str(ended.value)
+        )
 
     failing("train-b.csv: row 7, column 'buy'", on_bad_row="raise", runner="DirectRunner")
     failing("shard_rows must be", shard_rows=0)

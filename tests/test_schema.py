@@ -86,12 +86,32 @@ def test_a_full_schema_loads(tmp_path: pathlib.Path) -> None:
         "timestamp",
         "importance",
     )
-    assert loaded.tasks == (Task(name="click"), Task(name="buy", column="bought", weight=2, truth="p_buy"))
-    assert [f.name for f in loaded.features] == ["user", "hour", "query", "price", "tags", "user_hash"]
+    assert loaded.tasks == (
+        Task(name="click"),
+        Task(name="buy", column="bought", weight=2, truth="p_buy"),
+    )
+    assert [f.name for f in loaded.features] == [
+        "user",
+        "hour",
+        "query",
+        "price",
+        "tags",
+        "user_hash",
+    ]
     assert [f.slots for f in loaded.features] == [1, 1, 1, 1, 5, 1]
     user, tags = loaded.features[0], loaded.features[4]
-    assert (user.column, user.kind, user.dtype, user.min_count) == ("user", "vocabulary", "int64", 10)
-    assert (tags.pooling, tags.weights, tags.separator, tags.max_length) == ("sum", "tag_weights", ";", 5)
+    assert (user.column, user.kind, user.dtype, user.min_count) == (
+        "user",
+        "vocabulary",
+        "int64",
+        10,
+    )
+    assert (tags.pooling, tags.weights, tags.separator, tags.max_length) == (
+        "sum",
+        "tag_weights",
+        ";",
+        5,
+    )
 
 
 def test_inputs_columns_and_labels(tmp_path: pathlib.Path) -> None:
@@ -116,7 +136,10 @@ def test_inputs_columns_and_labels(tmp_path: pathlib.Path) -> None:
 
 def test_a_group_that_no_feature_reads_is_text(tmp_path: pathlib.Path) -> None:
     loaded = load(tmp_path, document(top='name = "shop"\ngroup = "session"'))
-    assert loaded.columns == (Column(name="user", dtype="string"), Column(name="session", dtype="string"))
+    assert loaded.columns == (
+        Column(name="user", dtype="string"),
+        Column(name="session", dtype="string"),
+    )
 
 
 def test_names_of_the_outputs(tmp_path: pathlib.Path) -> None:
@@ -138,33 +161,78 @@ def test_rows_of_each_kind() -> None:
 
 
 FEATURE_RULES = [
-    ('kind = "bag"', r"feature 'x': kind must be one of .*'hash'.*'vocabulary'.*\. Received: 'bag'"),
+    (
+        'kind = "bag"',
+        r"feature 'x': kind must be one of .*'hash'.*'vocabulary'.*\. Received: 'bag'",
+    ),
     ("kind = [1]", r"feature 'x': kind must be one of .*Received: \[1\]"),
-    ('kind = "vocabulary"\nsize = 3', r"feature 'x': size has no meaning for kind 'vocabulary'\. Received: 3"),
+    (
+        'kind = "vocabulary"\nsize = 3',
+        r"feature 'x': size has no meaning for kind 'vocabulary'\. Received: 3",
+    ),
     ('kind = "vocabulary"\nbuckets = 3', r"buckets has no meaning for kind 'vocabulary'"),
     ('kind = "vocabulary"\nscale = 3.0', r"scale has no meaning for kind 'vocabulary'"),
     ('kind = "vocabulary"\nmax_abs = 3.0', r"max_abs has no meaning for kind 'vocabulary'"),
-    ('kind = "hash"\nbuckets = 3\nmin_count = 2', r"min_count has no meaning for kind 'hash'\. Received: 2"),
-    ('kind = "integer"\nsize = 3\ndtype = "int64"', r"dtype has no meaning for kind 'integer'\. Received: 'int64'"),
+    (
+        'kind = "hash"\nbuckets = 3\nmin_count = 2',
+        r"min_count has no meaning for kind 'hash'\. Received: 2",
+    ),
+    (
+        'kind = "integer"\nsize = 3\ndtype = "int64"',
+        r"dtype has no meaning for kind 'integer'\. Received: 'int64'",
+    ),
     ('kind = "log_round"\nbuckets = 3', r"buckets has no meaning for kind 'log_round'"),
-    ('kind = "vocabulary"\ndtype = "float32"', r"dtype must be 'string' or 'int64'\. Received: 'float32'"),
-    ('kind = "vocabulary"\nmin_count = 0', r"min_count must be an integer, 1 or more\. Received: 0"),
-    ('kind = "vocabulary"\nmin_count = true', r"min_count must be an integer, 1 or more\. Received: True"),
-    ('kind = "vocabulary"\nmax_length = -1', r"max_length must be an integer, 0 or more\. Received: -1"),
-    ('kind = "vocabulary"\nmax_length = 1.5', r"max_length must be an integer, 0 or more\. Received: 1\.5"),
+    (
+        'kind = "vocabulary"\ndtype = "float32"',
+        r"dtype must be 'string' or 'int64'\. Received: 'float32'",
+    ),
+    (
+        'kind = "vocabulary"\nmin_count = 0',
+        r"min_count must be an integer, 1 or more\. Received: 0",
+    ),
+    (
+        'kind = "vocabulary"\nmin_count = true',
+        r"min_count must be an integer, 1 or more\. Received: True",
+    ),
+    (
+        'kind = "vocabulary"\nmax_length = -1',
+        r"max_length must be an integer, 0 or more\. Received: -1",
+    ),
+    (
+        'kind = "vocabulary"\nmax_length = 1.5',
+        r"max_length must be an integer, 0 or more\. Received: 1\.5",
+    ),
     ('kind = "integer"', r"size must be an integer, 1 or more\. Received: 0"),
     ('kind = "hash"', r"buckets must be an integer, 1 or more\. Received: 0"),
     ('kind = "log_round"\nscale = 0.0', r"scale must be a positive number\. Received: 0\.0"),
     ('kind = "log_round"\nscale = "4"', r"scale must be a positive number\. Received: '4'"),
     ('kind = "log_round"\nmax_abs = inf', r"max_abs must be a positive number\. Received: inf"),
     ('kind = "log_round"\nmax_abs = nan', r"max_abs must be a positive number\. Received: nan"),
-    ('kind = "vocabulary"\npooling = "sum"', r"pooling needs max_length > 0 \(a list\)\. Received: 'sum'"),
-    ('kind = "vocabulary"\nweights = "w"', r"weights needs max_length > 0 \(a list\)\. Received: 'w'"),
-    ('kind = "vocabulary"\nseparator = ";"', r"separator needs max_length > 0 \(a list\)\. Received: ';'"),
-    ('kind = "vocabulary"\nmax_length = 2\npooling = "max"', r"pooling must be 'sum' or 'mean'\. Received: 'max'"),
-    ('kind = "vocabulary"\nmax_length = 2\nseparator = "||"', r"separator must be one character\. Received: '\|\|'"),
+    (
+        'kind = "vocabulary"\npooling = "sum"',
+        r"pooling needs max_length > 0 \(a list\)\. Received: 'sum'",
+    ),
+    (
+        'kind = "vocabulary"\nweights = "w"',
+        r"weights needs max_length > 0 \(a list\)\. Received: 'w'",
+    ),
+    (
+        'kind = "vocabulary"\nseparator = ";"',
+        r"separator needs max_length > 0 \(a list\)\. Received: ';'",
+    ),
+    (
+        'kind = "vocabulary"\nmax_length = 2\npooling = "max"',
+        r"pooling must be 'sum' or 'mean'\. Received: 'max'",
+    ),
+    (
+        'kind = "vocabulary"\nmax_length = 2\nseparator = "||"',
+        r"separator must be one character\. Received: '\|\|'",
+    ),
     ('kind = "vocabulary"\ncolumn = 3', r"features\[0\]: column must be a string\. Received: 3"),
-    ('kind = "vocabulary"\nmincount = 3', r"features\[0\]: mincount is not a key; known are \['name', 'kind'"),
+    (
+        'kind = "vocabulary"\nmincount = 3',
+        r"features\[0\]: mincount is not a key; known are \['name', 'kind'",
+    ),
     ("column = 'x'", r"features\[0\]: kind is required"),
 ]
 
@@ -178,12 +246,21 @@ TASK_RULES = [
     ),
     ('via = "buy"', r"task 'buy': via must not read the column of task 'buy': column"),
     ("truth = 1", r"tasks\[1\]: truth must be a string\. Received: 1"),
-    ('column = "click"', r"task 'buy': column must not read the column of task 'click': column\. Received: 'click'"),
+    (
+        'column = "click"',
+        r"task 'buy': column must not read the column of task 'click': column\. Received: 'click'",
+    ),
     ('truth = "buy"', r"task 'buy': truth must not read the column of task 'buy': column"),
-    ('truth = "user"', r"feature 'user': column must not be a target \(task 'buy': truth\).* its own answer.*'user'"),
+    (
+        'truth = "user"',
+        r"feature 'user': column must not be a target \(task 'buy': truth\).* its own answer.*'user'",
+    ),
     ('column = "user"', r"feature 'user': column must not be a target \(task 'buy': column\)"),
     ('[[tasks]]\nname = "buy"\ncolumn = "b"', r"task 'buy': name must be given once\. Received: 2"),
-    ('[[tasks]]\nname = "3"', r"tasks\.name must be letters, digits and underscores.*Received: '3'"),
+    (
+        '[[tasks]]\nname = "3"',
+        r"tasks\.name must be letters, digits and underscores.*Received: '3'",
+    ),
     ('[[tasks]]\ncolumn = "b"', r"tasks\[2\]: name is required"),
 ]
 
@@ -210,26 +287,65 @@ weights = "click"
 """
 
 TOP_RULES = [
-    (document(top='name = "a shop"'), r"name must be letters, digits and underscores.*Received: 'a shop'"),
+    (
+        document(top='name = "a shop"'),
+        r"name must be letters, digits and underscores.*Received: 'a shop'",
+    ),
     (document(top="name = 3"), r"name must be letters, digits and underscores.*Received: 3"),
     (document(top=""), r"the top level: name is required"),
-    (document(top='name = "shop"\nowner = "me"'), r"the top level: owner is not a key; known are .*Received: 'me'"),
-    (document(top='name = "shop"\ngroup = 1'), r"the top level: group must be a string\. Received: 1"),
-    (document(top='name = "shop"\nfeatures = 3', features=""), r"features must be written as \[\[features\]\] tables"),
-    (document(top='name = "shop"\ntasks = ["a"]', tasks=""), r"tasks must be written as \[\[tasks\]\] tables.*\['a'\]"),
+    (
+        document(top='name = "shop"\nowner = "me"'),
+        r"the top level: owner is not a key; known are .*Received: 'me'",
+    ),
+    (
+        document(top='name = "shop"\ngroup = 1'),
+        r"the top level: group must be a string\. Received: 1",
+    ),
+    (
+        document(top='name = "shop"\nfeatures = 3', features=""),
+        r"features must be written as \[\[features\]\] tables",
+    ),
+    (
+        document(top='name = "shop"\ntasks = ["a"]', tasks=""),
+        r"tasks must be written as \[\[tasks\]\] tables.*\['a'\]",
+    ),
     (document(features=""), r"features must hold at least one feature\. Received: 0"),
-    (document(tasks='[[tasks]]\nname = "click"'), r"tasks must hold the funnel, two steps or more\. Received: 1"),
-    (document(features='[[features]]\nname = "x-y"\nkind = "hash"\nbuckets = 1'), r"features\.name must .*'x-y'"),
+    (
+        document(tasks='[[tasks]]\nname = "click"'),
+        r"tasks must hold the funnel, two steps or more\. Received: 1",
+    ),
+    (
+        document(features='[[features]]\nname = "x-y"\nkind = "hash"\nbuckets = 1'),
+        r"features\.name must .*'x-y'",
+    ),
     (
         document(features='[[features]]\nname = "a"\nkind = "hash"\nbuckets = 1\n' * 2),
         r"feature 'a': name must be given",
     ),
-    (document(top='name = "shop"\nsample_weight = "buy"'), r"sample_weight must not read the column of task 'buy'"),
-    (document(top='name = "shop"\nsample_weight = "user"'), r"feature 'user': column must not .*\(sample_weight\)"),
-    (document(top='name = "shop"\ngroup = "click"'), r"group must not be the column of task 'click': column"),
-    (document(top='name = "shop"\ntime = "buy"'), r"time must not be the column of task 'buy': column\. .*'buy'"),
-    (document(features=LIST_TWICE), r"feature 'b': column is read by two features, so dtype and list shape must agree"),
-    (document(features=WEIGHTS_LEAK), r"feature 'a': column must not be a target \(task 'click': column\)"),
+    (
+        document(top='name = "shop"\nsample_weight = "buy"'),
+        r"sample_weight must not read the column of task 'buy'",
+    ),
+    (
+        document(top='name = "shop"\nsample_weight = "user"'),
+        r"feature 'user': column must not .*\(sample_weight\)",
+    ),
+    (
+        document(top='name = "shop"\ngroup = "click"'),
+        r"group must not be the column of task 'click': column",
+    ),
+    (
+        document(top='name = "shop"\ntime = "buy"'),
+        r"time must not be the column of task 'buy': column\. .*'buy'",
+    ),
+    (
+        document(features=LIST_TWICE),
+        r"feature 'b': column is read by two features, so dtype and list shape must agree",
+    ),
+    (
+        document(features=WEIGHTS_LEAK),
+        r"feature 'a': column must not be a target \(task 'click': column\)",
+    ),
     ("name = ", r"Invalid value"),
 ]
 
@@ -242,11 +358,15 @@ TOP_RULES = [
         *TOP_RULES,
     ],
 )
-def test_a_broken_rule_names_file_key_rule_and_value(tmp_path: pathlib.Path, text: str, message: str) -> None:
+def test_a_broken_rule_names_file_key_rule_and_value(
+    tmp_path: pathlib.Path, text: str, message: str
+) -> None:
     with pytest.raises(SchemaError, match=rf"schema\.toml: (?s:.*){message}"):
         load(tmp_path, text)
 
 
-@pytest.mark.parametrize("text", [document(), with_feature('kind = "vocabulary"'), with_task("weight = 0")])
+@pytest.mark.parametrize(
+    "text", [document(), with_feature('kind = "vocabulary"'), with_task("weight = 0")]
+)
 def test_the_fragments_around_the_broken_rules_are_sound(tmp_path: pathlib.Path, text: str) -> None:
     assert len(load(tmp_path, text).tasks) == 2

@@ -17,7 +17,18 @@ CHECKS = pathlib.Path(__file__).with_name("tfrs_process.py")
 
 @pytest.mark.parametrize("marked", ["not slow", pytest.param("slow", marks=pytest.mark.slow)])
 def test_the_checks_pass_with_legacy_keras(marked: str) -> None:
-    command = [sys.executable, "-P", "-m", "pytest", str(CHECKS), "--quiet", "-p", "no:cacheprovider", "-m", marked]
+    command = [
+        sys.executable,
+        "-P",
+        "-m",
+        "pytest",
+        str(CHECKS),
+        "--quiet",
+        "-p",
+        "no:cacheprovider",
+        "-m",
+        marked,
+    ]
     # The same packages as here, installed or of the checkout.
     env = {**os.environ, "TF_USE_LEGACY_KERAS": "1", "PYTHONPATH": os.pathsep.join(sys.path)}
     done = subprocess.run(command, env=env, capture_output=True, text=True, check=False)
@@ -31,7 +42,9 @@ def test_without_legacy_keras_the_import_says_what_to_set() -> None:
 
 def test_nothing_else_needs_it() -> None:
     needs = {
-        module for module in SOURCES if any(name.startswith("tensorflow_recommenders") for name in imports(module))
+        module
+        for module in SOURCES
+        if any(name.startswith("tensorflow_recommenders") for name in imports(module))
     }
     assert needs == {"tafe_tf.tfrs"}
     assert [module for module in SOURCES if "tafe_tf.tfrs" in imports(module)] == []

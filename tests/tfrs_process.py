@@ -57,11 +57,20 @@ name = "user"
 kind = "vocabulary"
 """
 MADE: dict[str, Callable[[], FunnelModel]] = {
-    "tafe": lambda: TAFE(ROWS, N, D, num_inducing=4, num_layers=2, gamma_decay_steps=100, dropout=0.2),
+    "tafe": lambda: TAFE(
+        ROWS, N, D, num_inducing=4, num_layers=2, gamma_decay_steps=100, dropout=0.2
+    ),
     "single_task": lambda: SingleTask(ROWS, N, D, tower_units=[6, 5]),
     "shared_bottom": lambda: SharedBottom(ROWS, N, D, bottom_units=[7], tower_units=[4]),
     "mmoe": lambda: MMOE(
-        ROWS, N, D, num_experts=4, expert_units=[6], tower_units=[3], gate="dselect_k", entropy_weight=0.1
+        ROWS,
+        N,
+        D,
+        num_experts=4,
+        expert_units=[6],
+        tower_units=[3],
+        gate="dselect_k",
+        entropy_weight=0.1,
     ),
     "ple": lambda: PLE(ROWS, N, D, expert_units=[6], tower_units=[3]),
     "aitm": lambda: AITM(ROWS, N, D, tower_units=[6, 5]),
@@ -100,7 +109,9 @@ def batch(rows: int, seed: int = 0) -> dict[str, Any]:
 
 
 def labels_of(columns: dict[str, Any]) -> np.ndarray:
-    return np.stack([columns[name] for name in ("view", "apply", "fund", "ask")], axis=1).astype(np.float32)
+    return np.stack([columns[name] for name in ("view", "apply", "fund", "ask")], axis=1).astype(
+        np.float32
+    )
 
 
 def batches(columns: dict[str, Any], size: int) -> tf.data.Dataset:
@@ -131,14 +142,22 @@ def test_the_loss_is_the_papers(model: FunnelModel, loans: schema.Schema, traini
     loss = twin.paper_loss([1.0, 2.0, 0.5])
     logits = twin({"ids": columns["ids"]}, training=training)
     expected = loss(labels_of(columns), logits, sample_weight=columns["weight"])
-    np.testing.assert_allclose(recommender.compute_loss(columns, training=training), expected, rtol=1e-6)
+    np.testing.assert_allclose(
+        recommender.compute_loss(columns, training=training), expected, rtol=1e-6
+    )
     np.testing.assert_allclose(recommender.losses, twin.losses, rtol=1e-6)
 
 
 def test_tasks_are_cross_entropies_and_the_rest_is_l_d(loans: schema.Schema) -> None:
     model, columns = MADE["shared_bottom"](), batch(40)
-    recommender = FunnelRecommender(model, loans, loss=FunnelLoss([1.0, 2.0, 0.5], dependence_weight=0.3))
-    logits, labels, weight = model({"ids": columns["ids"]}).numpy(), labels_of(columns)[:, :N], columns["weight"]
+    recommender = FunnelRecommender(
+        model, loans, loss=FunnelLoss([1.0, 2.0, 0.5], dependence_weight=0.3)
+    )
+    logits, labels, weight = (
+        model({"ids": columns["ids"]}).numpy(),
+        labels_of(columns)[:, :N],
+        columns["weight"],
+    )
     error = expit(logits) - labels
     l_d = 0.3 * np.mean(weight * ((error[:, :-1] - error[:, 1:]) ** 2).sum(axis=1))
     tasks = []
@@ -147,7 +166,9 @@ def test_tasks_are_cross_entropies_and_the_rest_is_l_d(loans: schema.Schema) -> 
         # scikit-learn divides by the sum of the weights, Keras by the number of rows
         expected = log_loss(labels[:, i], expit(logits[:, i]), sample_weight=weight) * weight.mean()
         np.testing.assert_allclose(tasks[i], expected, rtol=1e-6)
-    np.testing.assert_allclose(recommender.compute_loss(columns), tasks @ np.array([1.0, 2.0, 0.5]) + l_d, rtol=1e-6)
+    np.testing.assert_allclose(
+        recommender.compute_loss(columns), tasks @ np.array([1.0, 2.0, 0.5]) + l_d, rtol=1e-6
+    )
     recommender._task_weights = [0.0] * N
     np.testing.assert_allclose(recommender.compute_loss(columns), l_d, rtol=1e-6)
 
@@ -155,14 +176,24 @@ def test_tasks_are_cross_entropies_and_the_rest_is_l_d(loans: schema.Schema) -> 
 def test_fit_learns_what_keras_3_learns(model: FunnelModel, loans: schema.Schema) -> None:
     columns, twin = batch(64), copy(model)
     recommender = FunnelRecommender(model, loans)
-    in_a_graph = isinstance(model, (TAFE, MMOE))  # which have a state and losses of layers; the others in less time
+    in_a_graph = isinstance(
+        model, (TAFE, MMOE)
+    )  # which have a state and losses of layers; the others in less time
     recommender.compile(tf.keras.optimizers.SGD(0.2), run_eagerly=not in_a_graph)
     history = recommender.fit(batches(columns, 32), epochs=4, verbose=0).history
     assert history["total_loss"][-1] < history["total_loss"][0]
 
     twin.compile(keras.optimizers.SGD(0.2), loss=twin.paper_loss([1.0, 2.0, 0.5]), run_eagerly=True)
     inputs, weight = {"ids": columns["ids"]}, columns["weight"]
-    twin.fit(inputs, labels_of(columns), sample_weight=weight, batch_size=32, epochs=4, shuffle=False, verbose=0)
+    twin.fit(
+        inputs,
+        labels_of(columns),
+        sample_weight=weight,
+        batch_size=32,
+        epochs=4,
+        shuffle=False,
+        verbose=0,
+    )
     assert_equal_weights(model, twin)
 
 
@@ -197,7 +228,9 @@ def test_legacy_adam_takes_sparse_gradients_as_dense_ones(loans: schema.Schema) 
         with tf.GradientTape() as tape:
             loss = twin.compute_loss(rows, training=True)
         gradients = tape.gradient(loss, twin.trainable_variables)
-        for variable, gradient, moment in zip(twin.trainable_variables, gradients, moments, strict=True):
+        for variable, gradient, moment in zip(
+            twin.trainable_variables, gradients, moments, strict=True
+        ):
             g = tf.convert_to_tensor(gradient).numpy()  # with the rows of an id summed
             moment[:] = [0.9 * moment[0] + 0.1 * g, 0.999 * moment[1] + 0.001 * g**2]
             rate = 0.01 * np.sqrt(1 - 0.999**step) / (1 - 0.9**step)
@@ -217,7 +250,9 @@ def test_frozen_layers_stay(loans: schema.Schema) -> None:
 
 
 @pytest.mark.parametrize("file", ["weights", "weights.h5"])
-def test_weights_are_saved_and_restored_exactly(file: str, loans: schema.Schema, tmp_path: pathlib.Path) -> None:
+def test_weights_are_saved_and_restored_exactly(
+    file: str, loans: schema.Schema, tmp_path: pathlib.Path
+) -> None:
     model, other = MADE["tafe"](), MADE["tafe"]()
     recommender = FunnelRecommender(model, loans)
     assert recommender.count_params() == sum(int(np.prod(v.shape)) for v in model.variables)
@@ -239,9 +274,13 @@ def test_auc_is_scikit_learns_in_bins_of_a_tenth(loans: schema.Schema) -> None:
     assert logits.min() > -16.0 and logits.max() < 12.0
     for i, name in enumerate(loans.step_names):
         exact = roc_auc_score(labels[:, i], logits[:, i], sample_weight=columns["weight"])
-        binned = roc_auc_score(labels[:, i], np.floor(logits[:, i] * 10), sample_weight=columns["weight"])
+        binned = roc_auc_score(
+            labels[:, i], np.floor(logits[:, i] * 10), sample_weight=columns["weight"]
+        )
         assert abs(binned - exact) < 0.005
-        np.testing.assert_allclose(found[f"auc/{name}"], binned, atol=1e-5)  # sums of float32 weights
+        np.testing.assert_allclose(
+            found[f"auc/{name}"], binned, atol=1e-5
+        )  # sums of float32 weights
 
 
 @pytest.fixture(scope="module")
@@ -258,7 +297,9 @@ def raw(run: RunDir) -> dict[str, Any]:
     return {**rows.inputs, **dict(zip(run.schema().labels, rows.labels.T, strict=True))}
 
 
-def test_fit_on_raw_columns_learns_what_the_training_loop_learns(shop: RunDir, tmp_path: pathlib.Path) -> None:
+def test_fit_on_raw_columns_learns_what_the_training_loop_learns(
+    shop: RunDir, tmp_path: pathlib.Path
+) -> None:
     model, features, columns = shop.load_best(), shop.features(), raw(shop)
     twin = copy(model)
     recommender = FunnelRecommender(model, shop.schema(), features)
@@ -300,11 +341,15 @@ def test_training_can_stop_early_by_a_tasks_auc(loans: schema.Schema) -> None:
     recommender.compile(tf.keras.optimizers.SGD(0.0), run_eagerly=True)
     stop = tf.keras.callbacks.EarlyStopping("val_auc/p_apply", mode="max", patience=1)
     rows = batches(batch(64), 64)
-    history = recommender.fit(rows, validation_data=rows, epochs=5, callbacks=[stop], verbose=0).history
+    history = recommender.fit(
+        rows, validation_data=rows, epochs=5, callbacks=[stop], verbose=0
+    ).history
     assert len(history["val_auc/p_apply"]) == 2  # no better than the first time
 
 
-def test_the_two_stages_of_the_example(tmp_path: pathlib.Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_two_stages_of_the_example(
+    tmp_path: pathlib.Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     spec = importlib.util.spec_from_file_location("two_stage", EXAMPLES / "two_stage.py")
     assert spec is not None and spec.loader is not None
     two_stage = importlib.util.module_from_spec(spec)

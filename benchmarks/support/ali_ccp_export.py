@@ -34,6 +34,8 @@ def export(
     keras.utils.set_random_seed(0)
     made = ali_ccp_shape.model(spec, fields)
     run.save_model_config(made)
-    run.save_data(FunnelData(files=files, schema=dataset, batch_size=1024, holdout=Holdout(fraction=0.5)), [])
+    run.save_data(
+        FunnelData(files=files, schema=dataset, batch_size=1024, holdout=Holdout(fraction=0.5)), []
+    )
     run.best(made).save()
     return saved_model.export(run, directory / "export", 1)

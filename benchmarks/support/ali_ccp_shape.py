@@ -57,16 +57,25 @@ def rows(count: int, seed: int = 0, fields: Mapping[str, int] = FIELDS) -> dict[
     return {f"f{name}": (rng.zipf(1.2, count) - 1) % size for name, size in fields.items()}
 
 
-def labelled(count: int, seed: int = 0, fields: Mapping[str, int] = FIELDS) -> dict[str, np.ndarray]:
+def labelled(
+    count: int, seed: int = 0, fields: Mapping[str, int] = FIELDS
+) -> dict[str, np.ndarray]:
     """The same with labels, 4 % and 0.5 %."""
     click = np.random.default_rng([seed, 1]).random(count)
-    return {**rows(count, seed, fields), "click": (click < 0.04).astype(int), "buy": (click < 0.005).astype(int)}
+    return {
+        **rows(count, seed, fields),
+        "click": (click < 0.04).astype(int),
+        "buy": (click < 0.005).astype(int),
+    }
 
 
 def write_schema(directory: pathlib.Path, fields: Mapping[str, int]) -> Schema:
     """Makes the directory and its schema.toml, every field a number below its size."""
     directory.mkdir(parents=True)
-    features = (_FEATURE.format(name=n, size=s, side="user" if n in _USER else "item") for n, s in fields.items())
+    features = (
+        _FEATURE.format(name=n, size=s, side="user" if n in _USER else "item")
+        for n, s in fields.items()
+    )
     (directory / "schema.toml").write_text(_HEADER + "".join(features))
     return load(directory / "schema.toml")
 
@@ -79,5 +88,8 @@ def model(spec: str, fields: Mapping[str, int] = FIELDS) -> FunnelModel:
         fields: vocabulary sizes by field.
     """
     name, *settings = spec.split("/")
-    arguments = {key: ast.literal_eval(value) for key, value in (setting.split("=", 1) for setting in settings)}
+    arguments = {
+        key: ast.literal_eval(value)
+        for key, value in (setting.split("=", 1) for setting in settings)
+    }
     return BY_NAME[name]([size + FIRST for size in fields.values()], 2, **arguments)

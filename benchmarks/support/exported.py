@@ -15,7 +15,10 @@ _MODELS = flags.DEFINE_spaceseplist("models", ["tafe"], "MODEL or MODEL/ARGUMENT
 
 
 def compare(
-    argv: list[str], measure: Callable[[SessionModel], rounds.Figures], peer_keys: Mapping[str, str], title: str
+    argv: list[str],
+    measure: Callable[[SessionModel], rounds.Figures],
+    peer_keys: Mapping[str, str],
+    title: str,
 ) -> None:
     """Exports the models that --models names, each untrained on Ali-CCP's 23 fields, and measures them in rounds."""
     if len(argv) > 1:

@@ -16,10 +16,16 @@ from absl import flags
 from rich.console import Console
 from rich.table import Table
 
-ROUNDS = flags.DEFINE_integer("rounds", 5, "Rounds over everything that is compared.", lower_bound=1)
-SECONDS = flags.DEFINE_float("seconds", 4.0, "Seconds a figure and round, after a warm-up.", lower_bound=0.1)
+ROUNDS = flags.DEFINE_integer(
+    "rounds", 5, "Rounds over everything that is compared.", lower_bound=1
+)
+SECONDS = flags.DEFINE_float(
+    "seconds", 4.0, "Seconds a figure and round, after a warm-up.", lower_bound=0.1
+)
 AGAINST = flags.DEFINE_string(
-    "against", "", "A peer's command, run once a round; it prints a line of JSON with figures named as ours."
+    "against",
+    "",
+    "A peer's command, run once a round; it prints a line of JSON with figures named as ours.",
 )
 
 Figures = Mapping[str, float]
@@ -52,7 +58,9 @@ def rate(step: Callable[[], int], seconds: float) -> float:
     return rows / passed
 
 
-def run(ways: Mapping[str, Measure], peer_keys: Mapping[str, str]) -> dict[str, dict[str, list[float]]]:
+def run(
+    ways: Mapping[str, Measure], peer_keys: Mapping[str, str]
+) -> dict[str, dict[str, list[float]]]:
     """Figures by way, one a round; the peer's are under "against".
 
     Args:
@@ -73,8 +81,12 @@ def run(ways: Mapping[str, Measure], peer_keys: Mapping[str, str]) -> dict[str, 
 
 def ask(command: Sequence[str]) -> dict[str, Any]:
     """Runs a benchmark in a process of its own; the last line of JSON that it prints."""
-    out = subprocess.run(command, stdout=subprocess.PIPE, stdin=subprocess.DEVNULL, check=True, text=True).stdout
-    said: dict[str, Any] = json.loads([line for line in out.splitlines() if line.startswith("{")][-1])
+    out = subprocess.run(
+        command, stdout=subprocess.PIPE, stdin=subprocess.DEVNULL, check=True, text=True
+    ).stdout
+    said: dict[str, Any] = json.loads(
+        [line for line in out.splitlines() if line.startswith("{")][-1]
+    )
     return said
 
 
@@ -92,7 +104,10 @@ def _ask_peer(command: str, keys: Mapping[str, str]) -> dict[str, float]:
 def show(seen: Mapping[str, Mapping[str, Sequence[float]]], title: str) -> None:
     """A table of all ways, and a line of JSON; with a peer, ours against theirs comes last."""
     show_table(seen, title)
-    spreads = {way: {f: dataclasses.asdict(Spread.of(v)) for f, v in values.items()} for way, values in seen.items()}
+    spreads = {
+        way: {f: dataclasses.asdict(Spread.of(v)) for f, v in values.items()}
+        for way, values in seen.items()
+    }
     print(json.dumps(spreads))
     if "against" in seen:
         for way in (w for w in seen if w != "against"):
@@ -108,11 +123,15 @@ def show_table(seen: Mapping[str, Mapping[str, Sequence[float]]], title: str) ->
     Console().print(table)
 
 
-def _ratios(way: str, ours: Mapping[str, Sequence[float]], theirs: Mapping[str, Sequence[float]]) -> dict[str, Any]:
+def _ratios(
+    way: str, ours: Mapping[str, Sequence[float]], theirs: Mapping[str, Sequence[float]]
+) -> dict[str, Any]:
     """Ours, theirs and round by round their ratio, by figure."""
     line: dict[str, Any] = {"model": way}
     for figure in theirs:
         pairs = {"ours": ours[figure], "theirs": theirs[figure]}
         pairs["ratio"] = [a / b for a, b in zip(ours[figure], theirs[figure], strict=True)]
-        line[figure] = {name: dataclasses.asdict(Spread.of(values)) for name, values in pairs.items()}
+        line[figure] = {
+            name: dataclasses.asdict(Spread.of(values)) for name, values in pairs.items()
+        }
     return line

@@ -35,7 +35,10 @@ class ShardHandler(ModelHandler):
         return SessionModel(self._job.model)
 
     def run_inference(
-        self, batch: Sequence[Shard], model: SessionModel, inference_args: Mapping[str, Any] | None = None
+        self,
+        batch: Sequence[Shard],
+        model: SessionModel,
+        inference_args: Mapping[str, Any] | None = None,
     ) -> Iterator[int]:
         """Scores and writes; gives the number of rows of each shard."""
         for shard in batch:

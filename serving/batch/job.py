@@ -88,7 +88,9 @@ class Job:
             raise JobError(f"batch_size must be 1 or more. Received: {self.batch_size}")
         size = self.rows_per_shard
         if size < 1 or (size > BLOCK_ROWS and size % BLOCK_ROWS):
-            raise JobError(f"rows_per_shard must be a multiple of {BLOCK_ROWS}, or 1 to that. Received: {size}")
+            raise JobError(
+                f"rows_per_shard must be a multiple of {BLOCK_ROWS}, or 1 to that. Received: {size}"
+            )
         if self.on_bad_row not in ("raise", "drop"):
             raise JobError(f"on_bad_row must be 'raise' or 'drop'. Received: {self.on_bad_row!r}")
         _check_inputs(self.inputs, self.output)
@@ -99,7 +101,9 @@ class Job:
         lists = [c.name for c in self.schema.columns if c.max_length]
         for key in self.keys:
             if key in reserved:
-                raise JobError(f"key {key!r} is reserved: the output has {', '.join(reserved)} of its own")
+                raise JobError(
+                    f"key {key!r} is reserved: the output has {', '.join(reserved)} of its own"
+                )
             if key in lists:
                 raise JobError(f"key {key!r} holds lists; a key must hold one value a row")
             if self.keys.count(key) > 1:
@@ -121,7 +125,9 @@ class Job:
         }
         if self.signature not in signatures:
             names = ", ".join(sorted(signatures))
-            raise JobError(f"{self.model}: signature {self.signature!r} scores no rows of columns; these do: {names}")
+            raise JobError(
+                f"{self.model}: signature {self.signature!r} scores no rows of columns; these do: {names}"
+            )
         order = [*self.schema.step_names, *self.schema.conditional_names]
         found = signatures[self.signature]
         return tuple([n for n in order if n in found] + sorted(set(found) - set(order)))
@@ -158,9 +164,15 @@ def find_inputs(patterns: Sequence[str]) -> tuple[Input, ...]:
     found = set()
     for pattern in patterns:
         paths = [pattern] if os.path.isfile(pattern) else glob.glob(pattern, recursive=True)
-        files = {os.path.abspath(p) for p in paths if os.path.isfile(p) and not os.path.basename(p).startswith(".")}
+        files = {
+            os.path.abspath(p)
+            for p in paths
+            if os.path.isfile(p) and not os.path.basename(p).startswith(".")
+        }
         if not files:
-            raise JobError(f"{pattern}: no file matches; give a file, or a pattern such as 'DIR/*.parquet'")
+            raise JobError(
+                f"{pattern}: no file matches; give a file, or a pattern such as 'DIR/*.parquet'"
+            )
         found |= files
     return tuple(look_at(path) for path in sorted(found))
 
@@ -185,10 +197,14 @@ def _check_inputs(inputs: Sequence[Input], output: str) -> None:
     for source in inputs:
         by_stem[source.stem].append(source.path)
         if os.path.dirname(source.path) == os.path.abspath(output):
-            raise JobError(f"{output}: the output must not lie among the input files ({source.path})")
+            raise JobError(
+                f"{output}: the output must not lie among the input files ({source.path})"
+            )
     for paths in by_stem.values():
         if len(paths) > 1:
-            raise JobError(f"{paths[0]} and {paths[1]} would be scored into one file; score them in two jobs")
+            raise JobError(
+                f"{paths[0]} and {paths[1]} would be scored into one file; score them in two jobs"
+            )
 
 
 def _signature_defs(model: str) -> Mapping[str, Any]:

@@ -37,7 +37,11 @@ class Shard:
         """How many rows these are, if that is known."""
         if self.source.rows is None:
             return None
-        end = self.source.rows if self.stop is None else min(self.source.rows, self.stop * rows_per_shard)
+        end = (
+            self.source.rows
+            if self.stop is None
+            else min(self.source.rows, self.stop * rows_per_shard)
+        )
         return end - self.first * rows_per_shard
 
 
@@ -58,7 +62,9 @@ def claim(job: Job, each_part: bool = False) -> list[Shard]:
     output.mkdir(parents=True, exist_ok=True)
     visible = [path for path in output.iterdir() if not path.name.startswith(".")]
     if visible and not (output / _JOB).exists():
-        raise JobError(f"{output}: holds {visible[0].name}, which is no batch-scoring job; give another directory")
+        raise JobError(
+            f"{output}: holds {visible[0].name}, which is no batch-scoring job; give another directory"
+        )
     left = _shards(job, done_parts(job), each_part)
     for path in output.glob(".*.parquet.*.tmp"):
         path.unlink()
@@ -82,7 +88,9 @@ def done_parts(job: Job) -> dict[Input, dict[int, Part]]:
             continue
         match = _PART.fullmatch(path.name)
         if match is None or match[1] not in by_stem:
-            raise JobError(f"{path}: belongs to no input file of this job; give another directory, or remove it")
+            raise JobError(
+                f"{path}: belongs to no input file of this job; give another directory, or remove it"
+            )
         source = by_stem[match[1]]
         done[source][int(match[2])] = read_part(job, source, path)
     return done
@@ -93,7 +101,10 @@ def _shards(job: Job, done: dict[Input, dict[int, Part]], each_part: bool) -> li
     for source, parts in done.items():
         for first, stop in _gaps(parts, _count_parts(job, source, parts)):
             if each_part and stop is not None and source.rows is not None:
-                left += [Shard(source=source, first=number, stop=number + 1) for number in range(first, stop)]
+                left += [
+                    Shard(source=source, first=number, stop=number + 1)
+                    for number in range(first, stop)
+                ]
             else:
                 left.append(Shard(source=source, first=first, stop=stop))
     return left
@@ -102,7 +113,9 @@ def _shards(job: Job, done: dict[Input, dict[int, Part]], each_part: bool) -> li
 def _count_parts(job: Job, source: Input, parts: dict[int, Part]) -> int | None:
     """How many parts the file has, if that is known."""
     if source.rows is not None:
-        return max(1, math.ceil(source.rows / job.rows_per_shard))  # of a file without rows, reading complains
+        return max(
+            1, math.ceil(source.rows / job.rows_per_shard)
+        )  # of a file without rows, reading complains
     return next((number + 1 for number, part in parts.items() if part.last), None)
 
 
@@ -127,7 +140,9 @@ def finish(job: Job) -> dict[str, Any]:
     done = done_parts(job)
     left = _shards(job, done, each_part=False)
     if left:
-        raise JobError(f"{job.part_path(left[0].source, left[0].first)}: is missing; run the job again")
+        raise JobError(
+            f"{job.part_path(left[0].source, left[0].first)}: is missing; run the job again"
+        )
     inputs = {source.path: _summary(parts) for source, parts in done.items()}
     summary = {
         "rows": sum(item["rows"] for item in inputs.values()),
@@ -143,5 +158,8 @@ def _summary(parts: dict[int, Part]) -> dict[str, Any]:
         "parts": len(parts),
         "rows": sum(part.rows for part in parts.values()),
         "dropped": sum(part.dropped for part in parts.values()),
-        "reasons": [str(reason) for reason in merge(r for _, part in sorted(parts.items()) for r in part.reasons)],
+        "reasons": [
+            str(reason)
+            for reason in merge(r for _, part in sorted(parts.items()) for r in part.reasons)
+        ],
     }

@@ -50,7 +50,9 @@ class PartWriter:
     def __init__(self, job: Job, source: Input, number: int) -> None:
         self._job, self._source, self._number = job, source, number
         self._path = job.part_path(source, number)
-        self._beside = self._path.with_name(f".{self._path.name}.{uuid.uuid4().hex}.tmp")  # another may write it too
+        self._beside = self._path.with_name(
+            f".{self._path.name}.{uuid.uuid4().hex}.tmp"
+        )  # another may write it too
         self._file = open(self._beside, "wb")  # noqa: SIM115
         self._writer: pq.ParquetWriter | None = None
         self._rows, self._dropped = 0, 0
@@ -67,10 +69,16 @@ class PartWriter:
         """
         if self._writer is None:
             # Scores hardly repeat: a dictionary of them is a waste.
-            self._writer = pq.ParquetWriter(self._file, table.schema, use_dictionary=list(self._job.keys) or False)
+            self._writer = pq.ParquetWriter(
+                self._file, table.schema, use_dictionary=list(self._job.keys) or False
+            )
         if table.schema != self._writer.schema:
-            names = [f.name for f, g in zip(table.schema, self._writer.schema, strict=True) if f != g]
-            raise DataError(f"{self._source.path}: column {names[0]!r} is stored in two ways in one file")
+            names = [
+                f.name for f, g in zip(table.schema, self._writer.schema, strict=True) if f != g
+            ]
+            raise DataError(
+                f"{self._source.path}: column {names[0]!r} is stored in two ways in one file"
+            )
         self._writer.write_table(table)
         self._rows, self._dropped = self._rows + table.num_rows, self._dropped + dropped
         self._reasons = merge([*self._reasons, *reasons])
@@ -87,7 +95,9 @@ class PartWriter:
         """
         assert self._writer is not None, "a part has a block"
         done = Part(rows=self._rows, dropped=self._dropped, reasons=self._reasons, last=last)
-        origin = _origin(self._job, self._source) | {"part": self._number} | dataclasses.asdict(done)
+        origin = (
+            _origin(self._job, self._source) | {"part": self._number} | dataclasses.asdict(done)
+        )
         self._writer.add_key_value_metadata({METADATA: json.dumps(origin)})
         self._writer.close()
         self._file.flush()
@@ -100,7 +110,10 @@ class PartWriter:
         os.replace(self._beside, self._path)
 
     def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
     ) -> None:
         with contextlib.suppress(OSError):  # a full disk, say, which the error at hand tells of
             if self._writer is not None:

@@ -39,7 +39,9 @@ def run(job: Job) -> dict[str, Any]:
     if left:
         model = SessionModel(job.model)
         counts = [shard.rows(job.rows_per_shard) for shard in left]
-        with Progress("scoring", None if None in counts else sum(filter(None, counts)), unit="rows") as bar:
+        with Progress(
+            "scoring", None if None in counts else sum(filter(None, counts)), unit="rows"
+        ) as bar:
             for rows in score(model, job, left):
                 bar.advance(rows, rows)
         model.close()

@@ -54,7 +54,9 @@ class _Caller:
         credentials: grpc.ChannelCredentials | None = None,
     ) -> None:
         if version is not None and label is not None:
-            raise ValueError(f"`version` and `label` exclude each other. Received: {version} and {label!r}")
+            raise ValueError(
+                f"`version` and `label` exclude each other. Received: {version} and {label!r}"
+            )
         if rows_per_request < 1 or timeout <= 0:
             raise ValueError(
                 "`rows_per_request` must be 1 or more and `timeout` above 0. "
@@ -76,7 +78,9 @@ class _Caller:
             model_service_pb2_grpc.ModelServiceStub(self._channel),
         )
         names = ("Predict", "GetModelMetadata", "GetModelStatus")
-        self._methods = {name: getattr(stub, name) for stub in stubs for name in names if hasattr(stub, name)}
+        self._methods = {
+            name: getattr(stub, name) for stub in stubs for name in names if hasattr(stub, name)
+        }
 
 
 class Client(_Caller):
@@ -133,7 +137,9 @@ class Client(_Caller):
             method, request = next(steps)
             while True:
                 try:
-                    answer = self._methods[method](request, timeout=max(deadline - time.monotonic(), 0.0))
+                    answer = self._methods[method](
+                        request, timeout=max(deadline - time.monotonic(), 0.0)
+                    )
                 except grpc.RpcError as error:
                     method, request = steps.throw(ServingError(error.code(), error.details()))
                 else:
@@ -150,7 +156,10 @@ class Client(_Caller):
         return self
 
     def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
     ) -> None:
         self.close()
 
@@ -185,7 +194,9 @@ class AsyncClient(_Caller):
             method, request = next(steps)
             while True:
                 try:
-                    answer = await self._methods[method](request, timeout=max(deadline - time.monotonic(), 0.0))
+                    answer = await self._methods[method](
+                        request, timeout=max(deadline - time.monotonic(), 0.0)
+                    )
                 except grpc.RpcError as error:
                     method, request = steps.throw(ServingError(error.code(), error.details()))
                 else:
@@ -202,6 +213,9 @@ class AsyncClient(_Caller):
         return self
 
     async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
     ) -> None:
         await self.close()

@@ -19,16 +19,26 @@ from tafe_tf.serving.wire.errors import ServingError, invalid
 
 _TARGET = flags.DEFINE_string("target", "localhost:8500", "host:port of the server.")
 _MODEL = flags.DEFINE_string("model_name", "default", "The model's name.")
-_VERSION = flags.DEFINE_integer("model_version", None, "The version; by default the latest.", lower_bound=0)
+_VERSION = flags.DEFINE_integer(
+    "model_version", None, "The version; by default the latest.", lower_bound=0
+)
 _LABEL = flags.DEFINE_string("version_label", None, "The version's label, instead of its number.")
 _SIGNATURE = flags.DEFINE_string("signature_name", "serving_default", "The signature to ask.")
 _INPUT = flags.DEFINE_string("input", "", "Rows to score: a .csv, .csv.gz or .parquet file.")
-_OUTPUT = flags.DEFINE_string("output", "", "A .csv or .parquet file for the scores; by default they are printed.")
-_TIMEOUT = flags.DEFINE_float("timeout", 60.0, "Seconds that the whole file may take.", lower_bound=0.001)
+_OUTPUT = flags.DEFINE_string(
+    "output", "", "A .csv or .parquet file for the scores; by default they are printed."
+)
+_TIMEOUT = flags.DEFINE_float(
+    "timeout", 60.0, "Seconds that the whole file may take.", lower_bound=0.001
+)
 _ROWS = flags.DEFINE_integer("rows_per_request", 1024, "Rows a request.", lower_bound=1)
 _TLS = flags.DEFINE_bool("tls", False, "Connect by TLS.")
-_TLS_CA = flags.DEFINE_string("tls_ca", "", "File of the authorities to trust (PEM); by default the machine's.")
-_TLS_KEY = flags.DEFINE_string("tls_key", "", "File of the client's own key (PEM), if the server asks for one.")
+_TLS_CA = flags.DEFINE_string(
+    "tls_ca", "", "File of the authorities to trust (PEM); by default the machine's."
+)
+_TLS_KEY = flags.DEFINE_string(
+    "tls_key", "", "File of the client's own key (PEM), if the server asks for one."
+)
 _TLS_CERT = flags.DEFINE_string("tls_cert", "", "File of the client's own certificate (PEM).")
 
 
@@ -43,7 +53,9 @@ def read(path: str) -> pa.Table:
             return pq.read_table(path)
         with pacsv.open_csv(path) as file:
             names = file.schema.names
-        texts = pacsv.ConvertOptions(column_types={name: pa.string() for name in names}, strings_can_be_null=False)
+        texts = pacsv.ConvertOptions(
+            column_types={name: pa.string() for name in names}, strings_can_be_null=False
+        )
         return pacsv.read_csv(path, convert_options=texts)
     except (OSError, pa.ArrowException) as error:
         raise invalid(f"{path}: {error}") from None
@@ -51,7 +63,10 @@ def read(path: str) -> pa.Table:
 
 def credentials() -> grpc.ChannelCredentials | None:
     """What the flags say of TLS."""
-    files = [pathlib.Path(flag.value).read_bytes() if flag.value else None for flag in (_TLS_CA, _TLS_KEY, _TLS_CERT)]
+    files = [
+        pathlib.Path(flag.value).read_bytes() if flag.value else None
+        for flag in (_TLS_CA, _TLS_KEY, _TLS_CERT)
+    ]
     return grpc.ssl_channel_credentials(*files) if _TLS.value or any(files) else None
 
 
@@ -63,9 +78,17 @@ def score() -> dict[str, np.ndarray]:
     """
     if not _INPUT.value:
         raise invalid("--input must be given")
-    settings: dict[str, Any] = {"version": _VERSION.value, "label": _LABEL.value, "timeout": _TIMEOUT.value}
+    settings: dict[str, Any] = {
+        "version": _VERSION.value,
+        "label": _LABEL.value,
+        "timeout": _TIMEOUT.value,
+    }
     with Client(
-        _TARGET.value, _MODEL.value, rows_per_request=_ROWS.value, credentials=credentials(), **settings
+        _TARGET.value,
+        _MODEL.value,
+        rows_per_request=_ROWS.value,
+        credentials=credentials(),
+        **settings,
     ) as client:
         predictions = client.predict(read(_INPUT.value), signature=_SIGNATURE.value)
     print(f"{_MODEL.value}, version {predictions.version}", file=sys.stderr)

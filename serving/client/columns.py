@@ -16,7 +16,9 @@ from tafe_tf.schema import Column, Dtype
 from tafe_tf.serving.wire.errors import invalid
 
 RANK = "rank"  # the signature whose user columns have one row
-Types = dict[str, tuple[Dtype, np.dtype, int]]  # of a signature's inputs: name, NumPy type and number of dimensions
+Types = dict[
+    str, tuple[Dtype, np.dtype, int]
+]  # of a signature's inputs: name, NumPy type and number of dimensions
 
 
 def types(inputs: Mapping[str, Any]) -> Types:
@@ -47,7 +49,9 @@ def to_arrays(columns: Any, inputs: Types, signature: str) -> tuple[dict[str, np
     named = _by_name(columns)
     missing = sorted(set(inputs) - set(named))
     if missing:
-        raise invalid(f"columns are missing: {', '.join(missing)}; given are {', '.join(map(str, named))}")
+        raise invalid(
+            f"columns are missing: {', '.join(missing)}; given are {', '.join(map(str, named))}"
+        )
     arrays = {name: _array(name, named[name], *kind) for name, kind in inputs.items()}
     rows = {name: len(array) for name, array in arrays.items()}
     counts = set(rows.values())
@@ -65,7 +69,9 @@ def _by_name(columns: Any) -> Mapping[str, Any]:
         return columns
     if hasattr(columns, "columns"):  # a DataFrame; pandas need not be installed
         return _by_name(pa.Table.from_pandas(columns, preserve_index=False))
-    raise TypeError(f"columns must be a mapping, a DataFrame or an Arrow table. Received: {type(columns).__name__}")
+    raise TypeError(
+        f"columns must be a mapping, a DataFrame or an Arrow table. Received: {type(columns).__name__}"
+    )
 
 
 def _array(name: str, values: Any, kind: Dtype, dtype: np.dtype, rank: int) -> np.ndarray:
@@ -75,7 +81,12 @@ def _array(name: str, values: Any, kind: Dtype, dtype: np.dtype, rank: int) -> n
 
 def _directly(values: Any, dtype: np.dtype, rank: int) -> np.ndarray | None:
     """The array where nothing is missing, of another kind, or ragged: a few microseconds."""
-    if isinstance(values, np.ndarray) and values.dtype == dtype and dtype.kind != "O" and values.ndim == rank:
+    if (
+        isinstance(values, np.ndarray)
+        and values.dtype == dtype
+        and dtype.kind != "O"
+        and values.ndim == rank
+    ):
         return values
     if isinstance(values, (pa.Array, pa.ChunkedArray)):
         return None
@@ -87,7 +98,11 @@ def _directly(values: Any, dtype: np.dtype, rank: int) -> np.ndarray | None:
         return None
     if dtype.kind == "O":
         return array if all(isinstance(value, (str, bytes)) for value in array.ravel()) else None
-    return array.astype(dtype, copy=False) if array.dtype.kind in {"i": "i", "f": "iuf"}[dtype.kind] else None
+    return (
+        array.astype(dtype, copy=False)
+        if array.dtype.kind in {"i": "i", "f": "iuf"}[dtype.kind]
+        else None
+    )
 
 
 def _through_arrow(name: str, values: Any, dtype: Dtype, rank: int) -> np.ndarray:
@@ -98,9 +113,13 @@ def _through_arrow(name: str, values: Any, dtype: Dtype, rank: int) -> np.ndarra
         problems: list[Problem] = []
         converted = to_column(array, column, problems)
     except (pa.ArrowException, OverflowError, TypeError, ValueError) as error:
-        raise invalid(f"column {name!r}: cannot be sent as {dtype} of {rank} dimension(s): {error}") from None
+        raise invalid(
+            f"column {name!r}: cannot be sent as {dtype} of {rank} dimension(s): {error}"
+        ) from None
     for problem in problems:
-        raise invalid(f"column {name!r}, row {problem.index + 1}: {problem.rule}. Received: {problem.value!r}")
+        raise invalid(
+            f"column {name!r}, row {problem.index + 1}: {problem.rule}. Received: {problem.value!r}"
+        )
     return converted
 
 
@@ -115,7 +134,9 @@ def _arrow(values: Any) -> pa.Array:
     except pa.ArrowException:
         if any(isinstance(value, list) for value in plain):
             raise
-        return pa.array([None if value is None else str(value) for value in plain])  # numbers and texts: one is wrong
+        return pa.array(
+            [None if value is None else str(value) for value in plain]
+        )  # numbers and texts: one is wrong
 
 
 def _longest(array: pa.Array) -> int:

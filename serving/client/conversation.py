@@ -7,7 +7,12 @@ from typing import Any, TypeVar
 
 import grpc
 import numpy as np
-from tensorflow_serving.apis import get_model_metadata_pb2, get_model_status_pb2, model_pb2, predict_pb2
+from tensorflow_serving.apis import (
+    get_model_metadata_pb2,
+    get_model_status_pb2,
+    model_pb2,
+    predict_pb2,
+)
 
 from tafe_tf.serving.client import columns
 from tafe_tf.serving.client.columns import Types
@@ -15,7 +20,9 @@ from tafe_tf.serving.wire import tensors
 from tafe_tf.serving.wire.errors import ServingError, failed_precondition
 
 Answer = TypeVar("Answer")
-Steps = Generator[tuple[str, Any], Any, Answer]  # yields (method, request), is sent the response or thrown the error
+Steps = Generator[
+    tuple[str, Any], Any, Answer
+]  # yields (method, request), is sent the response or thrown the error
 
 _METADATA = "signature_def"
 _RESTARTS = 5
@@ -54,7 +61,9 @@ class Conversation:
 
     def signatures(self) -> Steps[dict[str, Any]]:
         """The model's `SignatureDef`s by name."""
-        request = get_model_metadata_pb2.GetModelMetadataRequest(model_spec=self._spec, metadata_field=[_METADATA])
+        request = get_model_metadata_pb2.GetModelMetadataRequest(
+            model_spec=self._spec, metadata_field=[_METADATA]
+        )
         response = yield "GetModelMetadata", request
         signatures = get_model_metadata_pb2.SignatureDefMap()
         response.metadata[_METADATA].Unpack(signatures)
@@ -82,14 +91,18 @@ class Conversation:
             raise failed_precondition(f'Serving signature key "{signature}" not found.')
         return columns.types(signatures[signature].inputs)
 
-    def _predict(self, given: Any, inputs: Types, signature: str, outputs: Sequence[str]) -> Steps[Predictions]:
+    def _predict(
+        self, given: Any, inputs: Types, signature: str, outputs: Sequence[str]
+    ) -> Steps[Predictions]:
         arrays, rows = columns.to_arrays(given, inputs, signature)
         for attempt in range(_RESTARTS + 1):
             parts: list[Predictions] = []
             try:
                 for start in range(0, max(rows, 1), self._rows_per_request):
                     stop = start + self._rows_per_request
-                    piece = {name: x[start:stop] if len(x) == rows else x for name, x in arrays.items()}
+                    piece = {
+                        name: x[start:stop] if len(x) == rows else x for name, x in arrays.items()
+                    }
                     version = parts[0].version if parts else None
                     parts.append((yield from self._piece(piece, signature, outputs, version)))
             except ServingError as error:
@@ -104,7 +117,11 @@ class Conversation:
         raise AssertionError("the last attempt returns or raises")
 
     def _piece(
-        self, arrays: Mapping[str, np.ndarray], signature: str, outputs: Sequence[str], version: int | None
+        self,
+        arrays: Mapping[str, np.ndarray],
+        signature: str,
+        outputs: Sequence[str],
+        version: int | None,
     ) -> Steps[Predictions]:
         request = predict_pb2.PredictRequest(model_spec=self._spec, output_filter=outputs)
         request.model_spec.signature_name = signature

@@ -26,7 +26,9 @@ from tafe_tf.serving.wire.errors import ServingError
 _TARGET = flags.DEFINE_string("target", "localhost:8500", "host:port of gRPC.")
 _REST = flags.DEFINE_string("rest", "", "host:port of REST; without it REST is not asked.")
 _MODEL = flags.DEFINE_string("model_name", "default", "The model's name.")
-_EXPORT = flags.DEFINE_string("export", "", "The served version's directory, if it is at hand: answers must be its.")
+_EXPORT = flags.DEFINE_string(
+    "export", "", "The served version's directory, if it is at hand: answers must be its."
+)
 _FUZZ = flags.DEFINE_integer("fuzz", 1000, "Damaged requests to send.", lower_bound=0)
 _TIMEOUT = flags.DEFINE_float("timeout", 30.0, "Seconds a call.", lower_bound=0.001)
 
@@ -45,7 +47,10 @@ def run(target: Target) -> tuple[int, int]:
     """Runs all checks, says how each went, and returns how many passed and failed."""
     console, failed = Console(highlight=False, soft_wrap=True), 0
     damaged = functools.partial(grpc_checks.fuzz, count=_FUZZ.value)
-    named = [(check.__name__, check) for check in [*grpc_checks.CHECKS, *(REST_CHECKS if _REST.value else ())]]
+    named = [
+        (check.__name__, check)
+        for check in [*grpc_checks.CHECKS, *(REST_CHECKS if _REST.value else ())]
+    ]
     named.append((f"survives_{_FUZZ.value}_damaged_requests", damaged))
     for name, check in named:
         try:

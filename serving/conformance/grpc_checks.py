@@ -7,7 +7,12 @@ from collections.abc import Callable
 
 import grpc
 import numpy as np
-from tensorflow_serving.apis import get_model_metadata_pb2, get_model_status_pb2, model_management_pb2, predict_pb2
+from tensorflow_serving.apis import (
+    get_model_metadata_pb2,
+    get_model_status_pb2,
+    model_management_pb2,
+    predict_pb2,
+)
 
 from tafe_tf.serving.client.conversation import Predictions
 from tafe_tf.serving.conformance.target import Failure, Target, close, must
@@ -55,7 +60,10 @@ def says_who_answered(target: Target) -> None:
     found = (spec.name, spec.signature_name, spec.version.value > 0)
     must(found == (target.model, "serving_default", True), f"the answer's model_spec is {found}")
     again = target.call("Predict", target.request(target.rows(1), version=spec.version.value))
-    must(again.model_spec.version.value == spec.version.value, "asked by number, another version answered")
+    must(
+        again.model_spec.version.value == spec.version.value,
+        "asked by number, another version answered",
+    )
 
 
 @check
@@ -68,12 +76,18 @@ def answers_every_signature(target: Target) -> None:
 @check
 def filters_outputs(target: Target) -> None:
     wanted = sorted(target.signatures["serving_default"].outputs)[0]
-    must(set(target.client.predict(target.rows(2), outputs=[wanted])) == {wanted}, "output_filter was not heeded")
+    must(
+        set(target.client.predict(target.rows(2), outputs=[wanted])) == {wanted},
+        "output_filter was not heeded",
+    )
 
 
 @check
 def answers_no_rows_with_no_rows(target: Target) -> None:
-    must(all(len(x) == 0 for x in target.client.predict(target.rows(0)).values()), "an empty batch got rows")
+    must(
+        all(len(x) == 0 for x in target.client.predict(target.rows(0)).values()),
+        "an empty batch got rows",
+    )
 
 
 @check
@@ -84,16 +98,23 @@ def takes_nan_and_infinities(target: Target) -> None:
         if values.dtype.kind == "f":
             rows[name] = np.broadcast_to(extreme.reshape(3, *[1] * (values.ndim - 1)), values.shape)
     outputs = target.client.predict(rows)
-    must(all(bool(np.all((x >= 0) & (x <= 1))) for x in outputs.values()), "an output is no probability")
+    must(
+        all(bool(np.all((x >= 0) & (x <= 1))) for x in outputs.values()),
+        "an output is no probability",
+    )
 
 
 @check
 def refuses_an_unknown_model(target: Target) -> None:
     rows = target.rows(1)
     target.refuses("INVALID_ARGUMENT", "Missing ModelSpec", predict_pb2.PredictRequest())
-    target.refuses("INVALID_ARGUMENT", "ModelSpec has no name specified", target.request(rows, name=""))
     target.refuses(
-        "NOT_FOUND", r"Servable not found for request: Latest\(no_model\)", target.request(rows, name="no_model")
+        "INVALID_ARGUMENT", "ModelSpec has no name specified", target.request(rows, name="")
+    )
+    target.refuses(
+        "NOT_FOUND",
+        r"Servable not found for request: Latest\(no_model\)",
+        target.request(rows, name="no_model"),
     )
     target.refuses(
         "NOT_FOUND",
@@ -122,7 +143,9 @@ def refuses_wrong_inputs(target: Target) -> None:
     )  # fmt: skip
     more = {**rows, "no_input": rows[first]}
     target.refuses(
-        "INVALID_ARGUMENT", r"input size does not match signature: .*Sent extra: {no_input}\.", target.request(more)
+        "INVALID_ARGUMENT",
+        r"input size does not match signature: .*Sent extra: {no_input}\.",
+        target.request(more),
     )
     target.refuses("INVALID_ARGUMENT", first, target.request({**fewer, "no_input": rows[first]}))
 
@@ -131,7 +154,9 @@ def refuses_wrong_inputs(target: Target) -> None:
 def refuses_wrong_outputs(target: Target) -> None:
     request = target.request(target.rows(1))
     request.output_filter.append("no_output")
-    target.refuses("INVALID_ARGUMENT", "output tensor alias not found in signature: no_output", request)
+    target.refuses(
+        "INVALID_ARGUMENT", "output tensor alias not found in signature: no_output", request
+    )
     known = sorted(target.signatures["serving_default"].outputs)[0]
     request.output_filter[:] = [known, known]
     target.refuses("INVALID_ARGUMENT", f"duplicate output tensor alias: {known}", request)
@@ -141,7 +166,11 @@ def refuses_wrong_outputs(target: Target) -> None:
 def refuses_wrong_types_and_shapes(target: Target) -> None:
     rows = target.rows(4)
     for name, values in rows.items():
-        other = np.zeros(values.shape, np.float64) if values.dtype == object else np.full(values.shape, b"x", object)
+        other = (
+            np.zeros(values.shape, np.float64)
+            if values.dtype == object
+            else np.full(values.shape, b"x", object)
+        )
         for wrong in (other, values[..., None], values[:3] if len(rows) > 1 else values[0]):
             target.refuses("INVALID_ARGUMENT", ".", target.request({**rows, name: wrong}))
         request = target.request(rows)
@@ -159,7 +188,10 @@ def survives_bytes_that_are_no_request(target: Target) -> None:
         try:
             raw(rng.bytes(size), timeout=target.timeout)
         except grpc.RpcError as error:
-            must(error.code() != grpc.StatusCode.DEADLINE_EXCEEDED, f"{size} random bytes got no answer in time")
+            must(
+                error.code() != grpc.StatusCode.DEADLINE_EXCEEDED,
+                f"{size} random bytes got no answer in time",
+            )
         else:
             raise Failure(f"{size} random bytes got an answer")
     target.lives()
@@ -192,9 +224,13 @@ def tells_metadata(target: Target) -> None:
     request = get_model_metadata_pb2.GetModelMetadataRequest()
     target.refuses("INVALID_ARGUMENT", "Missing ModelSpec", request, "GetModelMetadata")
     request.model_spec.name = target.model
-    target.refuses("INVALID_ARGUMENT", "must specify at least one metadata_field", request, "GetModelMetadata")
+    target.refuses(
+        "INVALID_ARGUMENT", "must specify at least one metadata_field", request, "GetModelMetadata"
+    )
     request.metadata_field.append("no_field")
-    target.refuses("INVALID_ARGUMENT", "Metadata field no_field is not supported", request, "GetModelMetadata")
+    target.refuses(
+        "INVALID_ARGUMENT", "Metadata field no_field is not supported", request, "GetModelMetadata"
+    )
 
 
 @check
@@ -202,19 +238,29 @@ def tells_status(target: Target) -> None:
     must("AVAILABLE" in target.client.status().values(), "no version is AVAILABLE")
     request = get_model_status_pb2.GetModelStatusRequest()
     request.model_spec.name = "no_model"
-    target.refuses("NOT_FOUND", "Could not find any versions of model no_model", request, "GetModelStatus")
+    target.refuses(
+        "NOT_FOUND", "Could not find any versions of model no_model", request, "GetModelStatus"
+    )
     request.model_spec.name, request.model_spec.version.value = target.model, _NOBODY
-    target.refuses("NOT_FOUND", f"Could not find version {_NOBODY} of model", request, "GetModelStatus")
+    target.refuses(
+        "NOT_FOUND", f"Could not find version {_NOBODY} of model", request, "GetModelStatus"
+    )
 
 
 @check
 def refuses_a_wrong_configuration(target: Target) -> None:
     """Both are refused before anything changes."""
     request = model_management_pb2.ReloadConfigRequest()
-    target.refuses("INVALID_ARGUMENT", "Only ModelConfigList is", request, "HandleReloadConfigRequest")
+    target.refuses(
+        "INVALID_ARGUMENT", "Only ModelConfigList is", request, "HandleReloadConfigRequest"
+    )
     for _ in range(2):
-        request.config.model_config_list.config.add(name="twice", base_path="/twice", model_platform="tensorflow")
-    target.refuses("INVALID_ARGUMENT", "Illegal to list model twice", request, "HandleReloadConfigRequest")
+        request.config.model_config_list.config.add(
+            name="twice", base_path="/twice", model_platform="tensorflow"
+        )
+    target.refuses(
+        "INVALID_ARGUMENT", "Illegal to list model twice", request, "HandleReloadConfigRequest"
+    )
     target.lives()
 
 
@@ -232,5 +278,8 @@ def fuzz(target: Target, count: int, seed: int = 0) -> None:
             raw(bytes(damaged[:cut]), timeout=target.timeout)
         except grpc.RpcError as error:
             codes = (grpc.StatusCode.DEADLINE_EXCEEDED, grpc.StatusCode.UNAVAILABLE)
-            must(error.code() not in codes, f"a damaged request got {error.code().name}: {bytes(damaged[:cut])!r}")
+            must(
+                error.code() not in codes,
+                f"a damaged request got {error.code().name}: {bytes(damaged[:cut])!r}",
+            )
     target.lives()

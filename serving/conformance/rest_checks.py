@@ -22,7 +22,10 @@ def rest_check(function: Check) -> Check:
 
 
 def _json(arrays: Mapping[str, np.ndarray]) -> dict[str, Any]:
-    texts = {n: np.vectorize(bytes.decode, otypes=[object])(x) if x.dtype == object else x for n, x in arrays.items()}
+    texts = {
+        n: np.vectorize(bytes.decode, otypes=[object])(x) if x.dtype == object else x
+        for n, x in arrays.items()
+    }
     return {name: values.tolist() for name, values in texts.items()}
 
 
@@ -52,7 +55,10 @@ def rest_tells_status_and_metadata(target: Target) -> None:
     must(code == 200 and "AVAILABLE" in states, f"status: {code} {answer}")
     code, answer = target.http(f"{target.model}/metadata")
     signatures = answer["metadata"]["signature_def"]["signature_def"]
-    must(code == 200 and set(target.signatures) <= set(signatures), f"metadata: {code} {sorted(signatures)}")
+    must(
+        code == 200 and set(target.signatures) <= set(signatures),
+        f"metadata: {code} {sorted(signatures)}",
+    )
 
 
 @rest_check
@@ -60,19 +66,37 @@ def rest_refuses_wrong_requests(target: Target) -> None:
     model = target.model
     cases: list[tuple[str, bytes | None, int, str]] = [
         ("no_model", None, 404, "Could not find any versions of model no_model"),
-        ("no_model:predict", b'{"inputs": {}}', 404, r"Servable not found for request: Latest\(no_model\)"),
+        (
+            "no_model:predict",
+            b'{"inputs": {}}',
+            404,
+            r"Servable not found for request: Latest\(no_model\)",
+        ),
         (f"{model}:predict", b"", 400, "JSON Parse error"),
         (f"{model}:predict", b"{", 400, "JSON Parse error"),
         (f"{model}:predict", b"[]", 400, "Is not object"),
         (f"{model}:predict", b"{}", 400, "Missing 'inputs' or 'instances' key"),
         (f"{model}:predict", b'{"instances": []}', 400, "No values in 'instances' array"),
-        (f"{model}:predict", b'{"instances": [{"no_input": 1}]}', 400, "does not have named input: no_input"),
+        (
+            f"{model}:predict",
+            b'{"instances": [{"no_input": 1}]}',
+            400,
+            "does not have named input: no_input",
+        ),
         (f"{model}:predict", b'{"inputs": {"no_input": 1}}', 400, "Missing named input: "),
-        (f"{model}:predict", b'{"signature_name": "no", "inputs": {}}', 400, 'Serving signature name: "no" not found'),
+        (
+            f"{model}:predict",
+            b'{"signature_name": "no", "inputs": {}}',
+            400,
+            'Serving signature name: "no" not found',
+        ),
         (f"{model}:no_method", b"{}", 400, "Malformed request: POST"),
     ]
     for path, body, wanted, text in cases:
         code, answer = target.http(path, body)
         said = answer.get("error", "")
-        must(code == wanted and re.search(text, said) is not None, f"{path} {body!r}: {code} {said!r}")
+        must(
+            code == wanted and re.search(text, said) is not None,
+            f"{path} {body!r}: {code} {said!r}",
+        )
     target.lives()

@@ -39,7 +39,12 @@ class Target:
     """
 
     def __init__(
-        self, address: str, rest: str, model: str, timeout: float, expected: tuple[Arrays, Mapping[str, Any]] | None
+        self,
+        address: str,
+        rest: str,
+        model: str,
+        timeout: float,
+        expected: tuple[Arrays, Mapping[str, Any]] | None,
     ) -> None:
         self.client = Client(address, model, timeout=timeout)
         self.rest, self.model, self.timeout, self.expected = rest, model, timeout, expected
@@ -54,12 +59,18 @@ class Target:
         for name, info in self.signatures[signature].inputs.items():
             dtype = tf.dtypes.as_dtype(info.dtype)
             numbers = np.arange(count) % 24
-            values = np.array([b"u %d" % i for i in numbers], object) if dtype == tf.string else numbers
+            values = (
+                np.array([b"u %d" % i for i in numbers], object) if dtype == tf.string else numbers
+            )
             if signature == "examples":
-                values = np.array([b""] * count, object)  # an example without features is one of missing values
+                values = np.array(
+                    [b""] * count, object
+                )  # an example without features is one of missing values
             width = [d.size for d in info.tensor_shape.dim][1:]
             shape = (count, *(3 if size < 0 else size for size in width))
-            made[name] = np.broadcast_to(values.reshape(count, *(1 for _ in width)), shape).astype(dtype.as_numpy_dtype)
+            made[name] = np.broadcast_to(values.reshape(count, *(1 for _ in width)), shape).astype(
+                dtype.as_numpy_dtype
+            )
         return made
 
     def request(self, arrays: Mapping[str, np.ndarray], **spec: Any) -> predict_pb2.PredictRequest:
@@ -121,7 +132,9 @@ def must(ok: bool, what: str) -> None:
         raise Failure(what)
 
 
-def close(found: Mapping[str, Any], expected: Mapping[str, Any], tolerance: float = TOLERANCE) -> None:
+def close(
+    found: Mapping[str, Any], expected: Mapping[str, Any], tolerance: float = TOLERANCE
+) -> None:
     """Outputs must agree."""
     must(set(found) == set(expected), f"outputs are {sorted(found)}, expected {sorted(expected)}")
     for name, values in found.items():

@@ -32,30 +32,58 @@ _THREADS = 4 * (os.cpu_count() or 1)
 _HOST = flags.DEFINE_string("host", "localhost", "The interface to listen on; 0.0.0.0 for all.")
 _PORT = flags.DEFINE_integer("port", 8500, "TCP port of the gRPC API; 0 for none.", 0, 65535)
 _SOCKET = flags.DEFINE_string("grpc_socket_path", "", "UNIX socket of the gRPC API, if any.")
-_REST_PORT = flags.DEFINE_integer("rest_api_port", 0, "TCP port of the REST API; 0 for none.", 0, 65535)
-_REST_THREADS = flags.DEFINE_integer("rest_api_num_threads", _THREADS, "REST requests at a time.", lower_bound=1)
-_GRPC_THREADS = flags.DEFINE_integer("grpc_max_threads", _THREADS, "gRPC requests at a time.", lower_bound=1)
+_REST_PORT = flags.DEFINE_integer(
+    "rest_api_port", 0, "TCP port of the REST API; 0 for none.", 0, 65535
+)
+_REST_THREADS = flags.DEFINE_integer(
+    "rest_api_num_threads", _THREADS, "REST requests at a time.", lower_bound=1
+)
+_GRPC_THREADS = flags.DEFINE_integer(
+    "grpc_max_threads", _THREADS, "gRPC requests at a time.", lower_bound=1
+)
 _NAME = flags.DEFINE_string("model_name", "default", "Name of the model; see --model_base_path.")
 _BASE_PATH = flags.DEFINE_string("model_base_path", "", "Holds the model's numbered versions.")
-_CONFIG_FILE = flags.DEFINE_string("model_config_file", "", "A ModelServerConfig in text form; replaces the two above.")
+_CONFIG_FILE = flags.DEFINE_string(
+    "model_config_file", "", "A ModelServerConfig in text form; replaces the two above."
+)
 _CONFIG_POLL = flags.DEFINE_integer(
-    "model_config_file_poll_wait_seconds", 0, "Seconds between two readings of that file; 0 for one only.", 0
+    "model_config_file_poll_wait_seconds",
+    0,
+    "Seconds between two readings of that file; 0 for one only.",
+    0,
 )
 _POLL = flags.DEFINE_integer(
-    "file_system_poll_wait_seconds", 1, "Seconds between two looks for new versions; 0 for one only.", 0
+    "file_system_poll_wait_seconds",
+    1,
+    "Seconds between two looks for new versions; 0 for one only.",
+    0,
 )
-_WARMUP = flags.DEFINE_bool("enable_model_warmup", True, "Replay a version's warm-up requests before it answers.")
+_WARMUP = flags.DEFINE_bool(
+    "enable_model_warmup", True, "Replay a version's warm-up requests before it answers."
+)
 _RETRIES = flags.DEFINE_integer(
-    "max_num_load_retries", _DEFAULT.max_num_load_retries, "Further attempts to load a version that failed.", 0
+    "max_num_load_retries",
+    _DEFAULT.max_num_load_retries,
+    "Further attempts to load a version that failed.",
+    0,
 )
 _RETRY_MICROS = flags.DEFINE_integer(
-    "load_retry_interval_micros", _DEFAULT.load_retry_interval_micros, "Microseconds between two attempts.", 0
+    "load_retry_interval_micros",
+    _DEFAULT.load_retry_interval_micros,
+    "Microseconds between two attempts.",
+    0,
 )
 _ANY_LABELS = flags.DEFINE_bool(
-    "allow_version_labels_for_unavailable_models", False, "Accept labels of versions that are not loaded yet."
+    "allow_version_labels_for_unavailable_models",
+    False,
+    "Accept labels of versions that are not loaded yet.",
 )
-_INTRA = flags.DEFINE_integer("tensorflow_intra_op_parallelism", 1, "Threads of one operation; 0 for all cores.", 0)
-_INTER = flags.DEFINE_integer("tensorflow_inter_op_parallelism", 0, "Operations at a time; 0 for all cores.", 0)
+_INTRA = flags.DEFINE_integer(
+    "tensorflow_intra_op_parallelism", 1, "Threads of one operation; 0 for all cores.", 0
+)
+_INTER = flags.DEFINE_integer(
+    "tensorflow_inter_op_parallelism", 0, "Operations at a time; 0 for all cores.", 0
+)
 
 
 def config() -> model_server_config_pb2.ModelServerConfig:

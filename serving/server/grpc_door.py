@@ -87,7 +87,11 @@ def _answer(context: grpc.ServicerContext, make: Callable[[], Any]) -> Any:
     try:
         return make()
     except ServingError as error:
-        text = error.message if len(error.message) <= _TEXT_LIMIT else error.message[:_TEXT_LIMIT] + "...TRUNCATED"
+        text = (
+            error.message
+            if len(error.message) <= _TEXT_LIMIT
+            else error.message[:_TEXT_LIMIT] + "...TRUNCATED"
+        )
         context.abort(error.code, text)
     except Exception as error:
         traceback.print_exc()
@@ -102,6 +106,8 @@ def build(models: Models, *, threads: int) -> grpc.Server:
         threads: requests at a time.
     """
     server = grpc.server(futures.ThreadPoolExecutor(threads), options=_CHANNEL)
-    prediction_service_pb2_grpc.add_PredictionServiceServicer_to_server(PredictionService(models), server)
+    prediction_service_pb2_grpc.add_PredictionServiceServicer_to_server(
+        PredictionService(models), server
+    )
     model_service_pb2_grpc.add_ModelServiceServicer_to_server(ModelService(models), server)
     return server

@@ -35,7 +35,9 @@ class Models:
         self._config = model_server_config_pb2.ModelServerConfig()
         self._labels: dict[str, dict[str, int]] = {}
         self._versions: dict[str, dict[int, Version]] = {}
-        self._changing = threading.Lock()  # held by whoever loads or unloads, for as long as that takes
+        self._changing = (
+            threading.Lock()
+        )  # held by whoever loads or unloads, for as long as that takes
         self._changed = threading.Condition()  # guards all attributes, never for long
 
     # ---- what requests ask
@@ -61,10 +63,14 @@ class Models:
         if not spec.name:
             raise invalid("ModelSpec has no name specified.")
         wanted = self._wanted_number(spec)
-        ready = {n: v for n, v in self._versions.get(spec.name, {}).items() if v.state == State.AVAILABLE}
+        ready = {
+            n: v for n, v in self._versions.get(spec.name, {}).items() if v.state == State.AVAILABLE
+        }
         number = max(ready, default=None) if wanted is None else wanted
         if number not in ready:
-            request = f"Latest({spec.name})" if wanted is None else f"Specific({spec.name}, {wanted})"
+            request = (
+                f"Latest({spec.name})" if wanted is None else f"Specific({spec.name}, {wanted})"
+            )
             raise not_found(f"Servable not found for request: {request}")
         return ready[number]
 
@@ -117,7 +123,9 @@ class Models:
                 before = set(self._versions)
                 self._config, self._labels = config, labels
             self._look()
-            self._check_available([c.name for c in config.model_config_list.config if c.name not in before])
+            self._check_available(
+                [c.name for c in config.model_config_list.config if c.name not in before]
+            )
 
     def _check(self, config: model_server_config_pb2.ModelServerConfig) -> None:
         names: set[str] = set()
@@ -136,9 +144,13 @@ class Models:
                     f"ModelServerConfig::model_platform, model name is {model.name}"
                 )
             if model.model_platform != PLATFORM:
-                raise invalid(f"Model {model.name} requests unsupported platform {model.model_platform}")
+                raise invalid(
+                    f"Model {model.name} requests unsupported platform {model.model_platform}"
+                )
             if not pathlib.Path(model.base_path).is_dir():
-                raise invalid(f"Could not find base path {model.base_path} for servable {model.name}")
+                raise invalid(
+                    f"Could not find base path {model.base_path} for servable {model.name}"
+                )
 
     def _check_labels(self, config: model_server_config_pb2.ModelConfig) -> dict[str, int]:
         with self._changed:
@@ -157,9 +169,16 @@ class Models:
 
     def _check_available(self, names: list[str]) -> None:
         with self._changed:
-            failed = [v for name in names for v in self._versions.get(name, {}).values() if v.error is not None]
+            failed = [
+                v
+                for name in names
+                for v in self._versions.get(name, {}).values()
+                if v.error is not None
+            ]
         if failed:
-            reasons = ", ".join(f"{{{version} due to error: {version.error}}}" for version in failed)
+            reasons = ", ".join(
+                f"{{{version} due to error: {version.error}}}" for version in failed
+            )
             message = f"{len(failed)} model(s) did not become available: {{{reasons}}}"
             raise ServingError(grpc.StatusCode.UNKNOWN, message)
 
@@ -189,7 +208,10 @@ class Models:
                 known.setdefault(number, Version(name, number, wanted[number]))
         for number in sorted(wanted, reverse=True):
             version = known[number]
-            is_due = version.failures <= self._loading.max_num_load_retries and time.monotonic() >= version.retry_at
+            is_due = (
+                version.failures <= self._loading.max_num_load_retries
+                and time.monotonic() >= version.retry_at
+            )
             if version.state in (State.START, State.END) and is_due:
                 self._load(version)
         if not wanted or any(known[number].state == State.AVAILABLE for number in wanted):

@@ -15,7 +15,9 @@ from tafe_tf.serving.server.models import Models
 from tafe_tf.serving.wire import tensors
 from tafe_tf.serving.wire.errors import failed_precondition, from_number, invalid
 
-MAX_ROWS = 1 << 16  # a request of more would take gigabytes; TensorFlow Serving has no such limit, and dies of it
+MAX_ROWS = (
+    1 << 16
+)  # a request of more would take gigabytes; TensorFlow Serving has no such limit, and dies of it
 METADATA = "signature_def"
 
 
@@ -48,7 +50,9 @@ def predict(models: Models, request: predict_pb2.PredictRequest) -> predict_pb2.
     return response
 
 
-def _feeds(wanted: Mapping[str, Any], given: Mapping[str, tensor_pb2.TensorProto]) -> dict[str, np.ndarray]:
+def _feeds(
+    wanted: Mapping[str, Any], given: Mapping[str, tensor_pb2.TensorProto]
+) -> dict[str, np.ndarray]:
     if len(given) != len(wanted):
         raise invalid(
             f"input size does not match signature: {len(given)}!={len(wanted)} len({_names(given)}) != "
@@ -81,7 +85,9 @@ def _explain(wanted: Mapping[str, Any], feeds: Mapping[str, np.ndarray]) -> str:
         given = "string" if array.dtype == object else array.dtype.name
         if given != dtype.name or array.ndim != rank:
             shape = ",".join(map(str, array.shape))
-            found.append(f"{name} is {given} [{shape}], wanted is {dtype.name} [{','.join('?' * rank)}]")
+            found.append(
+                f"{name} is {given} [{shape}], wanted is {dtype.name} [{','.join('?' * rank)}]"
+            )
     rows = {name: len(array) for name, array in sorted(feeds.items()) if array.ndim}
     if len(set(rows.values())) > 1:
         found.append(f"rows differ: {', '.join(f'{name} {count}' for name, count in rows.items())}")

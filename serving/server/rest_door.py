@@ -12,7 +12,12 @@ from typing import Any
 
 import grpc
 from google.protobuf import json_format
-from tensorflow_serving.apis import get_model_metadata_pb2, get_model_status_pb2, model_pb2, predict_pb2
+from tensorflow_serving.apis import (
+    get_model_metadata_pb2,
+    get_model_status_pb2,
+    model_pb2,
+    predict_pb2,
+)
 
 from tafe_tf.serving.server import rest_json
 from tafe_tf.serving.server.models import Models
@@ -105,9 +110,15 @@ class _Handler(http.server.BaseHTTPRequestHandler):
     def _body(self) -> bytes:
         """The request's body; where its end is not known, the connection cannot be kept."""
         length = self.headers.get("Content-Length", "0")
-        if "Transfer-Encoding" in self.headers or not re.fullmatch("[0-9]+", length) or int(length) > BODY_BYTES:
+        if (
+            "Transfer-Encoding" in self.headers
+            or not re.fullmatch("[0-9]+", length)
+            or int(length) > BODY_BYTES
+        ):
             self.close_connection = True
-            raise invalid(f"a request needs a Content-Length of at most {BODY_BYTES} bytes. Received: {length}")
+            raise invalid(
+                f"a request needs a Content-Length of at most {BODY_BYTES} bytes. Received: {length}"
+            )
         return self.rfile.read(int(length))
 
     def _answer(self, pattern: re.Pattern[str], body: bytes) -> dict[str, Any]:
@@ -121,10 +132,16 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         if method == "predict":
             return _predict(self.server.models, spec, body)
         if method in ("classify", "regress"):
-            raise ServingError(grpc.StatusCode.UNIMPLEMENTED, f"{method}: a funnel model has no such signature")
+            raise ServingError(
+                grpc.StatusCode.UNIMPLEMENTED, f"{method}: a funnel model has no such signature"
+            )
         if not spec.name:
             raise invalid("Missing model name in request.")
-        return _status(self.server.models, spec) if method == "status" else _metadata(self.server.models, spec)
+        return (
+            _status(self.server.models, spec)
+            if method == "status"
+            else _metadata(self.server.models, spec)
+        )
 
     def log_message(self, format: str, *args: Any) -> None:
         """Says nothing: errors go to the caller."""
@@ -156,7 +173,9 @@ def _predict(models: Models, spec: model_pb2.ModelSpec, body: bytes) -> dict[str
     for name, array in arrays.items():
         tensors.encode(array, request.inputs[name])
     response = predict(models, request)
-    return rest_json.from_arrays({name: tensors.decode(proto) for name, proto in response.outputs.items()}, as_rows)
+    return rest_json.from_arrays(
+        {name: tensors.decode(proto) for name, proto in response.outputs.items()}, as_rows
+    )
 
 
 def _status(models: Models, spec: model_pb2.ModelSpec) -> dict[str, Any]:
@@ -165,14 +184,21 @@ def _status(models: Models, spec: model_pb2.ModelSpec) -> dict[str, Any]:
 
 
 def _metadata(models: Models, spec: model_pb2.ModelSpec) -> dict[str, Any]:
-    request = get_model_metadata_pb2.GetModelMetadataRequest(model_spec=spec, metadata_field=[METADATA])
+    request = get_model_metadata_pb2.GetModelMetadataRequest(
+        model_spec=spec, metadata_field=[METADATA]
+    )
     response = metadata(models, request)
     signatures = get_model_metadata_pb2.SignatureDefMap()
     response.metadata[METADATA].Unpack(signatures)
-    return {"model_spec": _as_json(response.model_spec), "metadata": {METADATA: _as_json(signatures)}}
+    return {
+        "model_spec": _as_json(response.model_spec),
+        "metadata": {METADATA: _as_json(signatures)},
+    }
 
 
 def _as_json(message: Any) -> dict[str, Any]:
     return dict(
-        json_format.MessageToDict(message, preserving_proto_field_name=True, always_print_fields_with_no_presence=True)
+        json_format.MessageToDict(
+            message, preserving_proto_field_name=True, always_print_fields_with_no_presence=True
+        )
     )

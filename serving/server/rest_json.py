@@ -37,7 +37,9 @@ def parse(body: bytes) -> dict[str, Any]:
     return document
 
 
-def to_arrays(document: Mapping[str, Any], inputs: Mapping[str, Any]) -> tuple[dict[str, np.ndarray], bool]:
+def to_arrays(
+    document: Mapping[str, Any], inputs: Mapping[str, Any]
+) -> tuple[dict[str, np.ndarray], bool]:
     """The request's rows.
 
     Args:
@@ -159,11 +161,18 @@ def _scalar(value: Any, dtype: tf.DType) -> Any:
         return _from_base64(value)
     if dtype.is_floating and is_number:
         return value
-    if dtype.is_integer and is_number and isinstance(value, int) and dtype.min <= value <= dtype.max:
+    if (
+        dtype.is_integer
+        and is_number
+        and isinstance(value, int)
+        and dtype.min <= value <= dtype.max
+    ):
         return value
     if dtype == tf.bool and isinstance(value, bool):
         return value
-    raise invalid(f"JSON Value: {_show(value)} Type: {_kind(value)} is not of expected type: {dtype.name}")
+    raise invalid(
+        f"JSON Value: {_show(value)} Type: {_kind(value)} is not of expected type: {dtype.name}"
+    )
 
 
 def _from_base64(value: dict[str, Any]) -> bytes:
@@ -205,7 +214,11 @@ def from_arrays(outputs: Mapping[str, np.ndarray], as_rows: bool) -> dict[str, A
         return {"outputs": columns if len(columns) > 1 else next(iter(columns.values()))}
     if len(columns) == 1:
         return {"predictions": next(iter(columns.values()))}
-    return {"predictions": [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]}
+    return {
+        "predictions": [
+            dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)
+        ]
+    }
 
 
 def _plain(array: np.ndarray) -> list[Any]:
@@ -213,6 +226,8 @@ def _plain(array: np.ndarray) -> list[Any]:
     if array.dtype == np.float32:
         array = np.array([float(str(x)) for x in array.ravel()], np.float64).reshape(array.shape)
     if array.dtype == object:
-        array = np.array([x.decode(errors="replace") for x in array.ravel()], object).reshape(array.shape)
+        array = np.array([x.decode(errors="replace") for x in array.ravel()], object).reshape(
+            array.shape
+        )
     plain: list[Any] = array.tolist()
     return plain

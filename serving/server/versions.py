@@ -101,5 +101,7 @@ def aspired(config: model_server_config_pb2.ModelConfig) -> dict[int, pathlib.Pa
     else:
         wanted = set(sorted(found)[-max(policy.latest.num_versions, 1) :])
     if not wanted & set(found):
-        logging.warning("No versions of servable %s found under base path %s", config.name, config.base_path)
+        logging.warning(
+            "No versions of servable %s found under base path %s", config.name, config.base_path
+        )
     return {number: found[number] for number in wanted & set(found)}

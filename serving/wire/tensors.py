@@ -29,7 +29,9 @@ _FIELDS: dict[str, dict[int, Any]] = {
     "bool_val": {types_pb2.DT_BOOL: np.bool_},
     "string_val": {types_pb2.DT_STRING: np.object_},
 }
-_TYPES = {number: (np.dtype(x), field) for field, types in _FIELDS.items() for number, x in types.items()}
+_TYPES = {
+    number: (np.dtype(x), field) for field, types in _FIELDS.items() for number, x in types.items()
+}
 _NUMBERS = {dtype: number for number, (dtype, _) in _TYPES.items()}
 _OBJECT = np.dtype(object)
 

@@ -9,7 +9,9 @@ import numpy as np
 CHUNK = 1 << 21  # numbers in memory at a time
 
 
-def resamples(rows: int, group: np.ndarray | None, replicates: int, seed: int = 0) -> Iterator[np.ndarray]:
+def resamples(
+    rows: int, group: np.ndarray | None, replicates: int, seed: int = 0
+) -> Iterator[np.ndarray]:
     """How often each row is drawn, float32 [r, rows] at a time, `replicates` in all; the same for every call.
 
     Args:
@@ -24,7 +26,9 @@ def resamples(rows: int, group: np.ndarray | None, replicates: int, seed: int = 
     size = max(CHUNK // rows, 1)
     for start in range(0, replicates, size):
         count = min(size, replicates - start)
-        drawn = [np.bincount(rng.integers(groups, size=groups), minlength=groups) for _ in range(count)]
+        drawn = [
+            np.bincount(rng.integers(groups, size=groups), minlength=groups) for _ in range(count)
+        ]
         yield np.stack(drawn).astype(np.float32)[:, place]
 
 
@@ -39,12 +43,18 @@ class RankedRows:
     """
 
     def __init__(
-        self, scores: np.ndarray, labels: np.ndarray, weight: np.ndarray, which: np.ndarray | None = None
+        self,
+        scores: np.ndarray,
+        labels: np.ndarray,
+        weight: np.ndarray,
+        which: np.ndarray | None = None,
     ) -> None:
         rows = np.arange(len(scores)) if which is None else np.flatnonzero(which)
         self._rows = rows[np.argsort(scores[rows], kind="stable")]
         ranked = scores[self._rows]
-        self._ties = np.flatnonzero(np.concatenate([[True], ranked[1:] != ranked[:-1]]))  # starts of equal scores
+        self._ties = np.flatnonzero(
+            np.concatenate([[True], ranked[1:] != ranked[:-1]])
+        )  # starts of equal scores
         y, w = labels[self._rows].astype(np.float32), weight[self._rows].astype(np.float32)
         self._positive, self._negative = w * y, w * (1 - y)
 

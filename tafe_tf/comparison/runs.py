@@ -48,7 +48,9 @@ class Spec:
         for pair in pairs:
             flag, equals, value = pair.partition("=")
             if not equals or flag not in flags:
-                raise ValueError(f"--models: {text!r}: must be MODEL/FLAG=VALUE with a flag of training, not {pair!r}")
+                raise ValueError(
+                    f"--models: {text!r}: must be MODEL/FLAG=VALUE with a flag of training, not {pair!r}"
+                )
             settings[flag] = value
         return cls(text, model, settings)
 
@@ -60,7 +62,10 @@ class Spec:
     @property
     def arguments(self) -> list[str]:
         """What it adds to a command line."""
-        return [f"--model={self.model}", *(f"--{flag}={value}" for flag, value in self.settings.items())]
+        return [
+            f"--model={self.model}",
+            *(f"--{flag}={value}" for flag, value in self.settings.items()),
+        ]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -93,7 +98,9 @@ class Cell:
         own = [f"--seed={self.seed}", f"--run_dir={self.path}", "--save_predictions"]
         command = [sys.executable, "-m", "tafe_tf.train", *arguments, *self.spec.arguments, *own]
         with open(self.log, "w", encoding="utf-8") as log:
-            code = subprocess.run(command, stdout=log, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL).returncode
+            code = subprocess.run(
+                command, stdout=log, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL
+            ).returncode
         lines = self.log.read_text(encoding="utf-8", errors="replace").strip().splitlines()
         return "" if code == 0 else f"exit code {code}: {lines[-1] if lines else 'no output'}"
 

@@ -48,7 +48,9 @@ class Comparison:
         if not done:
             raise ValueError(f"no cell has finished: {dict(failed)}")
         first = _predictions(done[0])
-        models = {name: _Model(name, [c for c in done if c.spec.text == name]) for name in _names(done)}
+        models = {
+            name: _Model(name, [c for c in done if c.spec.text == name]) for name in _names(done)
+        }
         replicates = self._replicates(models, first)
         against = self.against or self._best_baseline(models)
         if against not in models:
@@ -64,9 +66,15 @@ class Comparison:
             "models": {
                 name: {
                     **model.summary(),
-                    "interval": {key: interval(over_seeds(aucs)) for key, aucs in replicates[name].items()},
-                    "gain": model.gains(models.get("single_task"), [f"auc/{n}" for n in self.schema.step_names]),
-                    "difference": None if name == against else self._difference(models, replicates, name, against),
+                    "interval": {
+                        key: interval(over_seeds(aucs)) for key, aucs in replicates[name].items()
+                    },
+                    "gain": model.gains(
+                        models.get("single_task"), [f"auc/{n}" for n in self.schema.step_names]
+                    ),
+                    "difference": None
+                    if name == against
+                    else self._difference(models, replicates, name, against),
                     "published": dict(self.published.get(name, {})),
                 }
                 for name, model in models.items()
@@ -92,12 +100,16 @@ class Comparison:
         samples = resamples(len(rows["logits"]), rows.get("group"), self.replicates)
         parts = [{key: each.aucs(counts) for key, each in ranked.items()} for counts in samples]
         aucs = {key: np.concatenate([part[key] for part in parts]) for key in ranked}
-        return {**aucs, MEAN: np.mean([aucs[f"auc/{name}"] for name in self.schema.step_names], axis=0)}
+        return {
+            **aucs,
+            MEAN: np.mean([aucs[f"auc/{name}"] for name in self.schema.step_names], axis=0),
+        }
 
     def _ranked(self, rows: dict[str, np.ndarray]) -> dict[str, RankedRows]:
         log_p, depth, weight = log_sigmoid(rows["logits"]), rows["depth"], rows["weight"]
         ranked = {
-            f"auc/{name}": RankedRows(log_p[:, i], depth > i, weight) for i, name in enumerate(self.schema.step_names)
+            f"auc/{name}": RankedRows(log_p[:, i], depth > i, weight)
+            for i, name in enumerate(self.schema.step_names)
         }
         for i, name in enumerate(self.schema.conditional_names, start=1):
             given = np.minimum(log_p[:, i] - log_p[:, i - 1], 0.0)
@@ -117,15 +129,24 @@ class Comparison:
         if not seeds:
             return {}
         mine, theirs = [own.index(seed) for seed in seeds], [base.index(seed) for seed in seeds]
-        difference = (self._step_aucs(models[name])[mine] - self._step_aucs(models[against])[theirs]).mean()
+        difference = (
+            self._step_aucs(models[name])[mine] - self._step_aucs(models[against])[theirs]
+        ).mean()
         if not np.isfinite(difference):
             return {}
         drawn = over_seeds(replicates[name][MEAN][mine] - replicates[against][MEAN][theirs])
-        return {"mean": float(difference), "interval": interval(drawn), "p": p_value(drawn), "seeds": seeds}
+        return {
+            "mean": float(difference),
+            "interval": interval(drawn),
+            "p": p_value(drawn),
+            "seeds": seeds,
+        }
 
     def _step_aucs(self, model: _Model) -> np.ndarray:
         """AUCs over all impressions by seed and step, [S, N]; NaN where one is undefined."""
-        return np.array([[m.get(f"auc/{n}") for n in self.schema.step_names] for m in model.metrics], np.float64)
+        return np.array(
+            [[m.get(f"auc/{n}") for n in self.schema.step_names] for m in model.metrics], np.float64
+        )
 
     def _best_baseline(self, models: Mapping[str, _Model]) -> str:
         names = [name for name in models if name.split("/")[0] != "tafe"] or list(models)
@@ -138,7 +159,9 @@ class _Model:
 
     def __init__(self, name: str, cells: Sequence[Cell]) -> None:
         self.name, self.cells = name, cells
-        self.metrics = [json.loads((cell.path / "metrics.json").read_text(encoding="utf-8")) for cell in cells]
+        self.metrics = [
+            json.loads((cell.path / "metrics.json").read_text(encoding="utf-8")) for cell in cells
+        ]
 
     def values(self, key: str) -> list[float]:
         return [m[key] for m in self.metrics if m.get(key) is not None]
@@ -166,7 +189,9 @@ class _Model:
             "parameters": parameters,
             "mib": parameters * 4 / 2**20,
             "train_rows_per_second": statistics.median(map(_training_speed, self.cells)),
-            "test_rows_per_second": statistics.median(m["rows"] / m["seconds"] for m in self.metrics),
+            "test_rows_per_second": statistics.median(
+                m["rows"] / m["seconds"] for m in self.metrics
+            ),
             "metrics": metrics,
         }
 
@@ -184,4 +209,6 @@ def _training_speed(cell: Cell) -> float:
     """Rows/s of training, without the first epoch if there are more: it compiles."""
     history = json.loads((cell.path / "history.json").read_text(encoding="utf-8"))
     epochs = history[1:] or history
-    return float(statistics.median(epoch["train_rows"] / epoch["train_seconds"] for epoch in epochs))
+    return float(
+        statistics.median(epoch["train_rows"] / epoch["train_seconds"] for epoch in epochs)
+    )

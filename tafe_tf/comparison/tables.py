@@ -16,7 +16,13 @@ Rows = list[list[str]]
 def quality(results: dict[str, Any], schema: Schema) -> Rows:
     """AUCs with their spread over seeds, gains, and the paired test; a header and one row a model."""
     names = [*schema.step_names, *schema.conditional_names]
-    header = ["model", "seeds", *(f"AUC {name}" for name in names), "mean over tasks [95 %]", "gain"]
+    header = [
+        "model",
+        "seeds",
+        *(f"AUC {name}" for name in names),
+        "mean over tasks [95 %]",
+        "gain",
+    ]
     rows = [[*header, f"against {results['against']}", "p"]]
     for name, model in results["models"].items():
         means = [model["metrics"].get(f"auc/{n}") for n in schema.step_names]
@@ -44,10 +50,16 @@ def quality(results: dict[str, Any], schema: Schema) -> Rows:
 
 def calibration(results: dict[str, Any], schema: Schema) -> Rows:
     """Log loss, sums and calibration error by step, and how often a later step exceeds an earlier one."""
-    header = [f"{title} {name}" for name in schema.step_names for title in ("log loss", "pred./obs.", "ECE")]
+    header = [
+        f"{title} {name}"
+        for name in schema.step_names
+        for title in ("log loss", "pred./obs.", "ECE")
+    ]
     rows = [["model", *header, "violations"]]
     for name, model in results["models"].items():
-        keys = [f"{kind}/{step}" for step in schema.step_names for kind in ("log_loss", "pcoc", "ece")]
+        keys = [
+            f"{kind}/{step}" for step in schema.step_names for kind in ("log_loss", "pcoc", "ece")
+        ]
         cells = [_short(_mean(model, key), 4 if not key.startswith("pcoc") else 3) for key in keys]
         share = _mean(model, "violation_rate")
         rows.append([name, *cells, "-" if share is None else f"{share:.2%}"])
@@ -56,12 +68,23 @@ def calibration(results: dict[str, Any], schema: Schema) -> Rows:
 
 def truth(results: dict[str, Any], schema: Schema) -> Rows:
     """Learned beside true probabilities; only a header where the truth is not known."""
-    names = [*schema.step_names, *schema.conditional_names, *(f"{n}_unreached" for n in schema.conditional_names)]
-    rows = [["model", *(f"{title} {_said(name)}" for name in names for title in ("pred./true", "abs. error"))]]
+    names = [
+        *schema.step_names,
+        *schema.conditional_names,
+        *(f"{n}_unreached" for n in schema.conditional_names),
+    ]
+    rows = [
+        [
+            "model",
+            *(f"{title} {_said(name)}" for name in names for title in ("pred./true", "abs. error")),
+        ]
+    ]
     for name, model in results["models"].items():
         keys = [f"{kind}/{n}" for n in names for kind in ("truth_ratio", "truth_mae")]
         if keys[0] in model["metrics"]:
-            rows.append([name, *(_short(_mean(model, key), 3 if "ratio" in key else 4) for key in keys)])
+            rows.append(
+                [name, *(_short(_mean(model, key), 3 if "ratio" in key else 4) for key in keys)]
+            )
     return rows
 
 
@@ -78,7 +101,10 @@ def sections(results: dict[str, Any], schema: Schema) -> list[tuple[str, Rows]]:
     """Titles and rows of all tables that have something to tell."""
     groups = f" in {results['groups']:,} groups, which are drawn whole" if results["groups"] else ""
     told = [
-        (f"{results['dataset']}: {results['test_rows']:,} test rows{groups}", quality(results, schema)),
+        (
+            f"{results['dataset']}: {results['test_rows']:,} test rows{groups}",
+            quality(results, schema),
+        ),
         ("calibration", calibration(results, schema)),
         ("learned beside true", truth(results, schema)),
         ("cost", cost(results)),
@@ -132,7 +158,9 @@ def _short(value: float | None, digits: int = 4) -> str:
 def _mean_sd(metric: dict[str, Any] | None) -> str:
     if metric is None:
         return "-"
-    return _short(metric["mean"]) + (f" ± {_short(metric['sd'])}" if metric["sd"] is not None else "")
+    return _short(metric["mean"]) + (
+        f" ± {_short(metric['sd'])}" if metric["sd"] is not None else ""
+    )
 
 
 def _test(difference: dict[str, Any] | None) -> list[str]:

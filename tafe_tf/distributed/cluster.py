@@ -53,7 +53,9 @@ class Cluster:
             ValueError: if they cannot be dealt evenly.
         """
         if count % self.workers:
-            raise ValueError(f"--readers must be a multiple of the {self.workers} workers. Received: {count}")
+            raise ValueError(
+                f"--readers must be a multiple of the {self.workers} workers. Received: {count}"
+            )
         each = count // self.workers
         return range(self.worker * each, (self.worker + 1) * each)
 
@@ -61,7 +63,9 @@ class Cluster:
         """An iterator over batches, each a replica's piece in turn, without end."""
         if self.replicas == 1:
             return iter(dataset)
-        endless = dataset.apply(tf.data.experimental.assert_cardinality(tf.data.INFINITE_CARDINALITY))
+        endless = dataset.apply(
+            tf.data.experimental.assert_cardinality(tf.data.INFINITE_CARDINALITY)
+        )
         return iter(self.strategy.distribute_datasets_from_function(lambda _: endless))
 
     def all(self, flag: bool) -> bool:
@@ -94,7 +98,9 @@ class Cluster:
 
     def _gather(self, array: np.ndarray) -> np.ndarray:
         counts = self._exchange(np.array([len(array)]))
-        padded = np.zeros((max(counts.max(), 1), *array.shape[1:]), array.dtype)  # collectives crash on nothing at all
+        padded = np.zeros(
+            (max(counts.max(), 1), *array.shape[1:]), array.dtype
+        )  # collectives crash on nothing at all
         padded[: len(array)] = array
         parts = np.split(self._exchange(padded), self.workers)
         return np.concatenate([part[:count] for part, count in zip(parts, counts, strict=True)])
@@ -102,10 +108,18 @@ class Cluster:
     def _exchange(self, array: np.ndarray) -> np.ndarray:
         """`gather` for arrays that are equally long, and not empty, in all processes."""
         sent = array.astype(np.int32) if array.dtype.itemsize < 4 else array
-        sent = sent.view(np.int64) if sent.dtype == np.uint64 else sent  # the types that collectives know
+        sent = (
+            sent.view(np.int64) if sent.dtype == np.uint64 else sent
+        )  # the types that collectives know
         gathered = _all_gather(self.strategy, tf.constant(sent)).numpy()
-        gathered = gathered.reshape(self.workers, self.local_replicas, *array.shape)[:, 0].reshape(-1, *array.shape[1:])
-        return gathered.view(array.dtype) if array.dtype == np.uint64 else gathered.astype(array.dtype, copy=False)
+        gathered = gathered.reshape(self.workers, self.local_replicas, *array.shape)[:, 0].reshape(
+            -1, *array.shape[1:]
+        )
+        return (
+            gathered.view(array.dtype)
+            if array.dtype == np.uint64
+            else gathered.astype(array.dtype, copy=False)
+        )
 
 
 @tf.function(reduce_retracing=True)
@@ -141,7 +155,9 @@ def make(name: str = "auto", tpu: str = "") -> Cluster:
         raise ValueError(f"--strategy={name} needs the environment variable TF_CONFIG, see README")
     if name == "multi_worker":
         task = config["task"]
-        number = int(task["index"]) + (len(jobs.get("chief", [])) if task["type"] == "worker" else 0)
+        number = int(task["index"]) + (
+            len(jobs.get("chief", [])) if task["type"] == "worker" else 0
+        )
         return Cluster(tf.distribute.MultiWorkerMirroredStrategy(), number, workers)
     if name == "parameter_server":
         return Cluster(_parameter_servers(), stepping=len(jobs["worker"]), servers=len(jobs["ps"]))
@@ -166,7 +182,10 @@ def _parameter_servers() -> tf.distribute.Strategy:
     resolver = tf.distribute.cluster_resolver.TFConfigClusterResolver(rpc_layer="grpc")
     if resolver.task_type in ("worker", "ps"):
         server = tf.distribute.Server(
-            resolver.cluster_spec(), job_name=resolver.task_type, task_index=resolver.task_id, protocol="grpc"
+            resolver.cluster_spec(),
+            job_name=resolver.task_type,
+            task_index=resolver.task_id,
+            protocol="grpc",
         )
         server.join()
     return tf.distribute.ParameterServerStrategy(resolver)

@@ -32,20 +32,32 @@ class Job:
         self.start()
         while True:
             time.sleep(0.1)
-            ended = {task: code for task in self._tasks if (code := self.processes[task].poll()) is not None}
+            ended = {
+                task: code
+                for task in self._tasks
+                if (code := self.processes[task].poll()) is not None
+            }
             if ended.get(self._tasks[0]) == 0:
                 return 0
             lost = {task: code for task, code in ended.items() if code}
-            if 1 in lost.values() or (lost and not restarts):  # 1: an error that starting again does not mend
+            if 1 in lost.values() or (
+                lost and not restarts
+            ):  # 1: an error that starting again does not mend
                 return 1
             if lost:
                 restarts -= 1
                 self._replace(lost)
 
     def _replace(self, lost: Mapping[Task, int]) -> None:
-        said = ", ".join(f"{kind} {number} (exit code {code})" for (kind, number), code in lost.items())
+        said = ", ".join(
+            f"{kind} {number} (exit code {code})" for (kind, number), code in lost.items()
+        )
         alone = "ps" in self._cluster and all(kind == "worker" for kind, _ in lost)
-        print(f"lost {said}; starting {said.split(' (')[0] if alone else 'all'} again", file=sys.stderr, flush=True)
+        print(
+            f"lost {said}; starting {said.split(' (')[0] if alone else 'all'} again",
+            file=sys.stderr,
+            flush=True,
+        )
         if alone:
             self.processes.update({task: self._start(task) for task in lost})
         else:
@@ -65,7 +77,9 @@ class Job:
         process = subprocess.Popen([sys.executable, "-m", *self._command], env=environment)
         if self._cores:
             every, first = sorted(os.sched_getaffinity(0)), self._tasks.index(task) * self._cores
-            os.sched_setaffinity(process.pid, {every[(first + i) % len(every)] for i in range(self._cores)})
+            os.sched_setaffinity(
+                process.pid, {every[(first + i) % len(every)] for i in range(self._cores)}
+            )
         return process
 
     def stop(self) -> None:

@@ -47,19 +47,26 @@ class Features(tf.Module):
         for feature in schema.features:
             size = 0
             if feature.kind == "vocabulary":
-                self._tables[feature.name], size = _lookup_table(vocabulary_file(directory, feature), feature)
+                self._tables[feature.name], size = _lookup_table(
+                    vocabulary_file(directory, feature), feature
+                )
             rows.append(feature.rows(size))
         self.rows = tuple(rows)
         self._groups = _groups(schema.features)
         ends = np.cumsum(self.slots)
-        places = {f.name: range(end - f.slots, end) for f, end in zip(schema.features, ends, strict=True)}
-        self._order = np.argsort([place for group in self._groups for f in group for place in places[f.name]])
+        places = {
+            f.name: range(end - f.slots, end) for f, end in zip(schema.features, ends, strict=True)
+        }
+        self._order = np.argsort(
+            [place for group in self._groups for f in group for place in places[f.name]]
+        )
 
     @property
     def signature(self) -> dict[str, tf.TensorSpec]:
         """The raw columns as the graph takes them: [B], or [B, any length] for lists."""
         return {
-            c.name: tf.TensorSpec([None, None] if c.max_length else [None], c.dtype, c.name) for c in self.schema.inputs
+            c.name: tf.TensorSpec([None, None] if c.max_length else [None], c.dtype, c.name)
+            for c in self.schema.inputs
         }
 
     @property
@@ -89,7 +96,9 @@ class Features(tf.Module):
             parts = {name: tf.gather(part, self._order, axis=1) for name, part in parts.items()}
         return {name: parts[name] for name in self.model_signature}
 
-    def _fields(self, group: tuple[Feature, ...], columns: Mapping[str, tf.Tensor]) -> tuple[tf.Tensor, tf.Tensor]:
+    def _fields(
+        self, group: tuple[Feature, ...], columns: Mapping[str, tf.Tensor]
+    ) -> tuple[tf.Tensor, tf.Tensor]:
         """Ids and weights of a feature, or of several that are computed alike, [B, slots of all]."""
         feature = group[0]
         if not feature.max_length:
@@ -100,11 +109,17 @@ class Features(tf.Module):
         present = tf.cast(ids != MISSING, tf.float32)
         weights = present
         if feature.weights:
-            given = tf.clip_by_value(_fit(columns[feature.weights], feature.max_length, 0.0), -_LARGEST, _LARGEST)
+            given = tf.clip_by_value(
+                _fit(columns[feature.weights], feature.max_length, 0.0), -_LARGEST, _LARGEST
+            )
             known = (ids != MISSING) & ~tf.math.is_nan(given)
-            weights = tf.where(known, given, 0.0)  # not a product: the weight of a missing value may be NaN
+            weights = tf.where(
+                known, given, 0.0
+            )  # not a product: the weight of a missing value may be NaN
         if feature.pooling == "mean":
-            weights = tf.math.divide_no_nan(weights, tf.reduce_sum(tf.abs(weights), axis=1, keepdims=True))
+            weights = tf.math.divide_no_nan(
+                weights, tf.reduce_sum(tf.abs(weights), axis=1, keepdims=True)
+            )
         is_empty = tf.reduce_sum(present, axis=1, keepdims=True) == 0.0
         first = tf.one_hot(0, feature.max_length)[None, :]
         return ids, tf.where(is_empty, first, weights)
@@ -117,7 +132,9 @@ class Features(tf.Module):
             largest = tf.constant([f.largest_bucket for f in group])
             magnitude = tf.minimum(tf.abs(raw), tf.constant([f.max_abs for f in group]))
             # float32 may round max_abs itself one bucket further, which would be another field's row
-            bucket = tf.sign(raw) * tf.minimum(tf.round(scale * tf.math.log1p(magnitude)), tf.cast(largest, tf.float32))
+            bucket = tf.sign(raw) * tf.minimum(
+                tf.round(scale * tf.math.log1p(magnitude)), tf.cast(largest, tf.float32)
+            )
             missing = tf.math.is_nan(raw)
             ids = tf.cast(tf.where(missing, 0.0, bucket), tf.int32) + FIRST + largest
             return tf.where(missing, MISSING, ids)
@@ -137,16 +154,22 @@ def _groups(features: Iterable[Feature]) -> tuple[tuple[Feature, ...], ...]:
     groups: dict[Any, list[Feature]] = {}
     for feature in features:
         alike = feature.kind in ("integer", "log_round") and not feature.max_length
-        groups.setdefault((feature.kind, feature.raw_dtype) if alike else feature.name, []).append(feature)
+        groups.setdefault((feature.kind, feature.raw_dtype) if alike else feature.name, []).append(
+            feature
+        )
     return tuple(tuple(group) for group in groups.values())
 
 
 def _lookup_table(path: pathlib.Path, feature: Feature) -> tuple[tf.lookup.StaticHashTable, int]:
     """The table and the number of its values."""
     if not path.exists():
-        raise FileNotFoundError(f"{path}: feature {feature.name!r} needs its vocabulary; run tafe_tf.prepare")
+        raise FileNotFoundError(
+            f"{path}: feature {feature.name!r} needs its vocabulary; run tafe_tf.prepare"
+        )
     key_dtype = tf.string if feature.dtype == "string" else tf.int64
-    if path.stat().st_size == 0:  # no value reached min_count; TensorFlow has no empty table, so it knows the missing
+    if (
+        path.stat().st_size == 0
+    ):  # no value reached min_count; TensorFlow has no empty table, so it knows the missing
         missing = tf.constant([ABSENT[feature.dtype]], key_dtype)
         initializer = tf.lookup.KeyValueTensorInitializer(missing, tf.constant([MISSING], tf.int64))
         return tf.lookup.StaticHashTable(initializer, default_value=UNSEEN), 0
@@ -165,5 +188,9 @@ def _lookup_table(path: pathlib.Path, feature: Feature) -> tuple[tf.lookup.Stati
 def _fit(lists: tf.Tensor, length: int, padding: str | int | float) -> tf.Tensor:
     """Cuts or pads [B, any] to [B, length]."""
     lists = lists[:, :length]
-    lists = tf.pad(lists, [[0, 0], [0, length - tf.shape(lists)[1]]], constant_values=tf.constant(padding, lists.dtype))
+    lists = tf.pad(
+        lists,
+        [[0, 0], [0, length - tf.shape(lists)[1]]],
+        constant_values=tf.constant(padding, lists.dtype),
+    )
     return tf.ensure_shape(lists, [None, length])

@@ -76,7 +76,9 @@ class ValueCounts:
         self._counts.update(values)
         if len(self._counts) > self._max_distinct:
             path = self._directory / f"run{id(self)}-{len(self._runs)}"
-            with open(path, "w", encoding="utf-8") as file:  # as JSON, since a value may hold a line break
+            with open(
+                path, "w", encoding="utf-8"
+            ) as file:  # as JSON, since a value may hold a line break
                 file.writelines(json.dumps(item) + "\n" for item in sorted(self._counts.items()))
             self._runs.append(path)
             self._counts.clear()
@@ -86,7 +88,9 @@ class ValueCounts:
         runs = [_read_run(path) for path in self._runs]
         merged = heapq.merge(*runs, sorted(self._counts.items()), key=lambda item: item[0])
         groups = itertools.groupby(merged, key=lambda item: item[0])
-        return keep(((value, sum(item[1] for item in items)) for value, items in groups), min_count, known)
+        return keep(
+            ((value, sum(item[1] for item in items)) for value, items in groups), min_count, known
+        )
 
 
 def _read_run(path: pathlib.Path) -> Iterator[tuple[str, int]]:
@@ -129,7 +133,9 @@ def count(files: list[str], schema: Schema, work: pathlib.Path, bad_rows: BadRow
     return Counted(rows, positives.tolist(), values)
 
 
-def build(files: list[str], schema: Schema, directory: str | pathlib.Path, bad_rows: BadRows) -> dict[str, Any]:
+def build(
+    files: list[str], schema: Schema, directory: str | pathlib.Path, bad_rows: BadRows
+) -> dict[str, Any]:
     """Writes `vocabulary/<feature>.txt` and `statistics.json` into `directory`, all or nothing.
 
     Args:
@@ -148,7 +154,9 @@ def build(files: list[str], schema: Schema, directory: str | pathlib.Path, bad_r
     with beside(directory) as work:
         counted = count(files, schema, work, bad_rows)
         features = vocabulary_features(schema)
-        kept = ((feature, counted.values[feature.name].keep(feature.min_count)) for feature in features)
+        kept = (
+            (feature, counted.values[feature.name].keep(feature.min_count)) for feature in features
+        )
         return publish(work, files, schema, counted.rows, counted.positives, kept)
 
 
@@ -174,7 +182,9 @@ def values_of(feature: Feature, block: Block) -> Iterable[str]:
 
 
 def _unfit(feature: Feature, what: str, value: str | bytes) -> SchemaError:
-    return SchemaError(f"feature {feature.name!r}: a value {what}; use kind 'hash'. Received: {value!r}")
+    return SchemaError(
+        f"feature {feature.name!r}: a value {what}; use kind 'hash'. Received: {value!r}"
+    )
 
 
 @contextlib.contextmanager
@@ -219,7 +229,10 @@ def publish(
         distinct[feature.name] = values.distinct
     statistics = {
         "rows": rows,
-        "rate": {task.name: count / max(rows, 1) for task, count in zip(schema.tasks, positives, strict=True)},
+        "rate": {
+            task.name: count / max(rows, 1)
+            for task, count in zip(schema.tasks, positives, strict=True)
+        },
         "vocabulary": sizes,
         "distinct": distinct,
         "made_from": fingerprint(files, schema, *grown_from),
@@ -234,10 +247,14 @@ def fingerprint(files: list[str], schema: Schema, *grown_from: str) -> str:
     `grown_from` is that of the vocabularies to which the files only add.
     """
     sources = [(pathlib.Path(file).name, os.path.getsize(file)) for file in files]
-    return hashlib.blake2b(repr((schema, sources, *grown_from)).encode(), digest_size=16).hexdigest()
+    return hashlib.blake2b(
+        repr((schema, sources, *grown_from)).encode(), digest_size=16
+    ).hexdigest()
 
 
-def reuse(files: list[str], schema: Schema, prepared: str | pathlib.Path, directory: str | pathlib.Path) -> bool:
+def reuse(
+    files: list[str], schema: Schema, prepared: str | pathlib.Path, directory: str | pathlib.Path
+) -> bool:
     """Copies the vocabularies of `prepared` into `directory` if they were built from these files and this schema."""
     prepared, directory = pathlib.Path(prepared), pathlib.Path(directory)
     path = prepared / "statistics.json"

@@ -32,7 +32,9 @@ class TaskSpecificAdapter(keras.layers.Layer):
         T, [B, N, d].
     """
 
-    def __init__(self, num_tasks: int, num_heads: int, epsilon: float = 1e-3, **kwargs: Any) -> None:
+    def __init__(
+        self, num_tasks: int, num_heads: int, epsilon: float = 1e-3, **kwargs: Any
+    ) -> None:
         super().__init__(**kwargs)
         self.num_tasks, self.num_heads, self.epsilon = num_tasks, num_heads, epsilon
 
@@ -46,8 +48,14 @@ class TaskSpecificAdapter(keras.layers.Layer):
             initializer = keras.initializers.RandomUniform(-limit, limit)
             return self.add_weight(name=name, shape=(n, d, d), initializer=initializer)
 
-        self.indicators = self.add_weight(name="indicators", shape=(n, d), initializer="glorot_uniform")
-        self.key, self.value, self.output_projection = projection("key"), projection("value"), projection("output")
+        self.indicators = self.add_weight(
+            name="indicators", shape=(n, d), initializer="glorot_uniform"
+        )
+        self.key, self.value, self.output_projection = (
+            projection("key"),
+            projection("value"),
+            projection("output"),
+        )
         self.scale = self.add_weight(name="scale", shape=(n, d), initializer="ones")
         self.shift = self.add_weight(name="shift", shape=(n, d), initializer="zeros")
         self.built = True
@@ -73,8 +81,13 @@ class TaskSpecificAdapter(keras.layers.Layer):
         wide = ops.cast(x, "float32") if self.compute_dtype in ("float16", "bfloat16") else x
         centred = wide - ops.mean(wide, axis=-1, keepdims=True)
         variance = ops.mean(ops.square(centred), axis=-1, keepdims=True)
-        return ops.cast(centred * ops.rsqrt(variance + self.epsilon), x.dtype) * self.scale + self.shift
+        return (
+            ops.cast(centred * ops.rsqrt(variance + self.epsilon), x.dtype) * self.scale
+            + self.shift
+        )
 
-    def compute_output_shape(self, y_shape: Any, t_shape: Any = None) -> tuple[int | None, int, int]:
+    def compute_output_shape(
+        self, y_shape: Any, t_shape: Any = None
+    ) -> tuple[int | None, int, int]:
         """[B, N, d]."""
         return (y_shape[0], self.num_tasks, y_shape[-1])

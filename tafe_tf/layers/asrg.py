@@ -42,7 +42,9 @@ class ASRG(keras.layers.Layer):
     ) -> None:
         super().__init__(autocast=False, **kwargs)
         if residual not in ("input", "query"):
-            raise ValueError(f"`residual` must be 'input' or 'query'. Received: residual={residual!r}")
+            raise ValueError(
+                f"`residual` must be 'input' or 'query'. Received: residual={residual!r}"
+            )
         self.num_inducing, self.num_heads = num_inducing, num_heads
         self.selector_hidden, self.residual = list(selector_hidden), residual
         policy = self.dtype_policy
@@ -53,7 +55,9 @@ class ASRG(keras.layers.Layer):
     def build(self, input_shape: Any) -> None:
         """Makes the three parts."""
         if self.residual == "input" and input_shape[-2] != self.num_inducing:
-            raise ValueError(f"residual='input' needs {self.num_inducing} input rows. Received: shape {input_shape}")
+            raise ValueError(
+                f"residual='input' needs {self.num_inducing} input rows. Received: shape {input_shape}"
+            )
         self.selector.build(input_shape)
         self.attention.build(input_shape)
         self.norm.build((None, self.num_inducing, input_shape[-1]))
@@ -67,7 +71,9 @@ class ASRG(keras.layers.Layer):
             h = self.attention.inducing_points * z[:, :, None]
         return self.norm(o + ops.cast(h, o.dtype))
 
-    def compute_output_shape(self, h_shape: Any, gamma_shape: Any = None) -> tuple[int | None, int, int]:
+    def compute_output_shape(
+        self, h_shape: Any, gamma_shape: Any = None
+    ) -> tuple[int | None, int, int]:
         """[B, K, d]."""
         return (h_shape[0], self.num_inducing, h_shape[-1])
 

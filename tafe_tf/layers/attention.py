@@ -12,7 +12,9 @@ from keras import ops
 def head_size(dim: int, num_heads: int) -> int:
     """e = d / M; raises ValueError if the heads do not divide the dimension."""
     if num_heads < 1 or dim % num_heads:
-        raise ValueError(f"`num_heads` must divide the dimension {dim}. Received: num_heads={num_heads}")
+        raise ValueError(
+            f"`num_heads` must divide the dimension {dim}. Received: num_heads={num_heads}"
+        )
     return dim // num_heads
 
 
@@ -106,12 +108,16 @@ class InducingPointAttention(keras.layers.Layer):
         # z scales the small operand [B, M, K, d], not the scores [B, M, K, F]
         folded = folded * ops.expand_dims(ops.cast(z, folded.dtype)[:, None, :], -1)
         queries = ops.reshape(folded, (-1, heads * points, d))
-        values = ops.matmul(ops.reshape(h, (-1, d)), self.value)  # of two dimensions: one operation, not ten
+        values = ops.matmul(
+            ops.reshape(h, (-1, d)), self.value
+        )  # of two dimensions: one operation, not ten
         values = ops.transpose(ops.reshape(values, (-1, fields, heads, e)), (0, 2, 1, 3))
         mixed = (attend_and_learn if training else attend)(queries, h, values)  # [B, M, K, e]
         mixed = ops.reshape(ops.transpose(mixed, (0, 2, 1, 3)), (-1, d))
         return ops.reshape(ops.matmul(mixed, self.output_projection), (-1, points, d))
 
-    def compute_output_shape(self, h_shape: Any, z_shape: Any = None) -> tuple[int | None, int, int]:
+    def compute_output_shape(
+        self, h_shape: Any, z_shape: Any = None
+    ) -> tuple[int | None, int, int]:
         """[B, K, d]."""
         return (h_shape[0], self.num_inducing, h_shape[-1])

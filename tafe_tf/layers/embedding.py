@@ -56,15 +56,23 @@ class FusedEmbedding(keras.layers.Layer):
         self.field_rows = [int(rows) for rows in field_rows]
         self.slots = [1] * len(self.field_rows) if slots is None else [int(n) for n in slots]
         if not self.field_rows or min(self.field_rows) < 1:
-            raise ValueError(f"`field_rows` must hold positive integers. Received: field_rows={field_rows}")
+            raise ValueError(
+                f"`field_rows` must hold positive integers. Received: field_rows={field_rows}"
+            )
         if len(self.slots) != len(self.field_rows) or min(self.slots) < 1:
-            raise ValueError(f"`slots` must give one positive integer a field. Received: slots={slots}")
+            raise ValueError(
+                f"`slots` must give one positive integer a field. Received: slots={slots}"
+            )
         if table_dtype not in (None, "float32", "bfloat16", "float16"):
-            raise ValueError(f"`table_dtype` must be float32, bfloat16 or float16. Received: {table_dtype=}")
+            raise ValueError(
+                f"`table_dtype` must be float32, bfloat16 or float16. Received: {table_dtype=}"
+            )
         self.dim = dim
         self.stddev, self.table_dtype = stddev, table_dtype
         self.reader: Callable[[Any], Any] | None = None
-        self.offsets = [sum(self.field_rows[:f]) for f, n in enumerate(self.slots) for _ in range(n)]  # [S]
+        self.offsets = [
+            sum(self.field_rows[:f]) for f, n in enumerate(self.slots) for _ in range(n)
+        ]  # [S]
 
     def build(self, input_shape: Any = None) -> None:
         """Makes the table, [sum of field_rows, d]."""
@@ -88,12 +96,18 @@ class FusedEmbedding(keras.layers.Layer):
 
     def call(self, inputs: Any) -> Any:
         """Looks up and pools: [B, S] -> [B, F, d]."""
-        ids, weights = (inputs["ids"], inputs.get("weights")) if isinstance(inputs, Mapping) else (inputs, None)
+        ids, weights = (
+            (inputs["ids"], inputs.get("weights"))
+            if isinstance(inputs, Mapping)
+            else (inputs, None)
+        )
         h = ops.cast(self._read(self.rows_of(ids)), self.compute_dtype)  # [B, S, d]
         if weights is None and len(self.offsets) == len(self.slots):
             return h
         if weights is None:
-            raise ValueError("fields with several slots need pooling weights. Received: inputs without 'weights'")
+            raise ValueError(
+                "fields with several slots need pooling weights. Received: inputs without 'weights'"
+            )
         return self._pool(h * ops.expand_dims(ops.cast(weights, h.dtype), -1))
 
     def rows_of(self, ids: Any) -> Any:
@@ -105,8 +119,14 @@ class FusedEmbedding(keras.layers.Layer):
         if self.reader is not None:
             return self.reader(rows)
         table = self.table.value
-        table = table._get() if hasattr(table, "_get") else table  # of tf.distribute's copies this replica's
-        return table.sparse_read(rows) if hasattr(table, "sparse_read") else ops.take(table, rows, axis=0)
+        table = (
+            table._get() if hasattr(table, "_get") else table
+        )  # of tf.distribute's copies this replica's
+        return (
+            table.sparse_read(rows)
+            if hasattr(table, "sparse_read")
+            else ops.take(table, rows, axis=0)
+        )
 
     def _pool(self, h: Any) -> Any:
         fields, start = [], 0

@@ -31,16 +31,25 @@ class SoftmaxGates(keras.layers.Layer):
 
     def build(self, x_shape: Any, experts_shape: Any) -> None:
         """Makes the kernels W, [G, in, E]."""
-        self.kernel = self.add_weight(name="kernel", shape=(self.count, x_shape[-1], experts_shape[-2]))
+        self.kernel = self.add_weight(
+            name="kernel", shape=(self.count, x_shape[-1], experts_shape[-2])
+        )
         self.built = True
 
     def weights_of(self, x: Any) -> Any:
         """The gates' weights, [B, G, E], each row a distribution."""
-        return ops.softmax(ops.einsum("bi,gie->bge" if len(x.shape) == 2 else "bgi,gie->bge", x, self.kernel), axis=-1)
+        return ops.softmax(
+            ops.einsum("bi,gie->bge" if len(x.shape) == 2 else "bgi,gie->bge", x, self.kernel),
+            axis=-1,
+        )
 
     def call(self, x: Any, experts: Any) -> Any:
         """Mixes: [B, in], [B, E, out] -> [B, G, out]."""
-        return ops.einsum("bge,beo->bgo" if len(experts.shape) == 3 else "bge,bgeo->bgo", self.weights_of(x), experts)
+        return ops.einsum(
+            "bge,beo->bgo" if len(experts.shape) == 3 else "bge,bgeo->bgo",
+            self.weights_of(x),
+            experts,
+        )
 
     def compute_output_shape(self, x_shape: Any, experts_shape: Any) -> tuple[int | None, int, int]:
         """[B, G, out]."""
@@ -69,7 +78,12 @@ class DSelectKGates(SoftmaxGates):
     """
 
     def __init__(
-        self, count: int, num_selected: int = 2, gamma: float = 1.0, entropy_weight: float = 0.0, **kwargs: Any
+        self,
+        count: int,
+        num_selected: int = 2,
+        gamma: float = 1.0,
+        entropy_weight: float = 0.0,
+        **kwargs: Any,
     ) -> None:
         super().__init__(count, **kwargs)
         self.num_selected, self.gamma, self.entropy_weight = num_selected, gamma, entropy_weight
@@ -84,7 +98,9 @@ class DSelectKGates(SoftmaxGates):
                 f"Received: {experts} experts, num_selected={k}"
             )
         near_half = keras.initializers.RandomUniform(-self.gamma / 100, self.gamma / 100)
-        self.kernel = self.add_weight(name="kernel", shape=(self.count, size, k * bits), initializer=near_half)
+        self.kernel = self.add_weight(
+            name="kernel", shape=(self.count, size, k * bits), initializer=near_half
+        )
         self.mixing = self.add_weight(name="mixing", shape=(self.count, size, k))
         self.code = [[float(e >> j & 1) for j in range(bits)] for e in range(experts)]  # [E, bits]
         self.built = True
@@ -94,7 +110,9 @@ class DSelectKGates(SoftmaxGates):
         read = "bi,gio->bgo" if len(x.shape) == 2 else "bgi,gio->bgo"
         code = ops.convert_to_tensor(self.code, dtype=self.compute_dtype)
         steps = smooth_step(ops.einsum(read, x, self.kernel), self.gamma)
-        steps = ops.reshape(ops.cast(steps, code.dtype), (-1, self.count, self.num_selected, 1, code.shape[1]))
+        steps = ops.reshape(
+            ops.cast(steps, code.dtype), (-1, self.count, self.num_selected, 1, code.shape[1])
+        )
         selectors = ops.prod(steps * code + (1.0 - steps) * (1.0 - code), axis=-1)  # [B, G, k, E]
         if self.entropy_weight:
             entropy = -ops.sum(selectors * ops.log(selectors + 1e-6), axis=-1)
@@ -104,5 +122,9 @@ class DSelectKGates(SoftmaxGates):
 
     def get_config(self) -> dict[str, Any]:
         """The constructor's arguments."""
-        config = {"num_selected": self.num_selected, "gamma": self.gamma, "entropy_weight": self.entropy_weight}
+        config = {
+            "num_selected": self.num_selected,
+            "gamma": self.gamma,
+            "entropy_weight": self.entropy_weight,
+        }
         return {**super().get_config(), **config}

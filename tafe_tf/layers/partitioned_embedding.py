@@ -27,7 +27,12 @@ class PartitionedEmbedding(keras.layers.Layer):
     """
 
     def __init__(
-        self, field_rows: Sequence[int], dim: int, parts: int, slots: Sequence[int] | None = None, **kwargs: Any
+        self,
+        field_rows: Sequence[int],
+        dim: int,
+        parts: int,
+        slots: Sequence[int] | None = None,
+        **kwargs: Any,
     ) -> None:
         super().__init__(dtype=kwargs.get("dtype"))
         slots = [1] * len(field_rows) if slots is None else list(slots)
@@ -46,8 +51,12 @@ class PartitionedEmbedding(keras.layers.Layer):
         """Looks up and pools: [B, S] -> [B, F, d]."""
         inputs = inputs if isinstance(inputs, Mapping) else {"ids": inputs}
         bounds = itertools.pairwise(self.slot_bounds)
-        pieces = [{name: values[:, start:end] for name, values in inputs.items()} for start, end in bounds]
-        return ops.concatenate([part(piece) for part, piece in zip(self.parts, pieces, strict=True)], axis=1)
+        pieces = [
+            {name: values[:, start:end] for name, values in inputs.items()} for start, end in bounds
+        ]
+        return ops.concatenate(
+            [part(piece) for part, piece in zip(self.parts, pieces, strict=True)], axis=1
+        )
 
 
 def split_fields(field_rows: Sequence[int], parts: int) -> list[int]:
@@ -59,7 +68,9 @@ def split_fields(field_rows: Sequence[int], parts: int) -> list[int]:
     low, high = max(field_rows), sum(field_rows)
     while low < high:  # the least capacity that the fields fit into
         middle = (low + high) // 2
-        low, high = (low, middle) if len(_fill(field_rows, middle)) - 1 <= parts else (middle + 1, high)
+        low, high = (
+            (low, middle) if len(_fill(field_rows, middle)) - 1 <= parts else (middle + 1, high)
+        )
     return _fill(field_rows, low)
 
 

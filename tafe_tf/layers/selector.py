@@ -34,7 +34,9 @@ class GammaSchedule(keras.layers.Layer):
             set needs a shorter decay for the selector to become sparse.
     """
 
-    def __init__(self, start: float = 10.0, end: float = 1e-3, decay_steps: float = 50_000.0, **kwargs: Any) -> None:
+    def __init__(
+        self, start: float = 10.0, end: float = 1e-3, decay_steps: float = 50_000.0, **kwargs: Any
+    ) -> None:
         super().__init__(**{"dtype": "float32", **kwargs})
         if not (start >= end > 0 and decay_steps > 0):
             raise ValueError(
@@ -43,7 +45,12 @@ class GammaSchedule(keras.layers.Layer):
             )
         self.start, self.end, self.decay_steps = start, end, decay_steps
         self.step = self.add_weight(
-            name="step", shape=(), dtype="int32", initializer="zeros", trainable=False, aggregation="only_first_replica"
+            name="step",
+            shape=(),
+            dtype="int32",
+            initializer="zeros",
+            trainable=False,
+            aggregation="only_first_replica",
         )
         self.built = True
 
@@ -58,7 +65,12 @@ class GammaSchedule(keras.layers.Layer):
 
     def get_config(self) -> dict[str, Any]:
         """The constructor's arguments."""
-        return {**super().get_config(), "start": self.start, "end": self.end, "decay_steps": self.decay_steps}
+        return {
+            **super().get_config(),
+            "start": self.start,
+            "end": self.end,
+            "decay_steps": self.decay_steps,
+        }
 
 
 @keras.saving.register_keras_serializable("tafe_tf")
@@ -80,7 +92,9 @@ class SmoothStepSelector(keras.layers.Layer):
     def __init__(self, units: int, hidden_units: Sequence[int] = (), **kwargs: Any) -> None:
         super().__init__(autocast=False, **kwargs)
         self.units, self.hidden_units = units, list(hidden_units)
-        self.hidden = [keras.layers.Dense(n, activation="relu", dtype=self.dtype_policy) for n in hidden_units]
+        self.hidden = [
+            keras.layers.Dense(n, activation="relu", dtype=self.dtype_policy) for n in hidden_units
+        ]
         self.projection = keras.layers.Dense(units, dtype=self.dtype_policy)
 
     def build(self, input_shape: Any) -> None:

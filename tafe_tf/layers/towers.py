@@ -29,7 +29,9 @@ class Towers(keras.layers.Layer):
         [B, T, units[-1]].
     """
 
-    def __init__(self, count: int, units: Sequence[int], dropout: float = 0.0, **kwargs: Any) -> None:
+    def __init__(
+        self, count: int, units: Sequence[int], dropout: float = 0.0, **kwargs: Any
+    ) -> None:
         super().__init__(**kwargs)
         if count < 1 or not units or min(units) < 1:
             raise ValueError(
@@ -44,8 +46,14 @@ class Towers(keras.layers.Layer):
         for i, size in enumerate(self.units):
             limit = math.sqrt(6.0 / (width + size))
             start = keras.initializers.RandomUniform(-limit, limit)
-            self.kernels.append(self.add_weight(name=f"kernel_{i}", shape=(self.count, width, size), initializer=start))
-            self.biases.append(self.add_weight(name=f"bias_{i}", shape=(self.count, size), initializer="zeros"))
+            self.kernels.append(
+                self.add_weight(
+                    name=f"kernel_{i}", shape=(self.count, width, size), initializer=start
+                )
+            )
+            self.biases.append(
+                self.add_weight(name=f"bias_{i}", shape=(self.count, size), initializer="zeros")
+            )
             width = size
         self.built = True
 
@@ -62,4 +70,9 @@ class Towers(keras.layers.Layer):
 
     def get_config(self) -> dict[str, Any]:
         """The constructor's arguments."""
-        return {**super().get_config(), "count": self.count, "units": self.units, "dropout": self.dropout}
+        return {
+            **super().get_config(),
+            "count": self.count,
+            "units": self.units,
+            "dropout": self.dropout,
+        }

@@ -95,9 +95,13 @@ class FunnelLoss(keras.losses.Loss):
         """[B, N], [B, N] -> [B]."""
         labels = ops.cast(y_true[:, : y_pred.shape[-1]], y_pred.dtype)
         bce = task_losses(labels, y_pred)
-        loss = ops.sum(bce * ops.convert_to_tensor(self._weights(bce.shape[-1]), dtype=bce.dtype), axis=-1)
+        loss = ops.sum(
+            bce * ops.convert_to_tensor(self._weights(bce.shape[-1]), dtype=bce.dtype), axis=-1
+        )
         if self.dependence_weight:
-            loss = loss + self.dependence_weight * ops.sum(dependence_losses(labels, y_pred), axis=-1)
+            loss = loss + self.dependence_weight * ops.sum(
+                dependence_losses(labels, y_pred), axis=-1
+            )
         if self.order_weight:
             loss = loss + self.order_weight * ops.sum(order_losses(y_pred), axis=-1)
         return loss
@@ -180,8 +184,14 @@ class CounterfactualLoss(FunnelLoss):
     ) -> None:
         super().__init__(task_weights=task_weights, **kwargs)
         if estimator not in ("ips", "dr", "naive"):
-            raise ValueError(f"`estimator` must be 'ips', 'dr' or 'naive'. Received: estimator={estimator!r}")
-        self.num_tasks, self.estimator, self.counterfactual_weight = num_tasks, estimator, counterfactual_weight
+            raise ValueError(
+                f"`estimator` must be 'ips', 'dr' or 'naive'. Received: estimator={estimator!r}"
+            )
+        self.num_tasks, self.estimator, self.counterfactual_weight = (
+            num_tasks,
+            estimator,
+            counterfactual_weight,
+        )
         self.global_weight, self.min_propensity = global_weight, min_propensity
 
     def call(self, y_true: Any, y_pred: Any) -> Any:

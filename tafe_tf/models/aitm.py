@@ -52,7 +52,9 @@ class AITM(FunnelModel):
         self.towers = Towers(num_tasks, tower_units, dropout, dtype=policy)
         self.towers.build((None, self.num_fields * embedding_dim))
         self.hand_on = [Towers(1, [k], dropout, dtype=policy) for _ in range(num_tasks - 1)]
-        self.projections = [keras.layers.Dense(3 * k, use_bias=False, dtype=policy) for _ in range(num_tasks - 1)]
+        self.projections = [
+            keras.layers.Dense(3 * k, use_bias=False, dtype=policy) for _ in range(num_tasks - 1)
+        ]
         for hand_on, projection in zip(self.hand_on, self.projections, strict=True):
             hand_on.build((None, k))
             projection.build((None, 2, k))
@@ -64,7 +66,9 @@ class AITM(FunnelModel):
         """H [B, F, d] -> logits [B, N]."""
         q = self.towers(self.flatten(h), training=training)  # [B, N, k]
         z = [q[:, 0]]
-        for i, (hand_on, projection) in enumerate(zip(self.hand_on, self.projections, strict=True), start=1):
+        for i, (hand_on, projection) in enumerate(
+            zip(self.hand_on, self.projections, strict=True), start=1
+        ):
             u = ops.stack([hand_on(z[-1], training=training)[:, 0], q[:, i]], axis=1)  # [B, 2, k]
             h1, h2, h3 = ops.split(projection(u), 3, axis=-1)
             scores = ops.sum(h1 * h2, axis=-1) / math.sqrt(h1.shape[-1])  # [B, 2]

@@ -76,7 +76,9 @@ class ESCM2(FunnelModel):
         out = self.heads(self.towers(self.flatten(h), training=training))
         conditionals, imputed = out[:, : self.num_tasks], ops.softplus(out[:, self.num_tasks :])
         logits = product_logits(conditionals)
-        return ops.concatenate([logits, conditionals[:, 1:], imputed], axis=-1) if training else logits
+        return (
+            ops.concatenate([logits, conditionals[:, 1:], imputed], axis=-1) if training else logits
+        )
 
     def paper_loss(self, task_weights: Sequence[float] | None = None, **kwargs: Any) -> FunnelLoss:
         """The loss of its paper."""

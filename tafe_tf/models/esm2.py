@@ -52,7 +52,9 @@ class ESM2(FunnelModel):
         own = {"via": list(via), "tower_units": list(tower_units), "dropout": dropout}
         super().__init__(field_rows, num_tasks, embedding_dim, own, **kwargs)
         if any(not 0 < i < num_tasks for i in via) or len(set(via)) < len(via):
-            raise ValueError(f"`via` must hold different steps from 1 to {num_tasks - 1}. Received: via={list(via)}")
+            raise ValueError(
+                f"`via` must hold different steps from 1 to {num_tasks - 1}. Received: via={list(via)}"
+            )
         self.via = sorted(via)
         towers = num_tasks + 2 * len(self.via)
         self.embedding = self.make_embedding()
@@ -62,7 +64,11 @@ class ESM2(FunnelModel):
         self.heads = self.make_heads(towers)
         self.heads.build((None, towers, tower_units[-1]))
         self.shift = self.add_weight(
-            name="shift", shape=(num_tasks,), initializer="zeros", trainable=False, dtype=self.variable_dtype
+            name="shift",
+            shape=(num_tasks,),
+            initializer="zeros",
+            trainable=False,
+            dtype=self.variable_dtype,
         )
         self.build()
 
@@ -77,7 +83,9 @@ class ESM2(FunnelModel):
                 a, v, extra = out[:, extra], out[:, extra + 1], extra + 2
                 actions.append(logit_of(log_f[-1] + log_sigmoid(a)))
                 # log((1 - a) u + a v)
-                either = ops.logaddexp(log_sigmoid(-a) + log_sigmoid(logit), log_sigmoid(a) + log_sigmoid(v))
+                either = ops.logaddexp(
+                    log_sigmoid(-a) + log_sigmoid(logit), log_sigmoid(a) + log_sigmoid(v)
+                )
                 logit = logit_of(either)
             log_p = log_sigmoid(logit + self.shift[i])
             log_f.append(log_f[-1] + log_p if log_f else log_p)
@@ -89,4 +97,6 @@ class ESM2(FunnelModel):
 
     def paper_loss(self, task_weights: Sequence[float] | None = None, **kwargs: Any) -> FunnelLoss:
         """The loss of its paper."""
-        return ActionLoss(self.num_tasks, task_weights=task_weights, **{"dependence_weight": 0.0, **kwargs})
+        return ActionLoss(
+            self.num_tasks, task_weights=task_weights, **{"dependence_weight": 0.0, **kwargs}
+        )

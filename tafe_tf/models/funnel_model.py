@@ -59,7 +59,11 @@ class FunnelModel(keras.Model):
         super().__init__(**kwargs)
         if num_tasks < 2:
             raise ValueError(f"`num_tasks` must be 2 or more. Received: num_tasks={num_tasks}")
-        self.num_tasks, self.num_fields, self.embedding_dim = num_tasks, len(field_rows), embedding_dim
+        self.num_tasks, self.num_fields, self.embedding_dim = (
+            num_tasks,
+            len(field_rows),
+            embedding_dim,
+        )
         self._config: dict[str, Any] = {
             "field_rows": list(field_rows),
             "num_tasks": num_tasks,
@@ -74,15 +78,25 @@ class FunnelModel(keras.Model):
     def make_embedding(self) -> FusedEmbedding | PartitionedEmbedding:
         """An embedding layer, to build."""
         c, policy = self._config, self.dtype_policy
-        own = {"stddev": c["embedding_stddev"], "table_dtype": c["embedding_dtype"], "dtype": policy}
+        own = {
+            "stddev": c["embedding_stddev"],
+            "table_dtype": c["embedding_dtype"],
+            "dtype": policy,
+        }
         if c["embedding_parts"] > 1:
-            return PartitionedEmbedding(c["field_rows"], c["embedding_dim"], c["embedding_parts"], c["slots"], **own)
+            return PartitionedEmbedding(
+                c["field_rows"], c["embedding_dim"], c["embedding_parts"], c["slots"], **own
+            )
         return FusedEmbedding(c["field_rows"], c["embedding_dim"], c["slots"], **own)
 
     def make_heads(self, count: int | None = None) -> keras.layers.Layer:
         """A linear head a task, or `count`, to build: [B, N, width] -> logits [B, N], in full precision."""
         return keras.layers.EinsumDense(
-            "bnd,nd->bn", output_shape=count or self.num_tasks, bias_axes="n", dtype=self.variable_dtype, name="heads"
+            "bnd,nd->bn",
+            output_shape=count or self.num_tasks,
+            bias_axes="n",
+            dtype=self.variable_dtype,
+            name="heads",
         )
 
     def call(self, inputs: Any, training: bool = False) -> Any:
@@ -114,7 +128,11 @@ class FunnelModel(keras.Model):
     def shift_logits(self, by: Any) -> None:
         """Adds a constant [N] to the logits, or to the conditional steps' where f is their product, for good."""
         bias = self.heads.bias
-        bias.assign(ops.concatenate([bias[: self.num_tasks] + ops.cast(by, bias.dtype), bias[self.num_tasks :]]))
+        bias.assign(
+            ops.concatenate(
+                [bias[: self.num_tasks] + ops.cast(by, bias.dtype), bias[self.num_tasks :]]
+            )
+        )
 
     def paper_loss(self, task_weights: Sequence[float] | None = None, **kwargs: Any) -> FunnelLoss:
         """The loss of the architecture's own paper; `kwargs`, of `FunnelLoss`, win over it."""

@@ -64,15 +64,21 @@ class PLE(FunnelModel):
         self.embedding = self.make_embedding()
         self.embedding.build()
         specific = num_tasks * num_specific
-        self.specific = [Towers(specific, expert_units, dropout, dtype=policy) for _ in range(num_levels)]
-        self.shared = [Towers(num_shared, expert_units, dropout, dtype=policy) for _ in range(num_levels)]
+        self.specific = [
+            Towers(specific, expert_units, dropout, dtype=policy) for _ in range(num_levels)
+        ]
+        self.shared = [
+            Towers(num_shared, expert_units, dropout, dtype=policy) for _ in range(num_levels)
+        ]
         self.task_gates = [SoftmaxGates(num_tasks, dtype=policy) for _ in range(num_levels)]
         self.shared_gates = [SoftmaxGates(1, dtype=policy) for _ in range(num_levels - 1)]
         for i in range(num_levels):
             size = out if i else width
             self.specific[i].build((None, specific, size))
             self.shared[i].build((None, size))
-            self.task_gates[i].build((None, num_tasks, size), (None, num_tasks, num_specific + num_shared, out))
+            self.task_gates[i].build(
+                (None, num_tasks, size), (None, num_tasks, num_specific + num_shared, out)
+            )
         for i, gate in enumerate(self.shared_gates):
             gate.build((None, out if i else width), (None, specific + num_shared, out))
         self.towers = Towers(num_tasks, tower_units, dropout, dtype=policy)
@@ -87,11 +93,15 @@ class PLE(FunnelModel):
         shared = self.flatten(h)  # [B, F d]
         tasks = ops.repeat(shared[:, None], n, axis=1)  # [B, N, F d]
         for i, gate in enumerate(self.task_gates):
-            of_tasks = self.specific[i](ops.repeat(tasks, m, axis=1), training=training)  # [B, N m, out]
+            of_tasks = self.specific[i](
+                ops.repeat(tasks, m, axis=1), training=training
+            )  # [B, N m, out]
             of_all = self.shared[i](shared, training=training)  # [B, s, out]
             beside = ops.repeat(of_all[:, None], n, axis=1)  # [B, N, s, out]
             own = ops.reshape(of_tasks, (-1, n, m, of_tasks.shape[-1]))
             tasks = gate(tasks, ops.concatenate([own, beside], axis=2))  # [B, N, out]
             if i < len(self.shared_gates):
-                shared = self.shared_gates[i](shared, ops.concatenate([of_tasks, of_all], axis=1))[:, 0]
+                shared = self.shared_gates[i](shared, ops.concatenate([of_tasks, of_all], axis=1))[
+                    :, 0
+                ]
         return self.heads(self.towers(tasks, training=training))

@@ -39,7 +39,11 @@ class SharedBottom(FunnelModel):
         dropout: float = 0.0,
         **kwargs: Any,
     ) -> None:
-        own = {"bottom_units": list(bottom_units), "tower_units": list(tower_units), "dropout": dropout}
+        own = {
+            "bottom_units": list(bottom_units),
+            "tower_units": list(tower_units),
+            "dropout": dropout,
+        }
         super().__init__(field_rows, num_tasks, embedding_dim, own, **kwargs)
         self.embedding = self.make_embedding()
         self.embedding.build()

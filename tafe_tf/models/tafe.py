@@ -81,20 +81,33 @@ class TAFE(FunnelModel):
             "tower_units": towers,
         }
         super().__init__(
-            field_rows, num_tasks, embedding_dim, own, embedding_stddev=embedding_stddev, slots=slots, **kwargs
+            field_rows,
+            num_tasks,
+            embedding_dim,
+            own,
+            embedding_stddev=embedding_stddev,
+            slots=slots,
+            **kwargs,
         )
         policy = self.dtype_policy
         self.gamma = GammaSchedule(gamma_start, decay_steps=gamma_decay_steps)
         self.embedding = self.make_embedding()
         self.dropout = keras.layers.Dropout(dropout, dtype=policy)
         self.blocks = [
-            ASRG(num_inducing, num_heads, selector_hidden, residual="input" if i else "query", dtype=policy)
+            ASRG(
+                num_inducing,
+                num_heads,
+                selector_hidden,
+                residual="input" if i else "query",
+                dtype=policy,
+            )
             if use_asrg
             else FieldSelfAttention(num_heads, dtype=policy)
             for i in range(num_layers)
         ]
         self.adapters = [
-            TaskSpecificAdapter(num_tasks, num_heads, dtype=policy) for _ in range(num_layers if use_tsa else 0)
+            TaskSpecificAdapter(num_tasks, num_heads, dtype=policy)
+            for _ in range(num_layers if use_tsa else 0)
         ]
         self.towers = Towers(num_tasks, towers, dtype=policy) if towers else None
         self.heads = self.make_heads()
@@ -106,12 +119,18 @@ class TAFE(FunnelModel):
         self.embedding.build()
         for i, block in enumerate(self.blocks):
             block.build(shape)
-            shape = (None, c["num_inducing"] if c["use_asrg"] else self.num_fields, self.embedding_dim)
+            shape = (
+                None,
+                c["num_inducing"] if c["use_asrg"] else self.num_fields,
+                self.embedding_dim,
+            )
             for adapter in self.adapters[i : i + 1]:
                 adapter.build(shape)
         if self.towers is not None:
             self.towers.build(
-                (None, self.num_tasks, self.embedding_dim) if self.adapters else (None, self.embedding_dim)
+                (None, self.num_tasks, self.embedding_dim)
+                if self.adapters
+                else (None, self.embedding_dim)
             )
         width = self.embedding_dim if self.towers is None else c["tower_units"][-1]
         self.heads.build((None, self.num_tasks, width))

@@ -40,7 +40,10 @@ class Progress:
         return self
 
     def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
     ) -> None:
         self._bar.stop()
 
@@ -52,5 +55,8 @@ class Progress:
         self._bar.update(self._task, advance=steps, loss=text, speed=speed)
         if self._bar.disable and time.monotonic() - self._said > SECONDS:
             task = self._bar.tasks[self._task]
-            print(f"{task.description}: {task.completed:,.0f} {self._unit}, {text}{speed:,.0f} rows/s", flush=True)
+            print(
+                f"{task.description}: {task.completed:,.0f} {self._unit}, {text}{speed:,.0f} rows/s",
+                flush=True,
+            )
             self._said = time.monotonic()

@@ -31,13 +31,17 @@ _TRUTH_COLUMNS = {
 def metrics_table(metrics: Metrics, schema: Schema, title: str) -> Table:
     """Quality by probability: ranking and calibration."""
     rows = f"{metrics['rows']:,} rows, {_percent(metrics['violation_rate'])} with a later step above an earlier one"
-    return _table(f"{title}: {rows}", metrics, _COLUMNS, [*schema.step_names, *schema.conditional_names])
+    return _table(
+        f"{title}: {rows}", metrics, _COLUMNS, [*schema.step_names, *schema.conditional_names]
+    )
 
 
 def truth_table(metrics: Metrics, schema: Schema, title: str) -> Table:
     """What was learned beside what was true; for data whose probabilities are known."""
     unreached = [f"{name}_unreached" for name in schema.conditional_names]
-    return _table(title, metrics, _TRUTH_COLUMNS, [*schema.step_names, *schema.conditional_names, *unreached])
+    return _table(
+        title, metrics, _TRUTH_COLUMNS, [*schema.step_names, *schema.conditional_names, *unreached]
+    )
 
 
 def print_metrics(metrics: Metrics, schema: Schema, title: str) -> None:
@@ -59,13 +63,20 @@ def show(table: Table) -> None:
 
 
 def _table(title: str, metrics: Metrics, columns: dict[str, str], names: list[str]) -> Table:
-    shown = {key: text for key, text in columns.items() if any(f"{key}/{name}" in metrics for name in names)}
+    shown = {
+        key: text
+        for key, text in columns.items()
+        if any(f"{key}/{name}" in metrics for name in names)
+    }
     table = Table(title=title, title_justify="left")
     table.add_column("probability")
     for text in shown.values():
         table.add_column(text, justify="right")
     for name in names:
-        table.add_row(name.replace("_unreached", ", unreached"), *(_cell(metrics, f"{key}/{name}") for key in shown))
+        table.add_row(
+            name.replace("_unreached", ", unreached"),
+            *(_cell(metrics, f"{key}/{name}") for key in shown),
+        )
     return table
 
 

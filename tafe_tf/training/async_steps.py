@@ -39,8 +39,13 @@ class ScheduledSteps:
         self._steps, self._batches = steps, per_call * cluster.stepping
         self._coordinator = tf.distribute.coordinator.ClusterCoordinator(cluster.strategy)
         schedules = [layer for layer in model._flatten_layers() if isinstance(layer, GammaSchedule)]
-        self._counts = [optimizer.iterations.value, *(schedule.step.value for schedule in schedules)]
-        self._step = tf.function(lambda batch: cluster.strategy.run(steps.step, args=(batch,)), reduce_retracing=True)
+        self._counts = [
+            optimizer.iterations.value,
+            *(schedule.step.value for schedule in schedules),
+        ]
+        self._step = tf.function(
+            lambda batch: cluster.strategy.run(steps.step, args=(batch,)), reduce_retracing=True
+        )
 
     def __call__(self, iterator: Iterator[Batch]) -> dict[str, tf.Tensor]:
         """Makes the steps."""

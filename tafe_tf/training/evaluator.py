@@ -32,7 +32,10 @@ class Predictions:
 
     def __init__(self, tasks: int, group: str = "") -> None:
         self._group = group
-        none: dict[str, np.ndarray] = {"logits": np.zeros((0, tasks), np.float32), "depth": np.zeros(0, np.uint8)}
+        none: dict[str, np.ndarray] = {
+            "logits": np.zeros((0, tasks), np.float32),
+            "depth": np.zeros(0, np.uint8),
+        }
         none["weight"] = np.zeros(0, np.float32)
         if group:
             none["group"] = np.zeros(0, np.uint64)
@@ -64,7 +67,9 @@ class Evaluator:
         cluster: the processes that evaluate together.
     """
 
-    def __init__(self, model: keras.Model, features: Features, cluster: Cluster | None = None) -> None:
+    def __init__(
+        self, model: keras.Model, features: Features, cluster: Cluster | None = None
+    ) -> None:
         self.model, self.features, self.cluster = model, features, cluster or Cluster()
 
     def evaluate(self, data: FunnelData, part: Part = "all", also: Use | None = None) -> Metrics:
@@ -84,24 +89,36 @@ class Evaluator:
                 batch.labels,
                 sample_weight=batch.weight if schema.sample_weight else None,
                 group=batch.extra[schema.group] if schema.group else None,
-                truth=tf.stack([batch.extra[name] for name in truth], axis=1).numpy() if all(truth) else None,
+                truth=tf.stack([batch.extra[name] for name in truth], axis=1).numpy()
+                if all(truth)
+                else None,
             )
             return also(logits, batch) if also else True
 
         self.predict(data, part, update)
         if self.cluster.workers > 1:
-            metrics.update(**_no_rows(schema))  # so that a worker without any row has the others' arrays
+            metrics.update(
+                **_no_rows(schema)
+            )  # so that a worker without any row has the others' arrays
             metrics = metrics.of_all(self.cluster.gather)
         return {**metrics.result(), "seconds": round(time.monotonic() - began, 3)}
 
     def predict(self, data: FunnelData, part: Part, use: Use) -> None:
         """Calls `use` with logits [B, N] and batch (NumPy arrays), in file order, as long as it returns true."""
         data = dataclasses.replace(data, readers=self.cluster.workers)
-        stream = Stream(lambda: data.evaluation_batches(part, self.cluster.worker), data.schema, part, self.features)
+        stream = Stream(
+            lambda: data.evaluation_batches(part, self.cluster.worker),
+            data.schema,
+            part,
+            self.features,
+        )
         try:
             for batch in stream.dataset:
                 logits = self._logits(batch.inputs)
-                if not use(logits.numpy(), tf.nest.map_structure(lambda x: x.numpy(), batch._replace(inputs=()))):
+                if not use(
+                    logits.numpy(),
+                    tf.nest.map_structure(lambda x: x.numpy(), batch._replace(inputs=())),
+                ):
                     return
         except tf.errors.OpError as error:
             stream.reraise(error)
@@ -115,11 +132,17 @@ def _no_rows(schema: Schema) -> dict[str, Any]:
     """Arguments of `FunnelMetrics.update` for a batch of 0 rows."""
     none = np.zeros((0, len(schema.tasks)))
     asked = {"sample_weight": schema.sample_weight, "group": schema.group}
-    rows = {"logits": none, "labels": none, **{name: none[:, 0] for name, column in asked.items() if column}}
+    rows = {
+        "logits": none,
+        "labels": none,
+        **{name: none[:, 0] for name, column in asked.items() if column},
+    }
     return {**rows, "truth": none} if all(task.truth for task in schema.tasks) else rows
 
 
-def intercept_shifts(logits: np.ndarray, labels: np.ndarray, weights: np.ndarray, products: bool = False) -> np.ndarray:
+def intercept_shifts(
+    logits: np.ndarray, labels: np.ndarray, weights: np.ndarray, products: bool = False
+) -> np.ndarray:
     """Constants c [N] for which sum w sigmoid(logit + c) = sum w label, by Newton's method in float64.
 
     0 where the labels are all equal, for which no finite constant will do, and below 1e-6, which float32 logits do
@@ -164,9 +187,15 @@ def monitored(metrics: Metrics, monitor: str, step_names: tuple[str, ...]) -> fl
     Raises:
         ValueError: if `monitor` is not a metric.
     """
-    names = [f"{monitor}/{name}" for name in step_names] if monitor in ("auc", "log_loss") else [monitor]
+    names = (
+        [f"{monitor}/{name}" for name in step_names]
+        if monitor in ("auc", "log_loss")
+        else [monitor]
+    )
     if names[0] not in metrics:
-        raise ValueError(f"monitor must be 'auc', 'log_loss' or one of {sorted(metrics)}. Received: {monitor!r}")
+        raise ValueError(
+            f"monitor must be 'auc', 'log_loss' or one of {sorted(metrics)}. Received: {monitor!r}"
+        )
     values = [float(value) for value in map(metrics.get, names) if value is not None]
     return sum(values) / len(values) if values else math.nan
 
@@ -175,4 +204,10 @@ def goodness(value: float, monitor: str) -> float:
     """What is largest where the monitored metric is best; minus infinity where it is undefined."""
     if math.isnan(value):
         return -math.inf
-    return value if "auc" in monitor else -abs(math.log(value)) if monitor.startswith("pcoc") else -value
+    return (
+        value
+        if "auc" in monitor
+        else -abs(math.log(value))
+        if monitor.startswith("pcoc")
+        else -value
+    )

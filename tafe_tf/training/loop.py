@@ -97,7 +97,9 @@ class Trainer:
         cluster: the processes that train together; by default this one, with the current strategy.
     """
 
-    def __init__(self, model: keras.Model, features: Features, cluster: Cluster | None = None) -> None:
+    def __init__(
+        self, model: keras.Model, features: Features, cluster: Cluster | None = None
+    ) -> None:
         self.model, self.features, self.cluster = model, features, cluster or Cluster()
         self.evaluator = Evaluator(model, features, self.cluster)
 
@@ -142,7 +144,11 @@ class Trainer:
         per_call = config.steps_per_call
         steps_ = Steps(self.model, optimizer, loss, self.cluster.strategy, data.readers, per_call)
         scheduled = self.cluster.stepping > 0
-        self._steps = ScheduledSteps(steps_, self.model, optimizer, self.cluster, per_call) if scheduled else steps_
+        self._steps = (
+            ScheduledSteps(steps_, self.model, optimizer, self.cluster, per_call)
+            if scheduled
+            else steps_
+        )
         self._text = tf.Variable("", dtype=tf.string)
         self._checkpoints = run.checkpoints(
             weights=variables(self.model), optimizer=variables(optimizer), state=self._text
@@ -165,7 +171,10 @@ class Trainer:
         if latest is not None:
             self._checkpoints.checkpoint.restore(latest).assert_consumed()
             state = State.from_json(self._text.numpy().decode())
-            print(f"resuming from {latest}: epoch {state.position.epoch + 1}, batch {state.position.batch}", flush=True)
+            print(
+                f"resuming from {latest}: epoch {state.position.epoch + 1}, batch {state.position.batch}",
+                flush=True,
+            )
         elif begin is not None:
             begin()
         at = self.cluster.gather({"step": np.array([self._step()])})["step"]
@@ -175,7 +184,9 @@ class Trainer:
             )
         if len(state.position.readers) not in (0, data.readers):
             had = len(state.position.readers)
-            raise RunError(f"{latest}: stands between the rows of {had} readers. Received: {data.readers} readers")
+            raise RunError(
+                f"{latest}: stands between the rows of {had} readers. Received: {data.readers} readers"
+            )
         return state
 
     def _step(self) -> int:
@@ -186,7 +197,9 @@ class Trainer:
         if self.cluster.chief:
             self._checkpoints.save(checkpoint_number=self._step())
 
-    def _train_epoch(self, data: FunnelData, state: State, steps: int | None, preemption: Preemption) -> Metrics:
+    def _train_epoch(
+        self, data: FunnelData, state: State, steps: int | None, preemption: Preemption
+    ) -> Metrics:
         """Trains to the end of the epoch; the rows and seconds that it took, since a resumption if there was one."""
         position, began, saved, rows = state.position, time.monotonic(), state.position.batch, 0
         batches = data.training_batches(position, self.cluster.readers(data.readers))
@@ -216,7 +229,9 @@ class Trainer:
                     self._save(state)
                     saved = state.position.batch
                 if stop:
-                    raise Preempted(f"{self._run.path}: saved at epoch {position.epoch + 1}, batch {saved}")
+                    raise Preempted(
+                        f"{self._run.path}: saved at epoch {position.epoch + 1}, batch {saved}"
+                    )
         return {"train_seconds": time.monotonic() - began, "train_rows": rows}
 
     def _call(self, stream: Stream, iterator: Any) -> dict[str, Any]:
@@ -264,7 +279,11 @@ class Trainer:
             for name, value in metrics.items():
                 if value is not None:
                     tf.summary.scalar(f"valid/{name}", value)
-        valid = f"validation {self._config.monitor} {reached:.4f}" if metrics["rows"] else "no validation rows"
+        valid = (
+            f"validation {self._config.monitor} {reached:.4f}"
+            if metrics["rows"]
+            else "no validation rows"
+        )
         print(f"epoch {epoch}: {trained['train_seconds']:.1f} s, {valid}", flush=True)
 
     def _keep_best(self) -> None:
@@ -281,8 +300,12 @@ class Trainer:
         if not wanted:
             return
         seen = Predictions(len(data.schema.tasks))
-        self.evaluator.predict(data, "all", lambda logits, batch: seen.add(logits, batch) and seen.rows < wanted)
+        self.evaluator.predict(
+            data, "all", lambda logits, batch: seen.add(logits, batch) and seen.rows < wanted
+        )
         rows = self.cluster.gather(seen.arrays())
         labels = rows["depth"][:, None] > np.arange(len(data.schema.tasks))
-        self.model.shift_logits(intercept_shifts(rows["logits"], labels, rows["weight"], self.model.products))
+        self.model.shift_logits(
+            intercept_shifts(rows["logits"], labels, rows["weight"], self.model.products)
+        )
         self._keep_best()

@@ -28,7 +28,9 @@ def previous_of(run: RunDir) -> RunDir | None:
     return RunDir(json.loads(note.read_text(encoding="utf-8"))["run"]) if note.exists() else None
 
 
-def evaluate(previous: RunDir, data: FunnelData, part: Part = "all", cluster: Cluster | None = None) -> Metrics:
+def evaluate(
+    previous: RunDir, data: FunnelData, part: Part = "all", cluster: Cluster | None = None
+) -> Metrics:
     """The metrics of a run's best model on rows of another run, read through its own features and vocabularies.
 
     Raises:
@@ -38,14 +40,20 @@ def evaluate(previous: RunDir, data: FunnelData, part: Part = "all", cluster: Cl
     dataset = previous.schema()
     tasks, wanted = ([task.name for task in schema.tasks] for schema in (dataset, data.schema))
     if tasks != wanted:
-        raise RunError(f"{previous.path}: must have the tasks {wanted} to be compared with. Received: {tasks}")
+        raise RunError(
+            f"{previous.path}: must have the tasks {wanted} to be compared with. Received: {tasks}"
+        )
     model = previous.load_best()
     model.pieces = machine.pieces(data.batch_size)
-    data = dataclasses.replace(data, schema=dataclasses.replace(data.schema, features=dataset.features))
+    data = dataclasses.replace(
+        data, schema=dataclasses.replace(data.schema, features=dataset.features)
+    )
     return Evaluator(model, previous.features(), cluster).evaluate(data, part)
 
 
-def compare(run: RunDir, metrics: Metrics, data: FunnelData, cluster: Cluster | None = None) -> None:
+def compare(
+    run: RunDir, metrics: Metrics, data: FunnelData, cluster: Cluster | None = None
+) -> None:
     """Prints the metrics of a warm-started run's model beside those of the run before it, on the same test rows.
 
     These go into `previous_metrics.json`. Nothing is said of a run that started cold. All processes of the cluster must
@@ -66,7 +74,14 @@ def compare(run: RunDir, metrics: Metrics, data: FunnelData, cluster: Cluster | 
     before = evaluate(previous, data, cluster=cluster)
     if cluster.chief:
         write_json(run.path / "previous_metrics.json", before)
-        show(beside(before, metrics, data.schema, f"{previous.path} and {run.path} on the same test rows"))
+        show(
+            beside(
+                before,
+                metrics,
+                data.schema,
+                f"{previous.path} and {run.path} on the same test rows",
+            )
+        )
 
 
 def beside(previous: Metrics, new: Metrics, schema: Schema, title: str) -> Table:

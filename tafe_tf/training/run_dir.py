@@ -106,7 +106,10 @@ class RunDir:
         """
         noted = self._noted("files")
         return FunnelData(
-            files=noted["files"], schema=self.schema(), batch_size=batch_size, holdout=Holdout(**noted["holdout"])
+            files=noted["files"],
+            schema=self.schema(),
+            batch_size=batch_size,
+            holdout=Holdout(**noted["holdout"]),
         )
 
     def test(self, batch_size: int = 4096) -> FunnelData | None:
@@ -116,7 +119,9 @@ class RunDir:
             RunError: if the run does not say where, or its files are gone.
         """
         files = self._noted("test_files")["test_files"]
-        return FunnelData(files=files, schema=self.schema(), batch_size=batch_size) if files else None
+        return (
+            FunnelData(files=files, schema=self.schema(), batch_size=batch_size) if files else None
+        )
 
     def _noted(self, key: str) -> dict[str, Any]:
         path = self.path / "data.json"
@@ -125,7 +130,9 @@ class RunDir:
         noted: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
         gone = [file for file in noted[key] if not os.path.exists(file)]
         if gone:
-            raise RunError(f"{gone[0]}: is gone; bring the data back, or correct the paths in {path}")
+            raise RunError(
+                f"{gone[0]}: is gone; bring the data back, or correct the paths in {path}"
+            )
         return noted
 
     def save_model_config(self, model: keras.Model) -> None:
@@ -134,7 +141,9 @@ class RunDir:
 
     def checkpoints(self, **state: Any) -> tf.train.CheckpointManager:
         """Manages the states of training (lists of variables, or variables); the last two are kept."""
-        return tf.train.CheckpointManager(tf.train.Checkpoint(**state), str(self.path / "checkpoints"), max_to_keep=2)
+        return tf.train.CheckpointManager(
+            tf.train.Checkpoint(**state), str(self.path / "checkpoints"), max_to_keep=2
+        )
 
     def best(self, model: keras.Model) -> tf.train.CheckpointManager:
         """Manages the best weights; one state is kept."""

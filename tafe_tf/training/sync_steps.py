@@ -52,7 +52,9 @@ class Steps:
         for _ in tf.range(self._per_call):
             packed = self._strategy.run(self.step, args=(iterator.get_next(),))
             total = self.add(total, self._strategy.reduce("SUM", packed, axis=None))
-            if total["more"] < self._strategy.num_replicas_in_sync or tf.reduce_any(total["bad"] > 0):
+            if total["more"] < self._strategy.num_replicas_in_sync or tf.reduce_any(
+                total["bad"] > 0
+            ):
                 break
         return total
 
@@ -67,7 +69,9 @@ class Steps:
         replicas = self._strategy.num_replicas_in_sync
         with tf.GradientTape() as tape:
             logits = self._model(batch.inputs, training=True)
-            loss = self._loss(batch.labels, logits, sample_weight=batch.weight)  # over the replicas, as Keras has it
+            loss = self._loss(
+                batch.labels, logits, sample_weight=batch.weight
+            )  # over the replicas, as Keras has it
             loss += sum(self._model.losses) / replicas
         self._optimizer.apply(tape.gradient(loss, [weight.value for weight in weights]), weights)
         losses = task_losses(batch.labels[:, :n], logits[:, :n])  # [B, N]
@@ -75,7 +79,11 @@ class Steps:
         row = tf.argmax(tf.reduce_any(wrong, axis=1))  # the first bad one, or 0
         place = tf.stack([tf.cast(batch.file[row], tf.int64) + 1, batch.row[row]])
         finite = tf.math.is_finite(loss) & ~tf.reduce_any(wrong)
-        bad = tf.where(finite, tf.constant(0, tf.int64), tf.concat([place, tf.cast(wrong[row], tf.int64)], axis=0))
+        bad = tf.where(
+            finite,
+            tf.constant(0, tf.int64),
+            tf.concat([place, tf.cast(wrong[row], tf.int64)], axis=0),
+        )
         report = {
             "steps": 1.0 / replicas,
             "rows": tf.shape(logits)[0],
@@ -85,11 +93,16 @@ class Steps:
             "position": batch.position,
             "bad": tf.one_hot(replica, replicas, dtype=tf.int64)[:, None] * bad,
         }
-        return tf.concat([tf.reshape(tf.cast(report[name], tf.float64), [-1]) for name in self._shapes], axis=0)
+        return tf.concat(
+            [tf.reshape(tf.cast(report[name], tf.float64), [-1]) for name in self._shapes], axis=0
+        )
 
     def add(self, total: dict[str, tf.Tensor], packed: tf.Tensor) -> dict[str, tf.Tensor]:
         """The report of the steps so far and of one more, from that one's vector."""
         shapes = {name: tf.TensorShape(shape) for name, shape in self._shapes.items()}
         parts = tf.split(packed, [shape.num_elements() for shape in shapes.values()])
-        report = {name: tf.reshape(part, shape) for (name, shape), part in zip(shapes.items(), parts, strict=True)}
+        report = {
+            name: tf.reshape(part, shape)
+            for (name, shape), part in zip(shapes.items(), parts, strict=True)
+        }
         return {**report, **{name: total[name] + report[name] for name in self._added}}

@@ -31,7 +31,15 @@ from tafe_tf.training.predecessor import NOTE
 from tafe_tf.training.run_dir import RunDir, RunError
 
 # A model's arguments that shape no weight which is copied, and change nothing that the copied ones have learned.
-_FREE = {"name", "trainable", "dtype", "field_rows", "embedding_stddev", "gamma_start", "gamma_decay_steps"}
+_FREE = {
+    "name",
+    "trainable",
+    "dtype",
+    "field_rows",
+    "embedding_stddev",
+    "gamma_start",
+    "gamma_decay_steps",
+}
 
 
 class WarmStart:
@@ -48,12 +56,16 @@ class WarmStart:
         RunError: if the earlier run holds no weights or no moments.
     """
 
-    def __init__(self, previous: RunDir, run: RunDir, *, retire_after: int = 0, restart_gamma: bool = False) -> None:
+    def __init__(
+        self, previous: RunDir, run: RunDir, *, retire_after: int = 0, restart_gamma: bool = False
+    ) -> None:
         self.previous, self._run = previous, run
         self._retire_after, self._restart_gamma = retire_after, restart_gamma
         for folder in ("best", "checkpoints"):
             if tf.train.latest_checkpoint(str(previous.path / folder)) is None:
-                raise RunError(f"{previous.path}: no run to start from, it holds no checkpoint in {folder}/")
+                raise RunError(
+                    f"{previous.path}: no run to start from, it holds no checkpoint in {folder}/"
+                )
 
     @property
     def iterations(self) -> int:
@@ -64,7 +76,9 @@ class WarmStart:
         """Raises RunError, with all that differs, if the earlier run had another schema."""
         differing = _differences(_flat(self.previous.schema()), _flat(dataset))
         if differing:
-            raise RunError(f"{self.previous.path}: --warm_start needs the same schema, but {'; '.join(differing)}")
+            raise RunError(
+                f"{self.previous.path}: --warm_start needs the same schema, but {'; '.join(differing)}"
+            )
 
     def grow(self, files: list[str], dataset: Schema, bad_rows: BadRows) -> None:
         """Writes the new run's vocabularies and statistics, and notes what it grew from, unless it did already.
@@ -79,18 +93,31 @@ class WarmStart:
         with vocabulary.beside(self._run.path) as work:
             counted = vocabulary.count(files, dataset, work, bad_rows)
             features = vocabulary.vocabulary_features(dataset)
-            kept = ((feature, self._grown(feature, counted.values[feature.name], work)) for feature in features)
-            vocabulary.publish(work, files, dataset, counted.rows, counted.positives, kept, [made_from])
+            kept = (
+                (feature, self._grown(feature, counted.values[feature.name], work))
+                for feature in features
+            )
+            vocabulary.publish(
+                work, files, dataset, counted.rows, counted.positives, kept, [made_from]
+            )
         steps = next(_stored(self.previous.path / "checkpoints", "optimizer"))
-        write_json(self._run.path / NOTE, {"run": os.path.abspath(self.previous.path), "iterations": int(steps)})
+        write_json(
+            self._run.path / NOTE,
+            {"run": os.path.abspath(self.previous.path), "iterations": int(steps)},
+        )
 
     def _grown(self, feature: Feature, counts: ValueCounts, work: pathlib.Path) -> Kept:
         """The earlier values but those retired, then the new ones; leaves their ages beside them."""
         known = vocabulary.read(self.previous.path, feature)
         counted = counts.keep(feature.min_count, frozenset(known))
         seen = {value for value, _ in counted.counts}
-        age = {v: 0 if v in seen else a + 1 for v, a in zip(known, _ages(self.previous.path, feature), strict=True)}
-        first = [value for value in known if not self._retire_after or age[value] < self._retire_after]
+        age = {
+            v: 0 if v in seen else a + 1
+            for v, a in zip(known, _ages(self.previous.path, feature), strict=True)
+        }
+        first = [
+            value for value in known if not self._retire_after or age[value] < self._retire_after
+        ]
         kept = dataclasses.replace(counted, first=first)
         values = kept.values
         path = _age_file(work, feature)
@@ -115,13 +142,21 @@ class WarmStart:
         self._check_model(model)
         layers = model._flatten_layers()
         trainable = model.trainable_variables
-        moments = optimizer.variables[-2 * len(trainable) :]  # before them come the step and, if it is one, the rate
+        moments = optimizer.variables[
+            -2 * len(trainable) :
+        ]  # before them come the step and, if it is one, the rate
         tables = {id(layer.table) for layer in layers if isinstance(layer, FusedEmbedding)}
         by_row = tables | {
-            id(m) for i, v in enumerate(trainable) if id(v) in tables for m in moments[2 * i : 2 * i + 2]
+            id(m)
+            for i, v in enumerate(trainable)
+            if id(v) in tables
+            for m in moments[2 * i : 2 * i + 2]
         }
         rows = self._rows(self._run.schema())
-        for folder, key, variables in (("best", "weights", model.variables), ("checkpoints", "optimizer", moments)):
+        for folder, key, variables in (
+            ("best", "weights", model.variables),
+            ("checkpoints", "optimizer", moments),
+        ):
             stored = _stored(self.previous.path / folder, key, last=len(variables))
             for variable, value in zip(variables, stored, strict=True):
                 variable.assign(_moved(variable, value, rows) if id(variable) in by_row else value)
@@ -139,10 +174,14 @@ class WarmStart:
             for m in (there, here)
         )
         if here["embedding_parts"] > 1:
-            raise RunError("--warm_start moves the rows of one table: it needs --embedding_parts=1, then and now")
+            raise RunError(
+                "--warm_start moves the rows of one table: it needs --embedding_parts=1, then and now"
+            )
         differing = _differences(there, here)
         if differing:
-            raise RunError(f"{self.previous.path}: --warm_start needs the same model, but {'; '.join(differing)}")
+            raise RunError(
+                f"{self.previous.path}: --warm_start needs the same model, but {'; '.join(differing)}"
+            )
 
     def _rows(self, dataset: Schema) -> np.ndarray:
         """For each row of the new table the earlier one's of the same value, or -1, [rows]."""
@@ -151,7 +190,9 @@ class WarmStart:
             size = feature.rows()
             own = np.arange(size)
             if feature.kind == "vocabulary":
-                known, values = (vocabulary.read(run.path, feature) for run in (self.previous, self._run))
+                known, values = (
+                    vocabulary.read(run.path, feature) for run in (self.previous, self._run)
+                )
                 place = {value: FIRST + i for i, value in enumerate(known)}
                 own = np.array([UNSEEN, MISSING, *(place.get(value, -1) for value in values)])
                 size = feature.rows(len(known))
@@ -193,7 +234,9 @@ def _flat(dataset: Schema) -> dict[str, Any]:
     for kind in ("features", "tasks"):
         for place, item in enumerate(table.pop(kind)):
             where = f"{kind[:-1]} {item['name']!r}"
-            table |= {f"the place of {where}": place} | {f"{key} of {where}": value for key, value in item.items()}
+            table |= {f"the place of {where}": place} | {
+                f"{key} of {where}": value for key, value in item.items()
+            }
     return table
 
 

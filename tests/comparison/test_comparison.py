@@ -35,7 +35,10 @@ def test_each_sample_has_scikit_learns_auc() -> None:
     weight, which = RNG.uniform(0.5, 2.0, 300), RNG.random(300) < 0.8
     counts = np.concatenate(list(resamples(300, None, 7)))
     aucs = RankedRows(scores, labels, weight, which).aucs(counts)
-    expected = [roc_auc_score(labels[which], scores[which], sample_weight=(weight * c)[which]) for c in counts]
+    expected = [
+        roc_auc_score(labels[which], scores[which], sample_weight=(weight * c)[which])
+        for c in counts
+    ]
     np.testing.assert_allclose(aucs, expected, rtol=1e-6)
     assert np.isnan(RankedRows(scores, np.zeros(300), weight).aucs(counts)).all()
 
@@ -48,14 +51,21 @@ def test_samples_are_the_same_each_time_and_draw_whole_groups() -> None:
         assert (np.ptp(first[:, group == g], axis=1) == 0).all()
     counts = np.stack([first[:, np.flatnonzero(group == g)[0]] for g in np.unique(group)], axis=1)
     assert (counts.sum(axis=1) == 4).all()
-    assert counts.mean() == pytest.approx(1.0) and counts.var() == pytest.approx(0.75, rel=0.2)  # binomial(4, 1/4)
+    assert counts.mean() == pytest.approx(1.0) and counts.var() == pytest.approx(
+        0.75, rel=0.2
+    )  # binomial(4, 1/4)
 
 
 def delong_sd(scores: np.ndarray, labels: np.ndarray) -> float:
     """The standard error of an AUC (DeLong, DeLong, Clarke-Pearson 1988), from all pairs."""
-    wins = (scores[labels][:, None] > scores[~labels]) + 0.5 * (scores[labels][:, None] == scores[~labels])
+    wins = (scores[labels][:, None] > scores[~labels]) + 0.5 * (
+        scores[labels][:, None] == scores[~labels]
+    )
     return float(
-        np.sqrt(wins.mean(axis=1).var(ddof=1) / labels.sum() + wins.mean(axis=0).var(ddof=1) / (~labels).sum())
+        np.sqrt(
+            wins.mean(axis=1).var(ddof=1) / labels.sum()
+            + wins.mean(axis=0).var(ddof=1) / (~labels).sum()
+        )
     )
 
 
@@ -100,40 +110,88 @@ def test_specs() -> None:
             Spec.parse(wrong, ["tafe"], ["dropout"])
 
 
-def finished(path: pathlib.Path, name: str, seed: int, labels: np.ndarray, separation: float) -> Cell:
+def finished(
+    path: pathlib.Path, name: str, seed: int, labels: np.ndarray, separation: float
+) -> Cell:
     """A cell as training leaves it, of logits [n, 2] that see the labels [n, 2] so well."""
     cell = Cell(Spec.parse(name, [name], []), seed, path / name / f"seed-{seed}")
     cell.path.mkdir(parents=True)
     logits = np.random.default_rng(seed).normal(size=labels.shape) + separation * labels
-    aucs = [roc_auc_score(y, x) if y.any() else None for y, x in zip(labels.T, logits.T, strict=True)]
-    metrics = {"auc/ctr": aucs[0], "auc/ctcvr": aucs[1], "parameters": 9, "rows": len(labels), "seconds": 1.0}
+    aucs = [
+        roc_auc_score(y, x) if y.any() else None for y, x in zip(labels.T, logits.T, strict=True)
+    ]
+    metrics = {
+        "auc/ctr": aucs[0],
+        "auc/ctcvr": aucs[1],
+        "parameters": 9,
+        "rows": len(labels),
+        "seconds": 1.0,
+    }
     (cell.path / "metrics.json").write_text(json.dumps(metrics))
     (cell.path / "history.json").write_text(json.dumps([{"train_rows": 9, "train_seconds": 1.0}]))
     depth = labels.sum(axis=1)
-    np.savez(cell.path / "predictions.npz", logits=logits.astype(np.float32), depth=depth, weight=np.ones(len(depth)))
+    np.savez(
+        cell.path / "predictions.npz",
+        logits=logits.astype(np.float32),
+        depth=depth,
+        weight=np.ones(len(depth)),
+    )
     return cell
 
 
 @pytest.mark.parametrize("conversions", [True, False])
-def test_the_best_baseline_and_the_difference_to_it(conversions: bool, tmp_path: pathlib.Path) -> None:
+def test_the_best_baseline_and_the_difference_to_it(
+    conversions: bool, tmp_path: pathlib.Path
+) -> None:
     (tmp_path / "schema.toml").write_text(small_models.SHOP)
-    labels = np.cumprod(np.random.default_rng(0).random((400, 2)) < [0.4, 0.5 * conversions], axis=1)
-    seen = {"mmoe": (0.1, 0.2, 0.1), "ple": (0.8, 0.9, 0.7), "tafe": (2.0, 2.0, -2.0)}  # by seed; one far off
-    cells = [finished(tmp_path, name, i, labels, by) for name, each in seen.items() for i, by in enumerate(each)]
-    told = Comparison(schema=schema.load(tmp_path / "schema.toml"), replicates=40).results(cells, {})
+    labels = np.cumprod(
+        np.random.default_rng(0).random((400, 2)) < [0.4, 0.5 * conversions], axis=1
+    )
+    seen = {
+        "mmoe": (0.1, 0.2, 0.1),
+        "ple": (0.8, 0.9, 0.7),
+        "tafe": (2.0, 2.0, -2.0),
+    }  # by seed; one far off
+    cells = [
+        finished(tmp_path, name, i, labels, by)
+        for name, each in seen.items()
+        for i, by in enumerate(each)
+    ]
+    told = Comparison(schema=schema.load(tmp_path / "schema.toml"), replicates=40).results(
+        cells, {}
+    )
     assert told["against"] == "ple"  # by the steps that have an AUC
     if not conversions:
         assert told["models"]["tafe"]["difference"] == {}
         return
-    means = [np.mean([told["models"][n]["metrics"][f"auc/{s}"]["mean"] for s in ("ctr", "ctcvr")]) for n in seen]
+    means = [
+        np.mean([told["models"][n]["metrics"][f"auc/{s}"]["mean"] for s in ("ctr", "ctcvr")])
+        for n in seen
+    ]
     assert told["models"]["tafe"]["difference"]["mean"] == pytest.approx(means[2] - means[1])
 
 
 def run(module: str, shop: pathlib.Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    sizes = ["--embedding_dim=4", "--num_inducing=4", "--num_layers=1", "--tower_units=8", "--bottom_units=8"]
-    command = [sys.executable, "-m", module, f"--data_dir={shop}", *sizes, "--batch_size=64", *arguments]
+    sizes = [
+        "--embedding_dim=4",
+        "--num_inducing=4",
+        "--num_layers=1",
+        "--tower_units=8",
+        "--bottom_units=8",
+    ]
+    command = [
+        sys.executable,
+        "-m",
+        module,
+        f"--data_dir={shop}",
+        *sizes,
+        "--batch_size=64",
+        *arguments,
+    ]
     environment = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "2"}
-    return subprocess.run(command, capture_output=True, text=True, stdin=subprocess.DEVNULL, env=environment)
+    return subprocess.run(
+        command, capture_output=True, text=True, stdin=subprocess.DEVNULL, env=environment
+    )
 
 
 @pytest.fixture(scope="module")
@@ -148,10 +206,18 @@ def shop(tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
 def test_compare(shop: pathlib.Path, tmp_path: pathlib.Path) -> None:
     published = tmp_path / "published.toml"
     published.write_text('source = "a paper"\n[tafe]\n"auc/ctr" = 0.6198\n')
-    common = [f"--run_dir={tmp_path / 'job'}", "--epochs=2", f"--published={published}", "--replicates=50"]
+    common = [
+        f"--run_dir={tmp_path / 'job'}",
+        "--epochs=2",
+        f"--published={published}",
+        "--replicates=50",
+    ]
     models = "--models=single_task,mmoe/gate=dselect_k/num_experts=3,tafe"
     ended = run("tafe_tf.compare", shop, *common, models, "--seeds=2")
-    assert ended.returncode == 1 and "2 cells failed; the same command tries them again" in ended.stderr
+    assert (
+        ended.returncode == 1
+        and "2 cells failed; the same command tries them again" in ended.stderr
+    )
     assert "must be a power of two" in ended.stdout
     told = json.loads((tmp_path / "job" / "compare.json").read_text())
     assert list(told["models"]) == ["single_task", "tafe"] and len(told["failed"]) == 2
@@ -159,15 +225,23 @@ def test_compare(shop: pathlib.Path, tmp_path: pathlib.Path) -> None:
     tafe, single = told["models"]["tafe"], told["models"]["single_task"]
     assert tafe["seeds"] == [0, 1]
     cells = tmp_path / "job" / "cells"
-    own = [json.loads((cells / "tafe" / f"seed-{seed}" / "metrics.json").read_text()) for seed in (0, 1)]
+    own = [
+        json.loads((cells / "tafe" / f"seed-{seed}" / "metrics.json").read_text())
+        for seed in (0, 1)
+    ]
     ctr = tafe["metrics"]["auc/ctr"]
     assert ctr["mean"] == pytest.approx(np.mean([m["auc/ctr"] for m in own]))
     assert ctr["sd"] == pytest.approx(np.std([m["auc/ctr"] for m in own], ddof=1))
     low, high = tafe["interval"]["auc/ctr"]
     assert low < ctr["mean"] < high
-    assert tafe["gain"]["auc/ctr"] == pytest.approx(ctr["mean"] / single["metrics"]["auc/ctr"]["mean"] - 1)
+    assert tafe["gain"]["auc/ctr"] == pytest.approx(
+        ctr["mean"] / single["metrics"]["auc/ctr"]["mean"] - 1
+    )
     assert single["difference"] is None and 0 < tafe["difference"]["p"] <= 1
-    over_tasks = [np.mean([m["metrics"][f"auc/{n}"]["mean"] for n in ("ctr", "ctcvr")]) for m in (tafe, single)]
+    over_tasks = [
+        np.mean([m["metrics"][f"auc/{n}"]["mean"] for n in ("ctr", "ctcvr")])
+        for m in (tafe, single)
+    ]
     assert tafe["difference"]["mean"] == pytest.approx(over_tasks[0] - over_tasks[1])
     with np.load(cells / "tafe" / "seed-0" / "predictions.npz") as rows:
         p = 1 / (1 + np.exp(-rows["logits"][:, 0].astype(float)))
@@ -178,28 +252,52 @@ def test_compare(shop: pathlib.Path, tmp_path: pathlib.Path) -> None:
     again = run("tafe_tf.compare", shop, *common, "--models=single_task,tafe", "--seeds=2")
     assert again.returncode == 0, again.stderr
     assert "tafe, seed 1" in again.stdout and "seed 0" not in again.stdout
-    assert json.loads((tmp_path / "job" / "compare.json").read_text())["models"]["tafe"]["metrics"]["auc/ctr"] == ctr
+    assert (
+        json.loads((tmp_path / "job" / "compare.json").read_text())["models"]["tafe"]["metrics"][
+            "auc/ctr"
+        ]
+        == ctr
+    )
     if not absl_flags.FLAGS.is_parsed():
         absl_flags.FLAGS(["test"])
-    other = flagsaver.flagsaver(data_dir=str(shop), run_dir=str(tmp_path / "job"), learning_rate=0.5)
-    with other, pytest.raises(SystemExit, match=r"error: .* is of another job.*--learning_rate=0.5"):
+    other = flagsaver.flagsaver(
+        data_dir=str(shop), run_dir=str(tmp_path / "job"), learning_rate=0.5
+    )
+    with (
+        other,
+        pytest.raises(SystemExit, match=r"error: .* is of another job.*--learning_rate=0.5"),
+    ):
         compare.main(["compare"])
 
 
 @pytest.mark.slow
 def test_tune(shop: pathlib.Path, tmp_path: pathlib.Path) -> None:
     common = [f"--run_dir={tmp_path / 'job'}", "--epochs=1", "--models=shared_bottom"]
-    first = run("tafe_tf.tune", shop, *common, "--trials=1", "--search=learning_rate=1e-3:5e-2:log,tower_units=4|8")
+    first = run(
+        "tafe_tf.tune",
+        shop,
+        *common,
+        "--trials=1",
+        "--search=learning_rate=1e-3:5e-2:log,tower_units=4|8",
+    )
     assert first.returncode == 0, first.stderr
     told = json.loads((tmp_path / "job" / "tune.json").read_text())["shared_bottom"]
     assert len(told["trials"]) == 1
-    second = run("tafe_tf.tune", shop, *common, "--trials=2", "--search=learning_rate=1e-3:5e-2:log,tower_units=4|8")
+    second = run(
+        "tafe_tf.tune",
+        shop,
+        *common,
+        "--trials=2",
+        "--search=learning_rate=1e-3:5e-2:log,tower_units=4|8",
+    )
     assert second.returncode == 0, second.stderr
     more = json.loads((tmp_path / "job" / "tune.json").read_text())["shared_bottom"]
     assert more["trials"][0] == told["trials"][0] and len(more["trials"]) == 2
     best = max(more["trials"], key=lambda trial: trial["score"])["params"]
     flags = (tmp_path / "job" / "shared_bottom.flags").read_text()
-    assert flags == f"--learning_rate={best['learning_rate']}\n--tower_units={best['tower_units']}\n"
+    assert (
+        flags == f"--learning_rate={best['learning_rate']}\n--tower_units={best['tower_units']}\n"
+    )
     assert 1e-3 <= best["learning_rate"] <= 5e-2
     grid = [*common, f"--run_dir={tmp_path / 'grid'}", "--search=tower_units=4|8", "--trials=9"]
     assert run("tafe_tf.tune", shop, *grid).returncode == 0

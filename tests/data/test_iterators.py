@@ -43,7 +43,10 @@ def test_no_further_ahead_than_asked() -> None:
 
 
 def test_errors_come_in_their_turn() -> None:
-    for wrap in (lambda items: read_ahead(items, 2), lambda items: (item for item, _ in mark_last(items))):
+    for wrap in (
+        lambda items: read_ahead(items, 2),
+        lambda items: (item for item, _ in mark_last(items)),
+    ):
         found = []
         with pytest.raises(OSError, match="disk"):
             for item in wrap(numbers(3, [], OSError("disk"))):

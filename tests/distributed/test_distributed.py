@@ -38,18 +38,22 @@ def assert_same(job: Job, alone: Job) -> None:
     metrics, wanted = job.metrics(), alone.metrics()
     assert metrics.keys() == wanted.keys() and "gauc/ctr" in metrics
     for name, number in wanted.items():
-        assert metrics[name] == pytest.approx(number, abs=2e-3 if name.startswith(("auc", "gauc", "ece")) else 1e-4), (
-            name
-        )
+        assert metrics[name] == pytest.approx(
+            number, abs=2e-3 if name.startswith(("auc", "gauc", "ece")) else 1e-4
+        ), name
 
 
-def test_two_devices_have_the_weights_of_one(funnel: pathlib.Path, alone: Job, tmp_path: pathlib.Path) -> None:
+def test_two_devices_have_the_weights_of_one(
+    funnel: pathlib.Path, alone: Job, tmp_path: pathlib.Path
+) -> None:
     job = Job(funnel, tmp_path / "mirrored", "-c", LOGICAL_DEVICES, strategy="mirrored")
     job.wait()
     assert_same(job, alone)
 
 
-def test_two_processes_have_the_weights_of_one(funnel: pathlib.Path, alone: Job, tmp_path: pathlib.Path) -> None:
+def test_two_processes_have_the_weights_of_one(
+    funnel: pathlib.Path, alone: Job, tmp_path: pathlib.Path
+) -> None:
     job = Job(funnel, tmp_path / "two", *launched(2))
     job.wait()
     assert_same(job, alone)
@@ -58,7 +62,9 @@ def test_two_processes_have_the_weights_of_one(funnel: pathlib.Path, alone: Job,
 
 
 @pytest.mark.slow
-def test_lost_and_preempted_workers_change_nothing(funnel: pathlib.Path, alone: Job, tmp_path: pathlib.Path) -> None:
+def test_lost_and_preempted_workers_change_nothing(
+    funnel: pathlib.Path, alone: Job, tmp_path: pathlib.Path
+) -> None:
     job = Job(funnel, tmp_path / "disturbed", *launched(2))
     job.until(lambda: len(job.checkpoints()) > 0)
     job.signal("worker", 1, signal.SIGTERM)  # taken back: all save and leave
@@ -73,13 +79,17 @@ def test_lost_and_preempted_workers_change_nothing(funnel: pathlib.Path, alone: 
 
 
 @pytest.mark.slow
-def test_parameter_servers_learn_as_much(funnel: pathlib.Path, alone: Job, tmp_path: pathlib.Path) -> None:
+def test_parameter_servers_learn_as_much(
+    funnel: pathlib.Path, alone: Job, tmp_path: pathlib.Path
+) -> None:
     job = Job(funnel, tmp_path / "servers", *launched(2, servers=2), readers=1)
     job.until(lambda: len(job.checkpoints()) > 0)
     job.signal("worker", 1, signal.SIGKILL)
     job.wait()
     assert "starting worker 1 again" in job.log
-    assert json.loads((job.run / "model.json").read_text())["config"]["embedding_parts"] == 2  # a table a server
+    assert (
+        json.loads((job.run / "model.json").read_text())["config"]["embedding_parts"] == 2
+    )  # a table a server
     rows = job.train_rows()[0]
     assert job.train_rows() == [rows] * 3 and 2000 < rows < 2360  # whole epochs, whatever was lost
     assert job.metrics()["auc/ctr"] == pytest.approx(alone.metrics()["auc/ctr"], abs=0.03)
@@ -87,7 +97,9 @@ def test_parameter_servers_learn_as_much(funnel: pathlib.Path, alone: Job, tmp_p
 
 def test_a_strategy_needs_its_cluster(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("TF_CONFIG", raising=False)
-    with pytest.raises(ValueError, match="--strategy=multi_worker needs the environment variable TF_CONFIG"):
+    with pytest.raises(
+        ValueError, match="--strategy=multi_worker needs the environment variable TF_CONFIG"
+    ):
         cluster.make("multi_worker")
     assert cluster.make().replicas == 1
 

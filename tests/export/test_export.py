@@ -34,7 +34,9 @@ def run_of(path: pathlib.Path) -> RunDir:
 
 
 @pytest.fixture(params=FUNNELS)
-def served(request: pytest.FixtureRequest, exports: dict[str, pathlib.Path]) -> Iterator[tuple[RunDir, SessionModel]]:
+def served(
+    request: pytest.FixtureRequest, exports: dict[str, pathlib.Path]
+) -> Iterator[tuple[RunDir, SessionModel]]:
     """One export after the other, in a session."""
     run, path = run_of(exports[request.param]), exports[request.param]
     model = SessionModel(path)
@@ -45,7 +47,9 @@ def served(request: pytest.FixtureRequest, exports: dict[str, pathlib.Path]) -> 
 def in_numpy(run: RunDir, rows: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
     """The served probabilities in float64, from the logits of the model in Python."""
     model, features = run.load_best(), run.features()
-    logits = np.array(model(features({name: tf.constant(values) for name, values in rows.items()})), np.float64)
+    logits = np.array(
+        model(features({name: tf.constant(values) for name, values in rows.items()})), np.float64
+    )
     f = expit(np.minimum.accumulate(logits, axis=1))
     schema = features.schema
     steps = dict(zip(schema.step_names, f.T, strict=True))
@@ -68,10 +72,15 @@ def test_every_signature_is_the_model(served: tuple[RunDir, SessionModel], size:
         outputs = model(inputs, name)
         assert set(outputs) == ({name} if name in expected else set(expected))
         for output, values in outputs.items():
-            np.testing.assert_allclose(values, expected[output], rtol=0, atol=3e-6)  # logits of probes are large
+            np.testing.assert_allclose(
+                values, expected[output], rtol=0, atol=3e-6
+            )  # logits of probes are large
     if "rank" in names:
         user = {name: rows[name][:1] for name in schema.user_inputs}
-        everybody = {**rows, **{name: np.repeat(values, size, axis=0) for name, values in user.items()}}
+        everybody = {
+            **rows,
+            **{name: np.repeat(values, size, axis=0) for name, values in user.items()},
+        }
         expected = in_numpy(run, everybody)
         for output, values in model({**rows, **user}, "rank").items():
             np.testing.assert_allclose(values, expected[output], rtol=0, atol=3e-6)
@@ -83,7 +92,11 @@ def test_only_tables_are_variables(served: tuple[RunDir, SessionModel]) -> None:
     nodes = [n for f in functions if "traced_save" not in f.signature.name for n in f.node_def]
     assert {"ResourceGather", "Const"} <= {n.op for n in nodes}
     assert not [n.name for n in nodes if n.op == "ReadVariableOp"]  # dense weights are constants
-    shapes = [shape for name, shape in tf.train.list_variables(str(model.path / "variables" / "variables")) if shape]
+    shapes = [
+        shape
+        for name, shape in tf.train.list_variables(str(model.path / "variables" / "variables"))
+        if shape
+    ]
     assert shapes == [[sum(run.features().rows), 4]]
 
 
@@ -91,7 +104,9 @@ def test_warmup_asks_every_signature(served: tuple[RunDir, SessionModel]) -> Non
     run, model = served
     asked = [request.model_spec.signature_name for request in warmup.read(model.path)]
     assert sorted(asked) == sorted(list(model.signatures) * len(warmup.SIZES))
-    first = next(r for r in warmup.read(model.path) if r.model_spec.signature_name == "serving_default")
+    first = next(
+        r for r in warmup.read(model.path) if r.model_spec.signature_name == "serving_default"
+    )
     item = int(tf.make_ndarray(first.inputs["item"])[0])
     assert item in small_models.rows(run.schema().name, 600)["item"]  # a real row
 
@@ -104,19 +119,31 @@ def test_card(served: tuple[RunDir, SessionModel]) -> None:
         {"name": c.name, "dtype": c.dtype, "list": c.max_length > 0} for c in run.schema().inputs
     ]
     assert set(written["signatures"]) == set(model.signatures)
-    assert written["data_hash"] == json.loads((run.path / "statistics.json").read_text())["made_from"]
+    assert (
+        written["data_hash"] == json.loads((run.path / "statistics.json").read_text())["made_from"]
+    )
     assert (written["calibration"], written["embedding_storage"]) == ("none", "float32")
 
 
 @pytest.mark.slow
-def test_two_exports_differ_in_time_stamps_only(exports: dict[str, pathlib.Path], tmp_path: pathlib.Path) -> None:
+def test_two_exports_differ_in_time_stamps_only(
+    exports: dict[str, pathlib.Path], tmp_path: pathlib.Path
+) -> None:
     run = run_of(exports["numbers"])
-    command = [sys.executable, "-m", "tafe_tf.export.saved_model", f"--run_dir={run.path}", f"--export_dir={tmp_path}"]
+    command = [
+        sys.executable,
+        "-m",
+        "tafe_tf.export.saved_model",
+        f"--run_dir={run.path}",
+        f"--export_dir={tmp_path}",
+    ]
     contents = []
     for version in (1, 2):
         subprocess.run([*command, f"--version={version}"], check=True, capture_output=True)
         files = sorted(p for p in (tmp_path / str(version)).rglob("*") if p.is_file())
-        contents.append({str(p.relative_to(tmp_path / str(version))): p.read_bytes() for p in files})
+        contents.append(
+            {str(p.relative_to(tmp_path / str(version))): p.read_bytes() for p in files}
+        )
     cards = [json.loads(files.pop(str(model_card.FILE))) for files in contents]
     for written in cards:
         assert written.pop("created").endswith("+00:00")
@@ -132,7 +159,9 @@ def test_calibrated_and_stored_in_fewer_bits(
     kind: calibration.Kind,
     stored: str,
 ) -> None:
-    run = small_models.make_run(tmp_path, "shop", seed=9)  # weights whose logits happen to rise with the labels
+    run = small_models.make_run(
+        tmp_path, "shop", seed=9
+    )  # weights whose logits happen to rise with the labels
     path = saved_model.export(run, tmp_path / "export", 1, calibrate=kind, stored=stored)  # type: ignore[arg-type]
     out = capsys.readouterr().out
     assert "600 test rows: trained, and as exported" in out and "AUC" in out
@@ -171,7 +200,9 @@ def test_platt_is_the_logistic_regression_of_scikit_learn() -> None:
     for i in range(2):
         model = LogisticRegression(C=np.inf, solver="newton-cholesky", tol=1e-12)
         model.fit(logits[:, i : i + 1], labels[:, i], weights)
-        np.testing.assert_allclose(calibrated[:, i], model.decision_function(logits[:, i : i + 1]), atol=1e-4)
+        np.testing.assert_allclose(
+            calibrated[:, i], model.decision_function(logits[:, i : i + 1]), atol=1e-4
+        )
 
 
 def test_isotonic_follows_scikit_learn_and_keeps_the_order() -> None:
@@ -179,21 +210,31 @@ def test_isotonic_follows_scikit_learn_and_keeps_the_order() -> None:
     curves = calibration.fit("isotonic", logits, labels, weights)
     calibrated = expit(curves(tf.constant(logits)).numpy().astype(np.float64))
     for i in range(2):
-        expected = IsotonicRegression().fit(logits[:, i], labels[:, i], weights).predict(logits[:, i])
+        expected = (
+            IsotonicRegression().fit(logits[:, i], labels[:, i], weights).predict(logits[:, i])
+        )
         assert np.abs(calibrated[:, i] - expected).mean() < 0.01
-        assert (weights * calibrated[:, i]).sum() == pytest.approx((weights * labels[:, i]).sum(), rel=1e-5)
+        assert (weights * calibrated[:, i]).sum() == pytest.approx(
+            (weights * labels[:, i]).sum(), rel=1e-5
+        )
         order = np.argsort(logits[:, i])
         assert np.all(np.diff(calibrated[order, i]) >= -1e-7)
         assert (
-            np.abs(calibrated[:, i] - truth(logits)[:, i]).mean() < np.abs(expit(logits) - truth(logits))[:, i].mean()
+            np.abs(calibrated[:, i] - truth(logits)[:, i]).mean()
+            < np.abs(expit(logits) - truth(logits))[:, i].mean()
         )
 
 
 def test_calibration_needs_both_labels_and_rising_logits() -> None:
     logits, labels, weights = drawn(200)
-    with pytest.raises(calibration.CalibrationError, match=r"step 2: its held-out labels are all equal \(200 rows\)"):
+    with pytest.raises(
+        calibration.CalibrationError,
+        match=r"step 2: its held-out labels are all equal \(200 rows\)",
+    ):
         calibration.fit("isotonic", logits, labels * [1, 0], weights)
-    with pytest.raises(calibration.CalibrationError, match="step 1: its held-out labels fall where its logits rise"):
+    with pytest.raises(
+        calibration.CalibrationError, match="step 1: its held-out labels fall where its logits rise"
+    ):
         calibration.fit("platt", np.minimum(-logits, 0), labels, weights)
 
 
@@ -206,11 +247,19 @@ def drawn(n: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     rng = np.random.default_rng(0)
     first = rng.normal(-1.0, 1.5, n)
     logits = np.stack([first, first - rng.exponential(1.0, n)], axis=1).astype(np.float32)
-    uniform = rng.random((n, 1))  # one draw for both steps: a later one happens only after the earlier
-    return logits, (uniform < truth(logits)).astype(np.float32), rng.uniform(0.1, 2.0, n).astype(np.float32)
+    uniform = rng.random(
+        (n, 1)
+    )  # one draw for both steps: a later one happens only after the earlier
+    return (
+        logits,
+        (uniform < truth(logits)).astype(np.float32),
+        rng.uniform(0.1, 2.0, n).astype(np.float32),
+    )
 
 
-def test_the_gate_finds_what_is_wrong(exports: dict[str, pathlib.Path], tmp_path: pathlib.Path) -> None:
+def test_the_gate_finds_what_is_wrong(
+    exports: dict[str, pathlib.Path], tmp_path: pathlib.Path
+) -> None:
     path = shutil.copytree(exports["numbers"], tmp_path / "1")
     assert len(check(path)) == 4
     file = path / warmup.FILE
@@ -245,7 +294,10 @@ def test_rollback(exports: dict[str, pathlib.Path], tmp_path: pathlib.Path) -> N
 def test_a_run_whose_data_is_gone(tmp_path: pathlib.Path) -> None:
     run = small_models.make_run(tmp_path, "numbers", count=50)
     (tmp_path / "data" / "train.parquet").unlink()
-    with pytest.raises(RunError, match=r"train.parquet: is gone; bring the data back, or correct the paths in .*data"):
+    with pytest.raises(
+        RunError,
+        match=r"train.parquet: is gone; bring the data back, or correct the paths in .*data",
+    ):
         saved_model.export(run, tmp_path / "export", 1)
     (run.path / "data.json").unlink()
     with pytest.raises(RunError, match="does not say which rows were held out"):

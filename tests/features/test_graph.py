@@ -33,13 +33,19 @@ def make(directory: pathlib.Path, *features: Feature) -> Features:
             path.parent.mkdir(exist_ok=True)
             values = CITIES if feature.dtype == "string" else USERS
             path.write_text("".join(f"{value}\n" for value in values), encoding="utf-8")
-    return Features(Schema(name="t", features=features, tasks=(Task(name="a"), Task(name="b"))), directory)
+    return Features(
+        Schema(name="t", features=features, tasks=(Task(name="a"), Task(name="b"))), directory
+    )
 
 
 def ids_of(directory: pathlib.Path, feature: Feature, values: list[Any]) -> list[int]:
     made = make(directory, feature)
     out = made({feature.column: tf.constant(values, feature.raw_dtype)})
-    assert set(out) == {"ids"} and out["ids"].dtype == tf.int32 and out["ids"].shape == (len(values), 1)
+    assert (
+        set(out) == {"ids"}
+        and out["ids"].dtype == tf.int32
+        and out["ids"].shape == (len(values), 1)
+    )
     assert out["ids"].numpy().min() >= 0 and out["ids"].numpy().max() < made.rows[0]
     return [int(i) for i in out["ids"].numpy()[:, 0]]
 
@@ -60,7 +66,15 @@ def test_string_vocabulary(tmp_path: pathlib.Path) -> None:
 
 
 def test_integer_vocabulary(tmp_path: pathlib.Path) -> None:
-    values = [5, -7, -1, 6, 900719925474099301, 900719925474099302, 0]  # beyond 2^53: neighbours stay apart
+    values = [
+        5,
+        -7,
+        -1,
+        6,
+        900719925474099301,
+        900719925474099302,
+        0,
+    ]  # beyond 2^53: neighbours stay apart
     want = [FIRST + 3, FIRST + 2, MISSING, UNSEEN, FIRST, UNSEEN, FIRST + 1]
     assert ids_of(tmp_path, USER, values) == want
 
@@ -72,7 +86,10 @@ def test_integer(tmp_path: pathlib.Path) -> None:
 
 @pytest.mark.parametrize(
     ("feature", "values", "missing"),
-    [(WORD, [f"w{i}" for i in range(1000)], ""), (CODE, list(range(-500, -1)) + list(range(500)), -1)],
+    [
+        (WORD, [f"w{i}" for i in range(1000)], ""),
+        (CODE, list(range(-500, -1)) + list(range(500)), -1),
+    ],
     ids=["string", "int64"],
 )
 def test_hash_fills_its_range_and_is_stable(
@@ -91,13 +108,31 @@ def test_hash_of_an_integer_is_that_of_its_digits(tmp_path: pathlib.Path) -> Non
 
 
 def test_log_round(tmp_path: pathlib.Path) -> None:
-    values = [0.0, -0.0, 1.0, -1.0, 0.1, 3.7, -250.0, 99999.0, 1e6, 1e7, -1e30, math.inf, -math.inf, math.nan, 1e-30]
+    values = [
+        0.0,
+        -0.0,
+        1.0,
+        -1.0,
+        0.1,
+        3.7,
+        -250.0,
+        99999.0,
+        1e6,
+        1e7,
+        -1e30,
+        math.inf,
+        -math.inf,
+        math.nan,
+        1e-30,
+    ]
     assert ids_of(tmp_path, PRICE, values) == [log_round_twin(x) for x in values]
     assert log_round_twin(-math.inf) == FIRST  # the first and the last row of the field
     assert log_round_twin(math.inf) == PRICE.rows() - 1
 
 
-@pytest.mark.parametrize(("scale", "max_abs"), [(0.5, 9744800000.0), (1.0, 32.115451958692304), (2.0, 1.117)])
+@pytest.mark.parametrize(
+    ("scale", "max_abs"), [(0.5, 9744800000.0), (1.0, 32.115451958692304), (2.0, 1.117)]
+)
 def test_log_round_stays_in_its_rows_when_max_abs_rounds_up_in_float32(
     tmp_path: pathlib.Path, scale: float, max_abs: float
 ) -> None:
@@ -126,12 +161,16 @@ LISTS = [["Köln", "7"], ["a b", ""], ["", ""], ["nowhere", "7"]]
 LIST_WEIGHTS = [[2.0, -6.0], [3.0, 5.0], [1.0, 1.0], [0.25, 0.5]]
 
 
-def list_twin(lists: list[list[str]], weights: list[list[float]] | None, pooling: str, length: int) -> Any:
+def list_twin(
+    lists: list[list[str]], weights: list[list[float]] | None, pooling: str, length: int
+) -> Any:
     """Per row: ids cut and padded, and the weight of each."""
     all_ids, all_weights = [], []
     for row, values in enumerate(lists):
         cut = values[:length]
-        ids = [MISSING if v == "" else FIRST + CITIES.index(v) if v in CITIES else UNSEEN for v in cut]
+        ids = [
+            MISSING if v == "" else FIRST + CITIES.index(v) if v in CITIES else UNSEEN for v in cut
+        ]
         given = weights[row][:length] if weights else [1.0] * len(cut)
         kept = [0.0 if i == MISSING else w for i, w in zip(ids, given, strict=True)]
         if pooling == "mean":
@@ -148,7 +187,13 @@ def list_twin(lists: list[list[str]], weights: list[list[float]] | None, pooling
 @pytest.mark.parametrize("pooling", ["sum", "mean"])
 @pytest.mark.parametrize("length", [1, 2, 4])  # shorter than the lists, as long, longer
 def test_lists(tmp_path: pathlib.Path, length: int, pooling: str, weighted: bool) -> None:
-    tags = Feature(name="tags", kind="vocabulary", max_length=length, pooling=pooling, weights="w" if weighted else "")
+    tags = Feature(
+        name="tags",
+        kind="vocabulary",
+        max_length=length,
+        pooling=pooling,
+        weights="w" if weighted else "",
+    )
     made = make(tmp_path, tags)
     columns = {"tags": tf.constant(LISTS), "w": tf.constant(LIST_WEIGHTS)}
     out = made(columns)
@@ -171,7 +216,10 @@ def test_a_batch_of_lists_without_a_column_of_values(tmp_path: pathlib.Path) -> 
 def test_weights_that_are_nan_beside_a_missing_value_or_all_zero(tmp_path: pathlib.Path) -> None:
     tags = Feature(name="tags", kind="vocabulary", max_length=2, weights="w")
     out = make(tmp_path, tags)(
-        {"tags": tf.constant([["7", ""], ["7", "7"]]), "w": tf.constant([[3.0, math.nan], [0.0, 0.0]])}
+        {
+            "tags": tf.constant([["7", ""], ["7", "7"]]),
+            "w": tf.constant([[3.0, math.nan], [0.0, 0.0]]),
+        }
     )
     np.testing.assert_array_equal(out["weights"], [[1, 0], [0, 0]])
 
@@ -191,8 +239,13 @@ def test_features_computed_together_keep_their_places(tmp_path: pathlib.Path) ->
         "cost": [1e5, -3.0, 0.5, math.nan],
     }
     made = {f.column: tf.constant(columns[f.name], f.raw_dtype) for f in features}
-    together, one_by_one = make(tmp_path, *features)(made), [make(tmp_path, f)(made) for f in features]
-    np.testing.assert_array_equal(together["ids"], np.concatenate([one["ids"] for one in one_by_one], axis=1))
+    together, one_by_one = (
+        make(tmp_path, *features)(made),
+        [make(tmp_path, f)(made) for f in features],
+    )
+    np.testing.assert_array_equal(
+        together["ids"], np.concatenate([one["ids"] for one in one_by_one], axis=1)
+    )
     weights = [one.get("weights", np.ones(one["ids"].shape)) for one in one_by_one]
     np.testing.assert_array_equal(together["weights"], np.concatenate(weights, axis=1))
 
@@ -209,7 +262,9 @@ def test_lists_of_numbers_of_every_kind(tmp_path: pathlib.Path) -> None:
 
 
 def test_lists_of_numbers_from_a_file_keep_their_length(tmp_path: pathlib.Path) -> None:
-    prices = Feature(name="prices", kind="log_round", max_length=3, max_abs=1e6, pooling="sum", weights="w")
+    prices = Feature(
+        name="prices", kind="log_round", max_length=3, max_abs=1e6, pooling="sum", weights="w"
+    )
     made = make(tmp_path, prices)
     file = tmp_path / "t.csv"
     file.write_text("prices,w,a,b\n8,2,0,0\n,,0,0\n|8,|4,0,0\n", encoding="utf-8")
@@ -229,7 +284,9 @@ def test_lists_of_numbers_from_a_file_keep_their_length(tmp_path: pathlib.Path) 
     ],
     ids=["function", "data"],
 )
-def test_graphs_give_what_eager_gives(tmp_path: pathlib.Path, run: Callable[[Features, Any], Any]) -> None:
+def test_graphs_give_what_eager_gives(
+    tmp_path: pathlib.Path, run: Callable[[Features, Any], Any]
+) -> None:
     tags = Feature(name="tags", kind="vocabulary", max_length=2, weights="w")
     made = make(tmp_path, CITY, USER, HOUR, WORD, CODE, PRICE, tags)
     columns = {
@@ -252,14 +309,19 @@ def test_graphs_give_what_eager_gives(tmp_path: pathlib.Path, run: Callable[[Fea
 def test_an_empty_vocabulary_knows_nothing(tmp_path: pathlib.Path) -> None:
     make(tmp_path, CITY)
     vocabulary_file(tmp_path, CITY).write_text("", encoding="utf-8")
-    made = Features(Schema(name="t", features=(CITY,), tasks=(Task(name="a"), Task(name="b"))), tmp_path)
+    made = Features(
+        Schema(name="t", features=(CITY,), tasks=(Task(name="a"), Task(name="b"))), tmp_path
+    )
     assert made.rows == (2,)
-    np.testing.assert_array_equal(made({"city": tf.constant(["7", ""])})["ids"], [[UNSEEN], [MISSING]])
+    np.testing.assert_array_equal(
+        made({"city": tf.constant(["7", ""])})["ids"], [[UNSEEN], [MISSING]]
+    )
 
 
 def test_a_missing_vocabulary_names_its_file(tmp_path: pathlib.Path) -> None:
     schema = Schema(name="t", features=(CITY,), tasks=(Task(name="a"), Task(name="b")))
     with pytest.raises(
-        FileNotFoundError, match=r"city\.txt: feature 'city' needs its vocabulary; run tafe_tf\.prepare"
+        FileNotFoundError,
+        match=r"city\.txt: feature 'city' needs its vocabulary; run tafe_tf\.prepare",
     ):
         Features(schema, tmp_path)

@@ -18,7 +18,14 @@ from tafe_tf.schema import Feature, Schema, SchemaError, Task
 
 def values(seed: int) -> list[str]:
     rng = np.random.default_rng(seed)
-    return [f"v{i}" for i in rng.zipf(1.3, size=400) % 60] + ["ä", "a\tb", '"', "\\", " x ", "\u2028"]
+    return [f"v{i}" for i in rng.zipf(1.3, size=400) % 60] + [
+        "ä",
+        "a\tb",
+        '"',
+        "\\",
+        " x ",
+        "\u2028",
+    ]
 
 
 def in_memory(batches: list[list[str]], min_count: int) -> list[str]:
@@ -41,7 +48,9 @@ def test_the_order_is_a_counters_on_disk_and_in_memory(
     assert (len(list(tmp_path.iterdir())) > 3) == (max_distinct < 100)
     want = in_memory(batches, min_count)
     kept = counts.keep(min_count)
-    assert kept.values == want and kept.distinct == len({value for batch in batches for value in batch})
+    assert kept.values == want and kept.distinct == len(
+        {value for batch in batches for value in batch}
+    )
     assert bool(want) == (min_count < 10_000)
 
 
@@ -81,7 +90,11 @@ def write(path: pathlib.Path, rows: list[tuple]) -> str:
 
 
 def read_all(directory: pathlib.Path) -> dict[str, bytes]:
-    return {str(p.relative_to(directory)): p.read_bytes() for p in sorted(directory.rglob("*")) if p.is_file()}
+    return {
+        str(p.relative_to(directory)): p.read_bytes()
+        for p in sorted(directory.rglob("*"))
+        if p.is_file()
+    }
 
 
 def test_build(tmp_path: pathlib.Path) -> None:
@@ -96,7 +109,10 @@ def test_build(tmp_path: pathlib.Path) -> None:
         "made_from": vocabulary.fingerprint(files, SCHEMA),
     }
     assert json.loads((out / "statistics.json").read_text()) == statistics
-    written = {name: content.decode().splitlines() for name, content in read_all(out / "vocabulary").items()}
+    written = {
+        name: content.decode().splitlines()
+        for name, content in read_all(out / "vocabulary").items()
+    }
     assert written == {
         "city.txt": ["b", "Köln"],  # "a" occurs once; "" is missing, not a value
         "user.txt": ["5", "7", "-900719925474099301"],
@@ -105,7 +121,9 @@ def test_build(tmp_path: pathlib.Path) -> None:
     assert {p.name for p in out.iterdir()} == {"statistics.json", "vocabulary"}  # nothing left over
 
 
-def test_the_same_files_give_the_same_bytes_and_replace_what_was_there(tmp_path: pathlib.Path) -> None:
+def test_the_same_files_give_the_same_bytes_and_replace_what_was_there(
+    tmp_path: pathlib.Path,
+) -> None:
     file = write(tmp_path / "train.csv", TABLE)
     (tmp_path / "b" / "vocabulary").mkdir(parents=True)
     (tmp_path / "b" / "vocabulary" / "old.txt").write_text("of another schema")
@@ -127,15 +145,24 @@ def test_bad_rows_raise_or_do_not_count(tmp_path: pathlib.Path) -> None:
 
 def test_a_line_break_in_a_value_is_refused_and_nothing_written(tmp_path: pathlib.Path) -> None:
     file = write(tmp_path / "train.csv", [("a\nb", 1, "x", 1, 0, 0)] * 2)
-    with pytest.raises(SchemaError, match=r"feature 'city': a value holds a line break; use kind 'hash'\. .*'a\\nb'"):
+    with pytest.raises(
+        SchemaError,
+        match=r"feature 'city': a value holds a line break; use kind 'hash'\. .*'a\\nb'",
+    ):
         vocabulary.build([file], SCHEMA, tmp_path / "out", BadRows())
     assert not read_all(tmp_path / "out")
 
 
 def test_a_value_that_is_no_utf8_is_refused(tmp_path: pathlib.Path) -> None:
     path = tmp_path / "train.parquet"
-    columns = {name: [row[i] for row in TABLE[:3]] for i, name in enumerate(("city", "user", "tags", "hour"))}
+    columns = {
+        name: [row[i] for row in TABLE[:3]]
+        for i, name in enumerate(("city", "user", "tags", "hour"))
+    }
     columns |= {"city": [b"K\xf6ln"] * 3, "tags": [["x"]] * 3, "click": [0] * 3, "buy": [0] * 3}
     pq.write_table(pa.table(columns), path)
-    with pytest.raises(SchemaError, match=r"feature 'city': a value is no UTF-8; use kind 'hash'\. Rec.*b'K\\xf6ln'"):
+    with pytest.raises(
+        SchemaError,
+        match=r"feature 'city': a value is no UTF-8; use kind 'hash'\. Rec.*b'K\\xf6ln'",
+    ):
         vocabulary.build([str(path)], SCHEMA, tmp_path / "out", BadRows())

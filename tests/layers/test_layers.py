@@ -37,15 +37,29 @@ IDS = np.array([[0, 1, 0, 2, 1], [2, 3, 1, 0, 0], [0, 0, 0, 0, 0], [2, 3, 1, 2, 
 CASES = {
     "embedding": Case(lambda **kw: FusedEmbedding([3, 4, 2, 3, 3], D, **kw), (IDS,), "bfloat16"),
     "embedding of lists": Case(
-        lambda **kw: FusedEmbedding([4, 3], D, [2, 3], **kw), ({"ids": IDS, "weights": normal(B, 5)},), "bfloat16"
+        lambda **kw: FusedEmbedding([4, 3], D, [2, 3], **kw),
+        ({"ids": IDS, "weights": normal(B, 5)},),
+        "bfloat16",
     ),
     "selector": Case(lambda **kw: SmoothStepSelector(K, **kw), (normal(B, F, D), 3.0), "float32"),
-    "deep selector": Case(lambda **kw: SmoothStepSelector(K, (7, 4), **kw), (normal(B, F, D), 3.0), "float32"),
-    "attention": Case(lambda **kw: InducingPointAttention(K, M, **kw), (normal(B, F, D), normal(B, K) > 0), "bfloat16"),
-    "first block": Case(lambda **kw: ASRG(K, M, residual="query", **kw), (normal(B, F, D), 3.0), "bfloat16"),
+    "deep selector": Case(
+        lambda **kw: SmoothStepSelector(K, (7, 4), **kw), (normal(B, F, D), 3.0), "float32"
+    ),
+    "attention": Case(
+        lambda **kw: InducingPointAttention(K, M, **kw),
+        (normal(B, F, D), normal(B, K) > 0),
+        "bfloat16",
+    ),
+    "first block": Case(
+        lambda **kw: ASRG(K, M, residual="query", **kw), (normal(B, F, D), 3.0), "bfloat16"
+    ),
     "later block": Case(lambda **kw: ASRG(K, M, (4,), **kw), (normal(B, K, D), 3.0), "bfloat16"),
-    "first adapter": Case(lambda **kw: TaskSpecificAdapter(N, M, **kw), (normal(B, K, D),), "bfloat16"),
-    "later adapter": Case(lambda **kw: TaskSpecificAdapter(N, M, **kw), (normal(B, K, D), normal(B, N, D)), "bfloat16"),
+    "first adapter": Case(
+        lambda **kw: TaskSpecificAdapter(N, M, **kw), (normal(B, K, D),), "bfloat16"
+    ),
+    "later adapter": Case(
+        lambda **kw: TaskSpecificAdapter(N, M, **kw), (normal(B, K, D), normal(B, N, D)), "bfloat16"
+    ),
 }
 every_case = pytest.mark.parametrize("case", CASES.values(), ids=CASES.keys())
 
@@ -97,7 +111,9 @@ def test_one_row_alone_is_the_row_in_its_batch(case: Case) -> None:
 def test_output_shape_is_what_it_says(case: Case) -> None:
     layer = build(case)
     first = case.arguments[0]
-    shape = layer.compute_output_shape(keras.tree.map_structure(lambda x: (None, *x.shape[1:]), first))
+    shape = layer.compute_output_shape(
+        keras.tree.map_structure(lambda x: (None, *x.shape[1:]), first)
+    )
     assert tuple(shape) == (None, *call(layer, case.arguments).shape[1:])
 
 
@@ -115,7 +131,9 @@ def test_half_precision(case: Case) -> None:
 @every_case
 def test_double_precision_runs_end_to_end(case: Case) -> None:
     arguments = case.arguments
-    double, single = (call(build(case, dtype=t), arguments, t).numpy() for t in ("float64", "float32"))
+    double, single = (
+        call(build(case, dtype=t), arguments, t).numpy() for t in ("float64", "float32")
+    )
     assert double.dtype == np.float64
     assert np.abs(double - single).max() < 1e-4
     assert (double != double.astype(np.float32)).any()  # no float32 step on the way
@@ -184,7 +202,9 @@ def test_gamma_advances_and_is_restored() -> None:
 
 @pytest.mark.parametrize("arguments", [{"start": 1e-4}, {"end": 0.0}, {"decay_steps": 0}])
 def test_gamma_schedule_refuses(arguments: dict[str, Any]) -> None:
-    with pytest.raises(ValueError, match=r"`start` >= `end` > 0 and `decay_steps` > 0 must hold\. Received: start="):
+    with pytest.raises(
+        ValueError, match=r"`start` >= `end` > 0 and `decay_steps` > 0 must hold\. Received: start="
+    ):
         GammaSchedule(**arguments)
 
 
@@ -201,7 +221,12 @@ def layer_norm(x: np.ndarray, scale: np.ndarray, shift: np.ndarray) -> Any:
 
 
 def attend(
-    query: np.ndarray, h: np.ndarray, key: np.ndarray, value: np.ndarray, output: np.ndarray, heads: int = M
+    query: np.ndarray,
+    h: np.ndarray,
+    key: np.ndarray,
+    value: np.ndarray,
+    output: np.ndarray,
+    heads: int = M,
 ) -> Any:
     """Eq. 18-19 for one query [d] and one sample [F, d], head by head, keys and values made."""
     e = len(query) // heads
@@ -217,7 +242,10 @@ def attention_twin(w: dict[str, np.ndarray], h: np.ndarray, z: np.ndarray) -> np
     projections = w["key"], w["value"], w["output"]
     return np.array(
         [
-            [attend(w["inducing_points"][k] * z[b, k], h[b], *projections) for k in range(len(w["inducing_points"]))]
+            [
+                attend(w["inducing_points"][k] * z[b, k], h[b], *projections)
+                for k in range(len(w["inducing_points"]))
+            ]
             for b in range(len(h))
         ]
     )
@@ -248,12 +276,18 @@ def test_closed_form_gradients_are_those_of_automatic_differentiation(dtype: str
         return [out, *tape.gradient(total, arguments)]
 
     exact = gradients(attention_file.attend, "float64")
-    got, plain = gradients(attention_file.attend_and_learn, dtype), gradients(attention_file.attend, dtype)
+    got, plain = (
+        gradients(attention_file.attend_and_learn, dtype),
+        gradients(attention_file.attend, dtype),
+    )
     for want, ours, theirs in zip(exact, got, plain, strict=True):
         scale = np.abs(want).max()
         ours_off = np.abs(np.array(tf.cast(ours, tf.float64)) - want).max() / scale
         theirs_off = np.abs(np.array(tf.cast(theirs, tf.float64)) - want).max() / scale
-        assert ours_off <= {"float64": 1e-14, "float32": 1e-6, "bfloat16": 2 * theirs_off + 1e-3}[dtype]
+        assert (
+            ours_off
+            <= {"float64": 1e-14, "float32": 1e-6, "bfloat16": 2 * theirs_off + 1e-3}[dtype]
+        )
 
 
 def test_training_takes_the_closed_form(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -376,15 +410,42 @@ def test_the_gradient_of_the_table_is_sparse() -> None:
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (lambda: FusedEmbedding([], 4), r"`field_rows` must hold positive integers\. Received: field_rows=\[\]"),
-        (lambda: FusedEmbedding([3, 0], 4), r"`field_rows` must hold positive integers\. .*\[3, 0\]"),
-        (lambda: FusedEmbedding([3, 2], 4, [1]), r"`slots` must give one positive integer a field\. .*slots=\[1\]"),
-        (lambda: FusedEmbedding([3], 4, [0]), r"`slots` must give one positive integer a field\. .*slots=\[0\]"),
-        (lambda: call(FusedEmbedding([4], 4, [2]), (IDS[:, :2],)), r"fields with several slots need pooling weights"),
-        (lambda: ASRG(K, M, residual="none"), r"`residual` must be 'input' or 'query'\. Received: residual='none'"),
-        (lambda: ASRG(K, M).build((None, F, D)), r"residual='input' needs 3 input rows\. .*\(None, 5, 6\)"),
-        (lambda: InducingPointAttention(K, 4).build((None, F, D)), r"`num_heads` must divide the dimension 6\. .*=4"),
-        (lambda: TaskSpecificAdapter(N, 0).build((None, K, D)), r"`num_heads` must divide the dimension 6\. .*=0"),
+        (
+            lambda: FusedEmbedding([], 4),
+            r"`field_rows` must hold positive integers\. Received: field_rows=\[\]",
+        ),
+        (
+            lambda: FusedEmbedding([3, 0], 4),
+            r"`field_rows` must hold positive integers\. .*\[3, 0\]",
+        ),
+        (
+            lambda: FusedEmbedding([3, 2], 4, [1]),
+            r"`slots` must give one positive integer a field\. .*slots=\[1\]",
+        ),
+        (
+            lambda: FusedEmbedding([3], 4, [0]),
+            r"`slots` must give one positive integer a field\. .*slots=\[0\]",
+        ),
+        (
+            lambda: call(FusedEmbedding([4], 4, [2]), (IDS[:, :2],)),
+            r"fields with several slots need pooling weights",
+        ),
+        (
+            lambda: ASRG(K, M, residual="none"),
+            r"`residual` must be 'input' or 'query'\. Received: residual='none'",
+        ),
+        (
+            lambda: ASRG(K, M).build((None, F, D)),
+            r"residual='input' needs 3 input rows\. .*\(None, 5, 6\)",
+        ),
+        (
+            lambda: InducingPointAttention(K, 4).build((None, F, D)),
+            r"`num_heads` must divide the dimension 6\. .*=4",
+        ),
+        (
+            lambda: TaskSpecificAdapter(N, 0).build((None, K, D)),
+            r"`num_heads` must divide the dimension 6\. .*=0",
+        ),
     ],
 )
 def test_errors(make: Callable[[], Any], message: str) -> None:

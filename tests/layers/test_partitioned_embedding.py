@@ -41,7 +41,10 @@ def test_parts_answer_as_the_whole(parts: int) -> None:
         start += rows
     assert start == sum(ROWS)
     sizes = [rows for rows, slots in zip(ROWS, SLOTS, strict=True) for _ in range(slots)]
-    inputs = {"ids": rng.integers(0, sizes, (6, len(sizes))), "weights": rng.random((6, len(sizes))).astype(np.float32)}
+    inputs = {
+        "ids": rng.integers(0, sizes, (6, len(sizes))),
+        "weights": rng.random((6, len(sizes))).astype(np.float32),
+    }
     np.testing.assert_array_equal(split(inputs), whole(inputs))
     assert split(inputs).shape == (6, 5, 4)
 

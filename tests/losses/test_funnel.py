@@ -50,7 +50,9 @@ def dependence_twin(o: np.ndarray, logits: np.ndarray) -> np.ndarray:
 def test_both_terms_are_equation_25(num_tasks: int) -> None:
     labels, logits = batch(num_tasks)
     np.testing.assert_allclose(task_losses(labels, logits), bce_twin(labels, logits), rtol=1e-12)
-    np.testing.assert_allclose(dependence_losses(labels, logits), dependence_twin(labels, logits), rtol=1e-12)
+    np.testing.assert_allclose(
+        dependence_losses(labels, logits), dependence_twin(labels, logits), rtol=1e-12
+    )
     assert dependence_losses(labels, logits).shape == (7, num_tasks - 1)
 
 
@@ -59,9 +61,13 @@ def test_the_loss_with_all_weights(num_tasks: int) -> None:
     labels, logits = batch(num_tasks)
     w, rows = np.arange(1.0, num_tasks + 1), np.linspace(0, 2, 7)
     loss = FunnelLoss(w.tolist(), dependence_weight=0.3, dtype="float64")
-    want = (bce_twin(labels, logits) * w).sum(axis=1) + 0.3 * dependence_twin(labels, logits).sum(axis=1)
+    want = (bce_twin(labels, logits) * w).sum(axis=1) + 0.3 * dependence_twin(labels, logits).sum(
+        axis=1
+    )
     np.testing.assert_allclose(loss(labels, logits), want.mean(), rtol=1e-12)
-    np.testing.assert_allclose(loss(labels, logits, rows), (want * rows).sum() / 7, rtol=1e-7)  # weights are float32
+    np.testing.assert_allclose(
+        loss(labels, logits, rows), (want * rows).sum() / 7, rtol=1e-7
+    )  # weights are float32
     again = FunnelLoss.from_config(loss.get_config())
     np.testing.assert_allclose(again(labels, logits), want.mean(), rtol=1e-6)
 
@@ -72,7 +78,9 @@ def test_the_order_constraint() -> None:
     expected = np.maximum(f[:, 1:] - f[:, :-1], 0)
     np.testing.assert_allclose(order_losses(logits), expected, rtol=1e-12)
     assert (expected > 0).any() and (expected == 0).any()
-    without, with_it = (FunnelLoss(order_weight=w, dtype="float64")(labels, logits) for w in (0.0, 0.6))
+    without, with_it = (
+        FunnelLoss(order_weight=w, dtype="float64")(labels, logits) for w in (0.0, 0.6)
+    )
     assert float(with_it - without) == pytest.approx(0.6 * expected.sum() / len(labels), rel=1e-9)
     assert FunnelLoss.from_config(FunnelLoss(order_weight=0.6).get_config()).order_weight == 0.6
 
@@ -82,7 +90,9 @@ def test_defaults_are_the_papers() -> None:
     want = bce_twin(labels, logits).sum(axis=1) + dependence_twin(labels, logits).sum(axis=1)
     np.testing.assert_allclose(FunnelLoss()(labels, logits), want.mean(), rtol=1e-6)
     without = FunnelLoss(dependence_weight=0.0)
-    np.testing.assert_allclose(without(labels, logits), bce_twin(labels, logits).sum(axis=1).mean(), rtol=1e-6)
+    np.testing.assert_allclose(
+        without(labels, logits), bce_twin(labels, logits).sum(axis=1).mean(), rtol=1e-6
+    )
 
 
 def test_a_batch_without_a_positive() -> None:
@@ -94,7 +104,9 @@ def test_a_batch_without_a_positive() -> None:
 
 def test_labels_may_be_bytes() -> None:
     labels, logits = batch(3)
-    np.testing.assert_array_equal(FunnelLoss()(labels.astype(np.uint8), logits), FunnelLoss()(labels, logits))
+    np.testing.assert_array_equal(
+        FunnelLoss()(labels.astype(np.uint8), logits), FunnelLoss()(labels, logits)
+    )
 
 
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
@@ -107,7 +119,9 @@ def test_extreme_logits(dtype: str) -> None:
         total = tf.reduce_sum(losses) + tf.reduce_sum(dependence_losses(labels, logits))
     size = float(logits[0, 0])  # 1e4, as the dtype rounds it
     losses_want = np.array([[size, size], [0, size], [LOG_2, LOG_2]])
-    np.testing.assert_allclose(losses.numpy().astype(float), losses_want, rtol=5e-3)  # bfloat16 carries 8 bits
+    np.testing.assert_allclose(
+        losses.numpy().astype(float), losses_want, rtol=5e-3
+    )  # bfloat16 carries 8 bits
     # saturated: the slope of the cross entropy is 1 or 0, that of the sigmoid 0; at 0, -1/2 + 2 (-1/2 - 1/2) / 4
     want = np.array([[1, -1], [0, 1], [-0.5 - 0.5, 0.5 + 0.5]])
     np.testing.assert_allclose(tape.gradient(total, logits).numpy().astype(float), want, atol=1e-6)
@@ -134,7 +148,9 @@ def test_keras_compiles_fits_and_evaluates_with_it() -> None:
     model = keras.Sequential([keras.Input((3,)), keras.layers.Dense(3)])
     model.compile(optimizer="sgd", loss=FunnelLoss([1.0, 2.0, 0.5]))
     logits = model.predict(x, verbose=0).astype(float)
-    want = (bce_twin(labels, logits) * [1, 2, 0.5]).sum(axis=1) + dependence_twin(labels, logits).sum(axis=1)
+    want = (bce_twin(labels, logits) * [1, 2, 0.5]).sum(axis=1) + dependence_twin(
+        labels, logits
+    ).sum(axis=1)
     np.testing.assert_allclose(model.evaluate(x, labels, verbose=0), want.mean(), rtol=1e-5)
     history = model.fit(x, labels, epochs=3, verbose=0).history["loss"]
     assert history[-1] < history[0]
@@ -167,16 +183,23 @@ def expectation(value: Callable[[int, int], Any], local: bool) -> float:
 @every_loss
 def test_theorem_2_1(loss: Loss) -> None:
     entire = expectation(lambda y, z: loss(Q_Z, z), local=False)
-    weighted = expectation(lambda y, z: local_space_weight(F_Y, F_Z, np.full(5, z), PRIOR) * loss(Q_Z, z), local=True)
+    weighted = expectation(
+        lambda y, z: local_space_weight(F_Y, F_Z, np.full(5, z), PRIOR) * loss(Q_Z, z), local=True
+    )
     assert abs(weighted - entire) < 1e-12
-    assert abs(expectation(lambda y, z: loss(Q_Z, z), local=True) - entire) > 0.01  # the bias that it removes
+    assert (
+        abs(expectation(lambda y, z: loss(Q_Z, z), local=True) - entire) > 0.01
+    )  # the bias that it removes
 
 
 @every_loss
 def test_theorem_3_1(loss: Loss) -> None:
     entire = expectation(lambda y, z: loss(Q_Y - Q_Z, y - z), local=False)
     weighted = expectation(
-        lambda y, z: local_space_dependence_weight(F_Y, F_Z, np.full(5, y - z), PRIOR) * loss(Q_Y - Q_Z, y - z),
+        lambda y, z: (
+            local_space_dependence_weight(F_Y, F_Z, np.full(5, y - z), PRIOR)
+            * loss(Q_Y - Q_Z, y - z)
+        ),
         local=True,
     )
     assert abs(weighted - entire) < 1e-12
@@ -191,6 +214,9 @@ def test_the_true_probabilities_have_no_gradient_on_average() -> None:
         loss = tf.constant(0.0, "float64")
         for y, z, p in CELLS:
             labels = np.tile([float(y), float(z)], (5, 1))
-            rows = tf.reduce_sum(task_losses(labels, logits), axis=1) + dependence_losses(labels, logits)[:, 0]
+            rows = (
+                tf.reduce_sum(task_losses(labels, logits), axis=1)
+                + dependence_losses(labels, logits)[:, 0]
+            )
             loss += tf.reduce_sum(p * rows)
     np.testing.assert_allclose(tape.gradient(loss, logits), np.zeros((5, 2)), atol=1e-15)

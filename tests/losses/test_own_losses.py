@@ -30,7 +30,9 @@ def prediction(kind: str, conditionals: np.ndarray = CONDITIONALS) -> np.ndarray
 
 
 def loss_of(kind: str, n: int = 3, **settings: Any) -> CounterfactualLoss:
-    return CounterfactualLoss(n, kind, reduction="none", dtype="float64", dependence_weight=0.0, **settings)
+    return CounterfactualLoss(
+        n, kind, reduction="none", dtype="float64", dependence_weight=0.0, **settings
+    )
 
 
 @pytest.mark.parametrize("kind", ["ips", "dr", "naive"])
@@ -64,14 +66,18 @@ def test_propensity_and_target_of_the_imputation_are_constants(kind: str) -> Non
         tape.watch(x)
         total = tf.reduce_sum(loss(LABELS, x))
     gradient = tape.gradient(total, x).numpy()
-    np.testing.assert_allclose(gradient[:, 0], sigmoid(CONDITIONALS[:, 0]) - LABELS[:, 0], rtol=1e-12)
+    np.testing.assert_allclose(
+        gradient[:, 0], sigmoid(CONDITIONALS[:, 0]) - LABELS[:, 0], rtol=1e-12
+    )
     np.testing.assert_array_equal(gradient[:, 1:3], 0)  # f_2 is a propensity here, f_3 nothing
     weight = LABELS[:, :-1] / np.maximum(np.cumprod(sigmoid(CONDITIONALS), axis=1)[:, :-1], 0.01)
     towards = weight * (sigmoid(CONDITIONALS[:, 1:]) - LABELS[:, 1:])
     np.testing.assert_allclose(gradient[:, 3:5], towards, rtol=1e-12, atol=1e-15)
     if kind == "dr":
         delta = bce(LABELS, sigmoid(CONDITIONALS))[:, 1:]
-        np.testing.assert_allclose(gradient[:, 5:], 1 - weight - 2 * weight * (delta - IMPUTED), rtol=1e-12)
+        np.testing.assert_allclose(
+            gradient[:, 5:], 1 - weight - 2 * weight * (delta - IMPUTED), rtol=1e-12
+        )
 
 
 @pytest.mark.parametrize("kind", ["ips", "dr", "naive"])
@@ -79,7 +85,9 @@ def test_with_true_propensities_the_risk_is_that_of_the_entire_space(kind: str) 
     """Five kinds of rows, each with its P(click), P(buy | click) and a wrong prediction of the latter."""
     click, buy = np.array([0.9, 0.5, 0.2, 0.05, 0.03]), np.array([0.1, 0.7, 0.3, 0.9, 0.5])
     predicted = np.stack([np.log(click / (1 - click)), RNG.normal(size=5)], axis=1)
-    y = np.concatenate([predicted, predicted[:, 1:], IMPUTED[:, :1] if kind == "dr" else IMPUTED[:, :0]], axis=1)
+    y = np.concatenate(
+        [predicted, predicted[:, 1:], IMPUTED[:, :1] if kind == "dr" else IMPUTED[:, :0]], axis=1
+    )
     share = {(0, 0): 1 - click, (1, 0): click * (1 - buy), (1, 1): click * buy}
     loss = loss_of(kind, n=2, global_weight=0.0, task_weights=[0, 0])
     risk = sum(p * np.array(loss(np.tile(labels, (5, 1)), y)) for labels, p in share.items()).mean()
@@ -87,7 +95,9 @@ def test_with_true_propensities_the_risk_is_that_of_the_entire_space(kind: str) 
     entire = np.mean(buy * bce(np.ones(5), p) + (1 - buy) * bce(np.zeros(5), p))
     if kind == "dr":
         e = IMPUTED[:, 0]
-        risk -= np.mean(buy * (bce(np.ones(5), p) - e) ** 2 + (1 - buy) * (bce(np.zeros(5), p) - e) ** 2)
+        risk -= np.mean(
+            buy * (bce(np.ones(5), p) - e) ** 2 + (1 - buy) * (bce(np.zeros(5), p) - e) ** 2
+        )
     assert (risk == pytest.approx(entire, rel=1e-12)) == (kind != "naive")
 
 
@@ -112,10 +122,14 @@ def test_of_the_logits_of_inference_actions_do_not_count() -> None:
     labels = np.concatenate([LABELS, LABELS[:, :1]], axis=1)
     logits = RNG.normal(size=(5, 3))
     got = ActionLoss(3, reduction="none", dtype="float64")(labels, logits)
-    np.testing.assert_array_equal(got, FunnelLoss(reduction="none", dtype="float64")(LABELS, logits))
+    np.testing.assert_array_equal(
+        got, FunnelLoss(reduction="none", dtype="float64")(LABELS, logits)
+    )
 
 
-@pytest.mark.parametrize("loss", [loss_of("dr", min_propensity=0.2), ActionLoss(3, order_weight=0.5)])
+@pytest.mark.parametrize(
+    "loss", [loss_of("dr", min_propensity=0.2), ActionLoss(3, order_weight=0.5)]
+)
 def test_configs(loss: FunnelLoss) -> None:
     assert type(loss).from_config(loss.get_config()).get_config() == loss.get_config()
 
@@ -127,7 +141,9 @@ def test_product_logits_at_the_ends() -> None:
         tape.watch(t)
         logits = product_logits(t)
         loss = tf.reduce_sum(tf.nn.softplus(logits))
-    np.testing.assert_allclose(logits, np.array([[-200, -400], [30, 13.8], [300, 13.8], [0, -100.7]]), rtol=2e-3)
+    np.testing.assert_allclose(
+        logits, np.array([[-200, -400], [30, 13.8], [300, 13.8], [0, -100.7]]), rtol=2e-3
+    )
     assert np.isfinite(tape.gradient(loss, t)).all()
     p = np.array([1e-30, 1e-3, 0.5, 0.999])
     np.testing.assert_allclose(logit_of(np.log(p)), np.log(p / (1 - p)), rtol=1e-12)

@@ -20,7 +20,16 @@ LABELS = np.array([[0, 0, 0], [1, 0, 0], [1, 1, 0], [1, 1, 1], [0, 0, 0], [1, 1,
 
 def made(**ablation: Any) -> TAFE:
     """In float64, with weights of size 1."""
-    model = TAFE(ROWS, N, embedding_dim=D, num_inducing=K, num_heads=M, num_layers=2, dtype="float64", **ablation)
+    model = TAFE(
+        ROWS,
+        N,
+        embedding_dim=D,
+        num_inducing=K,
+        num_heads=M,
+        num_layers=2,
+        dtype="float64",
+        **ablation,
+    )
     rng = np.random.default_rng(3)
     for variable in model.trainable_variables:
         variable.assign(rng.normal(scale=0.7, size=variable.shape))
@@ -29,7 +38,9 @@ def made(**ablation: Any) -> TAFE:
 
 def embed(model: TAFE, row: np.ndarray) -> np.ndarray:
     table = model.embedding.table.numpy()
-    return np.stack([table[offset + i] for offset, i in zip(model.embedding.offsets, row, strict=True)])
+    return np.stack(
+        [table[offset + i] for offset, i in zip(model.embedding.offsets, row, strict=True)]
+    )
 
 
 def self_attention(block: Any, h: np.ndarray) -> np.ndarray:
@@ -58,7 +69,9 @@ def test_without_both_parts_it_is_its_twin() -> None:
         y = embed(model, row)
         for block in model.blocks:
             y = self_attention(block, y)
-        np.testing.assert_allclose(logits, [towers(model, t, y.mean(axis=0)) for t in range(N)], rtol=0, atol=CLOSE)
+        np.testing.assert_allclose(
+            logits, [towers(model, t, y.mean(axis=0)) for t in range(N)], rtol=0, atol=CLOSE
+        )
 
 
 def test_without_asrg_adapters_read_the_fields() -> None:
@@ -77,7 +90,9 @@ def test_without_tsa_every_task_reads_the_mean_of_the_last_block() -> None:
     for block in model.blocks:
         h = y = block(h, model.gamma.value())
     means = np.array(y).mean(axis=1)
-    np.testing.assert_allclose(model(IDS), [[towers(model, t, x) for t in range(N)] for x in means], rtol=0, atol=1e-12)
+    np.testing.assert_allclose(
+        model(IDS), [[towers(model, t, x) for t in range(N)] for x in means], rtol=0, atol=1e-12
+    )
 
 
 def test_towers_on_the_adapters() -> None:
@@ -93,7 +108,9 @@ def test_towers_on_the_adapters() -> None:
     np.testing.assert_allclose(model(IDS), expected, rtol=0, atol=1e-12)
 
 
-@pytest.mark.parametrize("ablation", [{"use_asrg": False}, {"use_tsa": False}, {"tower_units": [4]}])
+@pytest.mark.parametrize(
+    "ablation", [{"use_asrg": False}, {"use_tsa": False}, {"tower_units": [4]}]
+)
 def test_what_is_left_learns_and_is_saved(ablation: dict[str, Any], tmp_path: pathlib.Path) -> None:
     model = made(**ablation)
     with tf.GradientTape() as tape:
@@ -103,4 +120,6 @@ def test_what_is_left_learns_and_is_saved(ablation: dict[str, Any], tmp_path: pa
         assert gradient is not None, variable.path
         assert np.abs(np.array(tf.convert_to_tensor(gradient))).max() > 0, variable.path
     model.save(tmp_path / "model.keras")
-    np.testing.assert_array_equal(keras.models.load_model(tmp_path / "model.keras")(IDS), model(IDS))
+    np.testing.assert_array_equal(
+        keras.models.load_model(tmp_path / "model.keras")(IDS), model(IDS)
+    )

@@ -12,7 +12,26 @@ import tensorflow as tf
 from tafe_tf.losses import FunnelLoss
 from tafe_tf.models import TAFE
 
-ALI_CCP_ROWS = [238635, 98, 14, 3, 8, 4, 4, 3, 5, 467298, 6929, 263942, 106399, 5888, 104830, 51878, 37148, 4]
+ALI_CCP_ROWS = [
+    238635,
+    98,
+    14,
+    3,
+    8,
+    4,
+    4,
+    3,
+    5,
+    467298,
+    6929,
+    263942,
+    106399,
+    5888,
+    104830,
+    51878,
+    37148,
+    4,
+]
 
 ROWS, D, K, M, L, N, B = [4, 3, 5], 4, 3, 2, 2, 3, 6
 TASK_WEIGHTS, ROW_WEIGHTS = [1.0, 2.0, 0.5], np.array([1, 0.5, 0, 2, 1, 0.25])
@@ -37,15 +56,28 @@ def trained(seed: int = 17, **kwargs: Any) -> TAFE:
 
 def variables(model: TAFE) -> dict[str, keras.Variable]:
     """All trainable variables, by the names of the twin."""
-    named = {"table": model.embedding.table, "head": model.heads.kernel, "head_bias": model.heads.bias}
+    named = {
+        "table": model.embedding.table,
+        "head": model.heads.kernel,
+        "head_bias": model.heads.bias,
+    }
     for i, (block, adapter) in enumerate(zip(model.blocks, model.adapters, strict=True)):
         for j, dense in enumerate([*block.selector.hidden, block.selector.projection]):
             named |= {f"mlp{i}{j}": dense.kernel, f"mlp_bias{i}{j}": dense.bias}
         a = block.attention
-        named |= {f"I{i}": a.inducing_points, f"k{i}": a.key, f"v{i}": a.value, f"o{i}": a.output_projection}
+        named |= {
+            f"I{i}": a.inducing_points,
+            f"k{i}": a.key,
+            f"v{i}": a.value,
+            f"o{i}": a.output_projection,
+        }
         named |= {f"gain{i}": block.norm.gamma, f"bias{i}": block.norm.beta}
         named |= {f"alpha{i}": adapter.indicators, f"tk{i}": adapter.key, f"tv{i}": adapter.value}
-        named |= {f"to{i}": adapter.output_projection, f"tgain{i}": adapter.scale, f"tbias{i}": adapter.shift}
+        named |= {
+            f"to{i}": adapter.output_projection,
+            f"tgain{i}": adapter.scale,
+            f"tbias{i}": adapter.shift,
+        }
     assert {id(v) for v in named.values()} == {id(v) for v in model.trainable_variables}
     return named
 
@@ -65,7 +97,9 @@ def norm(x: np.ndarray) -> Any:
     return centred / np.sqrt((centred * centred).mean(axis=-1, keepdims=True) + 1e-3)
 
 
-def attend(query: np.ndarray, h: np.ndarray, key: np.ndarray, value: np.ndarray, output: np.ndarray) -> Any:
+def attend(
+    query: np.ndarray, h: np.ndarray, key: np.ndarray, value: np.ndarray, output: np.ndarray
+) -> Any:
     """[B, Q, d], [B, F, d] -> [B, Q, d], eq. 18-19."""
     e = D // M
     parts = []
@@ -96,7 +130,10 @@ def forward(p: Weights, ids: np.ndarray, gamma: float) -> tuple[np.ndarray, list
         o = attend(query, y, p[f"k{i}"], p[f"v{i}"], p[f"o{i}"])
         y = norm(o + (query if i == 0 else y)) * p[f"gain{i}"] + p[f"bias{i}"]
         alpha = np.tile(p[f"alpha{i}"], (len(ids), 1, 1))
-        own = [attend(alpha[:, n : n + 1], y, *(p[f"{w}{i}"][n] for w in ("tk", "tv", "to"))) for n in range(N)]
+        own = [
+            attend(alpha[:, n : n + 1], y, *(p[f"{w}{i}"][n] for w in ("tk", "tv", "to")))
+            for n in range(N)
+        ]
         t = norm(t + np.concatenate(own, axis=1)) * p[f"tgain{i}"] + p[f"tbias{i}"]
     return (t * p["head"]).sum(axis=-1) + p["head_bias"], selected
 
@@ -104,13 +141,17 @@ def forward(p: Weights, ids: np.ndarray, gamma: float) -> tuple[np.ndarray, list
 def loss_of(p: Weights, gamma: float) -> Any:
     """Eq. 25 with task and row weights."""
     f = 1 / (1 + np.exp(-forward(p, IDS, gamma)[0]))
-    rows = -(np.array(TASK_WEIGHTS) * (LABELS * np.log(f) + (1 - LABELS) * np.log(1 - f))).sum(axis=1)
+    rows = -(np.array(TASK_WEIGHTS) * (LABELS * np.log(f) + (1 - LABELS) * np.log(1 - f))).sum(
+        axis=1
+    )
     for i in range(1, N):
         rows = rows + ((f[:, i - 1] - f[:, i]) - (LABELS[:, i - 1] - LABELS[:, i])) ** 2
     return (ROW_WEIGHTS * rows).sum() / B
 
 
-def complex_step(function: Callable[[Weights], Any], p: Weights, name: str, size: float = 1e-30) -> np.ndarray:
+def complex_step(
+    function: Callable[[Weights], Any], p: Weights, name: str, size: float = 1e-30
+) -> np.ndarray:
     """d function / d p[name], one entry at a time."""
     gradient = np.zeros(p[name].shape)
     for place in np.ndindex(gradient.shape):
@@ -155,7 +196,14 @@ def test_all_gradients_equal_the_twins(model: TAFE, training: bool) -> None:
 def test_the_order_of_fields_is_of_no_account() -> None:
     one = trained()
     order = [2, 0, 1]
-    other = TAFE([ROWS[f] for f in order], N, dtype="float64", gamma_start=2.0, gamma_decay_steps=1000, **SIZES)
+    other = TAFE(
+        [ROWS[f] for f in order],
+        N,
+        dtype="float64",
+        gamma_start=2.0,
+        gamma_decay_steps=1000,
+        **SIZES,
+    )
     for name, variable in variables(other).items():
         variable.assign(variables(one)[name].numpy().reshape(variable.shape))
     blocks = np.split(one.embedding.table.numpy(), np.cumsum(ROWS)[:-1])
@@ -234,10 +282,16 @@ def test_save_and_load_are_exact(tmp_path: pathlib.Path) -> None:
 
 
 def test_config_round_trip() -> None:
-    config = tiny(selector_hidden=(5,), gamma_start=3.0, slots=[1, 2, 1], dropout=0.1, dtype="float64").get_config()
+    config = tiny(
+        selector_hidden=(5,), gamma_start=3.0, slots=[1, 2, 1], dropout=0.1, dtype="float64"
+    ).get_config()
     again = TAFE.from_config(config)
     assert again.get_config() == config
-    assert config["selector_hidden"] == [5] and config["slots"] == [1, 2, 1] and config["gamma_start"] == 3.0
+    assert (
+        config["selector_hidden"] == [5]
+        and config["slots"] == [1, 2, 1]
+        and config["gamma_start"] == 3.0
+    )
     assert again.dtype_policy.name == "float64" and float(again.gamma.value()) == 3.0
 
 
@@ -248,7 +302,13 @@ def test_tasks_and_layers_start_apart() -> None:
     assert np.abs(model.heads.kernel.numpy()[0] - model.heads.kernel.numpy()[1]).max() > 1e-3
     for part in ("blocks", "adapters"):
         first, second = (layer.get_weights() for layer in getattr(model, part))
-        assert sum(a.shape == b.shape and np.array_equal(a, b) for a, b in zip(first, second, strict=True)) <= 3
+        assert (
+            sum(
+                a.shape == b.shape and np.array_equal(a, b)
+                for a, b in zip(first, second, strict=True)
+            )
+            <= 3
+        )
     logits = model(IDS).numpy()
     assert np.abs(np.diff(logits, axis=1)).min() > 1e-4
 
@@ -277,9 +337,9 @@ def test_fits_in_plain_keras() -> None:
     keras.utils.set_random_seed(0)
     model = tiny()
     model.compile(optimizer=keras.optimizers.Adam(1e-2), loss=FunnelLoss())
-    losses = model.fit(np.tile(IDS, (8, 1)), np.tile(LABELS, (8, 1)), batch_size=8, epochs=20, verbose=0).history[
-        "loss"
-    ]
+    losses = model.fit(
+        np.tile(IDS, (8, 1)), np.tile(LABELS, (8, 1)), batch_size=8, epochs=20, verbose=0
+    ).history["loss"]
     assert losses[-1] < 0.8 * losses[0]
 
 

@@ -28,7 +28,9 @@ from tafe_tf.serving.batch import scoring
 from tafe_tf.serving.batch.job import Job, JobError, find_inputs
 from tafe_tf.serving.batch.ledger import claim, finish
 
-ENVIRONMENT = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}  # the code that this process tests
+ENVIRONMENT = os.environ | {
+    "PYTHONPATH": os.pathsep.join(sys.path)
+}  # the code that this process tests
 
 
 class Stops:
@@ -46,7 +48,10 @@ class Stops:
 
 @pytest.mark.parametrize("extension", EXTENSIONS)
 def test_wherever_it_stops_it_goes_on(
-    exports: dict[str, pathlib.Path], tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch, extension: str
+    exports: dict[str, pathlib.Path],
+    tmp_path: pathlib.Path,
+    monkeypatch: pytest.MonkeyPatch,
+    extension: str,
 ) -> None:
     monkeypatch.setattr(scoring_job, "BLOCK_ROWS", 10)  # two blocks a part
     inputs, model = mkdir(tmp_path / "in"), SessionModel(exports["loans"])
@@ -60,7 +65,9 @@ def test_wherever_it_stops_it_goes_on(
         with pytest.raises(KeyboardInterrupt):
             list(scoring.score(Stops(model, calls), task, claim(task)))  # type: ignore[arg-type]
         finished = {0: 0, 1: 0, 2: 1, 3: 1, 4: 2, 5: 3, 9: 5}[calls]
-        assert len(list(pathlib.Path(task.output).iterdir())) == finished + 1  # and _job.json: nothing half-written
+        assert (
+            len(list(pathlib.Path(task.output).iterdir())) == finished + 1
+        )  # and _job.json: nothing half-written
         with pytest.raises(JobError, match=r"-0000\d.parquet: is missing; run the job again"):
             finish(task)
         before = stamps(parts(task))
@@ -80,10 +87,20 @@ def test_a_hole_is_filled(loans: Job) -> None:
     assert whole(loans) == before
 
 
-def test_killed_it_loses_and_doubles_no_row(exports: dict[str, pathlib.Path], tmp_path: pathlib.Path) -> None:
+def test_killed_it_loses_and_doubles_no_row(
+    exports: dict[str, pathlib.Path], tmp_path: pathlib.Path
+) -> None:
     count, output = 20_000, tmp_path / "out"
-    write(mkdir(tmp_path / "in") / "a.csv", small_models.rows("loans", count) | {"id": list(range(count))})
-    flags = {"model": exports["loans"].parent, "input": tmp_path / "in" / "*.csv", "output": output, "keys": "id"}
+    write(
+        mkdir(tmp_path / "in") / "a.csv",
+        small_models.rows("loans", count) | {"id": list(range(count))},
+    )
+    flags = {
+        "model": exports["loans"].parent,
+        "input": tmp_path / "in" / "*.csv",
+        "output": output,
+        "keys": "id",
+    }
     first = command(**flags, rows_per_shard=1000, batch_size=5)
     process = subprocess.Popen(first, env=ENVIRONMENT, cwd=tmp_path, stdout=subprocess.DEVNULL)
     while not list(output.glob("a-*.parquet")):
@@ -94,10 +111,14 @@ def test_killed_it_loses_and_doubles_no_row(exports: dict[str, pathlib.Path], tm
     assert process.wait() == -signal.SIGKILL
     done = stamps(output.glob("a-*.parquet"))
     assert 0 < len(done) < 20
-    assert list(output.glob(".*")) != []  # the part it was at, which no reader of the directory takes
+    assert (
+        list(output.glob(".*")) != []
+    )  # the part it was at, which no reader of the directory takes
     assert all(pq.read_metadata(path).num_rows == 1000 for path in done)
     again = command(**flags, rows_per_shard=1000, batch_size=1000)
-    ended = subprocess.run(again, env=ENVIRONMENT, cwd=tmp_path, stdout=subprocess.PIPE, text=True, check=True)
+    ended = subprocess.run(
+        again, env=ENVIRONMENT, cwd=tmp_path, stdout=subprocess.PIPE, text=True, check=True
+    )
     assert "20,000 rows scored, 0 dropped" in ended.stdout
     assert stamps(done) == done
     assert list(output.glob(".*")) == []
@@ -115,24 +136,36 @@ def command(**flags: object) -> list[str]:
     ]
 
 
-def test_bad_rows_stop_the_job_or_are_dropped(exports: dict[str, pathlib.Path], tmp_path: pathlib.Path) -> None:
+def test_bad_rows_stop_the_job_or_are_dropped(
+    exports: dict[str, pathlib.Path], tmp_path: pathlib.Path
+) -> None:
     path = bad_csv(mkdir(tmp_path / "in") / "a.csv")
     task = job(exports["loans"], path, rows_per_shard=64, keys=("item",))
     rule = r"a.csv: row 140, column 'item': must be an integer. Received: 'seven'"
     with pytest.raises(BadRowError, match=rule):
         scoring.run(task)
-    assert [part.name for part in parts(task)] == ["a-00000.parquet", "a-00001.parquet"]  # what came before it stands
+    assert [part.name for part in parts(task)] == [
+        "a-00000.parquet",
+        "a-00001.parquet",
+    ]  # what came before it stands
     before = stamps(parts(task))
     dropping = dataclasses.replace(task, on_bad_row="drop")
     summary = scoring.run(dropping)["inputs"][str(path)]
     assert stamps(before) == before
     assert (summary["parts"], summary["rows"], summary["dropped"]) == (4, 198, 2)
-    assert summary["reasons"][0].startswith("dropped 1 rows, the first: ") and "row 140" in summary["reasons"][0]
+    assert (
+        summary["reasons"][0].startswith("dropped 1 rows, the first: ")
+        and "row 140" in summary["reasons"][0]
+    )
     assert "row 150: must have 5 cells. Received: " in summary["reasons"][1]
     assert scores(task)["row"] == [row for row in range(1, 201) if row not in (140, 150)]
     parts(task)[3].unlink()
-    assert scoring.run(dropping)["inputs"][str(path)] == summary  # drops of parts done before are counted too
-    with pytest.raises(BadRowError, match=f"a-00002.parquet: was scored without some rows; .*{rule}"):
+    assert (
+        scoring.run(dropping)["inputs"][str(path)] == summary
+    )  # drops of parts done before are counted too
+    with pytest.raises(
+        BadRowError, match=f"a-00002.parquet: was scored without some rows; .*{rule}"
+    ):
         scoring.run(task)
 
 
@@ -140,7 +173,13 @@ def test_a_part_may_have_no_rows(exports: dict[str, pathlib.Path], tmp_path: pat
     columns = small_models.rows("loans", 30)
     columns["item"][8:20] = ["x"] * 12
     write(mkdir(tmp_path / "in") / "a.csv", columns)
-    task = job(exports["loans"], tmp_path / "in" / "a.csv", rows_per_shard=10, on_bad_row="drop", keys=("user",))
+    task = job(
+        exports["loans"],
+        tmp_path / "in" / "a.csv",
+        rows_per_shard=10,
+        on_bad_row="drop",
+        keys=("user",),
+    )
     summary = scoring.run(task)
     assert (summary["rows"], summary["dropped"]) == (18, 12)
     (reason,) = summary["inputs"][task.inputs[0].path]["reasons"]  # one for all parts
@@ -149,7 +188,9 @@ def test_a_part_may_have_no_rows(exports: dict[str, pathlib.Path], tmp_path: pat
     assert len({pq.read_schema(part) for part in parts(task)}) == 1
 
 
-def test_a_bad_file_is_mended_and_the_job_goes_on(exports: dict[str, pathlib.Path], tmp_path: pathlib.Path) -> None:
+def test_a_bad_file_is_mended_and_the_job_goes_on(
+    exports: dict[str, pathlib.Path], tmp_path: pathlib.Path
+) -> None:
     inputs = mkdir(tmp_path / "in")
     write(inputs / "a.csv", small_models.rows("loans", 10))
     for text, rule in (
@@ -175,7 +216,10 @@ def test_a_file_must_not_change_meanwhile(loans: Job) -> None:
 
 
 def contents(directory: str) -> dict[str, tuple[bytes, int]]:
-    return {path.name: (path.read_bytes(), path.stat().st_mtime_ns) for path in pathlib.Path(directory).iterdir()}
+    return {
+        path.name: (path.read_bytes(), path.stat().st_mtime_ns)
+        for path in pathlib.Path(directory).iterdir()
+    }
 
 
 def test_another_job_is_refused(loans: Job, exports: dict[str, pathlib.Path]) -> None:
@@ -188,16 +232,29 @@ def test_another_job_is_refused(loans: Job, exports: dict[str, pathlib.Path]) ->
         assert contents(loans.output) == before
 
     holds = "a-00000.parquet: holds scores of another job, whose "
-    refused(dataclasses.replace(loans, keys=("user",)), holds + r"keys is \['id'\] and not \['user'\]")
-    refused(dataclasses.replace(loans, signature="p_view"), holds + "signature is 'serving_default' and not 'p_view'")
-    refused(dataclasses.replace(loans, rows_per_shard=32), holds + "rows_per_shard is 64 and not 32")
-    refused(dataclasses.replace(loans, model=str(exports["numbers"]), keys=()), holds + "model is '.*loans")
+    refused(
+        dataclasses.replace(loans, keys=("user",)), holds + r"keys is \['id'\] and not \['user'\]"
+    )
+    refused(
+        dataclasses.replace(loans, signature="p_view"),
+        holds + "signature is 'serving_default' and not 'p_view'",
+    )
+    refused(
+        dataclasses.replace(loans, rows_per_shard=32), holds + "rows_per_shard is 64 and not 32"
+    )
+    refused(
+        dataclasses.replace(loans, model=str(exports["numbers"]), keys=()),
+        holds + "model is '.*loans",
+    )
     source = pathlib.Path(loans.inputs[0].path)
     os.utime(source, ns=(0, 1))
     changed = dataclasses.replace(loans, inputs=find_inputs([str(source)]))
     refused(changed, holds + "input is .*'mtime_ns': 1[0-9]+.* and not .*'mtime_ns': 1}")
     other = source.rename(source.with_name("b.csv"))
-    refused(dataclasses.replace(loans, inputs=find_inputs([str(other)])), "belongs to no input file of this job")
+    refused(
+        dataclasses.replace(loans, inputs=find_inputs([str(other)])),
+        "belongs to no input file of this job",
+    )
     (pathlib.Path(loans.output) / "_job.json").unlink()
     before = contents(loans.output)
     refused(loans, "which is no batch-scoring job")
@@ -207,14 +264,18 @@ def test_a_damaged_part_is_named(loans: Job) -> None:
     scoring.run(loans)
     before = whole(loans)
     parts(loans)[1].write_bytes(b"PAR1")
-    with pytest.raises(JobError, match=r"a-00001\.parquet: is damaged; remove it to score its rows again"):
+    with pytest.raises(
+        JobError, match=r"a-00001\.parquet: is damaged; remove it to score its rows again"
+    ):
         scoring.run(loans)
     parts(loans)[1].unlink()
     scoring.run(loans)
     assert whole(loans) == before
 
 
-def test_what_a_job_must_be(loans: Job, exports: dict[str, pathlib.Path], tmp_path: pathlib.Path) -> None:
+def test_what_a_job_must_be(
+    loans: Job, exports: dict[str, pathlib.Path], tmp_path: pathlib.Path
+) -> None:
     def wrong(rule: str, task: Job = loans, **settings: Any) -> None:
         with pytest.raises(JobError, match=rule):
             dataclasses.replace(task, **settings)
@@ -223,21 +284,35 @@ def test_what_a_job_must_be(loans: Job, exports: dict[str, pathlib.Path], tmp_pa
     wrong("key 'p_view' is reserved", keys=("p_view",))
     wrong("key 'id' must be given once", keys=("id", "id"))
     wrong("batch_size must be 1 or more. Received: 0", batch_size=0)
-    wrong("rows_per_shard must be a multiple of 65536, or 1 to that. Received: 100000", rows_per_shard=100000)
+    wrong(
+        "rows_per_shard must be a multiple of 65536, or 1 to that. Received: 100000",
+        rows_per_shard=100000,
+    )
     wrong("rows_per_shard must be .* Received: 0", rows_per_shard=0)
     wrong("on_bad_row must be 'raise' or 'drop'. Received: 'skip'", on_bad_row="skip")
     for signature in ("examples", "nothing", "__saved_model_init_op"):
-        wrong(f"signature '{signature}' scores no rows of columns; these do: .*serving_default", signature=signature)
+        wrong(
+            f"signature '{signature}' scores no rows of columns; these do: .*serving_default",
+            signature=signature,
+        )
     inputs = tmp_path / "in"
     wrong("the output must not lie among the input files", output=str(inputs))
     write(inputs / "a.csv.gz", small_models.rows("loans", 2))
-    wrong("a.csv and .*a.csv.gz would be scored into one file", inputs=find_inputs([str(inputs / "*")]))
+    wrong(
+        "a.csv and .*a.csv.gz would be scored into one file",
+        inputs=find_inputs([str(inputs / "*")]),
+    )
     write(inputs / "b.parquet", small_models.rows("loans", 2))
     both = find_inputs([str(inputs / "a.csv"), str(inputs / "b.parquet")])
     wrong("must be of one format. Received: .csv, .parquet", inputs=both)
     wrong("key 'tags' holds lists", model=str(exports["shop"]), keys=("tags",))
     for signature in ("rank", "examples"):
-        wrong(f"'{signature}' scores no rows", model=str(exports["numbers"]), keys=(), signature=signature)
+        wrong(
+            f"'{signature}' scores no rows",
+            model=str(exports["numbers"]),
+            keys=(),
+            signature=signature,
+        )
 
 
 COMMANDS = """
@@ -260,7 +335,9 @@ COMMANDS = """
 """
 
 
-def test_the_command_ends_with_one_line(exports: dict[str, pathlib.Path], tmp_path: pathlib.Path) -> None:
+def test_the_command_ends_with_one_line(
+    exports: dict[str, pathlib.Path], tmp_path: pathlib.Path
+) -> None:
     bad_csv(mkdir(tmp_path / "in") / "a.csv")
     (tmp_path / "in" / "b.parquet").write_bytes(b"")
     (tmp_path / "in" / "c.txt").write_text("x")
@@ -270,12 +347,28 @@ def test_the_command_ends_with_one_line(exports: dict[str, pathlib.Path], tmp_pa
         "error: --output must be given": [model, good],
         "error: --model must be given": [good, output],
         f"error: {tmp_path}: holds no exported version": [f"--model={tmp_path}", good, output],
-        f"error: {tmp_path}/in/*.tsv: no file matches": [model, f"--input={tmp_path}/in/*.tsv", output],
-        f"error: {tmp_path}/in/c.txt: must end in one of .csv": [model, f"--input={tmp_path}/in/c.txt", output],
-        f"error: {tmp_path}/in/b.parquet: cannot be read": [model, f"--input={tmp_path}/in/b.parquet", output],
+        f"error: {tmp_path}/in/*.tsv: no file matches": [
+            model,
+            f"--input={tmp_path}/in/*.tsv",
+            output,
+        ],
+        f"error: {tmp_path}/in/c.txt: must end in one of .csv": [
+            model,
+            f"--input={tmp_path}/in/c.txt",
+            output,
+        ],
+        f"error: {tmp_path}/in/b.parquet: cannot be read": [
+            model,
+            f"--input={tmp_path}/in/b.parquet",
+            output,
+        ],
         f"error: {exports['loans']}: signature 'rank'": [model, good, output, "--signature=rank"],
         f"error: {tmp_path}/in/a.csv: column 'id' is missing": [model, good, output, "--keys=id"],
-        f"error: {tmp_path}/in/a.csv: row 140, column 'item': must be an integer": [model, good, output],
+        f"error: {tmp_path}/in/a.csv: row 140, column 'item': must be an integer": [
+            model,
+            good,
+            output,
+        ],
         "error: --runner needs Apache Beam: pip install 'tafe_tf[beam]'": [
             model,
             good,
@@ -286,7 +379,9 @@ def test_the_command_ends_with_one_line(exports: dict[str, pathlib.Path], tmp_pa
     }
     lines = [*cases.values(), [model, good, output, "--on_bad_row=drop"]]
     program = [sys.executable, "-c", textwrap.dedent(COMMANDS), json.dumps(lines)]
-    ended = subprocess.run(program, env=ENVIRONMENT, cwd=tmp_path, capture_output=True, text=True, check=True)
+    ended = subprocess.run(
+        program, env=ENVIRONMENT, cwd=tmp_path, capture_output=True, text=True, check=True
+    )
     *found, dropped = [json.loads(line) for line in ended.stdout.splitlines()]
     for expected, (code, _) in zip(cases, found, strict=True):
         assert code is not None and code.startswith(expected) and "\n" not in code

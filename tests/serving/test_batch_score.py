@@ -27,7 +27,9 @@ from tafe_tf.training.run_dir import RunDir
 def python_scores(run: RunDir, file: pathlib.Path) -> dict[str, np.ndarray]:
     """What the Keras model gives for a file's rows: sigmoids of the least logit so far, and their quotients."""
     dataset = run.schema()
-    (block,) = read_blocks([str(file)], dataset, bad_rows=BadRows(), columns=[c.name for c in dataset.inputs])
+    (block,) = read_blocks(
+        [str(file)], dataset, bad_rows=BadRows(), columns=[c.name for c in dataset.inputs]
+    )
     inputs = run.features()({name: tf.constant(values) for name, values in block.columns.items()})
     logits = np.array(run.load_best()(inputs), np.float64)
     steps = 1 / (1 + np.exp(-np.minimum.accumulate(logits, axis=1)))
@@ -47,7 +49,14 @@ def test_every_format_gives_the_models_scores(
     for extension in EXTENSIONS:
         path = mkdir(tmp_path / "in") / f"{extension.replace('.', '_')}.{extension}"
         write(path, columns)
-        task = job(exports[funnel], path, output=extension, keys=("item",), rows_per_shard=100, batch_size=32)
+        task = job(
+            exports[funnel],
+            path,
+            output=extension,
+            keys=("item",),
+            rows_per_shard=100,
+            batch_size=32,
+        )
         summary = scoring.run(task)
         assert (summary["rows"], summary["dropped"], len(parts(task))) == (ROWS, 0, 3)
         found[extension] = scores(task)
@@ -66,7 +75,11 @@ def test_the_scores_are_those_of_the_session(loans: Job) -> None:
     scoring.run(loans)
     schema = loans.schema
     blocks = read_blocks(
-        [loans.inputs[0].path], schema, bad_rows=BadRows(), columns=[c.name for c in schema.inputs], block_rows=64
+        [loans.inputs[0].path],
+        schema,
+        bad_rows=BadRows(),
+        columns=[c.name for c in schema.inputs],
+        block_rows=64,
     )
     model = SessionModel(loans.model)
     for path, block in zip(parts(loans), blocks, strict=True):
@@ -87,7 +100,9 @@ def test_one_signature_gives_one_column(loans: Job) -> None:
 
 
 @pytest.mark.parametrize("extension", ["csv", "parquet", "tfrecord"])
-def test_keys_come_through(exports: dict[str, pathlib.Path], tmp_path: pathlib.Path, extension: str) -> None:
+def test_keys_come_through(
+    exports: dict[str, pathlib.Path], tmp_path: pathlib.Path, extension: str
+) -> None:
     columns = small_models.rows("loans", 4) | {
         "user": ["u 1", "é", None, "new"],
         "item": [7, None, -1, 2**53 + 1],
@@ -100,9 +115,16 @@ def test_keys_come_through(exports: dict[str, pathlib.Path], tmp_path: pathlib.P
     scoring.run(task)
     found = scores(task)
     assert list(found)[:5] == ["request", "user", "number", "item", "row"]
-    assert found["user"] == ["u 1", "é", None, "new"]  # the schema knows it: text, null where missing
+    assert found["user"] == [
+        "u 1",
+        "é",
+        None,
+        "new",
+    ]  # the schema knows it: text, null where missing
     assert found["item"] == [7, None, -1, 2**53 + 1]
-    requests = [text.encode() if extension == "tfrecord" else text for text in ("r1", "r 2", "x", "r4")]
+    requests = [
+        text.encode() if extension == "tfrecord" else text for text in ("r1", "r 2", "x", "r4")
+    ]
     assert found["request"] == requests  # as the file has it
     assert found["number"] == [str(n) if extension == "csv" else n for n in columns["number"]]
     types = {field.name: field.type for field in pq.read_schema(parts(task)[0])}
@@ -122,7 +144,9 @@ def test_types_of_parquet_keys(exports: dict[str, pathlib.Path], tmp_path: pathl
 
 
 @pytest.mark.parametrize("extension", ["csv", "parquet", "tfrecord"])
-def test_files_and_shards(exports: dict[str, pathlib.Path], tmp_path: pathlib.Path, extension: str) -> None:
+def test_files_and_shards(
+    exports: dict[str, pathlib.Path], tmp_path: pathlib.Path, extension: str
+) -> None:
     counts = {"a": 128, "b": 64, "c": 65, "d": 1}  # exact multiples of a shard, and one row more
     inputs = mkdir(tmp_path / "in")
     for seed, (stem, count) in enumerate(counts.items()):
@@ -140,7 +164,9 @@ def test_files_and_shards(exports: dict[str, pathlib.Path], tmp_path: pathlib.Pa
         assert scores(task, stem)["row"] == list(range(1, count + 1))
         assert scores(task, stem)["item"] == small_models.rows("numbers", count, seed)["item"]
     origin = json.loads(pq.read_metadata(parts(task)[4]).metadata[b"tafe_tf"])
-    assert origin["input"]["path"] == str(inputs / f"c.{extension}") and origin["model"] == str(exports["numbers"])
+    assert origin["input"]["path"] == str(inputs / f"c.{extension}") and origin["model"] == str(
+        exports["numbers"]
+    )
     assert (origin["part"], origin["rows"], origin["last"]) == (1, 1, True)
     before = stamps(parts(task))
     assert scoring.run(task) == summary  # nothing left to do

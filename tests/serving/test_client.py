@@ -38,7 +38,10 @@ class Fake(prediction_service_pb2_grpc.PredictionServiceServicer):
     def Predict(self, request: Any, context: Any) -> Any:
         self.requests.append(request)
         self.behave(request, context)
-        if request.model_spec.HasField("version") and request.model_spec.version.value != self.version:
+        if (
+            request.model_spec.HasField("version")
+            and request.model_spec.version.value != self.version
+        ):
             context.abort(grpc.StatusCode.NOT_FOUND, "Servable not found for request: Specific")
         if set(request.inputs) != set(self.inputs):
             context.abort(grpc.StatusCode.INVALID_ARGUMENT, "input size does not match signature")
@@ -62,7 +65,9 @@ class Fake(prediction_service_pb2_grpc.PredictionServiceServicer):
         return response
 
 
-def start(fake: Fake, address: str, credentials: grpc.ServerCredentials | None = None) -> grpc.Server:
+def start(
+    fake: Fake, address: str, credentials: grpc.ServerCredentials | None = None
+) -> grpc.Server:
     limits = [("grpc.max_receive_message_length", -1), ("grpc.max_send_message_length", -1)]
     server = grpc.server(futures.ThreadPoolExecutor(4), options=limits)
     prediction_service_pb2_grpc.add_PredictionServiceServicer_to_server(fake, server)
@@ -96,7 +101,9 @@ def test_all_rows_come_back_in_order_whatever_the_pieces(fake: Fake, address: st
             outputs = client.predict({"item": rows})
         np.testing.assert_array_equal(outputs["twice"], 2.0 * rows)
         assert len(fake.requests) == (requests or 3)
-        assert [r.model_spec.version.value for r in fake.requests] == [0] + [1] * (len(fake.requests) - 1)
+        assert [r.model_spec.version.value for r in fake.requests] == [0] + [1] * (
+            len(fake.requests) - 1
+        )
 
 
 def test_a_version_that_goes_between_two_pieces(fake: Fake, address: str) -> None:
@@ -118,7 +125,10 @@ def test_versions_that_never_stay(fake: Fake, address: str) -> None:
         fake.version += 1
 
     fake.behave = publish
-    with Client(address, rows_per_request=10) as client, pytest.raises(ServingError, match="NOT_FOUND"):
+    with (
+        Client(address, rows_per_request=10) as client,
+        pytest.raises(ServingError, match="NOT_FOUND"),
+    ):
         client.predict({"item": np.arange(50)})
 
 
@@ -127,7 +137,10 @@ def test_rank_sends_the_user_with_every_piece(fake: Fake, address: str) -> None:
     with Client(address, rows_per_request=10) as client:
         outputs = client.predict({"user": [5], "item": range(25)}, signature="rank")
     assert len(outputs["twice"]) == 25
-    sent = [(tensors.decode(r.inputs["user"]).tolist(), len(tensors.decode(r.inputs["item"]))) for r in fake.requests]
+    sent = [
+        (tensors.decode(r.inputs["user"]).tolist(), len(tensors.decode(r.inputs["item"])))
+        for r in fake.requests
+    ]
     assert sent == [([5], 10), ([5], 10), ([5], 5)]
 
 
@@ -143,9 +156,12 @@ def test_a_new_version_with_other_columns(fake: Fake, address: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("code", "attempts"), [("UNAVAILABLE", 3), ("INTERNAL", 1), ("RESOURCE_EXHAUSTED", 1), ("NOT_FOUND", 1)]
+    ("code", "attempts"),
+    [("UNAVAILABLE", 3), ("INTERNAL", 1), ("RESOURCE_EXHAUSTED", 1), ("NOT_FOUND", 1)],
 )
-def test_unavailable_alone_is_tried_again(fake: Fake, address: str, code: str, attempts: int) -> None:
+def test_unavailable_alone_is_tried_again(
+    fake: Fake, address: str, code: str, attempts: int
+) -> None:
     def fail_twice(request: Any, context: Any) -> None:
         if len(fake.requests) <= 2:
             context.abort(getattr(grpc.StatusCode, code), "not now")
@@ -208,7 +224,10 @@ def test_tls(fake: Fake) -> None:
     with Client(address, credentials=trusted) as client:
         assert client.predict({"item": [1]})["twice"].tolist() == [2.0]
     stranger = grpc.ssl_channel_credentials(trustme.CA().cert_pem.bytes())
-    with Client(address, credentials=stranger, timeout=5.0) as client, pytest.raises(ServingError, match="CERTIFICATE"):
+    with (
+        Client(address, credentials=stranger, timeout=5.0) as client,
+        pytest.raises(ServingError, match="CERTIFICATE"),
+    ):
         client.predict({"item": [1]})
     server.stop(None)
 
@@ -216,7 +235,9 @@ def test_tls(fake: Fake) -> None:
 def test_asyncio_does_the_same(fake: Fake, address: str) -> None:
     async def ask() -> list[Any]:
         async with AsyncClient(address, rows_per_request=10) as client:
-            answers = await asyncio.gather(*(client.predict({"item": np.arange(n)}) for n in range(1, 30)))
+            answers = await asyncio.gather(
+                *(client.predict({"item": np.arange(n)}) for n in range(1, 30))
+            )
             with pytest.raises(ServingError, match='Serving signature key "nix" not found'):
                 await client.predict({"item": [1]}, signature="nix")
             fake.behave = lambda request, context: context.abort(grpc.StatusCode.INTERNAL, "broken")
@@ -238,8 +259,16 @@ def test_arguments_that_make_no_sense() -> None:
 
 def test_the_command(fake: Fake, address: str, tmp_path: Any) -> None:
     (tmp_path / "rows.csv").write_text("item,other\n1,a\n2,\n")
-    command = [sys.executable, "-m", "tafe_tf.serving.client", f"--target={address}", "--model_name=shop"]
-    done = subprocess.run([*command, f"--input={tmp_path}/rows.csv"], capture_output=True, text=True)
+    command = [
+        sys.executable,
+        "-m",
+        "tafe_tf.serving.client",
+        f"--target={address}",
+        "--model_name=shop",
+    ]
+    done = subprocess.run(
+        [*command, f"--input={tmp_path}/rows.csv"], capture_output=True, text=True
+    )
     assert done.returncode == 0, done.stderr
     assert done.stdout.splitlines() == ['"twice","version"', "2,1", "4,1"]
     assert fake.requests[-1].model_spec.name == "shop"

@@ -47,7 +47,10 @@ def predicted(run: RunDir, rows: dict[str, list[object]]) -> dict[str, np.ndarra
             values = [[*value, *[absent] * (length - len(value))] for value in values]
         columns[column.name] = tf.constant(values, column.dtype)
     logits = run.load_best().predict(features(columns), verbose=0)
-    return {name: keras.ops.convert_to_numpy(p) for name, p in probabilities(logits, features.schema).items()}
+    return {
+        name: keras.ops.convert_to_numpy(p)
+        for name, p in probabilities(logits, features.schema).items()
+    }
 
 
 @pytest.mark.parametrize(
@@ -59,13 +62,17 @@ def test_the_client_gets_what_the_model_predicts(name: str, tmp_path: pathlib.Pa
     write(tmp_path / "train.parquet", small_models.rows(name, 2000))
     (tmp_path / "schema.toml").write_text(small_models.SCHEMAS[name])
     sizes = {"embedding_dim": 4, "num_inducing": 4, "num_layers": 1, "batch_size": 64, "epochs": 1}
-    with flagsaver.flagsaver(data_dir=str(tmp_path), run_dir=str(tmp_path / "run"), learning_rate=0.02, **sizes):
+    with flagsaver.flagsaver(
+        data_dir=str(tmp_path), run_dir=str(tmp_path / "run"), learning_rate=0.02, **sizes
+    ):
         train.train()
     run = RunDir(tmp_path / "run")
     path = saved_model.export(run, tmp_path / "export", 1)
     assert len(check(path)) == 4
     with (
-        LocalServer(tmp_path / "log", f"--model_base_path={path.parent}", f"--model_name={name}") as server,
+        LocalServer(
+            tmp_path / "log", f"--model_base_path={path.parent}", f"--model_name={name}"
+        ) as server,
         Client(server.grpc, name, timeout=60.0) as client,
     ):
         for count, seed in ((1, 1), (10_000, 2)):
@@ -73,5 +80,7 @@ def test_the_client_gets_what_the_model_predicts(name: str, tmp_path: pathlib.Pa
             outputs, expected = client.predict(rows), predicted(run, rows)
             assert set(outputs) == set(expected)
             for output, values in expected.items():
-                np.testing.assert_allclose(outputs[output], values, rtol=0, atol=1e-6, err_msg=output)
+                np.testing.assert_allclose(
+                    outputs[output], values, rtol=0, atol=1e-6, err_msg=output
+                )
         assert np.ptp(outputs[run.schema().step_names[0]]) > 0.01  # rows do differ

@@ -15,7 +15,13 @@ from typing import Any
 
 import pytest
 import yaml  # type: ignore[import-untyped]
-from google.protobuf import descriptor_pb2, descriptor_pool, message_factory, text_format, wrappers_pb2
+from google.protobuf import (
+    descriptor_pb2,
+    descriptor_pool,
+    message_factory,
+    text_format,
+    wrappers_pb2,
+)
 from tensorflow_serving.config import model_server_config_pb2
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
@@ -92,7 +98,9 @@ def pool() -> Any:
 
 def parse(name: str, text: str) -> Any:
     """Text of a message of `MESSAGES`; text_format.ParseError for what the server would refuse."""
-    return text_format.Parse(text, message_factory.GetMessageClass(pool().FindMessageTypeByName(f"kit.{name}"))())
+    return text_format.Parse(
+        text, message_factory.GetMessageClass(pool().FindMessageTypeByName(f"kit.{name}"))()
+    )
 
 
 def read(name: str) -> str:
@@ -201,14 +209,20 @@ def test_batching_fits_the_exports() -> None:
     assert batching.batch_timeout_micros.value == 0
     assert batching.max_enqueued_batches.value >= 1
     assert not batching.pad_variable_length_inputs  # it would put real values into lists
-    assert str(batching.num_batch_threads.value) == arguments()["docker-compose.yml"]["tensorflow_inter_op_parallelism"]
+    assert (
+        str(batching.num_batch_threads.value)
+        == arguments()["docker-compose.yml"]["tensorflow_inter_op_parallelism"]
+    )
 
 
 @pytest.mark.parametrize(
     ("text", "wrong"),
     [
         ("max_batch_size { value: 512 } allowed_batch_sizes: [8, 512]", []),
-        ("max_batch_size { value: 512 } allowed_batch_sizes: [512, 8, 512]", ["allowed_batch_sizes must increase"]),
+        (
+            "max_batch_size { value: 512 } allowed_batch_sizes: [512, 8, 512]",
+            ["allowed_batch_sizes must increase"],
+        ),
         (
             "max_batch_size { value: 512 } allowed_batch_sizes: [8, 64]",
             ["allowed_batch_sizes must end with max_batch_size"],
@@ -285,7 +299,9 @@ def test_threads_are_those_of_the_cpu_limit() -> None:
     }
     for file, given in arguments().items():
         assert given["tensorflow_inter_op_parallelism"] == str(limits[file]), file
-        assert given["tensorflow_intra_op_parallelism"] == "1", file  # as our own server and the figures of README
+        assert given["tensorflow_intra_op_parallelism"] == "1", (
+            file
+        )  # as our own server and the figures of README
 
 
 def test_compose_mounts_the_kit_and_publishes_the_ports_here_only() -> None:
@@ -324,8 +340,12 @@ def status_server() -> Iterator[Any]:
 
 
 @pytest.mark.skipif(shutil.which("bash") is None, reason="the image has bash")
-@pytest.mark.parametrize(("state", "healthy"), [("AVAILABLE", True), ("UNAVAILABLE", False), ("LOADING", False)])
-def test_compose_is_healthy_once_a_version_is_available(status_server: Any, state: str, healthy: bool) -> None:
+@pytest.mark.parametrize(
+    ("state", "healthy"), [("AVAILABLE", True), ("UNAVAILABLE", False), ("LOADING", False)]
+)
+def test_compose_is_healthy_once_a_version_is_available(
+    status_server: Any, state: str, healthy: bool
+) -> None:
     command, *test = compose()["healthcheck"]["test"]
     assert command == "CMD"
     assert str(REST) in test[-1]
@@ -343,14 +363,21 @@ def test_probes_ask_the_rest_port_for_the_model(probe: str) -> None:
     asked = container()[probe]["httpGet"]
     assert ports[asked["port"]] == REST
     # Status answers for a version that failed, too; metadata only where one can be asked.
-    assert asked["path"] == f"/v1/models/{MODEL}" + ("/metadata" if probe == "readinessProbe" else "")
+    assert asked["path"] == f"/v1/models/{MODEL}" + (
+        "/metadata" if probe == "readinessProbe" else ""
+    )
 
 
 def test_pods_drain_before_they_end() -> None:
-    given = dict(pair.split("=") for pair in arguments()["kubernetes.yaml"]["grpc_channel_arguments"].split(","))
+    given = dict(
+        pair.split("=")
+        for pair in arguments()["kubernetes.yaml"]["grpc_channel_arguments"].split(",")
+    )
     program, seconds = container()["lifecycle"]["preStop"]["exec"]["command"]
     assert program == "sleep"
-    assert int(given["grpc.max_connection_age_ms"]) / 1000 * 1.1 < int(seconds)  # gRPC adds up to a tenth
+    assert int(given["grpc.max_connection_age_ms"]) / 1000 * 1.1 < int(
+        seconds
+    )  # gRPC adds up to a tenth
     assert int(seconds) < pod()["terminationGracePeriodSeconds"]
     assert pod()["shareProcessNamespace"] is True
 
@@ -361,10 +388,15 @@ def test_pods_mount_the_kit_and_the_models() -> None:
     assert set(mounts) == {str(CONFIGURED), str(MODELS)}
     assert all(mount["readOnly"] and "subPath" not in mount for mount in mounts.values())
     name = volumes[mounts[str(CONFIGURED)]["name"]]["configMap"]["name"]
-    made = re.search(rf"kubectl create configmap {name}((?: --from-file=\S+)+)", read("kubernetes.yaml"))
+    made = re.search(
+        rf"kubectl create configmap {name}((?: --from-file=\S+)+)", read("kubernetes.yaml")
+    )
     assert made
     files = set(re.findall(r"--from-file=(\S+)", made[1]))
-    wanted = {arguments()["kubernetes.yaml"][flag] for flag in ("model_config_file", "monitoring_config_file")}
+    wanted = {
+        arguments()["kubernetes.yaml"][flag]
+        for flag in ("model_config_file", "monitoring_config_file")
+    }
     assert {str(CONFIGURED / file) for file in files} == wanted
     assert all((KIT / file).is_file() for file in files)
     assert "persistentVolumeClaim" in volumes[mounts[str(MODELS)]["name"]]
@@ -376,18 +408,28 @@ def test_everything_selects_the_pods() -> None:
     assert found["Deployment"]["spec"]["selector"]["matchLabels"] == labels
     assert found["PodDisruptionBudget"]["spec"]["selector"]["matchLabels"] == labels
     assert found["Service"]["spec"]["selector"] == labels
-    assert {p["targetPort"]: p["port"] for p in found["Service"]["spec"]["ports"]} == {"grpc": GRPC, "rest": REST}
-    assert found["PodDisruptionBudget"]["spec"]["minAvailable"] < found["Deployment"]["spec"]["replicas"]
+    assert {p["targetPort"]: p["port"] for p in found["Service"]["spec"]["ports"]} == {
+        "grpc": GRPC,
+        "rest": REST,
+    }
+    assert (
+        found["PodDisruptionBudget"]["spec"]["minAvailable"]
+        < found["Deployment"]["spec"]["replicas"]
+    )
 
 
 def test_kserve_serves_the_same_model() -> None:
     assert kserve()["metadata"]["name"] == MODEL  # KServe makes it --model_name
     model = kserve()["spec"]["predictor"]["model"]
     assert model["modelFormat"] == {"name": "tensorflow", "version": "2"}
-    assert not {"port", "rest_api_port", "model_name", "model_base_path"} & set(arguments()["kserve.yaml"])
+    assert not {"port", "rest_api_port", "model_name", "model_base_path"} & set(
+        arguments()["kserve.yaml"]
+    )
 
 
 def test_readme_names_every_file() -> None:
     linked = set(re.findall(r"\]\(([^)]+)\)", read("README.md")))
     assert linked == {path.name for path in KIT.iterdir()} - {"README.md"}
-    assert f"--target localhost:{GRPC} --rest localhost:{REST} --model_name {MODEL}" in read("README.md")
+    assert f"--target localhost:{GRPC} --rest localhost:{REST} --model_name {MODEL}" in read(
+        "README.md"
+    )

@@ -46,7 +46,9 @@ def other_numbers(tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
 
 
 @pytest.fixture(scope="module")
-def server(exports: dict[str, pathlib.Path], tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalServer]:
+def server(
+    exports: dict[str, pathlib.Path], tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[LocalServer]:
     """One server of all three, without Keras in its process."""
     directory = tmp_path_factory.mktemp("server")
     config = directory / "models.config"
@@ -62,7 +64,9 @@ def model_config(name: str, base_path: pathlib.Path, policy: str = LATEST) -> st
 
 
 @pytest.fixture(params=FUNNELS)
-def target(request: pytest.FixtureRequest, server: LocalServer, exports: dict[str, pathlib.Path]) -> Iterator[Target]:
+def target(
+    request: pytest.FixtureRequest, server: LocalServer, exports: dict[str, pathlib.Path]
+) -> Iterator[Target]:
     """One model of the server after the other."""
     path = exports[request.param]
     rows = probe_rows(schema.load(path / "assets.extra" / "schema.toml"), path / "assets", 100)
@@ -79,7 +83,9 @@ def answers(path: pathlib.Path, rows: dict[str, np.ndarray]) -> dict[str, np.nda
     return outputs
 
 
-@pytest.mark.parametrize("check", [*grpc_checks.CHECKS, *REST_CHECKS], ids=lambda check: check.__name__)
+@pytest.mark.parametrize(
+    "check", [*grpc_checks.CHECKS, *REST_CHECKS], ids=lambda check: check.__name__
+)
 def test_conforms(target: Target, check: grpc_checks.Check) -> None:
     check(target)
 
@@ -101,7 +107,13 @@ def test_100_megabytes_of_rows(server: LocalServer) -> None:
 def test_the_conformance_command(
     server: LocalServer, exports: dict[str, pathlib.Path], other_numbers: pathlib.Path
 ) -> None:
-    command = [sys.executable, "-m", "tafe_tf.serving.conformance", f"--target={server.grpc}", f"--rest={server.rest}"]
+    command = [
+        sys.executable,
+        "-m",
+        "tafe_tf.serving.conformance",
+        f"--target={server.grpc}",
+        f"--rest={server.rest}",
+    ]
     options = ["--model_name=numbers", f"--export={exports['numbers']}", "--fuzz=50"]
     done = subprocess.run([*command, *options], capture_output=True, text=True)
     assert done.returncode == 0, done.stdout
@@ -135,26 +147,36 @@ print(json.dumps([found, metadata]))
 """
 
 
-def test_an_independent_client_agrees(server: LocalServer, exports: dict[str, pathlib.Path]) -> None:
+def test_an_independent_client_agrees(
+    server: LocalServer, exports: dict[str, pathlib.Path]
+) -> None:
     """Intel's ovmsclient, which brings its own protocol code."""
     command = [sys.executable, "-c", OVMSCLIENT, server.grpc, server.rest]
     done = subprocess.run(command, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     found, metadata = json.loads(done.stdout)
-    assert metadata["inputs"] == {name: {"shape": [-1], "dtype": "DT_INT64"} for name in ("user", "item")}
+    assert metadata["inputs"] == {
+        name: {"shape": [-1], "dtype": "DT_INT64"} for name in ("user", "item")
+    }
     assert set(metadata["outputs"]) == {"ctr", "ctcvr", "cvr"}
-    expected = answers(exports["numbers"], {"user": np.array([3, 4, -1]), "item": np.array([7, 8, 9])})
+    expected = answers(
+        exports["numbers"], {"user": np.array([3, 4, -1]), "item": np.array([7, 8, 9])}
+    )
     for said in found.values():
         close(said["outputs"], expected, 1e-6)
         assert said["status"] == {"1": {"state": "AVAILABLE", "error_code": 0, "error_message": ""}}
         kind, text = said["error"]
-        assert kind == "InvalidInputError" and re.search("Missing (but required|named input): {?item", text)
+        assert kind == "InvalidInputError" and re.search(
+            "Missing (but required|named input): {?item", text
+        )
 
 
 def test_curl(server: LocalServer) -> None:
     body = '{"instances": [{"user": 1, "item": 2}]}'
     url = f"http://{server.rest}/v1/models/numbers:predict"
-    done = subprocess.run(["curl", "--silent", "--fail", url, "--data", body], capture_output=True, text=True)
+    done = subprocess.run(
+        ["curl", "--silent", "--fail", url, "--data", body], capture_output=True, text=True
+    )
     assert set(json.loads(done.stdout)["predictions"][0]) == {"ctr", "ctcvr", "cvr"}
 
 
@@ -173,7 +195,10 @@ def publish(source: pathlib.Path, base_path: pathlib.Path, version: int) -> None
 
 @pytest.mark.slow
 def test_a_new_version_while_clients_fire(
-    exports: dict[str, pathlib.Path], other_numbers: pathlib.Path, published: pathlib.Path, tmp_path: pathlib.Path
+    exports: dict[str, pathlib.Path],
+    other_numbers: pathlib.Path,
+    published: pathlib.Path,
+    tmp_path: pathlib.Path,
 ) -> None:
     """No failed request, no answer of two versions; then a broken version, and back to the first."""
     rows = {"user": np.arange(40) % 50, "item": np.arange(40)}
@@ -191,8 +216,12 @@ def test_a_new_version_while_clients_fire(
         except BaseException as error:
             errors.append(error)
 
-    with LocalServer(tmp_path / "log", f"--model_base_path={published}", "--load_retry_interval_micros=0") as server:
-        clients = [Client(server.grpc, rows_per_request=size, timeout=60.0) for size in (1000, 7)] * 4
+    with LocalServer(
+        tmp_path / "log", f"--model_base_path={published}", "--load_retry_interval_micros=0"
+    ) as server:
+        clients = [
+            Client(server.grpc, rows_per_request=size, timeout=60.0) for size in (1000, 7)
+        ] * 4
         threads = [threading.Thread(target=fire, args=(client,)) for client in clients]
         for thread in threads:
             thread.start()
@@ -221,7 +250,10 @@ def test_a_new_version_while_clients_fire(
 
 
 def test_labels_versions_and_reload(
-    exports: dict[str, pathlib.Path], other_numbers: pathlib.Path, published: pathlib.Path, tmp_path: pathlib.Path
+    exports: dict[str, pathlib.Path],
+    other_numbers: pathlib.Path,
+    published: pathlib.Path,
+    tmp_path: pathlib.Path,
 ) -> None:
     publish(other_numbers, published, 2)
     rows = {"user": [1, 2], "item": [3, 4]}
@@ -234,14 +266,18 @@ def test_labels_versions_and_reload(
             request = model_management_pb2.ReloadConfigRequest()
             request.config.model_config_list.SetInParent()
             for base_path in models:
-                added = request.config.model_config_list.config.add(name="numbers", base_path=base_path)
+                added = request.config.model_config_list.config.add(
+                    name="numbers", base_path=base_path
+                )
                 added.model_platform = "tensorflow"
                 added.model_version_policy.all.SetInParent()
                 added.version_labels.update(labels)
             target.call("HandleReloadConfigRequest", request)
 
         assert target.client.predict(rows).version == 2
-        with pytest.raises(ServingError, match="FAILED_PRECONDITION: Request to assign label to version 9 of model"):
+        with pytest.raises(
+            ServingError, match="FAILED_PRECONDITION: Request to assign label to version 9 of model"
+        ):
             reload(str(published), canary=9)
         reload(str(published), stable=1, canary=2)
         for label, version in (("stable", 1), ("canary", 2)):
@@ -250,14 +286,19 @@ def test_labels_versions_and_reload(
         url = f"http://{server.rest}/v1/models/numbers/labels/stable:predict"
         with urllib.request.urlopen(url, json.dumps({"inputs": rows}).encode()) as response:
             close(
-                json.load(response)["outputs"], answers(exports["numbers"], {k: np.array(v) for k, v in rows.items()})
+                json.load(response)["outputs"],
+                answers(exports["numbers"], {k: np.array(v) for k, v in rows.items()}),
             )
         with Client(server.grpc, "numbers", version=1, timeout=60.0) as client:
             assert client.predict(rows).version == 1
-        with pytest.raises(ServingError, match="INVALID_ARGUMENT: Could not find base path /nowhere for servable"):
+        with pytest.raises(
+            ServingError, match="INVALID_ARGUMENT: Could not find base path /nowhere for servable"
+        ):
             reload("/nowhere")
         reload()  # no model at all
-        with pytest.raises(ServingError, match=r"NOT_FOUND: Servable not found for request: Latest\(numbers\)"):
+        with pytest.raises(
+            ServingError, match=r"NOT_FOUND: Servable not found for request: Latest\(numbers\)"
+        ):
             target.client.predict(rows)
         reload(str(published))
         assert target.client.predict(rows).version == 2
@@ -268,39 +309,57 @@ def test_a_configuration_that_is_edited(published: pathlib.Path, tmp_path: pathl
     rows, config = {"user": [1], "item": [2]}, tmp_path / "models.config"
     label = 'version_labels { key: "canary" value: 2 }'
     config.write_text(f"model_config_list {{ {model_config('numbers', published, ALL + label)} }}")
-    flags = ("--model_config_file_poll_wait_seconds=1", "--allow_version_labels_for_unavailable_models")
+    flags = (
+        "--model_config_file_poll_wait_seconds=1",
+        "--allow_version_labels_for_unavailable_models",
+    )
     socket = f"--grpc_socket_path={tmp_path}/s"
     with (
         LocalServer(tmp_path / "log", f"--model_config_file={config}", socket, *flags) as server,
         Client(f"unix:{tmp_path}/s", "numbers", label="canary", timeout=60.0) as client,
     ):
-        with pytest.raises(ServingError, match=r"NOT_FOUND: Servable not found for request: Specific\(numbers, 2\)"):
+        with pytest.raises(
+            ServingError, match=r"NOT_FOUND: Servable not found for request: Specific\(numbers, 2\)"
+        ):
             client.predict(rows)
         publish(published / "1", published, 2)
         wait_until(lambda: client.status().get(2) == "AVAILABLE", "version 2")
         assert client.predict(rows).version == 2
         config.write_text("model_config_list {")
-        wait_until(lambda: "models.config: 1:19 : Expected" in server.log.read_text(), "a broken file is said")
+        wait_until(
+            lambda: "models.config: 1:19 : Expected" in server.log.read_text(),
+            "a broken file is said",
+        )
         assert client.predict(rows).version == 2
         config.write_text(f"model_config_list {{ {model_config('others', published, ALL)} }}")
         others = Client(server.grpc, "others", timeout=60.0)
-        wait_until(lambda: "others version: 2} is available" in server.log.read_text(), "another name")
+        wait_until(
+            lambda: "others version: 2} is available" in server.log.read_text(), "another name"
+        )
         assert others.predict(rows).version == 2
-        with pytest.raises(ServingError, match="INVALID_ARGUMENT: Unrecognized servable version label: canary"):
+        with pytest.raises(
+            ServingError, match="INVALID_ARGUMENT: Unrecognized servable version label: canary"
+        ):
             client.predict(rows)
 
 
-def test_a_warm_up_that_fails_is_a_broken_version(published: pathlib.Path, tmp_path: pathlib.Path) -> None:
+def test_a_warm_up_that_fails_is_a_broken_version(
+    published: pathlib.Path, tmp_path: pathlib.Path
+) -> None:
     (published / "1" / warmup.FILE).write_bytes(b"x" * 99)
     flags = (f"--model_base_path={published}", "--model_name=numbers")
-    with pytest.raises(RuntimeError, match=r"error: 1 model\(s\) did not become available: .*version: 1"):
+    with pytest.raises(
+        RuntimeError, match=r"error: 1 model\(s\) did not become available: .*version: 1"
+    ):
         LocalServer(tmp_path / "log", *flags)
     with LocalServer(tmp_path / "log", *flags, "--noenable_model_warmup") as server:
         target = Target(server.grpc, server.rest, "numbers", 60.0, None)
         target.lives()
 
 
-def test_what_cannot_be_served(server: LocalServer, published: pathlib.Path, tmp_path: pathlib.Path) -> None:
+def test_what_cannot_be_served(
+    server: LocalServer, published: pathlib.Path, tmp_path: pathlib.Path
+) -> None:
     if not FLAGS.is_parsed():
         FLAGS(["test"])
     config = tmp_path / "models.config"
@@ -310,9 +369,15 @@ def test_what_cannot_be_served(server: LocalServer, published: pathlib.Path, tmp
         ({"port": 0}, "give --port or --grpc_socket_path"),
         ({}, "give --model_base_path or --model_config_file"),
         ({"model_base_path": "/nowhere"}, "Could not find base path /nowhere for servable default"),
-        ({"model_config_file": str(config)}, 'models.config: 1:30 : Message type "tensorflow.serving.ModelConfig" has'),
+        (
+            {"model_config_file": str(config)},
+            'models.config: 1:30 : Message type "tensorflow.serving.ModelConfig" has',
+        ),
         ({"model_base_path": str(published), "port": taken}, f"localhost:{taken}: "),
-        ({"model_base_path": str(published), "port": free_port(), "rest_api_port": taken}, f"localhost:{taken}: "),
+        (
+            {"model_base_path": str(published), "port": free_port(), "rest_api_port": taken},
+            f"localhost:{taken}: ",
+        ),
     ]
     for flags, text in cases:
         with flagsaver.flagsaver(**flags), pytest.raises(ServingError, match=re.escape(text)):
@@ -320,12 +385,16 @@ def test_what_cannot_be_served(server: LocalServer, published: pathlib.Path, tmp
 
 
 def test_its_last_line_says_what_is_wrong() -> None:
-    done = subprocess.run([sys.executable, "-m", "tafe_tf.serving.server"], capture_output=True, text=True)
+    done = subprocess.run(
+        [sys.executable, "-m", "tafe_tf.serving.server"], capture_output=True, text=True
+    )
     assert done.returncode == 1
     assert done.stderr.splitlines()[-1] == "error: give --model_base_path or --model_config_file"
 
 
-def test_running_requests_end_before_the_server(published: pathlib.Path, tmp_path: pathlib.Path) -> None:
+def test_running_requests_end_before_the_server(
+    published: pathlib.Path, tmp_path: pathlib.Path
+) -> None:
     rows = {"user": np.zeros(60_000, np.int64), "item": np.arange(60_000)}
     answered: list[int] = []
     with LocalServer(tmp_path / "log", f"--model_base_path={published}") as server:

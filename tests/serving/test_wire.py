@@ -89,7 +89,9 @@ def inputs(**dtypes: str) -> dict[str, Any]:
     """`TensorInfo`s; "int64s" is a list of int64 a row."""
     made = {}
     for name, dtype in dtypes.items():
-        made[name] = meta_graph_pb2.TensorInfo(dtype=tf.dtypes.as_dtype(dtype.removesuffix("s")).as_datatype_enum)
+        made[name] = meta_graph_pb2.TensorInfo(
+            dtype=tf.dtypes.as_dtype(dtype.removesuffix("s")).as_datatype_enum
+        )
         for _ in range(1 + dtype.endswith("s")):
             made[name].tensor_shape.dim.add().size = -1
     return made
@@ -102,7 +104,9 @@ ROW = {"user": "u1", "item": 7, "price": 9.5, "tags": ["red", "blue"]}
 
 def test_json_by_row_and_by_column_are_the_same() -> None:
     by_row, as_rows = rest_json.to_arrays({"instances": [ROW, ROW]}, SHOP_INFO)
-    by_column, not_rows = rest_json.to_arrays({"inputs": {name: [value] * 2 for name, value in ROW.items()}}, SHOP_INFO)
+    by_column, not_rows = rest_json.to_arrays(
+        {"inputs": {name: [value] * 2 for name, value in ROW.items()}}, SHOP_INFO
+    )
     assert as_rows and not not_rows
     for name, info in SHOP_INFO.items():
         np.testing.assert_array_equal(by_row[name], by_column[name])
@@ -113,21 +117,37 @@ def test_json_by_row_and_by_column_are_the_same() -> None:
 def test_json_of_one_input() -> None:
     one = inputs(examples="string")
     b64 = {"b64": "AP8="}
-    for document in ({"instances": [b64, "x"]}, {"inputs": [b64, "x"]}, {"inputs": {"examples": [b64, "x"]}}):
+    for document in (
+        {"instances": [b64, "x"]},
+        {"inputs": [b64, "x"]},
+        {"inputs": {"examples": [b64, "x"]}},
+    ):
         arrays, _ = rest_json.to_arrays(document, one)
         assert arrays["examples"].tolist() == [b"\x00\xff", b"x"]
-    assert rest_json.to_arrays({"instances": [{"examples": "x"}]}, one)[0]["examples"].tolist() == [b"x"]
+    assert rest_json.to_arrays({"instances": [{"examples": "x"}]}, one)[0]["examples"].tolist() == [
+        b"x"
+    ]
 
 
 def test_json_numbers() -> None:
-    arrays, _ = rest_json.to_arrays(rest_json.parse(b'{"inputs": [NaN, Infinity, 1, 2.5]}'), inputs(price="float32"))
+    arrays, _ = rest_json.to_arrays(
+        rest_json.parse(b'{"inputs": [NaN, Infinity, 1, 2.5]}'), inputs(price="float32")
+    )
     np.testing.assert_array_equal(arrays["price"], np.array([np.nan, np.inf, 1, 2.5], np.float32))
-    answer = rest_json.from_arrays({"ctr": np.array([0.1, 1 / 3], np.float32), "n": np.array([1, 2])}, as_rows=True)
+    answer = rest_json.from_arrays(
+        {"ctr": np.array([0.1, 1 / 3], np.float32), "n": np.array([1, 2])}, as_rows=True
+    )
     assert answer == {"predictions": [{"ctr": 0.1, "n": 1}, {"ctr": 0.33333334, "n": 2}]}
-    read = np.array([row["ctr"] for row in json.loads(json.dumps(answer))["predictions"]], np.float32)
+    read = np.array(
+        [row["ctr"] for row in json.loads(json.dumps(answer))["predictions"]], np.float32
+    )
     np.testing.assert_array_equal(read, np.array([0.1, 1 / 3], np.float32))
-    assert rest_json.from_arrays({"ctr": np.array([0.5], np.float32)}, as_rows=True) == {"predictions": [0.5]}
-    assert rest_json.from_arrays({"ctr": np.array([[b"x"]], object)}, as_rows=False) == {"outputs": [["x"]]}
+    assert rest_json.from_arrays({"ctr": np.array([0.5], np.float32)}, as_rows=True) == {
+        "predictions": [0.5]
+    }
+    assert rest_json.from_arrays({"ctr": np.array([[b"x"]], object)}, as_rows=False) == {
+        "outputs": [["x"]]
+    }
 
 
 @pytest.mark.parametrize(
@@ -211,11 +231,18 @@ def test_arrays_are_sent_as_they_are() -> None:
     given = {"item": np.array([1, 2]), "price": np.array([1, 2], np.float32)}
     arrays, _ = columns.to_arrays(given, types(item="int64", price="float32"), "serving_default")
     assert arrays["item"] is given["item"] and arrays["price"] is given["price"]
-    assert columns.to_arrays({"item": [1.0, 2.0]}, types(item="int64"), "")[0]["item"].tolist() == [1, 2]
-    assert columns.to_arrays({"item": np.array([1], np.uint64)}, types(item="int64"), "")[0]["item"].tolist() == [1]
+    assert columns.to_arrays({"item": [1.0, 2.0]}, types(item="int64"), "")[0]["item"].tolist() == [
+        1,
+        2,
+    ]
+    assert columns.to_arrays({"item": np.array([1], np.uint64)}, types(item="int64"), "")[0][
+        "item"
+    ].tolist() == [1]
     empties: list[Any] = [[], np.array([])]
     for empty in empties:
-        arrays, rows = columns.to_arrays({"item": empty, "tags": empty}, types(item="int64", tags="strings"), "")
+        arrays, rows = columns.to_arrays(
+            {"item": empty, "tags": empty}, types(item="int64", tags="strings"), ""
+        )
         assert rows == 0 and arrays["item"].dtype == np.int64 and arrays["tags"].shape[0] == 0
 
 
@@ -237,7 +264,9 @@ def test_a_wrong_value_is_named(changes: dict[str, Any], text: str) -> None:
 
 
 def test_missing_columns_and_rank() -> None:
-    with pytest.raises(ServingError, match="columns are missing: price, tags; given are user, item"):
+    with pytest.raises(
+        ServingError, match="columns are missing: price, tags; given are user, item"
+    ):
         columns.to_arrays({"user": ["u"], "item": [1]}, SHOP, "serving_default")
     with pytest.raises(TypeError, match=r"must be a mapping, .* Received: list"):
         columns.to_arrays([1], SHOP, "serving_default")

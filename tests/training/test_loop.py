@@ -49,13 +49,20 @@ def funnel(tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
 class Job:
     """A trainer and its data, all from one seed."""
 
-    def __init__(self, funnel: pathlib.Path, run: pathlib.Path, seed: int = 0, **model: float) -> None:
+    def __init__(
+        self, funnel: pathlib.Path, run: pathlib.Path, seed: int = 0, **model: float
+    ) -> None:
         self.run = RunDir(run)
         dataset = schema.load(funnel / "schema.toml")
         files = find_files(funnel, "train")
         vocabulary.build(files, dataset, run, BadRows())
         self.data = FunnelData(
-            files=files, schema=dataset, batch_size=128, seed=seed, shuffle_rows=1000, holdout=Holdout(fraction=0.1)
+            files=files,
+            schema=dataset,
+            batch_size=128,
+            seed=seed,
+            shuffle_rows=1000,
+            holdout=Holdout(fraction=0.1),
         )
         keras.utils.set_random_seed(seed)
         features = Features(dataset, run)
@@ -83,10 +90,13 @@ def assert_equal(a: list[np.ndarray], b: list[np.ndarray]) -> None:
 
 
 def test_learns_and_the_seed_fixes_everything(funnel: pathlib.Path, tmp_path: pathlib.Path) -> None:
-    jobs = [Job(funnel, tmp_path / str(i), seed=seed, dropout=0.1) for i, seed in enumerate((0, 0, 1))]
+    jobs = [
+        Job(funnel, tmp_path / str(i), seed=seed, dropout=0.1) for i, seed in enumerate((0, 0, 1))
+    ]
     # Neither the checkpoints nor the length of a call changes the result.
     histories = [
-        job.fit(**c) for job, c in zip(jobs, ({}, {"checkpoint_steps": 3, "steps_per_call": 1}, {}), strict=True)
+        job.fit(**c)
+        for job, c in zip(jobs, ({}, {"checkpoint_steps": 3, "steps_per_call": 1}, {}), strict=True)
     ]
     assert histories[0][-1]["auc/p_view"] > 0.6
     assert_equal(jobs[0].weights(), jobs[1].weights())
@@ -94,7 +104,9 @@ def test_learns_and_the_seed_fixes_everything(funnel: pathlib.Path, tmp_path: pa
 
 
 @pytest.mark.slow
-def test_interrupted_at_a_checkpoint_it_ends_the_same(funnel: pathlib.Path, tmp_path: pathlib.Path) -> None:
+def test_interrupted_at_a_checkpoint_it_ends_the_same(
+    funnel: pathlib.Path, tmp_path: pathlib.Path
+) -> None:
     whole = Job(funnel, tmp_path / "whole", dropout=0.1)
     whole.fit()
 
@@ -122,23 +134,43 @@ def test_interrupted_at_a_checkpoint_it_ends_the_same(funnel: pathlib.Path, tmp_
         assert_equal(resumed.weights(), whole.weights())
 
 
-def test_kill_9_and_the_same_command_end_with_the_same_weights(funnel: pathlib.Path, tmp_path: pathlib.Path) -> None:
-    command = [sys.executable, "-m", "tafe_tf.train", f"--data_dir={funnel}", "--epochs=3", "--batch_size=64"]
-    command += [f"--{name}={value}" for name, value in SMALL.items()] + ["--steps_per_call=2", "--checkpoint_steps=10"]
+def test_kill_9_and_the_same_command_end_with_the_same_weights(
+    funnel: pathlib.Path, tmp_path: pathlib.Path
+) -> None:
+    command = [
+        sys.executable,
+        "-m",
+        "tafe_tf.train",
+        f"--data_dir={funnel}",
+        "--epochs=3",
+        "--batch_size=64",
+    ]
+    command += [f"--{name}={value}" for name, value in SMALL.items()] + [
+        "--steps_per_call=2",
+        "--checkpoint_steps=10",
+    ]
     environment = {**os.environ, "TF_NUM_INTRAOP_THREADS": "1"}
     whole, killed = tmp_path / "whole", tmp_path / "killed"
-    first = subprocess.Popen([*command, f"--run_dir={whole}"], env=environment, stdout=subprocess.DEVNULL)
-    second = subprocess.Popen([*command, f"--run_dir={killed}"], env=environment, stdout=subprocess.DEVNULL)
+    first = subprocess.Popen(
+        [*command, f"--run_dir={whole}"], env=environment, stdout=subprocess.DEVNULL
+    )
+    second = subprocess.Popen(
+        [*command, f"--run_dir={killed}"], env=environment, stdout=subprocess.DEVNULL
+    )
     deadline = time.monotonic() + 120
     while not (killed / "checkpoints" / "checkpoint").exists() and time.monotonic() < deadline:
         time.sleep(0.02)
     os.kill(second.pid, signal.SIGKILL)
     assert second.wait() == -signal.SIGKILL
     assert first.wait() == 0
-    again = subprocess.run([*command, f"--run_dir={killed}"], env=environment, capture_output=True, text=True)
+    again = subprocess.run(
+        [*command, f"--run_dir={killed}"], env=environment, capture_output=True, text=True
+    )
     assert again.returncode == 0, again.stderr
     assert "resuming from" in again.stdout
-    assert_equal(*([np.array(v) for v in RunDir(run).load_best().variables] for run in (whole, killed)))
+    assert_equal(
+        *([np.array(v) for v in RunDir(run).load_best().variables] for run in (whole, killed))
+    )
     for name in ("auc/p_view", "log_loss/p_buy_given_cart"):
         values = [json.loads((run / "metrics.json").read_text())[name] for run in (whole, killed)]
         assert values[0] == values[1]
@@ -159,7 +191,9 @@ def test_early_stopping_restores_the_best(funnel: pathlib.Path, tmp_path: pathli
     assert reloaded.evaluate(job.data, "valid")["auc/p_buy"] == now["auc/p_buy"]
 
 
-def test_without_validation_rows_the_last_epoch_counts(funnel: pathlib.Path, tmp_path: pathlib.Path) -> None:
+def test_without_validation_rows_the_last_epoch_counts(
+    funnel: pathlib.Path, tmp_path: pathlib.Path
+) -> None:
     job = Job(funnel, tmp_path)
     job.data = FunnelData(files=job.data.files, schema=job.data.schema, batch_size=128)
     history = job.fit(epochs=2)
@@ -186,13 +220,16 @@ def test_no_row_to_train_on(funnel: pathlib.Path, tmp_path: pathlib.Path) -> Non
         job.fit()
 
 
-def test_a_loss_that_is_not_finite_names_step_file_row_and_task(funnel: pathlib.Path, tmp_path: pathlib.Path) -> None:
+def test_a_loss_that_is_not_finite_names_step_file_row_and_task(
+    funnel: pathlib.Path, tmp_path: pathlib.Path
+) -> None:
     job = Job(funnel, tmp_path)
     bias = np.zeros(3, np.float32)
     bias[1] = np.nan
     job.model.heads.bias.assign(bias)
     with pytest.raises(
-        NotFiniteError, match=r"step 1: the loss of cart is not finite, first at .*train.csv: row \d+; the"
+        NotFiniteError,
+        match=r"step 1: the loss of cart is not finite, first at .*train.csv: row \d+; the",
     ):
         job.fit()
 
@@ -218,7 +255,9 @@ def test_predictions_sum_to_the_labels(funnel: pathlib.Path, tmp_path: pathlib.P
     job = Job(funnel, tmp_path)
     job.fit(epochs=1, rate=0.1)  # so large a step leaves the sums far off
     metrics = job.trainer.evaluator.evaluate(job.data)
-    assert [metrics[f"pcoc/p_{task}"] for task in ("view", "cart", "buy")] == pytest.approx([1, 1, 1], abs=1e-5)
+    assert [metrics[f"pcoc/p_{task}"] for task in ("view", "cart", "buy")] == pytest.approx(
+        [1, 1, 1], abs=1e-5
+    )
     before = job.weights()
     job.fit(epochs=1, rate=0.1)  # done again, it stays
     for a, b in zip(job.weights(), before, strict=True):
@@ -228,7 +267,9 @@ def test_predictions_sum_to_the_labels(funnel: pathlib.Path, tmp_path: pathlib.P
 def test_intercept_shifts() -> None:
     rng = np.random.default_rng(0)
     logits, weights = rng.normal(size=(50, 3)), rng.uniform(size=50)
-    labels = np.stack([rng.random(50) < 0.9, np.arange(50) == 3, np.zeros(50, bool)], axis=1).astype(float)
+    labels = np.stack(
+        [rng.random(50) < 0.9, np.arange(50) == 3, np.zeros(50, bool)], axis=1
+    ).astype(float)
     shifts = intercept_shifts(logits, labels, weights)
     p = 1 / (1 + np.exp(-(logits + shifts)))
     np.testing.assert_allclose(weights @ p[:, :2], weights @ labels[:, :2], rtol=1e-9)
@@ -240,20 +281,32 @@ def test_intercept_shifts_of_products() -> None:
     conditionals, weights = rng.normal(size=(80, 3)), rng.uniform(size=80)
     depth = rng.integers(0, 4, size=(80, 1))
     labels = (np.arange(3) < depth).astype(float)
-    shifts = intercept_shifts(np.array(product_logits(conditionals)), labels, weights, products=True)
+    shifts = intercept_shifts(
+        np.array(product_logits(conditionals)), labels, weights, products=True
+    )
     p = np.cumprod(1 / (1 + np.exp(-(conditionals + shifts))), axis=1)
     np.testing.assert_allclose(weights @ p, weights @ labels, rtol=1e-8)
 
 
 def test_monitored() -> None:
-    metrics = {"auc/ctr": 0.7, "auc/ctcvr": 0.9, "log_loss/ctr": 0.2, "pcoc/ctr": 2.0, "gauc/ctr": None}
+    metrics = {
+        "auc/ctr": 0.7,
+        "auc/ctcvr": 0.9,
+        "log_loss/ctr": 0.2,
+        "pcoc/ctr": 2.0,
+        "gauc/ctr": None,
+    }
     names = ("ctr", "ctcvr")
     assert monitored(metrics, "auc", names) == pytest.approx(0.8)
     assert monitored(metrics, "log_loss/ctr", names) == 0.2
-    assert monitored({"log_loss/ctr": 0.2, "log_loss/ctcvr": 0.1}, "log_loss", names) == pytest.approx(0.15)
+    assert monitored(
+        {"log_loss/ctr": 0.2, "log_loss/ctcvr": 0.1}, "log_loss", names
+    ) == pytest.approx(0.15)
     assert monitored(metrics, "pcoc/ctr", names) == 2.0
     assert np.isnan(monitored(metrics, "gauc/ctr", names))
-    with pytest.raises(ValueError, match=r"monitor must be 'auc', 'log_loss' or .*'log_loss/ctr'.* Received: 'acc'"):
+    with pytest.raises(
+        ValueError, match=r"monitor must be 'auc', 'log_loss' or .*'log_loss/ctr'.* Received: 'acc'"
+    ):
         monitored(metrics, "acc", names)
 
 

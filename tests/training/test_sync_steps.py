@@ -36,7 +36,11 @@ def batch(seed: int) -> Batch:
 def trained(model: str, compiled: bool) -> tuple[list[np.ndarray], list[np.ndarray]]:
     """Reports and weights after five steps."""
     keras.utils.set_random_seed(0)
-    small = {"num_layers": 1, "num_inducing": 4} if model == "tafe" else {"expert_units": [8], "tower_units": [4]}
+    small = (
+        {"num_layers": 1, "num_inducing": 4}
+        if model == "tafe"
+        else {"expert_units": [8], "tower_units": [4]}
+    )
     made = BY_NAME[model](ROWS, 2, embedding_dim=4, **small)
     optimizer = LazyAdam(1e-2, epsilon=1e-4, static_shapes=compiled)
     optimizer.build(made.trainable_variables)
@@ -48,7 +52,9 @@ def trained(model: str, compiled: bool) -> tuple[list[np.ndarray], list[np.ndarr
 
 @pytest.mark.parametrize("model", ["tafe", "mmoe"])
 def test_a_step_compiles_as_a_whole(model: str) -> None:
-    for ours, theirs in zip(trained(model, compiled=True), trained(model, compiled=False), strict=True):
+    for ours, theirs in zip(
+        trained(model, compiled=True), trained(model, compiled=False), strict=True
+    ):
         assert len(ours) == len(theirs) > 4
         for a, b in zip(ours, theirs, strict=True):
             np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-5)  # XLA sums in another order
@@ -61,7 +67,9 @@ def test_the_report_of_steps_is_their_sum() -> None:
     steps = Steps(model, optimizer, model.paper_loss(), tf.distribute.get_strategy(), 1, 3)
     batches = [batch(seed) for seed in range(3)]
     specs = tf.nest.map_structure(tf.TensorSpec.from_tensor, batches[0])
-    stream = iter(tf.data.Dataset.from_generator(lambda: itertools.chain(batches), output_signature=specs))
+    stream = iter(
+        tf.data.Dataset.from_generator(lambda: itertools.chain(batches), output_signature=specs)
+    )
     report = {name: value.numpy() for name, value in steps(stream).items()}
     loss = [float(model.paper_loss()(b.labels, model(b.inputs))) for b in batches]
     assert report["steps"] == 3 and report["rows"] == 3 * SIZE and report["more"] == 1

@@ -38,7 +38,9 @@ from tafe_tf.training.warm_start import WarmStart
 
 FLAGS = absl_flags.FLAGS
 ROWS = 1500  # of a file
-TOLERANCE = 1e-5  # of an AUC: rows whose logits are equal but for rounding change places, each by 2e-6
+TOLERANCE = (
+    1e-5  # of an AUC: rows whose logits are equal but for rounding change places, each by 2e-6
+)
 SETTINGS: dict[str, Any] = {
     "embedding_dim": 4,
     "num_inducing": 4,
@@ -73,13 +75,17 @@ def days(tmp_path_factory: pytest.TempPathFactory) -> list[pathlib.Path]:
 def run_train(data: pathlib.Path, run: pathlib.Path, **settings: Any) -> RunDir:
     if not FLAGS.is_parsed():
         FLAGS(["test"])
-    with flagsaver.flagsaver(**{**SETTINGS, "data_dir": str(data), "run_dir": str(run), **settings}):
+    with flagsaver.flagsaver(
+        **{**SETTINGS, "data_dir": str(data), "run_dir": str(run), **settings}
+    ):
         train.train()
     return RunDir(run)
 
 
 @pytest.fixture(scope="module")
-def runs(days: list[pathlib.Path], tmp_path_factory: pytest.TempPathFactory) -> tuple[RunDir, RunDir]:
+def runs(
+    days: list[pathlib.Path], tmp_path_factory: pytest.TempPathFactory
+) -> tuple[RunDir, RunDir]:
     """A trained run of the first day, and one of the second that goes on from it."""
     root = tmp_path_factory.mktemp("runs")
     before = run_train(days[0], root / "run0")
@@ -93,7 +99,9 @@ def lines(run: RunDir, file: str) -> list[str]:
 def counts(columns: dict[str, list[Any]], name: str) -> collections.Counter[str]:
     """How often each value occurs; of lists the first three count."""
     cells = columns[name]
-    return collections.Counter(v for cell in cells for v in (cell[:3] if isinstance(cell, list) else [cell]))
+    return collections.Counter(
+        v for cell in cells for v in (cell[:3] if isinstance(cell, list) else [cell])
+    )
 
 
 def by_value(run: RunDir, table: Any) -> dict[tuple[str, str], np.ndarray]:
@@ -102,7 +110,11 @@ def by_value(run: RunDir, table: Any) -> dict[tuple[str, str], np.ndarray]:
     left = np.array(table)
     for feature in run.schema().features:
         is_known = feature.kind == "vocabulary"
-        values = lines(run, f"{feature.name}.txt") if is_known else map(str, range(feature.rows() - FIRST))
+        values = (
+            lines(run, f"{feature.name}.txt")
+            if is_known
+            else map(str, range(feature.rows() - FIRST))
+        )
         names = ["<unseen>", "<missing>", *values]
         rows |= {(feature.name, name): row for name, row in zip(names, left, strict=False)}
         left = left[len(names) :]
@@ -119,9 +131,13 @@ def dense(model: keras.Model) -> list[np.ndarray]:
 class Made:
     """A model and an optimizer of a run, not trained."""
 
-    def __init__(self, run: RunDir, name: str, rate: float | LinearDecay = 0.01, **own: Any) -> None:
+    def __init__(
+        self, run: RunDir, name: str, rate: float | LinearDecay = 0.01, **own: Any
+    ) -> None:
         self.run, self.features = run, run.features()
-        self.model: Any = BY_NAME[name](self.features.rows, 2, embedding_dim=4, slots=self.features.slots, **own)
+        self.model: Any = BY_NAME[name](
+            self.features.rows, 2, embedding_dim=4, slots=self.features.slots, **own
+        )
         self.optimizer = LazyAdam(rate)
         self.optimizer.build(self.model.trainable_variables)
 
@@ -129,11 +145,19 @@ class Made:
         """Leaves best weights, then other weights and moments in a checkpoint, as training does; all are random."""
         rng = np.random.default_rng(5)
         self.run.save_model_config(self.model)
-        training = {"weights": variables(self.model), "optimizer": variables(self.optimizer), "state": tf.Variable("")}
+        training = {
+            "weights": variables(self.model),
+            "optimizer": variables(self.optimizer),
+            "state": tf.Variable(""),
+        }
         for manager in (self.run.best(self.model), self.run.checkpoints(**training)):
             for variable in (*self.model.variables, *self.optimizer.variables):
                 is_whole = "int" in variable.dtype
-                variable.assign(rng.integers(1, 999, variable.shape) if is_whole else rng.normal(size=variable.shape))
+                variable.assign(
+                    rng.integers(1, 999, variable.shape)
+                    if is_whole
+                    else rng.normal(size=variable.shape)
+                )
             manager.save()
         return self
 
@@ -161,29 +185,53 @@ def warm(before: RunDir, data: pathlib.Path, path: pathlib.Path, **settings: Any
     return start
 
 
-def test_old_values_keep_their_lines_and_new_ones_follow(days: list[pathlib.Path], runs: tuple[RunDir, RunDir]) -> None:
+def test_old_values_keep_their_lines_and_new_ones_follow(
+    days: list[pathlib.Path], runs: tuple[RunDir, RunDir]
+) -> None:
     before, after = runs
     today = rows_of(1, seed=2)
     for name, min_count in (("user", 2), ("tags", 1)):
-        old, new, seen = lines(before, f"{name}.txt"), lines(after, f"{name}.txt"), counts(today, name)
-        added = sorted((-n, value) for value, n in seen.items() if value not in old and n >= min_count)
+        old, new, seen = (
+            lines(before, f"{name}.txt"),
+            lines(after, f"{name}.txt"),
+            counts(today, name),
+        )
+        added = sorted(
+            (-n, value) for value, n in seen.items() if value not in old and n >= min_count
+        )
         assert new == [*old, *(value for _, value in added)]
-        assert [int(age) for age in lines(after, f"{name}.age")] == [int(value not in seen) for value in new]
+        assert [int(age) for age in lines(after, f"{name}.age")] == [
+            int(value not in seen) for value in new
+        ]
     assert len(lines(after, "user.txt")) == 40 and lines(after, "user.age").count("1") == 10
     statistics = json.loads((after.path / "statistics.json").read_text())
     assert (statistics["rows"], statistics["distinct"]["user"]) == (ROWS, 30)
-    assert statistics["made_from"] != vocabulary.fingerprint([str(days[1] / "train.parquet")], after.schema())
+    assert statistics["made_from"] != vocabulary.fingerprint(
+        [str(days[1] / "train.parquet")], after.schema()
+    )
 
 
 @pytest.mark.parametrize(
     ("name", "own", "rates"),
     [
-        ("tafe", {"num_inducing": 4, "num_layers": 2, "dropout": 0.1}, (0.01, LinearDecay(0.5, 10))),
-        ("single_task", {"embedding_dtype": "bfloat16"}, (LinearDecay(0.5, 10), 0.25)),  # a table a task
+        (
+            "tafe",
+            {"num_inducing": 4, "num_layers": 2, "dropout": 0.1},
+            (0.01, LinearDecay(0.5, 10)),
+        ),
+        (
+            "single_task",
+            {"embedding_dtype": "bfloat16"},
+            (LinearDecay(0.5, 10), 0.25),
+        ),  # a table a task
     ],
 )
 def test_rows_and_moments_go_with_their_values(
-    days: list[pathlib.Path], tmp_path: pathlib.Path, name: str, own: dict[str, Any], rates: tuple[Any, Any]
+    days: list[pathlib.Path],
+    tmp_path: pathlib.Path,
+    name: str,
+    own: dict[str, Any],
+    rates: tuple[Any, Any],
 ) -> None:
     before = Made(cold(days[0], tmp_path / "run0"), name, rates[0], **own).leave()
     best = before.run.load_best()
@@ -199,7 +247,9 @@ def test_rows_and_moments_go_with_their_values(
     for here, there in zip(dense(after.model), dense(best), strict=True):
         np.testing.assert_array_equal(here, there)
     tables = {id(layer.table) for layer in embeddings(after.model)}
-    for (weight, *moments), (_, *earlier_moments) in zip(after.moments(), before.moments(), strict=True):
+    for (weight, *moments), (_, *earlier_moments) in zip(
+        after.moments(), before.moments(), strict=True
+    ):
         for moment, earlier in zip(moments, earlier_moments, strict=True):
             if id(weight) not in tables:
                 np.testing.assert_array_equal(np.array(moment), np.array(earlier))
@@ -207,7 +257,9 @@ def test_rows_and_moments_go_with_their_values(
             then = by_value(before.run, earlier)
             for value, row in by_value(after.run, moment).items():
                 np.testing.assert_array_equal(row, then.get(value, np.zeros(4)))
-    assert int(after.optimizer.iterations) == int(before.optimizer.iterations) == start.iterations > 0
+    assert (
+        int(after.optimizer.iterations) == int(before.optimizer.iterations) == start.iterations > 0
+    )
     assert isinstance(rates[1], LinearDecay) or float(after.optimizer.learning_rate) == rates[1]
     columns = raw(before.run, days[0])
     answer, earlier_answer = after.model(after.features(columns)), best(before.features(columns))
@@ -228,7 +280,9 @@ def test_gamma_goes_on_or_starts_anew(days: list[pathlib.Path], tmp_path: pathli
     step = int(before.run.load_best().gamma.step)
     for restart, expected in ((False, step), (True, 0)):
         start = warm(before.run, days[1], tmp_path / f"{restart}", restart_gamma=restart)
-        after = Made(RunDir(tmp_path / f"{restart}"), "tafe", gamma_decay_steps=99.0, **own)  # may differ
+        after = Made(
+            RunDir(tmp_path / f"{restart}"), "tafe", gamma_decay_steps=99.0, **own
+        )  # may differ
         start.load(after.model, after.optimizer)
         assert int(after.model.gamma.step) == expected and step > 0
 
@@ -238,13 +292,17 @@ def test_the_decay_of_the_rate_starts_anew() -> None:
     for start in (0, 1000):
         ours = LinearDecay.from_config(LinearDecay(0.3, 40, start).get_config())
         for step in (0, 1, 17, 40, 99):
-            assert float(ours(tf.constant(start + step, tf.int64))) == pytest.approx(float(schedule(step)), abs=1e-8)
+            assert float(ours(tf.constant(start + step, tf.int64))) == pytest.approx(
+                float(schedule(step)), abs=1e-8
+            )
     with flagsaver.flagsaver(learning_rate=0.3, learning_rate_decay="linear", epochs=4):
         rate = train.learning_rate(10, 1000)
     assert isinstance(rate, LinearDecay) and float(rate(1020)) == pytest.approx(0.15)
 
 
-def test_unseen_values_retire_and_the_others_keep_their_rows(days: list[pathlib.Path], tmp_path: pathlib.Path) -> None:
+def test_unseen_values_retire_and_the_others_keep_their_rows(
+    days: list[pathlib.Path], tmp_path: pathlib.Path
+) -> None:
     shape = {"num_inducing": 4, "num_layers": 1}
     run = Made(cold(days[0], tmp_path / "run0"), "tafe", **shape).leave().run
     for day in (1, 2):
@@ -260,12 +318,16 @@ def test_unseen_values_retire_and_the_others_keep_their_rows(days: list[pathlib.
         assert gone == (set() if day == 1 else {f"u {i}" for i in range(10)})
         made.leave()
     ages = dict(zip(lines(run, "user.txt"), lines(run, "user.age"), strict=True))
-    assert ages == {f"u {i}": str(int(i < 20)) for i in range(10, 50)}  # 10 to 19 were there yesterday
+    assert ages == {
+        f"u {i}": str(int(i < 20)) for i in range(10, 50)
+    }  # 10 to 19 were there yesterday
     back = warm(run, days[0], tmp_path / "back", retire_after=2)
     made = Made(RunDir(tmp_path / "back"), "tafe", **shape)
     new = by_value(made.run, made.model.embedding.table)["user", "u 0"]
     back.load(made.model, made.optimizer)
-    np.testing.assert_array_equal(by_value(made.run, made.model.embedding.table)["user", "u 0"], new)
+    np.testing.assert_array_equal(
+        by_value(made.run, made.model.embedding.table)["user", "u 0"], new
+    )
 
 
 def test_a_rare_value_is_seen_too(days: list[pathlib.Path], tmp_path: pathlib.Path) -> None:
@@ -277,13 +339,19 @@ def test_a_rare_value_is_seen_too(days: list[pathlib.Path], tmp_path: pathlib.Pa
     warm(before, tmp_path / "few", tmp_path / "run1", retire_after=1)
     seen = counts(few, "user")
     assert 1 in seen.values() and len(seen) < 30  # once is less than min_count
-    assert lines(RunDir(tmp_path / "run1"), "user.txt") == [v for v in lines(before, "user.txt") if v in seen]
+    assert lines(RunDir(tmp_path / "run1"), "user.txt") == [
+        v for v in lines(before, "user.txt") if v in seen
+    ]
 
 
-def test_a_run_of_another_schema_or_model_is_refused(days: list[pathlib.Path], tmp_path: pathlib.Path) -> None:
+def test_a_run_of_another_schema_or_model_is_refused(
+    days: list[pathlib.Path], tmp_path: pathlib.Path
+) -> None:
     data = shutil.copytree(days[1], tmp_path / "data")
     run = cold(days[0], tmp_path / "run0")
-    with pytest.raises(RunError, match=r"run0: no run to start from, it holds no checkpoint in best/"):
+    with pytest.raises(
+        RunError, match=r"run0: no run to start from, it holds no checkpoint in best/"
+    ):
         WarmStart(run, RunDir(tmp_path / "x"))
     made = Made(run, "shared_bottom", bottom_units=[8], tower_units=[4]).leave()
     text = small_models.SHOP.replace("min_count = 2", "min_count = 3").replace("price", "cost")
@@ -296,10 +364,14 @@ def test_a_run_of_another_schema_or_model_is_refused(days: list[pathlib.Path], t
     assert not (tmp_path / "run1").exists()  # nothing is claimed
     start = warm(run, days[1], tmp_path / "run2")
     other = Made(RunDir(tmp_path / "run2"), "shared_bottom", bottom_units=[16], tower_units=[4])
-    with pytest.raises(RunError, match=r"needs the same model, but bottom_units is \[8\] there and \[16\] here$"):
+    with pytest.raises(
+        RunError, match=r"needs the same model, but bottom_units is \[8\] there and \[16\] here$"
+    ):
         start.load(other.model, other.optimizer)
     other = Made(RunDir(tmp_path / "run2"), "esmm", tower_units=[4])
-    with pytest.raises(RunError, match="same model, but model is 'SharedBottom' there and 'ESMM' here"):
+    with pytest.raises(
+        RunError, match="same model, but model is 'SharedBottom' there and 'ESMM' here"
+    ):
         start.load(other.model, other.optimizer)
     shutil.rmtree(made.run.path / "checkpoints")
     with pytest.raises(RunError, match="holds no checkpoint in checkpoints/"):
@@ -316,7 +388,10 @@ def test_prepared_vocabularies_in_the_run_do_not_replace_grown_ones(
 
 
 def test_stopped_and_started_again_it_ends_the_same(
-    days: list[pathlib.Path], runs: tuple[RunDir, RunDir], tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+    days: list[pathlib.Path],
+    runs: tuple[RunDir, RunDir],
+    tmp_path: pathlib.Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     before, whole = runs
     saves: list[object] = []
@@ -351,7 +426,10 @@ def judged(run: RunDir, data: pathlib.Path) -> dict[str, float]:
 
 
 def test_the_previous_model_stands_beside_the_new_one(
-    days: list[pathlib.Path], runs: tuple[RunDir, RunDir], tmp_path: pathlib.Path, capsys: pytest.CaptureFixture[str]
+    days: list[pathlib.Path],
+    runs: tuple[RunDir, RunDir],
+    tmp_path: pathlib.Path,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     before, after = runs
     with flagsaver.flagsaver(data_dir=str(days[1]), run_dir=str(after.path), split="test"):
@@ -369,7 +447,10 @@ def test_the_previous_model_stands_beside_the_new_one(
 
 
 def test_a_model_that_is_not_worse_passes(
-    days: list[pathlib.Path], runs: tuple[RunDir, RunDir], tmp_path: pathlib.Path, capsys: pytest.CaptureFixture[str]
+    days: list[pathlib.Path],
+    runs: tuple[RunDir, RunDir],
+    tmp_path: pathlib.Path,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     before, after = runs
     assert Terms().judge(before, before.load_best()) is None  # it started cold
@@ -377,7 +458,9 @@ def test_a_model_that_is_not_worse_passes(
     assert f"{ROWS:,} test rows: {before.path}" in capsys.readouterr().out
     for key, run in (("metrics_before", before), ("metrics", after)):
         expected = judged(run, days[1])
-        assert {name: found[key][name] for name in expected} == pytest.approx(expected, abs=TOLERANCE)
+        assert {name: found[key][name] for name in expected} == pytest.approx(
+            expected, abs=TOLERANCE
+        )
     assert (found["run"], found["broken"]) == (str(before.path), [])
     untested = RunDir(shutil.copytree(after.path, tmp_path / "untested"))
     noted = json.loads((after.path / "data.json").read_text())
@@ -387,24 +470,33 @@ def test_a_model_that_is_not_worse_passes(
     assert judgement["rows"] == f"{held_out} held-out rows"
 
 
-def test_a_worse_model_is_published_only_if_asked_for(runs: tuple[RunDir, RunDir], tmp_path: pathlib.Path) -> None:
+def test_a_worse_model_is_published_only_if_asked_for(
+    runs: tuple[RunDir, RunDir], tmp_path: pathlib.Path
+) -> None:
     before, after = runs
     worse = RunDir(shutil.copytree(after.path, tmp_path / "worse"))
     model = worse.load_best()
     model.heads.kernel.assign(-model.heads.kernel)
     worse.best(model).save()
-    with flagsaver.flagsaver(run_dir=str(worse.path), export_dir=str(tmp_path / "export"), version=1):
+    with flagsaver.flagsaver(
+        run_dir=str(worse.path), export_dir=str(tmp_path / "export"), version=1
+    ):
         with pytest.raises(SystemExit) as ended:
             saved_model.main(["export"])
         text = str(ended.value)
-        assert text.startswith(f"error: {worse.path}: worse than {before.path} on {ROWS:,} test rows: AUC of ctr 0.")
+        assert text.startswith(
+            f"error: {worse.path}: worse than {before.path} on {ROWS:,} test rows: AUC of ctr 0."
+        )
         assert "lower by more than 0.002" in text and "larger by more than 1.00%" in text
         assert text.endswith("; --publish_worse publishes it")
         assert not list((tmp_path / "export").glob("*"))
         with flagsaver.flagsaver(publish_worse=True):
             saved_model.main(["export"])
     written = json.loads((tmp_path / "export" / "1" / model_card.FILE).read_text())["previous"]
-    assert "AUC of ctr" in written["broken"][0] and written["metrics"]["auc/ctr"] < written["metrics_before"]["auc/ctr"]
+    assert (
+        "AUC of ctr" in written["broken"][0]
+        and written["metrics"]["auc/ctr"] < written["metrics_before"]["auc/ctr"]
+    )
 
 
 def test_the_previous_run_can_be_named_and_may_be_gone(
@@ -414,14 +506,21 @@ def test_the_previous_run_can_be_named_and_may_be_gone(
     note = tmp_path / "moved" / "warm_start.json"
     shutil.copytree(after.path, note.parent)
     note.write_text(json.dumps({"run": str(tmp_path / "none"), "iterations": 1}))
-    with pytest.raises(RunError, match=r"none: the run before .*moved is gone; bring it back, or give --previous"):
+    with pytest.raises(
+        RunError, match=r"none: the run before .*moved is gone; bring it back, or give --previous"
+    ):
         saved_model.export(RunDir(note.parent), tmp_path / "export", 1)
     compare(RunDir(note.parent), {}, after.held_out())
     assert "none: the run before this one is gone" in capsys.readouterr().out
     loans = small_models.make_run(tmp_path / "loans", "loans")
-    with pytest.raises(RunError, match=r"must have the tasks \['click', 'buy'\].* Received: \['view', 'apply'"):
+    with pytest.raises(
+        RunError, match=r"must have the tasks \['click', 'buy'\].* Received: \['view', 'apply'"
+    ):
         Terms(previous=loans).judge(after, after.load_best())
-    with pytest.raises(ExportError, match=f"{before.path}: worse than {after.path} on {ROWS:,} test rows: AUC of ctr"):
+    with pytest.raises(
+        ExportError,
+        match=f"{before.path}: worse than {after.path} on {ROWS:,} test rows: AUC of ctr",
+    ):
         Terms(previous=after).judge(before, before.load_best())
 
 
@@ -436,7 +535,12 @@ def test_terms() -> None:
 
     before = metrics(0.7, 0.8, 0.5, 0.1)
     assert broken(before, metrics(0.6901, 0.9, 0.5499, 0.0)) == []
-    assert broken(before, metrics(0.6901, 0.7899, 0.5501, 0.0)) == ["log loss of ctr", "AUC of ctcvr"]
-    assert broken(metrics(0.7, None, 0.5, 0.1), metrics(0.7, None, 0.5, 0.1101)) == ["log loss of ctcvr"]
+    assert broken(before, metrics(0.6901, 0.7899, 0.5501, 0.0)) == [
+        "log loss of ctr",
+        "AUC of ctcvr",
+    ]
+    assert broken(metrics(0.7, None, 0.5, 0.1), metrics(0.7, None, 0.5, 0.1101)) == [
+        "log loss of ctcvr"
+    ]
     nothing = metrics(None, None, None, None, rows=0)
     assert broken(nothing, nothing) == ["there is no row to tell by"]

@@ -45,27 +45,38 @@ def from_block(block: Block, schema: Schema, part: Part, position: tuple[int, in
     return Batch(
         inputs={column.name: block.columns[column.name] for column in schema.inputs},
         labels=_with_actions(block, schema) if part == "train" else block.labels.astype(np.float32),
-        weight=block.columns[schema.sample_weight] if schema.sample_weight else np.ones(n, np.float32),
+        weight=block.columns[schema.sample_weight]
+        if schema.sample_weight
+        else np.ones(n, np.float32),
         file=block.file,
         row=block.row,
         position=np.tile(np.array(position, np.int64), (n, 1)),
         more=np.ones(n, np.bool_),
-        extra={} if part == "train" else {name: block.columns[name] for name in _evaluation_columns(schema)},
+        extra={}
+        if part == "train"
+        else {name: block.columns[name] for name in _evaluation_columns(schema)},
     )
 
 
 def _signature(schema: Schema, part: Part) -> Batch:
     """The types and shapes of what `from_block` makes, for tf.data."""
-    columns = {c.name: tf.TensorSpec([None, c.max_length] if c.max_length else [None], c.dtype) for c in schema.columns}
+    columns = {
+        c.name: tf.TensorSpec([None, c.max_length] if c.max_length else [None], c.dtype)
+        for c in schema.columns
+    }
     return Batch(
         inputs={c.name: columns[c.name] for c in schema.inputs},
-        labels=tf.TensorSpec([None, len(schema.tasks) + (len(schema.via) if part == "train" else 0)], tf.float32),
+        labels=tf.TensorSpec(
+            [None, len(schema.tasks) + (len(schema.via) if part == "train" else 0)], tf.float32
+        ),
         weight=tf.TensorSpec([None], tf.float32),
         file=tf.TensorSpec([None], tf.int32),
         row=tf.TensorSpec([None], tf.int64),
         position=tf.TensorSpec([None, 2], tf.int64),
         more=tf.TensorSpec([1], tf.bool),
-        extra={} if part == "train" else {name: columns[name] for name in _evaluation_columns(schema)},
+        extra={}
+        if part == "train"
+        else {name: columns[name] for name in _evaluation_columns(schema)},
     )
 
 
@@ -103,11 +114,15 @@ def deal(batches: Iterator[Batch], replicas: int) -> Iterator[Batch]:
     for batch in batches:
         rows = len(batch.labels)
         if rows % replicas:
-            raise DataError(f"a batch of {rows} rows cannot be cut into equal pieces for {replicas} replicas")
+            raise DataError(
+                f"a batch of {rows} rows cannot be cut into equal pieces for {replicas} replicas"
+            )
         cuts = [slice(rows * i // replicas, rows * (i + 1) // replicas) for i in range(replicas)]
         whole = batch._replace(position=(), more=())
         pieces = [
-            take(whole, cut, squeeze=False)._replace(position=batch.position * (i == 0), more=batch.more)
+            take(whole, cut, squeeze=False)._replace(
+                position=batch.position * (i == 0), more=batch.more
+            )
             for i, cut in enumerate(cuts)
         ]
         yield from pieces
@@ -128,12 +143,20 @@ class Stream:
     """
 
     def __init__(
-        self, batches: Callable[[], Iterator[Batch]], schema: Schema, part: Part, transform: Callable[..., Any]
+        self,
+        batches: Callable[[], Iterator[Batch]],
+        schema: Schema,
+        part: Part,
+        transform: Callable[..., Any],
     ) -> None:
         self._batches = batches
         self._error: Exception | None = None
-        dataset = tf.data.Dataset.from_generator(self._generate, output_signature=_signature(schema, part))
-        dataset = dataset.map(lambda batch: batch._replace(inputs=transform(batch.inputs)), num_parallel_calls=2)
+        dataset = tf.data.Dataset.from_generator(
+            self._generate, output_signature=_signature(schema, part)
+        )
+        dataset = dataset.map(
+            lambda batch: batch._replace(inputs=transform(batch.inputs)), num_parallel_calls=2
+        )
         self.dataset = dataset.prefetch(4)
 
     def _generate(self) -> Iterator[Batch]:

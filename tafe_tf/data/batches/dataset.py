@@ -98,9 +98,13 @@ class FunnelData:
             ValueError: if a batch cannot be dealt to the readers.
         """
         if self.batch_size % self.readers:
-            raise ValueError(f"a batch of {self.batch_size} rows cannot be dealt to {self.readers} readers evenly")
+            raise ValueError(
+                f"a batch of {self.batch_size} rows cannot be dealt to {self.readers} readers evenly"
+            )
         starts = position.readers or [(0, 0)] * self.readers
-        batches = zip(*(self._read(reader, position, *starts[reader]) for reader in mine), strict=False)
+        batches = zip(
+            *(self._read(reader, position, *starts[reader]) for reader in mine), strict=False
+        )
         joined = (self._join(parts, mine) for parts in batches)
         batch = next(joined, None)
         while batch is not None:
@@ -115,7 +119,9 @@ class FunnelData:
         position[list(mine)] = rows.position
         return rows._replace(position=position)
 
-    def _read(self, reader: int, position: Position, start_row: int, rows_before: int) -> Iterator[Batch]:
+    def _read(
+        self, reader: int, position: Position, start_row: int, rows_before: int
+    ) -> Iterator[Batch]:
         """One reader's part of the batches."""
         size = self.batch_size // self.readers
         order = np.random.default_rng([self.seed, position.epoch]).permutation(len(self.files))
@@ -140,7 +146,9 @@ class FunnelData:
                 )
             yield take(concatenate(parts), slice(0, None))
 
-    def _windows(self, order: np.ndarray, reader: int, epoch: int, start: int, before: int) -> Iterator[Batch]:
+    def _windows(
+        self, order: np.ndarray, reader: int, epoch: int, start: int, before: int
+    ) -> Iterator[Batch]:
         blocks: list[Block] = []
         size = 0
         for block in self._blocks(order, reader, start):
@@ -152,7 +160,9 @@ class FunnelData:
         if blocks:
             yield self._window(blocks, reader, start, before, epoch)
 
-    def _window(self, blocks: list[Block], reader: int, start: int, before: int, epoch: int) -> Batch:
+    def _window(
+        self, blocks: list[Block], reader: int, start: int, before: int, epoch: int
+    ) -> Batch:
         rows = concatenate([self._part(block, "train", reader, start, before) for block in blocks])
         generator = np.random.default_rng([self.seed, epoch, start, reader])
         return take(rows, generator.permutation(len(rows.labels)), squeeze=False)
@@ -168,10 +178,16 @@ class FunnelData:
     def _by_file(self) -> bool:
         return len(self.files) >= self.readers
 
-    def _part(self, block: Block, part: Part, reader: int, start: int = 0, before: int = 0) -> Batch:
+    def _part(
+        self, block: Block, part: Part, reader: int, start: int = 0, before: int = 0
+    ) -> Batch:
         """The block's rows that belong to `part` and reader, as one batch whose position is repeated row by row."""
         rows = from_block(block, self.schema, part, (start, before))
-        wanted = np.ones(len(block.row), np.bool_) if self._by_file else block.row % self.readers == reader
+        wanted = (
+            np.ones(len(block.row), np.bool_)
+            if self._by_file
+            else block.row % self.readers == reader
+        )
         if part != "all":
             wanted &= self.holdout.mask(block, self.schema.time) == (part == "valid")
         return rows if wanted.all() else take(rows, wanted, squeeze=False)

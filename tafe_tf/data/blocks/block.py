@@ -113,7 +113,9 @@ class BadRows:
             rows: row numbers of the block.
             problems: what is wrong; may be empty.
         """
-        for problem in sorted(problems, key=lambda p: int(rows[p.index])):  # CSV rows of a wrong width come last
+        for problem in sorted(
+            problems, key=lambda p: int(rows[p.index])
+        ):  # CSV rows of a wrong width come last
             row = int(rows[problem.index])
             text = f"{path}: row {row}{problem.place}: {problem.rule}. Received: {problem.value!r}"
             if self.policy == "raise":

@@ -46,14 +46,18 @@ def to_block(
         BadRowError: at the first bad row, unless `bad_rows` drops them.
         DataError: if a column's type can be no value of its dtype.
     """
-    unreadable = {problem.index for problem in problems}  # the row is judged once, by what the reader found
+    unreadable = {
+        problem.index for problem in problems
+    }  # the row is judged once, by what the reader found
     found: list[Problem] = []
     converted = {}
     for column in columns:
         try:
             converted[column.name] = to_column(raw[column.name], column, found)
         except pa.ArrowNotImplementedError as error:
-            raise DataError(f"{path}: column {column.name!r} cannot be read as {column.dtype}: {error}") from None
+            raise DataError(
+                f"{path}: column {column.name!r} cannot be read as {column.dtype}: {error}"
+            ) from None
     kept = {name: keep_column(raw[name], column, found, path) for name, column in keep.items()}
     _check_roles(converted, schema, found)
     _check_list_weights(raw, converted, schema, found)
@@ -87,7 +91,9 @@ def to_column(array: pa.Array, column: Column, problems: list[Problem]) -> np.nd
     owner = np.repeat(np.arange(len(lists)), lengths)
     place = np.arange(len(owner)) - np.repeat(np.cumsum(lengths) - lengths, lengths)
     values = _values(lists.flatten(), column, problems, owner)
-    padding = b"" if column.dtype == "string" and is_binary(lists.flatten()) else ABSENT[column.dtype]
+    padding = (
+        b"" if column.dtype == "string" and is_binary(lists.flatten()) else ABSENT[column.dtype]
+    )
     padded = np.full((len(lists), column.max_length), padding, values.dtype)
     kept = place < column.max_length
     padded[owner[kept], place[kept]] = values[kept]
@@ -104,10 +110,16 @@ def as_lists(array: pa.Array, column: Column) -> pa.Array:
     return pc.split_pattern(pc.if_else(pc.equal(array, ""), None, array), column.separator)
 
 
-def _values(array: pa.Array, column: Column, problems: list[Problem], owner: np.ndarray) -> np.ndarray:
+def _values(
+    array: pa.Array, column: Column, problems: list[Problem], owner: np.ndarray
+) -> np.ndarray:
     """One value an entry; `owner` gives the row of each for messages."""
     if column.dtype == "string":
-        if not (pa.types.is_string(array.type) or pa.types.is_large_string(array.type) or is_binary(array)):
+        if not (
+            pa.types.is_string(array.type)
+            or pa.types.is_large_string(array.type)
+            or is_binary(array)
+        ):
             array = array.cast(pa.string())
         return pc.fill_null(array, b"" if is_binary(array) else "").to_numpy(zero_copy_only=False)
     found = numbers(array, column, problems, owner)
@@ -116,7 +128,9 @@ def _values(array: pa.Array, column: Column, problems: list[Problem], owner: np.
     return found.to_numpy(zero_copy_only=False).astype(column.dtype, copy=False)
 
 
-def _report(mask: np.ndarray, column: str, rule: str, values: np.ndarray, problems: list[Problem]) -> None:
+def _report(
+    mask: np.ndarray, column: str, rule: str, values: np.ndarray, problems: list[Problem]
+) -> None:
     problems += [Problem(int(i), column, rule, values[i].item()) for i in np.flatnonzero(mask)]
 
 
@@ -124,7 +138,13 @@ def _check_roles(columns: dict[str, np.ndarray], schema: Schema, problems: list[
     weight = columns.get(schema.sample_weight)
     if weight is not None:
         ok = np.isfinite(weight) & (weight >= 0)
-        _report(~ok, schema.sample_weight, "a sample weight must be a finite number, 0 or more", weight, problems)
+        _report(
+            ~ok,
+            schema.sample_weight,
+            "a sample weight must be a finite number, 0 or more",
+            weight,
+            problems,
+        )
     for name in (schema.time, *(task.truth for task in schema.tasks)):
         if name in columns and columns[name].dtype.kind == "f":
             values = columns[name]
@@ -132,7 +152,10 @@ def _check_roles(columns: dict[str, np.ndarray], schema: Schema, problems: list[
 
 
 def _check_list_weights(
-    raw: Mapping[str, pa.Array], columns: dict[str, np.ndarray], schema: Schema, problems: list[Problem]
+    raw: Mapping[str, pa.Array],
+    columns: dict[str, np.ndarray],
+    schema: Schema,
+    problems: list[Problem],
 ) -> None:
     for feature in schema.features:
         if not feature.weights or feature.weights not in columns:
@@ -141,7 +164,10 @@ def _check_list_weights(
             np.nan_to_num(columns[feature.weights], copy=False, posinf=0.0, neginf=0.0)
             continue
         values, weights = (as_lists(raw[c.name], c) for c in feature.columns)
-        lengths = [pc.fill_null(pc.list_value_length(x), 0).to_numpy(zero_copy_only=False) for x in (values, weights)]
+        lengths = [
+            pc.fill_null(pc.list_value_length(x), 0).to_numpy(zero_copy_only=False)
+            for x in (values, weights)
+        ]
         rule = f"must hold as many numbers as {feature.column!r} holds values"
         _report(lengths[0] != lengths[1], feature.weights, rule, lengths[1], problems)
         present = columns[feature.column] != ABSENT[feature.raw_dtype]
@@ -151,18 +177,24 @@ def _check_list_weights(
             present = columns[feature.column] != b""
         table = columns[feature.weights]
         wrong = present & ~np.isfinite(table)
-        _report(wrong.any(axis=1), feature.weights, "must hold finite numbers", lengths[1], problems)
+        _report(
+            wrong.any(axis=1), feature.weights, "must hold finite numbers", lengths[1], problems
+        )
         table[~np.isfinite(table)] = 0.0
 
 
-def _labels(raw: Mapping[str, pa.Array], schema: Schema, problems: list[Problem], path: str) -> np.ndarray:
+def _labels(
+    raw: Mapping[str, pa.Array], schema: Schema, problems: list[Problem], path: str
+) -> np.ndarray:
     """[n, N], each 0 or 1, nested."""
     names = schema.labels
     labels = np.zeros((len(raw[names[0]]), len(names)), np.uint8)
     for i, name in enumerate(names):
         found: list[Problem] = []
         try:
-            values = _values(raw[name], Column(name=name, dtype="float64"), found, np.arange(len(labels)))
+            values = _values(
+                raw[name], Column(name=name, dtype="float64"), found, np.arange(len(labels))
+            )
         except pa.ArrowNotImplementedError as error:
             raise DataError(f"{path}: column {name!r} cannot be read as a label: {error}") from None
         reasons = {problem.index: problem.value for problem in found}
@@ -178,7 +210,9 @@ def _labels(raw: Mapping[str, pa.Array], schema: Schema, problems: list[Problem]
     return labels
 
 
-def _check_actions(columns: dict[str, np.ndarray], labels: np.ndarray, schema: Schema, problems: list[Problem]) -> None:
+def _check_actions(
+    columns: dict[str, np.ndarray], labels: np.ndarray, schema: Schema, problems: list[Problem]
+) -> None:
     for i in schema.via:
         name = schema.tasks[i].via
         if name in columns:
@@ -186,4 +220,10 @@ def _check_actions(columns: dict[str, np.ndarray], labels: np.ndarray, schema: S
             wrong = (values != 0) & (values != 1)
             _report(wrong, name, "an action must be 0 or 1", values, problems)
             too_early = ~wrong & (values > labels[:, i - 1])
-            _report(too_early, name, f"is 1 where the earlier step {schema.labels[i - 1]!r} is 0", values, problems)
+            _report(
+                too_early,
+                name,
+                f"is 1 where the earlier step {schema.labels[i - 1]!r} is 0",
+                values,
+                problems,
+            )

@@ -13,7 +13,9 @@ from tafe_tf.schema import Column
 _TYPES = {"int64": pa.int64(), "float32": pa.float32(), "float64": pa.float64()}
 
 
-def keep_column(array: pa.Array, column: Column | None, problems: list[Problem], path: str) -> pa.Array:
+def keep_column(
+    array: pa.Array, column: Column | None, problems: list[Problem], path: str
+) -> pa.Array:
     """A column of one value a row.
 
     Args:
@@ -36,7 +38,9 @@ def keep_column(array: pa.Array, column: Column | None, problems: list[Problem],
             return pc.if_else(pc.equal(texts, ""), None, texts)
         found = numbers(array, column, problems, np.arange(len(array)))
     except pa.ArrowNotImplementedError as error:
-        raise DataError(f"{path}: column {column.name!r} cannot be read as {column.dtype}: {error}") from None
+        raise DataError(
+            f"{path}: column {column.name!r} cannot be read as {column.dtype}: {error}"
+        ) from None
     if pa.types.is_floating(found.type):
         found = pc.if_else(pc.is_nan(found), None, found)
     return found.cast(_TYPES[column.dtype], safe=False)

@@ -18,7 +18,9 @@ def is_binary(array: pa.Array) -> bool:
     return bool(pa.types.is_binary(array.type) or pa.types.is_large_binary(array.type))
 
 
-def numbers(array: pa.Array, column: Column, problems: list[Problem], owner: np.ndarray) -> pa.Array:
+def numbers(
+    array: pa.Array, column: Column, problems: list[Problem], owner: np.ndarray
+) -> pa.Array:
     """Casts to numbers; what is no number becomes null and a problem."""
     target = _NUMBER_TYPES[column.dtype]
     if pa.types.is_dictionary(array.type):
@@ -57,7 +59,9 @@ def _decode(array: pa.Array) -> pa.Array:
     try:
         return array.cast(pa.string())
     except pa.ArrowInvalid:
-        return pa.array([None if x is None else x.decode(errors="backslashreplace") for x in array.to_pylist()])
+        return pa.array(
+            [None if x is None else x.decode(errors="backslashreplace") for x in array.to_pylist()]
+        )
 
 
 def _cast_texts(array: pa.Array, target: pa.DataType) -> pa.Array | None:
@@ -72,7 +76,10 @@ def _cast_texts(array: pa.Array, target: pa.DataType) -> pa.Array | None:
 
 def _cast(array: pa.Array, target: pa.DataType) -> pa.Array | None:
     """The array as numbers, or None if some value is none."""
-    for through in (target, pa.float64()):  # "3.0" is an integer too: writers that know no missing integer say so
+    for through in (
+        target,
+        pa.float64(),
+    ):  # "3.0" is an integer too: writers that know no missing integer say so
         try:
             return array.cast(through).cast(target)
         except pa.ArrowInvalid:

@@ -10,7 +10,12 @@ import pyarrow as pa
 from tafe_tf.data.blocks.block import Block, Problem
 from tafe_tf.schema import ABSENT, Column, Schema
 
-_TYPES = {"string": pa.string(), "int64": pa.int64(), "float32": pa.float32(), "float64": pa.float64()}
+_TYPES = {
+    "string": pa.string(),
+    "int64": pa.int64(),
+    "float32": pa.float32(),
+    "float64": pa.float64(),
+}
 
 
 def to_table(block: Block, schema: Schema) -> pa.Table:
@@ -20,8 +25,12 @@ def to_table(block: Block, schema: Schema) -> pa.Table:
         pa.ArrowInvalid: if a text is no UTF-8, see `not_text`.
     """
     lengths = _lengths(block, schema)
-    columns = {c.name: _array(block.columns[c.name], c, lengths.get(c.name)) for c in schema.columns}
-    return pa.table(columns | {name: pa.array(block.labels[:, i]) for i, name in enumerate(schema.labels)})
+    columns = {
+        c.name: _array(block.columns[c.name], c, lengths.get(c.name)) for c in schema.columns
+    }
+    return pa.table(
+        columns | {name: pa.array(block.labels[:, i]) for i, name in enumerate(schema.labels)}
+    )
 
 
 def not_text(block: Block, schema: Schema) -> list[Problem]:
@@ -33,7 +42,11 @@ def not_text(block: Block, schema: Schema) -> list[Problem]:
             try:
                 _ = value.decode() if isinstance(value, bytes) else value
             except UnicodeDecodeError:
-                problems.append(Problem(index // (column.max_length or 1), column.name, "must be UTF-8 text", value))
+                problems.append(
+                    Problem(
+                        index // (column.max_length or 1), column.name, "must be UTF-8 text", value
+                    )
+                )
     return problems
 
 
@@ -42,7 +55,9 @@ def _array(values: np.ndarray, column: Column, lengths: np.ndarray | None) -> pa
     if lengths is None:
         return pa.array(values, kind)
     flat = values[np.arange(column.max_length) < lengths[:, None]]
-    return pa.ListArray.from_arrays(pa.array(np.append(0, np.cumsum(lengths)), pa.int32()), pa.array(flat, kind))
+    return pa.ListArray.from_arrays(
+        pa.array(np.append(0, np.cumsum(lengths)), pa.int32()), pa.array(flat, kind)
+    )
 
 
 def _lengths(block: Block, schema: Schema) -> dict[str, np.ndarray]:
@@ -52,8 +67,12 @@ def _lengths(block: Block, schema: Schema) -> dict[str, np.ndarray]:
     lengths = {}
     for column in schema.columns:
         if column.max_length:
-            absent = _is_absent(block.columns[column.name], padding.get(column.name, ABSENT[column.dtype]))
-            lengths[column.name] = np.where(absent, 0, np.arange(1, column.max_length + 1)).max(axis=1)
+            absent = _is_absent(
+                block.columns[column.name], padding.get(column.name, ABSENT[column.dtype])
+            )
+            lengths[column.name] = np.where(absent, 0, np.arange(1, column.max_length + 1)).max(
+                axis=1
+            )
     for _ in weighted:  # again and again, since features may share a column
         for feature in weighted:
             longest = np.maximum(lengths[feature.column], lengths[feature.weights])

@@ -19,7 +19,9 @@ Chunk = tuple[dict[str, pa.Array] | None, np.ndarray, list[Problem]]
 _READ_BYTES = 1 << 22
 
 
-def read(path: str, names: Sequence[str], lists: set[str], block_rows: int, skip: int) -> Iterator[Chunk]:
+def read(
+    path: str, names: Sequence[str], lists: set[str], block_rows: int, skip: int
+) -> Iterator[Chunk]:
     """Reads a file's columns as strings.
 
     Args:
@@ -59,11 +61,15 @@ def read(path: str, names: Sequence[str], lists: set[str], block_rows: int, skip
             yield _with_invalid(columns, rows[first:], known)
         rest = invalid[reported:]
         if rest and skip <= parsed:
-            yield _with_invalid({name: pa.array([], pa.string()) for name in names}, np.zeros(0, np.int64), rest)
+            yield _with_invalid(
+                {name: pa.array([], pa.string()) for name in names}, np.zeros(0, np.int64), rest
+            )
     except (pa.ArrowInvalid, OSError, EOFError) as error:
         row = _row_not_utf8(path) if "UTF8" in str(error) else 0
         if row:
-            raise DataError(f"{path}: cannot be read after row {row - 1}: the next row is not UTF-8") from None
+            raise DataError(
+                f"{path}: cannot be read after row {row - 1}: the next row is not UTF-8"
+            ) from None
         raise DataError(f"{path}: cannot be read after row {parsed}: {error}") from None
 
 
@@ -84,7 +90,9 @@ def _with_invalid(columns: dict[str, pa.Array], rows: np.ndarray, invalid: list[
         return columns, rows, []
     empty = pa.nulls(len(invalid), pa.string())
     columns = {name: pa.concat_arrays([array, empty]) for name, array in columns.items()}
-    problems = [Problem(len(rows) + i, WHOLE_ROW, rule, text) for i, (_, rule, text) in enumerate(invalid)]
+    problems = [
+        Problem(len(rows) + i, WHOLE_ROW, rule, text) for i, (_, rule, text) in enumerate(invalid)
+    ]
     return columns, np.concatenate([rows, [item[0] for item in invalid]]).astype(np.int64), problems
 
 
@@ -124,10 +132,13 @@ def _open_text(path: str, errors: str) -> IO[str]:
 def _open(path: str, names: Sequence[str], note: object) -> pacsv.CSVStreamingReader:
     return pacsv.open_csv(
         path,
-        read_options=pacsv.ReadOptions(use_threads=False, block_size=_READ_BYTES),  # threads lose row numbers
+        read_options=pacsv.ReadOptions(
+            use_threads=False, block_size=_READ_BYTES
+        ),  # threads lose row numbers
         parse_options=pacsv.ParseOptions(newlines_in_values=True, invalid_row_handler=note),
         convert_options=pacsv.ConvertOptions(
-            include_columns=list(dict.fromkeys(names)), column_types={name: pa.string() for name in names}
+            include_columns=list(dict.fromkeys(names)),
+            column_types={name: pa.string() for name in names},
         ),
     )
 

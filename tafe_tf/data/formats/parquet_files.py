@@ -12,7 +12,9 @@ from tafe_tf.data.blocks.block import DataError, check_columns
 from tafe_tf.data.formats.csv_files import Chunk
 
 
-def read(path: str, names: Sequence[str], lists: set[str], block_rows: int, skip: int) -> Iterator[Chunk]:
+def read(
+    path: str, names: Sequence[str], lists: set[str], block_rows: int, skip: int
+) -> Iterator[Chunk]:
     """Reads a file's columns in their own types; arguments and result as in `csv_files.read`.
 
     Raises:
@@ -59,7 +61,9 @@ def _pieces(
     groups = list(range(first, file.num_row_groups))
     waiting: list[pa.RecordBatch] = []
     rows, size = 0, block_rows - (skip % block_rows)
-    for batch in file.iter_batches(block_rows, row_groups=groups, columns=list(dict.fromkeys(names))):
+    for batch in file.iter_batches(
+        block_rows, row_groups=groups, columns=list(dict.fromkeys(names))
+    ):
         cut = min(passed, batch.num_rows)
         passed, batch = passed - cut, batch.slice(cut)
         waiting, rows = [*waiting, batch], rows + batch.num_rows

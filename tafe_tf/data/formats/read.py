@@ -54,15 +54,25 @@ def find_files(data_dir: str | pathlib.Path, split: str, required: bool = True) 
         DataError: if files are required and missing, or are of several formats.
     """
     directory = pathlib.Path(data_dir)
-    patterns = [f"{split}{x}" for extension in _READERS for x in (extension, f"-*{extension}", f"/*{extension}")]
+    patterns = [
+        f"{split}{x}"
+        for extension in _READERS
+        for x in (extension, f"-*{extension}", f"/*{extension}")
+    ]
     found = {p for pattern in patterns for p in directory.glob(pattern) if p.is_file()}
-    files = sorted(str(p) for p in found if not p.name.startswith("."))  # a hidden file is one that a writer began
+    files = sorted(
+        str(p) for p in found if not p.name.startswith(".")
+    )  # a hidden file is one that a writer began
     formats = {extension_of(path).removesuffix(".gz") for path in files}
     if len(formats) > 1:
-        raise DataError(f"{data_dir}: {split!r} files must be of one format. Received: {', '.join(files)}")
+        raise DataError(
+            f"{data_dir}: {split!r} files must be of one format. Received: {', '.join(files)}"
+        )
     if required and not files:
         kinds = ", ".join(_READERS)
-        raise DataError(f"{data_dir}: no file {split}.EXT, {split}-*.EXT or {split}/*.EXT, where EXT is one of {kinds}")
+        raise DataError(
+            f"{data_dir}: no file {split}.EXT, {split}-*.EXT or {split}/*.EXT, where EXT is one of {kinds}"
+        )
     return files
 
 
@@ -106,7 +116,9 @@ def read_blocks(
     if lists & set(keep):
         raise ValueError(f"keep must name columns of one value a row. Received: {list(keep)}")
     kept = {name: next((c for c in schema.columns if c.name == name), None) for name in keep}
-    names = list(dict.fromkeys([*(c.name for c in wanted), *(schema.labels if labels else ()), *keep]))
+    names = list(
+        dict.fromkeys([*(c.name for c in wanted), *(schema.labels if labels else ()), *keep])
+    )
     to_skip = start_row
     for index, path in enumerate(files):
         reader = _READERS[extension_of(path)]

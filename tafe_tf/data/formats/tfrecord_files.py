@@ -21,7 +21,9 @@ _FRAME = 16  # bytes that TFRecord adds to a record
 _KINDS = {"int64_list": tf.int64, "float_list": tf.float32, "bytes_list": tf.string}
 
 
-def read(path: str, names: Sequence[str], lists: set[str], block_rows: int, skip: int) -> Iterator[Chunk]:
+def read(
+    path: str, names: Sequence[str], lists: set[str], block_rows: int, skip: int
+) -> Iterator[Chunk]:
     """Reads a file's features; arguments and result as in `csv_files.read`.
 
     A feature may be stored as integers, floats or bytes, the same kind in every record; one that a record lacks
@@ -52,7 +54,9 @@ def read(path: str, names: Sequence[str], lists: set[str], block_rows: int, skip
     except tf.errors.NotFoundError:
         raise DataError(f"{path}: cannot be read: no such file") from None
     except tf.errors.DataLossError as error:
-        reason = re.sub(r"\{\{.*\}\} | \[Op:.*", "", error.message)  # without the names of graph nodes
+        reason = re.sub(
+            r"\{\{.*\}\} | \[Op:.*", "", error.message
+        )  # without the names of graph nodes
         raise DataError(f"{path}: cannot be read after row {_count(records)}: {reason}") from None
 
 
@@ -101,7 +105,9 @@ def _find_kinds(
             continue
         kind = _find_kind(serialized, name)
         if kind is None and is_first:
-            raise DataError(f"{path}: column {name!r} is missing from the first {len(serialized)} records")
+            raise DataError(
+                f"{path}: column {name!r} is missing from the first {len(serialized)} records"
+            )
         kinds[name] = kind or ""
     return kinds
 
@@ -131,7 +137,9 @@ def _features(serialized: bytes) -> Any:
     return example.features.feature
 
 
-def _parse(serialized: np.ndarray, rows: np.ndarray, kinds: dict[str, str], lists: set[str]) -> Chunk:
+def _parse(
+    serialized: np.ndarray, rows: np.ndarray, kinds: dict[str, str], lists: set[str]
+) -> Chunk:
     try:
         return _parse_batch(serialized, kinds, lists), rows, []
     except tf.errors.InvalidArgumentError:
@@ -139,7 +147,9 @@ def _parse(serialized: np.ndarray, rows: np.ndarray, kinds: dict[str, str], list
         return _parse_batch(repaired, kinds, lists), rows, problems
 
 
-def _parse_batch(serialized: np.ndarray, kinds: dict[str, str], lists: set[str]) -> dict[str, pa.Array]:
+def _parse_batch(
+    serialized: np.ndarray, kinds: dict[str, str], lists: set[str]
+) -> dict[str, pa.Array]:
     defaults = {"int64_list": _ABSENT_INT, "float_list": float("nan"), "bytes_list": b""}
     specs: dict[str, Any] = {}
     for name, kind in kinds.items():
@@ -161,7 +171,9 @@ def _to_arrow(values: tf.Tensor | tf.RaggedTensor, kind: str) -> pa.Array:
     return pa.array(array, mask=array == _ABSENT_INT if kind == "int64_list" else None)
 
 
-def _repair(serialized: np.ndarray, kinds: dict[str, str], lists: set[str]) -> tuple[np.ndarray, list[Problem]]:
+def _repair(
+    serialized: np.ndarray, kinds: dict[str, str], lists: set[str]
+) -> tuple[np.ndarray, list[Problem]]:
     """Removes what cannot be parsed, record by record, and says what it was."""
     repaired, problems = [], []
     for index, text in enumerate(serialized):
@@ -169,7 +181,9 @@ def _repair(serialized: np.ndarray, kinds: dict[str, str], lists: set[str]) -> t
         try:
             example.ParseFromString(text)
         except Exception:
-            problems.append(Problem(index, next(iter(kinds)), "the record is no tf.train.Example", text[:40]))
+            problems.append(
+                Problem(index, next(iter(kinds)), "the record is no tf.train.Example", text[:40])
+            )
             repaired.append(b"")
             continue
         for name, kind in kinds.items():
@@ -179,7 +193,12 @@ def _repair(serialized: np.ndarray, kinds: dict[str, str], lists: set[str]) -> t
 
 
 def _repair_feature(
-    example: tf.train.Example, name: str, kind: str, is_list: bool, index: int, problems: list[Problem]
+    example: tf.train.Example,
+    name: str,
+    kind: str,
+    is_list: bool,
+    index: int,
+    problems: list[Problem],
 ) -> None:
     feature = example.features.feature.get(name)
     if feature is None or not feature.WhichOneof("kind"):

@@ -60,7 +60,10 @@ class Writer:
         self._format.append(plain)
 
     def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
     ) -> None:
         try:
             self._format.close()
@@ -112,7 +115,9 @@ class _Csv:
         if not self._has_header:
             self._writer.writerow(columns)
             self._has_header = True
-        self._writer.writerows(zip(*(map(_cell, values) for values in columns.values()), strict=True))
+        self._writer.writerows(
+            zip(*(map(_cell, values) for values in columns.values()), strict=True)
+        )
 
     def close(self) -> None:
         self._text.close()
@@ -154,15 +159,23 @@ class _TFRecord:
             self._check_kind(name, values)
         for row in zip(*columns.values(), strict=True):
             named = zip(columns, row, strict=True)
-            features = {name: _feature(value, self._is_float.get(name)) for name, value in named if value is not None}
+            features = {
+                name: _feature(value, self._is_float.get(name))
+                for name, value in named
+                if value is not None
+            }
             example = tf.train.Example(features=tf.train.Features(feature=features))
             self._writer.write(example.SerializeToString(deterministic=True))
 
     def _check_kind(self, name: str, values: list[Any]) -> None:
         """One float makes the column a float column: a reader takes one kind a column."""
-        kinds = {type(v) for value in values for v in (value if isinstance(value, list) else [value])}
+        kinds = {
+            type(v) for value in values for v in (value if isinstance(value, list) else [value])
+        }
         if float in kinds and not self._is_float.get(name, True):
-            raise ValueError(f"column {name!r}: the pieces before held integers, this one holds floats")
+            raise ValueError(
+                f"column {name!r}: the pieces before held integers, this one holds floats"
+            )
         if kinds & {int, float}:
             self._is_float[name] = self._is_float.get(name, False) or float in kinds
 

@@ -37,7 +37,9 @@ class TFRecordTables(contextlib.AbstractContextManager["TFRecordTables"]):
     """
 
     def __init__(self, path: pathlib.Path, schema: pa.Schema) -> None:
-        from tafe_tf.data.formats.write import Writer  # TensorFlow takes seconds, and Parquet needs none
+        from tafe_tf.data.formats.write import (
+            Writer,
+        )  # TensorFlow takes seconds, and Parquet needs none
 
         self._writer = Writer(path)
         self._names = schema.names
@@ -54,4 +56,8 @@ def _cells(column: pa.ChunkedArray) -> list[Any]:
     values: list[Any] = column.to_pylist()
     if column.type == pa.float64():
         return [repr(value) for value in values]
-    return [[] if value != value else value for value in values] if column.type == pa.float32() else values
+    return (
+        [[] if value != value else value for value in values]
+        if column.type == pa.float32()
+        else values
+    )

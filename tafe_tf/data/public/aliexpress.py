@@ -78,8 +78,17 @@ def prepare(
         raise ValueError(f"shard_rows must be 1 or more. Received: {shard_rows}")
     extension_of(f"train.{format}")
     files = {split: _find(pathlib.Path(raw_dir), countries, split) for split in SPLITS}
-    sizes = {os.path.relpath(path, raw_dir): os.path.getsize(path) for split in SPLITS for _, path in files[split]}
-    settings = {"dataset": "aliexpress", "countries": list(countries), "format": format, "shard_rows": shard_rows}
+    sizes = {
+        os.path.relpath(path, raw_dir): os.path.getsize(path)
+        for split in SPLITS
+        for _, path in files[split]
+    }
+    settings = {
+        "dataset": "aliexpress",
+        "countries": list(countries),
+        "format": format,
+        "shard_rows": shard_rows,
+    }
     data_dir = pathlib.Path(data_dir)
     record = _begin(data_dir, {**settings, "sources": sizes})
     if not (data_dir / _PREPARED).exists():
@@ -101,8 +110,15 @@ def schema_text(countries: Sequence[str] = ()) -> str:
     if len(countries) > 1:
         lines += ["", "[[features]]", 'name = "country"', 'kind = "vocabulary"', 'side = "user"']
     kinds = {"categorical": ['kind = "vocabulary"', 'dtype = "int64"', "min_count = 10"]}
-    kinds["numerical"] = ['kind = "log_round"', "scale = 200", "max_abs = 1"]  # 0..1 in 140 buckets, not 4
-    for kind, count, user in (("categorical", 16, 9), ("numerical", 63, 23)):  # the user's columns stand first
+    kinds["numerical"] = [
+        'kind = "log_round"',
+        "scale = 200",
+        "max_abs = 1",
+    ]  # 0..1 in 140 buckets, not 4
+    for kind, count, user in (
+        ("categorical", 16, 9),
+        ("numerical", 63, 23),
+    ):  # the user's columns stand first
         for i in range(1, count + 1):
             keys = kinds[kind][:1] if (kind, i) in _INTEGERS else kinds[kind]
             side = ['side = "user"'] if i <= user else []
@@ -113,12 +129,20 @@ def schema_text(countries: Sequence[str] = ()) -> str:
 def _find(raw_dir: pathlib.Path, countries: Sequence[str], split: str) -> list[tuple[str, str]]:
     """The country, "" if there is one only, and the path of each raw file."""
     known = sorted(p.name.removeprefix(_FOLDER) for p in raw_dir.glob(f"{_FOLDER}*") if p.is_dir())
-    if len(set(countries)) < len(countries) or not set(countries) <= set(known) or (known and not countries):
+    if (
+        len(set(countries)) < len(countries)
+        or not set(countries) <= set(known)
+        or (known and not countries)
+    ):
         rule = f"countries must be one or more of the {_FOLDER}* folders {known}, each once"
         raise DataError(f"{raw_dir}: {rule}. Received: {list(countries)}")
     folders = {country: raw_dir / f"{_FOLDER}{country}" for country in countries} or {"": raw_dir}
     joined = len(folders) > 1
-    return [(name if joined else "", path) for name, folder in folders.items() for path in find_files(folder, split)]
+    return [
+        (name if joined else "", path)
+        for name, folder in folders.items()
+        for path in find_files(folder, split)
+    ]
 
 
 def _begin(data_dir: pathlib.Path, settings: dict[str, Any]) -> dict[str, Any]:
@@ -128,13 +152,21 @@ def _begin(data_dir: pathlib.Path, settings: dict[str, Any]) -> dict[str, Any]:
         if (data_dir / name).exists():
             record: dict[str, Any] = json.loads((data_dir / name).read_text(encoding="utf-8"))
             check_same(data_dir, part, record, settings)
-            shards = (_shard(data_dir, s, i, record) for s in SPLITS for i in range(record["rows"][s]["shards"]))
+            shards = (
+                _shard(data_dir, s, i, record)
+                for s in SPLITS
+                for i in range(record["rows"][s]["shards"])
+            )
             if gone := [path for path in shards if not path.exists()]:
-                raise DataError(f"{gone[0]}: was written and is gone; empty {data_dir} and prepare it again")
+                raise DataError(
+                    f"{gone[0]}: was written and is gone; empty {data_dir} and prepare it again"
+                )
             return record
     for split in (*SPLITS, "valid"):
         if others := find_files(data_dir, split, required=False):
-            raise DataError(f"{data_dir}: holds {pathlib.Path(others[0]).name} of another job; take another directory")
+            raise DataError(
+                f"{data_dir}: holds {pathlib.Path(others[0]).name} of another job; take another directory"
+            )
     counts = {"read": 0, "written": 0, "dropped": 0, "shards": 0, "complete": False}
     record = {**settings, "rows": {split: dict(counts) for split in SPLITS}}
     write_json(data_dir / _PREPARING, record)
@@ -155,9 +187,17 @@ def _write_split(
     """Writes what is missing of a split, a shard a block; a shard counts once the record tells of it."""
     counts = record["rows"][split]
     dataset = schema.load(data_dir / "schema.toml")
-    raw = dataclasses.replace(dataset, features=tuple(f for f in dataset.features if f.name != "country"))
-    settings = {"bad_rows": _Unclicked(), "block_rows": record["shard_rows"], "start_row": counts["read"]}
-    for block in () if counts["complete"] else read_blocks([path for _, path in files], raw, **settings):
+    raw = dataclasses.replace(
+        dataset, features=tuple(f for f in dataset.features if f.name != "country")
+    )
+    settings = {
+        "bad_rows": _Unclicked(),
+        "block_rows": record["shard_rows"],
+        "start_row": counts["read"],
+    }
+    for block in (
+        () if counts["complete"] else read_blocks([path for _, path in files], raw, **settings)
+    ):
         if len(block.row):
             table = _table(block, raw, country=files[block.file[0]][0])
             _write(_shard(data_dir, split, counts["shards"], record), table)

@@ -44,7 +44,9 @@ class SyntheticFunnel:
     ) -> None:
         bounds = [1.0, *rates]
         if len(rates) != len(tasks) or any(not 0 < b < a for a, b in itertools.pairwise(bounds)):
-            raise ValueError(f"rates must be one a task, decreasing, between 0 and 1. Received: {list(rates)}")
+            raise ValueError(
+                f"rates must be one a task, decreasing, between 0 and 1. Received: {list(rates)}"
+            )
         self.tasks, self.fields, self.values, self._seed = list(tasks), fields, values, seed
         rng = np.random.default_rng([seed, 0])
         share = 1.0 / np.arange(1, values + 1) ** 0.8
@@ -54,7 +56,9 @@ class SyntheticFunnel:
         self._right: list[np.ndarray] = []
         for _ in tasks:
             effect = rng.normal(0.0, 0.5, (fields, values))
-            self._effects.append(0.5 * self._effects[-1] + effect * 0.75**0.5 if self._effects else effect)
+            self._effects.append(
+                0.5 * self._effects[-1] + effect * 0.75**0.5 if self._effects else effect
+            )
             self._left.append(rng.normal(0.0, interaction, (fields, values)))
             self._right.append(rng.normal(0.0, interaction, (fields, values)))
         self._intercepts: list[float] = []
@@ -78,7 +82,9 @@ class SyntheticFunnel:
     def _logit(self, step: int, ids: np.ndarray) -> np.ndarray:
         field = np.arange(self.fields)
         left, right = self._left[step][field, ids], self._right[step][field, ids]
-        return np.asarray((self._effects[step][field, ids] + left * np.roll(right, 1, axis=1)).sum(axis=1))
+        return np.asarray(
+            (self._effects[step][field, ids] + left * np.roll(right, 1, axis=1)).sum(axis=1)
+        )
 
     def probabilities(self, ids: np.ndarray) -> np.ndarray:
         """P(T_i = 1 | X) over the entire space, [rows, N], of value indices [rows, fields]."""
@@ -99,7 +105,9 @@ class SyntheticFunnel:
         labels = truth > rng.random((rows, 1))  # nested: one draw, against decreasing probabilities
         columns: dict[str, np.ndarray] = {}
         for f in range(self.fields):
-            columns[f"field_{f}"] = ids[:, f] if f % 2 else np.char.add(f"v{f}_", ids[:, f].astype(str)).astype(object)
+            columns[f"field_{f}"] = (
+                ids[:, f] if f % 2 else np.char.add(f"v{f}_", ids[:, f].astype(str)).astype(object)
+            )
         columns.update({f"true_{task}": truth[:, i] for i, task in enumerate(self.tasks)})
         columns.update({task: labels[:, i].astype(np.int64) for i, task in enumerate(self.tasks)})
         return columns
@@ -117,7 +125,13 @@ class SyntheticFunnel:
             lines += ["[[tasks]]", f'name = "{task}"', f'truth = "true_{task}"', ""]
         for f in range(self.fields):
             dtype = "int64" if f % 2 else "string"
-            lines += ["[[features]]", f'name = "field_{f}"', 'kind = "vocabulary"', f'dtype = "{dtype}"', ""]
+            lines += [
+                "[[features]]",
+                f'name = "field_{f}"',
+                'kind = "vocabulary"',
+                f'dtype = "{dtype}"',
+                "",
+            ]
         return "\n".join(lines)
 
 

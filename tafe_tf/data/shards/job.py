@@ -62,14 +62,20 @@ class ShardJob:
 
     def __post_init__(self) -> None:
         if self.format not in EXTENSIONS:
-            raise DataError(f"format must be one of {', '.join(EXTENSIONS)}. Received: {self.format!r}")
+            raise DataError(
+                f"format must be one of {', '.join(EXTENSIONS)}. Received: {self.format!r}"
+            )
         if self.shard_rows < 1 or (self.shard_rows > BLOCK_ROWS and self.shard_rows % BLOCK_ROWS):
-            raise DataError(f"shard_rows must be a multiple of {BLOCK_ROWS}, or 1 to that. Received: {self.shard_rows}")
+            raise DataError(
+                f"shard_rows must be a multiple of {BLOCK_ROWS}, or 1 to that. Received: {self.shard_rows}"
+            )
 
     @functools.cached_property
     def files(self) -> dict[str, list[str]]:
         """The files of each split that has some."""
-        found = {split: find_files(self.data_dir, split, required=split == "train") for split in SPLITS}
+        found = {
+            split: find_files(self.data_dir, split, required=split == "train") for split in SPLITS
+        }
         return {split: files for split, files in found.items() if files}
 
     def settings(self) -> dict[str, Any]:
@@ -139,7 +145,9 @@ def begin(job: ShardJob, each_part: bool = False) -> list[Piece] | None:
     else:
         visible = sorted(path.name for path in output.glob("*") if not path.name.startswith("."))
         if visible:
-            raise DataError(f"{output}: holds {visible[0]}, which is no shard of this job; take another directory")
+            raise DataError(
+                f"{output}: holds {visible[0]}, which is no shard of this job; take another directory"
+            )
         job.work.mkdir(parents=True, exist_ok=True)
         write_json(job.work / _SETTINGS, job.settings())
     for path in job.work.glob("*.tmp*"):  # what a killed job had begun
@@ -158,7 +166,11 @@ def _left(job: ShardJob, each_part: bool) -> Iterator[Piece]:
     for split, file, path in _sources(job):
         done = _records(job, split, file)
         total = _count_parts(job, path, done)
-        missing = (part for part in (itertools.count() if total is None else range(total)) if part not in done)
+        missing = (
+            part
+            for part in (itertools.count() if total is None else range(total))
+            if part not in done
+        )
         if each_part and total is not None:
             yield from (Piece(split, file, part, part + 1) for part in missing)
         else:
@@ -213,18 +225,29 @@ def summary(job: ShardJob) -> dict[str, Any]:
     """
     _check_settings(job, "was begun", _read(job.work / _SETTINGS))
     for piece in itertools.islice(_left(job, each_part=False), 1):
-        raise DataError(f"{job.shard(piece.split, piece.file, piece.first)}: is missing; run the job again")
-    rows = {split: dict.fromkeys(("read", "written", "dropped", "shards"), 0) for split in job.files}
+        raise DataError(
+            f"{job.shard(piece.split, piece.file, piece.first)}: is missing; run the job again"
+        )
+    rows = {
+        split: dict.fromkeys(("read", "written", "dropped", "shards"), 0) for split in job.files
+    }
     reasons: dict[str, list[str]] = {split: [] for split in job.files}
     for split, file, _ in _sources(job):
         records = [record for _, record in sorted(_records(job, split, file).items())]
         for written, dropped, *_ in records:
-            counts = {"read": written + dropped, "written": written, "dropped": dropped, "shards": written > 0}
+            counts = {
+                "read": written + dropped,
+                "written": written,
+                "dropped": dropped,
+                "shards": written > 0,
+            }
             rows[split] = {key: rows[split][key] + count for key, count in counts.items()}
         reasons[split] += map(str, merge(reason for record in records for reason in record.reasons))
     for split, counts in rows.items():
         if not counts["written"]:
-            raise DataError(f"{job.data_dir}: no row of the {split!r} files is good; {reasons[split][0]}")
+            raise DataError(
+                f"{job.data_dir}: no row of the {split!r} files is good; {reasons[split][0]}"
+            )
     return {"rows": rows, "reasons": [reason for found in reasons.values() for reason in found]}
 
 

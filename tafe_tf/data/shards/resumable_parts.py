@@ -71,5 +71,7 @@ def merge(reasons: Iterable[Dropped]) -> list[Dropped]:
     for reason in reasons:
         key = (reason.column, reason.rule)
         known = found.get(key)
-        found[key] = reason if known is None else dataclasses.replace(known, rows=known.rows + reason.rows)
+        found[key] = (
+            reason if known is None else dataclasses.replace(known, rows=known.rows + reason.rows)
+        )
     return list(found.values())

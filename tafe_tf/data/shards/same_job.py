@@ -9,7 +9,9 @@ from typing import Any
 from tafe_tf.data.blocks.block import DataError
 
 
-def check_same(data_dir: pathlib.Path, part: str, before: Mapping[str, Any], settings: Mapping[str, Any]) -> None:
+def check_same(
+    data_dir: pathlib.Path, part: str, before: Mapping[str, Any], settings: Mapping[str, Any]
+) -> None:
     """Raises DataError if what a directory "was prepared" (`part`) with before differs from the settings of now."""
     for key, value in settings.items():
         if before.get(key) != value:

@@ -35,14 +35,18 @@ def convert(job: ShardJob, piece: Piece) -> Iterator[int]:
     """
     path = job.files[piece.split][piece.file]
     size = min(job.shard_rows, BLOCK_ROWS)
-    cuts = read_parts(path, job.schema, job.shard_rows, job.on_bad_row, piece.first, piece.stop, block_rows=size)
+    cuts = read_parts(
+        path, job.schema, job.shard_rows, job.on_bad_row, piece.first, piece.stop, block_rows=size
+    )
     for first in cuts:
         yield from _write(job, piece, path, itertools.chain([first], cuts))
 
 
 def _write(job: ShardJob, piece: Piece, path: str, cuts: Iterator[Cut]) -> Iterator[int]:
     """Writes one shard, up to the cut that ends it; none where no row is good."""
-    beside = job.work / f"{uuid.uuid4().hex}.tmp{EXTENSIONS[job.format]}"  # another worker may write it too
+    beside = (
+        job.work / f"{uuid.uuid4().hex}.tmp{EXTENSIONS[job.format]}"
+    )  # another worker may write it too
     record = Record(0, 0, [], last=False)
     with contextlib.ExitStack() as stack:
         writer: Any = None
@@ -52,14 +56,18 @@ def _write(job: ShardJob, piece: Piece, path: str, cuts: Iterator[Cut]) -> Itera
                 writer = writer or stack.enter_context(open_tables(beside, table.schema))
                 writer.append(table)
             reasons = merge([*record.reasons, *why])
-            record = Record(record.written + table.num_rows, record.dropped + bad, reasons, cut.last)
+            record = Record(
+                record.written + table.num_rows, record.dropped + bad, reasons, cut.last
+            )
             yield cut.block.raw_rows
             if cut.ends:
                 break
     if record.written:
         _check(beside, job.schema, record.written)
         os.replace(beside, job.shard(piece.split, piece.file, cut.part))
-    stored = record._asdict() | {"reasons": [dataclasses.asdict(reason) for reason in record.reasons]}
+    stored = record._asdict() | {
+        "reasons": [dataclasses.asdict(reason) for reason in record.reasons]
+    }
     beside.write_text(json.dumps(stored), encoding="utf-8")
     os.replace(beside, job.record(piece.split, piece.file, cut.part))
 
@@ -74,7 +82,11 @@ def _table(job: ShardJob, path: str, cut: Cut) -> tuple[pa.Table, int, list[Drop
         good = np.ones(len(cut.block.row), bool)
         good[[problem.index for problem in problems]] = False
         more, reasons = bad_rows.take()
-        return to_table(cut.block.take(good), job.schema), cut.dropped + more, [*cut.reasons, *reasons]
+        return (
+            to_table(cut.block.take(good), job.schema),
+            cut.dropped + more,
+            [*cut.reasons, *reasons],
+        )
 
 
 def _check(path: pathlib.Path, schema: Schema, written: int) -> None:

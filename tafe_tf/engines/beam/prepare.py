@@ -57,7 +57,11 @@ class _Count(NamedTuple):
 
 
 def build(
-    files: list[str], schema: Schema, directory: str | pathlib.Path, policy: Policy, options: Sequence[str]
+    files: list[str],
+    schema: Schema,
+    directory: str | pathlib.Path,
+    policy: Policy,
+    options: Sequence[str],
 ) -> list[Dropped]:
     """Writes vocabularies and statistics, as `vocabulary.build` does.
 
@@ -86,7 +90,10 @@ def build(
         )
         pipeline.run(list(enumerate(files)), steps, options)
         counted = [_read(work / f"file-{index}.json") for index in range(len(files))]
-        kept = ((feature, _kept(work, feature.name)) for feature in vocabulary.vocabulary_features(schema))
+        kept = (
+            (feature, _kept(work, feature.name))
+            for feature in vocabulary.vocabulary_features(schema)
+        )
         rows = sum(item["rows"] for item in counted)
         positives = np.sum([item["positives"] for item in counted], axis=0).tolist()
         vocabulary.publish(work, files, schema, rows, positives, kept)
@@ -119,7 +126,10 @@ def _keep(task: _Count, item: tuple[tuple[str, int], Iterable[tuple[str, int]]])
     (name, bucket), counts = item
     feature = next(feature for feature in task.schema.features if feature.name == name)
     kept = vocabulary.keep(counts, feature.min_count)
-    _write(task.work / f"values-{name}-{bucket}.json", {"distinct": kept.distinct, "counts": kept.counts})
+    _write(
+        task.work / f"values-{name}-{bucket}.json",
+        {"distinct": kept.distinct, "counts": kept.counts},
+    )
 
 
 def _kept(work: pathlib.Path, name: str) -> vocabulary.Kept:

@@ -28,9 +28,13 @@ def columns(ids: np.ndarray) -> dict[str, np.ndarray]:
     return {"id": ids, "at": ids * 10.0, "click": ids % 2, "buy": ids % 2 * (ids % 3 == 0)}
 
 
-def data(directory: pathlib.Path, shards: int = 3, rows: int = 200, **settings: object) -> FunnelData:
+def data(
+    directory: pathlib.Path, shards: int = 3, rows: int = 200, **settings: object
+) -> FunnelData:
     for shard in range(shards):
-        write(directory / f"train-{shard}.csv", columns(np.arange(shard * rows, (shard + 1) * rows)))
+        write(
+            directory / f"train-{shard}.csv", columns(np.arange(shard * rows, (shard + 1) * rows))
+        )
     settings = {"batch_size": 32, "shuffle_rows": 100, **settings}
     return FunnelData(files=find_files(directory, "train"), schema=DATASET, **settings)  # type: ignore[arg-type]
 
@@ -73,7 +77,9 @@ def test_every_position_resumes(tmp_path: pathlib.Path, shuffle_rows: int) -> No
 
 def test_holdout_parts_are_disjoint_and_whole(tmp_path: pathlib.Path) -> None:
     d = data(tmp_path, rows=1000, batch_size=1, holdout=Holdout(fraction=0.25))
-    train, valid = (flat(list(b)) for b in (d.training_batches(Position()), d.evaluation_batches("valid")))
+    train, valid = (
+        flat(list(b)) for b in (d.training_batches(Position()), d.evaluation_batches("valid"))
+    )
     assert sorted(train + valid) == list(range(3000))
     assert 650 < len(valid) < 850  # 750 +- 4 standard deviations
     assert valid == sorted(valid)
@@ -88,12 +94,16 @@ def test_time_holdout_is_the_latest_rows(tmp_path: pathlib.Path) -> None:
 
 
 def test_evaluation_keeps_the_last_partial_batch(tmp_path: pathlib.Path) -> None:
-    sizes = [len(batch.labels) for batch in data(tmp_path, shards=2, rows=50).evaluation_batches("all")]
+    sizes = [
+        len(batch.labels) for batch in data(tmp_path, shards=2, rows=50).evaluation_batches("all")
+    ]
     assert sizes == [32, 32, 32, 4]
 
 
 def test_fewer_rows_than_a_batch_are_one_batch(tmp_path: pathlib.Path) -> None:
-    assert [len(b.labels) for b in data(tmp_path, shards=1, rows=5).training_batches(Position())] == [5]
+    assert [
+        len(b.labels) for b in data(tmp_path, shards=1, rows=5).training_batches(Position())
+    ] == [5]
 
 
 def test_order_does_not_depend_on_the_format(tmp_path: pathlib.Path) -> None:
@@ -102,7 +112,9 @@ def test_order_does_not_depend_on_the_format(tmp_path: pathlib.Path) -> None:
         directory = tmp_path / extension
         directory.mkdir()
         write(directory / f"train.{extension}", columns(np.arange(300)))
-        d = FunnelData(files=find_files(directory, "train"), schema=DATASET, batch_size=32, shuffle_rows=100)
+        d = FunnelData(
+            files=find_files(directory, "train"), schema=DATASET, batch_size=32, shuffle_rows=100
+        )
         orders.append(ids(list(d.training_batches(Position()))))
     assert all(order == orders[0] for order in orders)
 
@@ -113,7 +125,8 @@ def test_stream_keeps_the_readers_error(tmp_path: pathlib.Path) -> None:
         file.write("7,1.0,2,0\n")
     stream = Stream(lambda: d.evaluation_batches("all"), DATASET, "all", lambda columns: columns)
     with pytest.raises(
-        BadRowError, match=r"train-0.csv: row 201, column 'click': a label must be 0 or 1. Received: '2'"
+        BadRowError,
+        match=r"train-0.csv: row 201, column 'click': a label must be 0 or 1. Received: '2'",
     ):
         try:
             list(stream.dataset)
@@ -122,11 +135,15 @@ def test_stream_keeps_the_readers_error(tmp_path: pathlib.Path) -> None:
 
 
 @pytest.mark.parametrize("shards", [3, 1], ids=["by file", "by row"])
-def test_readers_see_the_same_batches_in_any_number_of_processes(tmp_path: pathlib.Path, shards: int) -> None:
+def test_readers_see_the_same_batches_in_any_number_of_processes(
+    tmp_path: pathlib.Path, shards: int
+) -> None:
     d = data(tmp_path, shards=shards, rows=600 // shards, readers=2)
     one = list(d.training_batches(Position(), mine=(0, 1)))
     two = [list(d.training_batches(Position(), mine=(reader,))) for reader in (0, 1)]
-    assert {len(batch.labels) for batch in one} == {32} and {len(b.labels) for part in two for b in part} == {16}
+    assert {len(batch.labels) for batch in one} == {32} and {
+        len(b.labels) for part in two for b in part
+    } == {16}
     assert [[*a, *b] for a, b in zip(*map(ids, two), strict=False)] == ids(one)
     assert len(set(flat(one))) == len(flat(one))
     assert [bool(batch.more[0]) for batch in one] == [True] * (len(one) - 1) + [False]
@@ -144,7 +161,9 @@ def test_readers_share_the_rows_of_an_evaluation(tmp_path: pathlib.Path) -> None
 
 def test_a_reader_without_a_batch_and_an_uneven_batch_are_refused(tmp_path: pathlib.Path) -> None:
     d = data(tmp_path, shards=2, rows=10, readers=2)
-    with pytest.raises(DataError, match=r"reader 1 of 2 has 10 rows, fewer than its part of a batch, 16"):
+    with pytest.raises(
+        DataError, match=r"reader 1 of 2 has 10 rows, fewer than its part of a batch, 16"
+    ):
         next(d.training_batches(Position(), mine=(0,)))
     with pytest.raises(ValueError, match="a batch of 32 rows cannot be dealt to 3 readers evenly"):
         next(dataclasses.replace(d, readers=3).training_batches(Position()))
@@ -156,5 +175,7 @@ def test_a_batch_is_dealt_to_replicas_and_comes_again_at_the_end(tmp_path: pathl
     assert flat(pieces[: 2 * len(batches)]) == flat(batches)
     assert ids(pieces[-3:-1]) == ids(pieces[-5:-3]) and ids(pieces[-1:]) == ids(pieces[-5:-4])
     assert not pieces[1].position.any()
-    with pytest.raises(DataError, match="a batch of 32 rows cannot be cut into equal pieces for 3 replicas"):
+    with pytest.raises(
+        DataError, match="a batch of 32 rows cannot be cut into equal pieces for 3 replicas"
+    ):
         next(deal(iter(batches), 3))

@@ -18,7 +18,9 @@ NAMES = ["item", "price"]
 
 def kept(path: pathlib.Path, names: list[str], **settings: Any) -> dict[str, list[Any]]:
     blocks = read(path, columns=NAMES, keep=names, **settings)
-    return {name: pa.concat_arrays([block.kept[name] for block in blocks]).to_pylist() for name in names}
+    return {
+        name: pa.concat_arrays([block.kept[name] for block in blocks]).to_pylist() for name in names
+    }
 
 
 @pytest.mark.parametrize("extension", EXTENSIONS)
@@ -26,7 +28,10 @@ def test_rows_stay_together(tmp_path: pathlib.Path, extension: str) -> None:
     path = written(tmp_path, extension, item=["1", "x", "3", "4"], name=["a", "b", "c", "d"])
     bad_rows = BadRows("drop")
     blocks = read(path, bad_rows, columns=NAMES, keep=["name"], block_rows=3)
-    names = [[n.decode() if isinstance(n, bytes) else n for n in b.kept["name"].to_pylist()] for b in blocks]
+    names = [
+        [n.decode() if isinstance(n, bytes) else n for n in b.kept["name"].to_pylist()]
+        for b in blocks
+    ]
     assert names == [["a", "c"], ["d"]]
     assert [block.row.tolist() for block in blocks] == [[1, 3], [4]]
     assert [list(block.columns) for block in blocks] == [NAMES, NAMES]
@@ -53,7 +58,9 @@ def test_labels_are_columns_like_others(tmp_path: pathlib.Path, extension: str) 
 
 def test_bad_values_of_a_known_column(tmp_path: pathlib.Path) -> None:
     path = written(tmp_path, "csv", at=[1, "late", 3, 4])
-    with pytest.raises(BadRowError, match=r"train.csv: row 2, column 'at': must be a number. Received: 'late'"):
+    with pytest.raises(
+        BadRowError, match=r"train.csv: row 2, column 'at': must be a number. Received: 'late'"
+    ):
         kept(path, ["at"])
     assert kept(path, ["at"], bad_rows=BadRows("drop"))["at"] == [1.0, 3.0, 4.0]
     table = pa.table({**GOOD, "at": pa.array([{"x": 1}] * 4)})
@@ -64,7 +71,9 @@ def test_bad_values_of_a_known_column(tmp_path: pathlib.Path) -> None:
 
 def test_what_cannot_be_kept(tmp_path: pathlib.Path) -> None:
     path = written(tmp_path, "parquet", more=[[1], [2], [3], [4]])
-    with pytest.raises(ValueError, match=r"keep must name columns of one value a row. Received: \['tags'\]"):
+    with pytest.raises(
+        ValueError, match=r"keep must name columns of one value a row. Received: \['tags'\]"
+    ):
         kept(path, ["tags"])
     with pytest.raises(DataError, match=r"column 'more' must hold one value a row. Received: list"):
         kept(path, ["more"])
@@ -82,7 +91,9 @@ def test_rows_of_a_wrong_width_are_reported_once(tmp_path: pathlib.Path) -> None
     for start, expected in ((0, 2), (4, 1), (8, 0), (10, 0)):
         bad_rows = BadRows("drop")
         found = [
-            row for block in read(path, bad_rows, columns=NAMES, block_rows=4, start_row=start) for row in block.row
+            row
+            for block in read(path, bad_rows, columns=NAMES, block_rows=4, start_row=start)
+            for row in block.row
         ]
         assert (len(found), bad_rows.count) == (10 - start, expected)
 

@@ -53,7 +53,9 @@ def random_rows(seed: int, count: int, missing: float) -> dict[str, list[Any]]:
         "own": [some(rng.normal(size=n).tolist(), 0.0) for n in lengths],
         "shared": [some(rng.normal(size=n).tolist(), 0.0) for n in lengths],
         "ids": [some(rng.integers(0, 9, n).tolist(), -1) for n in lengths],
-        "prices": [some(rng.normal(size=n).tolist(), math.nan) for n in rng.integers(0, 4, count).tolist()],
+        "prices": [
+            some(rng.normal(size=n).tolist(), math.nan) for n in rng.integers(0, 4, count).tolist()
+        ],
         "true_click": rng.random(count).tolist(),
         "weight": rng.random(count).tolist(),
         "user": some([f"u{i}" for i in range(count)], None),
@@ -78,13 +80,17 @@ def plain(block: Block) -> dict[str, Any]:
             return [value(x) for x in item]
         return item.decode() if isinstance(item, bytes) else "NaN" if item != item else item
 
-    columns = {name: (str(array.dtype), value(array.tolist())) for name, array in block.columns.items()}
+    columns = {
+        name: (str(array.dtype), value(array.tolist())) for name, array in block.columns.items()
+    }
     return {**columns, "labels": block.labels.tolist()}
 
 
 @pytest.mark.parametrize("missing", [0.0, 0.4, 1.0])
 @pytest.mark.parametrize("extension", ["parquet", "tfrecord.gz"])
-def test_a_table_is_read_as_the_block_it_was(tmp_path: pathlib.Path, extension: str, missing: float) -> None:
+def test_a_table_is_read_as_the_block_it_was(
+    tmp_path: pathlib.Path, extension: str, missing: float
+) -> None:
     for seed in range(5):
         write(tmp_path / "source.parquet", random_rows(seed, 40, missing))
         block = read(tmp_path / "source.parquet")
@@ -107,7 +113,10 @@ def test_lists_end_with_their_last_value(tmp_path: pathlib.Path) -> None:
     }
     write(tmp_path / "source.parquet", columns)
     table = to_table(read(tmp_path / "source.parquet"), SCHEMA).to_pydict()
-    assert table["tags"] == [["a", ""], ["", "b"]]  # as long as `own`, whose second weight is the last that counts
+    assert table["tags"] == [
+        ["a", ""],
+        ["", "b"],
+    ]  # as long as `own`, whose second weight is the last that counts
     assert table["ids"] == [[-1, -1], [7, -1]]  # as long as `shared`, which is as long as `tags`
     assert table["prices"] == [[1.0], []]
 
@@ -123,4 +132,7 @@ def test_texts_that_are_no_utf8_are_named(tmp_path: pathlib.Path) -> None:
     with pytest.raises(pa.ArrowInvalid, match="utf8"):
         to_table(block, SCHEMA)
     found = [(p.index, p.column, p.rule, p.value) for p in not_text(block, SCHEMA)]
-    assert found == [(1, "city", "must be UTF-8 text", b"\xff"), (2, "tags", "must be UTF-8 text", b"\xfe")]
+    assert found == [
+        (1, "city", "must be UTF-8 text", b"\xff"),
+        (2, "tags", "must be UTF-8 text", b"\xfe"),
+    ]

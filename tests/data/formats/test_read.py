@@ -60,7 +60,9 @@ def written(tmp_path: pathlib.Path, extension: str, **changes: list[Any]) -> pat
 
 
 def texts(values: np.ndarray) -> list[Any]:
-    decoded = [value.decode() if isinstance(value, bytes) else value for value in values.reshape(-1)]
+    decoded = [
+        value.decode() if isinstance(value, bytes) else value for value in values.reshape(-1)
+    ]
     return np.array(decoded, object).reshape(values.shape).tolist()  # type: ignore[no-any-return]
 
 
@@ -77,15 +79,23 @@ def test_what_was_written(tmp_path: pathlib.Path, extension: str) -> None:
     c = block.columns
     assert texts(c["user"]) == ["a", 'b,"c"', "line\nbreak", "é", "", "NA"]
     assert c["item"].tolist() == [1, -5, 2**62, 0, -1, 7] and c["item"].dtype == np.int64
-    np.testing.assert_array_equal(c["price"], np.array([1.5, np.nan, -2e-7, 3.25, 0.0, 1e30], np.float32))
+    np.testing.assert_array_equal(
+        c["price"], np.array([1.5, np.nan, -2e-7, 3.25, 0.0, 1e30], np.float32)
+    )
     assert texts(c["tags"])[:4] == [["x", "y", "z"], ["x", "", ""], ["é", "", ""], ["p", "q", ""]]
     weights = c["tag_weights"]
-    np.testing.assert_array_equal(weights[:4], np.array([[1, 2, 3], [0.5, 0, 0], [-1, 0, 0], [0, 1, 0]], np.float32))
+    np.testing.assert_array_equal(
+        weights[:4], np.array([[1, 2, 3], [0.5, 0, 0], [-1, 0, 0], [0, 1, 0]], np.float32)
+    )
     assert c["seen"].tolist() == [[1, 2], [4, -1], [5, 6], [7, -1], [8, -1], [9, -1]]
     np.testing.assert_allclose(c["p_buy"], GOOD["p_buy"], rtol=1e-7)
     assert c["w"].tolist() == GOOD["w"] and c["at"].tolist() == GOOD["at"]
     assert block.labels.tolist() == [[1, 1], [0, 0], [1, 0], [0, 0], [1, 1], [0, 0]]
-    assert block.row.tolist() == [1, 2, 3, 4, 5, 6] and block.file.tolist() == [0] * 6 and block.raw_rows == 6
+    assert (
+        block.row.tolist() == [1, 2, 3, 4, 5, 6]
+        and block.file.tolist() == [0] * 6
+        and block.raw_rows == 6
+    )
 
 
 @pytest.mark.parametrize("extension", EXTENSIONS)
@@ -95,10 +105,20 @@ def test_what_was_written(tmp_path: pathlib.Path, extension: str) -> None:
         ("click", 2, 2, "row 2, column 'click': a label must be 0 or 1. Received: '?2"),
         ("buy", 6, None, "row 6, column 'buy': a label must be 0 or 1. Received: "),
         ("buy", 4, 1, "row 4, column 'buy': is 1 where the earlier step 'click' is 0. Received: 1"),
-        ("cart", 2, 1, "row 2, column 'cart': is 1 where the earlier step 'click' is 0. Received: 1"),
+        (
+            "cart",
+            2,
+            1,
+            "row 2, column 'cart': is 1 where the earlier step 'click' is 0. Received: 1",
+        ),
         ("cart", 1, 2, "row 1, column 'cart': an action must be 0 or 1. Received: 2"),
         ("cart", 3, None, "row 3, column 'cart': an action must be 0 or 1. Received: -1"),
-        ("w", 3, -1.0, "row 3, column 'w': a sample weight must be a finite number, 0 or more. Received: -1.0"),
+        (
+            "w",
+            3,
+            -1.0,
+            "row 3, column 'w': a sample weight must be a finite number, 0 or more. Received: -1.0",
+        ),
         ("p_buy", 5, None, "row 5, column 'p_buy': must be a finite number. Received: nan"),
         ("at", 1, None, "row 1, column 'at': must be a finite number. Received: nan"),
         (
@@ -110,7 +130,9 @@ def test_what_was_written(tmp_path: pathlib.Path, extension: str) -> None:
         ("tag_weights", 2, [float("inf")], "row 2, column 'tag_weights': must hold finite numbers"),
     ],
 )
-def test_bad_rows(tmp_path: pathlib.Path, extension: str, column: str, row: int, value: Any, message: str) -> None:
+def test_bad_rows(
+    tmp_path: pathlib.Path, extension: str, column: str, row: int, value: Any, message: str
+) -> None:
     path = written(tmp_path, extension, **changed(column, row, value))
     with pytest.raises(BadRowError, match=message) as caught:
         read(path)
@@ -120,16 +142,30 @@ def test_bad_rows(tmp_path: pathlib.Path, extension: str, column: str, row: int,
     assert block.row.tolist() == [r for r in range(1, 7) if r != row]
     assert len(block.columns["user"]) == len(block.labels) == 5 and block.raw_rows == 6
     assert dropping.count == 1
-    assert dropping.report()[0].startswith(f"dropped 1 rows, the first: {path}: row {row}, column {column!r}: ")
+    assert dropping.report()[0].startswith(
+        f"dropped 1 rows, the first: {path}: row {row}, column {column!r}: "
+    )
 
 
 @pytest.mark.parametrize("extension", EXTENSIONS)
 @pytest.mark.parametrize(
     ("column", "values", "message"),
     [
-        ("item", ["1", "2", "x7", "4", "", "6"], "row 3, column 'item': must be an integer. Received: b?'x7'"),
-        ("item", [1.0, 2.0, 3.0, 4.5, 5.0, 6.0], "row 4, column 'item': must be an integer. Received: '?4.5"),
-        ("price", ["1", "2", "3", "4", "cheap", "6"], "row 5, column 'price': must be a number. Received: b?'cheap'"),
+        (
+            "item",
+            ["1", "2", "x7", "4", "", "6"],
+            "row 3, column 'item': must be an integer. Received: b?'x7'",
+        ),
+        (
+            "item",
+            [1.0, 2.0, 3.0, 4.5, 5.0, 6.0],
+            "row 4, column 'item': must be an integer. Received: '?4.5",
+        ),
+        (
+            "price",
+            ["1", "2", "3", "4", "cheap", "6"],
+            "row 5, column 'price': must be a number. Received: b?'cheap'",
+        ),
         (
             "seen",
             [["1"], ["2"], ["3", "no"], ["4"], ["5"], ["6"]],
@@ -171,9 +207,13 @@ def test_csv_headers(tmp_path: pathlib.Path) -> None:
         read(path)
     header = ",".join(GOOD)
     path.write_text(f"{header},item\n")
-    with pytest.raises(DataError, match="column 'item' stands 2 times in the header; the columns are user, item"):
+    with pytest.raises(
+        DataError, match="column 'item' stands 2 times in the header; the columns are user, item"
+    ):
         read(path)
-    path.write_bytes(b"\xef\xbb\xbf" + written(tmp_path, "csv").read_bytes())  # a byte order mark is no part of a name
+    path.write_bytes(
+        b"\xef\xbb\xbf" + written(tmp_path, "csv").read_bytes()
+    )  # a byte order mark is no part of a name
     assert len(read(path)[0].row) == 6
 
 
@@ -183,7 +223,9 @@ def test_csv_rows_of_a_wrong_width(tmp_path: pathlib.Path) -> None:
     lines[2:2] = ["too,short"]
     lines[-1:] = ["1,2,3", ""]
     path.write_text("\n".join(lines))
-    with pytest.raises(BadRowError, match=r"train.csv: row 2: must have 13 cells. Received: 'too,short'"):
+    with pytest.raises(
+        BadRowError, match=r"train.csv: row 2: must have 13 cells. Received: 'too,short'"
+    ):
         read(path)
     dropping = BadRows("drop")
     blocks = read(path, dropping, block_rows=4)
@@ -194,7 +236,10 @@ def test_csv_rows_of_a_wrong_width(tmp_path: pathlib.Path) -> None:
 
 def test_csv_numbers_that_are_missing(tmp_path: pathlib.Path) -> None:
     path = written(
-        tmp_path, "csv", item=["", "NA", "null", "None", "NaN", "5"], price=["", "N/A", "nan", "NULL", "1", "2"]
+        tmp_path,
+        "csv",
+        item=["", "NA", "null", "None", "NaN", "5"],
+        price=["", "N/A", "nan", "NULL", "1", "2"],
     )
     (block,) = read(path)
     assert block.columns["item"].tolist() == [-1, -1, -1, -1, -1, 5]
@@ -204,7 +249,9 @@ def test_csv_numbers_that_are_missing(tmp_path: pathlib.Path) -> None:
 def test_not_utf8(tmp_path: pathlib.Path) -> None:
     path = written(tmp_path, "csv")
     path.write_bytes(path.read_bytes().replace("é".encode(), b"\xff"))
-    with pytest.raises(DataError, match=r"train.csv: cannot be read after row 2: the next row is not UTF-8"):
+    with pytest.raises(
+        DataError, match=r"train.csv: cannot be read after row 2: the next row is not UTF-8"
+    ):
         read(path)
 
 
@@ -232,18 +279,25 @@ def test_corrupt_tfrecord_says_after_which_row(tmp_path: pathlib.Path) -> None:
 
 def test_tfrecord_kinds(tmp_path: pathlib.Path) -> None:
     path = written(
-        tmp_path, "tfrecord", price=[1, 2, 3, 4, 5, 6], click=[1.0, 0.0, 1.0, 0.0, 1.0, 0.0], user=[7, 8, 9, 1, 2, 3]
+        tmp_path,
+        "tfrecord",
+        price=[1, 2, 3, 4, 5, 6],
+        click=[1.0, 0.0, 1.0, 0.0, 1.0, 0.0],
+        user=[7, 8, 9, 1, 2, 3],
     )
     (block,) = read(path)
     assert block.columns["price"].tolist() == [1, 2, 3, 4, 5, 6]
     assert texts(block.columns["user"]) == ["7", "8", "9", "1", "2", "3"]
     mixed = written(tmp_path, "tfrecord", **changed("item", 3, "three"))
     with pytest.raises(
-        BadRowError, match=r"row 3, column 'item': must be stored as int64_list, as before. Received: b'three'"
+        BadRowError,
+        match=r"row 3, column 'item': must be stored as int64_list, as before. Received: b'three'",
     ):
         read(mixed)
     twice = written(tmp_path, "tfrecord", **changed("item", 2, [1, 2]))
-    with pytest.raises(BadRowError, match=r"row 2, column 'item': must hold one value. Received: \[1, 2\]"):
+    with pytest.raises(
+        BadRowError, match=r"row 2, column 'item': must hold one value. Received: \[1, 2\]"
+    ):
         read(twice)
     with tf.io.TFRecordWriter(str(path)) as writer:
         writer.write(b"no example at all")
@@ -258,13 +312,26 @@ def test_parquet_types(tmp_path: pathlib.Path) -> None:
     flags = pa.array([True, False, True, False, True, False])
     table = table.set_column(table.schema.get_field_index("at"), "at", stamps)
     table = table.set_column(table.schema.get_field_index("click"), "click", flags)
-    table = table.set_column(table.schema.get_field_index("user"), "user", pa.array([7, 8, 9, 1, 2, None]))
+    table = table.set_column(
+        table.schema.get_field_index("user"), "user", pa.array([7, 8, 9, 1, 2, None])
+    )
     pq.write_table(table, path)
     (block,) = read(path)
-    assert block.columns["at"].tolist() == [0, 1000, 2000, 3000, 4000, 5000]  # Parquet keeps milliseconds
+    assert block.columns["at"].tolist() == [
+        0,
+        1000,
+        2000,
+        3000,
+        4000,
+        5000,
+    ]  # Parquet keeps milliseconds
     assert block.columns["user"].tolist() == ["7", "8", "9", "1", "2", ""]
-    pq.write_table(table.set_column(table.schema.get_field_index("item"), "item", pa.array([[1]] * 6)), path)
-    with pytest.raises(DataError, match=r"column 'item' must hold one value a row. Received: list<"):
+    pq.write_table(
+        table.set_column(table.schema.get_field_index("item"), "item", pa.array([[1]] * 6)), path
+    )
+    with pytest.raises(
+        DataError, match=r"column 'item' must hold one value a row. Received: list<"
+    ):
         read(path)
     path.write_text("no parquet")
     with pytest.raises(DataError, match="cannot be read after row 0: "):
@@ -281,7 +348,9 @@ def test_blocks_and_start_row(tmp_path: pathlib.Path, extension: str) -> None:
 
     def places(start: int) -> list[tuple[int, int]]:
         blocks = read_blocks(paths, SCHEMA, bad_rows=BadRows(), block_rows=10, start_row=start)
-        return [(int(f), int(r)) for block in blocks for f, r in zip(block.file, block.row, strict=True)]
+        return [
+            (int(f), int(r)) for block in blocks for f, r in zip(block.file, block.row, strict=True)
+        ]
 
     whole = places(0)
     assert whole == [(f, r) for f in range(3) for r in range(1, 25)]
@@ -294,16 +363,30 @@ def test_blocks_and_start_row(tmp_path: pathlib.Path, extension: str) -> None:
 
 
 def test_find_files(tmp_path: pathlib.Path) -> None:
-    with pytest.raises(DataError, match=r"no file train.EXT, train-.*.EXT or train/.*.EXT, where EXT is one of .csv, "):
+    with pytest.raises(
+        DataError,
+        match=r"no file train.EXT, train-.*.EXT or train/.*.EXT, where EXT is one of .csv, ",
+    ):
         find_files(tmp_path, "train")
     assert find_files(tmp_path, "valid", required=False) == []
     (tmp_path / "train").mkdir()
-    for name in ("train-2.csv", "train-1.csv.gz", "train/b.csv", "training.csv", "train.txt", "test.csv"):
+    for name in (
+        "train-2.csv",
+        "train-1.csv.gz",
+        "train/b.csv",
+        "training.csv",
+        "train.txt",
+        "test.csv",
+    ):
         (tmp_path / name).write_text("")
-    expected = sorted(str(tmp_path / name) for name in ("train-1.csv.gz", "train-2.csv", "train/b.csv"))
+    expected = sorted(
+        str(tmp_path / name) for name in ("train-1.csv.gz", "train-2.csv", "train/b.csv")
+    )
     assert find_files(tmp_path, "train") == expected
     (tmp_path / "train.parquet").write_text("")
-    with pytest.raises(DataError, match=r"'train' files must be of one format. Received: .*parquet"):
+    with pytest.raises(
+        DataError, match=r"'train' files must be of one format. Received: .*parquet"
+    ):
         find_files(tmp_path, "train")
 
 

@@ -32,14 +32,18 @@ def test_large_integers_keep_their_digits(tmp_path: pathlib.Path, extension: str
     path = written(tmp_path, extension, item=[np.int64(16777217)] * 4)  # 2^24 + 1 has no float32
     assert column(path, "item") == [16777217] * 4
     path = written(tmp_path, extension, item=["9007199254740993", "3.0", "1e400", "7"])
-    with pytest.raises(BadRowError, match=r"row 3, column 'item': must be an integer. Received: b?'1e400'"):
+    with pytest.raises(
+        BadRowError, match=r"row 3, column 'item': must be an integer. Received: b?'1e400'"
+    ):
         read(path)
 
 
 @pytest.mark.parametrize("extension", EXTENSIONS)
 @pytest.mark.parametrize("empty", [[], None])
 @pytest.mark.parametrize("count", [1, 4])
-def test_empty_lists(tmp_path: pathlib.Path, extension: str, empty: list[Any] | None, count: int) -> None:
+def test_empty_lists(
+    tmp_path: pathlib.Path, extension: str, empty: list[Any] | None, count: int
+) -> None:
     lists = {name: [empty] * count + GOOD[name][count:] for name in ("tags", "tag_weights")}
     path = written(tmp_path, extension, **lists)
     if empty is None and count == 4 and "tfrecord" in extension:  # a column that no record has
@@ -49,7 +53,8 @@ def test_empty_lists(tmp_path: pathlib.Path, extension: str, empty: list[Any] | 
     expected = [["", ""]] * count + [["x", "y"], ["z", ""], ["x", ""], ["y", ""]][count:]
     assert texts(column(path, "tags")) == expected
     assert (
-        column(path, "tag_weights") == [[0.0, 0.0]] * count + [[1.0, 2.0], [0.5, 0.0], [1.0, 0.0], [1.0, 0.0]][count:]
+        column(path, "tag_weights")
+        == [[0.0, 0.0]] * count + [[1.0, 2.0], [0.5, 0.0], [1.0, 0.0], [1.0, 0.0]][count:]
     )
 
 
@@ -57,7 +62,10 @@ def test_empty_lists(tmp_path: pathlib.Path, extension: str, empty: list[Any] | 
 def test_lists_that_are_empty_in_the_first_block(tmp_path: pathlib.Path, extension: str) -> None:
     path = tmp_path / f"train.{extension}"
     with Writer(path) as writer:
-        writer.append({**GOOD, "tags": [[], [], [], []], "tag_weights": [[], [], [], []]} | TYPED.get(extension, {}))
+        writer.append(
+            {**GOOD, "tags": [[], [], [], []], "tag_weights": [[], [], [], []]}
+            | TYPED.get(extension, {})
+        )
         writer.append(GOOD)
     assert texts(column(path, "tags", block_rows=4))[3:6] == [["", ""], ["x", "y"], ["z", ""]]
 
@@ -72,7 +80,9 @@ def test_weights_of_an_empty_list(tmp_path: pathlib.Path, extension: str) -> Non
 
 def test_empty_lists_that_other_writers_give_a_kind(tmp_path: pathlib.Path) -> None:
     path = written(tmp_path, "tfrecord")
-    records = [tf.train.Example.FromString(text.numpy()) for text in tf.data.TFRecordDataset(str(path))]
+    records = [
+        tf.train.Example.FromString(text.numpy()) for text in tf.data.TFRecordDataset(str(path))
+    ]
     records[0].features.feature["tags"].int64_list.value.extend([])
     records[0].features.feature["tags"].int64_list.SetInParent()
     records[0].features.feature["tag_weights"].Clear()
@@ -114,7 +124,9 @@ def test_a_file_that_is_gone(tmp_path: pathlib.Path, extension: str) -> None:
 def test_damaged_files_raise_data_errors_only(tmp_path: pathlib.Path, extension: str) -> None:
     """Any byte: never another exception; silent only in Parquet, whose pages carry no checksum by default."""
     picked = np.random.default_rng(0).integers(0, 4, 2000)
-    path = written(tmp_path, extension, **{name: [values[i] for i in picked] for name, values in GOOD.items()})
+    path = written(
+        tmp_path, extension, **{name: [values[i] for i in picked] for name, values in GOOD.items()}
+    )
     whole = path.read_bytes()
     for place in np.random.default_rng(1).integers(10, len(whole), 40):
         damaged = bytearray(whole)
@@ -137,7 +149,9 @@ def test_wrong_width_does_not_hide_behind_a_later_row(tmp_path: pathlib.Path) ->
     lines = path.read_text().split("\n")
     lines[2:2] = ["", "too,short"]  # an empty line is no row
     path.write_text("\n".join(lines))
-    with pytest.raises(BadRowError, match=r"train.csv: row 2: must have 7 cells. Received: 'too,short'"):
+    with pytest.raises(
+        BadRowError, match=r"train.csv: row 2: must have 7 cells. Received: 'too,short'"
+    ):
         read(path)
     dropping = BadRows("drop")
     assert [block.row.tolist() for block in read(path, dropping)] == [[1, 3, 5]]
@@ -154,20 +168,28 @@ def test_not_utf8_names_the_row(tmp_path: pathlib.Path, extension: str) -> None:
     data = good.read_bytes().replace(b"MARK", b"\xff")
     path = tmp_path / f"train.{extension}"
     path.write_bytes(gzip.compress(data) if extension == "csv.gz" else data)
-    with pytest.raises(DataError, match=rf"train.{extension}: cannot be read after row 2: the next row is not UTF-8"):
+    with pytest.raises(
+        DataError,
+        match=rf"train.{extension}: cannot be read after row 2: the next row is not UTF-8",
+    ):
         read(path)
 
 
 def test_a_header_without_an_end(tmp_path: pathlib.Path) -> None:
     path = tmp_path / "train.csv"
     path.write_text('item,"price' + "x,\n" * 100_000)
-    with pytest.raises(DataError, match=r"train.csv: cannot be read: field larger than field limit"):
+    with pytest.raises(
+        DataError, match=r"train.csv: cannot be read: field larger than field limit"
+    ):
         read(path)
 
 
 def test_bytes_that_are_no_text_where_a_number_belongs(tmp_path: pathlib.Path) -> None:
     path = written(tmp_path, "tfrecord", item=["1", "2", "MARK", "4"])
-    records = [text.numpy().replace(b"MARK", b"\xff\xff\xff\xff") for text in tf.data.TFRecordDataset(str(path))]
+    records = [
+        text.numpy().replace(b"MARK", b"\xff\xff\xff\xff")
+        for text in tf.data.TFRecordDataset(str(path))
+    ]
     with tf.io.TFRecordWriter(str(path)) as writer:
         for record in records:
             writer.write(record)
@@ -184,15 +206,23 @@ def test_bytes_that_are_no_text_where_a_number_belongs(tmp_path: pathlib.Path) -
         ("at", pa.array([0, 1, 2, 3], pa.timestamp("us")), [0, 1, 2, 3]),
     ],
 )
-def test_parquet_types(tmp_path: pathlib.Path, name: str, values: pa.Array, expected: list[Any]) -> None:
+def test_parquet_types(
+    tmp_path: pathlib.Path, name: str, values: pa.Array, expected: list[Any]
+) -> None:
     assert column(replaced(written(tmp_path, "parquet"), name, values), name) == expected
 
 
 @pytest.mark.parametrize(
     ("name", "message"),
     [
-        ("item", r"train.parquet: column 'item' cannot be read as int64: Unsupported cast from struct"),
-        ("click", r"train.parquet: column 'click' cannot be read as a label: Unsupported cast from struct"),
+        (
+            "item",
+            r"train.parquet: column 'item' cannot be read as int64: Unsupported cast from struct",
+        ),
+        (
+            "click",
+            r"train.parquet: column 'click' cannot be read as a label: Unsupported cast from struct",
+        ),
     ],
 )
 def test_parquet_types_that_are_no_values(tmp_path: pathlib.Path, name: str, message: str) -> None:
@@ -212,4 +242,7 @@ def test_hidden_and_longer_names_are_not_a_splits_files(tmp_path: pathlib.Path) 
     (tmp_path / "train").mkdir()
     for name in ("train/a.csv", "train/.12.b.csv", "train.old.csv", ".9.train.csv", "train-.csv"):
         (tmp_path / name).write_text("")
-    assert find_files(tmp_path, "train") == [str(tmp_path / "train-.csv"), str(tmp_path / "train/a.csv")]
+    assert find_files(tmp_path, "train") == [
+        str(tmp_path / "train-.csv"),
+        str(tmp_path / "train/a.csv"),
+    ]

@@ -22,7 +22,12 @@ def test_what_numpy_calls_a_number_or_a_text(tmp_path: pathlib.Path, extension: 
         price=[1, 2.5, np.float32("nan"), np.int32(4)],
         tags=[np.array([b"x", b"y"], object), ("z",), ["x"], [np.str_("y")]],
     )
-    assert np.concatenate([b.labels for b in read(path)]).tolist() == [[1, 1], [0, 0], [1, 0], [0, 0]]
+    assert np.concatenate([b.labels for b in read(path)]).tolist() == [
+        [1, 1],
+        [0, 0],
+        [1, 0],
+        [0, 0],
+    ]
     prices = column(path, "price")
     assert np.isnan(prices[2]) and [*prices[:2], prices[3]] == [1.0, 2.5, 4.0]
     assert texts(column(path, "tags")) == [["x", "y"], ["z", ""], ["x", ""], ["y", ""]]
@@ -37,24 +42,47 @@ def test_what_numpy_calls_a_number_or_a_text(tmp_path: pathlib.Path, extension: 
             {"b": [2], "a": [1]},
             r"every piece must have the columns \['a', 'b'\]. Rec.*\['b', 'a'\]",
         ),
-        ({"a": [1], "b": [2]}, {"a": [1]}, r"every piece must have the columns \['a', 'b'\]. Received: \['a'\]"),
-        ({"a": [1], "b": [2, 3]}, None, r"columns must be of one length. Received: \{'a': 1, 'b': 2\}"),
+        (
+            {"a": [1], "b": [2]},
+            {"a": [1]},
+            r"every piece must have the columns \['a', 'b'\]. Received: \['a'\]",
+        ),
+        (
+            {"a": [1], "b": [2, 3]},
+            None,
+            r"columns must be of one length. Received: \{'a': 1, 'b': 2\}",
+        ),
         ({"a": [[1, None]]}, None, "column 'a': a list must not hold None"),
         (None, None, "nothing was appended"),
     ],
 )
 def test_writers_refuse(
-    tmp_path: pathlib.Path, extension: str, first: dict[str, Any] | None, second: dict[str, Any] | None, message: str
+    tmp_path: pathlib.Path,
+    extension: str,
+    first: dict[str, Any] | None,
+    second: dict[str, Any] | None,
+    message: str,
 ) -> None:
-    with pytest.raises(ValueError, match=message), Writer(tmp_path / f"train.{extension}") as writer:
+    with (
+        pytest.raises(ValueError, match=message),
+        Writer(tmp_path / f"train.{extension}") as writer,
+    ):
         for piece in filter(None, (first, second)):
             writer.append(piece)
     assert list(tmp_path.iterdir()) == []
 
 
 WRONG: list[tuple[str, list[dict[str, Any]], str]] = [
-    ("csv", [{"a": [["x|y"]]}], r"a value of a list must not hold '\|' in CSV. Received: \['x\|y'\]"),
-    ("tfrecord", [{"a": [1]}, {"a": [1.5]}], "column 'a': the pieces before held integers, this one holds floats"),
+    (
+        "csv",
+        [{"a": [["x|y"]]}],
+        r"a value of a list must not hold '\|' in CSV. Received: \['x\|y'\]",
+    ),
+    (
+        "tfrecord",
+        [{"a": [1]}, {"a": [1.5]}],
+        "column 'a': the pieces before held integers, this one holds floats",
+    ),
 ]
 
 
@@ -62,7 +90,10 @@ WRONG: list[tuple[str, list[dict[str, Any]], str]] = [
 def test_writers_refuse_what_a_format_cannot_hold(
     tmp_path: pathlib.Path, extension: str, pieces: list[dict[str, Any]], message: str
 ) -> None:
-    with pytest.raises(ValueError, match=message), Writer(tmp_path / f"train.{extension}") as writer:
+    with (
+        pytest.raises(ValueError, match=message),
+        Writer(tmp_path / f"train.{extension}") as writer,
+    ):
         for piece in pieces:
             writer.append(piece)
     assert list(tmp_path.iterdir()) == []
@@ -78,7 +109,9 @@ def test_a_float_column_stays_one_over_pieces(tmp_path: pathlib.Path, extension:
 
 
 @pytest.mark.parametrize("extension", EXTENSIONS)
-def test_writers_are_deterministic(tmp_path: pathlib.Path, extension: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_writers_are_deterministic(
+    tmp_path: pathlib.Path, extension: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     first = written(tmp_path, extension).read_bytes()
     monkeypatch.setattr("time.time", lambda: 2e9)
     assert written(tmp_path, extension).read_bytes() == first

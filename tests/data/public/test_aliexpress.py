@@ -27,7 +27,13 @@ SAMPLE = ROOT / "../shared/data/aliexpress"
 CATEGORICAL = [f"categorical_{i}" for i in range(1, 17)]
 NUMERICAL = [f"numerical_{i}" for i in range(1, 64)]
 HEADER = ["search_id", *CATEGORICAL, *NUMERICAL, "click", "conversion"]
-LABELS = [("0", "0"), ("1", "0"), ("1", "1"), ("0", "1"), ("0", "0")]  # the fourth of five is dropped
+LABELS = [
+    ("0", "0"),
+    ("1", "0"),
+    ("1", "1"),
+    ("0", "1"),
+    ("0", "0"),
+]  # the fourth of five is dropped
 Row = dict[str, str]
 
 
@@ -64,7 +70,9 @@ def raw(tmp_path: pathlib.Path) -> pathlib.Path:
 def twin(path: pathlib.Path, country: str = "") -> list[dict[str, Any]]:
     """What is to be written of a raw file, row by row."""
     with open(path, newline="") as file:
-        rows = [row for row in csv.DictReader(file) if (row["click"], row["conversion"]) != ("0", "1")]
+        rows = [
+            row for row in csv.DictReader(file) if (row["click"], row["conversion"]) != ("0", "1")
+        ]
     start = {"country": country} if country else {}
     return [
         start
@@ -84,17 +92,24 @@ def content(data_dir: pathlib.Path) -> dict[str, bytes]:
     return {path.name: path.read_bytes() for path in data_dir.iterdir()}
 
 
-@pytest.mark.skipif(not SAMPLE.exists(), reason="needs the AliExpress sample, which is not in the repository")
+@pytest.mark.skipif(
+    not SAMPLE.exists(), reason="needs the AliExpress sample, which is not in the repository"
+)
 def test_the_sample(tmp_path: pathlib.Path) -> None:
     (tmp_path / "raw").mkdir()
     for split in ("train", "test"):
         text = (SAMPLE / f"aliexpress_{split}_sample.csv").read_bytes()
         (tmp_path / f"raw/{split}.csv").write_bytes(text)
     rows = prepare(tmp_path / "raw", tmp_path / "data")["rows"]
-    assert [(rows[s]["read"], rows[s]["written"], rows[s]["dropped"]) for s in rows] == [(100, 100, 0), (20, 20, 0)]
+    assert [(rows[s]["read"], rows[s]["written"], rows[s]["dropped"]) for s in rows] == [
+        (100, 100, 0),
+        (20, 20, 0),
+    ]
     for split in ("train", "test"):
         assert written(tmp_path / "data", split) == twin(tmp_path / f"raw/{split}.csv")
-    numbers = np.array([[row[name] for name in NUMERICAL] for row in written(tmp_path / "data", "train")])
+    numbers = np.array(
+        [[row[name] for name in NUMERICAL] for row in written(tmp_path / "data", "train")]
+    )
     assert numbers.min() == 0.0 and numbers.max() == 1.0  # what the buckets are made for
 
 
@@ -106,13 +121,19 @@ def test_one_country(raw: pathlib.Path, tmp_path: pathlib.Path) -> None:
     assert record["rows"]["train"] == counts and blocks == [16, 16, 8, 10]
     for split in ("train", "test"):
         assert written(tmp_path / "data", split) == twin(raw / f"AliExpress_NL/{split}.csv")
-    prepare(raw / "AliExpress_NL", tmp_path / "same", shard_rows=16)  # the folder's files by themselves
+    prepare(
+        raw / "AliExpress_NL", tmp_path / "same", shard_rows=16
+    )  # the folder's files by themselves
     same = ["schema.toml", *(f"train-0000{i}.parquet" for i in range(3)), "test-00000.parquet"]
-    assert all(content(tmp_path / "data")[name] == content(tmp_path / "same")[name] for name in same)
+    assert all(
+        content(tmp_path / "data")[name] == content(tmp_path / "same")[name] for name in same
+    )
 
 
 @pytest.mark.parametrize("format", ["parquet", "csv", "csv.gz", "tfrecord"])
-def test_countries_joined_in_every_format(raw: pathlib.Path, tmp_path: pathlib.Path, format: str) -> None:
+def test_countries_joined_in_every_format(
+    raw: pathlib.Path, tmp_path: pathlib.Path, format: str
+) -> None:
     record = prepare(raw, tmp_path / "data", ["NL", "ES"], format=format, shard_rows=32)
     assert record["rows"]["train"]["dropped"] == 13 and record["rows"]["train"]["shards"] == 3
     files = find_files(tmp_path / "data", "train")
@@ -135,12 +156,16 @@ def test_what_the_model_gets(raw: pathlib.Path, tmp_path: pathlib.Path) -> None:
     vocabulary.build(files, dataset, tmp_path / "data", BadRows())
     features = Features(dataset, tmp_path / "data")
     (batch,) = FunnelData(files=files, schema=dataset, batch_size=100).evaluation_batches("all")
-    ids = features({name: tf.constant(values) for name, values in batch.inputs.items()})["ids"].numpy()
+    ids = features({name: tf.constant(values) for name, values in batch.inputs.items()})[
+        "ids"
+    ].numpy()
     assert ids.shape == (52, 80) and batch.labels.shape == (52, 2)
     assert batch.extra["search_id"].tolist()[::51] == ["NL_0", "ES_8"]
     assert ids[:, 0].tolist() == [2] * 32 + [3] * 20  # the more frequent country first
     last = round(200 * math.log1p(1))
-    values = np.array([[row[name] for name in NUMERICAL[:57]] for row in written(tmp_path / "data", "train")])
+    values = np.array(
+        [[row[name] for name in NUMERICAL[:57]] for row in written(tmp_path / "data", "train")]
+    )
     np.testing.assert_array_equal(ids[:, 17:74], 2 + last + np.round(200 * np.log1p(values)))
     assert features.rows[17] == 2 + 2 * last + 1
     assert {"country", "categorical_9", "numerical_23"} <= set(dataset.user_inputs)
@@ -148,13 +173,21 @@ def test_what_the_model_gets(raw: pathlib.Path, tmp_path: pathlib.Path) -> None:
 
 
 def test_the_schema_in_flagfiles_is_the_one_written() -> None:
-    assert (ROOT / "flagfiles/schemas/aliexpress.toml").read_text() == schema_text() == schema_text(["NL"])
+    assert (
+        (ROOT / "flagfiles/schemas/aliexpress.toml").read_text()
+        == schema_text()
+        == schema_text(["NL"])
+    )
 
 
 @pytest.mark.parametrize("stop", range(1, 7))
 @pytest.mark.parametrize("function", ["_write", "write_json"])
 def test_a_killed_run_goes_on(
-    raw: pathlib.Path, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch, function: str, stop: int
+    raw: pathlib.Path,
+    tmp_path: pathlib.Path,
+    monkeypatch: pytest.MonkeyPatch,
+    function: str,
+    stop: int,
 ) -> None:
     prepare(raw, tmp_path / "whole", ["NL", "ES"], shard_rows=16)
     calls: list[Any] = []
@@ -173,7 +206,9 @@ def test_a_killed_run_goes_on(
     assert not (tmp_path / "data/prepared.json").exists()
     before = {path: path.stat().st_mtime_ns for path in (tmp_path / "data").glob("train-*")}
     monkeypatch.undo()
-    with pytest.raises(DataError, match=r"data: is being prepared with shard_rows 16; .*Received: 17"):
+    with pytest.raises(
+        DataError, match=r"data: is being prepared with shard_rows 16; .*Received: 17"
+    ):
         prepare(raw, tmp_path / "data", ["NL", "ES"], shard_rows=17)
     prepare(raw, tmp_path / "data", ["NL", "ES"], shard_rows=16)
     assert content(tmp_path / "data") == content(tmp_path / "whole")
@@ -187,7 +222,9 @@ def test_all_rows_of_a_block_dropped(raw: pathlib.Path, tmp_path: pathlib.Path) 
     assert written(tmp_path / "data", "train") == twin(raw / "AliExpress_NL/train.csv")
 
 
-def test_a_directory_of_something_else_is_refused(raw: pathlib.Path, tmp_path: pathlib.Path) -> None:
+def test_a_directory_of_something_else_is_refused(
+    raw: pathlib.Path, tmp_path: pathlib.Path
+) -> None:
     data = tmp_path / "data"
     prepare(raw, data, ["NL"])
     before = content(data)
@@ -195,20 +232,29 @@ def test_a_directory_of_something_else_is_refused(raw: pathlib.Path, tmp_path: p
     message = r"data: was prepared with countries \['NL'\]; take another directory, or empty it. Received: \['ES'\]"
     with pytest.raises(DataError, match=message):
         prepare(raw, data, ["ES"])
-    with pytest.raises(DataError, match=r"data: was prepared with format 'parquet'; .*Received: 'csv'"):
+    with pytest.raises(
+        DataError, match=r"data: was prepared with format 'parquet'; .*Received: 'csv'"
+    ):
         prepare(raw, data, ["NL"], format="csv")
     put(raw / "AliExpress_NL", "test", invented(11, 1))
-    with pytest.raises(DataError, match=r"data: was prepared with sources \{.*Received: \{'AliExpress_NL/train.csv': "):
+    with pytest.raises(
+        DataError,
+        match=r"data: was prepared with sources \{.*Received: \{'AliExpress_NL/train.csv': ",
+    ):
         prepare(raw, data, ["NL"])
     assert content(data) == before
-    with pytest.raises(DataError, match=r"AliExpress_NL: holds train.csv of another job; take another directory"):
+    with pytest.raises(
+        DataError, match=r"AliExpress_NL: holds train.csv of another job; take another directory"
+    ):
         prepare(raw, raw / "AliExpress_NL", ["NL"])
 
 
 def test_a_shard_that_is_gone(raw: pathlib.Path, tmp_path: pathlib.Path) -> None:
     prepare(raw, tmp_path / "data", ["NL"])
     (tmp_path / "data/test-00000.parquet").unlink()
-    with pytest.raises(DataError, match=r"test-00000.parquet: was written and is gone; empty .*data and prepare it"):
+    with pytest.raises(
+        DataError, match=r"test-00000.parquet: was written and is gone; empty .*data and prepare it"
+    ):
         prepare(raw, tmp_path / "data", ["NL"])
 
 
@@ -222,7 +268,9 @@ def test_a_shard_that_is_gone(raw: pathlib.Path, tmp_path: pathlib.Path) -> None
         ("numerical_63", "0,1", r"column 'numerical_63': must be a number. Received: '0,1'"),
     ],
 )
-def test_bad_cells(raw: pathlib.Path, tmp_path: pathlib.Path, column: str, value: str, message: str) -> None:
+def test_bad_cells(
+    raw: pathlib.Path, tmp_path: pathlib.Path, column: str, value: str, message: str
+) -> None:
     rows = invented(40, 0)
     rows[30][column] = value  # behind rows that are dropped
     put(raw / "AliExpress_ES", "train", rows)
@@ -246,13 +294,22 @@ def test_going_on_after_a_cell_was_mended(raw: pathlib.Path, tmp_path: pathlib.P
 def test_a_row_of_another_width(raw: pathlib.Path, tmp_path: pathlib.Path) -> None:
     with open(raw / "AliExpress_NL/train.csv", "a") as file:
         file.write("1,2,3\n")
-    with pytest.raises(BadRowError, match=r"AliExpress_NL/train.csv: row 41: must have 82 cells. Received: '1,2,3'"):
+    with pytest.raises(
+        BadRowError, match=r"AliExpress_NL/train.csv: row 41: must have 82 cells. Received: '1,2,3'"
+    ):
         prepare(raw, tmp_path / "data", ["NL"])
 
 
 def test_missing_columns_and_files(raw: pathlib.Path, tmp_path: pathlib.Path) -> None:
-    put(raw / "AliExpress_NL", "test", invented(5, 0), [name for name in HEADER if name != "numerical_7"])
-    with pytest.raises(DataError, match=r"AliExpress_NL/test.csv: column 'numerical_7' is missing; the columns are"):
+    put(
+        raw / "AliExpress_NL",
+        "test",
+        invented(5, 0),
+        [name for name in HEADER if name != "numerical_7"],
+    )
+    with pytest.raises(
+        DataError, match=r"AliExpress_NL/test.csv: column 'numerical_7' is missing; the columns are"
+    ):
         prepare(raw, tmp_path / "data", ["NL"])
     (raw / "AliExpress_ES/test.csv").unlink()
     with pytest.raises(DataError, match=r"AliExpress_ES: no file test.EXT, test-\*.EXT"):
@@ -261,7 +318,9 @@ def test_missing_columns_and_files(raw: pathlib.Path, tmp_path: pathlib.Path) ->
 
 
 @pytest.mark.parametrize("countries", [["FR"], ["NL", "NL"], ["NL", "FR"], "NL", []])
-def test_countries_that_are_not_there(raw: pathlib.Path, tmp_path: pathlib.Path, countries: list[str]) -> None:
+def test_countries_that_are_not_there(
+    raw: pathlib.Path, tmp_path: pathlib.Path, countries: list[str]
+) -> None:
     message = r"raw: countries must be one or more of the AliExpress_\* folders \['ES', 'NL'\], each once. Received: \["
     with pytest.raises(DataError, match=message):
         prepare(raw, tmp_path / "data", countries)

@@ -38,5 +38,8 @@ def test_parts_are_the_same_wherever_reading_starts(tmp_path: pathlib.Path, exte
 
 
 def test_reasons_are_told_once() -> None:
-    reasons = [Dropped(column=c, rule="r", rows=n, first=f"{c}{n}") for c, n in (("a", 2), ("b", 1), ("a", 3))]
+    reasons = [
+        Dropped(column=c, rule="r", rows=n, first=f"{c}{n}")
+        for c, n in (("a", 2), ("b", 1), ("a", 3))
+    ]
     assert [(r.column, r.rows, r.first) for r in merge(reasons)] == [("a", 5, "a2"), ("b", 1, "b1")]

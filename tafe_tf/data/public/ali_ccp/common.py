@@ -58,7 +58,11 @@ class Common:
 
 
 def build(
-    path: pathlib.Path, directory: pathlib.Path, protocol: Protocol, block_bytes: int, on_rows: Callable[[int], None]
+    path: pathlib.Path,
+    directory: pathlib.Path,
+    protocol: Protocol,
+    block_bytes: int,
+    on_rows: Callable[[int], None],
 ) -> None:
     """Writes the compact form of a raw file into `directory`, beside and then renamed; what is there already stays.
 
@@ -96,7 +100,9 @@ def build(
 
 def load(path: pathlib.Path, directory: pathlib.Path, protocol: Protocol) -> Common:
     """Opens what `build` wrote."""
-    keys, single, several, counts = (_whole(directory, name) for name in ("keys", "single", "several", "counts"))
+    keys, single, several, counts = (
+        _whole(directory, name) for name in ("keys", "single", "several", "counts")
+    )
     order = np.argsort(keys, kind="stable")
     lists = Lists(
         offsets=np.concatenate([np.zeros(1, np.int64), np.cumsum(counts)]),
@@ -114,7 +120,9 @@ def load(path: pathlib.Path, directory: pathlib.Path, protocol: Protocol) -> Com
     )
 
 
-def _blocks(path: pathlib.Path, protocol: Protocol, block_bytes: int) -> Iterator[tuple[Protocol, str, bytes, int]]:
+def _blocks(
+    path: pathlib.Path, protocol: Protocol, block_bytes: int
+) -> Iterator[tuple[Protocol, str, bytes, int]]:
     row = 1
     for block in line_blocks(path, block_bytes):
         yield protocol, str(path), block, row
@@ -127,8 +135,15 @@ def _compact(item: tuple[Protocol, str, bytes, int]) -> tuple[dict[str, np.ndarr
     limits = np.array(list(protocol.lists.values()), np.int64)
     single, several = single_values(rows.features, len(protocol.single))
     lists = to_lists(rows.features, len(protocol.single), limits)
-    arrays = {"keys": rows.keys, "single": single, "several": several, "counts": np.diff(lists.offsets)}
-    return arrays | {"ids": lists.ids, "values": lists.values}, int((rows.features.field == UNKNOWN).sum())
+    arrays = {
+        "keys": rows.keys,
+        "single": single,
+        "several": several,
+        "counts": np.diff(lists.offsets),
+    }
+    return arrays | {"ids": lists.ids, "values": lists.values}, int(
+        (rows.features.field == UNKNOWN).sum()
+    )
 
 
 def _check_keys(path: pathlib.Path, keys: np.ndarray) -> None:
@@ -141,7 +156,9 @@ def _check_keys(path: pathlib.Path, keys: np.ndarray) -> None:
         first, again = int(order[place]) + 1, int(order[place + 1]) + 1
         rule = f"stands in row {first} already"
         key = f"{int(keys[order[place]]):016x}"
-        raise BadRowError(f"{path}: row {again}, column 'common_feature_index': {rule}. Received: {key!r}")
+        raise BadRowError(
+            f"{path}: row {again}, column 'common_feature_index': {rule}. Received: {key!r}"
+        )
 
 
 def _whole(directory: pathlib.Path, name: str) -> np.ndarray:
@@ -150,4 +167,6 @@ def _whole(directory: pathlib.Path, name: str) -> np.ndarray:
 
 def _mapped(directory: pathlib.Path, name: str) -> np.ndarray:
     path = directory / name
-    return np.memmap(path, _DTYPES[name], "r") if path.stat().st_size else _whole(directory, name)  # empty: no map
+    return (
+        np.memmap(path, _DTYPES[name], "r") if path.stat().st_size else _whole(directory, name)
+    )  # empty: no map

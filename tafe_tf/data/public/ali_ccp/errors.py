@@ -9,7 +9,14 @@ import numpy as np
 
 from tafe_tf.data.blocks.block import WHOLE_ROW, BadRows, Problem
 
-SKELETON_CELLS = ("sample_id", "click", "conversion", "common_feature_index", "feature_num", "feature_list")
+SKELETON_CELLS = (
+    "sample_id",
+    "click",
+    "conversion",
+    "common_feature_index",
+    "feature_num",
+    "feature_list",
+)
 COMMON_CELLS = ("common_feature_index", "feature_num", "feature_list")
 
 _KEY = re.compile(r"[0-9a-f]{16}\Z")
@@ -55,14 +62,26 @@ def _list_problem(text: str, declared: str) -> Found:
     features = text.split("\x01") if text else []
     for feature in features:
         parts = re.split("[\x02\x03]", feature)
-        if len(parts) != 3 or "".join(c for c in feature if c in "\x02\x03") != "\x02\x03" or not parts[0]:
+        if (
+            len(parts) != 3
+            or "".join(c for c in feature if c in "\x02\x03") != "\x02\x03"
+            or not parts[0]
+        ):
             return "feature_list", _FEATURE_RULE, _short(feature)
         if not _INTEGER.match(parts[1]) or int(parts[1]) > _LARGEST:
-            return "feature_list", "a feature's id must be an integer from 0 to 2^63 - 1", _short(feature)
+            return (
+                "feature_list",
+                "a feature's id must be an integer from 0 to 2^63 - 1",
+                _short(feature),
+            )
         if not _is_finite(parts[2]):
             return "feature_list", "a feature's value must be a finite number", _short(feature)
     if not _INTEGER.match(declared) or int(declared) != len(features):
-        return "feature_num", f"must be the number of features in the list, {len(features)}", declared
+        return (
+            "feature_num",
+            f"must be the number of features in the list, {len(features)}",
+            declared,
+        )
     return None
 
 

@@ -42,7 +42,12 @@ class Protocol:
         for task in TASKS:
             lines += ["[[tasks]]", f'name = "{task}"', ""]
         for field in self.fields:
-            lines += ["[[features]]", f'name = "{column(field)}"', 'kind = "vocabulary"', 'dtype = "int64"']
+            lines += [
+                "[[features]]",
+                f'name = "{column(field)}"',
+                'kind = "vocabulary"',
+                'dtype = "int64"',
+            ]
             lines += [f"min_count = {MIN_COUNT}", *self._list_keys(field)]
             lines += [f'side = "{"user" if field in (*USER, *BEHAVIOUR) else "item"}"', ""]
         return "\n".join(lines)
@@ -50,7 +55,9 @@ class Protocol:
     def _list_keys(self, field: str) -> list[str]:
         if field not in self.lists:
             return []
-        pooling = "sum" if field in COMBINED else "mean"  # of one value, a weighted mean would lose the weight
+        pooling = (
+            "sum" if field in COMBINED else "mean"
+        )  # of one value, a weighted mean would lose the weight
         return [
             f"max_length = {self.lists[field]}",
             f'weights = "{column(field)}_weights"',

@@ -93,7 +93,9 @@ def largest(cell: np.ndarray, values: np.ndarray, limits: np.ndarray) -> np.ndar
     return kept
 
 
-def join_list(own: Lists, common: Lists, rows: np.ndarray, users: np.ndarray, index: int, limits: np.ndarray) -> Lists:
+def join_list(
+    own: Lists, common: Lists, rows: np.ndarray, users: np.ndarray, index: int, limits: np.ndarray
+) -> Lists:
     """List `index` of some rows: their own ids, then those of their common rows, cut to the largest values.
 
     Args:
@@ -111,7 +113,10 @@ def join_list(own: Lists, common: Lists, rows: np.ndarray, users: np.ndarray, in
     offsets = _offsets(counts)
     ids, values = np.empty(offsets[-1], np.int64), np.empty(offsets[-1], np.float32)
     to = offsets[:-1]
-    for part, begin, many, at in ((own, start, size, to), (common, common_start, common_size, to + size)):
+    for part, begin, many, at in (
+        (own, start, size, to),
+        (common, common_start, common_size, to + size),
+    ):
         source, target = _spread(begin, many), _spread(at, many)
         ids[target], values[target] = part.ids[source], part.values[source]
     limit = np.full(len(rows), limits[index])

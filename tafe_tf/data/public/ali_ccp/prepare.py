@@ -54,7 +54,10 @@ class Settings:
 
     def __post_init__(self) -> None:
         protocol(self.protocol, self.max_values)
-        for name, known in (("row_split", ("official", "random")), ("format", ("parquet", "tfrecord"))):
+        for name, known in (
+            ("row_split", ("official", "random")),
+            ("format", ("parquet", "tfrecord")),
+        ):
             value = getattr(self, name)
             if value not in known:
                 raise ValueError(f"{name} must be one of {', '.join(known)}. Received: {value!r}")
@@ -90,7 +93,10 @@ def prepare(
     settings = settings or Settings()
     data_dir = pathlib.Path(data_dir)
     names = ("train", "test") if settings.row_split == "official" else ("train",)
-    files = {name: (find_file(raw_dir, _SKELETON + name), find_file(raw_dir, _COMMON + name)) for name in names}
+    files = {
+        name: (find_file(raw_dir, _SKELETON + name), find_file(raw_dir, _COMMON + name))
+        for name in names
+    }
     sizes = {path.name: path.stat().st_size for paths in files.values() for path in paths}
     made_from = {"dataset": "ali_ccp", **dataclasses.asdict(settings), "sources": sizes}
     work = data_dir / ".ali_ccp"
@@ -98,7 +104,9 @@ def prepare(
         counts: Counts = collections.Counter()
         for name in names:
             counts.update(_convert(name, files[name], data_dir, work, settings, on_rows))
-        write_text(data_dir / "schema.toml", protocol(settings.protocol, settings.max_values).schema())
+        write_text(
+            data_dir / "schema.toml", protocol(settings.protocol, settings.max_values).schema()
+        )
         write_json(data_dir / "prepared.json", {**made_from, **_summary(counts)})
     shutil.rmtree(work, ignore_errors=True)
     return dict(_read(data_dir / "prepared.json"))
@@ -106,13 +114,22 @@ def prepare(
 
 def _is_whole(data_dir: pathlib.Path, work: pathlib.Path, made_from: dict[str, Any]) -> bool:
     """Whether all was done before; otherwise makes the hidden folder, or checks that the one there is of this job."""
-    for path, part in ((data_dir / "prepared.json", "was prepared"), (work / "settings.json", "is being prepared")):
+    for path, part in (
+        (data_dir / "prepared.json", "was prepared"),
+        (work / "settings.json", "is being prepared"),
+    ):
         if path.exists():
             check_same(data_dir, part, _read(path), made_from)
             return path.parent == data_dir
-    others = sorted(path.name for name in ("train*", "valid*", "test*", "schema.toml") for path in data_dir.glob(name))
+    others = sorted(
+        path.name
+        for name in ("train*", "valid*", "test*", "schema.toml")
+        for path in data_dir.glob(name)
+    )
     if others:
-        raise DataError(f"{data_dir}: holds {', '.join(others)} of another job; take another directory")
+        raise DataError(
+            f"{data_dir}: holds {', '.join(others)} of another job; take another directory"
+        )
     work.mkdir(parents=True, exist_ok=True)
     write_json(work / "settings.json", made_from)
     return False
@@ -152,8 +169,14 @@ def _convert(
 
 
 def _summary(counts: Counts) -> dict[str, Any]:
-    rows = {split: {key: counts[f"{split}/{key}"] for key in _COUNTS} for split in ("train", "test")}
-    common = {split: counts[f"common_rows/{split}"] for split in ("train", "test") if counts[f"common_rows/{split}"]}
+    rows = {
+        split: {key: counts[f"{split}/{key}"] for key in _COUNTS} for split in ("train", "test")
+    }
+    common = {
+        split: counts[f"common_rows/{split}"]
+        for split in ("train", "test")
+        if counts[f"common_rows/{split}"]
+    }
     return {"rows": rows, "common_rows": common, "features_of_unknown_fields": counts["unknown"]}
 
 

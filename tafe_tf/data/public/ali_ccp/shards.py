@@ -26,7 +26,9 @@ from tafe_tf.data.public.ali_ccp.text import UNKNOWN, Rows, count_rows, in_order
 
 TEST_SHARE = 0.1  # of the official training rows, in the random split
 
-Counts = collections.Counter[str]  # "<split>/read", "/written", "/dropped", "/several_values"; "unknown"
+Counts = collections.Counter[
+    str
+]  # "<split>/read", "/written", "/dropped", "/several_values"; "unknown"
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -122,13 +124,19 @@ def _piece(source: Source, shard: int, block: bytes, first_row: int) -> Piece:
     single, several = single_values(rows.features, len(source.protocol.single))
     limits = np.array(list(source.protocol.lists.values()), np.int64)
     lists = to_lists(rows.features, len(source.protocol.single), limits)
-    counts: Counts = collections.Counter(rows=len(numbers), unknown=int((rows.features.field == UNKNOWN).sum()))
+    counts: Counts = collections.Counter(
+        rows=len(numbers), unknown=int((rows.features.field == UNKNOWN).sum())
+    )
     tables = {}
     for split, mask in _splits(source, numbers).items():
         at = np.flatnonzero(mask & ~bad)
         joined, both = join_single(single[at], source.common.single[users[at]])
-        columns = {name: pa.array(rows.labels[at, i].astype(np.int64)) for i, name in enumerate(TASKS)}
-        columns |= {column(name): pa.array(joined[:, i]) for i, name in enumerate(source.protocol.single)}
+        columns = {
+            name: pa.array(rows.labels[at, i].astype(np.int64)) for i, name in enumerate(TASKS)
+        }
+        columns |= {
+            column(name): pa.array(joined[:, i]) for i, name in enumerate(source.protocol.single)
+        }
         for i, name in enumerate(source.protocol.lists):
             part = join_list(lists, source.common.lists, at, users[at], i, limits)
             columns |= _list_columns(column(name), part)
@@ -136,7 +144,9 @@ def _piece(source: Source, shard: int, block: bytes, first_row: int) -> Piece:
         counts[f"{split}/read"] = int(mask.sum())
         counts[f"{split}/dropped"] = int((mask & bad).sum())
         counts[f"{split}/written"] = len(at)
-        counts[f"{split}/several_values"] = int((several[at] | source.common.several[users[at]] | both).sum())
+        counts[f"{split}/several_values"] = int(
+            (several[at] | source.common.several[users[at]] | both).sum()
+        )
     return Piece(shard=shard, tables=tables, counts=counts)
 
 
@@ -164,10 +174,14 @@ def uniform(numbers: np.ndarray, seed: int) -> np.ndarray:
 def _list_columns(name: str, lists: Lists) -> dict[str, pa.Array]:
     offsets = pa.array(lists.offsets, pa.int32())
     values = {name: lists.ids, f"{name}_weights": lists.values}
-    return {key: pa.ListArray.from_arrays(offsets, pa.array(array)) for key, array in values.items()}
+    return {
+        key: pa.ListArray.from_arrays(offsets, pa.array(array)) for key, array in values.items()
+    }
 
 
-def _write_shard(source: Source, shard: int, pieces: Iterable[Piece], on_rows: Callable[[int], None]) -> None:
+def _write_shard(
+    source: Source, shard: int, pieces: Iterable[Piece], on_rows: Callable[[int], None]
+) -> None:
     """Writes the shard's files into the hidden folder, moves them into place, and then notes the counts."""
     counts: Counts = collections.Counter()
     names = {split: f"{split}-{shard:05d}.{source.format}" for split in ("train", "test")}
@@ -176,7 +190,9 @@ def _write_shard(source: Source, shard: int, pieces: Iterable[Piece], on_rows: C
         for piece in pieces:
             for split, table in piece.tables.items():
                 if table.num_rows and split not in writers:
-                    writers[split] = stack.enter_context(open_tables(source.work / names[split], table.schema))
+                    writers[split] = stack.enter_context(
+                        open_tables(source.work / names[split], table.schema)
+                    )
                 if table.num_rows:
                     writers[split].append(table)
             counts.update(piece.counts)

@@ -126,7 +126,9 @@ def count_rows(block: bytes) -> int:
     return block.count(b"\n") + (not block.endswith(b"\n"))
 
 
-def parse(path: str | pathlib.Path, block: bytes, first_row: int, fields: Sequence[str], *, skeleton: bool) -> Rows:
+def parse(
+    path: str | pathlib.Path, block: bytes, first_row: int, fields: Sequence[str], *, skeleton: bool
+) -> Rows:
     """Parses one block.
 
     Args:
@@ -148,7 +150,11 @@ def parse(path: str | pathlib.Path, block: bytes, first_row: int, fields: Sequen
 
 def _parse(block: bytes, fields: tuple[str, ...], skeleton: bool) -> Rows:
     names = SKELETON_CELLS if skeleton else COMMON_CELLS
-    kinds = {name: pa.int64() if name == "feature_num" else pa.binary() for name in names if name != "sample_id"}
+    kinds = {
+        name: pa.int64() if name == "feature_num" else pa.binary()
+        for name in names
+        if name != "sample_id"
+    }
     columns = _read_csv(block, names, kinds)
     rows = len(columns["feature_num"])
     labels = [_label(columns[name]) for name in ("click", "conversion") if skeleton]
@@ -159,7 +165,9 @@ def _parse(block: bytes, fields: tuple[str, ...], skeleton: bool) -> Rows:
     )
 
 
-def _read_csv(text: bytes, names: Sequence[str], kinds: dict[str, pa.DataType]) -> dict[str, pa.Array]:
+def _read_csv(
+    text: bytes, names: Sequence[str], kinds: dict[str, pa.DataType]
+) -> dict[str, pa.Array]:
     """Columns of a block. Arrow's own threads stay out of it: two blocks are read at a time."""
     if not text.strip(b"\r\n"):
         return {name: pa.array([], kind) for name, kind in kinds.items()}
@@ -168,7 +176,11 @@ def _read_csv(text: bytes, names: Sequence[str], kinds: dict[str, pa.DataType]) 
         csv.ReadOptions(use_threads=False, block_size=len(text) + 1, column_names=list(names)),
         csv.ParseOptions(quote_char=False, double_quote=False),
         csv.ConvertOptions(
-            check_utf8=False, column_types=kinds, include_columns=list(kinds), null_values=[], strings_can_be_null=False
+            check_utf8=False,
+            column_types=kinds,
+            include_columns=list(kinds),
+            null_values=[],
+            strings_can_be_null=False,
         ),
     )
     return {name: table[name].combine_chunks() for name in kinds}
@@ -188,7 +200,9 @@ def _features(lists: pa.Array, declared: np.ndarray, fields: tuple[str, ...]) ->
     if len(ids) != total or (ids < 0).any() or not np.isfinite(values).all():
         raise _UnreadableError("features")
     owner = np.repeat(np.arange(len(lists)), counts)
-    return Features(owner=owner, field=_codes(columns["field"], fields), ids=ids, values=values, rows=len(lists))
+    return Features(
+        owner=owner, field=_codes(columns["field"], fields), ids=ids, values=values, rows=len(lists)
+    )
 
 
 def _joined(lists: pa.Array) -> bytes:
@@ -209,10 +223,16 @@ def _codes(column: pa.Array, fields: tuple[str, ...]) -> np.ndarray:
     if not len(column):
         return np.zeros(0, np.int64)
     column = column.dictionary_encode()
-    names = [name.decode(errors="backslashreplace") for name in column.dictionary.cast(pa.binary()).to_pylist()]
+    names = [
+        name.decode(errors="backslashreplace")
+        for name in column.dictionary.cast(pa.binary()).to_pylist()
+    ]
     if "" in names:
         raise _UnreadableError("fields")
-    codes = [fields.index(name) if name in fields else OTHER if name in FIELDS else UNKNOWN for name in names]
+    codes = [
+        fields.index(name) if name in fields else OTHER if name in FIELDS else UNKNOWN
+        for name in names
+    ]
     return np.array(codes, np.int64)[column.indices.to_numpy()]
 
 

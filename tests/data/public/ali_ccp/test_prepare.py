@@ -22,7 +22,11 @@ from tafe_tf.data.public.ali_ccp.prepare import Settings, prepare
 BAD = [
     ("skeleton", "1,0,0,{key}", r"row 4: must have 6 cells. Received: '1,0,0,{key}'"),
     ("skeleton", "1,2,0,{key},0,", r"row 4, column 'click': a label must be 0 or 1. Received: '2'"),
-    ("skeleton", "1,1,,{key},0,", r"row 4, column 'conversion': a label must be 0 or 1. Received: ''"),
+    (
+        "skeleton",
+        "1,1,,{key},0,",
+        r"row 4, column 'conversion': a label must be 0 or 1. Received: ''",
+    ),
     (
         "skeleton",
         "1,0,0,abc,0,",
@@ -38,22 +42,38 @@ BAD = [
         "1,0,0,{key},2,205\x021\x031.0",
         r"row 4, column 'feature_num': must be the number of features in the list, 1. Received: '2'",
     ),
-    ("skeleton", "1,0,0,{key},x,", r"row 4, column 'feature_num': must be the number of .* 0. Received: 'x'"),
+    (
+        "skeleton",
+        "1,0,0,{key},x,",
+        r"row 4, column 'feature_num': must be the number of .* 0. Received: 'x'",
+    ),
     (
         "skeleton",
         "1,0,0,{key},1,205\x031\x021.0",
         r"row 4, column 'feature_list': a feature must be field, \\x02, id, \\x03, value, and \\x01 between two. "
         r"Received: '205\\x031\\x021.0'",
     ),
-    ("common", "{new},2,205\x021\x031.0\x01", r"row 4, column 'feature_list': a feature must be .* Received: ''"),
-    ("common", "{new},1,\x021\x031.0", r"row 4, column 'feature_list': a feature must be field, .*"),
+    (
+        "common",
+        "{new},2,205\x021\x031.0\x01",
+        r"row 4, column 'feature_list': a feature must be .* Received: ''",
+    ),
+    (
+        "common",
+        "{new},1,\x021\x031.0",
+        r"row 4, column 'feature_list': a feature must be field, .*",
+    ),
     (
         "common",
         "{new},1,205\x02-1\x031.0",
         r"row 4, column 'feature_list': a feature's id must be an integer from 0 to 2\^63 - 1. Received: "
         r"'205\\x02-1\\x031.0'",
     ),
-    ("common", "{new},1,205\x029223372036854775808\x031", r"row 4, column 'feature_list': a feature's id must be .*"),
+    (
+        "common",
+        "{new},1,205\x029223372036854775808\x031",
+        r"row 4, column 'feature_list': a feature's id must be .*",
+    ),
     *(
         (
             "common",
@@ -93,7 +113,9 @@ def test_bad_rows_are_named(tmp_path: pathlib.Path, file: str, line: str, messag
 def test_missing_and_empty_files(tmp_path: pathlib.Path) -> None:
     raw = invented(tmp_path / "raw")
     (raw / "sample_skeleton_test.csv").unlink()
-    with pytest.raises(DataError, match=r"sample_skeleton_test.csv: no such file, nor with .gz behind"):
+    with pytest.raises(
+        DataError, match=r"sample_skeleton_test.csv: no such file, nor with .gz behind"
+    ):
         prepare(raw, tmp_path / "out")
     assert not (tmp_path / "out").exists()
     for name in ("sample_skeleton_test", "common_features_test"):
@@ -105,7 +127,10 @@ def test_missing_and_empty_files(tmp_path: pathlib.Path) -> None:
 def test_any_damaged_byte_is_an_error_or_what_the_twin_reads(tmp_path: pathlib.Path) -> None:
     """What Arrow refuses the slow reader explains, and the reverse."""
     raw = invented(tmp_path / "raw", rows=20)
-    path, settings = raw / "sample_skeleton_train.csv", Settings(row_split="random", protocol="full23")
+    path, settings = (
+        raw / "sample_skeleton_train.csv",
+        Settings(row_split="random", protocol="full23"),
+    )
     whole, rng = path.read_bytes(), np.random.default_rng(0)
     letters = [*b"\x01\x02\x03,.-0a\"'\\ \x00\xff", 200]
     errors = 0
@@ -127,7 +152,9 @@ def test_any_damaged_byte_is_an_error_or_what_the_twin_reads(tmp_path: pathlib.P
 
 
 def plain(row: Row) -> Row:
-    return {name: [float(v) for v in x] if name.endswith("_weights") else x for name, x in row.items()}
+    return {
+        name: [float(v) for v in x] if name.endswith("_weights") else x for name, x in row.items()
+    }
 
 
 @pytest.mark.parametrize("settings", [{}, {"protocol": "full23", "row_split": "random"}])
@@ -170,7 +197,9 @@ def test_killed_anywhere_it_ends_with_the_same_bytes(
         monkeypatch.setattr(os, "replace", replace)
         prepare(raw, out, job)
         assert content(out) == expected
-        untouched = {name for name, time in before.items() if (out / name).stat().st_mtime_ns == time}
+        untouched = {
+            name for name, time in before.items() if (out / name).stat().st_mtime_ns == time
+        }
         assert {f"{name}.parquet" for name in whole} & set(before) <= untouched
 
 
@@ -199,22 +228,33 @@ def test_a_directory_is_of_one_job(tmp_path: pathlib.Path) -> None:
     with pytest.raises(DataError, match=r"was prepared with seed 0; .* Received: 1"):
         prepare(raw, out, Settings(seed=1))
     invented(raw, rows=151)
-    with pytest.raises(DataError, match=r"was prepared with sources {'sample_.*; .* Received: {'sample_"):
+    with pytest.raises(
+        DataError, match=r"was prepared with sources {'sample_.*; .* Received: {'sample_"
+    ):
         prepare(raw, out)
     (tmp_path / "begun/.ali_ccp").mkdir(parents=True)
-    (tmp_path / "begun/.ali_ccp/settings.json").write_text(json.dumps({"dataset": "ali_ccp", "protocol": "full23"}))
-    with pytest.raises(DataError, match=r"begun: is being prepared with protocol 'full23'; .* Received: 'aitm18'"):
+    (tmp_path / "begun/.ali_ccp/settings.json").write_text(
+        json.dumps({"dataset": "ali_ccp", "protocol": "full23"})
+    )
+    with pytest.raises(
+        DataError, match=r"begun: is being prepared with protocol 'full23'; .* Received: 'aitm18'"
+    ):
         prepare(raw, tmp_path / "begun")
     (tmp_path / "other").mkdir()
     (tmp_path / "other/train.csv").write_text("x\n")
-    with pytest.raises(DataError, match=r"other: holds train.csv of another job; take another directory"):
+    with pytest.raises(
+        DataError, match=r"other: holds train.csv of another job; take another directory"
+    ):
         prepare(raw, tmp_path / "other")
 
 
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"protocol": "x"}, r"protocol must be 'aitm18' or 'full23', and max_values 1 or more. Received: 'x', 50"),
+        (
+            {"protocol": "x"},
+            r"protocol must be 'aitm18' or 'full23', and max_values 1 or more. Received: 'x', 50",
+        ),
         ({"max_values": 0}, r"max_values 1 or more. Received: 'aitm18', 0"),
         ({"row_split": "x"}, r"row_split must be one of official, random. Received: 'x'"),
         ({"format": "csv"}, r"format must be one of parquet, tfrecord. Received: 'csv'"),
@@ -230,15 +270,27 @@ def test_settings_check_themselves(settings: dict[str, Any], message: str) -> No
 def test_the_commands(tmp_path: pathlib.Path) -> None:
     def run(*arguments: object) -> subprocess.CompletedProcess[str]:
         command = [sys.executable, "-m", *map(str, arguments)]
-        return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120, check=False)
+        return subprocess.run(
+            command, cwd=ROOT, capture_output=True, text=True, timeout=120, check=False
+        )
 
     raw, out = tmp_path / "raw", tmp_path / "out"
     made = run("benchmarks.ali_ccp_raw", raw, "--rows=301")
     assert made.returncode == 0, made.stderr
-    done = run("tafe_tf.public_data", "--dataset=ali_ccp", f"--raw_dir={raw}", f"--data_dir={out}", "--protocol=full23")
+    done = run(
+        "tafe_tf.public_data",
+        "--dataset=ali_ccp",
+        f"--raw_dir={raw}",
+        f"--data_dir={out}",
+        "--protocol=full23",
+    )
     assert done.returncode == 0, done.stderr
     assert "train: 151 read, 151 written, 0 dropped, 0 several_values" in done.stdout
-    assert written(out, "train") == [row for row in twin(raw, "train", "full23", 50)[0] if row is not None]
+    assert written(out, "train") == [
+        row for row in twin(raw, "train", "full23", 50)[0] if row is not None
+    ]
     again = run("tafe_tf.public_data", f"--raw_dir={raw}", f"--data_dir={out}")
-    assert again.returncode == 1 and again.stderr.startswith(f"error: {out}: was prepared with protocol 'full23'")
+    assert again.returncode == 1 and again.stderr.startswith(
+        f"error: {out}: was prepared with protocol 'full23'"
+    )
     assert run("tafe_tf.public_data", f"--raw_dir={raw}").returncode == 1

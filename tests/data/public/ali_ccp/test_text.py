@@ -27,7 +27,9 @@ from tafe_tf.features.graph import Features
 
 @pytest.mark.parametrize("name", ["aitm18", "full23"])
 @pytest.mark.parametrize("make", [invented, sample])
-def test_the_join_is_the_twins(tmp_path: pathlib.Path, make: Callable[..., pathlib.Path], name: str) -> None:
+def test_the_join_is_the_twins(
+    tmp_path: pathlib.Path, make: Callable[..., pathlib.Path], name: str
+) -> None:
     raw, out = make(tmp_path / "raw"), tmp_path / "out"
     seen: list[int] = []
     prepared = prepare(raw, out, small(protocol=name, max_values=6), seen.append)
@@ -37,16 +39,27 @@ def test_the_join_is_the_twins(tmp_path: pathlib.Path, make: Callable[..., pathl
         kept = [row for row in rows if row is not None]
         assert written(out, split) == kept
         dropped = len(rows) - len(kept)
-        expected = {"read": len(rows), "written": len(kept), "dropped": dropped, "several_values": counts["several"]}
+        expected = {
+            "read": len(rows),
+            "written": len(kept),
+            "dropped": dropped,
+            "several_values": counts["several"],
+        }
         assert prepared["rows"][split] == expected
         assert make is sample or (dropped and counts["several"] and len(find_files(out, split)) > 2)
         unknown += counts["unknown"]
     assert prepared["features_of_unknown_fields"] == unknown
     assert json.loads((out / "prepared.json").read_text()) == prepared
-    assert (prepared["dataset"], prepared["protocol"], prepared["row_split"]) == ("ali_ccp", name, "official")
+    assert (prepared["dataset"], prepared["protocol"], prepared["row_split"]) == (
+        "ali_ccp",
+        name,
+        "official",
+    )
     sizes = {path.name: path.stat().st_size for path in raw.iterdir()}
     assert prepared["sources"] == sizes and len(sizes) == 4
-    assert sum(seen) == sum(prepared["common_rows"].values()) + sum(r["read"] for r in prepared["rows"].values())
+    assert sum(seen) == sum(prepared["common_rows"].values()) + sum(
+        r["read"] for r in prepared["rows"].values()
+    )
     assert not [path for path in out.iterdir() if path.name.startswith(".")]
 
 
@@ -81,7 +94,14 @@ def test_the_hash_of_a_place() -> None:
 def test_the_largest_of_a_cell_keep_their_places() -> None:
     cell = np.array([0, 0, 0, 0, 2, 2])
     values = np.array([1, 3, 1, 3, 5, 4], np.float32)
-    assert largest(cell, values, np.array([3, 1, 1])).tolist() == [True, True, False, True, True, False]
+    assert largest(cell, values, np.array([3, 1, 1])).tolist() == [
+        True,
+        True,
+        False,
+        True,
+        True,
+        False,
+    ]
     assert largest(cell, values, np.array([4, 0, 2])).all()
 
 
@@ -115,11 +135,15 @@ def test_blocks_of_lines(tmp_path: pathlib.Path) -> None:
         for size in (1, 2, 5, 100):
             blocks = list(line_blocks(path, size))
             assert b"".join(blocks) == text
-            assert sum(map(count_rows, blocks)) == rows or size < 3  # a line break may be cut in two
+            assert (
+                sum(map(count_rows, blocks)) == rows or size < 3
+            )  # a line break may be cut in two
 
 
 @pytest.mark.parametrize("name", ["aitm18", "full23"])
-def test_tfrecord_holds_the_same_rows_and_training_reads_them(tmp_path: pathlib.Path, name: str) -> None:
+def test_tfrecord_holds_the_same_rows_and_training_reads_them(
+    tmp_path: pathlib.Path, name: str
+) -> None:
     raw, blocks = invented(tmp_path / "raw"), {}
     for extension in ("parquet", "tfrecord"):
         out = tmp_path / extension
@@ -129,7 +153,8 @@ def test_tfrecord_holds_the_same_rows_and_training_reads_them(tmp_path: pathlib.
         read = list(read_blocks(files, dataset, bad_rows=BadRows()))
         names = [column.name for column in dataset.columns]
         blocks[extension] = [
-            {n: block.columns[n].tolist() for n in names} | {"y": block.labels.tolist()} for block in read
+            {n: block.columns[n].tolist() for n in names} | {"y": block.labels.tolist()}
+            for block in read
         ]
     assert blocks["parquet"] == blocks["tfrecord"]
     statistics = vocabulary.build(files, dataset, out, BadRows())
