@@ -16,7 +16,7 @@ from absl import app, flags
 from rich.console import Console
 from rich.table import Table
 
-from tafe_tf.data.blocks.block import BadRows
+from tafe_tf.data.bad_rows import BadRows
 from tafe_tf.data.formats.read import read_blocks
 from tafe_tf.data.formats.write import Writer
 from tafe_tf.schema import Feature, Schema, Task

@@ -20,7 +20,7 @@ from absl import app, flags
 
 from benchmarks import train_speed, vocabulary
 from benchmarks.support import ali_ccp_shape, rounds
-from tafe_tf import machine, memory
+from tafe_tf import machine
 from tafe_tf.distributed import cluster
 from tafe_tf.distributed.local_job import Job
 from tafe_tf.flags import BATCH_SIZE, MODEL
@@ -93,7 +93,7 @@ def work(ids: int, report: pathlib.Path) -> None:
     made = cluster.make()
     size, fields = BATCH_SIZE.value // made.workers, vocabulary.fields(ids)
     machine.set_threads(size)
-    memory.keep_freed_memory()
+    machine.keep_freed_memory()
     keras.utils.set_random_seed(0)
     with made.strategy.scope():
         model = ali_ccp_shape.model(MODEL.value, fields)

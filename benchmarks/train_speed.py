@@ -20,7 +20,7 @@ import tensorflow as tf
 from absl import app, flags
 
 from benchmarks.support import ali_ccp_shape, rounds
-from tafe_tf import machine, memory
+from tafe_tf import machine
 from tafe_tf.data.batches.batch import Batch, Stream
 from tafe_tf.data.batches.dataset import FunnelData, Position
 from tafe_tf.data.formats.write import write
@@ -111,7 +111,7 @@ def main(argv: list[str]) -> None:
     if len(argv) > 1:
         raise app.UsageError(f"unknown arguments: {argv[1:]}")
     machine.set_threads(BATCH_SIZE.value)
-    memory.keep_freed_memory()
+    machine.keep_freed_memory()
     keras.utils.set_random_seed(0)
     keras.config.set_dtype_policy(DTYPE_POLICY.value)
     size, fields = BATCH_SIZE.value, ali_ccp_shape.ALL_FIELDS

@@ -13,7 +13,7 @@ from absl import app, flags, logging
 
 from benchmarks import train_speed
 from benchmarks.support import ali_ccp_shape, rounds
-from tafe_tf import machine, memory
+from tafe_tf import machine
 from tafe_tf.flags import BATCH_SIZE, MODEL
 
 flags.declare_key_flag("model")
@@ -33,7 +33,7 @@ def main(argv: list[str]) -> None:
         raise app.UsageError(f"unknown arguments: {argv[1:]}")
     logging.set_verbosity(logging.WARNING)
     machine.set_threads(BATCH_SIZE.value)
-    memory.keep_freed_memory()
+    machine.keep_freed_memory()
     ways = {}
     for ids in IDS:
         sizes = fields(ids)

@@ -25,7 +25,7 @@ import tensorflow as tf
 from absl import app, flags, logging
 from tensorflow.core.protobuf import fingerprint_pb2
 
-from tafe_tf.data.blocks.block import DataError
+from tafe_tf.data.errors import DataError
 from tafe_tf.export import calibration, held_out_rows, model_card, table_storage, warmup
 from tafe_tf.export.check import ExportError, check
 from tafe_tf.export.publish_terms import Terms

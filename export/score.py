@@ -15,7 +15,9 @@ from absl import app
 from rich.table import Table
 
 from tafe_tf import schema
-from tafe_tf.data.blocks.block import BadRows, Block, DataError
+from tafe_tf.data.bad_rows import BadRows
+from tafe_tf.data.blocks.block import Block
+from tafe_tf.data.errors import DataError
 from tafe_tf.data.formats.read import read_blocks
 from tafe_tf.export.session_model import SessionModel, latest
 from tafe_tf.terminal.tables import show

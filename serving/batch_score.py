@@ -22,7 +22,7 @@ from typing import Any
 import tensorflow as tf
 from absl import app, flags
 
-from tafe_tf.data.blocks.block import DataError
+from tafe_tf.data.errors import DataError
 from tafe_tf.data.formats.read import BLOCK_ROWS
 from tafe_tf.export.session_model import DEFAULT_SIGNATURE, latest
 from tafe_tf.schema import SchemaError

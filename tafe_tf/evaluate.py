@@ -10,7 +10,7 @@ import sys
 from absl import app
 from absl.flags import declare_key_flag
 
-from tafe_tf import flags, machine, memory
+from tafe_tf import flags, machine
 from tafe_tf.data.atomic import write_json
 from tafe_tf.data.batches.dataset import FunnelData
 from tafe_tf.data.formats.read import find_files
@@ -39,7 +39,7 @@ def evaluate() -> None:
     run, split, bad_rows = RunDir(flags.RUN_DIR.value), flags.SPLIT.value, flags.bad_rows()
     batch_size = max(flags.BATCH_SIZE.value, 4096)
     machine.set_threads(batch_size)
-    memory.keep_freed_memory()
+    machine.keep_freed_memory()
     model = run.load_best()
     model.pieces = machine.pieces(batch_size)
     data = FunnelData(

@@ -8,7 +8,7 @@ from typing import Any
 
 from absl import flags
 
-from tafe_tf.data.blocks.block import BadRows
+from tafe_tf.data.bad_rows import BadRows
 from tafe_tf.distributed import cluster as clusters
 from tafe_tf.models import BY_NAME
 from tafe_tf.training.loop import TrainingConfig

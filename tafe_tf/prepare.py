@@ -33,7 +33,7 @@ from absl.flags import DEFINE_enum, DEFINE_integer, DEFINE_string, declare_key_f
 from rich.table import Table
 
 from tafe_tf import flags, schema
-from tafe_tf.data.blocks.block import DataError
+from tafe_tf.data.errors import DataError
 from tafe_tf.data.formats.read import BLOCK_ROWS, find_files
 from tafe_tf.data.shards import job as shard_job
 from tafe_tf.data.shards.job import ShardJob

@@ -14,7 +14,7 @@ from typing import Any
 
 from absl import app, flags
 
-from tafe_tf.data.blocks.block import DataError
+from tafe_tf.data.errors import DataError
 from tafe_tf.data.public.ali_ccp import prepare
 from tafe_tf.terminal.progress import Progress
 

@@ -21,10 +21,10 @@ import tensorflow as tf
 from absl import app, logging
 from absl.flags import adopt_module_key_flags
 
-from tafe_tf import flags, machine, memory, models, schema
+from tafe_tf import flags, machine, models, schema
 from tafe_tf.data.atomic import write_arrays, write_json
+from tafe_tf.data.bad_rows import BadRows
 from tafe_tf.data.batches.dataset import FunnelData, Holdout, time_holdout
-from tafe_tf.data.blocks.block import BadRows
 from tafe_tf.data.formats.read import find_files
 from tafe_tf.distributed import cluster as clusters
 from tafe_tf.distributed.cluster import Cluster
@@ -75,7 +75,7 @@ def train() -> None:
     """What `main` does, errors aside."""
     flags.required(data_dir=flags.DATA_DIR.value, run_dir=flags.RUN_DIR.value)
     machine.set_threads(flags.BATCH_SIZE.value)
-    memory.keep_freed_memory()
+    machine.keep_freed_memory()
     cluster = clusters.make(flags.STRATEGY.value, flags.TPU.value)
     with contextlib.ExitStack() as stack:
         if not cluster.chief:

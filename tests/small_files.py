@@ -5,7 +5,8 @@ from __future__ import annotations
 import pathlib
 from typing import Any
 
-from tafe_tf.data.blocks.block import BadRows, Block
+from tafe_tf.data.bad_rows import BadRows
+from tafe_tf.data.blocks.block import Block
 from tafe_tf.data.formats.read import read_blocks
 from tafe_tf.data.formats.write import write
 from tafe_tf.schema import Feature, Schema, Task

@@ -22,7 +22,8 @@ from absl.testing import flagsaver
 
 import tafe_tf
 from tafe_tf import prepare, schema
-from tafe_tf.data.blocks.block import BadRowError, BadRows, DataError
+from tafe_tf.data.bad_rows import BadRows
+from tafe_tf.data.errors import BadRowError, DataError
 from tafe_tf.data.formats.read import find_files, read_blocks
 from tafe_tf.data.formats.write import write
 from tafe_tf.data.shards import job as shard_job

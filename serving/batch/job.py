@@ -16,7 +16,7 @@ from google.protobuf import message
 from tensorflow.core.protobuf import saved_model_pb2
 
 from tafe_tf import schema
-from tafe_tf.data.blocks.block import Policy
+from tafe_tf.data.bad_rows import Policy
 from tafe_tf.data.formats.read import BLOCK_ROWS, count_rows, extension_of
 from tafe_tf.export.session_model import DEFAULT_SIGNATURE
 from tafe_tf.schema import Schema

@@ -14,7 +14,8 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from tafe_tf.data.blocks.block import BadRowError, DataError, Dropped
+from tafe_tf.data.bad_rows import Dropped
+from tafe_tf.data.errors import BadRowError, DataError
 from tafe_tf.data.shards.resumable_parts import merge
 from tafe_tf.serving.batch.job import Input, Job, JobError, look_at
 

@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import tensorflow as tf
 
-from tafe_tf.data.blocks.block import Problem
+from tafe_tf.data.bad_rows import Problem
 from tafe_tf.data.blocks.convert import as_lists, to_column
 from tafe_tf.schema import Column, Dtype
 from tafe_tf.serving.wire.errors import invalid

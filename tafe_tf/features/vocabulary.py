@@ -18,7 +18,8 @@ from typing import Any
 
 import numpy as np
 
-from tafe_tf.data.blocks.block import BadRows, Block
+from tafe_tf.data.bad_rows import BadRows
+from tafe_tf.data.blocks.block import Block
 from tafe_tf.data.formats.read import read_blocks
 from tafe_tf.features.graph import vocabulary_file
 from tafe_tf.schema import ABSENT, Feature, Schema, SchemaError

@@ -17,7 +17,7 @@ import tensorflow as tf
 from tafe_tf.data.atomic import write_json
 from tafe_tf.data.batches.batch import Stream, deal
 from tafe_tf.data.batches.dataset import FunnelData, Position
-from tafe_tf.data.blocks.block import DataError
+from tafe_tf.data.errors import DataError
 from tafe_tf.distributed.cluster import Cluster
 from tafe_tf.features.graph import Features
 from tafe_tf.losses import FunnelLoss

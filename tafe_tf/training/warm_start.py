@@ -20,7 +20,7 @@ import numpy as np
 import tensorflow as tf
 
 from tafe_tf.data.atomic import write_json
-from tafe_tf.data.blocks.block import BadRows
+from tafe_tf.data.bad_rows import BadRows
 from tafe_tf.features import vocabulary
 from tafe_tf.features.graph import vocabulary_file
 from tafe_tf.features.vocabulary import Kept, ValueCounts

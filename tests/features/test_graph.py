@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from tafe_tf.data.blocks.block import BadRows
+from tafe_tf.data.bad_rows import BadRows
 from tafe_tf.data.formats.read import read_blocks
 from tafe_tf.features.graph import Features, vocabulary_file
 from tafe_tf.schema import Feature, Schema, Task

@@ -10,7 +10,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from tafe_tf.data.blocks.block import BadRowError, BadRows
+from tafe_tf.data.bad_rows import BadRows
+from tafe_tf.data.errors import BadRowError
 from tafe_tf.features import vocabulary
 from tafe_tf.features.vocabulary import ValueCounts
 from tafe_tf.schema import Feature, Schema, SchemaError, Task

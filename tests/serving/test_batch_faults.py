@@ -20,7 +20,7 @@ import small_models
 from scoring_jobs import bad_csv, job, mkdir, parts, scores, stamps, whole
 from small_files import EXTENSIONS
 
-from tafe_tf.data.blocks.block import BadRowError, DataError
+from tafe_tf.data.errors import BadRowError, DataError
 from tafe_tf.data.formats.write import write
 from tafe_tf.export.session_model import SessionModel
 from tafe_tf.serving.batch import job as scoring_job

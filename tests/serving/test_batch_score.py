@@ -15,7 +15,7 @@ import tensorflow as tf
 from scoring_jobs import ROWS, job, mkdir, parts, scores, stamps
 from small_files import EXTENSIONS
 
-from tafe_tf.data.blocks.block import BadRows
+from tafe_tf.data.bad_rows import BadRows
 from tafe_tf.data.formats.read import read_blocks
 from tafe_tf.data.formats.write import write
 from tafe_tf.export.session_model import SessionModel

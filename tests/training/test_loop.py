@@ -18,8 +18,9 @@ import pytest
 import tensorflow as tf
 
 from tafe_tf import schema
+from tafe_tf.data.bad_rows import BadRows
 from tafe_tf.data.batches.dataset import FunnelData, Holdout, Position
-from tafe_tf.data.blocks.block import BadRows, DataError
+from tafe_tf.data.errors import DataError
 from tafe_tf.data.formats.read import find_files
 from tafe_tf.data.public.synthetic import SyntheticFunnel
 from tafe_tf.features import vocabulary

@@ -19,7 +19,7 @@ from scipy.special import expit
 from sklearn.metrics import log_loss, roc_auc_score
 
 from tafe_tf import evaluate, train
-from tafe_tf.data.blocks.block import BadRows
+from tafe_tf.data.bad_rows import BadRows
 from tafe_tf.data.formats.read import read_blocks
 from tafe_tf.data.formats.write import write
 from tafe_tf.export import model_card, saved_model

@@ -9,7 +9,8 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 import tensorflow as tf
 
-from tafe_tf.data.blocks.block import Block, DataError
+from tafe_tf.data.blocks.block import Block
+from tafe_tf.data.errors import DataError
 from tafe_tf.schema import Schema
 
 Part = Literal["train", "valid", "all"]

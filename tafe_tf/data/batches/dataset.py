@@ -7,8 +7,10 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
+from tafe_tf.data.bad_rows import BadRows
 from tafe_tf.data.batches.batch import Batch, Part, concatenate, from_block, take
-from tafe_tf.data.blocks.block import BadRows, Block, DataError
+from tafe_tf.data.blocks.block import Block
+from tafe_tf.data.errors import DataError
 from tafe_tf.data.formats.read import read_blocks
 from tafe_tf.data.hashing import finalize
 from tafe_tf.schema import Schema

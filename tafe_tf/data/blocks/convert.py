@@ -8,9 +8,11 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from tafe_tf.data.blocks.block import WHOLE_ROW, BadRows, Block, DataError, Problem
+from tafe_tf.data.bad_rows import WHOLE_ROW, BadRows, Problem
+from tafe_tf.data.blocks.block import Block
 from tafe_tf.data.blocks.key_columns import keep_column
 from tafe_tf.data.blocks.numbers import is_binary, numbers
+from tafe_tf.data.errors import DataError
 from tafe_tf.schema import ABSENT, Column, Schema
 
 

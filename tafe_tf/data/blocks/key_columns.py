@@ -6,8 +6,9 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from tafe_tf.data.blocks.block import DataError, Problem
+from tafe_tf.data.bad_rows import Problem
 from tafe_tf.data.blocks.numbers import is_binary, numbers
+from tafe_tf.data.errors import DataError
 from tafe_tf.schema import Column
 
 _TYPES = {"int64": pa.int64(), "float32": pa.float32(), "float64": pa.float64()}

@@ -6,7 +6,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from tafe_tf.data.blocks.block import Problem
+from tafe_tf.data.bad_rows import Problem
 from tafe_tf.schema import Column
 
 _MISSING_TEXTS = pa.array(["", "NA", "N/A", "NaN", "nan", "null", "NULL", "None"])

@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from tafe_tf.data.blocks.block import Block, Problem
+from tafe_tf.data.bad_rows import Problem
+from tafe_tf.data.blocks.block import Block
 from tafe_tf.schema import ABSENT, Column, Schema
 
 _TYPES = {

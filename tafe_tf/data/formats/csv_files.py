@@ -12,7 +12,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.csv as pacsv
 
-from tafe_tf.data.blocks.block import WHOLE_ROW, DataError, Problem, check_columns
+from tafe_tf.data.bad_rows import WHOLE_ROW, Problem
+from tafe_tf.data.errors import DataError, check_columns
 
 Invalid = tuple[int, str, str]  # row number, rule, text
 Chunk = tuple[dict[str, pa.Array] | None, np.ndarray, list[Problem]]

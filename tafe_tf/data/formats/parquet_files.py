@@ -8,7 +8,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from tafe_tf.data.blocks.block import DataError, check_columns
+from tafe_tf.data.errors import DataError, check_columns
 from tafe_tf.data.formats.csv_files import Chunk
 
 

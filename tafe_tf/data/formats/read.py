@@ -5,8 +5,10 @@ from __future__ import annotations
 import pathlib
 from collections.abc import Iterator, Sequence
 
-from tafe_tf.data.blocks.block import BadRows, Block, DataError
+from tafe_tf.data.bad_rows import BadRows
+from tafe_tf.data.blocks.block import Block
 from tafe_tf.data.blocks.convert import to_block
+from tafe_tf.data.errors import DataError
 from tafe_tf.data.formats import csv_files, parquet_files, tfrecord_files
 from tafe_tf.schema import Schema
 

@@ -13,7 +13,8 @@ import numpy as np
 import pyarrow as pa
 import tensorflow as tf
 
-from tafe_tf.data.blocks.block import DataError, Problem
+from tafe_tf.data.bad_rows import Problem
+from tafe_tf.data.errors import DataError
 from tafe_tf.data.formats.csv_files import Chunk
 
 _ABSENT_INT = -(2**63)  # stands for "not in the record" while a batch is parsed

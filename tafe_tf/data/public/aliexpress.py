@@ -20,7 +20,9 @@ import pyarrow.parquet as pq
 
 from tafe_tf import schema
 from tafe_tf.data.atomic import write_json, write_text
-from tafe_tf.data.blocks.block import BadRows, Block, DataError, Problem
+from tafe_tf.data.bad_rows import BadRows, Problem
+from tafe_tf.data.blocks.block import Block
+from tafe_tf.data.errors import DataError
 from tafe_tf.data.formats.read import BLOCK_ROWS, extension_of, find_files, read_blocks
 from tafe_tf.data.formats.write import write
 from tafe_tf.data.shards.same_job import check_same

@@ -24,7 +24,8 @@ from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 from tafe_tf.data.atomic import write_json, write_text
-from tafe_tf.data.blocks.block import BadRowError, DataError, Dropped, Policy
+from tafe_tf.data.bad_rows import Dropped, Policy
+from tafe_tf.data.errors import BadRowError, DataError
 from tafe_tf.data.formats.read import BLOCK_ROWS, count_rows, find_files
 from tafe_tf.data.shards.resumable_parts import merge
 from tafe_tf.data.shards.same_job import check_same

@@ -6,7 +6,8 @@ import dataclasses
 from collections.abc import Iterable, Iterator
 from typing import Any, NamedTuple
 
-from tafe_tf.data.blocks.block import BadRows, Block, Dropped, Policy
+from tafe_tf.data.bad_rows import BadRows, Dropped, Policy
+from tafe_tf.data.blocks.block import Block
 from tafe_tf.data.formats.read import read_blocks
 from tafe_tf.data.iterators import mark_last
 from tafe_tf.schema import Schema

@@ -6,7 +6,7 @@ import pathlib
 from collections.abc import Mapping
 from typing import Any
 
-from tafe_tf.data.blocks.block import DataError
+from tafe_tf.data.errors import DataError
 
 
 def check_same(

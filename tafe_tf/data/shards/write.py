@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from tafe_tf.data.blocks.block import BadRows, Dropped
+from tafe_tf.data.bad_rows import BadRows, Dropped
 from tafe_tf.data.blocks.to_table import not_text, to_table
 from tafe_tf.data.formats.read import BLOCK_ROWS, read_blocks
 from tafe_tf.data.formats.write_tables import open_tables

@@ -20,7 +20,7 @@ from typing import Any, NamedTuple
 import apache_beam as beam
 import numpy as np
 
-from tafe_tf.data.blocks.block import BadRows, Dropped, Policy
+from tafe_tf.data.bad_rows import BadRows, Dropped, Policy
 from tafe_tf.data.formats.read import read_blocks
 from tafe_tf.data.shards.job import Piece, ShardJob
 from tafe_tf.data.shards.write import convert

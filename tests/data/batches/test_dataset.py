@@ -10,9 +10,10 @@ import numpy as np
 import pytest
 
 from tafe_tf import schema
+from tafe_tf.data.bad_rows import BadRows
 from tafe_tf.data.batches.batch import Batch, Stream, deal
 from tafe_tf.data.batches.dataset import FunnelData, Holdout, Position, time_holdout
-from tafe_tf.data.blocks.block import BadRowError, BadRows, DataError
+from tafe_tf.data.errors import BadRowError, DataError
 from tafe_tf.data.formats.read import find_files
 from tafe_tf.data.formats.write import write
 

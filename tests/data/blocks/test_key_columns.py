@@ -10,7 +10,8 @@ import pyarrow.parquet as pq
 import pytest
 from small_files import EXTENSIONS, GOOD, read, written
 
-from tafe_tf.data.blocks.block import BadRowError, BadRows, DataError
+from tafe_tf.data.bad_rows import BadRows
+from tafe_tf.data.errors import BadRowError, DataError
 from tafe_tf.data.formats.write import write
 
 NAMES = ["item", "price"]

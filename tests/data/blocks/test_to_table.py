@@ -10,7 +10,8 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from tafe_tf.data.blocks.block import BadRows, Block
+from tafe_tf.data.bad_rows import BadRows
+from tafe_tf.data.blocks.block import Block
 from tafe_tf.data.blocks.to_table import not_text, to_table
 from tafe_tf.data.formats.read import read_blocks
 from tafe_tf.data.formats.write import write

@@ -13,7 +13,9 @@ import pyarrow.parquet as pq
 import pytest
 import tensorflow as tf
 
-from tafe_tf.data.blocks.block import BadRowError, BadRows, Block, DataError
+from tafe_tf.data.bad_rows import BadRows
+from tafe_tf.data.blocks.block import Block
+from tafe_tf.data.errors import BadRowError, DataError
 from tafe_tf.data.formats.read import find_files, read_blocks
 from tafe_tf.data.formats.write import Writer, write
 from tafe_tf.schema import Feature, Schema, Task

@@ -14,7 +14,8 @@ import pytest
 import tensorflow as tf
 from small_files import EXTENSIONS, GOOD, column, read, texts, written
 
-from tafe_tf.data.blocks.block import BadRowError, BadRows, DataError
+from tafe_tf.data.bad_rows import BadRows
+from tafe_tf.data.errors import BadRowError, DataError
 from tafe_tf.data.formats.read import find_files
 from tafe_tf.data.formats.write import Writer
 

@@ -14,8 +14,9 @@ import pytest
 import tensorflow as tf
 
 from tafe_tf import schema
+from tafe_tf.data.bad_rows import BadRows
 from tafe_tf.data.batches.dataset import FunnelData
-from tafe_tf.data.blocks.block import BadRowError, BadRows, DataError
+from tafe_tf.data.errors import BadRowError, DataError
 from tafe_tf.data.formats.read import find_files, read_blocks
 from tafe_tf.data.public import aliexpress
 from tafe_tf.data.public.aliexpress import prepare, schema_text

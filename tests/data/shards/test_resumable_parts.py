@@ -8,7 +8,8 @@ import pathlib
 import pytest
 from small_files import EXTENSIONS, GOOD, SCHEMA
 
-from tafe_tf.data.blocks.block import BadRowError, Dropped
+from tafe_tf.data.bad_rows import Dropped
+from tafe_tf.data.errors import BadRowError
 from tafe_tf.data.formats.write import write
 from tafe_tf.data.shards.resumable_parts import merge, read_parts
 

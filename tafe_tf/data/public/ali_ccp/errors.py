@@ -7,7 +7,7 @@ import re
 
 import numpy as np
 
-from tafe_tf.data.blocks.block import WHOLE_ROW, BadRows, Problem
+from tafe_tf.data.bad_rows import WHOLE_ROW, BadRows, Problem
 
 SKELETON_CELLS = (
     "sample_id",

@@ -15,7 +15,7 @@ from collections.abc import Callable
 from typing import Any
 
 from tafe_tf.data.atomic import write_json, write_text
-from tafe_tf.data.blocks.block import DataError
+from tafe_tf.data.errors import DataError
 from tafe_tf.data.public.ali_ccp.common import build, load
 from tafe_tf.data.public.ali_ccp.fields import protocol
 from tafe_tf.data.public.ali_ccp.shards import Counts, Source, write_shards

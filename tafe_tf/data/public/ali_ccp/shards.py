@@ -16,7 +16,7 @@ import numpy as np
 import pyarrow as pa
 
 from tafe_tf.data.atomic import write_text
-from tafe_tf.data.blocks.block import BadRows, Problem
+from tafe_tf.data.bad_rows import BadRows, Problem
 from tafe_tf.data.formats.write_tables import open_tables
 from tafe_tf.data.hashing import finalize
 from tafe_tf.data.public.ali_ccp.common import Common

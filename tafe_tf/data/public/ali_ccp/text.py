@@ -20,7 +20,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from pyarrow import csv
 
-from tafe_tf.data.blocks.block import DataError
+from tafe_tf.data.errors import DataError
 from tafe_tf.data.public.ali_ccp.errors import COMMON_CELLS, SKELETON_CELLS, raise_for
 from tafe_tf.data.public.ali_ccp.fields import FIELDS
 

@@ -13,8 +13,9 @@ import tensorflow as tf
 from ali_ccp_files import ROOT, SINGLE, content, invented, sample, small, twin, written
 
 from tafe_tf import schema
+from tafe_tf.data.bad_rows import BadRows
 from tafe_tf.data.batches.dataset import FunnelData, Position
-from tafe_tf.data.blocks.block import BadRows, DataError
+from tafe_tf.data.errors import DataError
 from tafe_tf.data.formats.read import find_files, read_blocks
 from tafe_tf.data.public.ali_ccp.fields import protocol
 from tafe_tf.data.public.ali_ccp.lists import largest
