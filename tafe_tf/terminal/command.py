@@ -70,7 +70,8 @@ def one_line_errors(*kinds: type[Exception]) -> Iterator[None]:
     Args:
         *kinds: exceptions that the user can mend, beside OSError and ValueError.
     """
+    caught: tuple[type[Exception], ...] = (OSError, ValueError, *kinds)
     try:
         yield
-    except (OSError, ValueError, *kinds) as error:
+    except caught as error:
         sys.exit(f"error: {error}")
