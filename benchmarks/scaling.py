@@ -23,9 +23,9 @@ from benchmarks.support import ali_ccp_shape, rounds
 from tafe_tf import machine
 from tafe_tf.distributed import cluster
 from tafe_tf.distributed.local_job import Job
-from tafe_tf.flags import BATCH_SIZE, MODEL
+from tafe_tf.flags import model_config, training_config
 from tafe_tf.optimizers import LazyAdam
-from tafe_tf.training.sync_steps import Steps
+from tafe_tf.training.sync_steps import SyncSteps
 
 _COUNTS = flags.DEFINE_list("counts", ["1", "2"], "Numbers of workers.")
 _IDS = flags.DEFINE_list("ids", ["1000000"], "Numbers of ids in all fields together.")
@@ -52,7 +52,10 @@ def main(argv: list[str]) -> None:
         for count in _COUNTS.value
     }
     seen = rounds.run(ways, {})
-    rounds.show(seen, f"training {MODEL.value} in step, B = {BATCH_SIZE.value}, one core a worker")
+    rounds.show(
+        seen,
+        f"training {model_config().name} in step, B = {training_config().batch_size}, one core a worker",
+    )
     first, *others = seen.values()
     for way, values in zip(list(seen)[1:], others, strict=True):
         for figure in ("train_sps", "step_kib"):
@@ -68,8 +71,8 @@ def _way(count: int, ids: str) -> rounds.Measure:
             asked = {
                 "ids": ids,
                 "report": report,
-                "model": MODEL.value,
-                "batch_size": BATCH_SIZE.value,
+                "model": model_config().name,
+                "batch_size": training_config().batch_size,
             }
             arguments = [
                 f"--{name}={value}" for name, value in {**asked, "calls": _CALLS.value}.items()
@@ -91,16 +94,16 @@ def _way(count: int, ids: str) -> rounds.Measure:
 def work(ids: int, report: pathlib.Path) -> None:
     """A worker's part: trains, and as the chief writes how fast."""
     made = cluster.make()
-    size, fields = BATCH_SIZE.value // made.workers, vocabulary.fields(ids)
+    size, fields = training_config().batch_size // made.workers, vocabulary.fields(ids)
     machine.set_threads(size)
     machine.keep_freed_memory()
     keras.utils.set_random_seed(0)
     with made.strategy.scope():
-        model = ali_ccp_shape.model(MODEL.value, fields)
+        model = ali_ccp_shape.model(model_config().name, fields)
         model.pieces = machine.pieces(size)
         optimizer = LazyAdam(1e-3)
         optimizer.build(model.trainable_variables)
-    steps = Steps(model, optimizer, model.paper_loss(), made.strategy, 1, train_speed.PER_CALL)
+    steps = SyncSteps(model, optimizer, model.paper_loss(), made.strategy, 1, train_speed.PER_CALL)
     iterator = made.iterate(train_speed.from_memory(size, fields))
     steps(iterator)
     made.barrier()
@@ -113,7 +116,7 @@ def work(ids: int, report: pathlib.Path) -> None:
             json.dumps(
                 {
                     "train_sps": rows / passed,
-                    "step_ms": 1000 * passed / rows * BATCH_SIZE.value,
+                    "step_ms": 1000 * passed / rows * training_config().batch_size,
                     "step_kib": kib,
                 }
             )

@@ -25,9 +25,9 @@ from tafe_tf.data.batches.batch import Batch, Stream
 from tafe_tf.data.batches.dataset import FunnelData, Position
 from tafe_tf.data.formats.write import write
 from tafe_tf.features.graph import Features
-from tafe_tf.flags import BATCH_SIZE, DTYPE_POLICY
+from tafe_tf.flags import training_config
 from tafe_tf.optimizers import LazyAdam
-from tafe_tf.training.sync_steps import Steps
+from tafe_tf.training.sync_steps import SyncSteps
 
 _MODELS = flags.DEFINE_spaceseplist("models", ["tafe"], "MODEL or MODEL/ARGUMENT=VALUE/...")
 _SOURCES = flags.DEFINE_list(
@@ -84,7 +84,9 @@ def trained(
     model.pieces = machine.pieces(size)
     optimizer = LazyAdam(1e-3)
     optimizer.build(model.trainable_variables)
-    steps = Steps(model, optimizer, model.paper_loss(), tf.distribute.get_strategy(), 1, PER_CALL)
+    steps = SyncSteps(
+        model, optimizer, model.paper_loss(), tf.distribute.get_strategy(), 1, PER_CALL
+    )
     iterator = iter(dataset)
 
     def call() -> int:
@@ -110,11 +112,11 @@ def main(argv: list[str]) -> None:
     """Interleaved rounds; medians."""
     if len(argv) > 1:
         raise app.UsageError(f"unknown arguments: {argv[1:]}")
-    machine.set_threads(BATCH_SIZE.value)
+    machine.set_threads(training_config().batch_size)
     machine.keep_freed_memory()
     keras.utils.set_random_seed(0)
-    keras.config.set_dtype_policy(DTYPE_POLICY.value)
-    size, fields = BATCH_SIZE.value, ali_ccp_shape.ALL_FIELDS
+    keras.config.set_dtype_policy(training_config().dtype_policy)
+    size, fields = training_config().batch_size, ali_ccp_shape.ALL_FIELDS
     with tempfile.TemporaryDirectory() as directory:
         ways = {}
         for source in _SOURCES.value:
@@ -129,7 +131,7 @@ def main(argv: list[str]) -> None:
                     spec, size, fields, dataset
                 )
         seen = rounds.run(ways, {"train_sps": "train_sps"})
-    rounds.show(seen, f"training, B = {size}, {DTYPE_POLICY.value}")
+    rounds.show(seen, f"training, B = {size}, {training_config().dtype_policy}")
 
 
 if __name__ == "__main__":

@@ -14,7 +14,7 @@ from absl import app, flags, logging
 from benchmarks import train_speed
 from benchmarks.support import ali_ccp_shape, rounds
 from tafe_tf import machine
-from tafe_tf.flags import BATCH_SIZE, MODEL
+from tafe_tf.flags import model_config, training_config
 
 flags.declare_key_flag("model")
 flags.declare_key_flag("batch_size")
@@ -32,15 +32,17 @@ def main(argv: list[str]) -> None:
     if len(argv) > 1:
         raise app.UsageError(f"unknown arguments: {argv[1:]}")
     logging.set_verbosity(logging.WARNING)
-    machine.set_threads(BATCH_SIZE.value)
+    machine.set_threads(training_config().batch_size)
     machine.keep_freed_memory()
     ways = {}
     for ids in IDS:
         sizes = fields(ids)
-        dataset = train_speed.from_memory(BATCH_SIZE.value, sizes)
-        ways[f"{ids:,} ids"] = train_speed.trained(MODEL.value, BATCH_SIZE.value, sizes, dataset)
+        dataset = train_speed.from_memory(training_config().batch_size, sizes)
+        ways[f"{ids:,} ids"] = train_speed.trained(
+            model_config().name, training_config().batch_size, sizes, dataset
+        )
     seen = rounds.run(ways, {})
-    rounds.show(seen, f"training {MODEL.value}, B = {BATCH_SIZE.value}")
+    rounds.show(seen, f"training {model_config().name}, B = {training_config().batch_size}")
     small, large = (seen[way]["train_sps"] for way in ways)
     ratio = statistics.median(a / b for a, b in zip(small, large, strict=True))
     print(f"step time with {IDS[1]:,} ids / with {IDS[0]:,}: {ratio:.3f}")

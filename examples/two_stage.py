@@ -161,7 +161,7 @@ def ranker(shop: Shop, rows: Columns, work_dir: pathlib.Path) -> SessionModel:
     write(work_dir / "valid.parquet", shop.impressions(4096, seed=2))
     dataset = schema.load(work_dir / "schema.toml")
     run = RunDir(work_dir / "run")
-    run.claim("", work_dir / "schema.toml")
+    run.claim({}, "tafe", (work_dir / "schema.toml").read_text(encoding="utf-8"))
     vocabulary.build([str(work_dir / "train.parquet")], dataset, run.path, BadRows())
     features = run.features()
 

@@ -11,7 +11,7 @@ import scipy.special
 import tensorflow as tf
 
 from tafe_tf.probabilities import lowest_so_far
-from tafe_tf.training.evaluator import intercept_shifts
+from tafe_tf.training.intercepts import intercept_shifts
 
 Kind = Literal["platt", "isotonic"]
 KINDS: tuple[Kind, ...] = ("platt", "isotonic")

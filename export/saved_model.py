@@ -34,8 +34,9 @@ from tafe_tf.export.signature_inputs import Rows
 from tafe_tf.export.signatures import Signatures
 from tafe_tf.export.table_storage import StoredTable
 from tafe_tf.features.graph import Features
-from tafe_tf.flags import RUN_DIR, required
+from tafe_tf.flags import RUN_DIR
 from tafe_tf.probabilities import probabilities
+from tafe_tf.terminal.command import required
 from tafe_tf.training.run_dir import RunDir, RunError
 
 flags.declare_key_flag("run_dir")

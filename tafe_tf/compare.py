@@ -24,6 +24,7 @@ from tafe_tf.comparison.statistics import Comparison
 from tafe_tf.comparison.tables import markdown, tables
 from tafe_tf.data.atomic import write_json, write_text
 from tafe_tf.models import BY_NAME
+from tafe_tf.terminal import command
 from tafe_tf.terminal.tables import show
 from tafe_tf.training.run_dir import RunError
 
@@ -60,7 +61,7 @@ def main(argv: list[str]) -> None:
 
 def compare() -> dict[str, str]:
     """What `main` does, errors aside; returns what went wrong, by cell."""
-    flags.required(data_dir=flags.DATA_DIR.value, run_dir=flags.RUN_DIR.value)
+    command.required(data_dir=flags.DATA_DIR.value, run_dir=flags.RUN_DIR.value)
     directory = pathlib.Path(flags.RUN_DIR.value)
     specs = [
         Spec.parse(text, list(BY_NAME), flags.names()) for text in dict.fromkeys(_MODELS.value)
@@ -70,7 +71,7 @@ def compare() -> dict[str, str]:
     )
     dataset, common = prepare(directory)
     arguments = {spec.text: common_arguments(common, spec) for spec in specs}
-    seeds = range(flags.SEED.value, flags.SEED.value + _SEEDS.value)
+    seeds = range(flags.training_config().seed, flags.training_config().seed + _SEEDS.value)
     cells = [
         Cell(spec, seed, directory / "cells" / spec.folder / f"seed-{seed}")
         for seed in seeds
@@ -102,4 +103,4 @@ def common_arguments(common: list[str], spec: Spec) -> list[str]:
 
 
 if __name__ == "__main__":
-    app.run(main, argv=flags.flagfile_first(sys.argv))
+    command.run(main)

@@ -41,6 +41,7 @@ from tafe_tf.data.shards.write import convert
 from tafe_tf.engines.beam.pipeline import PipelineError
 from tafe_tf.features import vocabulary
 from tafe_tf.features.graph import Features
+from tafe_tf.terminal import command
 from tafe_tf.terminal.progress import Progress
 from tafe_tf.terminal.tables import show
 from tafe_tf.training.run_dir import RunError
@@ -91,7 +92,7 @@ def main(argv: list[str]) -> None:
 
 def prepare() -> None:
     """What `main` does, errors aside."""
-    flags.required(data_dir=flags.DATA_DIR.value)
+    command.required(data_dir=flags.DATA_DIR.value)
     dataset = schema.load(flags.schema_file())
     data_dir = os.path.abspath(flags.DATA_DIR.value)
     if _OUTPUT_DIR.value:
@@ -117,7 +118,7 @@ def _write_shards(data_dir: str, dataset: schema.Schema) -> str:
         output=output,
         format=_FORMAT.value,
         shard_rows=_SHARD_ROWS.value,
-        on_bad_row=flags.ON_BAD_ROW.value,
+        on_bad_row=flags.training_config().on_bad_row,
     )
     left = shard_job.begin(job, each_part=bool(_RUNNER.value))
     if left is not None:
@@ -174,8 +175,8 @@ def _beam_options() -> list[str]:
 def _sizes(dataset: schema.Schema, rows: Sequence[int], statistics: dict[str, Any]) -> Table:
     """What each field's rows of the table take, alone and with the optimizer's moments."""
     dim, size, total = (
-        flags.EMBEDDING_DIM.value,
-        tf.as_dtype(flags.EMBEDDING_DTYPE.value).size,
+        flags.model_config().all_arguments()["embedding_dim"],
+        tf.as_dtype(flags.given("embedding_dtype") or "float32").size,
         sum(rows),
     )
 
@@ -211,4 +212,4 @@ def _read(directory: str, name: str) -> dict[str, Any]:
 
 
 if __name__ == "__main__":
-    app.run(main, argv=flags.flagfile_first(sys.argv))
+    command.run(main)

@@ -29,7 +29,8 @@ from tafe_tf import flags, schema
 from tafe_tf.comparison.runs import Cell, Spec, prepare
 from tafe_tf.data.atomic import write_json, write_text
 from tafe_tf.models import BY_NAME
-from tafe_tf.training.evaluator import goodness, monitored
+from tafe_tf.terminal import command
+from tafe_tf.training.early_stopping import goodness, monitored
 
 Space = dict[str, BaseDistribution]
 
@@ -60,7 +61,7 @@ def main(argv: list[str]) -> None:
 
 def tune() -> None:
     """What `main` does, errors aside."""
-    flags.required(data_dir=flags.DATA_DIR.value, run_dir=flags.RUN_DIR.value)
+    command.required(data_dir=flags.DATA_DIR.value, run_dir=flags.RUN_DIR.value)
     directory = pathlib.Path(flags.RUN_DIR.value)
     space = dict(distribution(text, flags.names()) for text in _SEARCH.value)
     specs = [
@@ -105,7 +106,7 @@ def search(
     study = optuna.create_study(
         study_name=spec.text,
         storage=optuna.storages.JournalStorage(journal),
-        sampler=optuna.samplers.TPESampler(seed=flags.SEED.value),
+        sampler=optuna.samplers.TPESampler(seed=flags.training_config().seed),
         direction="maximize",
         load_if_exists=True,
     )
@@ -122,14 +123,16 @@ def search(
     while len(study.get_trials(states=done)) < min(_TRIALS.value, _grid_size(space)):
         trial = study.ask(space)
         cell = Cell(
-            spec, flags.SEED.value, directory / "trials" / spec.folder / f"trial-{trial.number}"
+            spec,
+            flags.training_config().seed,
+            directory / "trials" / spec.folder / f"trial-{trial.number}",
         )
         asked = [f"--{flag}={value}" for flag, value in trial.params.items()]
         if error := cell.run([*common, *asked]):
             study.tell(trial, state=optuna.trial.TrialState.FAIL)
             raise ValueError(f"{spec.text}, {' '.join(asked)}: {error} (see {cell.log})")
         value = best(cell.path, dataset)
-        study.tell(trial, goodness(value, flags.MONITOR.value))
+        study.tell(trial, goodness(value, flags.training_config().monitor))
         print(
             f"{spec.text}, trial {trial.number}: {' '.join(asked)}: validation {value:.4f}",
             flush=True,
@@ -155,11 +158,11 @@ def best(path: pathlib.Path, dataset: schema.Schema) -> float:
     """The best validation value of a run, of the metric it was stopped by."""
     history, monitor = (
         json.loads((path / "history.json").read_text(encoding="utf-8")),
-        flags.MONITOR.value,
+        flags.training_config().monitor,
     )
     values = [monitored(epoch, monitor, dataset.step_names) for epoch in history]
     return max(values, key=lambda value: goodness(value, monitor))
 
 
 if __name__ == "__main__":
-    app.run(main, argv=flags.flagfile_first(sys.argv))
+    command.run(main)

@@ -120,7 +120,7 @@ def make_run(directory: pathlib.Path, name: str, *, seed: int = 0, count: int = 
     write(data / "train.parquet", rows(name, count))
     write(data / "test.parquet", rows(name, count, seed=1))
     run = RunDir(directory / "run")
-    run.claim(f"--data_dir={data}\n", data / "schema.toml")
+    run.claim({"data_dir": f"--data_dir={data}"}, "tafe", SCHEMAS[name])
     dataset = schema.load(data / "schema.toml")
     vocabulary.build([str(data / "train.parquet")], dataset, run.path, BadRows())
     (run.path / "metrics.json").write_text(json.dumps({"rows": count, "auc/ctr": 0.5}))

@@ -25,6 +25,9 @@ from tafe_tf.export.score import score
 from tafe_tf.export.session_model import SessionModel, latest
 from tafe_tf.losses import CounterfactualLoss, FunnelLoss
 from tafe_tf.models import BY_NAME
+from tafe_tf.terminal import command
+from tafe_tf.terminal.command import CommandError
+from tafe_tf.training.fit import build_loss, build_model
 from tafe_tf.training.run_dir import RunDir, RunError
 
 FLAGS = absl_flags.FLAGS
@@ -173,7 +176,7 @@ def test_baselines_train_and_export(shop: pathlib.Path, tmp_path: pathlib.Path, 
         "class_name"
     ] == (BY_NAME[name].__name__)
     with pytest.raises(
-        RunError, match=r"--tower_units must be positive integers, .* Received: 6,x"
+        CommandError, match=r"--tower_units must be positive integers, .* Received: 6,x"
     ):
         run_train(shop / "parquet", tmp_path / "wrong", model=name, tower_units=["6", "x"])
 
@@ -183,7 +186,8 @@ def test_each_model_has_its_papers_loss(trained: pathlib.Path) -> None:
 
     def asked(**settings: object) -> FunnelLoss:
         with flagsaver.flagsaver(**settings):
-            return train.build_loss(train.build_model(features), features.schema)
+            model = build_model(flags.model_config(), features)
+            return build_loss(model, features.schema, flags.training_config())
 
     for name in BY_NAME:
         loss = asked(model=name)
@@ -194,11 +198,6 @@ def test_each_model_has_its_papers_loss(trained: pathlib.Path) -> None:
         loss = asked(model=name, dependence_weight=0.5, order_weight=2.0)
         assert (loss.dependence_weight, loss.order_weight) == (0.5, 2.0)
     assert isinstance(asked(model="escm2", estimator="dr"), CounterfactualLoss)
-
-
-def test_training_cuts_its_batches(trained: pathlib.Path) -> None:
-    with flagsaver.flagsaver(batch_size=2048):
-        assert train.build_model(RunDir(trained).features()).pieces == 4
 
 
 def test_mains_end_with_one_line(shop: pathlib.Path, tmp_path: pathlib.Path) -> None:
@@ -263,7 +262,7 @@ def test_curves(trained: pathlib.Path) -> None:
 def test_a_flag_wins_over_the_flagfile_wherever_it_stands() -> None:
     argv = ["train", "--epochs=3", "--flagfile=a.flags", "--seed=1", "--flagfile", "b.flags"]
     expected = ["train", "--flagfile=a.flags", "--flagfile", "b.flags", "--epochs=3", "--seed=1"]
-    assert flags.flagfile_first(argv) == expected
+    assert command.flagfiles_first(argv) == expected
 
 
 def test_export_answers_as_the_model_does(

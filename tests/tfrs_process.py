@@ -35,7 +35,8 @@ from tafe_tf.models import (
     SingleTask,
 )
 from tafe_tf.tfrs import FunnelRecommender
-from tafe_tf.training.loop import Trainer, TrainingConfig
+from tafe_tf.training.config import TrainingConfig
+from tafe_tf.training.loop import Trainer
 from tafe_tf.training.run_dir import RunDir
 
 EXAMPLES = pathlib.Path(__file__).resolve().parents[1] / "examples"
@@ -309,14 +310,15 @@ def test_fit_on_raw_columns_learns_what_the_training_loop_learns(
 
     files = [str(shop.path.parent / "data" / "train.parquet")]
     data = FunnelData(files=files, schema=shop.schema(), batch_size=600)
-    Trainer(twin, features).fit(
-        data,
-        data,
+    trainer = Trainer(
+        twin,
+        features,
         optimizer=keras.optimizers.SGD(0.1),
         loss=twin.paper_loss(),
         config=TrainingConfig(epochs=4, intercept_rows=0),
         run=RunDir(tmp_path),
     )
+    trainer.fit(data, data)
     assert_equal_weights(model, twin)
 
 

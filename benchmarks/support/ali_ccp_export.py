@@ -29,7 +29,7 @@ def export(
     dataset = ali_ccp_shape.write_schema(data, fields)
     write(data / "train.parquet", ali_ccp_shape.labelled(2000, fields=fields))
     run, files = RunDir(directory / "run"), [str(data / "train.parquet")]
-    run.claim("", data / "schema.toml")
+    run.claim({}, "tafe", (data / "schema.toml").read_text(encoding="utf-8"))
     vocabulary.build(files, dataset, run.path, BadRows())
     keras.utils.set_random_seed(0)
     made = ali_ccp_shape.model(spec, fields)

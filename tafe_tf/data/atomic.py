@@ -10,6 +10,21 @@ from typing import Any
 
 import numpy as np
 
+from tafe_tf.data.errors import DataError
+
+
+def read_json(path: str | pathlib.Path) -> Any:
+    """Reads a JSON file.
+
+    Raises:
+        DataError: if the file holds no JSON; the message names it.
+        OSError: if the file cannot be read.
+    """
+    try:
+        return json.loads(pathlib.Path(path).read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise DataError(f"{path}: is no JSON: {error}") from None
+
 
 def write_json(path: str | pathlib.Path, value: Any) -> None:
     """Writes JSON beside `path` and renames it into place."""

@@ -11,53 +11,56 @@ import tensorflow as tf
 from tafe_tf.data.batches.batch import Batch
 from tafe_tf.distributed.cluster import Cluster
 from tafe_tf.layers import GammaSchedule
-from tafe_tf.training.sync_steps import Steps
+from tafe_tf.training.step_report import StepReport
+from tafe_tf.training.sync_steps import SyncSteps
 
 
-class ScheduledSteps:
-    """Called as `Steps` is: hands up to `per_call` batches a worker to whichever is free, and waits for all of them.
+class AsyncSteps:
+    """Called as `SyncSteps` is, but every worker makes steps of its own.
 
-    The coordinator reads the files and sends the batches, so each row is trained on once whatever becomes of a worker:
-    the batch of a lost one goes to another. A step reads the weights as they are by then and adds its own update.
+    A call hands up to `per_call` batches for each worker to whichever worker is free, and waits for all of them. The
+    coordinator reads the files and sends the batches, so that each row is trained on once whatever becomes of a worker:
+    the batch of a lost worker goes to another one. A step reads the weights as they are by then and adds its own update.
 
     Args:
         steps: whose `step` a worker runs.
-        model: whose steps are counted here, where no worker overwrites another's count.
-        optimizer: the same.
+        model: whose schedule steps are counted here, where no worker overwrites another's count.
+        optimizer: whose steps are counted here too.
         cluster: the coordinator's.
-        per_call: batches a worker.
+        per_call: number of batches for each worker.
     """
 
     def __init__(
         self,
-        steps: Steps,
+        steps: SyncSteps,
         model: keras.Model,
         optimizer: keras.optimizers.Optimizer,
         cluster: Cluster,
         per_call: int,
     ) -> None:
-        self._steps, self._batches = steps, per_call * cluster.stepping
+        self._layout = steps.layout
+        self._batches = per_call * cluster.stepping
         self._coordinator = tf.distribute.coordinator.ClusterCoordinator(cluster.strategy)
         schedules = [layer for layer in model._flatten_layers() if isinstance(layer, GammaSchedule)]
-        self._counts = [
-            optimizer.iterations.value,
-            *(schedule.step.value for schedule in schedules),
-        ]
-        self._step = tf.function(
-            lambda batch: cluster.strategy.run(steps.step, args=(batch,)), reduce_retracing=True
-        )
+        self._counts = [optimizer.iterations.value, *(each.step.value for each in schedules)]
 
-    def __call__(self, iterator: Iterator[Batch]) -> dict[str, tf.Tensor]:
+        def step(batch: Batch) -> tf.Tensor:
+            return cluster.strategy.run(steps.step, args=(batch,))
+
+        self._step = tf.function(step, reduce_retracing=True)
+
+    def __call__(self, iterator: Iterator[Batch]) -> StepReport:
         """Makes the steps."""
-        before, sent = [int(count.numpy()) for count in self._counts], []
+        before = [int(count.numpy()) for count in self._counts]
+        sent = []
         for batch in itertools.islice(iterator, self._batches):
             sent.append(self._coordinator.schedule(self._step, args=(batch,)))
             if not batch.more[0]:
                 break
         self._coordinator.join()
-        for count, n in zip(self._counts, before, strict=True):
-            count.assign(n + len(sent))
-        total = self._steps.nothing()
-        for report in sent:
-            total = self._steps.add(total, report.fetch())
+        for count, steps_before in zip(self._counts, before, strict=True):
+            count.assign(steps_before + len(sent))
+        total = self._layout.nothing()
+        for vector in sent:
+            total = self._layout.add(total, self._layout.unpack(vector.fetch()))
         return total

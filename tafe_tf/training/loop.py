@@ -7,13 +7,14 @@ import itertools
 import json
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import keras
 import numpy as np
 import tensorflow as tf
 
+from tafe_tf import machine
 from tafe_tf.data.atomic import write_json
 from tafe_tf.data.batches.batch import Stream, deal
 from tafe_tf.data.batches.dataset import FunnelData, Position
@@ -23,42 +24,21 @@ from tafe_tf.features.graph import Features
 from tafe_tf.losses import FunnelLoss
 from tafe_tf.metrics import Metrics
 from tafe_tf.terminal.progress import Progress
-from tafe_tf.training.async_steps import ScheduledSteps
-from tafe_tf.training.evaluator import Evaluator, Predictions, goodness, intercept_shifts, monitored
+from tafe_tf.training.async_steps import AsyncSteps
+from tafe_tf.training.callbacks import Curves, batch_logs, epoch_logs
+from tafe_tf.training.config import TrainingConfig
+from tafe_tf.training.early_stopping import goodness, monitored
+from tafe_tf.training.evaluator import Evaluator
+from tafe_tf.training.intercepts import intercept_shifts
+from tafe_tf.training.predictions import Predictions
 from tafe_tf.training.preemption import Preempted, Preemption
 from tafe_tf.training.run_dir import RunDir, RunError, variables
-from tafe_tf.training.sync_steps import Steps
+from tafe_tf.training.step_report import StepReport
+from tafe_tf.training.sync_steps import SyncSteps
 
 
 class NotFiniteError(ArithmeticError):
     """The loss is not a finite number; the message names step, file, row and task."""
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class TrainingConfig:
-    """How to train.
-
-    Attributes:
-        epochs: at most this many passes over the training rows.
-        patience: epochs without a better `monitor` before training stops; needs validation rows.
-        monitor: "auc" or "log_loss" (the mean over the tasks, over all impressions) or a key of the metrics. Larger is
-            better for auc and gauc, smaller for the rest.
-        steps_per_call: steps between two looks at the loss.
-        checkpoint_steps: steps between two checkpoints; rounded up to whole calls.
-        intercept_rows: training rows on which the intercepts are set after the last epoch; 0 leaves them alone.
-    """
-
-    epochs: int = 20
-    patience: int = 2
-    monitor: str = "auc"
-    steps_per_call: int = 20
-    checkpoint_steps: int = 2000
-    intercept_rows: int = 1 << 20
-
-    def __post_init__(self) -> None:
-        for name in ("epochs", "patience", "steps_per_call", "checkpoint_steps"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name} must be 1 or more. Received: {getattr(self, name)}")
 
 
 @dataclasses.dataclass
@@ -68,13 +48,15 @@ class State:
     Attributes:
         position: the next batch.
         best: the best score so far; larger is better.
-        waited: epochs since then.
-        history: validation metrics by epoch.
+        waited: number of epochs since then.
+        stopped: whether a callback has ended the training.
+        history: training and validation metrics by epoch.
     """
 
     position: Position = dataclasses.field(default_factory=Position)
     best: float = -math.inf
     waited: int = 0
+    stopped: bool = False
     history: list[Metrics] = dataclasses.field(default_factory=list)
 
     def to_json(self) -> str:
@@ -88,203 +70,280 @@ class State:
         return cls(**{**fields, "position": Position(**fields["position"])})
 
 
+@dataclasses.dataclass
+class _Epoch:
+    """Sums over an epoch, from where this process began or resumed it."""
+
+    rows: int = 0
+    steps: int = 0
+    loss: float = 0.0
+    calls: int = 0
+    began: float = dataclasses.field(default_factory=time.monotonic)
+
+    def add(self, report: StepReport) -> None:
+        self.rows += int(report.rows)
+        self.steps += round(float(report.steps))
+        self.loss += float(report.loss)
+        self.calls += 1
+
+    @property
+    def mean_loss(self) -> float:
+        return self.loss / max(self.steps, 1)
+
+    def metrics(self) -> Metrics:
+        return {
+            "train_seconds": time.monotonic() - self.began,
+            "train_rows": self.rows,
+            "train_loss": self.mean_loss,
+        }
+
+
 class Trainer:
     """Trains a model on a dataset.
+
+    Every process of the cluster must make one and call `fit`; the chief alone writes.
 
     Args:
         model: any model of `tafe_tf.models`, made under the strategy's scope.
         features: the feature graph.
         cluster: the processes that train together; by default this one, with the current strategy.
+        optimizer: made under the strategy's scope.
+        loss: of labels and logits.
+        config: how to train.
+        run: where checkpoints, history and curves go.
+        callbacks: Keras callbacks. They run in the chief alone, but may end the training of all. They see an epoch as
+            Keras shows it, and as a batch each call of several steps; see `batch_logs` and `epoch_logs`.
     """
 
     def __init__(
-        self, model: keras.Model, features: Features, cluster: Cluster | None = None
+        self,
+        model: keras.Model,
+        features: Features,
+        cluster: Cluster | None = None,
+        *,
+        optimizer: keras.optimizers.Optimizer,
+        loss: FunnelLoss,
+        config: TrainingConfig,
+        run: RunDir,
+        callbacks: Sequence[keras.callbacks.Callback] = (),
     ) -> None:
-        self.model, self.features, self.cluster = model, features, cluster or Cluster()
+        self.model = model
+        self.features = features
+        self.cluster = cluster or Cluster()
         self.evaluator = Evaluator(model, features, self.cluster)
+        self._optimizer = optimizer
+        self._loss = loss
+        self._config = config
+        self._run = run
+        with self.cluster.strategy.scope():
+            optimizer.build(model.trainable_variables)
+        self._state_text = tf.Variable("", dtype=tf.string)
+        self._checkpoints = run.checkpoints(
+            weights=variables(model),
+            optimizer=variables(optimizer),
+            state=self._state_text,
+        )
+        self._best = run.best(model)
+        self._task_names = [task.name for task in features.schema.tasks]
+        model.optimizer = optimizer  # where callbacks look for it
+        model.stop_training = False  # what callbacks set
+        self._has_callbacks = bool(callbacks)
+        chiefs = [Curves(run.path / "tensorboard"), *callbacks] if self.cluster.chief else []
+        self._callbacks = keras.callbacks.CallbackList(
+            chiefs, model=model, epochs=config.epochs, verbose=0
+        )
 
     def fit(
         self,
         data: FunnelData,
         validation: FunnelData,
         *,
-        optimizer: keras.optimizers.Optimizer,
-        loss: FunnelLoss,
-        config: TrainingConfig,
-        run: RunDir,
         steps: int | None = None,
         begin: Callable[[], None] | None = None,
     ) -> list[Metrics]:
         """Trains until the epochs are over or the monitor stops improving; then restores the best weights.
 
-        A killed run that is started again goes on from its last checkpoint and ends with the same weights. Every
-        process of the cluster must call it; the chief alone writes.
+        A killed run that is started again goes on from its last checkpoint and ends with the same weights.
 
         Args:
             data: the training rows.
             validation: the rows for early stopping; where there are none, all epochs are trained.
-            optimizer: made under the strategy's scope.
-            loss: of labels and logits.
-            config: how to train.
-            run: where checkpoints, history and curves go.
-            steps: of an epoch if it is known, for the progress bar.
-            begin: sets weights and optimizer, once both are made, where there is no checkpoint to go on from.
+            steps: number of steps of an epoch if it is known, for the progress bar.
+            begin: sets weights and optimizer where there is no checkpoint to go on from.
 
         Returns:
-            The validation metrics by epoch.
+            The training and validation metrics by epoch.
 
         Raises:
             NotFiniteError: if the loss is not finite.
             DataError: on a bad file or row.
             Preempted: after a SIGTERM, once a checkpoint is written.
         """
-        self._optimizer, self._config, self._run = optimizer, config, run
-        with self.cluster.strategy.scope():
-            optimizer.build(self.model.trainable_variables)
-        per_call = config.steps_per_call
-        steps_ = Steps(self.model, optimizer, loss, self.cluster.strategy, data.readers, per_call)
-        scheduled = self.cluster.stepping > 0
-        self._steps = (
-            ScheduledSteps(steps_, self.model, optimizer, self.cluster, per_call)
-            if scheduled
-            else steps_
-        )
-        self._text = tf.Variable("", dtype=tf.string)
-        self._checkpoints = run.checkpoints(
-            weights=variables(self.model), optimizer=variables(optimizer), state=self._text
-        )
-        self._best = run.best(self.model)
-        self._curves = tf.summary.create_file_writer(str(run.path / "tensorboard"))
+        make_steps = self._make_steps(data.readers)
         state = self._restore(data, begin)
+        self._callbacks.on_train_begin()
         with Preemption() as preemption:
-            while state.position.epoch < config.epochs and state.waited < config.patience:
-                trained = self._train_epoch(data, state, steps, preemption)
+            while not self._is_over(state):
+                self._callbacks.on_epoch_begin(state.position.epoch)
+                trained = self._train_epoch(make_steps, data, state, steps, preemption)
                 self._end_epoch(validation, state, trained)
+        self._callbacks.on_train_end()
         self.cluster.barrier()  # the chief has written
         self._best.checkpoint.restore(tf.train.latest_checkpoint(self._best.directory))
         self._set_intercepts(data)
         return state.history
+
+    def _make_steps(self, readers: int) -> SyncSteps | AsyncSteps:
+        per_call = self._config.steps_per_call
+        strategy = self.cluster.strategy
+        steps = SyncSteps(self.model, self._optimizer, self._loss, strategy, readers, per_call)
+        if self.cluster.stepping == 0:
+            return steps
+        return AsyncSteps(steps, self.model, self._optimizer, self.cluster, per_call)
+
+    def _is_over(self, state: State) -> bool:
+        if state.stopped or state.waited >= self._config.patience:
+            return True
+        return state.position.epoch >= self._config.epochs
 
     def _restore(self, data: FunnelData, begin: Callable[[], None] | None) -> State:
         latest = tf.train.latest_checkpoint(self._checkpoints.directory)
         state = State()
         if latest is not None:
             self._checkpoints.checkpoint.restore(latest).assert_consumed()
-            state = State.from_json(self._text.numpy().decode())
-            print(
-                f"resuming from {latest}: epoch {state.position.epoch + 1}, batch {state.position.batch}",
-                flush=True,
-            )
+            state = State.from_json(self._state_text.numpy().decode())
+            where = f"epoch {state.position.epoch + 1}, batch {state.position.batch}"
+            print(f"resuming from {latest}: {where}", flush=True)
         elif begin is not None:
             begin()
-        at = self.cluster.gather({"step": np.array([self._step()])})["step"]
-        if (at != at[0]).any():
+        self._check_one_directory()
+        readers = len(state.position.readers)
+        if readers not in (0, data.readers):
             raise RunError(
-                f"{self._run.path}: must be one directory for all workers; they stand at steps {at.tolist()}"
-            )
-        if len(state.position.readers) not in (0, data.readers):
-            had = len(state.position.readers)
-            raise RunError(
-                f"{latest}: stands between the rows of {had} readers. Received: {data.readers} readers"
+                f"{latest}: stands between the rows of {readers} readers. "
+                f"Received: {data.readers} readers"
             )
         return state
+
+    def _check_one_directory(self) -> None:
+        """Raises RunError if the workers have restored different checkpoints."""
+        steps = self.cluster.gather({"step": np.array([self._step()])})["step"]
+        if (steps != steps[0]).any():
+            raise RunError(
+                f"{self._run.path}: must be one directory for all workers; "
+                f"they stand at steps {steps.tolist()}"
+            )
 
     def _step(self) -> int:
         return int(self._optimizer.iterations.value.numpy())
 
     def _save(self, state: State) -> None:
-        self._text.assign(state.to_json())
+        self._state_text.assign(state.to_json())
         if self.cluster.chief:
             self._checkpoints.save(checkpoint_number=self._step())
 
     def _train_epoch(
-        self, data: FunnelData, state: State, steps: int | None, preemption: Preemption
-    ) -> Metrics:
-        """Trains to the end of the epoch; the rows and seconds that it took, since a resumption if there was one."""
-        position, began, saved, rows = state.position, time.monotonic(), state.position.batch, 0
-        batches = data.training_batches(position, self.cluster.readers(data.readers))
-        first = list(itertools.islice(batches, 1))
-        more = self.cluster.all(bool(first))
-        if not more and not position.batch:
-            raise DataError(f"{', '.join(data.files)}: no row is left to train on")
-        dealt = deal(itertools.chain(first, batches), self.cluster.local_replicas)
-        stream = Stream(lambda: dealt, data.schema, "train", self.features)
+        self,
+        make_steps: SyncSteps | AsyncSteps,
+        data: FunnelData,
+        state: State,
+        steps: int | None,
+        preemption: Preemption,
+    ) -> _Epoch:
+        """Trains to the end of the epoch."""
+        start = state.position
+        saved = start.batch
+        epoch = _Epoch()
+        self.model.pieces = machine.pieces(data.batch_size // self.cluster.replicas)
+        batches, more = self._batches(data, start)
+        stream = Stream(lambda: batches, data.schema, "train", self.features)
         iterator = self.cluster.iterate(stream.dataset)
-        with Progress(f"epoch {position.epoch + 1}", steps, position.batch) as progress:
-            while more:
-                report = self._call(stream, iterator)
-                done = round(float(report["steps"]))
+        with Progress(f"epoch {start.epoch + 1}", steps, start.batch) as progress:
+            while more and not self._asked_to_stop():
+                self._callbacks.on_train_batch_begin(epoch.calls)
+                report = self._call(make_steps, stream, iterator)
                 self._check_finite(report, data)
+                done = round(float(report.steps))
                 state.position = Position(
-                    epoch=position.epoch,
+                    epoch=start.epoch,
                     batch=state.position.batch + done,
-                    readers=report["position"].astype(np.int64).tolist(),
+                    readers=report.position.astype(np.int64).tolist(),
                 )
-                rows += int(report["rows"])
-                progress.advance(done, int(report["rows"]), float(report["loss"]) / done)
-                self._curve(report, done)
-                more = report["more"] == self.cluster.replicas
-                stop = self.cluster.any(preemption.asked)
-                if stop or state.position.batch - saved >= self._config.checkpoint_steps:
+                logs = batch_logs(report, self._task_names)
+                progress.advance(done, logs["rows"], logs["loss"])
+                self._callbacks.on_train_batch_end(epoch.calls, logs)
+                epoch.add(report)
+                more = report.more == self.cluster.replicas
+                preempted = self.cluster.any(preemption.asked)
+                if preempted or state.position.batch - saved >= self._config.checkpoint_steps:
                     self._save(state)
                     saved = state.position.batch
-                if stop:
-                    raise Preempted(
-                        f"{self._run.path}: saved at epoch {position.epoch + 1}, batch {saved}"
-                    )
-        return {"train_seconds": time.monotonic() - began, "train_rows": rows}
+                if preempted:
+                    where = f"epoch {start.epoch + 1}, batch {saved}"
+                    raise Preempted(f"{self._run.path}: saved at {where}")
+        return epoch
 
-    def _call(self, stream: Stream, iterator: Any) -> dict[str, Any]:
+    def _batches(self, data: FunnelData, start: Position) -> tuple[Iterator[Any], bool]:
+        """The epoch's batches for this process's replicas, and whether every process has any."""
+        mine = self.cluster.readers(data.readers)
+        batches = data.training_batches(start, mine)
+        first = list(itertools.islice(batches, 1))
+        more = self.cluster.all(bool(first))
+        if not more and start.batch == 0:
+            names = ", ".join(str(file) for file in data.files)
+            raise DataError(f"{names}: no row is left to train on")
+        return deal(itertools.chain(first, batches), self.cluster.local_replicas), more
+
+    def _call(
+        self, make_steps: SyncSteps | AsyncSteps, stream: Stream, iterator: Any
+    ) -> StepReport:
         try:
-            return tf.nest.map_structure(lambda x: x.numpy(), self._steps(iterator))
+            report = make_steps(iterator)
+            return StepReport(*(values.numpy() for values in report))
         except tf.errors.OpError as error:
             stream.reraise(error)
             raise
 
-    def _check_finite(self, report: dict[str, Any], data: FunnelData) -> None:
-        for file, row, *wrong in report["bad"][report["bad"][:, 0] > 0].astype(np.int64):
-            names = [task.name for task, bad in zip(data.schema.tasks, wrong, strict=True) if bad]
+    def _check_finite(self, report: StepReport, data: FunnelData) -> None:
+        is_bad = report.bad[:, 0] > 0
+        for file, row, *wrong in report.bad[is_bad].astype(np.int64):
+            names = [name for name, bad in zip(self._task_names, wrong, strict=True) if bad]
             raise NotFiniteError(
                 f"step {self._step()}: the loss of {', '.join(names) or 'the batch'} is not finite, "
                 f"first at {data.files[file - 1]}: row {row}; the last checkpoint is from before"
             )
 
-    def _curve(self, report: dict[str, Any], steps: int) -> None:
-        if not self.cluster.chief:
-            return
-        with self._curves.as_default(step=self._step()):
-            tf.summary.scalar("train/loss", float(report["loss"]) / steps)
-            for task, loss in zip(self.features.schema.tasks, report["tasks"], strict=True):
-                tf.summary.scalar(f"train/log_loss/{task.name}", loss / steps)
-
-    def _end_epoch(self, validation: FunnelData, state: State, trained: Metrics) -> None:
-        """Evaluates, keeps the best weights, and writes history and checkpoint, in an order that a kill cannot hurt."""
+    def _end_epoch(self, validation: FunnelData, state: State, trained: _Epoch) -> None:
+        """Evaluates, keeps the best weights, and writes checkpoint and history, in an order that a kill cannot hurt."""
+        monitor = self._config.monitor
+        train_metrics = trained.metrics()
         metrics = self.evaluator.evaluate(validation, "valid")
-        reached = monitored(metrics, self._config.monitor, self.features.schema.step_names)
-        score = goodness(reached, self._config.monitor)
+        reached = monitored(metrics, monitor, self.features.schema.step_names)
+        score = goodness(reached, monitor)
         nothing_to_choose_by = metrics["rows"] == 0 or not state.history
         if score > state.best or nothing_to_choose_by:
-            state.best, state.waited = score, 0
+            state.best = score
+            state.waited = 0
             self._keep_best()
         else:
             state.waited += 1
-        epoch = state.position.epoch + 1
-        state.history.append({"epoch": epoch, **trained, **metrics})
-        state.position = Position(epoch=epoch)
+        epoch = state.position.epoch
+        # Before the checkpoint: what a callback changes, a learning rate for example, belongs to it.
+        self._callbacks.on_epoch_end(epoch, epoch_logs(trained.mean_loss, metrics))
+        state.stopped = self._asked_to_stop()
+        state.history.append({"epoch": epoch + 1, **train_metrics, **metrics})
+        state.position = Position(epoch=epoch + 1)
         self._save(state)
-        if not self.cluster.chief:
-            return
-        write_json(self._run.path / "history.json", state.history)
-        with self._curves.as_default(step=self._step()):
-            for name, value in metrics.items():
-                if value is not None:
-                    tf.summary.scalar(f"valid/{name}", value)
-        valid = (
-            f"validation {self._config.monitor} {reached:.4f}"
-            if metrics["rows"]
-            else "no validation rows"
-        )
-        print(f"epoch {epoch}: {trained['train_seconds']:.1f} s, {valid}", flush=True)
+        if self.cluster.chief:
+            write_json(self._run.path / "history.json", state.history)
+            valid = f"validation {monitor} {reached:.4f}"
+            if metrics["rows"] == 0:
+                valid = "no validation rows"
+            print(f"epoch {epoch + 1}: {train_metrics['train_seconds']:.1f} s, {valid}", flush=True)
+
+    def _asked_to_stop(self) -> bool:
+        """Whether a callback has asked to end the training, in whichever process it runs."""
+        return self._has_callbacks and self.cluster.any(self.model.stop_training)
 
     def _keep_best(self) -> None:
         if self.cluster.chief:
@@ -297,15 +356,15 @@ class Trainer:
         interrupted and done again.
         """
         wanted = math.ceil(self._config.intercept_rows / self.cluster.workers)
-        if not wanted:
+        if wanted == 0:
             return
-        seen = Predictions(len(data.schema.tasks))
+        num_tasks = len(data.schema.tasks)
+        seen = Predictions(num_tasks)
         self.evaluator.predict(
             data, "all", lambda logits, batch: seen.add(logits, batch) and seen.rows < wanted
         )
         rows = self.cluster.gather(seen.arrays())
-        labels = rows["depth"][:, None] > np.arange(len(data.schema.tasks))
-        self.model.shift_logits(
-            intercept_shifts(rows["logits"], labels, rows["weight"], self.model.products)
-        )
+        labels = rows["depth"][:, None] > np.arange(num_tasks)
+        shifts = intercept_shifts(rows["logits"], labels, rows["weight"], self.model.products)
+        self.model.shift_logits(shifts)
         self._keep_best()

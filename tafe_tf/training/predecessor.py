@@ -7,7 +7,6 @@ import json
 
 from rich.table import Table
 
-from tafe_tf import machine
 from tafe_tf.data.atomic import write_json
 from tafe_tf.data.batches.batch import Part
 from tafe_tf.data.batches.dataset import FunnelData
@@ -44,7 +43,6 @@ def evaluate(
             f"{previous.path}: must have the tasks {wanted} to be compared with. Received: {tasks}"
         )
     model = previous.load_best()
-    model.pieces = machine.pieces(data.batch_size)
     data = dataclasses.replace(
         data, schema=dataclasses.replace(data.schema, features=dataset.features)
     )

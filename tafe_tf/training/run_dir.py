@@ -1,11 +1,12 @@
 """What a run leaves behind, and how to open it again.
 
-<run_dir>/flags.txt       the flags of the run, a flagfile
+<run_dir>/flags.txt       the settings that the weights depend on, a flagfile
           schema.toml     the dataset
           data.json       the files of held-out and test rows
           vocabulary/     one value a line; statistics.json: rows and rates
           warm_start.json the run that a warm-started one went on from; vocabulary/*.age: runs since a value was seen
-          model.json      the model's class and arguments
+          model.json      the model's class and arguments; model.keras: the finished model, for Keras
+          rows/           the rows that were given in memory
           checkpoints/    the latest states of training; best/: the best weights so far
           history.json    validation metrics by epoch; tensorboard/: the same as curves
           metrics.json    metrics of the test rows; previous_metrics.json: of the model before, after a warm start
@@ -15,20 +16,25 @@
 from __future__ import annotations
 
 import dataclasses
+import filecmp
 import json
 import os
 import pathlib
+import tempfile
 from collections.abc import Mapping
 from typing import Any
 
 import keras
+import pyarrow as pa
 import tensorflow as tf
 
 from tafe_tf import models as _registered  # noqa: F401  (their classes, for Keras)
 from tafe_tf import schema
 from tafe_tf.data.atomic import write_json, write_text
 from tafe_tf.data.batches.dataset import FunnelData, Holdout
+from tafe_tf.data.formats.in_memory import write_parquet
 from tafe_tf.features.graph import Features
+from tafe_tf.training import identity
 
 
 class RunError(ValueError):
@@ -64,20 +70,45 @@ class RunDir:
     def __init__(self, path: str | pathlib.Path) -> None:
         self.path = pathlib.Path(path)
 
-    def claim(self, flags: str, schema_file: str | pathlib.Path) -> None:
+    def claim(self, lines: Mapping[str, str], model: str, schema_text: str) -> None:
         """Makes the directory this run's own, or finds that it already is.
 
         Args:
-            flags: all flags that the result depends on, one a line.
-            schema_file: the dataset's TOML file, copied.
+            lines: the settings that the weights depend on, see `identity.lines_of`.
+            model: the model's name.
+            schema_text: the schema as TOML.
 
         Raises:
-            RunError: if the directory holds a run with other flags or another schema.
+            RunError: if the directory holds a run with other settings or another schema.
         """
+        otherwise = "this directory holds another run; give another --run_dir or remove it"
+        path = self.path / "flags.txt"
+        if path.exists():
+            different = identity.differing(path.read_text(encoding="utf-8"), lines, model)
+            if different:
+                raise RunError(f"{path}: {otherwise}. Differing lines: {different}")
         self.path.mkdir(parents=True, exist_ok=True)
-        schema_text = pathlib.Path(schema_file).read_text(encoding="utf-8")
-        texts = {self.path / "schema.toml": schema_text, self.path / "flags.txt": flags}
-        claim(texts, "this directory holds another run; give another --run_dir or remove it")
+        claim({self.path / "schema.toml": schema_text}, otherwise)
+        if not path.exists():
+            write_text(path, identity.as_text(lines))
+
+    def keep_table(self, path: pathlib.Path, table: pa.Table) -> None:
+        """Keeps rows that were given in memory as a Parquet file.
+
+        Raises:
+            RunError: if the file is there and holds other rows.
+        """
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if not path.exists():
+            write_parquet(path, table)
+            return
+        with tempfile.TemporaryDirectory(dir=path.parent) as directory:
+            again = pathlib.Path(directory) / path.name
+            write_parquet(again, table)
+            if not filecmp.cmp(path, again, shallow=False):
+                raise RunError(
+                    f"{path}: holds other rows than those given; give another run_dir or remove it"
+                )
 
     def schema(self) -> schema.Schema:
         """The run's dataset."""
@@ -150,14 +181,26 @@ class RunDir:
         weights = tf.train.Checkpoint(weights=variables(model))
         return tf.train.CheckpointManager(weights, str(self.path / "best"), max_to_keep=1)
 
+    def check_trained(self) -> None:
+        """Raises RunError if the run has not finished an epoch."""
+        if not (self.path / "best" / "checkpoint").exists():
+            raise RunError(f"{self.path}: holds no trained model; run tafe_tf.train first")
+
+    def save_keras(self, model: keras.Model) -> None:
+        """Writes a model as `model.keras`, which `keras.saving.load_model` opens; it appears whole or not at all."""
+        path = self.path / "model.keras"
+        with tempfile.TemporaryDirectory(dir=self.path) as directory:
+            written = pathlib.Path(directory) / path.name
+            model.save(written)
+            written.replace(path)
+
     def load_best(self) -> keras.Model:
         """The trained model with its best weights, computing in float32 whatever precision it was trained in.
 
         Raises:
             RunError: if the run has not finished an epoch.
         """
-        if not (self.path / "best" / "checkpoint").exists():
-            raise RunError(f"{self.path}: holds no trained model; run tafe_tf.train first")
+        self.check_trained()
         description = json.loads((self.path / "model.json").read_text(encoding="utf-8"))
         description["config"]["dtype"] = "float32"
         model = keras.saving.deserialize_keras_object(description)

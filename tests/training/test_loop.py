@@ -29,8 +29,11 @@ from tafe_tf.losses import FunnelLoss
 from tafe_tf.models import TAFE
 from tafe_tf.models.products import product_logits
 from tafe_tf.optimizers import LazyAdam
-from tafe_tf.training.evaluator import Evaluator, goodness, intercept_shifts, monitored
-from tafe_tf.training.loop import NotFiniteError, Trainer, TrainingConfig
+from tafe_tf.training.config import TrainingConfig
+from tafe_tf.training.early_stopping import goodness, monitored
+from tafe_tf.training.evaluator import Evaluator
+from tafe_tf.training.intercepts import intercept_shifts
+from tafe_tf.training.loop import NotFiniteError, Trainer
 from tafe_tf.training.run_dir import RunDir
 
 SMALL = {"embedding_dim": 4, "num_inducing": 4, "num_layers": 2}
@@ -68,17 +71,22 @@ class Job:
         keras.utils.set_random_seed(seed)
         features = Features(dataset, run)
         self.model = TAFE(features.rows, len(dataset.tasks), **{**SMALL, **model})  # type: ignore[arg-type]
-        self.trainer = Trainer(self.model, features)
+        self.features = features
+        self.evaluator = Evaluator(self.model, features)
 
-    def fit(self, rate: float = 1e-2, **config: object) -> list[dict[str, Any]]:
-        return self.trainer.fit(
-            self.data,
-            self.data,
+    def trainer(self, rate: float = 1e-2, callbacks: Any = (), **config: object) -> Trainer:
+        return Trainer(
+            self.model,
+            self.features,
             optimizer=LazyAdam(rate),
             loss=FunnelLoss(),
             config=TrainingConfig(**{"epochs": 2, "steps_per_call": 7, **config}),  # type: ignore[arg-type]
             run=self.run,
+            callbacks=callbacks,
         )
+
+    def fit(self, rate: float = 1e-2, **config: object) -> list[dict[str, Any]]:
+        return self.trainer(rate, **config).fit(self.data, self.data)
 
     def weights(self) -> list[np.ndarray]:
         return [np.array(v) for v in self.model.variables]
@@ -117,7 +125,8 @@ def test_interrupted_at_a_checkpoint_it_ends_the_same(
     for stop_after in (1, 4, 6):  # mid-epoch 1, and around the change to epoch 2
         run = tmp_path / f"stopped{stop_after}"
         job, saves = Job(funnel, run, dropout=0.1), 0
-        save = job.trainer._save
+        trainer = job.trainer(checkpoint_steps=7)
+        save = trainer._save
 
         def stop(state: object, save: object = save, stop_after: int = stop_after) -> None:
             nonlocal saves
@@ -126,9 +135,9 @@ def test_interrupted_at_a_checkpoint_it_ends_the_same(
             if saves == stop_after:
                 raise Stop
 
-        job.trainer._save = stop  # type: ignore[method-assign]
+        trainer._save = stop  # type: ignore[method-assign]
         with pytest.raises(Stop):
-            job.fit(checkpoint_steps=7)
+            trainer.fit(job.data, job.data)
         resumed = Job(funnel, run, seed=99, dropout=0.1)  # whatever it starts from is replaced
         resumed.data = job.data
         resumed.fit(checkpoint_steps=7)
@@ -184,11 +193,11 @@ def test_early_stopping_restores_the_best(funnel: pathlib.Path, tmp_path: pathli
     losses = [epoch["log_loss/p_view"] for epoch in history]
     best = int(np.argmin(losses))
     assert len(losses) == best + 3 < 30
-    now = job.trainer.evaluator.evaluate(job.data, "valid")
+    now = job.evaluator.evaluate(job.data, "valid")
     assert now["log_loss/p_view"] == pytest.approx(losses[best], abs=1e-7)
     assert job.fit(rate=0.05, **settings) == history  # nothing left to do
     job.run.save_model_config(job.model)
-    reloaded = Evaluator(job.run.load_best(), job.trainer.features)
+    reloaded = Evaluator(job.run.load_best(), job.features)
     assert reloaded.evaluate(job.data, "valid")["auc/p_buy"] == now["auc/p_buy"]
 
 
@@ -206,10 +215,11 @@ def test_a_monitor_that_is_undefined_keeps_the_first_epoch(
     funnel: pathlib.Path, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     job = Job(funnel, tmp_path)
-    evaluate = job.trainer.evaluator.evaluate
+    trainer = job.trainer(epochs=9, patience=2, intercept_rows=0)
+    evaluate = trainer.evaluator.evaluate
     undefined = {f"auc/{name}": None for name in job.data.schema.step_names}
-    monkeypatch.setattr(job.trainer.evaluator, "evaluate", lambda *a: {**evaluate(*a), **undefined})
-    assert len(job.fit(epochs=9, patience=2, intercept_rows=0)) == 3
+    monkeypatch.setattr(trainer.evaluator, "evaluate", lambda *a: {**evaluate(*a), **undefined})
+    assert len(trainer.fit(job.data, job.data)) == 3
     steps = [int(job.model.gamma.step), len(list(job.data.training_batches(Position())))]
     assert steps[0] == steps[1]  # the weights after one epoch
 
@@ -244,7 +254,7 @@ def test_one_row_that_is_not_finite_is_found(funnel: pathlib.Path, tmp_path: pat
         job.fit()
     row = int(str(caught.value).split("row ")[1].split(";")[0])
     value = (funnel / "train.csv").read_text().splitlines()[row].split(",")[0]
-    assert job.trainer.features({**raw_row(job), "field_0": tf.constant([value])})["ids"][0, 0] == 5
+    assert job.features({**raw_row(job), "field_0": tf.constant([value])})["ids"][0, 0] == 5
 
 
 def raw_row(job: Job) -> dict[str, tf.Tensor]:
@@ -255,7 +265,7 @@ def raw_row(job: Job) -> dict[str, tf.Tensor]:
 def test_predictions_sum_to_the_labels(funnel: pathlib.Path, tmp_path: pathlib.Path) -> None:
     job = Job(funnel, tmp_path)
     job.fit(epochs=1, rate=0.1)  # so large a step leaves the sums far off
-    metrics = job.trainer.evaluator.evaluate(job.data)
+    metrics = job.evaluator.evaluate(job.data)
     assert [metrics[f"pcoc/p_{task}"] for task in ("view", "cart", "buy")] == pytest.approx(
         [1, 1, 1], abs=1e-5
     )

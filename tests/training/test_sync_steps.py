@@ -12,7 +12,8 @@ import tensorflow as tf
 from tafe_tf.data.batches.batch import Batch
 from tafe_tf.models import BY_NAME, TAFE
 from tafe_tf.optimizers import LazyAdam
-from tafe_tf.training.sync_steps import Steps
+from tafe_tf.training.step_report import StepReport
+from tafe_tf.training.sync_steps import SyncSteps
 
 ROWS, SIZE = [30, 7, 12], 16
 
@@ -44,7 +45,7 @@ def trained(model: str, compiled: bool) -> tuple[list[np.ndarray], list[np.ndarr
     made = BY_NAME[model](ROWS, 2, embedding_dim=4, **small)
     optimizer = LazyAdam(1e-2, epsilon=1e-4, static_shapes=compiled)
     optimizer.build(made.trainable_variables)
-    step = Steps(made, optimizer, made.paper_loss(), tf.distribute.get_strategy(), 1, 1).step
+    step = SyncSteps(made, optimizer, made.paper_loss(), tf.distribute.get_strategy(), 1, 1).step
     step = tf.function(step, jit_compile=compiled)
     reports = [step(batch(seed)).numpy() for seed in range(5)]
     return reports, [np.array(v) for v in [*made.variables, *optimizer.variables]]
@@ -64,15 +65,15 @@ def test_the_report_of_steps_is_their_sum() -> None:
     model = TAFE(ROWS, 2, embedding_dim=4, num_layers=1)
     optimizer = LazyAdam(0.0)
     optimizer.build(model.trainable_variables)
-    steps = Steps(model, optimizer, model.paper_loss(), tf.distribute.get_strategy(), 1, 3)
+    steps = SyncSteps(model, optimizer, model.paper_loss(), tf.distribute.get_strategy(), 1, 3)
     batches = [batch(seed) for seed in range(3)]
     specs = tf.nest.map_structure(tf.TensorSpec.from_tensor, batches[0])
     stream = iter(
         tf.data.Dataset.from_generator(lambda: itertools.chain(batches), output_signature=specs)
     )
-    report = {name: value.numpy() for name, value in steps(stream).items()}
+    report = StepReport(*(value.numpy() for value in steps(stream)))
     loss = [float(model.paper_loss()(b.labels, model(b.inputs))) for b in batches]
-    assert report["steps"] == 3 and report["rows"] == 3 * SIZE and report["more"] == 1
-    np.testing.assert_allclose(report["loss"], sum(loss), rtol=1e-6)
-    np.testing.assert_array_equal(report["position"], [[5, 7]])
-    np.testing.assert_array_equal(report["bad"], np.zeros((1, 4)))
+    assert report.steps == 3 and report.rows == 3 * SIZE and report.more == 1
+    np.testing.assert_allclose(report.loss, sum(loss), rtol=1e-6)
+    np.testing.assert_array_equal(report.position, [[5, 7]])
+    np.testing.assert_array_equal(report.bad, np.zeros((1, 4)))

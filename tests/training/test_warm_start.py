@@ -31,6 +31,8 @@ from tafe_tf.metrics import Metrics
 from tafe_tf.models import BY_NAME
 from tafe_tf.optimizers import LazyAdam, LinearDecay
 from tafe_tf.schema import FIRST
+from tafe_tf.training.config import TrainingConfig
+from tafe_tf.training.fit import learning_rate
 from tafe_tf.training.loop import Trainer
 from tafe_tf.training.predecessor import compare
 from tafe_tf.training.run_dir import RunDir, RunError, variables
@@ -170,7 +172,7 @@ class Made:
 def cold(data: pathlib.Path, path: pathlib.Path) -> RunDir:
     """A run directory with vocabularies only."""
     run = RunDir(path)
-    run.claim("", data / "schema.toml")
+    run.claim({}, "tafe", (data / "schema.toml").read_text(encoding="utf-8"))
     vocabulary.build([str(data / "train.parquet")], run.schema(), path, BadRows())
     return run
 
@@ -178,7 +180,7 @@ def cold(data: pathlib.Path, path: pathlib.Path) -> RunDir:
 def warm(before: RunDir, data: pathlib.Path, path: pathlib.Path, **settings: Any) -> WarmStart:
     """The same, grown from those of another run."""
     run = RunDir(path)
-    run.claim("", data / "schema.toml")
+    run.claim({}, "tafe", (data / "schema.toml").read_text(encoding="utf-8"))
     start = WarmStart(before, run, **settings)
     start.check_schema(run.schema())
     start.grow([str(data / "train.parquet")], run.schema(), BadRows())
@@ -295,8 +297,8 @@ def test_the_decay_of_the_rate_starts_anew() -> None:
             assert float(ours(tf.constant(start + step, tf.int64))) == pytest.approx(
                 float(schedule(step)), abs=1e-8
             )
-    with flagsaver.flagsaver(learning_rate=0.3, learning_rate_decay="linear", epochs=4):
-        rate = train.learning_rate(10, 1000)
+    config = TrainingConfig(learning_rate=0.3, learning_rate_decay="linear", epochs=4)
+    rate = learning_rate(config, 10, 1000)
     assert isinstance(rate, LinearDecay) and float(rate(1020)) == pytest.approx(0.15)
 
 

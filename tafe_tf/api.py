@@ -1,0 +1,130 @@
+"""The Python API: from a table in memory, or from files, to a trained run."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import pathlib
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import keras
+
+from tafe_tf import machine, schema_toml
+from tafe_tf.schema import Schema
+from tafe_tf.training import fit as job
+from tafe_tf.training.config import ModelConfig, TrainingConfig, model_arguments
+from tafe_tf.training.run import Run, as_rows
+
+
+def fit(
+    schema: Schema | str | os.PathLike[str] | Mapping[str, Any],
+    *,
+    train: Any,
+    valid: Any = None,
+    test: Any = None,
+    model: str = "tafe",
+    run_dir: str | os.PathLike[str],
+    callbacks: Sequence[keras.callbacks.Callback] = (),
+    verbose: bool = True,
+    **settings: Any,
+) -> Run:
+    """Trains a model on a funnel, evaluates it on the test rows and leaves a run directory.
+
+    Called again with the same arguments it goes on from where it was interrupted, and ends with the same weights, to the
+    bit; a finished run is opened. Rows in memory and the same rows in a file end with the same weights.
+
+    Args:
+        schema: what the columns are: a `Schema`, the path of a TOML file, or a dict with the keys of such a file.
+        train: the training rows: a pandas or Polars DataFrame, a pyarrow Table, a dict of arrays or lists by column, or
+            the path of a file, or a list of paths.
+        valid: the rows for early stopping, given in the same ways. By default a tenth of the training rows is held
+            out.
+        test: the rows that the finished model is evaluated on. By default there are none, and no metrics.
+        model: the architecture, a key of `tafe_tf.models.BY_NAME`. The default is "tafe".
+        run_dir: the directory of the run; made if it is not there. Rows in memory are kept in it, in `rows/`.
+        callbacks: Keras callbacks. They see epochs, batches (one for each call of several steps) and metrics ("loss",
+            "val_auc/ctr", ...) as logs, and may stop the training.
+        verbose: whether to print epochs and metrics. The default is True.
+        **settings: fields of `tafe_tf.training.config.TrainingConfig`, such as `epochs` or `batch_size`, and arguments
+            of the model, such as `num_layers` or `dropout`. What is left out has its default.
+
+    Returns:
+        The run: `run.metrics`, `run.history`, `run.model`, `run.predict(rows)`, `run.evaluate(rows)`, `run.export(dir)`.
+
+    Raises:
+        TypeError: for a setting that neither training nor the model has.
+        ValueError: for a setting that cannot be used.
+        DataError: for rows that cannot be used, naming row, column and value.
+        SchemaError: for a schema that cannot be used.
+        RunError: if the directory holds another run.
+
+    Example:
+        >>> import tempfile
+        >>> import numpy as np
+        >>> import tafe_tf
+        >>> rng = np.random.default_rng(0)
+        >>> click = rng.integers(0, 2, 500)
+        >>> rows = {
+        ...     "user": rng.integers(0, 20, 500),
+        ...     "click": click,
+        ...     "buy": click * rng.integers(0, 2, 500),
+        ... }
+        >>> schema = {
+        ...     "name": "shop",
+        ...     "tasks": [{"name": "click"}, {"name": "buy"}],
+        ...     "features": [{"name": "user", "kind": "integer", "size": 20}],
+        ... }
+        >>> run = tafe_tf.fit(
+        ...     schema,
+        ...     train=rows,
+        ...     model="shared_bottom",
+        ...     run_dir=tempfile.mkdtemp(),
+        ...     epochs=1,
+        ...     batch_size=100,
+        ...     verbose=False,
+        ... )
+        >>> sorted(run.predict(rows))
+        ['ctcvr', 'ctr', 'cvr']
+    """
+    training, model_settings = _sorted_settings(model, settings)
+    data = job.DataConfig(
+        schema=_schema(schema),
+        train=as_rows(train, "train"),
+        valid=() if valid is None else as_rows(valid, "valid"),
+        test=() if test is None else as_rows(test, "test"),
+        schema_file=os.fspath(schema) if isinstance(schema, str | os.PathLike) else "",
+    )
+    machine.set_threads(training.batch_size)
+    machine.keep_freed_memory()
+    return job.fit(
+        data,
+        pathlib.Path(run_dir),
+        model=ModelConfig(name=model, arguments=model_settings),
+        training=training,
+        callbacks=callbacks,
+        verbose=verbose,
+    )
+
+
+def _schema(schema: Schema | str | os.PathLike[str] | Mapping[str, Any]) -> Schema:
+    if isinstance(schema, Schema):
+        return schema
+    if isinstance(schema, Mapping):
+        return schema_toml.parse(schema)
+    return schema_toml.load(pathlib.Path(schema))
+
+
+def _sorted_settings(model: str, given: Mapping[str, Any]) -> tuple[TrainingConfig, dict[str, Any]]:
+    """The settings of training, and those of the model."""
+    of_training = {field.name for field in dataclasses.fields(TrainingConfig)}
+    of_model = set(model_arguments(ModelConfig(name=model).name))
+    unknown = sorted(set(given) - of_training - of_model)
+    if unknown:
+        raise TypeError(
+            f"fit() got unexpected settings {', '.join(unknown)}. Training takes "
+            f"{', '.join(sorted(of_training))}; model {model!r} takes {', '.join(sorted(of_model))}."
+        )
+    training = {name: value for name, value in given.items() if name in of_training}
+    of_the_model = {name: value for name, value in given.items() if name not in of_training}
+    return TrainingConfig(**training), of_the_model

@@ -1,0 +1,80 @@
+"""Keras callbacks in our training loop: anyone's, and the two that the loop brings."""
+
+from __future__ import annotations
+
+import math
+import pathlib
+from collections.abc import Sequence
+from typing import Any
+
+import keras
+import tensorflow as tf
+
+from tafe_tf.metrics import Metrics
+from tafe_tf.training.step_report import StepReport
+
+Logs = dict[str, Any]
+
+
+def batch_logs(report: StepReport, task_names: Sequence[str]) -> Logs:
+    """What callbacks see after a call of several steps.
+
+    Returns:
+        "loss" and "log_loss/<task>", both the mean over the call's steps, and "rows", the number of rows of the call.
+    """
+    steps = float(report.steps)
+    logs: Logs = {"loss": float(report.loss) / steps, "rows": int(report.rows)}
+    for name, total in zip(task_names, report.task_losses, strict=True):
+        logs[f"log_loss/{name}"] = float(total) / steps
+    return logs
+
+
+def epoch_logs(train_loss: float, metrics: Metrics) -> Logs:
+    """What callbacks see after an epoch.
+
+    Returns:
+        "loss", the mean over the epoch's steps, and every validation metric as "val_<metric>", such as "val_auc/ctr".
+        A metric that is undefined is NaN. Without validation rows there is "loss" alone.
+    """
+    logs: Logs = {"loss": train_loss}
+    if metrics["rows"] == 0:
+        return logs
+    for name, value in metrics.items():
+        if name not in ("rows", "seconds"):
+            logs[f"val_{name}"] = math.nan if value is None else value
+    return logs
+
+
+class Curves(keras.callbacks.Callback):
+    """Writes losses and validation metrics as TensorBoard scalars, by the optimizer's step.
+
+    Args:
+        directory: where the event files go.
+    """
+
+    def __init__(self, directory: pathlib.Path) -> None:
+        super().__init__()
+        self._writer = tf.summary.create_file_writer(str(directory))
+
+    def on_train_batch_end(self, batch: int, logs: Logs | None = None) -> None:
+        """Writes the training losses."""
+        scalars = {name: value for name, value in (logs or {}).items() if name != "rows"}
+        self._write({f"train/{name}": value for name, value in scalars.items()})
+
+    def on_epoch_end(self, epoch: int, logs: Logs | None = None) -> None:
+        """Writes the validation metrics that are defined."""
+        scalars = {}
+        for name, value in (logs or {}).items():
+            if name.startswith("val_") and not math.isnan(value):
+                scalars[f"valid/{name.removeprefix('val_')}"] = value
+        self._write(scalars)
+
+    def on_train_end(self, logs: Logs | None = None) -> None:
+        """Leaves nothing unwritten."""
+        self._writer.flush()
+
+    def _write(self, scalars: Logs) -> None:
+        step = int(self.model.optimizer.iterations.value.numpy())
+        with self._writer.as_default(step=step):
+            for name, value in scalars.items():
+                tf.summary.scalar(name, value)

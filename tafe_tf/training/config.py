@@ -1,0 +1,158 @@
+"""What a training job is asked for: frozen settings that check themselves.
+
+Each default is written here once. The command line takes names, types, defaults and help texts of its flags from these
+classes (`tafe_tf.flags`), and `tafe_tf.fit` takes its keyword arguments from them.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Any, Literal
+
+from tafe_tf import models
+from tafe_tf.training import settings
+from tafe_tf.training.settings import Setting
+
+# What the job gives every model by itself, from the data and the cluster.
+_GIVEN_BY_THE_JOB = frozenset({"slots", "via", "embedding_parts"})
+
+
+# Settings of training that the weights do not depend on: a run goes on whatever they are.
+FREE_SETTINGS = frozenset({"steps_per_call", "checkpoint_steps", "save_predictions"})
+
+_POSITIVE = (
+    "batch_size",
+    "epochs",
+    "patience",
+    "shuffle_rows",
+    "steps_per_call",
+    "checkpoint_steps",
+)
+_NOT_NEGATIVE = (
+    "learning_rate",
+    "dependence_weight",
+    "order_weight",
+    "intercept_rows",
+    "embedding_parts",
+    "readers",
+    "retire_after",
+)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class TrainingConfig:
+    """How a model is trained.
+
+    Attributes:
+        batch_size: B, the number of rows of one training step.
+        epochs: Number of passes over the training rows, at most.
+        patience: Number of epochs without a better `monitor` after which training stops. It needs validation rows.
+        monitor: The validation metric that early stopping goes by: "auc" or "log_loss", both as the mean over the
+            tasks on all impressions, or the name of one metric, such as "auc/ctr".
+        learning_rate: Learning rate of the optimizer, LazyAdam.
+        learning_rate_decay: "none" keeps the learning rate; "linear" lets it fall to 0 over all epochs.
+        dependence_weight: Weight of L_D (eq. 25). By default the model's own: 1 for tafe and 0 for the others.
+        order_weight: Weight of max(f_i - f_{i-1}, 0). By default the model's own: 0.6 for aitm and 0 for the others.
+        seed: Seed of the initial weights, of dropout, of the shuffle and of the hold-out.
+        valid_fraction: Share of the training rows held out for early stopping where there are no validation files.
+        valid_split: "random" holds out random rows, "time" the latest ones by the schema's time column.
+        shuffle_rows: Number of consecutive rows that are shuffled together.
+        on_bad_row: "raise" stops at the first bad row; "drop" leaves bad rows out, counts and reports them.
+        intercept_rows: Number of training rows on which the intercept of each task is set after the last epoch, so
+            that predictions sum to labels. 0 leaves the intercepts alone.
+        dtype_policy: Keras's dtype policy of the computations.
+        embedding_parts: Number of tables that the embedding table is cut into, each of whole fields. By default, 0,
+            one for each parameter server, and otherwise one.
+        readers: Number of parts into which the input is dealt, by file: a multiple of the number of workers. By
+            default, 0, one for each worker. With the same number of readers any number of workers sees the same
+            batches, and a job goes on with fewer or more workers.
+        warm_start: Directory of a finished run to go on from with new files. Schema and model must be that run's.
+        retire_after: With `warm_start`, the number of runs in a row, this one the last, whose training files a value
+            must be missing from to lose its row of the table. 0 keeps all values.
+        warm_gamma: With `warm_start`, whether the schedule of gamma (eq. 16) goes on ("continue") or starts anew
+            ("restart").
+        steps_per_call: Number of steps between two looks at the loss. The weights do not depend on it.
+        checkpoint_steps: Number of steps between two checkpoints, rounded up to whole calls. The weights do not depend
+            on it.
+        save_predictions: Whether to write the logits of the test rows to `predictions.npz`.
+    """
+
+    batch_size: int = 1024
+    epochs: int = 20
+    patience: int = 2
+    monitor: str = "auc"
+    learning_rate: float = 1e-3
+    learning_rate_decay: Literal["none", "linear"] = "none"
+    dependence_weight: float | None = None
+    order_weight: float | None = None
+    seed: int = 0
+    valid_fraction: float = 0.1
+    valid_split: Literal["random", "time"] = "random"
+    shuffle_rows: int = 1 << 18
+    on_bad_row: Literal["raise", "drop"] = "raise"
+    intercept_rows: int = 1 << 20
+    dtype_policy: Literal["float32", "mixed_bfloat16"] = "float32"
+    embedding_parts: int = 0
+    readers: int = 0
+    warm_start: str = ""
+    retire_after: int = 0
+    warm_gamma: Literal["continue", "restart"] = "continue"
+    steps_per_call: int = 20
+    checkpoint_steps: int = 2000
+    save_predictions: bool = False
+
+    def __post_init__(self) -> None:
+        for name, setting in settings.of_dataclass(type(self)).items():
+            if setting.choices:
+                known = getattr(self, name) in setting.choices
+                self._check(name, known, f"must be one of {', '.join(setting.choices)}")
+        for name in _POSITIVE:
+            self._check(name, getattr(self, name) >= 1, "must be 1 or more")
+        for name in _NOT_NEGATIVE:
+            value = getattr(self, name)
+            self._check(name, value is None or value >= 0, "must be 0 or more")
+        self._check("valid_fraction", 0 <= self.valid_fraction <= 0.9, "must be between 0 and 0.9")
+
+    def _check(self, name: str, holds: bool, rule: str) -> None:
+        if not holds:
+            raise ValueError(f"{name} {rule}. Received: {getattr(self, name)!r}")
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class ModelConfig:
+    """Which model is trained.
+
+    Attributes:
+        name: The architecture, a key of `tafe_tf.models.BY_NAME`.
+        arguments: Arguments of its constructor, by name. Those that are left out have the constructor's defaults.
+    """
+
+    name: str = "tafe"
+    arguments: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if self.name not in models.BY_NAME:
+            known = ", ".join(models.BY_NAME)
+            raise ValueError(f"model must be one of {known}. Received: {self.name!r}")
+        known_arguments = model_arguments(self.name)
+        for name in self.arguments:
+            if name not in known_arguments:
+                raise ValueError(
+                    f"model {self.name!r} has no argument {name!r}; it takes {', '.join(known_arguments)}"
+                )
+
+    def all_arguments(self) -> dict[str, Any]:
+        """The arguments with the defaults of those that were left out."""
+        defaults = {name: given.default for name, given in model_arguments(self.name).items()}
+        return {**defaults, **self.arguments}
+
+
+def model_arguments(name: str) -> dict[str, Setting]:
+    """The arguments of a model's constructor that a user chooses, by name.
+
+    Args:
+        name: a key of `tafe_tf.models.BY_NAME`.
+    """
+    found = settings.of_constructor(models.BY_NAME[name])
+    return {name: each for name, each in found.items() if name not in _GIVEN_BY_THE_JOB}

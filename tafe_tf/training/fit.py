@@ -1,0 +1,340 @@
+"""The job as a function: rows, a schema and settings in, a finished run out.
+
+Commands, notebooks, tests and benchmarks all make runs by `fit`.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import os
+import pathlib
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, TypeAlias
+
+import keras
+import pyarrow as pa
+
+from tafe_tf import models, schema_toml
+from tafe_tf.data.atomic import read_json, write_arrays, write_json
+from tafe_tf.data.bad_rows import BadRows
+from tafe_tf.data.batches.dataset import FunnelData, Holdout, time_holdout
+from tafe_tf.data.formats.read import find_files
+from tafe_tf.distributed.cluster import Cluster
+from tafe_tf.features import vocabulary
+from tafe_tf.features.graph import Features
+from tafe_tf.losses import FunnelLoss
+from tafe_tf.optimizers import LazyAdam, LinearDecay
+from tafe_tf.schema import Schema
+from tafe_tf.terminal.tables import print_dropped, print_metrics
+from tafe_tf.training import identity, predecessor
+from tafe_tf.training.config import ModelConfig, TrainingConfig
+from tafe_tf.training.evaluator import Evaluator
+from tafe_tf.training.loop import Trainer
+from tafe_tf.training.predictions import Predictions
+from tafe_tf.training.run import Run
+from tafe_tf.training.run_dir import RunDir, RunError
+from tafe_tf.training.warm_start import WarmStart
+
+Rows: TypeAlias = "Sequence[str] | pa.Table"  # the paths of files, or a table in memory
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class DataConfig:
+    """Which rows a model is trained, stopped and tested on.
+
+    Attributes:
+        schema: What the columns are.
+        train: The training rows.
+        valid: The rows for early stopping. By default, (), a part of the training rows is held out.
+        test: The rows that the finished model is evaluated on. By default, (), there are none.
+        data_dir: The directory where the files were found, "" if they were named one by one.
+        schema_file: The schema's TOML file, "" if it did not come from one. Vocabularies of the same rows that lie
+            beside it are used, see `tafe_tf.prepare`.
+    """
+
+    schema: Schema
+    train: Rows
+    valid: Rows = ()
+    test: Rows = ()
+    data_dir: str = ""
+    schema_file: str = ""
+
+    @classmethod
+    def in_directory(cls, data_dir: str | pathlib.Path, schema_file: str = "") -> DataConfig:
+        """The files `train`, `valid` and `test` of a directory, of which only the first must be there.
+
+        Args:
+            data_dir: the directory.
+            schema_file: the schema's TOML file; by default `schema.toml` in the directory.
+
+        Raises:
+            DataError: if there are no training files.
+            SchemaError: if the schema cannot be used.
+        """
+        schema = schema_toml.load(schema_file or f"{data_dir}/schema.toml")
+        return cls(
+            schema=schema,
+            train=tuple(find_files(data_dir, "train")),
+            valid=tuple(find_files(data_dir, "valid", required=False)),
+            test=tuple(find_files(data_dir, "test", required=False)),
+            data_dir=str(data_dir),
+            schema_file=schema_file or f"{data_dir}/schema.toml",
+        )
+
+
+def fit(
+    data: DataConfig,
+    run_dir: str | pathlib.Path,
+    *,
+    model: ModelConfig | None = None,
+    training: TrainingConfig | None = None,
+    cluster: Cluster | None = None,
+    callbacks: Sequence[keras.callbacks.Callback] = (),
+    verbose: bool = True,
+) -> Run:
+    """Trains a model, evaluates it on the test rows and leaves a run directory.
+
+    Called again with the same arguments it goes on from where it was killed, and ends with the same weights. Every
+    process of a cluster must call it; the chief alone writes and prints. It sets Keras's global seed.
+
+    Args:
+        data: the rows and their schema.
+        run_dir: the directory of the run; made if it is not there. Rows in memory are kept in it, as Parquet files in
+            `rows/`, so that the run can be resumed, evaluated and exported later.
+        model: which model; by default TAFE with the paper's settings.
+        training: how to train it; by default the defaults of `TrainingConfig`.
+        cluster: the processes that train together; by default this one.
+        callbacks: Keras callbacks, see `Trainer`.
+        verbose: whether to print epochs, metrics and dropped rows. The default is True.
+
+    Raises:
+        DataError: on a bad file or row.
+        RunError: if the directory holds another run.
+        NotFiniteError: if the loss is not finite.
+        Preempted: after a SIGTERM, once a checkpoint is written.
+    """
+    model = model or ModelConfig()
+    training = training or TrainingConfig()
+    cluster = cluster or Cluster()
+    with contextlib.ExitStack() as stack:
+        if not (verbose and cluster.chief):
+            nowhere = stack.enter_context(open(os.devnull, "w"))
+            stack.enter_context(contextlib.redirect_stdout(nowhere))
+        return _fit(data, RunDir(run_dir), model, training, cluster, callbacks)
+
+
+def _fit(
+    data: DataConfig,
+    run: RunDir,
+    model_config: ModelConfig,
+    config: TrainingConfig,
+    cluster: Cluster,
+    callbacks: Sequence[keras.callbacks.Callback],
+) -> Run:
+    bad_rows = BadRows(config.on_bad_row)
+    if config.valid_split == "time" and config.valid_fraction and not data.schema.time:
+        raise RunError("--valid_split=time needs a schema with a `time` column")
+    warm = _warm_start(config, run)
+    if warm:
+        warm.check_schema(data.schema)
+    cluster.first(lambda: _claim(run, data, model_config, config))
+    data = cluster.first(lambda: keep_rows(run, data))
+    rows, validation = split(data, config, cluster, bad_rows)
+    prepared = cluster.first(lambda: _prepare(run, rows, data.schema_file, warm))
+    trained_on = round(prepared * (1.0 - rows.holdout.fraction))
+    steps = max(trained_on // config.batch_size, 1)
+
+    features = run.features()
+    keras.utils.set_random_seed(config.seed)
+    with cluster.strategy.scope(), _dtype_policy(config.dtype_policy):
+        parts = config.embedding_parts or max(cluster.servers, 1)
+        model = build_model(model_config, features, parts)
+        rate = learning_rate(config, steps, warm.iterations if warm else 0)
+        optimizer = LazyAdam(rate, static_shapes=cluster.is_tpu)
+    if cluster.chief:
+        run.save_model_config(model)
+        run.save_data(validation, list(data.test))
+    trainer = Trainer(
+        model,
+        features,
+        cluster,
+        optimizer=optimizer,
+        loss=build_loss(model, data.schema, config),
+        config=config,
+        run=run,
+        callbacks=callbacks,
+    )
+    begin = (lambda: warm.load(model, optimizer)) if warm else None
+    trainer.fit(rows, validation, steps=steps, begin=begin)
+    cluster.barrier()  # the chief has written
+    trained = run.load_best()
+    if cluster.chief:
+        run.save_keras(trained)
+    _evaluate_test(trained, features, data, rows, run, config, cluster)
+    print_dropped(bad_rows)
+    cluster.barrier()  # a process that ends takes the others' collectives with it
+    return Run(run)
+
+
+def _claim(run: RunDir, data: DataConfig, model: ModelConfig, config: TrainingConfig) -> None:
+    """Makes the directory this run's own, or finds that it already is."""
+    lines = identity.lines_of(
+        model,
+        config,
+        flags={"data_dir": data.data_dir, "schema": data.schema_file},
+        comments={} if data.data_dir else {name: _named(rows) for name, rows in _splits(data)},
+    )
+    schema_text = schema_toml.dump(data.schema)
+    if data.schema_file:
+        schema_text = pathlib.Path(data.schema_file).read_text(encoding="utf-8")
+    run.claim(lines, model.name, schema_text)
+
+
+def _splits(data: DataConfig) -> list[tuple[str, Rows]]:
+    return [("train", data.train), ("valid", data.valid), ("test", data.test)]
+
+
+def _named(rows: Rows) -> str:
+    if isinstance(rows, pa.Table):
+        return "rows in memory"
+    return ",".join(os.path.abspath(path) for path in rows)
+
+
+def keep_rows(run: RunDir, data: DataConfig) -> DataConfig:
+    """The same data with files only: tables in memory are written into the run directory, as `rows/<split>.parquet`.
+
+    Raises:
+        RunError: if other rows lie there.
+    """
+    files: dict[str, Any] = {}
+    for name, rows in _splits(data):
+        if isinstance(rows, pa.Table):
+            path = run.path / "rows" / f"{name}.parquet"
+            run.keep_table(path, rows)
+            files[name] = (str(path),)
+    return dataclasses.replace(data, **files)
+
+
+def split(
+    data: DataConfig, config: TrainingConfig, cluster: Cluster, bad_rows: BadRows
+) -> tuple[FunnelData, FunnelData]:
+    """Training and validation rows: the validation files if there are any, otherwise a part of the training files."""
+    training = FunnelData(
+        files=list(data.train),
+        schema=data.schema,
+        batch_size=config.batch_size,
+        seed=config.seed,
+        shuffle_rows=config.shuffle_rows,
+        readers=config.readers or cluster.workers,
+        bad_rows=bad_rows,
+    )
+    if data.valid:
+        everything = Holdout(fraction=1.0)
+        return training, dataclasses.replace(training, files=list(data.valid), holdout=everything)
+    fraction = config.valid_fraction
+    holdout = Holdout(fraction=fraction)
+    if config.valid_split == "time" and fraction:
+        holdout = time_holdout(training.files, data.schema, fraction, bad_rows)
+    training = dataclasses.replace(training, holdout=holdout)
+    return training, training
+
+
+def _warm_start(config: TrainingConfig, run: RunDir) -> WarmStart | None:
+    if not config.warm_start:
+        return None
+    return WarmStart(
+        RunDir(config.warm_start),
+        run,
+        retire_after=config.retire_after,
+        restart_gamma=config.warm_gamma == "restart",
+    )
+
+
+def _prepare(run: RunDir, rows: FunnelData, schema_file: str, warm: WarmStart | None) -> int:
+    """The number of rows in the training files; builds the run's vocabularies, or takes those beside the schema."""
+    statistics = run.path / "statistics.json"
+    if warm:
+        warm.grow(rows.files, rows.schema, rows.bad_rows)
+    elif not statistics.exists():
+        beside = pathlib.Path(schema_file).parent
+        reused = schema_file and vocabulary.reuse(rows.files, rows.schema, beside, run.path)
+        if not reused:
+            vocabulary.build(rows.files, rows.schema, run.path, rows.bad_rows)
+    return int(read_json(statistics)["rows"])
+
+
+@contextlib.contextmanager
+def _dtype_policy(policy: str) -> Iterator[None]:
+    """Makes a Keras dtype policy the default while a model is made."""
+    before = keras.config.dtype_policy()
+    keras.config.set_dtype_policy(policy)
+    try:
+        yield
+    finally:
+        keras.config.set_dtype_policy(before)
+
+
+def build_model(config: ModelConfig, features: Features, parts: int = 1) -> models.FunnelModel:
+    """An untrained model for a feature graph.
+
+    Args:
+        config: which model.
+        features: the feature graph.
+        parts: number of tables that the embedding table is cut into. The default is 1.
+    """
+    arguments = dict(config.arguments)
+    if config.name == "esm2":
+        arguments["via"] = features.schema.via
+    return models.BY_NAME[config.name](
+        features.rows,
+        len(features.schema.tasks),
+        slots=features.slots,
+        embedding_parts=parts,
+        **arguments,
+    )
+
+
+def build_loss(model: models.FunnelModel, schema: Schema, config: TrainingConfig) -> FunnelLoss:
+    """The loss that is asked for; what the settings leave open is as in the model's paper."""
+    asked = {
+        "dependence_weight": config.dependence_weight,
+        "order_weight": config.order_weight,
+    }
+    given = {name: value for name, value in asked.items() if value is not None}
+    return model.paper_loss([task.weight for task in schema.tasks], **given)
+
+
+def learning_rate(config: TrainingConfig, steps: int, start: int) -> float | LinearDecay:
+    """The learning rate from step `start` on, where an epoch has `steps`."""
+    if config.learning_rate_decay == "none":
+        return config.learning_rate
+    return LinearDecay(config.learning_rate, config.epochs * steps, start)
+
+
+def _evaluate_test(
+    model: keras.Model,
+    features: Features,
+    data: DataConfig,
+    training: FunnelData,
+    run: RunDir,
+    config: TrainingConfig,
+    cluster: Cluster,
+) -> None:
+    """Writes and prints the metrics of the test rows, if there are any, with the weights that an export will have."""
+    if not data.test:
+        where = f" in {data.data_dir}" if data.data_dir else ""
+        print(f"no test files{where}: no metrics.json")
+        return
+    rows = dataclasses.replace(training, files=list(data.test), holdout=Holdout())
+    seen = Predictions(len(data.schema.tasks), data.schema.group)
+    also: Callable[..., bool] | None = seen.add if config.save_predictions else None
+    metrics = Evaluator(model, features, cluster).evaluate(rows, also=also)
+    metrics["parameters"] = model.count_params()
+    predictions = cluster.gather(seen.arrays()) if config.save_predictions else None
+    if cluster.chief:
+        write_json(run.path / "metrics.json", metrics)
+        if predictions is not None:
+            write_arrays(run.path / "predictions.npz", predictions)
+        print_metrics(metrics, data.schema, f"{data.schema.name}, test")
+    predecessor.compare(run, metrics, rows, cluster)

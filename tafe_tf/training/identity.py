@@ -1,0 +1,96 @@
+"""Which run a directory holds: the settings that its weights depend on, as text that is a flagfile too.
+
+--batch_size=512
+--model=tafe
+--num_layers=2
+# train=/data/a.parquet,/data/b.parquet
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from tafe_tf.training import settings
+from tafe_tf.training.config import FREE_SETTINGS, ModelConfig, TrainingConfig, model_arguments
+from tafe_tf.training.settings import Setting
+
+
+def lines_of(
+    model: ModelConfig,
+    training: TrainingConfig,
+    flags: Mapping[str, str],
+    comments: Mapping[str, str],
+) -> dict[str, str]:
+    """The line of every setting that the weights of a run depend on, by the setting's name.
+
+    Args:
+        model: which model.
+        training: how it is trained.
+        flags: further flags and their values; those that are empty are left out.
+        comments: what no flag says; those that are empty are left out.
+    """
+    lines = {"model": f"--model={model.name}"}
+    arguments = model.all_arguments()
+    for name, setting in model_arguments(model.name).items():
+        lines[name] = _line(setting, arguments[name])
+    for name, setting in settings.of_dataclass(TrainingConfig).items():
+        if name not in FREE_SETTINGS:
+            lines[name] = _line(setting, getattr(training, name))
+    lines |= {name: f"--{name}={value}" for name, value in flags.items() if value}
+    lines |= {name: f"# {name}={value}" for name, value in comments.items() if value}
+    return {name: line for name, line in lines.items() if line}
+
+
+def as_text(lines: Mapping[str, str]) -> str:
+    """The lines as a flagfile."""
+    return "".join(f"{line}\n" for line in sorted(lines.values()))
+
+
+def differing(known: str, lines: Mapping[str, str], model: str) -> list[str]:
+    """The lines by which two runs differ.
+
+    A setting that one of the two does not name has its default: another version of this package may have written the
+    text, with more settings or fewer, and for models that this run does not have.
+
+    Args:
+        known: a text that `as_text` made.
+        lines: another run's lines.
+        model: the other run's model.
+    """
+    defaults = {**settings.of_dataclass(TrainingConfig), **model_arguments(model)}
+    other: dict[str, str] = {}
+    for line in known.splitlines():
+        other[_name(line, defaults)] = line
+    found: set[str] = set()
+    for name, line in lines.items():
+        if name == "schema":  # its content is compared, wherever it lies
+            continue
+        default = _line(defaults[name], defaults[name].default) if name in defaults else ""
+        there = other.get(name, default)
+        means_default = there == f"--{name}="  # an empty list means the model's own
+        if there != line and not (means_default and line == default):
+            found |= {line, there}
+    for name in other.keys() - lines.keys():
+        has_no_default = name in defaults and defaults[name].default is None
+        if has_no_default and other[name] != f"--{name}=":
+            found.add(other[name])
+    return sorted(found - {""})
+
+
+def _line(setting: Setting, value: Any) -> str:
+    """A setting as a flag; empty where the value is None."""
+    if value is None:
+        return ""
+    if setting.kind is bool:
+        return f"--{setting.name}" if value else f"--no{setting.name}"
+    if setting.kind is list:
+        return f"--{setting.name}={','.join(str(size) for size in value)}"
+    return f"--{setting.name}={setting.kind(value)}"
+
+
+def _name(line: str, known: Mapping[str, Setting]) -> str:
+    """The setting that a line is about."""
+    name = line.removeprefix("# ").removeprefix("--").partition("=")[0]
+    is_negated = "=" not in line and name.removeprefix("no") in known
+    return name.removeprefix("no") if is_negated and name not in known else name

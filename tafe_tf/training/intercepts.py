@@ -1,0 +1,54 @@
+"""Intercepts that make a model's predictions sum to the observed labels."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from tafe_tf.metrics import log_sigmoid
+
+_RESOLVED = 1e-6  # float32 logits do not resolve a smaller shift
+_LARGEST_STEP = 1.0
+
+
+def intercept_shifts(
+    logits: np.ndarray, labels: np.ndarray, weights: np.ndarray, products: bool = False
+) -> np.ndarray:
+    """Constants c [N] for which sum w sigmoid(logit + c) = sum w label, by Newton's method in float64.
+
+    A constant is 0 where the labels are all equal, for which no finite one will do, and where it would be below 1e-6,
+    which float32 logits do not resolve: applied again, nothing changes.
+
+    Args:
+        logits: [n, N].
+        labels: 0 or 1, [n, N].
+        weights: of the rows, [n].
+        products: whether to add c to the logits of the conditional probabilities f_i / f_{i-1} instead, one step after
+            the other. The default is False.
+    """
+    shifts = np.zeros(logits.shape[1])
+    mass = weights.astype(np.float64)  # of each row: its weight, times P(T_{i-1}) for products
+    log_p = log_sigmoid(logits)
+    for i in range(len(shifts)):
+        x = logits[:, i].astype(np.float64)
+        if products and i:
+            log_ratio = np.minimum(log_p[:, i] - log_p[:, i - 1], -1e-7)
+            x = log_ratio - np.log(-np.expm1(log_ratio))
+        target = (weights * labels[:, i]).sum(dtype=np.float64)
+        if 0 < target < mass.sum():
+            shifts[i] = _intercept(x, target, mass)
+        if products:
+            mass = mass / (1.0 + np.exp(-(x + shifts[i])))
+    return np.where(np.abs(shifts) < _RESOLVED, 0.0, shifts)
+
+
+def _intercept(logits: np.ndarray, target: float, weights: np.ndarray) -> float:
+    """The constant that makes predictions sum to `target`."""
+    shift = 0.0
+    for _ in range(20):
+        p = 1.0 / (1.0 + np.exp(-(logits + shift)))
+        slope = (weights * p * (1.0 - p)).sum()
+        step = (target - (weights * p).sum()) / slope
+        shift += float(np.clip(step, -_LARGEST_STEP, _LARGEST_STEP))
+        if abs(step) < 1e-9:
+            break
+    return shift

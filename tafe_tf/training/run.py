@@ -1,0 +1,167 @@
+"""A finished run: its metrics, and its model's answers."""
+
+from __future__ import annotations
+
+import functools
+import os
+import pathlib
+from collections.abc import Sequence
+from typing import Any
+
+import keras
+import numpy as np
+import pyarrow as pa
+
+from tafe_tf.data.atomic import read_json
+from tafe_tf.data.bad_rows import BadRows
+from tafe_tf.data.batches.dataset import FunnelData
+from tafe_tf.data.formats.in_memory import ArrowRows, to_arrow
+from tafe_tf.data.formats.read import read_blocks
+from tafe_tf.features.graph import Features
+from tafe_tf.metrics import Metrics
+from tafe_tf.probabilities import probabilities
+from tafe_tf.schema import Schema
+from tafe_tf.training.evaluator import Evaluator
+from tafe_tf.training.run_dir import RunDir, RunError
+
+EVALUATION_ROWS = 4096  # rows of a batch where nothing is learned from it
+
+
+def as_rows(rows: Any, name: str) -> tuple[str, ...] | pa.Table:
+    """Rows as a user gives them: a path or several are files, anything else is a table in memory.
+
+    Args:
+        rows: a path, a sequence of paths, a pandas or Polars DataFrame, a pyarrow Table, or a mapping of column names
+            to arrays or lists.
+        name: of the rows, for error messages.
+
+    Raises:
+        DataError: if it is none of them.
+    """
+    if isinstance(rows, str | os.PathLike):
+        return (os.fspath(rows),)
+    if isinstance(rows, list | tuple) and all(isinstance(row, str | os.PathLike) for row in rows):
+        return tuple(os.fspath(row) for row in rows)
+    return to_arrow(rows, name)
+
+
+class Run:
+    """A trained model, the data that it was trained on, and how well it does.
+
+    `tafe_tf.fit` and `tafe_tf.load` make one.
+
+    Args:
+        directory: of the run.
+
+    Raises:
+        RunError: if the directory holds no finished run.
+    """
+
+    def __init__(self, directory: RunDir) -> None:
+        self.directory = directory
+        self.path = directory.path
+        directory.check_trained()
+
+    def __repr__(self) -> str:
+        return f"Run({str(self.path)!r})"
+
+    @functools.cached_property
+    def schema(self) -> Schema:
+        """What the columns are."""
+        return self.directory.schema()
+
+    @functools.cached_property
+    def features(self) -> Features:
+        """The feature graph: raw columns in, the model's inputs out."""
+        return self.directory.features()
+
+    @functools.cached_property
+    def model(self) -> keras.Model:
+        """The trained model with its best weights: ids in, logits [B, N] out."""
+        return self.directory.load_best()
+
+    @property
+    def metrics(self) -> Metrics | None:
+        """The metrics of the test rows; None if there were none."""
+        path = self.path / "metrics.json"
+        return read_json(path) if path.exists() else None
+
+    @property
+    def history(self) -> list[Metrics]:
+        """The training and validation metrics by epoch."""
+        history: list[Metrics] = read_json(self.path / "history.json")
+        return history
+
+    def predict(self, rows: Any, batch_size: int = EVALUATION_ROWS) -> dict[str, np.ndarray]:
+        """The probabilities of rows, whose labels may be missing.
+
+        Args:
+            rows: see `as_rows`.
+            batch_size: number of rows that go through the model together. The default is 4,096.
+
+        Returns:
+            float32 [n] by name: "ctr", "ctcvr" and "cvr", or the longer funnel's names; as an export of the run
+            answers.
+
+        Raises:
+            DataError: on a bad row.
+        """
+        parts: dict[str, list[np.ndarray]] = {}
+        blocks = read_blocks(
+            self._sources(rows),
+            self.schema,
+            bad_rows=BadRows(),
+            block_rows=batch_size,
+            columns=[column.name for column in self.schema.inputs],
+            labels=False,
+        )
+        for block in blocks:
+            logits = self.model(self.features(block.columns), training=False)
+            for name, values in probabilities(logits, self.schema).items():
+                parts.setdefault(name, []).append(keras.ops.convert_to_numpy(values))
+        return {name: np.concatenate(values) for name, values in parts.items()}
+
+    def evaluate(self, rows: Any, batch_size: int = EVALUATION_ROWS) -> Metrics:
+        """The metrics of rows with labels.
+
+        Args:
+            rows: see `as_rows`.
+            batch_size: number of rows that go through the model together. The default is 4,096.
+
+        Raises:
+            DataError: on a bad row.
+        """
+        data = FunnelData(files=self._sources(rows), schema=self.schema, batch_size=batch_size)
+        metrics = Evaluator(self.model, self.features).evaluate(data)
+        return {**metrics, "parameters": self.model.count_params()}
+
+    def export(self, export_dir: str | pathlib.Path, **settings: Any) -> pathlib.Path:
+        """Exports the model as a SavedModel for TensorFlow Serving, once it has passed the gate.
+
+        Args:
+            export_dir: the directory of the model's versions.
+            **settings: of the export, see `tafe_tf.export.publish.export`.
+
+        Returns:
+            The directory of the new version.
+        """
+        from tafe_tf.export import (
+            publish,
+        )  # what is exported knows training, not the other way around
+
+        return publish.export(self.directory, pathlib.Path(export_dir), **settings)
+
+    def _sources(self, rows: Any) -> Sequence[str | ArrowRows]:
+        given = as_rows(rows, "rows")
+        return [ArrowRows("rows", given)] if isinstance(given, pa.Table) else list(given)
+
+
+def load(run_dir: str | pathlib.Path) -> Run:
+    """Opens the directory of a finished run.
+
+    Raises:
+        RunError: if it holds none.
+    """
+    if not pathlib.Path(run_dir).is_dir():
+        raise RunError(f"{run_dir}: holds no run")
+    return Run(RunDir(run_dir))

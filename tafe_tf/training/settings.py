@@ -1,0 +1,112 @@
+"""Settings read off the code that uses them: a dataclass's fields, or a constructor's arguments.
+
+The command line makes its flags from them, so that a name, a type, a default and an explanation are written once.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import inspect
+import re
+import types
+import typing
+from collections.abc import Sequence
+from typing import Any, Literal
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Setting:
+    """One thing that a user may choose.
+
+    Attributes:
+        name: its name.
+        kind: int, float, bool, str, or list for a sequence of integers.
+        choices: the values that it may have, if they are few; otherwise empty.
+        default: its value where nobody chooses.
+        explanation: what it means, as sentences.
+    """
+
+    name: str
+    kind: type
+    choices: tuple[str, ...]
+    default: Any
+    explanation: str
+
+
+def of_dataclass(cls: type) -> dict[str, Setting]:
+    """The fields of a dataclass, explained by the "Attributes" of its docstring, by name."""
+    hints = typing.get_type_hints(cls)
+    explained = explanations(cls, "Attributes")
+    found = {}
+    for field in dataclasses.fields(cls):
+        found[field.name] = _setting(field.name, hints[field.name], field.default, explained)
+    return found
+
+
+def of_constructor(cls: type) -> dict[str, Setting]:
+    """The arguments with a default of a class's constructor and of its bases', by name.
+
+    They are explained by the "Args" of the class's docstring, or of a base's.
+    """
+    found: dict[str, Setting] = {}
+    for base in cls.__mro__:
+        if "__init__" not in vars(base) or not base.__module__.startswith("tafe_tf."):
+            continue
+        constructor = vars(base)["__init__"]
+        hints = typing.get_type_hints(constructor)
+        explained = explanations(base, "Args")
+        for name, parameter in inspect.signature(constructor).parameters.items():
+            if parameter.default is inspect.Parameter.empty:
+                continue
+            known = found.get(name)
+            if known is None:
+                found[name] = _setting(name, hints[name], parameter.default, explained)
+            elif not known.explanation and name in explained:
+                found[name] = dataclasses.replace(known, explanation=explained[name])
+    return found
+
+
+def _setting(name: str, hint: Any, default: Any, explained: dict[str, str]) -> Setting:
+    kind, choices = _kind_of(hint)
+    return Setting(
+        name=name,
+        kind=kind,
+        choices=choices,
+        default=default,
+        explanation=explained.get(name, ""),
+    )
+
+
+def _kind_of(hint: Any) -> tuple[type, tuple[str, ...]]:
+    """The kind and the choices of an annotation, None aside."""
+    if typing.get_origin(hint) in (typing.Union, types.UnionType):
+        (hint,) = (part for part in typing.get_args(hint) if part is not type(None))
+    if typing.get_origin(hint) is Literal:
+        return str, typing.get_args(hint)
+    if typing.get_origin(hint) is not None and issubclass(typing.get_origin(hint), Sequence):
+        return list, ()
+    return hint, ()
+
+
+def explanations(cls: type, section: str) -> dict[str, str]:
+    """The entries of a section of a class's docstring, each as one line, by name.
+
+    Args:
+        cls: the class.
+        section: the section's title, such as "Args".
+    """
+    lines = inspect.cleandoc(cls.__doc__ or "").splitlines()
+    if f"{section}:" not in lines:
+        return {}
+    found: dict[str, str] = {}
+    name = ""
+    for line in lines[lines.index(f"{section}:") + 1 :]:
+        if line and not line.startswith("    "):
+            break
+        entry = re.match(r"    (\w+): (.*)", line)
+        if entry:
+            name = entry[1]
+            found[name] = entry[2]
+        elif name:
+            found[name] = f"{found[name]} {line.strip()}".rstrip()
+    return found
