@@ -14,7 +14,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 .PHONY: help demo table2 test test-all lint docs setup clean
 
 help:
-	@echo "make demo   train, evaluate, export and score TAFE on a synthetic funnel (4 to 10 minutes on 2 cores, set-up included)"
+	@echo "make demo   train, evaluate, export and score TAFE on a synthetic funnel"
 	@echo "make table2 RAW=DIR  the paper's Tables 2 and 3 from the raw Ali-CCP files in DIR (days on 2 cores)"
 	@echo "make test   lint and all tests, against the installed package"
 	@echo "make test-all  the same and the slow ones: lost processes, every model in every frame (20 minutes)"
