@@ -7,7 +7,7 @@ import re
 
 import pytest
 
-from tafe_tf.__main__ import COMMANDS
+from tafe_tf import __main__ as tafe
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -44,13 +44,15 @@ def text(page: str) -> str:
 @pytest.mark.parametrize("page", PAGE_NAMES)
 def test_commands_that_a_page_names_exist(page: str) -> None:
     named = set(re.findall(r"(?:^|`)tafe ([a-z_]+)", text(page), flags=re.MULTILINE))
-    assert named <= set(COMMANDS)
+    assert named <= set(tafe.COMMANDS)
 
 
 def test_the_page_of_commands_lists_all_of_them_with_their_modules() -> None:
     rows = re.findall(r"^\| `tafe ([a-z_]+)` \| `([a-z_.]+)` \|", text("docs/commands.md"), re.M)
     modules = {command: module.removeprefix("tafe_tf.") for command, module in rows}
-    expected = {command: module.removeprefix("tafe_tf.") for command, module in COMMANDS.items()}
+    expected = {
+        command: module.removeprefix("tafe_tf.") for command, module in tafe.COMMANDS.items()
+    }
     assert modules == expected
 
 
