@@ -11,14 +11,15 @@ PACKAGE := $(VENV)/.package-$(shell find tafe_tf export serving -name '*.py' -o 
 export TF_CPP_MIN_LOG_LEVEL ?= 2
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: help demo table2 test test-all lint setup clean
+.PHONY: help demo table2 test test-all lint docs setup clean
 
 help:
-	@echo "make demo   train, evaluate, export and score TAFE on a synthetic funnel (3 to 6 minutes)"
+	@echo "make demo   train, evaluate, export and score TAFE on a synthetic funnel"
 	@echo "make table2 RAW=DIR  the paper's Tables 2 and 3 from the raw Ali-CCP files in DIR (days on 2 cores)"
 	@echo "make test   lint and all tests, against the installed package"
 	@echo "make test-all  the same and the slow ones: lost processes, every model in every frame (20 minutes)"
 	@echo "make lint   ruff and mypy"
+	@echo "make docs   the documentation, into site/; a broken link is an error"
 	@echo "make setup  make $(VENV) only; the others do it by themselves"
 	@echo "make clean  remove $(VENV), runs and build folders"
 
@@ -37,7 +38,7 @@ $(DEPENDENCIES):
 	@$(PYTHON) -m venv $(VENV) || { rm -rf $(VENV); \
 	  echo "$(PYTHON) cannot make a virtual environment; on Debian and Ubuntu: apt-get install python3-venv"; exit 1; }
 	$(PIP_INSTALL) setuptools wheel
-	$(PIP_INSTALL) --no-build-isolation '.[beam,dev,jax,tfrs,tune]'
+	$(PIP_INSTALL) --no-build-isolation '.[beam,dev,docs,jax,tfrs,tune]'
 	@touch $@
 
 $(PACKAGE): $(DEPENDENCIES)
@@ -50,6 +51,9 @@ lint: $(DEPENDENCIES)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy tafe_tf tests $(wildcard benchmarks/*.py benchmarks/support/*.py examples/*.py)
+
+docs: $(DEPENDENCIES)
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
 
 test: lint $(PACKAGE)
 	TAFE_INSTALLED=1 $(BIN)/pytest --numprocesses=2 --dist=loadfile --no-loadscope-reorder
@@ -74,4 +78,4 @@ table2: $(PACKAGE)
 	$(BIN)/python -m tafe_tf.compare --flagfile=flagfiles/ali_ccp_paper.flags
 
 clean:
-	rm -rf $(VENV) runs build *.egg-info
+	rm -rf $(VENV) runs build site *.egg-info

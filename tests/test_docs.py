@@ -1,0 +1,82 @@
+"""What README and docs/ name must exist: commands, flags, files and Python names."""
+
+from __future__ import annotations
+
+import pathlib
+import re
+
+import pytest
+
+from tafe_tf import __main__ as tafe
+
+ROOT = pathlib.Path(__file__).resolve().parent.parent
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+PAGE_NAMES = [str(page.relative_to(ROOT)) for page in PAGES]
+FOLDERS = ("tafe_tf", "export", "serving", "benchmarks", "examples")
+# Flags of other programs: TensorFlow Serving, the runners of Beam, absl itself.
+FOREIGN = {
+    "enable_batching",
+    "environment_config",
+    "environment_type",
+    "flagfile",
+    "flink_master",
+    "help",
+    "parallelism",
+    "project",
+    "region",
+    "sdk_container_image",
+    "spark_master_url",
+    "temp_location",
+}
+
+
+def sources() -> str:
+    """The text of all our modules."""
+    paths = (path for folder in FOLDERS for path in (ROOT / folder).rglob("*.py"))
+    return "\n".join(path.read_text(encoding="utf-8") for path in paths)
+
+
+def text(page: str) -> str:
+    """A page of the documentation."""
+    return (ROOT / page).read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("page", PAGE_NAMES)
+def test_commands_that_a_page_names_exist(page: str) -> None:
+    named = set(re.findall(r"(?:^|`)tafe ([a-z_]+)", text(page), flags=re.MULTILINE))
+    assert named <= set(tafe.COMMANDS)
+
+
+def test_the_page_of_commands_lists_all_of_them_with_their_modules() -> None:
+    rows = re.findall(r"^\| `tafe ([a-z_]+)` \| `([a-z_.]+)` \|", text("docs/commands.md"), re.M)
+    modules = {command: module.removeprefix("tafe_tf.") for command, module in rows}
+    expected = {
+        command: module.removeprefix("tafe_tf.") for command, module in tafe.COMMANDS.items()
+    }
+    assert modules == expected
+
+
+def test_modules_that_pages_run_exist() -> None:
+    for page in PAGE_NAMES:
+        for module in re.findall(r"python -m ([a-z_.]+)", text(page)):
+            path = ROOT.joinpath(*module.split("."))
+            assert path.with_suffix(".py").exists() or (path / "__main__.py").exists(), module
+
+
+def test_flags_that_pages_name_occur_in_the_sources() -> None:
+    known = set(re.findall(r"\w+", sources())) | FOREIGN
+    for page in PAGE_NAMES:
+        for flag in re.findall(r"(?<![-\w])--([a-z][a-z_]*)", text(page)):
+            assert flag in known or flag.removeprefix("no") in known, f"{page}: --{flag}"
+
+
+def test_files_that_readme_and_build_notes_link_to_exist() -> None:
+    for page in ("README.md", "BUILD_NOTES.md"):
+        for target in re.findall(r"\]\(([^)#]+)\)", text(page)):
+            assert (ROOT / target).exists(), f"{page}: {target}"
+
+
+def test_flagfiles_and_examples_that_pages_name_exist() -> None:
+    for page in PAGE_NAMES:
+        for path in re.findall(r"\b((?:flagfiles|examples)/[\w./]+\.\w+)", text(page)):
+            assert (ROOT / path).exists(), f"{page}: {path}"
