@@ -3,6 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 PIP_INSTALL := $(BIN)/python -m pip install --quiet --constraint constraints.txt
+PYTEST := TAFE_INSTALLED=1 $(BIN)/pytest --numprocesses=2 --dist=loadfile --no-loadscope-reorder --durations=10
 # A stamp's name is the checksum of what it was made from: any edit, new or deleted file makes another one.
 DEPENDENCIES := $(VENV)/.dependencies-$(shell cat constraints.txt setup.cfg | cksum | cut -d ' ' -f 1)
 PACKAGE := $(VENV)/.package-$(shell find tafe_tf export serving -name '*.py' -o -name py.typed -o -path '*/tf_serving/*' | \
@@ -11,13 +12,14 @@ PACKAGE := $(VENV)/.package-$(shell find tafe_tf export serving -name '*.py' -o 
 export TF_CPP_MIN_LOG_LEVEL ?= 2
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: help demo table2 test test-all lint docs setup clean
+.PHONY: help demo table2 test test-slow test-all lint docs setup clean
 
 help:
 	@echo "make demo   train, evaluate, export and score TAFE on a synthetic funnel"
 	@echo "make table2 RAW=DIR  the paper's Tables 2 and 3 from the raw Ali-CCP files in DIR (days on 2 cores)"
-	@echo "make test   lint and all tests, against the installed package"
-	@echo "make test-all  the same and the slow ones: lost processes, every model in every frame (20 minutes)"
+	@echo "make test   lint and the quick tests, against the installed package (10 minutes on 2 cores)"
+	@echo "make test-slow  the other tests: lost processes, every model in every frame (10 minutes)"
+	@echo "make test-all   both"
 	@echo "make lint   ruff and mypy"
 	@echo "make docs   the documentation, into site/; a broken link is an error"
 	@echo "make setup  make $(VENV) only; the others do it by themselves"
@@ -56,10 +58,12 @@ docs: $(DEPENDENCIES)
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
 
 test: lint $(PACKAGE)
-	TAFE_INSTALLED=1 $(BIN)/pytest --numprocesses=2 --dist=loadfile --no-loadscope-reorder
+	$(PYTEST)
 
-test-all: lint $(PACKAGE)
-	TAFE_INSTALLED=1 $(BIN)/pytest --numprocesses=2 --dist=loadfile --no-loadscope-reorder -m ''
+test-slow: $(PACKAGE)
+	$(PYTEST) -m slow
+
+test-all: test test-slow
 
 demo: $(PACKAGE)
 	@rm -rf runs/demo runs/demo_data

@@ -1,4 +1,4 @@
-"""Prints what runs have reached: the metrics of their test rows, and how the validation went.
+"""Prints what finished runs have reached: validation AUCs by epoch, and metrics of the test rows.
 
 python -m tafe_tf.report RUN_DIR [RUN_DIR ...]
 """
@@ -7,43 +7,63 @@ from __future__ import annotations
 
 import json
 import pathlib
-import sys
+from typing import Any
 
 from absl import app
 from rich.table import Table
 
 from tafe_tf import schema
-from tafe_tf.terminal.tables import print_metrics, show
+from tafe_tf.schema import Schema
+from tafe_tf.terminal import command
+from tafe_tf.terminal.tables import number, print_metrics, show
 
 
 def main(argv: list[str]) -> None:
-    """Prints tables for each run directory."""
+    """Prints the tables of each run directory."""
     if len(argv) < 2:
         raise app.UsageError("give at least one run directory")
-    for path in map(pathlib.Path, argv[1:]):
-        try:
-            dataset = schema.load(path / "schema.toml")
-            history, metrics = (
-                json.loads((path / f"{name}.json").read_text()) for name in ("history", "metrics")
-            )
-        except OSError as error:
-            sys.exit(f"error: {error}; has the run finished?")
-        show(history_table(history, dataset, f"{path}: validation by epoch"))
-        print_metrics(metrics, dataset, f"{path}: test")
+    with command.one_line_errors():
+        for directory in argv[1:]:
+            report(pathlib.Path(directory))
 
 
-def history_table(history: list[dict[str, float]], dataset: schema.Schema, title: str) -> Table:
-    """One row an epoch: seconds and the AUC of each probability."""
-    names = [*dataset.step_names, *dataset.conditional_names]
+def report(run_dir: pathlib.Path) -> None:
+    """Prints the tables of one run.
+
+    Raises:
+        FileNotFoundError: if the directory holds no finished run.
+    """
+    try:
+        loaded = schema.load(run_dir / "schema.toml")
+        history = _read(run_dir / "history.json")
+        metrics = _read(run_dir / "metrics.json")
+    except FileNotFoundError as error:
+        raise FileNotFoundError(f"{error}; has the run finished?") from None
+    show(history_table(history, loaded, f"{run_dir}: validation by epoch"))
+    print_metrics(metrics, loaded, f"{run_dir}: test")
+
+
+def history_table(history: list[dict[str, float]], schema: Schema, title: str) -> Table:
+    """Makes a table with one row an epoch: its seconds and the AUC of each probability.
+
+    Args:
+        history: metrics of the validation rows by epoch, as in `history.json`.
+        schema: the schema that the model was trained with.
+        title: text above the table.
+    """
+    names = [*schema.step_names, *schema.conditional_names]
     table = Table(title=title, title_justify="left")
-    for header in ("epoch", "seconds", *(f"AUC {name}" for name in names)):
+    for header in ["epoch", "seconds", *(f"AUC {name}" for name in names)]:
         table.add_column(header, justify="right")
     for epoch in history:
-        aucs = (epoch[f"auc/{name}"] for name in names)
-        cells = ("-" if auc is None else f"{auc:.4f}" for auc in aucs)
-        table.add_row(str(int(epoch["epoch"])), f"{epoch['train_seconds']:.1f}", *cells)
+        aucs = [number(epoch[f"auc/{name}"]) for name in names]
+        table.add_row(str(int(epoch["epoch"])), number(epoch["train_seconds"], 1), *aucs)
     return table
 
 
+def _read(path: pathlib.Path) -> Any:
+    return json.loads(path.read_text(encoding="utf-8"))
+
+
 if __name__ == "__main__":
-    app.run(main)
+    command.run(main)

@@ -1,4 +1,4 @@
-"""Marks that several test modules set alike."""
+"""Which parameters of a test are slow."""
 
 from __future__ import annotations
 
@@ -9,6 +9,18 @@ import pytest
 
 
 def all_slow_but(quick: Collection[str], names: Iterable[str]) -> list[Any]:
-    """Parameters `names`, of which `make test` takes the `quick` ones and `make test-all` all."""
-    assert not set(quick) - set(names), "a quick one that there is not"
-    return [name if name in quick else pytest.param(name, marks=pytest.mark.slow) for name in names]
+    """Makes parameters of which `make test` takes the quick ones and `make test-slow` the others.
+
+    Args:
+        quick: the quick ones.
+        names: all parameters, the quick ones included.
+    """
+    names = list(names)
+    unknown = set(quick) - set(names)
+    assert not unknown, f"not among the parameters: {unknown}"
+    return [name if name in quick else slow(name) for name in names]
+
+
+def slow(parameter: str) -> Any:
+    """The parameter, marked as slow."""
+    return pytest.param(parameter, marks=pytest.mark.slow)

@@ -12,37 +12,19 @@ import sys
 from collections.abc import Iterator
 
 import pytest
+from sources import ROOT, SOURCES, within
 
 import tafe_tf
 
-ROOT = pathlib.Path(__file__).resolve().parents[1]
-FOLDERS = {
-    "tafe_tf": ROOT / "tafe_tf",
-    "tafe_tf.export": ROOT / "export",
-    "tafe_tf.serving": ROOT / "serving",
-}
-
-
-def modules_below(package: str, folder: pathlib.Path) -> Iterator[tuple[str, pathlib.Path]]:
-    """Name and file of every module; the checkout's links to `export` and `serving` are not followed."""
-    for path in sorted(folder.rglob("*.py")):
-        name = ".".join([package, *path.relative_to(folder).with_suffix("").parts])
-        yield name.removesuffix(".__init__"), path
-
-
-SOURCES = {
-    name: path
-    for package, folder in FOLDERS.items()
-    for name, path in modules_below(package, folder)
-}
 ENTRY_POINTS = {
     name
     for name, path in SOURCES.items()
     if '__name__ == "__main__"' in path.read_text(encoding="utf-8")
 }
 
-# Folder or module -> what else of the project it may import. Imports go one way: what stands lower knows only what
-# stands above it. The commands, which stand nowhere here, may import everything but each other.
+# Folder or module -> what else of the project it may import. Imports go one way: what is lower in
+# this list knows only what is above it. The commands are not in it; they may import everything
+# except each other.
 ALLOWED: dict[str, set[str]] = {
     "tafe_tf.schema": set(),
     "tafe_tf.metrics": set(),
@@ -64,14 +46,10 @@ ALLOWED: dict[str, set[str]] = {
         *("models", "optimizers", "terminal"),
     },
     "tafe_tf.flags": {"data", "distributed", "models", "training"},
-    "tafe_tf.comparison": {"schema", "data", "features", "flags", "metrics", "training"},
+    "tafe_tf.comparison": {"schema", "data", "features", "metrics", "terminal", "training"},
     "tafe_tf.serving.wire": {"schema"},
     "tafe_tf.serving.client": {"schema", "data", "serving.wire"},
 }
-
-
-def within(module: str, packages: set[str]) -> bool:
-    return any(module == package or module.startswith(f"{package}.") for package in packages)
 
 
 def imports(module: str) -> Iterator[str]:
@@ -194,29 +172,32 @@ def test_a_checkout_keeps_the_short_command_names(command: str) -> None:
     assert command.split(".")[1] in done.stdout and "Traceback" not in done.stderr
 
 
-def test_no_file_names_a_machine() -> None:
-    """The data folder is named relative to the checkout only, `..` first."""
-    kinds = {".py", ".md", ".toml", ".cfg", ".txt", ".flags", ".yaml", ".yml", ".config", ".sh", ""}
-    folders = [
-        ROOT / name
-        for name in (
-            "tafe_tf",
-            "export",
-            "serving",
-            "flagfiles",
-            "tests",
-            "benchmarks",
-            "examples",
-            ".ci",
-        )
-    ]
-    files = [path for folder in folders for path in folder.rglob("*")] + list(ROOT.iterdir())
-    texts = [path for path in files if path.is_file() and path.suffix in kinds]
-    pattern = re.compile(r"(?<!\.\./)(?<![\w-])" + "shared" + "/")
-    assert len(texts) > 20
-    wrong = [
-        str(path.relative_to(ROOT))
-        for path in texts
-        if pattern.search(path.read_text(encoding="utf-8"))
-    ]
+# Paths in these files are relative to the folder they lie in; commands run at the top.
+RELATIVE = {".md", ".yaml", ".yml"}
+TEXTS = {".py", ".toml", ".cfg", ".txt", ".flags", ".config", ".sh", "", *RELATIVE}
+FOLDERS_WITH_TEXTS = (
+    *("tafe_tf", "export", "serving", "flagfiles", "tests", "benchmarks", "examples", "docs"),
+    ".ci",
+)
+
+
+def texts() -> Iterator[pathlib.Path]:
+    """All text files of the repository."""
+    paths = [path for path in ROOT.iterdir() if path.name != ".git"]  # in a worktree a file
+    for folder in FOLDERS_WITH_TEXTS:
+        paths += (ROOT / folder).rglob("*")
+    yield from (path for path in paths if path.is_file() and path.suffix in TEXTS)
+
+
+def test_no_path_leaves_the_repository() -> None:
+    """No file knows what lies beside a checkout, nor the folders of one machine."""
+    wrong = []
+    for path in texts():
+        text = path.read_text(encoding="utf-8")
+        start = path.parent if path.suffix in RELATIVE else ROOT
+        for upwards in re.findall(r"(?:\.\./)+", text):
+            if not (start / upwards).resolve().is_relative_to(ROOT):
+                wrong.append(f"{path.relative_to(ROOT)}: {upwards}")
+        for machine in re.findall(r"(?<![\w.-])/(?:home|root|Users|work)/", text):
+            wrong.append(f"{path.relative_to(ROOT)}: {machine}")
     assert wrong == []

@@ -9,7 +9,8 @@ import subprocess
 import sys
 
 import pytest
-from test_packaging import SOURCES, imports
+from sources import SOURCES
+from test_packaging import imports
 
 pytest.importorskip("tf_keras", reason="needs the extra [tfrs]")
 CHECKS = pathlib.Path(__file__).with_name("tfrs_process.py")

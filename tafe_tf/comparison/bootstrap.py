@@ -1,4 +1,4 @@
-"""The noise of test metrics: bootstrap over test rows (whole groups where there are any) and over seeds."""
+"""How far test metrics may be off by chance: the bootstrap over test rows and over seeds."""
 
 from __future__ import annotations
 
@@ -6,40 +6,47 @@ from collections.abc import Iterator
 
 import numpy as np
 
-CHUNK = 1 << 21  # numbers in memory at a time
+CHUNK = 1 << 21  # how many counts are held in memory at a time
 
 
 def resamples(
     rows: int, group: np.ndarray | None, replicates: int, seed: int = 0
 ) -> Iterator[np.ndarray]:
-    """How often each row is drawn, float32 [r, rows] at a time, `replicates` in all; the same for every call.
+    """Draws test rows with replacement; every call with the same arguments draws the same ones.
 
     Args:
         rows: number of test rows.
-        group: [rows], or None; rows of one value are drawn together (a user's rows are not independent).
-        replicates: how many samples of as many groups (or rows) as there are, with replacement.
-        seed: of the draws.
+        group: [rows]; rows with the same value are drawn together, because one user's rows are not
+            independent. None draws single rows.
+        replicates: number of samples; each has as many groups (or rows) as there are.
+        seed: seed of the draws; 0 by default.
+
+    Yields:
+        How often each row was drawn, float32 [r, rows], for r samples at a time.
     """
-    place = np.arange(rows) if group is None else np.unique(group, return_inverse=True)[1]
-    groups = int(place.max()) + 1
+    group_of_row = np.arange(rows)
+    if group is not None:
+        _, group_of_row = np.unique(group, return_inverse=True)
+    groups = int(group_of_row.max()) + 1
     rng = np.random.default_rng(seed)
-    size = max(CHUNK // rows, 1)
-    for start in range(0, replicates, size):
-        count = min(size, replicates - start)
-        drawn = [
-            np.bincount(rng.integers(groups, size=groups), minlength=groups) for _ in range(count)
-        ]
-        yield np.stack(drawn).astype(np.float32)[:, place]
+    at_a_time = max(CHUNK // rows, 1)
+    for start in range(0, replicates, at_a_time):
+        samples = min(at_a_time, replicates - start)
+        counts = np.empty((samples, groups), np.float32)
+        for sample in range(samples):
+            drawn = rng.integers(groups, size=groups)
+            counts[sample] = np.bincount(drawn, minlength=groups)
+        yield counts[:, group_of_row]
 
 
 class RankedRows:
-    """Rows in the order of their scores, to compute many weighted AUCs of.
+    """Rows sorted by their scores once, so that many weighted AUCs of them are cheap.
 
     Args:
         scores: [n].
         labels: 0 or 1, [n].
         weight: [n].
-        which: rows that count, bool [n]; all by default.
+        which: bool [n], the rows that count; None, the default, takes all.
     """
 
     def __init__(
@@ -50,46 +57,79 @@ class RankedRows:
         which: np.ndarray | None = None,
     ) -> None:
         rows = np.arange(len(scores)) if which is None else np.flatnonzero(which)
-        self._rows = rows[np.argsort(scores[rows], kind="stable")]
+        order = np.argsort(scores[rows], kind="stable")
+        self._rows = rows[order]
         ranked = scores[self._rows]
-        self._ties = np.flatnonzero(
-            np.concatenate([[True], ranked[1:] != ranked[:-1]])
-        )  # starts of equal scores
-        y, w = labels[self._rows].astype(np.float32), weight[self._rows].astype(np.float32)
-        self._positive, self._negative = w * y, w * (1 - y)
+        is_first = np.concatenate([[True], ranked[1:] != ranked[:-1]])
+        self._ties = np.flatnonzero(is_first)  # where each run of equal scores starts
+        label = labels[self._rows].astype(np.float32)
+        row_weight = weight[self._rows].astype(np.float32)
+        self._positive = row_weight * label
+        self._negative = row_weight * (1 - label)
 
     def aucs(self, counts: np.ndarray) -> np.ndarray:
-        """The AUC of each sample, [r] of counts [r, n], ties counting half; NaN without a positive or a negative."""
+        """Computes the AUC of each sample; a positive and a negative with equal scores count half.
+
+        Args:
+            counts: how often each row was drawn, [r, n].
+
+        Returns:
+            [r]; NaN where a sample has no positive or no negative row.
+        """
         drawn = counts[:, self._rows]
-        p, n = (
-            np.add.reduceat(drawn * weight, self._ties, axis=1, dtype=np.float64)
-            for weight in (self._positive, self._negative)
-        )
-        below = np.cumsum(n, axis=1) - n / 2
+        positive = self._by_score(drawn * self._positive)
+        negative = self._by_score(drawn * self._negative)
+        below = np.cumsum(negative, axis=1) - negative / 2
+        won = (positive * below).sum(axis=1)
         with np.errstate(invalid="ignore", divide="ignore"):
-            return np.asarray((p * below).sum(axis=1) / p.sum(axis=1) / n.sum(axis=1))
+            return np.asarray(won / positive.sum(axis=1) / negative.sum(axis=1))
+
+    def _by_score(self, weights: np.ndarray) -> np.ndarray:
+        """Sums of weights [r, n] over rows with equal scores, float64 [r, different scores]."""
+        return np.asarray(np.add.reduceat(weights, self._ties, axis=1, dtype=np.float64))
 
 
 def over_seeds(aucs: np.ndarray, seed: int = 0) -> np.ndarray:
-    """Means over seeds drawn with replacement, anew in each replicate: [S, R] -> [R].
+    """Averages over seeds that are drawn with replacement, anew in each replicate.
 
-    Two calls with as many seeds draw the same ones: differences of two models are paired.
+    Two calls with the same number of seeds draw the same ones, so that the difference of two models
+    is paired.
+
+    Args:
+        aucs: AUCs by seed and replicate, [S, R].
+        seed: seed of the draws; 0 by default.
+
+    Returns:
+        [R].
     """
     seeds, replicates = aucs.shape
-    drawn = np.random.default_rng([seed, seeds]).integers(seeds, size=(seeds, replicates))
+    rng = np.random.default_rng([seed, seeds])
+    drawn = rng.integers(seeds, size=(seeds, replicates))
     return np.asarray(np.take_along_axis(aucs, drawn, axis=0).mean(axis=0))
 
 
 def interval(values: np.ndarray, level: float = 0.95) -> tuple[float, float] | None:
-    """The percentile interval of replicates [R], those that are undefined aside; None if all are."""
+    """The percentile interval of the replicates [R] that are defined; None if none is.
+
+    Args:
+        values: a metric in each replicate, [R]; NaN where it is undefined.
+        level: share of the replicates inside the interval; 0.95 by default.
+    """
     if not np.isfinite(values).any():
         return None
-    low, high = np.nanquantile(values, [(1 - level) / 2, (1 + level) / 2])
+    tail = (1 - level) / 2
+    low, high = np.nanquantile(values, [tail, (1 + level) / 2])
     return float(low), float(high)
 
 
 def p_value(differences: np.ndarray) -> float:
-    """Two-sided, that the true difference is 0: twice the share of replicates [R] beyond 0, at least 2 / (R + 1)."""
-    kept = differences[np.isfinite(differences)]
-    beyond = min((kept <= 0).sum(), (kept >= 0).sum())
-    return float(min(2.0 * (beyond + 1) / (len(kept) + 1), 1.0))
+    """The two-sided p-value of the hypothesis that the true difference is 0.
+
+    Twice the share of the replicates [R] on the far side of 0, and at least 2 / (R + 1).
+
+    Args:
+        differences: the difference in each replicate, [R]; NaN where it is undefined.
+    """
+    known = differences[np.isfinite(differences)]
+    beyond = min((known <= 0).sum(), (known >= 0).sum())
+    return float(min(2.0 * (beyond + 1) / (len(known) + 1), 1.0))

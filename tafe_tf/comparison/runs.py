@@ -1,9 +1,9 @@
-"""The cells of a comparison: one training run for each model and seed, each in a process and a directory of its own.
+"""The runs of a comparison or a search: each in a process and a directory of its own.
 
-<run_dir>/common.flags           what all cells share
-          prepared/              the schema and its vocabularies, built once
-          cells/MODEL/seed-N/    a run directory, with predictions.npz once it is done
-          cells/MODEL/seed-N.log what it printed
+<directory>/common.flags      the settings that all runs share
+            prepared/         the schema and its vocabularies, built once
+<run>/                        a run directory, with predictions.npz once the run has finished
+<run>.log                     what the run has printed
 """
 
 from __future__ import annotations
@@ -14,20 +14,21 @@ import subprocess
 import sys
 from collections.abc import Mapping, Sequence
 
-from tafe_tf import flags, schema
+from tafe_tf import schema
+from tafe_tf.data.bad_rows import BadRows
 from tafe_tf.data.formats.read import find_files
 from tafe_tf.features import vocabulary
 from tafe_tf.training.run_dir import claim
 
 
 @dataclasses.dataclass(frozen=True)
-class Spec:
-    """What a column of `--models` asks for: `MODEL`, or `MODEL/FLAG=VALUE/...` for a variant.
+class Variant:
+    """A model with settings of its own, as an element of `--models` asks for it.
 
     Attributes:
-        text: as it was written; its name in all tables.
+        text: `MODEL`, or `MODEL/FLAG=VALUE/...`; it is the variant's name in all tables.
         model: the architecture's name.
-        settings: flags that differ from the common ones.
+        settings: values by flag of `tafe_tf.train`, for the flags that differ from the shared ones.
     """
 
     text: str
@@ -35,8 +36,13 @@ class Spec:
     settings: Mapping[str, str]
 
     @classmethod
-    def parse(cls, text: str, models: Sequence[str], flags: Sequence[str]) -> Spec:
-        """Reads a spec.
+    def parse(cls, text: str, models: Sequence[str], flags: Sequence[str]) -> Variant:
+        """Reads an element of `--models`.
+
+        Args:
+            text: `MODEL`, or `MODEL/FLAG=VALUE/...`.
+            models: names of the models that there are.
+            flags: names of the flags that may be set.
 
         Raises:
             ValueError: if the model or a flag is unknown.
@@ -48,9 +54,8 @@ class Spec:
         for pair in pairs:
             flag, equals, value = pair.partition("=")
             if not equals or flag not in flags:
-                raise ValueError(
-                    f"--models: {text!r}: must be MODEL/FLAG=VALUE with a flag of training, not {pair!r}"
-                )
+                rule = "must be MODEL/FLAG=VALUE with a flag of training"
+                raise ValueError(f"--models: {text!r}: {rule}, not {pair!r}")
             settings[flag] = value
         return cls(text, model, settings)
 
@@ -61,91 +66,144 @@ class Spec:
 
     @property
     def arguments(self) -> list[str]:
-        """What it adds to a command line."""
-        return [
-            f"--model={self.model}",
-            *(f"--{flag}={value}" for flag, value in self.settings.items()),
-        ]
+        """The command-line arguments of `tafe_tf.train` that ask for this variant."""
+        settings = [f"--{flag}={value}" for flag, value in self.settings.items()]
+        return [f"--model={self.model}", *settings]
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Shared:
+    """What all runs of a comparison or a search have in common.
+
+    Attributes:
+        directory: where the shared files and the runs are kept.
+        settings: a flagfile of `tafe_tf.train` without the model, the seed and the schema.
+        data_dir: where the training and the test files are.
+        schema_file: the data set's TOML file.
+        bad_rows: what to do with bad rows while the vocabularies are built.
+    """
+
+    directory: pathlib.Path
+    settings: str
+    data_dir: str
+    schema_file: pathlib.Path
+    bad_rows: BadRows
+
+    @property
+    def arguments(self) -> list[str]:
+        """The command-line arguments of `tafe_tf.train` that every run starts with."""
+        return [f"--flagfile={self._settings_file}", f"--schema={self._prepared / 'schema.toml'}"]
+
+    def prepare(self) -> schema.Schema:
+        """Claims the directory and builds the vocabularies that the runs share.
+
+        Returns:
+            The data set's schema.
+
+        Raises:
+            DataError: if there are no training or no test files, or on a bad row.
+            RunError: if the directory holds runs with other settings or another schema.
+        """
+        loaded = schema.load(self.schema_file)
+        train_files = find_files(self.data_dir, "train")
+        find_files(self.data_dir, "test")
+        self._prepared.mkdir(parents=True, exist_ok=True)
+        schema_text = self.schema_file.read_text(encoding="utf-8")
+        texts = {
+            self._settings_file: self.settings,
+            self._prepared / "schema.toml": schema_text,
+        }
+        claim(texts, "is of another job; give another --run_dir")
+        if not (self._prepared / "statistics.json").exists():
+            vocabulary.build(train_files, loaded, self._prepared, self.bad_rows)
+        return loaded
+
+    @property
+    def _prepared(self) -> pathlib.Path:
+        return self.directory / "prepared"
+
+    @property
+    def _settings_file(self) -> pathlib.Path:
+        return self.directory / "common.flags"
 
 
 @dataclasses.dataclass(frozen=True)
-class Cell:
-    """One run.
+class ChildRun:
+    """A run that is trained in a process of its own, so that a crash costs no other run.
 
     Attributes:
-        spec: the model.
-        seed: of weights, shuffle and hold-out.
+        variant: the model and its settings.
+        seed: seed of the weights, the shuffle and the hold-out.
         path: the run's directory.
     """
 
-    spec: Spec
+    variant: Variant
     seed: int
     path: pathlib.Path
 
     @property
+    def name(self) -> str:
+        """The run's name in messages."""
+        return f"{self.variant.text}, seed {self.seed}"
+
+    @property
     def is_done(self) -> bool:
-        """Whether it has left its predictions, which come last."""
+        """Whether the run has written its predictions, which it does last."""
         return (self.path / "predictions.npz").exists()
 
     @property
     def log(self) -> pathlib.Path:
-        """What it printed."""
+        """The file with all that the run has printed."""
         return self.path.with_name(f"{self.path.name}.log")
 
-    def run(self, arguments: Sequence[str]) -> str:
-        """Trains it, or goes on with it; returns an empty text, or the last line of what went wrong."""
-        self.log.parent.mkdir(parents=True, exist_ok=True)
+    def train(self, arguments: Sequence[str]) -> str:
+        """Trains the run, or resumes it, and waits for its end.
+
+        Args:
+            arguments: what the command line of `tafe_tf.train` begins with; the variant's settings
+                come after these and win over them.
+
+        Returns:
+            An empty text, or the exit code and the last line that the run printed.
+        """
         own = [f"--seed={self.seed}", f"--run_dir={self.path}", "--save_predictions"]
-        command = [sys.executable, "-m", "tafe_tf.train", *arguments, *self.spec.arguments, *own]
+        train = [sys.executable, "-m", "tafe_tf.train"]
+        command = [*train, *arguments, *self.variant.arguments, *own]
+        self.log.parent.mkdir(parents=True, exist_ok=True)
         with open(self.log, "w", encoding="utf-8") as log:
-            code = subprocess.run(
-                command, stdout=log, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL
-            ).returncode
-        lines = self.log.read_text(encoding="utf-8", errors="replace").strip().splitlines()
-        return "" if code == 0 else f"exit code {code}: {lines[-1] if lines else 'no output'}"
+            ended = subprocess.run(
+                command,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+            )
+        if ended.returncode == 0:
+            return ""
+        printed = self.log.read_text(encoding="utf-8", errors="replace").strip()
+        last_line = printed.splitlines()[-1] if printed else "no output"
+        return f"exit code {ended.returncode}: {last_line}"
 
 
-def run_all(cells: Sequence[Cell], arguments: Mapping[str, Sequence[str]]) -> dict[str, str]:
-    """Runs the cells that are not done, one after the other, and says so; a cell that fails costs no other.
+def train_all(
+    runs: Sequence[ChildRun],
+    arguments: Mapping[str, Sequence[str]],
+) -> dict[str, str]:
+    """Trains the runs that are not done, one after the other; a failed run costs no other.
 
     Args:
-        cells: in the order to run them.
-        arguments: what each spec's command line begins with.
+        runs: all runs, in the order in which to train them.
+        arguments: by a variant's text, what the command lines of its runs begin with.
 
     Returns:
-        What went wrong, by cell ("MODEL, seed N").
+        What went wrong, by the run's name.
     """
     failed = {}
-    for number, cell in enumerate(cells, start=1):
-        name = f"{cell.spec.text}, seed {cell.seed}"
-        if cell.is_done:
+    for number, run in enumerate(runs, start=1):
+        if run.is_done:
             continue
-        print(f"{number}/{len(cells)}: {name}", flush=True)
-        if error := cell.run(arguments[cell.spec.text]):
-            failed[name] = error
-            print(f"  failed, {error} (see {cell.log})", flush=True)
+        print(f"{number}/{len(runs)}: {run.name}", flush=True)
+        error = run.train(arguments[run.variant.text])
+        if error:
+            failed[run.name] = error
+            print(f"  failed, {error} (see {run.log})", flush=True)
     return failed
-
-
-def prepare(directory: pathlib.Path) -> tuple[schema.Schema, list[str]]:
-    """Makes the directory this job's own and builds the vocabularies that its cells share.
-
-    Returns:
-        The dataset, and the beginning of every cell's command line.
-
-    Raises:
-        RunError: if the directory holds a job with other flags or another schema.
-    """
-    dataset = schema.load(flags.schema_file())
-    files = find_files(flags.DATA_DIR.value, "train")
-    find_files(flags.DATA_DIR.value, "test")
-    prepared, common = directory / "prepared", directory / "common.flags"
-    prepared.mkdir(parents=True, exist_ok=True)
-    texts = {
-        common: flags.as_flagfile(but={"model", "seed", "schema"}),
-        prepared / "schema.toml": pathlib.Path(flags.schema_file()).read_text(encoding="utf-8"),
-    }
-    claim(texts, "is of another job; give another --run_dir")
-    if not (prepared / "statistics.json").exists():
-        vocabulary.build(files, dataset, prepared, flags.bad_rows())
-    return dataset, [f"--flagfile={common}", f"--schema={prepared / 'schema.toml'}"]

@@ -1,4 +1,4 @@
-"""What a comparison's cells say: means, spread, intervals, paired tests and gains."""
+"""What the runs of a comparison say: means, spread, intervals, paired tests and gains."""
 
 from __future__ import annotations
 
@@ -11,11 +11,13 @@ from typing import Any
 import numpy as np
 
 from tafe_tf.comparison.bootstrap import RankedRows, interval, over_seeds, p_value, resamples
-from tafe_tf.comparison.runs import Cell
+from tafe_tf.comparison.runs import ChildRun
 from tafe_tf.metrics import log_sigmoid
 from tafe_tf.schema import Schema
 
-MEAN = "auc/mean"  # over the tasks, of the AUC over all impressions
+MEAN = "auc/mean"  # mean over the tasks of the AUC over all impressions
+
+Arrays = dict[str, np.ndarray]
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -23,10 +25,12 @@ class Comparison:
     """How to compare.
 
     Attributes:
-        schema: the dataset.
-        replicates: bootstrap samples.
-        against: the model that the others are tested against; empty for the best one but TAFE and its variants.
-        published: "source", a text, and metrics by model from there, to stand beside the own.
+        schema: the data set's schema.
+        replicates: number of bootstrap samples; 400 by default.
+        against: the model that the others are tested against; by default, or if empty, the best one
+            that is not TAFE or a variant of it.
+        published: metrics by model from a paper, and under "source" a text that names it; none by
+            default.
     """
 
     schema: Schema
@@ -34,86 +38,96 @@ class Comparison:
     against: str = ""
     published: Mapping[str, Any] = dataclasses.field(default_factory=dict)
 
-    def results(self, cells: Sequence[Cell], failed: Mapping[str, str]) -> dict[str, Any]:
-        """All figures, ready for JSON.
+    def results(self, runs: Sequence[ChildRun], failed: Mapping[str, str]) -> dict[str, Any]:
+        """Computes all figures, ready to be written as JSON.
 
         Args:
-            cells: all of them; those that are not done are left out.
-            failed: what went wrong, by cell.
+            runs: all runs; those that are not done are left out.
+            failed: what went wrong, by the run's name.
 
         Raises:
-            ValueError: if no cell is done, `against` is none of the models, or cells saw different test rows.
+            ValueError: if no run is done, `against` is none of the models, or two runs were
+                evaluated on different test rows.
         """
-        done = [cell for cell in cells if cell.is_done]
+        done = [run for run in runs if run.is_done]
         if not done:
-            raise ValueError(f"no cell has finished: {dict(failed)}")
-        first = _predictions(done[0])
-        models = {
-            name: _Model(name, [c for c in done if c.spec.text == name]) for name in _names(done)
-        }
-        replicates = self._replicates(models, first)
+            raise ValueError(f"no run has finished: {dict(failed)}")
+        models = _by_model(done)
+        test_rows = _predictions(done[0])
+        replicates = self._replicates(models, test_rows)
         against = self.against or self._best_baseline(models)
         if against not in models:
             raise ValueError(f"--against must be one of {', '.join(models)}. Received: {against!r}")
+        groups = None
+        if "group" in test_rows:
+            groups = len(np.unique(test_rows["group"]))
+        described = {}
+        for name, model in models.items():
+            described[name] = {
+                **self._described(model, models.get("single_task"), replicates[name]),
+                "difference": self._difference(models, replicates, name, against),
+                "published": dict(self.published.get(name, {})),
+            }
         return {
             "dataset": self.schema.name,
-            "test_rows": len(first["logits"]),
-            "groups": len(np.unique(first["group"])) if "group" in first else None,
+            "test_rows": len(test_rows["logits"]),
+            "groups": groups,
             "replicates": self.replicates,
             "against": against,
             "source": self.published.get("source", "published"),
             "failed": dict(failed),
-            "models": {
-                name: {
-                    **model.summary(),
-                    "interval": {
-                        key: interval(over_seeds(aucs)) for key, aucs in replicates[name].items()
-                    },
-                    "gain": model.gains(
-                        models.get("single_task"), [f"auc/{n}" for n in self.schema.step_names]
-                    ),
-                    "difference": None
-                    if name == against
-                    else self._difference(models, replicates, name, against),
-                    "published": dict(self.published.get(name, {})),
-                }
-                for name, model in models.items()
-            },
+            "models": described,
         }
 
-    def _replicates(
-        self, models: Mapping[str, _Model], first: dict[str, np.ndarray]
-    ) -> dict[str, dict[str, np.ndarray]]:
-        """AUCs [S, R] by model and metric."""
-        found: dict[str, dict[str, np.ndarray]] = {}
+    def _described(
+        self,
+        model: _Model,
+        single: _Model | None,
+        replicates: Mapping[str, np.ndarray],
+    ) -> dict[str, Any]:
+        """A model's own figures and its gains over `single`."""
+        intervals = {key: interval(over_seeds(aucs)) for key, aucs in replicates.items()}
+        step_aucs = [f"auc/{name}" for name in self.schema.step_names]
+        return {
+            **model.summary(),
+            "interval": intervals,
+            "gain": model.gains(single, step_aucs),
+        }
+
+    def _replicates(self, models: Mapping[str, _Model], test_rows: Arrays) -> dict[str, Arrays]:
+        """AUCs [S, R] by model and metric; S seeds, R replicates."""
+        found: dict[str, Arrays] = {}
         for name, model in models.items():
-            seeds = [self._aucs(cell, first) for cell in model.cells]
-            found[name] = {key: np.stack([aucs[key] for aucs in seeds]) for key in seeds[0]}
+            by_seed = [self._aucs(run, test_rows) for run in model.runs]
+            metrics = by_seed[0].keys()
+            found[name] = {key: np.stack([aucs[key] for aucs in by_seed]) for key in metrics}
         return found
 
-    def _aucs(self, cell: Cell, first: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-        """AUCs [R] by metric; each cell sees the same samples."""
-        rows = _predictions(cell)
-        if not np.array_equal(rows["depth"], first["depth"]):
-            raise ValueError(f"{cell.path}: was tested on other rows than the first cell")
+    def _aucs(self, run: ChildRun, test_rows: Arrays) -> Arrays:
+        """AUCs [R] of one run by metric; every run is evaluated on the same samples."""
+        rows = _predictions(run)
+        if not np.array_equal(rows["depth"], test_rows["depth"]):
+            raise ValueError(f"{run.path}: was tested on other rows than the first run")
         ranked = self._ranked(rows)
-        samples = resamples(len(rows["logits"]), rows.get("group"), self.replicates)
-        parts = [{key: each.aucs(counts) for key, each in ranked.items()} for counts in samples]
-        aucs = {key: np.concatenate([part[key] for part in parts]) for key in ranked}
-        return {
-            **aucs,
-            MEAN: np.mean([aucs[f"auc/{name}"] for name in self.schema.step_names], axis=0),
-        }
+        parts: dict[str, list[np.ndarray]] = {key: [] for key in ranked}
+        for counts in resamples(len(rows["logits"]), rows.get("group"), self.replicates):
+            for key, metric in ranked.items():
+                parts[key].append(metric.aucs(counts))
+        aucs = {key: np.concatenate(values) for key, values in parts.items()}
+        step_aucs = [aucs[f"auc/{name}"] for name in self.schema.step_names]
+        return {**aucs, MEAN: np.mean(step_aucs, axis=0)}
 
-    def _ranked(self, rows: dict[str, np.ndarray]) -> dict[str, RankedRows]:
-        log_p, depth, weight = log_sigmoid(rows["logits"]), rows["depth"], rows["weight"]
-        ranked = {
-            f"auc/{name}": RankedRows(log_p[:, i], depth > i, weight)
-            for i, name in enumerate(self.schema.step_names)
-        }
+    def _ranked(self, rows: Arrays) -> dict[str, RankedRows]:
+        """The test rows ranked by each probability, by metric."""
+        log_p = log_sigmoid(rows["logits"])
+        depth = rows["depth"]
+        weight = rows["weight"]
+        ranked = {}
+        for i, name in enumerate(self.schema.step_names):
+            ranked[f"auc/{name}"] = RankedRows(log_p[:, i], depth > i, weight)
         for i, name in enumerate(self.schema.conditional_names, start=1):
-            given = np.minimum(log_p[:, i] - log_p[:, i - 1], 0.0)
-            ranked[f"auc/{name}"] = RankedRows(given, depth > i, weight, depth >= i)
+            log_conditional = np.minimum(log_p[:, i] - log_p[:, i - 1], 0.0)
+            ranked[f"auc/{name}"] = RankedRows(log_conditional, depth > i, weight, depth >= i)
         return ranked
 
     def _difference(
@@ -122,19 +136,29 @@ class Comparison:
         replicates: Mapping[str, Mapping[str, np.ndarray]],
         name: str,
         against: str,
-    ) -> dict[str, Any]:
-        """Paired by seed and test rows, on the mean over tasks: the seeds that both have; empty where undefined."""
-        own, base = ([cell.seed for cell in models[n].cells] for n in (name, against))
-        seeds = [seed for seed in own if seed in base]
+    ) -> dict[str, Any] | None:
+        """The difference of two models' mean AUC over the tasks, paired by seed and test row.
+
+        Only the seeds that both models have are compared.
+
+        Returns:
+            None for the model itself; an empty dictionary if the difference is undefined.
+        """
+        if name == against:
+            return None
+        own_seeds = models[name].seeds
+        base_seeds = models[against].seeds
+        seeds = [seed for seed in own_seeds if seed in base_seeds]
         if not seeds:
             return {}
-        mine, theirs = [own.index(seed) for seed in seeds], [base.index(seed) for seed in seeds]
-        difference = (
-            self._step_aucs(models[name])[mine] - self._step_aucs(models[against])[theirs]
-        ).mean()
+        own = [own_seeds.index(seed) for seed in seeds]
+        base = [base_seeds.index(seed) for seed in seeds]
+        own_aucs = self._step_aucs(models[name])[own]
+        base_aucs = self._step_aucs(models[against])[base]
+        difference = (own_aucs - base_aucs).mean()
         if not np.isfinite(difference):
             return {}
-        drawn = over_seeds(replicates[name][MEAN][mine] - replicates[against][MEAN][theirs])
+        drawn = over_seeds(replicates[name][MEAN][own] - replicates[against][MEAN][base])
         return {
             "mean": float(difference),
             "interval": interval(drawn),
@@ -144,29 +168,33 @@ class Comparison:
 
     def _step_aucs(self, model: _Model) -> np.ndarray:
         """AUCs over all impressions by seed and step, [S, N]; NaN where one is undefined."""
-        return np.array(
-            [[m.get(f"auc/{n}") for n in self.schema.step_names] for m in model.metrics], np.float64
-        )
+        keys = [f"auc/{name}" for name in self.schema.step_names]
+        values = [[metrics.get(key) for key in keys] for metrics in model.metrics]
+        return np.array(values, np.float64)
 
     def _best_baseline(self, models: Mapping[str, _Model]) -> str:
-        names = [name for name in models if name.split("/")[0] != "tafe"] or list(models)
-        means = {name: np.nan_to_num(self._step_aucs(models[name])).mean() for name in names}
+        """The model with the highest mean AUC among those that are not TAFE, or among all."""
+        baselines = [name for name in models if name.split("/")[0] != "tafe"]
+        means = {}
+        for name in baselines or models:
+            means[name] = np.nan_to_num(self._step_aucs(models[name])).mean()
         return max(means, key=lambda name: means[name])
 
 
 class _Model:
-    """The finished cells of one model, by seed."""
+    """The finished runs of one model, ordered by seed."""
 
-    def __init__(self, name: str, cells: Sequence[Cell]) -> None:
-        self.name, self.cells = name, cells
-        self.metrics = [
-            json.loads((cell.path / "metrics.json").read_text(encoding="utf-8")) for cell in cells
-        ]
+    def __init__(self, runs: Sequence[ChildRun]) -> None:
+        self.runs = runs
+        self.seeds = [run.seed for run in runs]
+        self.metrics = [_read_json(run.path / "metrics.json") for run in runs]
 
     def values(self, key: str) -> list[float]:
-        return [m[key] for m in self.metrics if m.get(key) is not None]
+        """A metric's values by seed, without the undefined ones."""
+        return [metrics[key] for metrics in self.metrics if metrics.get(key) is not None]
 
     def mean(self, key: str) -> float | None:
+        """A metric's mean over seeds; None if it is undefined for all of them."""
         values = self.values(key)
         return statistics.fmean(values) if values else None
 
@@ -174,41 +202,61 @@ class _Model:
         """(AUC - AUC of single_task) / AUC of single_task, as in the paper's Table 2."""
         if single is None:
             return {}
-        pairs = {key: (self.mean(key), single.mean(key)) for key in keys}
-        return {key: own / base - 1.0 for key, (own, base) in pairs.items() if own and base}
+        gains = {}
+        for key in keys:
+            own = self.mean(key)
+            base = single.mean(key)
+            if own and base:
+                gains[key] = own / base - 1.0
+        return gains
 
     def summary(self) -> dict[str, Any]:
+        """Size, speed, and the mean and spread of each metric."""
         metrics = {}
         for key in self.metrics[0]:
-            if values := self.values(key):
-                deviation = statistics.stdev(values) if len(values) > 1 else None
-                metrics[key] = {"mean": statistics.fmean(values), "sd": deviation, "values": values}
+            values = self.values(key)
+            if values:
+                metrics[key] = _spread(values)
         parameters = self.metrics[0]["parameters"]
+        training_speeds = [_training_speed(run) for run in self.runs]
+        test_speeds = [each["rows"] / each["seconds"] for each in self.metrics]
         return {
-            "seeds": [cell.seed for cell in self.cells],
+            "seeds": self.seeds,
             "parameters": parameters,
             "mib": parameters * 4 / 2**20,
-            "train_rows_per_second": statistics.median(map(_training_speed, self.cells)),
-            "test_rows_per_second": statistics.median(
-                m["rows"] / m["seconds"] for m in self.metrics
-            ),
+            "train_rows_per_second": statistics.median(training_speeds),
+            "test_rows_per_second": statistics.median(test_speeds),
             "metrics": metrics,
         }
 
 
-def _predictions(cell: Cell) -> dict[str, np.ndarray]:
-    with np.load(cell.path / "predictions.npz") as arrays:
+def _by_model(runs: Sequence[ChildRun]) -> dict[str, _Model]:
+    """The runs of each model, by its name, in the order of the runs."""
+    by_name: dict[str, list[ChildRun]] = {}
+    for run in runs:
+        by_name.setdefault(run.variant.text, []).append(run)
+    return {name: _Model(its_runs) for name, its_runs in by_name.items()}
+
+
+def _spread(values: list[float]) -> dict[str, Any]:
+    """Mean and standard deviation; the latter is None for a single value."""
+    deviation = statistics.stdev(values) if len(values) > 1 else None
+    return {"mean": statistics.fmean(values), "sd": deviation, "values": values}
+
+
+def _predictions(run: ChildRun) -> Arrays:
+    """The test rows' logits [rows, N], depth, weight and, where there are any, groups [rows]."""
+    with np.load(run.path / "predictions.npz") as arrays:
         return dict(arrays)
 
 
-def _names(cells: Sequence[Cell]) -> list[str]:
-    return list(dict.fromkeys(cell.spec.text for cell in cells))
-
-
-def _training_speed(cell: Cell) -> float:
-    """Rows/s of training, without the first epoch if there are more: it compiles."""
-    history = json.loads((cell.path / "history.json").read_text(encoding="utf-8"))
+def _training_speed(run: ChildRun) -> float:
+    """Median rows per second of training, without the first epoch, which compiles, if possible."""
+    history = _read_json(run.path / "history.json")
     epochs = history[1:] or history
-    return float(
-        statistics.median(epoch["train_rows"] / epoch["train_seconds"] for epoch in epochs)
-    )
+    speeds = [epoch["train_rows"] / epoch["train_seconds"] for epoch in epochs]
+    return float(statistics.median(speeds))
+
+
+def _read_json(path: Any) -> Any:
+    return json.loads(path.read_text(encoding="utf-8"))

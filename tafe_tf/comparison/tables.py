@@ -1,169 +1,190 @@
-"""A comparison's results as tables for terminals and as Markdown."""
+"""A comparison's results as tables, for a terminal and in Markdown."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from rich.table import Table
 
 from tafe_tf.comparison.statistics import MEAN
 from tafe_tf.schema import Schema
+from tafe_tf.terminal.tables import share, spoken
 
-Rows = list[list[str]]
+Results = Mapping[str, Any]  # what Comparison.results returns
+Rows = list[list[str]]  # the header first
 
 
-def quality(results: dict[str, Any], schema: Schema) -> Rows:
-    """AUCs with their spread over seeds, gains, and the paired test; a header and one row a model."""
+def quality(results: Results, schema: Schema) -> Rows:
+    """AUCs with their spread over seeds, gains over single_task, and the paired test."""
     names = [*schema.step_names, *schema.conditional_names]
-    header = [
-        "model",
-        "seeds",
-        *(f"AUC {name}" for name in names),
-        "mean over tasks [95 %]",
-        "gain",
-    ]
-    rows = [[*header, f"against {results['against']}", "p"]]
+    aucs = [f"AUC {name}" for name in names]
+    test = [f"against {results['against']}", "p"]
+    rows = [["model", "seeds", *aucs, "mean over tasks [95 %]", "gain", *test]]
     for name, model in results["models"].items():
-        means = [model["metrics"].get(f"auc/{n}") for n in schema.step_names]
-        mean = sum(m["mean"] for m in means) / len(means) if all(means) else None
-        low_high = model["interval"].get(MEAN)
-        spread = f" [{_short(low_high[0])}, {_short(low_high[1])}]" if low_high else ""
-        gains = [f"{gain:+.2%}" for gain in model["gain"].values()] if name != "single_task" else []
+        rows.append(_quality_row(name, model, schema))
+        if model["published"]:
+            title = f"{name}, {results['source']}"
+            rows.append(_published_row(title, model["published"], schema))
+    return rows
+
+
+def _quality_row(name: str, model: Results, schema: Schema) -> list[str]:
+    names = [*schema.step_names, *schema.conditional_names]
+    metrics = model["metrics"]
+    aucs = [_mean_and_deviation(metrics.get(f"auc/{step}")) for step in names]
+    over_tasks = _mean_of([_mean(model, f"auc/{step}") for step in schema.step_names])
+    bounds = model["interval"].get(MEAN)
+    spread = ""
+    if bounds:
+        low, high = map(_short, bounds)
+        spread = f" [{low}, {high}]"
+    gains = "-"
+    if model["gain"] and name != "single_task":
+        gains = " ".join(f"{gain:+.2%}" for gain in model["gain"].values())
+    return [
+        name,
+        str(len(model["seeds"])),
+        *aucs,
+        f"{_short(over_tasks)}{spread}",
+        gains,
+        *_test(model["difference"]),
+    ]
+
+
+def _published_row(title: str, published: Results, schema: Schema) -> list[str]:
+    names = [*schema.step_names, *schema.conditional_names]
+    aucs = [_short(published.get(f"auc/{name}")) for name in names]
+    over_tasks = _mean_of([published.get(f"auc/{name}") for name in schema.step_names])
+    return [title, "", *aucs, _short(over_tasks), "", "", ""]
+
+
+def calibration(results: Results, schema: Schema) -> Rows:
+    """Log loss, predicted over observed sums and calibration error by step, and violations."""
+    header = ["model"]
+    for name in schema.step_names:
+        header += [f"log loss {name}", f"pred./obs. {name}", f"ECE {name}"]
+    rows = [[*header, "violations"]]
+    for name, model in results["models"].items():
+        row = [name]
+        for step in schema.step_names:
+            row.append(_short(_mean(model, f"log_loss/{step}")))
+            row.append(_short(_mean(model, f"pcoc/{step}"), digits=3))
+            row.append(_short(_mean(model, f"ece/{step}")))
+        rows.append([*row, share(_mean(model, "violation_rate"))])
+    return rows
+
+
+def truth(results: Results, schema: Schema) -> Rows:
+    """Learned and true probabilities; a header alone where the truth is not known."""
+    unreached = [f"{name}_unreached" for name in schema.conditional_names]
+    names = [*schema.step_names, *schema.conditional_names, *unreached]
+    header = ["model"]
+    for name in names:
+        header += [f"pred./true {spoken(name)}", f"abs. error {spoken(name)}"]
+    rows = [header]
+    for model_name, model in results["models"].items():
+        if f"truth_ratio/{names[0]}" not in model["metrics"]:
+            continue
+        row = [model_name]
+        for name in names:
+            row.append(_short(_mean(model, f"truth_ratio/{name}"), digits=3))
+            row.append(_short(_mean(model, f"truth_mae/{name}")))
+        rows.append(row)
+    return rows
+
+
+def cost(results: Results) -> Rows:
+    """Number of parameters, their size in float32, and the rows per second of both phases."""
+    rows = [["model", "parameters", "MiB", "training rows/s", "test rows/s"]]
+    for name, model in results["models"].items():
         rows.append(
             [
                 name,
-                str(len(model["seeds"])),
-                *(_mean_sd(model["metrics"].get(f"auc/{n}")) for n in names),
-                f"{_short(mean)}{spread}",
-                " ".join(gains) or "-",
-                *_test(model["difference"]),
+                f"{model['parameters']:,}",
+                f"{model['mib']:.2f}",
+                f"{model['train_rows_per_second']:,.0f}",
+                f"{model['test_rows_per_second']:,.0f}",
             ]
         )
-        if told := model["published"]:
-            steps = [told.get(f"auc/{n}") for n in schema.step_names]
-            average = sum(steps) / len(steps) if None not in steps else None
-            cells = [_short(told.get(f"auc/{n}")) for n in names]
-            rows.append([f"{name}, {results['source']}", "", *cells, _short(average), "", "", ""])
     return rows
 
 
-def calibration(results: dict[str, Any], schema: Schema) -> Rows:
-    """Log loss, sums and calibration error by step, and how often a later step exceeds an earlier one."""
-    header = [
-        f"{title} {name}"
-        for name in schema.step_names
-        for title in ("log loss", "pred./obs.", "ECE")
-    ]
-    rows = [["model", *header, "violations"]]
-    for name, model in results["models"].items():
-        keys = [
-            f"{kind}/{step}" for step in schema.step_names for kind in ("log_loss", "pcoc", "ece")
-        ]
-        cells = [_short(_mean(model, key), 4 if not key.startswith("pcoc") else 3) for key in keys]
-        share = _mean(model, "violation_rate")
-        rows.append([name, *cells, "-" if share is None else f"{share:.2%}"])
-    return rows
-
-
-def truth(results: dict[str, Any], schema: Schema) -> Rows:
-    """Learned beside true probabilities; only a header where the truth is not known."""
-    names = [
-        *schema.step_names,
-        *schema.conditional_names,
-        *(f"{n}_unreached" for n in schema.conditional_names),
-    ]
-    rows = [
-        [
-            "model",
-            *(f"{title} {_said(name)}" for name in names for title in ("pred./true", "abs. error")),
-        ]
-    ]
-    for name, model in results["models"].items():
-        keys = [f"{kind}/{n}" for n in names for kind in ("truth_ratio", "truth_mae")]
-        if keys[0] in model["metrics"]:
-            rows.append(
-                [name, *(_short(_mean(model, key), 3 if "ratio" in key else 4) for key in keys)]
-            )
-    return rows
-
-
-def cost(results: dict[str, Any]) -> Rows:
-    """Size and speed."""
-    rows = [["model", "parameters", "MiB", "training rows/s", "test rows/s"]]
-    for name, model in results["models"].items():
-        speeds = (f"{model[key]:,.0f}" for key in ("train_rows_per_second", "test_rows_per_second"))
-        rows.append([name, f"{model['parameters']:,}", f"{model['mib']:.2f}", *speeds])
-    return rows
-
-
-def sections(results: dict[str, Any], schema: Schema) -> list[tuple[str, Rows]]:
-    """Titles and rows of all tables that have something to tell."""
-    groups = f" in {results['groups']:,} groups, which are drawn whole" if results["groups"] else ""
-    told = [
-        (
-            f"{results['dataset']}: {results['test_rows']:,} test rows{groups}",
-            quality(results, schema),
-        ),
+def sections(results: Results, schema: Schema) -> list[tuple[str, Rows]]:
+    """Title and rows of every table that has more than its header."""
+    title = f"{results['dataset']}: {results['test_rows']:,} test rows"
+    if results["groups"]:
+        title += f" in {results['groups']:,} groups, which are drawn whole"
+    made = [
+        (title, quality(results, schema)),
         ("calibration", calibration(results, schema)),
-        ("learned beside true", truth(results, schema)),
+        ("learned and true probabilities", truth(results, schema)),
         ("cost", cost(results)),
     ]
-    return [(title, rows) for title, rows in told if len(rows) > 1]
+    return [(title, rows) for title, rows in made if len(rows) > 1]
 
 
-def tables(results: dict[str, Any], schema: Schema) -> list[Table]:
-    """For terminals."""
+def tables(results: Results, schema: Schema) -> list[Table]:
+    """The tables for a terminal."""
     made = []
     for title, (header, *rows) in sections(results, schema):
         table = Table(title=title, title_justify="left")
-        for i, text in enumerate(header):
-            table.add_column(text, justify="right" if i else "left", no_wrap=not i)
+        name, *figures = header
+        table.add_column(name, no_wrap=True)
+        for figure in figures:
+            table.add_column(figure, justify="right")
         for row in rows:
             table.add_row(*row)
         made.append(table)
     return made
 
 
-def markdown(results: dict[str, Any], schema: Schema) -> str:
-    """For documents."""
+def markdown(results: Results, schema: Schema) -> str:
+    """The tables and the failed runs in Markdown."""
     parts = [f"**{title}**\n\n{_lines(rows)}" for title, rows in sections(results, schema)]
-    failures = "".join(f"- failed: {cell}: {error}\n" for cell, error in results["failed"].items())
-    return "\n".join([*parts, failures] if failures else parts)
+    failures = [f"- failed: {run}: {error}\n" for run, error in results["failed"].items()]
+    if failures:
+        parts.append("".join(failures))
+    return "\n".join(parts)
 
 
 def _lines(rows: Sequence[Sequence[str]]) -> str:
     lines = [f"| {' | '.join(row)} |\n" for row in rows]
-    lines.insert(1, f"|{'---|' * len(rows[0])}\n")
-    return "".join(lines)
+    rule = f"|{'---|' * len(rows[0])}\n"
+    return "".join([lines[0], rule, *lines[1:]])
 
 
-def _said(name: str) -> str:
-    return name.replace("_unreached", ", unreached")
-
-
-def _mean(model: dict[str, Any], key: str) -> float | None:
-    value = model["metrics"].get(key)
+def _mean(model: Results, metric: str) -> float | None:
+    """A metric's mean over seeds; None if it is undefined."""
+    value = model["metrics"].get(metric)
     return None if value is None else float(value["mean"])
 
 
+def _mean_of(values: Sequence[float | None]) -> float | None:
+    """The mean; None if any value is undefined."""
+    known = [value for value in values if value is not None]
+    return sum(known) / len(known) if len(known) == len(values) else None
+
+
 def _short(value: float | None, digits: int = 4) -> str:
-    """A share without its leading zero."""
+    """A number without the zero in front of its decimal point; "-" if it is undefined."""
     if value is None:
         return "-"
     text = f"{value:.{digits}f}"
     return text[1:] if text.startswith("0.") else text
 
 
-def _mean_sd(metric: dict[str, Any] | None) -> str:
+def _mean_and_deviation(metric: Results | None) -> str:
     if metric is None:
         return "-"
-    return _short(metric["mean"]) + (
-        f" ± {_short(metric['sd'])}" if metric["sd"] is not None else ""
-    )
+    mean = _short(metric["mean"])
+    if metric["sd"] is None:
+        return mean
+    return f"{mean} ± {_short(metric['sd'])}"
 
 
-def _test(difference: dict[str, Any] | None) -> list[str]:
+def _test(difference: Results | None) -> list[str]:
+    """The difference with its interval, and the p-value."""
     if not difference:
         return ["-", "-"]
     low, high = difference["interval"]

@@ -1,1 +1,1 @@
-"""What commands print: tables and progress."""
+"""How commands begin and end, and what they print: tables and progress."""

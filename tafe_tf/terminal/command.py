@@ -1,4 +1,4 @@
-"""How every command begins and ends: flags in, errors of one line and an exit code out."""
+"""How every command begins and ends: it parses flags, and an error is one line and an exit code."""
 
 from __future__ import annotations
 
@@ -10,19 +10,26 @@ from absl import app
 
 
 class CommandError(ValueError):
-    """A flag is missing, or its value cannot be used; the message names the flag."""
+    """A flag is missing or has an unusable value; the message names the flag."""
 
 
 def run(main: Callable[[list[str]], None]) -> None:
-    """Runs a command: parses `sys.argv` and calls `main` with what is no flag.
+    """Parses `sys.argv` and calls `main` with the arguments that are not flags.
 
-    A flag on the command line wins over the same flag in a flagfile, wherever the flagfile stands.
+    A flag on the command line wins over the same flag in a flagfile, in whatever order they stand.
+
+    Args:
+        main: the command; its list starts with the command's name.
     """
     app.run(main, argv=flagfiles_first(sys.argv))
 
 
 def flagfiles_first(argv: Sequence[str]) -> list[str]:
-    """The arguments with flagfiles moved to the front, so that any further flag wins over them."""
+    """Moves flagfiles to the front of the arguments, so that every other flag wins over them.
+
+    Args:
+        argv: arguments as in `sys.argv`; the first one, the command's name, stays the first.
+    """
     files: list[str] = []
     rest: list[str] = []
     arguments = iter(argv[1:])
@@ -37,26 +44,26 @@ def flagfiles_first(argv: Sequence[str]) -> list[str]:
 
 
 def only_flags(argv: Sequence[str]) -> None:
-    """Refuses arguments that are no flags.
+    """Refuses arguments that are not flags.
 
     Args:
-        argv: what `main` was called with; its first element is the command's name.
+        argv: the arguments of `main`; the first one is the command's name.
 
     Raises:
-        absl.app.UsageError: if there are any.
+        absl.app.UsageError: if there is any other.
     """
     if len(argv) > 1:
         raise app.UsageError(f"unknown arguments: {argv[1:]}")
 
 
 def required(**values: object) -> None:
-    """Refuses flags that are empty.
+    """Refuses empty flags.
 
     Args:
-        **values: the value of each flag that must be given, by the flag's name.
+        **values: the value of each required flag, by the flag's name.
 
     Raises:
-        CommandError: if one is empty; the message names all that are.
+        CommandError: if a value is empty; the message names all such flags.
     """
     missing = [f"--{name}" for name, value in values.items() if not value]
     if missing:
@@ -65,10 +72,10 @@ def required(**values: object) -> None:
 
 @contextlib.contextmanager
 def one_line_errors(*kinds: type[Exception]) -> Iterator[None]:
-    """Ends the command with `error: MESSAGE` and exit code 1 where the user can mend what went wrong.
+    """Turns exceptions that the user can act on into `error: MESSAGE` and exit code 1.
 
     Args:
-        *kinds: exceptions that the user can mend, beside OSError and ValueError.
+        *kinds: such exceptions, in addition to OSError and ValueError, which always are.
     """
     caught: tuple[type[Exception], ...] = (OSError, ValueError, *kinds)
     try:

@@ -1,4 +1,4 @@
-"""A progress bar with rows/s, time left and, in training, the loss; without a terminal, a line a minute."""
+"""A progress bar on a terminal, and one printed line a minute where there is no terminal."""
 
 from __future__ import annotations
 
@@ -8,17 +8,17 @@ from types import TracebackType
 
 from rich import progress
 
-SECONDS = 60.0  # between two lines where there is no terminal
+SECONDS = 60.0  # between two printed lines
 
 
 class Progress:
-    """Shows how far an epoch or another job has come.
+    """Shows how far a job has come, its rows per second, the time left and, in training, the loss.
 
     Args:
-        title: stands before the bar.
-        steps: total number of steps, or None if it is not known.
-        done: steps done before.
-        unit: what a step is called.
+        title: text in front of the bar.
+        steps: number of steps in all; None if it is not known.
+        done: number of steps that were made before this process started; 0 by default.
+        unit: what a step is called in the printed lines, in the plural; "steps" by default.
     """
 
     def __init__(self, title: str, steps: int | None, done: int = 0, unit: str = "steps") -> None:
@@ -32,8 +32,9 @@ class Progress:
         )
         self._task = self._bar.add_task(title, total=steps, completed=done, loss="", speed=0.0)
         self._unit = unit
-        self._rows, self._began = 0, time.monotonic()
-        self._said = self._began
+        self._rows = 0
+        self._began = time.monotonic()
+        self._printed = self._began
 
     def __enter__(self) -> Progress:
         self._bar.start()
@@ -48,15 +49,23 @@ class Progress:
         self._bar.stop()
 
     def advance(self, steps: int, rows: int, loss: float | None = None) -> None:
-        """Counts `steps` more steps over `rows` rows, with a mean `loss` if there is one."""
+        """Counts steps that have just been made.
+
+        Args:
+            steps: number of these steps.
+            rows: number of rows in these steps.
+            loss: mean loss over these rows; None, the default, shows no loss.
+        """
+        now = time.monotonic()
         self._rows += rows
-        speed = self._rows / max(time.monotonic() - self._began, 1e-9)
-        text = "" if loss is None else f"loss {loss:.4f}, "
-        self._bar.update(self._task, advance=steps, loss=text, speed=speed)
-        if self._bar.disable and time.monotonic() - self._said > SECONDS:
-            task = self._bar.tasks[self._task]
-            print(
-                f"{task.description}: {task.completed:,.0f} {self._unit}, {text}{speed:,.0f} rows/s",
-                flush=True,
-            )
-            self._said = time.monotonic()
+        speed = self._rows / max(now - self._began, 1e-9)
+        shown_loss = "" if loss is None else f"loss {loss:.4f}, "
+        self._bar.update(self._task, advance=steps, loss=shown_loss, speed=speed)
+        if self._bar.disable and now - self._printed > SECONDS:
+            self._print_line(shown_loss, speed)
+            self._printed = now
+
+    def _print_line(self, shown_loss: str, speed: float) -> None:
+        task = self._bar.tasks[self._task]
+        done = f"{task.completed:,.0f} {self._unit}"
+        print(f"{task.description}: {done}, {shown_loss}{speed:,.0f} rows/s", flush=True)

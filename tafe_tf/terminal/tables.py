@@ -1,4 +1,4 @@
-"""Metrics as tables that a person likes to read."""
+"""Metrics as tables for a terminal."""
 
 from __future__ import annotations
 
@@ -13,6 +13,8 @@ from tafe_tf.data.bad_rows import BadRows
 from tafe_tf.schema import Schema
 
 Metrics = Mapping[str, Any]
+
+PIPE_WIDTH = 120  # characters a line where the output is no terminal
 _COLUMNS = {
     "auc": "AUC",
     "gauc": "grouped AUC",
@@ -22,68 +24,87 @@ _COLUMNS = {
 }
 _TRUTH_COLUMNS = {
     "truth_auc": "AUC",
-    "truth_auc_best": "of the truth itself",
+    "truth_auc_best": "AUC of the truth",
     "truth_ratio": "predicted / true",
     "truth_mae": "mean abs. error",
 }
 
 
 def metrics_table(metrics: Metrics, schema: Schema, title: str) -> Table:
-    """Quality by probability: ranking and calibration."""
-    rows = f"{metrics['rows']:,} rows, {_percent(metrics['violation_rate'])} with a later step above an earlier one"
-    return _table(
-        f"{title}: {rows}", metrics, _COLUMNS, [*schema.step_names, *schema.conditional_names]
-    )
+    """Makes the table of ranking and calibration, one row for each probability.
+
+    Args:
+        metrics: what `Evaluator.evaluate` returns.
+        schema: the schema that the model was trained with.
+        title: text in front of the number of rows.
+    """
+    violations = share(metrics["violation_rate"])
+    rows = f"{metrics['rows']:,} rows, {violations} with a later step above an earlier one"
+    names = [*schema.step_names, *schema.conditional_names]
+    return _table(f"{title}: {rows}", metrics, _COLUMNS, names)
 
 
 def truth_table(metrics: Metrics, schema: Schema, title: str) -> Table:
-    """What was learned beside what was true; for data whose probabilities are known."""
+    """Makes the table of learned against true probabilities, for data whose truth is known.
+
+    Args:
+        metrics: what `Evaluator.evaluate` returns.
+        schema: a schema whose tasks all have a column `truth`.
+        title: text above the table.
+    """
     unreached = [f"{name}_unreached" for name in schema.conditional_names]
-    return _table(
-        title, metrics, _TRUTH_COLUMNS, [*schema.step_names, *schema.conditional_names, *unreached]
-    )
+    names = [*schema.step_names, *schema.conditional_names, *unreached]
+    return _table(title, metrics, _TRUTH_COLUMNS, names)
 
 
 def print_metrics(metrics: Metrics, schema: Schema, title: str) -> None:
-    """Prints the tables that the metrics allow."""
+    """Prints the metrics and, where the schema names the truth, the second table too.
+
+    Args:
+        metrics: what `Evaluator.evaluate` returns.
+        schema: the schema that the model was trained with.
+        title: text above the first table.
+    """
     show(metrics_table(metrics, schema, title))
     if all(task.truth for task in schema.tasks):
-        show(truth_table(metrics, schema, "learned beside true"))
+        show(truth_table(metrics, schema, "learned and true probabilities"))
 
 
 def print_dropped(bad_rows: BadRows) -> None:
-    """Prints what was dropped and why, a line each; nothing where nothing was."""
+    """Prints one line for each reason why rows were dropped; nothing if none were."""
     for line in bad_rows.report():
         print(line)
 
 
 def show(table: Table) -> None:
-    """Prints a table, 120 characters wide where the output is no terminal."""
-    Console(width=None if sys.stdout.isatty() else 120).print(table)
+    """Prints a table as wide as the terminal, or `PIPE_WIDTH` characters wide without one."""
+    width = None if sys.stdout.isatty() else PIPE_WIDTH
+    Console(width=width).print(table)
 
 
-def _table(title: str, metrics: Metrics, columns: dict[str, str], names: list[str]) -> Table:
-    shown = {
-        key: text
-        for key, text in columns.items()
-        if any(f"{key}/{name}" in metrics for name in names)
-    }
+def number(value: float | None, digits: int = 4) -> str:
+    """Writes a number with so many decimal places; "-" for a metric that is undefined."""
+    return "-" if value is None else f"{value:.{digits}f}"
+
+
+def share(value: float | None) -> str:
+    """Writes a share as a percentage with two decimal places; "-" if it is undefined."""
+    return "-" if value is None else f"{value:.2%}"
+
+
+def spoken(probability: str) -> str:
+    """Writes a probability's name for a reader: "cvr_unreached" becomes "cvr, unreached"."""
+    return probability.replace("_unreached", ", unreached")
+
+
+def _table(title: str, metrics: Metrics, columns: Mapping[str, str], names: list[str]) -> Table:
+    """One row for each of `names`, and those of `columns` that any of them has a metric for."""
+    shown = [kind for kind in columns if any(f"{kind}/{name}" in metrics for name in names)]
     table = Table(title=title, title_justify="left")
     table.add_column("probability")
-    for text in shown.values():
-        table.add_column(text, justify="right")
+    for kind in shown:
+        table.add_column(columns[kind], justify="right")
     for name in names:
-        table.add_row(
-            name.replace("_unreached", ", unreached"),
-            *(_cell(metrics, f"{key}/{name}") for key in shown),
-        )
+        values = [metrics.get(f"{kind}/{name}") for kind in shown]
+        table.add_row(spoken(name), *map(number, values))
     return table
-
-
-def _cell(metrics: Metrics, key: str) -> str:
-    value = metrics.get(key)
-    return "-" if value is None else f"{value:.4f}"
-
-
-def _percent(share: float | None) -> str:
-    return "-" if share is None else f"{share:.2%}"

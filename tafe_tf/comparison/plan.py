@@ -1,0 +1,94 @@
+"""A comparison from its plan to its figures: trains what is missing, then writes the figures."""
+
+from __future__ import annotations
+
+import dataclasses
+import pathlib
+from collections.abc import Mapping
+from typing import Any
+
+from tafe_tf.comparison.runs import ChildRun, Shared, Variant, train_all
+from tafe_tf.comparison.statistics import Comparison
+from tafe_tf.comparison.tables import markdown, tables
+from tafe_tf.data.atomic import write_json, write_text
+from tafe_tf.terminal.tables import show
+from tafe_tf.training.run_dir import RunError
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Plan:
+    """What to compare.
+
+    Attributes:
+        shared: what all runs have in common.
+        variants: the models.
+        seeds: the seeds that each model is trained with.
+        tuned: the directory of a search whose best settings are used; None for none.
+        replicates: number of bootstrap samples.
+        against: the model that the others are tested against; empty for the best but TAFE.
+        published: a paper's metrics by model.
+    """
+
+    shared: Shared
+    variants: list[Variant]
+    seeds: range
+    tuned: pathlib.Path | None
+    replicates: int
+    against: str
+    published: Mapping[str, Any]
+
+    def arguments(self, variant: Variant) -> list[str]:
+        """What the command lines of a model's runs begin with, its tuned settings included.
+
+        Raises:
+            RunError: if there is no flagfile for this model in the directory `tuned`.
+        """
+        if self.tuned is None:
+            return self.shared.arguments
+        flagfile = self.tuned / f"{variant.folder}.flags"
+        if not flagfile.exists():
+            remedy = f"tune this model first: python -m tafe_tf.tune --models={variant.text} ..."
+            raise RunError(f"{flagfile}: is missing; {remedy}")
+        return [*self.shared.arguments, f"--flagfile={flagfile}"]
+
+    def run(self, variant: Variant, seed: int) -> ChildRun:
+        """The run of a model with a seed."""
+        path = self.shared.directory / "cells" / variant.folder / f"seed-{seed}"
+        return ChildRun(variant, seed, path)
+
+
+def compare(plan: Plan) -> dict[str, str]:
+    """Trains what is missing, and writes and prints the figures of all finished runs.
+
+    Args:
+        plan: what to compare.
+
+    Returns:
+        What went wrong, by run.
+
+    Raises:
+        DataError: on a bad file or row.
+        RunError: if the directory is another job's, or settings that should be tuned are missing.
+        ValueError: if no run has finished, or `plan.against` is none of the models.
+    """
+    directory = plan.shared.directory
+    schema = plan.shared.prepare()
+    arguments = {variant.text: plan.arguments(variant) for variant in plan.variants}
+    # Seed by seed, so that a comparison that is stopped early has all models.
+    in_turn = [plan.run(variant, seed) for seed in plan.seeds for variant in plan.variants]
+    failed = train_all(in_turn, arguments)
+
+    by_model = [plan.run(variant, seed) for variant in plan.variants for seed in plan.seeds]
+    comparison = Comparison(
+        schema=schema,
+        replicates=plan.replicates,
+        against=plan.against,
+        published=plan.published,
+    )
+    results = comparison.results(by_model, failed)
+    write_json(directory / "compare.json", results)
+    write_text(directory / "compare.md", markdown(results, schema))
+    for table in tables(results, schema):
+        show(table)
+    print(f"{directory}/compare.json and compare.md have more")
+    return failed

@@ -1,0 +1,190 @@
+"""A search for good settings with Optuna, whose trials are runs in processes of their own."""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+import json
+import math
+import pathlib
+from typing import Any
+
+import optuna
+from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution
+from optuna.storages.journal import JournalFileBackend
+from optuna.trial import TrialState
+
+from tafe_tf.comparison.runs import ChildRun, Shared, Variant
+from tafe_tf.data.atomic import write_json, write_text
+from tafe_tf.schema import Schema
+from tafe_tf.training.early_stopping import goodness, monitored
+
+Space = dict[str, BaseDistribution]  # what each flag is drawn from
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Search:
+    """How to search.
+
+    Attributes:
+        shared: what all runs have in common.
+        space: what each flag is drawn from.
+        trials: number of trials for each model; all of the grid if that has fewer.
+        seed: seed of every trial's run and of the sampler.
+        monitor: the validation metric that a trial is judged by.
+    """
+
+    shared: Shared
+    space: Space
+    trials: int
+    seed: int
+    monitor: str
+
+
+def tune(search: Search, variants: list[Variant]) -> None:
+    """Searches each model's settings, and writes the flagfiles and tune.json.
+
+    Args:
+        search: how to search.
+        variants: the models.
+
+    Raises:
+        DataError: on a bad file or row.
+        RunError: if the directory is another job's.
+        ValueError: if a trial fails.
+    """
+    schema = search.shared.prepare()
+    results = {variant.text: tune_model(search, variant, schema) for variant in variants}
+    write_json(search.shared.directory / "tune.json", results)
+
+
+def distribution(text: str, names: list[str]) -> tuple[str, BaseDistribution]:
+    """Reads an element of `--search`.
+
+    Args:
+        text: FLAG=LOW:HIGH, FLAG=LOW:HIGH:log or FLAG=A|B|C.
+        names: the flags that may be searched.
+
+    Returns:
+        The flag, and what its values are drawn from.
+
+    Raises:
+        ValueError: if the text has another form or the flag is unknown.
+    """
+    flag, _, values = text.partition("=")
+    try:
+        if flag not in names or not values:
+            raise ValueError
+        if ":" in values:
+            return flag, _range(values.split(":"))
+        return flag, CategoricalDistribution(values.split("|"))
+    except ValueError:
+        forms = "FLAG=LOW:HIGH, FLAG=LOW:HIGH:log or FLAG=A|B|C"
+        raise ValueError(f"--search must be {forms}. Received: {text}") from None
+
+
+def _range(parts: list[str]) -> FloatDistribution:
+    """A range of LOW, HIGH and, at most, "log"."""
+    low, high, *scale = parts
+    if scale not in ([], ["log"]):
+        raise ValueError
+    return FloatDistribution(float(low), float(high), log=scale == ["log"])
+
+
+def tune_model(search: Search, variant: Variant, schema: Schema) -> dict[str, Any]:
+    """Makes the missing trials of one model and writes its flagfile.
+
+    Args:
+        search: how to search.
+        variant: the model.
+        schema: the data set's schema.
+
+    Returns:
+        The best settings ("best"), their score, and all trials.
+
+    Raises:
+        ValueError: if a trial fails.
+    """
+    study = _study(search, variant)
+    wanted = min(search.trials, _grid_size(search.space))
+    while len(_finished(study)) < wanted:
+        trial = study.ask(search.space)
+        settings = [f"--{flag}={value}" for flag, value in trial.params.items()]
+        value = _make(search, variant, study, trial, settings, schema)
+        title = f"{variant.text}, trial {trial.number}: {' '.join(settings)}"
+        print(f"{title}: validation {value:.4f}", flush=True)
+
+    best = study.best_params
+    flagfile = "".join(f"--{flag}={value}\n" for flag, value in best.items())
+    write_text(search.shared.directory / f"{variant.folder}.flags", flagfile)
+    trials = [{"params": each.params, "score": each.value} for each in _finished(study)]
+    return {"best": best, "score": study.best_value, "trials": trials}
+
+
+def _study(search: Search, variant: Variant) -> optuna.Study:
+    """Opens a model's study; trials that were interrupted will be made again, and first."""
+    journal = JournalFileBackend(str(search.shared.directory / f"{variant.folder}.journal"))
+    study = optuna.create_study(
+        study_name=variant.text,
+        storage=optuna.storages.JournalStorage(journal),
+        sampler=optuna.samplers.TPESampler(seed=search.seed),
+        direction="maximize",
+        load_if_exists=True,
+    )
+    for interrupted in study.get_trials(states=[TrialState.RUNNING]):
+        study.tell(interrupted.number, state=TrialState.FAIL)
+        study.enqueue_trial(interrupted.params)
+    if math.isfinite(_grid_size(search.space)):
+        for point in itertools.product(*map(_choices, search.space.values())):
+            settings = dict(zip(search.space, point, strict=True))
+            study.enqueue_trial(settings, skip_if_exists=True)
+    return study
+
+
+def _finished(study: optuna.Study) -> list[optuna.trial.FrozenTrial]:
+    return study.get_trials(states=[TrialState.COMPLETE])
+
+
+def _make(
+    search: Search,
+    variant: Variant,
+    study: optuna.Study,
+    trial: optuna.Trial,
+    settings: list[str],
+    schema: Schema,
+) -> float:
+    """Trains a trial's run and tells the study how good it is; returns the monitored metric."""
+    path = search.shared.directory / "trials" / variant.folder / f"trial-{trial.number}"
+    run = ChildRun(variant, search.seed, path)
+    error = run.train([*search.shared.arguments, *settings])
+    if error:
+        study.tell(trial, state=TrialState.FAIL)
+        raise ValueError(f"{variant.text}, {' '.join(settings)}: {error} (see {run.log})")
+    value = best_value(path, search.monitor, schema)
+    study.tell(trial, goodness(value, search.monitor))
+    return value
+
+
+def _grid_size(space: Space) -> float:
+    """Number of combinations; infinite unless every flag has a list of values."""
+    return math.prod(len(_choices(each)) or math.inf for each in space.values())
+
+
+def _choices(distribution: BaseDistribution) -> list[Any]:
+    """The values in a list of values; nothing for a range."""
+    if isinstance(distribution, CategoricalDistribution):
+        return list(distribution.choices)
+    return []
+
+
+def best_value(run_dir: pathlib.Path, monitor: str, schema: Schema) -> float:
+    """The best value of a validation metric over the epochs of a finished run.
+
+    Args:
+        run_dir: the run's directory.
+        monitor: the metric, as in `--monitor`.
+        schema: the data set's schema.
+    """
+    history = json.loads((run_dir / "history.json").read_text(encoding="utf-8"))
+    values = [monitored(epoch, monitor, schema.step_names) for epoch in history]
+    return max(values, key=lambda value: goodness(value, monitor))

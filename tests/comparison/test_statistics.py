@@ -1,0 +1,95 @@
+"""What finished runs say: the model to test against, and the paired difference to it."""
+
+from __future__ import annotations
+
+import json
+import pathlib
+from typing import Any
+
+import numpy as np
+import pytest
+import small_models
+from sklearn.metrics import roc_auc_score
+
+from tafe_tf import schema
+from tafe_tf.comparison.runs import ChildRun, Variant
+from tafe_tf.comparison.statistics import Comparison
+
+# By model and seed, how well the logits see the labels; TAFE's third seed went wrong.
+SEPARATIONS = {"mmoe": (0.1, 0.2, 0.1), "ple": (0.8, 0.9, 0.7), "tafe": (2.0, 2.0, -2.0)}
+
+
+def auc(labels: np.ndarray, logits: np.ndarray) -> float | None:
+    return roc_auc_score(labels, logits) if labels.any() else None
+
+
+def finished(
+    path: pathlib.Path, name: str, seed: int, labels: np.ndarray, separation: float
+) -> ChildRun:
+    """A run as training leaves it; its logits [n, 2] see the labels [n, 2] so well."""
+    run = ChildRun(Variant(name, name, {}), seed, path / name / f"seed-{seed}")
+    run.path.mkdir(parents=True)
+    noise = np.random.default_rng(seed).normal(size=labels.shape)
+    logits = noise + separation * labels
+    metrics = {
+        "auc/ctr": auc(labels[:, 0], logits[:, 0]),
+        "auc/ctcvr": auc(labels[:, 1], logits[:, 1]),
+        "parameters": 9,
+        "rows": len(labels),
+        "seconds": 1.0,
+    }
+    (run.path / "metrics.json").write_text(json.dumps(metrics))
+    (run.path / "history.json").write_text(json.dumps([{"train_rows": 9, "train_seconds": 1.0}]))
+    np.savez(
+        run.path / "predictions.npz",
+        logits=logits.astype(np.float32),
+        depth=labels.sum(axis=1),
+        weight=np.ones(len(labels)),
+    )
+    return run
+
+
+def results(path: pathlib.Path, conversion_rate: float) -> dict[str, Any]:
+    """The comparison of three models with three seeds each on 400 rows."""
+    (path / "schema.toml").write_text(small_models.SHOP)
+    reached = np.random.default_rng(0).random((400, 2)) < [0.4, conversion_rate]
+    labels = np.cumprod(reached, axis=1)
+    runs = []
+    for name, separations in SEPARATIONS.items():
+        for seed, separation in enumerate(separations):
+            runs.append(finished(path, name, seed, labels, separation))
+    comparison = Comparison(schema=schema.load(path / "schema.toml"), replicates=40)
+    return comparison.results(runs, {})
+
+
+def test_the_difference_to_the_best_baseline(tmp_path: pathlib.Path) -> None:
+    told = results(tmp_path, conversion_rate=0.5)
+    assert told["against"] == "ple"
+    means = {}
+    for name, model in told["models"].items():
+        aucs = [model["metrics"][f"auc/{step}"]["mean"] for step in ("ctr", "ctcvr")]
+        means[name] = np.mean(aucs)
+    difference = told["models"]["tafe"]["difference"]
+    assert difference["mean"] == pytest.approx(means["tafe"] - means["ple"])
+    assert difference["seeds"] == [0, 1, 2]
+    assert told["models"]["ple"]["difference"] is None
+
+
+def test_a_step_without_positives_leaves_the_difference_undefined(tmp_path: pathlib.Path) -> None:
+    told = results(tmp_path, conversion_rate=0.0)
+    assert told["against"] == "ple"  # by the step that has an AUC
+    assert told["models"]["tafe"]["difference"] == {}
+
+
+def test_runs_must_have_the_same_test_rows(tmp_path: pathlib.Path) -> None:
+    (tmp_path / "schema.toml").write_text(small_models.SHOP)
+    labels = np.cumprod(np.random.default_rng(0).random((400, 2)) < 0.5, axis=1)
+    runs = [
+        finished(tmp_path, "mmoe", 0, labels, 1.0),
+        finished(tmp_path, "ple", 0, labels[::-1], 1.0),
+    ]
+    comparison = Comparison(schema=schema.load(tmp_path / "schema.toml"), replicates=20)
+    with pytest.raises(ValueError, match="was tested on other rows than the first run"):
+        comparison.results(runs, {})
+    with pytest.raises(ValueError, match="no run has finished"):
+        comparison.results([], {})

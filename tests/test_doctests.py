@@ -1,0 +1,83 @@
+"""The examples in docstrings run and print what they say; what users build with has examples."""
+
+from __future__ import annotations
+
+import doctest
+import importlib
+import inspect
+import os
+import pathlib
+import subprocess
+import sys
+from types import ModuleType
+
+import pytest
+from sources import SOURCES, within
+
+FLAGS = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
+WITH_EXAMPLES = [
+    name for name, path in SOURCES.items() if ">>> " in path.read_text(encoding="utf-8")
+]
+# Environment variables that must be set before Keras is imported, so in a process of its own.
+ENVIRONMENTS = {
+    "tafe_tf.jax_training": {"KERAS_BACKEND": "jax"},
+    "tafe_tf.tfrs": {"TF_USE_LEGACY_KERAS": "1"},
+}
+COMPLETE = {"tafe_tf.layers", "tafe_tf.models", "tafe_tf.losses", "tafe_tf.metrics"}
+
+
+def run_examples(name: str) -> None:
+    """Runs a module's examples in this process.
+
+    Raises:
+        AssertionError: if one prints something else; its text is doctest's report.
+    """
+    report: list[str] = []
+    runner = doctest.DocTestRunner(optionflags=FLAGS)
+    for test in doctest.DocTestFinder(exclude_empty=True).find(importlib.import_module(name)):
+        runner.run(test, out=report.append)
+    assert runner.tries > 0, f"{name} has examples that doctest does not find"
+    assert runner.failures == 0, "".join(report)
+
+
+@pytest.mark.parametrize("name", WITH_EXAMPLES)
+def test_examples(name: str, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)  # for examples that write files
+    if name not in ENVIRONMENTS:
+        run_examples(name)
+        return
+    done = subprocess.run(
+        [sys.executable, __file__, name],
+        env={**os.environ, **ENVIRONMENTS[name], "PYTHONPATH": os.pathsep.join(sys.path)},
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
+
+
+def without_example(module: ModuleType) -> list[str]:
+    """The public classes and functions of a module whose docstrings hold no example."""
+    missing = []
+    for name, value in vars(module).items():
+        is_public = not name.startswith("_") and (
+            inspect.isclass(value) or inspect.isfunction(value)
+        )
+        if (
+            is_public
+            and value.__module__ == module.__name__
+            and ">>> " not in (value.__doc__ or "")
+        ):
+            missing.append(f"{module.__name__}.{name}")
+    return missing
+
+
+def test_every_layer_model_loss_and_metric_has_an_example() -> None:
+    missing = []
+    for name in SOURCES:
+        if within(name, COMPLETE):
+            missing += without_example(importlib.import_module(name))
+    assert missing == []
+
+
+if __name__ == "__main__":
+    run_examples(sys.argv[1])
