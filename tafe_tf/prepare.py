@@ -32,7 +32,7 @@ from absl import app
 from absl.flags import DEFINE_enum, DEFINE_integer, DEFINE_string, declare_key_flag
 from rich.table import Table
 
-from tafe_tf import flags, schema
+from tafe_tf import flags, schema, schema_toml
 from tafe_tf.data.errors import DataError
 from tafe_tf.data.formats.read import BLOCK_ROWS, find_files
 from tafe_tf.data.shards import job as shard_job
@@ -92,7 +92,7 @@ def main(argv: list[str]) -> None:
 def prepare() -> None:
     """What `main` does, errors aside."""
     flags.required(data_dir=flags.DATA_DIR.value)
-    dataset = schema.load(flags.schema_file())
+    dataset = schema_toml.load(flags.schema_file())
     data_dir = os.path.abspath(flags.DATA_DIR.value)
     if _OUTPUT_DIR.value:
         directory = _write_shards(data_dir, dataset)

@@ -12,7 +12,7 @@ import sys
 from absl import app
 from rich.table import Table
 
-from tafe_tf import schema
+from tafe_tf import schema, schema_toml
 from tafe_tf.terminal.tables import print_metrics, show
 
 
@@ -22,7 +22,7 @@ def main(argv: list[str]) -> None:
         raise app.UsageError("give at least one run directory")
     for path in map(pathlib.Path, argv[1:]):
         try:
-            dataset = schema.load(path / "schema.toml")
+            dataset = schema_toml.load(path / "schema.toml")
             history, metrics = (
                 json.loads((path / f"{name}.json").read_text()) for name in ("history", "metrics")
             )

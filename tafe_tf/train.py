@@ -21,7 +21,7 @@ import tensorflow as tf
 from absl import app, logging
 from absl.flags import adopt_module_key_flags
 
-from tafe_tf import flags, machine, models, schema
+from tafe_tf import flags, machine, models, schema, schema_toml
 from tafe_tf.data.atomic import write_arrays, write_json
 from tafe_tf.data.bad_rows import BadRows
 from tafe_tf.data.batches.dataset import FunnelData, Holdout, time_holdout
@@ -90,7 +90,7 @@ def run_job(cluster: Cluster) -> None:
     config = flags.training_config()
     run = RunDir(flags.RUN_DIR.value)
     bad_rows = flags.bad_rows()
-    training, validation = split(schema.load(flags.schema_file()), bad_rows, cluster)
+    training, validation = split(schema_toml.load(flags.schema_file()), bad_rows, cluster)
     warm = warm_start(run)
     if warm:
         warm.check_schema(training.schema)

@@ -21,7 +21,7 @@ from absl import flags as absl_flags
 from absl.testing import flagsaver
 
 import tafe_tf
-from tafe_tf import prepare, schema
+from tafe_tf import prepare, schema, schema_toml
 from tafe_tf.data.bad_rows import BadRows
 from tafe_tf.data.errors import BadRowError, DataError
 from tafe_tf.data.formats.read import find_files, read_blocks
@@ -162,7 +162,7 @@ def read(directory: pathlib.Path, split: str) -> dict[str, list[Any]]:
             return [value(x) for x in item]
         return item.decode() if isinstance(item, bytes) else "NaN" if item != item else item
 
-    dataset = schema.load(directory / "schema.toml")
+    dataset = schema_toml.load(directory / "schema.toml")
     blocks = list(
         read_blocks(find_files(directory, split), dataset, bad_rows=BadRows("drop"), block_rows=13)
     )
@@ -260,7 +260,7 @@ def test_beam_builds_the_same_vocabularies_alone(
 
 def test_training_takes_the_vocabularies_of_the_shards(tmp_path: pathlib.Path) -> None:
     out = run(make_data(tmp_path / "data", "parquet"), tmp_path / "out")
-    dataset = schema.load(out / "schema.toml")
+    dataset = schema_toml.load(out / "schema.toml")
     (tmp_path / "run").mkdir()
     assert vocabulary.reuse(find_files(out, "train"), dataset, out, tmp_path / "run")
     again = vocabulary.build(find_files(out, "train"), dataset, tmp_path / "again", BadRows())

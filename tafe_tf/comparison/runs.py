@@ -14,7 +14,7 @@ import subprocess
 import sys
 from collections.abc import Mapping, Sequence
 
-from tafe_tf import flags, schema
+from tafe_tf import flags, schema, schema_toml
 from tafe_tf.data.formats.read import find_files
 from tafe_tf.features import vocabulary
 from tafe_tf.training.run_dir import claim
@@ -136,7 +136,7 @@ def prepare(directory: pathlib.Path) -> tuple[schema.Schema, list[str]]:
     Raises:
         RunError: if the directory holds a job with other flags or another schema.
     """
-    dataset = schema.load(flags.schema_file())
+    dataset = schema_toml.load(flags.schema_file())
     files = find_files(flags.DATA_DIR.value, "train")
     find_files(flags.DATA_DIR.value, "test")
     prepared, common = directory / "prepared", directory / "common.flags"

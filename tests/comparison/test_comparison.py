@@ -15,7 +15,7 @@ from absl import flags as absl_flags
 from absl.testing import flagsaver
 from sklearn.metrics import roc_auc_score
 
-from tafe_tf import compare, schema
+from tafe_tf import compare, schema_toml
 from tafe_tf.comparison.bootstrap import RankedRows, interval, over_seeds, p_value, resamples
 from tafe_tf.comparison.runs import Cell, Spec
 from tafe_tf.comparison.statistics import Comparison
@@ -157,7 +157,7 @@ def test_the_best_baseline_and_the_difference_to_it(
         for name, each in seen.items()
         for i, by in enumerate(each)
     ]
-    told = Comparison(schema=schema.load(tmp_path / "schema.toml"), replicates=40).results(
+    told = Comparison(schema=schema_toml.load(tmp_path / "schema.toml"), replicates=40).results(
         cells, {}
     )
     assert told["against"] == "ple"  # by the steps that have an AUC
