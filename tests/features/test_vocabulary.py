@@ -13,7 +13,6 @@ from tafe_tf.data.errors import BadRowError
 from tafe_tf.features import vocabulary
 from tafe_tf.schema import Feature, Schema, SchemaError, Task
 
-
 SCHEMA = Schema(
     name="t",
     features=(
