@@ -19,7 +19,7 @@ from absl import app
 from matplotlib import pyplot
 
 from benchmarks.support.figures import save
-from tafe_tf import schema
+from tafe_tf import schema, schema_toml
 from tafe_tf.comparison.statistics import MEAN
 from tafe_tf.comparison.tables import markdown
 
@@ -42,7 +42,7 @@ def main(argv: list[str]) -> None:
 def section(run: pathlib.Path, out: pathlib.Path) -> str:
     """What the page says of one comparison; writes its figures to `out`."""
     results = json.loads((run / "compare.json").read_text(encoding="utf-8"))
-    dataset = schema.load(run / "prepared" / "schema.toml")
+    dataset = schema_toml.load(run / "prepared" / "schema.toml")
     figures = {"AUC by model": forest(results, out / f"{run.name}.svg")}
     if any(
         key.startswith("truth_ratio")

@@ -18,7 +18,7 @@ import tensorflow as tf
 import tensorflow_recommenders as tfrs
 from absl import app, flags, logging
 
-from tafe_tf import schema
+from tafe_tf import schema_toml
 from tafe_tf.data.atomic import write_text
 from tafe_tf.data.bad_rows import BadRows
 from tafe_tf.data.batches.dataset import FunnelData, Holdout
@@ -28,6 +28,7 @@ from tafe_tf.export.saved_model import export
 from tafe_tf.export.session_model import SessionModel, versions
 from tafe_tf.features import vocabulary
 from tafe_tf.models import TAFE
+from tafe_tf.schema import Feature, Schema, Task
 from tafe_tf.tfrs import FunnelRecommender
 from tafe_tf.training.run_dir import RunDir
 
@@ -84,15 +85,15 @@ class Shop:
             "item": item,
         }
 
-    def schema(self) -> str:
-        """The dataset's TOML."""
-        tasks = [f'[[tasks]]\nname = "{task}"\n' for task in self.tasks]
+    def schema(self) -> Schema:
+        """The dataset's schema."""
         sides = {**dict.fromkeys(USER, "user"), **dict.fromkeys(ITEM, "item")}
-        features = [
-            f'[[features]]\nname = "{name}"\nkind = "integer"\nsize = {VALUES}\nside = "{side}"\n'
+        features = tuple(
+            Feature(name=name, kind="integer", size=VALUES, side=side)
             for name, side in sides.items()
-        ]
-        return "\n".join(['name = "shop"\n', *tasks, *features])
+        )
+        tasks = tuple(Task(name=task) for task in self.tasks)
+        return Schema(name="shop", features=features, tasks=tasks)
 
 
 def columns(names: tuple[str, ...], values: np.ndarray) -> Columns:
@@ -156,10 +157,10 @@ def retriever(shop: Shop, rows: Columns, retrieved: int) -> tfrs.layers.factoriz
 def ranker(shop: Shop, rows: Columns, work_dir: pathlib.Path) -> SessionModel:
     """Trains stage 2, TAFE, on all impressions, exports it, and loads it as TensorFlow Serving does."""
     work_dir.mkdir(parents=True, exist_ok=True)
-    write_text(work_dir / "schema.toml", shop.schema())
+    write_text(work_dir / "schema.toml", schema_toml.dump(shop.schema()))
     write(work_dir / "train.parquet", rows)
     write(work_dir / "valid.parquet", shop.impressions(4096, seed=2))
-    dataset = schema.load(work_dir / "schema.toml")
+    dataset = schema_toml.load(work_dir / "schema.toml")
     run = RunDir(work_dir / "run")
     run.claim({}, "tafe", (work_dir / "schema.toml").read_text(encoding="utf-8"))
     vocabulary.build([str(work_dir / "train.parquet")], dataset, run.path, BadRows())

@@ -16,7 +16,7 @@ import numpy as np
 import tensorflow as tf
 from absl import app
 
-from tafe_tf import schema
+from tafe_tf import schema, schema_toml
 from tafe_tf.export import warmup
 from tafe_tf.export.session_model import DEFAULT_SIGNATURE, SessionModel, latest
 from tafe_tf.export.signature_inputs import Rows, requests, tiled
@@ -54,7 +54,7 @@ def check(path: str | pathlib.Path, trained: Callable[[Rows], Outputs] | None = 
         ExportError: at the first thing that is not as it must be.
     """
     path = pathlib.Path(path)
-    dataset = schema.load(path / "assets.extra" / "schema.toml")
+    dataset = schema_toml.load(path / "assets.extra" / "schema.toml")
     try:
         served = SessionModel(path)
     except (OSError, tf.errors.OpError) as error:

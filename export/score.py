@@ -14,7 +14,7 @@ import numpy as np
 from absl import app
 from rich.table import Table
 
-from tafe_tf import schema
+from tafe_tf import schema, schema_toml
 from tafe_tf.data.bad_rows import BadRows
 from tafe_tf.data.blocks.block import Block
 from tafe_tf.data.errors import DataError
@@ -31,7 +31,7 @@ def score(base_path: str, file: str, rows: int) -> Table:
         FileNotFoundError: if nothing has been exported.
     """
     path = latest(base_path)
-    dataset = schema.load(path / "assets.extra" / "schema.toml")
+    dataset = schema_toml.load(path / "assets.extra" / "schema.toml")
     blocks = read_blocks([file], dataset, bad_rows=BadRows("drop"), block_rows=rows)
     block = next(blocks)
     scores = SessionModel(path)(

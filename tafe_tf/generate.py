@@ -10,6 +10,7 @@ import sys
 
 from absl import app, flags
 
+from tafe_tf import schema_toml
 from tafe_tf.data.atomic import write_text
 from tafe_tf.data.public.synthetic import SyntheticFunnel
 
@@ -47,7 +48,7 @@ def main(argv: list[str]) -> None:
         path = directory / f"{split}.{_FORMAT.value}"
         funnel.write(path, rows, stream)
         print(f"{path}: {rows:,} rows of {_FIELDS.value} fields, {' -> '.join(_TASKS.value)}")
-    write_text(directory / "schema.toml", funnel.schema())
+    write_text(directory / "schema.toml", schema_toml.dump(funnel.schema()))
 
 
 if __name__ == "__main__":

@@ -1,70 +1,77 @@
-"""Builds the vocabularies of a dataset from its training files, and says what the embedding table will cost.
+"""Builds the vocabularies of a dataset and says what the embedding table will cost.
 
     python -m tafe_tf.prepare --data_dir=DIR [--schema=FILE] [--run_dir=DIR]
 
-They go beside the schema unless --run_dir is given. `tafe_tf.train` does this itself where it has not been done.
+builds the vocabularies from the training files. They go beside the schema unless --run_dir is
+given. `tafe_tf.train` does this itself where it has not been done.
 
     python -m tafe_tf.prepare --data_dir=DIR --output_dir=DIR [--format=tfrecord]
 
-first writes the files of all splits as shards, checked and with the schema's columns only, from which training reads
-the same rows faster; schema and vocabularies go beside them. Killed at any moment, the same command goes on with the
-shards that are missing. `prepared.json`, written last, says that none is.
+first writes the files of all splits as shards, checked and with only the columns of the schema,
+from which training reads the same rows faster; schema and vocabularies go beside them. Killed at
+any moment, the same command goes on with the shards that are missing. `prepared.json`, which is
+written last, says that none is.
 
---runner runs either as Apache Beam pipelines, with the same bytes as outcome, and --beam_args are Beam's options. Files
-must then lie where every worker finds them under the same path:
+--runner runs either as Apache Beam pipelines, which end with the same bytes, and --beam_args are
+Beam's options. Every worker must then find the files under the same path:
 
     --runner=FlinkRunner --beam_args="--flink_master=HOST:8081 --parallelism=16"
 """
 
 from __future__ import annotations
 
-import json
+import contextlib
 import os
 import pathlib
 import shlex
-import sys
-from collections.abc import Sequence
-from types import ModuleType
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
-import tensorflow as tf
-from absl import app
 from absl.flags import DEFINE_enum, DEFINE_integer, DEFINE_string, declare_key_flag
 from rich.table import Table
 
-from tafe_tf import flags, schema
-from tafe_tf.data.errors import DataError
+from tafe_tf import flags, schema_toml
+from tafe_tf.data.atomic import read_json
+from tafe_tf.data.bad_rows import Dropped
 from tafe_tf.data.formats.read import BLOCK_ROWS, find_files
-from tafe_tf.data.shards import job as shard_job
-from tafe_tf.data.shards.job import ShardJob
-from tafe_tf.data.shards.write import convert
+from tafe_tf.data.shards.job import EXTENSIONS, ShardJob
 from tafe_tf.engines.beam.pipeline import PipelineError
-from tafe_tf.features import vocabulary
+from tafe_tf.engines.local import LocalEngine
+from tafe_tf.engines.preparation import Engine, VocabularyJob, prepare_shards
 from tafe_tf.features.graph import Features
+from tafe_tf.features.table_size import RowSize
+from tafe_tf.features.vocabulary import STATISTICS
+from tafe_tf.schema import Schema
 from tafe_tf.terminal import command
 from tafe_tf.terminal.progress import Progress
 from tafe_tf.terminal.tables import show
-from tafe_tf.training.run_dir import RunError
 
 for _name in ("data_dir", "schema", "run_dir", "embedding_dim", "embedding_dtype", "on_bad_row"):
     declare_key_flag(_name)
 _OUTPUT_DIR = DEFINE_string(
-    "output_dir", "", "Write shards into this directory; made if it is not there."
+    "output_dir",
+    "",
+    "Folder to write shards into; it is made if it is not there. By default no shards are written.",
 )
-_FORMAT = DEFINE_enum("format", "parquet", list(shard_job.EXTENSIONS), "Of the shards.")
+_FORMAT = DEFINE_enum(
+    "format", "parquet", list(EXTENSIONS), "File format of the shards that --output_dir asks for."
+)
 _SHARD_ROWS = DEFINE_integer(
     "shard_rows",
-    16 * BLOCK_ROWS,
-    f"Rows of a file that make a shard: a multiple of {BLOCK_ROWS}, or below it.",
+    ShardJob.shard_rows,
+    "How many rows of a file make a shard, bad rows included: a multiple of "
+    f"{BLOCK_ROWS:,} or any number below it.",
 )
 _RUNNER = DEFINE_string(
     "runner",
     "",
-    "Run as Apache Beam pipelines: DirectRunner, FlinkRunner, SparkRunner, DataflowRunner, ...",
+    "Apache Beam runner that does the work: DirectRunner, FlinkRunner, SparkRunner, "
+    "DataflowRunner, ... By default this process does it, without Beam.",
 )
-_BEAM_ARGS = DEFINE_string("beam_args", "", "Further options of Beam, quoted as one.")
+_BEAM_ARGS = DEFINE_string(
+    "beam_args", "", "Options of Apache Beam beside --runner, in one quoted string."
+)
 
-_MOMENTS_BYTES = 2 * 4  # LazyAdam keeps two float32 numbers for each of the table's
 _HEADERS = (
     "field",
     "kind",
@@ -75,140 +82,128 @@ _HEADERS = (
     "share",
 )
 _CAPTION = (
-    "In training LazyAdam keeps two float32 moments beside the table. min_count leaves rare values without a row; kind "
-    "'hash' gives any number of values `buckets` rows."
+    "In training LazyAdam keeps two float32 moments beside the table. min_count leaves rare values "
+    "without a row; kind 'hash' gives any number of values `buckets` rows."
 )
 
 
 def main(argv: list[str]) -> None:
     """Prepares, and prints sizes; what the user can mend ends it with one line and exit code 1."""
-    if len(argv) > 1:
-        raise app.UsageError(f"unknown arguments: {argv[1:]}")
-    try:
-        prepare()
-    except (DataError, OSError, PipelineError, RunError, schema.SchemaError) as error:
-        sys.exit(f"error: {error}")
+    command.only_flags(argv)
+    with command.one_line_errors(PipelineError):
+        command.required(data_dir=flags.DATA_DIR.value)
+        schema_file = flags.SCHEMA.value or f"{flags.DATA_DIR.value}/schema.toml"
+        schema = schema_toml.load(schema_file)
+        model = flags.model_config().all_arguments()
+        row = RowSize(dim=model["embedding_dim"], dtype=model["embedding_dtype"] or "float32")
+        if _OUTPUT_DIR.value:
+            job = _shard_job(schema, schema_file)
+            print_shards(job.output, prepare_shards(job, _engine()))
+            directory = job.output
+        else:
+            directory = os.path.abspath(flags.RUN_DIR.value or pathlib.Path(schema_file).parent)
+            print_dropped(_engine().build_vocabularies(_vocabulary_job(schema, directory)))
+        show(size_table(schema, directory, row))
 
 
-def prepare() -> None:
-    """What `main` does, errors aside."""
-    command.required(data_dir=flags.DATA_DIR.value)
-    dataset = schema.load(flags.schema_file())
-    data_dir = os.path.abspath(flags.DATA_DIR.value)
-    if _OUTPUT_DIR.value:
-        directory = _write_shards(data_dir, dataset)
-    else:
-        directory = os.path.abspath(flags.RUN_DIR.value or pathlib.Path(flags.schema_file()).parent)
-        _build(find_files(data_dir, "train"), dataset, directory)
-    statistics = _read(directory, "statistics.json")
-    show(_sizes(dataset, Features(dataset, directory).rows, statistics))
-
-
-def _write_shards(data_dir: str, dataset: schema.Schema) -> str:
-    """Writes what is missing of --output_dir, and gives its path."""
+def _shard_job(schema: Schema, schema_file: str) -> ShardJob:
     if flags.RUN_DIR.value:
-        raise RunError(
+        raise command.CommandError(
             "--run_dir and --output_dir must not both be given: vocabularies go beside the shards"
         )
-    output = os.path.abspath(_OUTPUT_DIR.value)
-    job = ShardJob(
-        data_dir=data_dir,
-        schema=dataset,
-        schema_text=pathlib.Path(flags.schema_file()).read_text(encoding="utf-8"),
-        output=output,
+    return ShardJob(
+        data_dir=os.path.abspath(flags.DATA_DIR.value),
+        schema=schema,
+        schema_text=pathlib.Path(schema_file).read_text(encoding="utf-8"),
+        output=os.path.abspath(_OUTPUT_DIR.value),
         format=_FORMAT.value,
         shard_rows=_SHARD_ROWS.value,
         on_bad_row=flags.training_config().on_bad_row,
     )
-    left = shard_job.begin(job, each_part=bool(_RUNNER.value))
-    if left is not None:
-        _convert(job, left)
-        counts = shard_job.summary(job)
-        _build(find_files(output, "train"), dataset, output)
-        shard_job.finish(job, counts)
-    counts = _read(output, shard_job.PREPARED)
+
+
+def _vocabulary_job(schema: Schema, directory: str) -> VocabularyJob:
+    return VocabularyJob(
+        files=find_files(os.path.abspath(flags.DATA_DIR.value), "train"),
+        schema=schema,
+        directory=directory,
+        on_bad_row=flags.training_config().on_bad_row,
+    )
+
+
+def _engine() -> Engine:
+    """Who does the work, as --runner and --beam_args say."""
+    if not _RUNNER.value:
+        return LocalEngine(_progress)
+    try:
+        from tafe_tf.engines.beam.prepare import BeamEngine
+    except ModuleNotFoundError as error:
+        if not str(error.name).startswith("apache_beam"):
+            raise
+        message = "--runner needs Apache Beam: pip install 'tafe_tf[beam]'"
+        raise command.CommandError(message) from None
+    return BeamEngine([f"--runner={_RUNNER.value}", *shlex.split(_BEAM_ARGS.value)])
+
+
+@contextlib.contextmanager
+def _progress() -> Iterator[Callable[[int], None]]:
+    with Progress("writing shards", None, unit="rows") as bar:
+        yield lambda rows: bar.advance(rows, rows)
+
+
+def print_shards(output: str, counts: dict[str, Any]) -> None:
+    """Prints how many rows stand in shards, how many were dropped, and why."""
     for reason in counts["reasons"]:
         print(reason)
-    rows = ", ".join(f"{count['written']:,} {split}" for split, count in counts["rows"].items())
-    print(
-        f"{output}: {rows} rows in shards, {sum(c['dropped'] for c in counts['rows'].values()):,} dropped"
-    )
-    return output
+    by_split = counts["rows"]
+    rows = ", ".join(f"{count['written']:,} {split}" for split, count in by_split.items())
+    dropped = sum(count["dropped"] for count in by_split.values())
+    print(f"{output}: {rows} rows in shards, {dropped:,} dropped")
 
 
-def _convert(job: ShardJob, left: list[shard_job.Piece]) -> None:
-    if _RUNNER.value:
-        _beam().write_shards(job, left, _beam_options())
-        return
-    with Progress("writing shards", None, unit="rows") as bar:
-        for piece in left:
-            for rows in convert(job, piece):
-                bar.advance(rows, rows)
-
-
-def _build(files: list[str], dataset: schema.Schema, directory: str) -> None:
-    """Writes vocabularies and statistics, and prints what was dropped."""
-    bad_rows = flags.bad_rows()
-    if _RUNNER.value:
-        dropped = _beam().build(files, dataset, directory, bad_rows.policy, _beam_options())
-    else:
-        vocabulary.build(files, dataset, directory, bad_rows)
-        dropped = bad_rows.reasons()
+def print_dropped(dropped: Sequence[Dropped]) -> None:
+    """Prints which rows were dropped and why, a line each."""
     for reason in dropped:
         print(reason)
 
 
-def _beam() -> ModuleType:
-    try:
-        from tafe_tf.engines.beam import prepare as beam_prepare
-    except ModuleNotFoundError as error:
-        if not str(error.name).startswith("apache_beam"):
-            raise
-        raise RunError("--runner needs Apache Beam: pip install 'tafe_tf[beam]'") from None
-    return beam_prepare
+def size_table(schema: Schema, directory: str, row: RowSize) -> Table:
+    """What each field's rows of the embedding table take, in the table alone and in training.
 
-
-def _beam_options() -> list[str]:
-    return [f"--runner={_RUNNER.value}", *shlex.split(_BEAM_ARGS.value)]
-
-
-def _sizes(dataset: schema.Schema, rows: Sequence[int], statistics: dict[str, Any]) -> Table:
-    """What each field's rows of the table take, alone and with the optimizer's moments."""
-    dim, size, total = (
-        flags.model_config().all_arguments()["embedding_dim"],
-        tf.as_dtype(flags.given("embedding_dtype") or "float32").size,
-        sum(rows),
-    )
-
-    def cells(count: int) -> list[str]:
-        millions = count * dim / 2**20
-        return [
-            f"{count:,}",
-            f"{millions * size:.2f}",
-            f"{millions * (size + _MOMENTS_BYTES):.2f}",
-            f"{count / total:.1%}",
-        ]
-
-    title = f"{dataset.name}: {statistics['rows']:,} rows, rates {statistics['rate']}"
+    Args:
+        schema: The dataset's schema.
+        directory: The folder that holds its vocabularies and statistics.
+        row: The size of one row.
+    """
+    rows = Features(schema, directory).rows
+    statistics = read_json(pathlib.Path(directory) / STATISTICS)
     table = Table(
-        title=title,
+        title=f"{schema.name}: {statistics['rows']:,} rows, rates {statistics['rate']}",
         title_justify="left",
         caption=_CAPTION,
         caption_justify="left",
         show_footer=True,
     )
-    for header, footer in zip(_HEADERS, ["in all", "", "", *cells(total)], strict=True):
-        table.add_column(header, footer, justify="left" if header in ("field", "kind") else "right")
-    for feature, count in zip(dataset.features, rows, strict=True):
+    total = sum(rows)
+    footers = ["in all", "", "", *_cells(total, total, row)]
+    for header, footer in zip(_HEADERS, footers, strict=True):
+        is_text = header in ("field", "kind")
+        table.add_column(header, footer, justify="left" if is_text else "right")
+    for feature, count in zip(schema.features, rows, strict=True):
         distinct = statistics["distinct"].get(feature.name)
-        table.add_row(
-            feature.name, feature.kind, "-" if distinct is None else f"{distinct:,}", *cells(count)
-        )
+        values = "-" if distinct is None else f"{distinct:,}"
+        table.add_row(feature.name, feature.kind, values, *_cells(count, total, row))
     return table
 
 
-def _read(directory: str, name: str) -> dict[str, Any]:
-    return dict(json.loads((pathlib.Path(directory) / name).read_text(encoding="utf-8")))
+def _cells(count: int, total: int, row: RowSize) -> list[str]:
+    """The cells of a number of rows: the number, what they take, and their share of all."""
+    return [
+        f"{count:,}",
+        f"{count * row.stored_bytes / 2**20:.2f}",
+        f"{count * row.training_bytes / 2**20:.2f}",
+        f"{count / total:.1%}",
+    ]
 
 
 if __name__ == "__main__":

@@ -12,7 +12,7 @@ from typing import Any
 from absl import app
 from rich.table import Table
 
-from tafe_tf import schema
+from tafe_tf import schema_toml
 from tafe_tf.schema import Schema
 from tafe_tf.terminal import command
 from tafe_tf.terminal.tables import number, print_metrics, show
@@ -34,7 +34,7 @@ def report(run_dir: pathlib.Path) -> None:
         FileNotFoundError: if the directory holds no finished run.
     """
     try:
-        loaded = schema.load(run_dir / "schema.toml")
+        loaded = schema_toml.load(run_dir / "schema.toml")
         history = _read(run_dir / "history.json")
         metrics = _read(run_dir / "metrics.json")
     except FileNotFoundError as error:

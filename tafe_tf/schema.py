@@ -1,33 +1,15 @@
-"""What a dataset is: its features, its funnel of tasks and its special columns, read from one TOML file.
+"""What a dataset is: its features, its funnel of tasks and its special columns.
 
-    name = "shop"
-    group = "user"             # optional column: the user, for grouped AUC
-    time = "timestamp"         # optional column: orders the rows for a chronological split
-    sample_weight = "weight"   # optional column: how much a row counts
-
-    [[tasks]]                  # in funnel order, two or more; a later label is 1 only where the earlier one is
-    name = "click"
-
-    [[tasks]]
-    name = "buy"
-    weight = 2.0               # w_i of eq. 25
-
-    [[features]]
-    name = "user"
-    kind = "vocabulary"        # or "integer", "hash", "log_round"
-    dtype = "int64"
-    min_count = 10
-
-Every other key and its rule stand in the docstrings of `Feature`, `Task` and `Schema`.
+`tafe_tf.schema_toml` reads a schema from a TOML file, or from a dict with the same keys, and writes it
+back.
 """
 
 from __future__ import annotations
 
 import dataclasses
 import math
-import pathlib
 import re
-import tomllib
+from collections.abc import Iterable, Iterator
 from typing import Any, Literal
 
 Dtype = Literal["string", "int64", "float32", "float64"]
@@ -41,7 +23,7 @@ _KEYS_OF_KIND = {
     "hash": {"dtype", "buckets"},
     "log_round": {"scale", "max_abs"},
 }
-_LIST_KEYS = {"pooling", "weights", "separator"}
+_KEYS_OF_LISTS = ("pooling", "weights", "separator")
 _IDENTIFIER = re.compile(r"[A-Za-z][A-Za-z0-9_]*\Z")
 
 
@@ -54,10 +36,19 @@ class Column:
     """One raw column as the readers deliver it and the served model takes it.
 
     Attributes:
-        name: the column's name in the files.
+        name: The column's name in the files.
         dtype: "string", "int64", "float32" or "float64".
-        max_length: 0 for one value a row, otherwise lists cut to this length.
-        separator: between the values of a list in a CSV cell.
+        max_length: 0 (the default) for one value a row; otherwise the column holds lists, which are
+            cut to this many values.
+        separator: The character between the values of a list in a CSV cell. Default: "|".
+
+    Raises:
+        SchemaError: If an attribute breaks its rule.
+
+    Example:
+        >>> from tafe_tf.schema import Column
+        >>> Column(name="tags", dtype="string", max_length=5).separator
+        '|'
     """
 
     name: str
@@ -65,29 +56,49 @@ class Column:
     max_length: int = 0
     separator: str = "|"
 
+    def __post_init__(self) -> None:
+        where = f"column {self.name!r}"
+        _check_one_of(self.dtype, ABSENT, f"{where}: dtype")
+        _check_integer(self.max_length, 0, f"{where}: max_length")
+        _check_separator(self.separator, f"{where}: separator")
+
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Feature:
     """One field of the model: a raw column and how its values become rows of the embedding table.
 
     Attributes:
-        name: the field's name, an identifier.
-        kind: "vocabulary" (each value seen at least `min_count` times has a row), "integer" (values 0 to
-            size - 1), "hash" (any value, into `buckets` rows) or "log_round" (a number x, into bucket
-            sign(x) round(scale log(1 + |x|)), section 3.1 of the paper).
-        column: the raw column, by default `name`.
-        dtype: "string" or "int64"; for "vocabulary" and "hash".
-        min_count: smallest number of occurrences that earns a row; for "vocabulary".
-        size: number of values; for "integer".
-        buckets: number of rows; for "hash".
-        scale: buckets per unit of log(1 + |x|); for "log_round".
-        max_abs: larger magnitudes share the last bucket of their sign; for "log_round".
-        max_length: 0 for one value a row; otherwise the column holds lists, cut to this many values.
-        pooling: "sum" or "mean" of a list's embeddings (weighted if `weights` is given); lists only.
-        weights: a column with one number per list value; lists only.
-        separator: between the values of a list in a CSV cell; lists only.
-        side: "user" for what is the same for all items of a ranking request (the user, the hour), or "item"; the
-            exported `rank` signature takes user columns once.
+        name: The field's name: letters, digits and underscores, starting with a letter.
+        kind: How a value finds its row. "vocabulary": each value that occurs at least `min_count`
+            times has a row. "integer": the values are 0 to `size` - 1. "hash": any value is hashed
+            into one of `buckets` rows. "log_round": a number x falls into bucket
+            sign(x) round(scale log(1 + |x|)), section 3.1 of the paper.
+        column: The raw column. Default: `name`.
+        dtype: "string" (the default) or "int64", for "vocabulary" and "hash".
+        min_count: How often a value must occur to earn a row, for "vocabulary". Default: 1.
+        size: The number of values, for "integer", which requires it.
+        buckets: The number of rows, for "hash", which requires it.
+        scale: Buckets per unit of log(1 + |x|), for "log_round". Default: 4.0.
+        max_abs: Larger magnitudes share the last bucket of their sign, for "log_round".
+            Default: 1e9.
+        max_length: 0 (the default) for one value a row; otherwise the column holds lists, which are
+            cut to this many values.
+        pooling: How the embeddings of a list's values become one, for lists: their "mean" (the
+            default) or "sum", weighted if `weights` is given.
+        weights: A column with one number for each value of the list, for lists. Default: none.
+        separator: The character between the values of a list in a CSV cell, for lists.
+            Default: "|".
+        side: "user" for what is the same for all items of a ranking request (the user, the hour),
+            or "item" (the default). The exported `rank` signature takes user columns once.
+
+    Raises:
+        SchemaError: If an attribute breaks its rule, or is set and has no meaning for this kind.
+
+    Example:
+        >>> from tafe_tf.schema import Feature
+        >>> hour = Feature(name="hour", kind="integer", size=24, side="user")
+        >>> hour.column, hour.raw_dtype, hour.rows()  # 24 values, unseen ones and missing ones
+        ('hour', 'int64', 26)
     """
 
     name: str
@@ -106,64 +117,53 @@ class Feature:
     side: str = "item"
 
     def __post_init__(self) -> None:
-        where = f"feature {self.name!r}"
         _check_name(self.name, "features.name")
-        known = isinstance(self.kind, str) and self.kind in _KEYS_OF_KIND
-        _check(known, f"{where}: kind", f"must be one of {sorted(_KEYS_OF_KIND)}", self.kind)
-        for key in set().union(*_KEYS_OF_KIND.values()) - _KEYS_OF_KIND[self.kind]:
-            _check(
-                self._is_default(key),
-                f"{where}: {key}",
-                f"has no meaning for kind {self.kind!r}",
-                getattr(self, key),
-            )
-        _check(
-            self.dtype in ("string", "int64"),
-            f"{where}: dtype",
-            "must be 'string' or 'int64'",
-            self.dtype,
-        )
-        _check_integer(self.min_count, 1, f"{where}: min_count")
-        _check_integer(self.max_length, 0, f"{where}: max_length")
-        if self.kind == "integer":
-            _check_integer(self.size, 1, f"{where}: size")
-        if self.kind == "hash":
-            _check_integer(self.buckets, 1, f"{where}: buckets")
-        for key in ("scale", "max_abs"):
-            value = getattr(self, key)
-            _check(
-                _is_number(value) and 0 < value < math.inf,
-                f"{where}: {key}",
-                "must be a positive number",
-                value,
-            )
-        for key in _LIST_KEYS:
-            _check(
-                self.max_length > 0 or self._is_default(key),
-                f"{where}: {key}",
-                "needs max_length > 0 (a list)",
-                getattr(self, key),
-            )
-        _check(
-            self.side in ("user", "item"), f"{where}: side", "must be 'user' or 'item'", self.side
-        )
-        _check(
-            self.pooling in ("sum", "mean"),
-            f"{where}: pooling",
-            "must be 'sum' or 'mean'",
-            self.pooling,
-        )
-        _check(
-            isinstance(self.separator, str) and len(self.separator) == 1,
-            f"{where}: separator",
-            "must be one character",
-            self.separator,
-        )
+        self._check_kind()
+        _check_texts(self, f"{self._where}: ")
+        self._check_values()
+        self._check_list()
         object.__setattr__(self, "column", self.column or self.name)
 
+    @property
+    def _where(self) -> str:
+        return f"feature {self.name!r}"
+
+    def _check_kind(self) -> None:
+        known = isinstance(self.kind, str) and self.kind in _KEYS_OF_KIND
+        rule = f"must be one of {sorted(_KEYS_OF_KIND)}"
+        _check(known, f"{self._where}: kind", rule, self.kind)
+        of_any_kind = set().union(*_KEYS_OF_KIND.values())
+        for key in sorted(of_any_kind - _KEYS_OF_KIND[self.kind]):
+            rule = f"has no meaning for kind {self.kind!r}"
+            _check(self._is_default(key), f"{self._where}: {key}", rule, getattr(self, key))
+
+    def _check_values(self) -> None:
+        is_dtype = self.dtype in ("string", "int64")
+        _check(is_dtype, f"{self._where}: dtype", "must be 'string' or 'int64'", self.dtype)
+        _check_integer(self.min_count, 1, f"{self._where}: min_count")
+        if self.kind == "integer":
+            _check_integer(self.size, 1, f"{self._where}: size")
+        if self.kind == "hash":
+            _check_integer(self.buckets, 1, f"{self._where}: buckets")
+        for key in ("scale", "max_abs"):
+            value = getattr(self, key)
+            is_positive = _is_number(value) and 0 < value < math.inf
+            _check(is_positive, f"{self._where}: {key}", "must be a positive number", value)
+        is_side = self.side in ("user", "item")
+        _check(is_side, f"{self._where}: side", "must be 'user' or 'item'", self.side)
+
+    def _check_list(self) -> None:
+        _check_integer(self.max_length, 0, f"{self._where}: max_length")
+        for key in _KEYS_OF_LISTS:
+            has_meaning = self.max_length > 0 or self._is_default(key)
+            rule = "needs max_length > 0 (a list)"
+            _check(has_meaning, f"{self._where}: {key}", rule, getattr(self, key))
+        is_pooling = self.pooling in ("sum", "mean")
+        _check(is_pooling, f"{self._where}: pooling", "must be 'sum' or 'mean'", self.pooling)
+        _check_separator(self.separator, f"{self._where}: separator")
+
     def _is_default(self, key: str) -> bool:
-        default = next(f.default for f in dataclasses.fields(self) if f.name == key)
-        return bool(getattr(self, key) == default)
+        return bool(getattr(self, key) == getattr(type(self), key))
 
     @property
     def slots(self) -> int:
@@ -173,7 +173,11 @@ class Feature:
     @property
     def raw_dtype(self) -> Dtype:
         """The dtype of the raw column."""
-        return {"integer": "int64", "log_round": "float32"}.get(self.kind, self.dtype)  # type: ignore[return-value]
+        if self.kind == "integer":
+            return "int64"
+        if self.kind == "log_round":
+            return "float32"
+        return self.dtype
 
     @property
     def largest_bucket(self) -> int:
@@ -181,7 +185,12 @@ class Feature:
         return round(self.scale * math.log1p(self.max_abs))
 
     def rows(self, vocabulary_size: int = 0) -> int:
-        """Number of embedding rows of this field, the two for unseen and missing values included."""
+        """Number of embedding rows of this field, with those of unseen and of missing values.
+
+        Args:
+            vocabulary_size: The number of values in the field's vocabulary, for kind "vocabulary".
+                Default: 0.
+        """
         values = {
             "vocabulary": vocabulary_size,
             "integer": self.size,
@@ -192,12 +201,19 @@ class Feature:
 
     @property
     def columns(self) -> tuple[Column, ...]:
-        """The raw columns this field reads."""
-        shape = {"max_length": self.max_length, "separator": self.separator}
-        values = Column(name=self.column, dtype=self.raw_dtype, **shape)  # type: ignore[arg-type]
+        """The raw columns this field reads: its values and, if it has them, their weights."""
+        values = self._column(self.column, self.raw_dtype)
         if not self.weights:
             return (values,)
-        return (values, Column(name=self.weights, dtype="float32", **shape))  # type: ignore[arg-type]
+        return (values, self._column(self.weights, "float32"))
+
+    def _column(self, name: str, dtype: Dtype) -> Column:
+        return Column(
+            name=name,
+            dtype=dtype,
+            max_length=self.max_length,
+            separator=self.separator,
+        )
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -205,12 +221,21 @@ class Task:
     """One step of the funnel.
 
     Attributes:
-        name: the step's name, an identifier.
-        column: the label column, 0 or 1, by default `name`.
-        weight: w_i of eq. 25.
-        truth: optional column with the true P(T_i = 1 | X), known for synthetic data; used by evaluation only.
-        via: optional column, 0 or 1, of an action that may come between the step before and this one (a cart between
-            click and buy); `esm2` learns from it.
+        name: The step's name: letters, digits and underscores, starting with a letter.
+        column: The label column, which holds 0 or 1. Default: `name`.
+        weight: w_i of eq. 25, the step's share in the loss. Default: 1.0.
+        truth: A column with the true P(T_i = 1 | X), which synthetic data has and only evaluation
+            reads. Default: none.
+        via: A column, 0 or 1, of an action that may come between the step before and this one (a
+            cart between click and buy); the model `esm2` learns from it. Default: none.
+
+    Raises:
+        SchemaError: If an attribute breaks its rule.
+
+    Example:
+        >>> from tafe_tf.schema import Task
+        >>> Task(name="buy", column="bought", weight=2.0).column
+        'bought'
     """
 
     name: str
@@ -221,22 +246,44 @@ class Task:
 
     def __post_init__(self) -> None:
         _check_name(self.name, "tasks.name")
-        ok = _is_number(self.weight) and 0 <= self.weight < math.inf
-        _check(ok, f"task {self.name!r}: weight", "must be a number, 0 or more", self.weight)
+        where = f"task {self.name!r}"
+        _check_texts(self, f"{where}: ")
+        is_weight = _is_number(self.weight) and 0 <= self.weight < math.inf
+        _check(is_weight, f"{where}: weight", "must be a number, 0 or more", self.weight)
         object.__setattr__(self, "column", self.column or self.name)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Schema:
-    """A dataset.
+    """A dataset: what training reads of its files and what the served model takes.
 
     Attributes:
-        name: the dataset's name, an identifier.
-        features: the fields, one or more, with distinct names.
-        tasks: the funnel in order, two steps or more.
-        sample_weight: optional column with non-negative row weights.
-        group: optional column (the user, say) for grouped AUC.
-        time: optional column with a number that grows with time, for chronological splits.
+        name: The dataset's name: letters, digits and underscores, starting with a letter.
+        features: The fields, one or more, with distinct names.
+        tasks: The funnel in order, two steps or more, with distinct names. A later label may be 1
+            only in rows where the earlier ones are.
+        sample_weight: A column with non-negative row weights. Default: none, all rows count alike.
+        group: A column such as the user, for grouped AUC. Default: none.
+        time: A column with a number that grows with time, for chronological splits. Default: none.
+
+    Raises:
+        SchemaError: If an attribute breaks its rule, or two columns cannot be read together.
+
+    Example:
+        >>> from tafe_tf.schema import Feature, Schema, Task
+        >>> schema = Schema(
+        ...     name="shop",
+        ...     features=(
+        ...         Feature(name="user", kind="vocabulary", dtype="int64", side="user"),
+        ...         Feature(name="price", kind="log_round"),
+        ...     ),
+        ...     tasks=(Task(name="click"), Task(name="buy")),
+        ...     group="user",
+        ... )
+        >>> [column.name for column in schema.inputs], schema.labels
+        (['user', 'price'], ('click', 'buy'))
+        >>> schema.step_names, schema.conditional_names
+        (('ctr', 'ctcvr'), ('cvr',))
     """
 
     name: str
@@ -248,101 +295,98 @@ class Schema:
 
     def __post_init__(self) -> None:
         _check_name(self.name, "name")
-        _check(
-            len(self.features) > 0, "features", "must hold at least one feature", len(self.features)
-        )
-        _check(
-            len(self.tasks) > 1, "tasks", "must hold the funnel, two steps or more", len(self.tasks)
-        )
-        for kind, names in (
-            ("feature", [f.name for f in self.features]),
-            ("task", [t.name for t in self.tasks]),
-        ):
-            for name in names:
-                _check(
-                    names.count(name) == 1,
-                    f"{kind} {name!r}: name",
-                    "must be given once",
-                    names.count(name),
-                )
-        _check(
-            not self.tasks[0].via,
-            f"task {self.tasks[0].name!r}: via",
-            "needs a step before",
-            self.tasks[0].via,
-        )
-        self._check_columns()
+        _check_texts(self, "")
+        object.__setattr__(self, "features", _tuple_of(Feature, self.features, "features"))
+        object.__setattr__(self, "tasks", _tuple_of(Task, self.tasks, "tasks"))
+        self._check_features()
+        self._check_tasks()
+        roles = self._targets()
+        self._check_inputs(roles)
+        self._check_group_and_time(roles)
 
-    def _check_columns(self) -> None:
+    def _check_features(self) -> None:
+        count = len(self.features)
+        _check(count > 0, "features", "must hold at least one feature", count)
+        _check_distinct("feature", [feature.name for feature in self.features])
+
+    def _check_tasks(self) -> None:
+        count = len(self.tasks)
+        _check(count > 1, "tasks", "must hold the funnel, two steps or more", count)
+        _check_distinct("task", [task.name for task in self.tasks])
+        first = self.tasks[0]
+        _check(not first.via, f"task {first.name!r}: via", "needs a step before", first.via)
+
+    def _targets(self) -> dict[str, str]:
+        """The columns that a model must not read, and the role of each."""
         roles: dict[str, str] = {}
-        targets = [(t.column, f"task {t.name!r}: column") for t in self.tasks]
-        targets += [(t.truth, f"task {t.name!r}: truth") for t in self.tasks if t.truth]
-        targets += [(t.via, f"task {t.name!r}: via") for t in self.tasks if t.via]
-        targets += [(self.sample_weight, "sample_weight")] if self.sample_weight else []
-        for name, role in targets:
+        for name, role in self._named_targets():
             _check(name not in roles, role, f"must not read the column of {roles.get(name)}", name)
             roles[name] = role
-        read: dict[str, tuple[Column, str]] = {}
+        return roles
+
+    def _named_targets(self) -> Iterator[tuple[str, str]]:
+        for key in ("column", "truth", "via"):
+            for task in self.tasks:
+                name = getattr(task, key)
+                if name:
+                    yield name, f"task {task.name!r}: {key}"
+        if self.sample_weight:
+            yield self.sample_weight, "sample_weight"
+
+    def _check_inputs(self, roles: dict[str, str]) -> None:
+        """Checks that no feature reads a target, and that features which share a column agree."""
+        known: dict[str, tuple[Column, str]] = {}
         for feature in self.features:
+            where = f"feature {feature.name!r}: column"
             for column in feature.columns:
-                role = f"feature {feature.name!r}: column"
-                _check(
-                    column.name not in roles,
-                    role,
-                    f"must not be a target ({roles.get(column.name)}): the model would read its own answer",
-                    column.name,
-                )
-                known, side = read.setdefault(column.name, (column, feature.side))
-                _check(
-                    known == column,
-                    role,
-                    "is read by two features, so dtype and list shape must agree",
-                    column,
-                )
-                _check(
-                    side == feature.side,
-                    role,
-                    "is read by two features, so side must agree",
-                    feature.side,
-                )
-        for role in ("group", "time"):
-            column_name = getattr(self, role)
-            _check(
-                column_name not in roles,
-                role,
-                f"must not be the column of {roles.get(column_name)}",
-                column_name,
-            )
+                target = roles.get(column.name)
+                rule = f"must not be a target ({target}): the model would read its own answer"
+                _check(target is None, where, rule, column.name)
+                first, side = known.setdefault(column.name, (column, feature.side))
+                rule = "is read by two features, so dtype and list shape must agree"
+                _check(first == column, where, rule, column)
+                rule = "is read by two features, so side must agree"
+                _check(side == feature.side, where, rule, feature.side)
+
+    def _check_group_and_time(self, roles: dict[str, str]) -> None:
+        for key in ("group", "time"):
+            name = getattr(self, key)
+            rule = f"must not be the column of {roles.get(name)}"
+            _check(name not in roles, key, rule, name)
 
     @property
     def inputs(self) -> tuple[Column, ...]:
-        """The raw columns that the features read: what the served model takes, in schema order."""
-        return tuple({c.name: c for f in self.features for c in f.columns}.values())
+        """The raw columns that the features read, in schema order: what the served model takes."""
+        columns = (column for feature in self.features for column in feature.columns)
+        return tuple({column.name: column for column in columns}.values())
 
     @property
     def user_inputs(self) -> tuple[str, ...]:
-        """Names of the inputs that a ranking request gives once, those of features with side "user"."""
-        return tuple(
-            c.name
-            for c in self.inputs
-            if any(c in f.columns for f in self.features if f.side == "user")
-        )
+        """Names of the inputs that a ranking request gives once: those of features of the user."""
+        of_user = [feature for feature in self.features if feature.side == "user"]
+        names = {column.name for feature in of_user for column in feature.columns}
+        return tuple(column.name for column in self.inputs if column.name in names)
 
     @property
     def columns(self) -> tuple[Column, ...]:
-        """All columns of the files but the labels: the inputs, then weight, group, time, truths and actions."""
-        known = {c.name: c for c in self.inputs}
-        extra: list[tuple[str, Dtype]] = [
-            (self.sample_weight, "float32"),
-            (self.group, "string"),
-            (self.time, "float64"),
-        ]
-        extra += [(task.truth, "float64") for task in self.tasks]
-        extra += [(task.via, "int64") for task in self.tasks]
-        for name, dtype in extra:
-            if name:
-                known.setdefault(name, Column(name=name, dtype=dtype))
-        return tuple(known.values())
+        """All columns of the files but the labels.
+
+        The inputs come first, then the row weight, the group, the time, the truths and the actions.
+        """
+        columns = {column.name: column for column in self.inputs}
+        for name, dtype in self._special_columns():
+            if name and name not in columns:
+                columns[name] = Column(name=name, dtype=dtype)
+        return tuple(columns.values())
+
+    def _special_columns(self) -> Iterator[tuple[str, Dtype]]:
+        yield self.sample_weight, "float32"
+        yield self.group, "string"
+        yield self.time, "float64"
+        for task in self.tasks:
+            yield task.truth, "float64"
+        for task in self.tasks:
+            yield task.via, "int64"
 
     @property
     def labels(self) -> tuple[str, ...]:
@@ -357,11 +401,9 @@ class Schema:
     @property
     def step_names(self) -> tuple[str, ...]:
         """Names of f_1, ..., f_N: "ctr" and "ctcvr", or "p_<task>" in a funnel longer than two."""
-        return (
-            ("ctr", "ctcvr")
-            if len(self.tasks) == 2
-            else tuple(f"p_{task.name}" for task in self.tasks)
-        )
+        if len(self.tasks) == 2:
+            return ("ctr", "ctcvr")
+        return tuple(f"p_{task.name}" for task in self.tasks)
 
     @property
     def conditional_names(self) -> tuple[str, ...]:
@@ -370,55 +412,6 @@ class Schema:
             return ("cvr",)
         pairs = zip(self.tasks[1:], self.tasks[:-1], strict=True)
         return tuple(f"p_{task.name}_given_{previous.name}" for task, previous in pairs)
-
-
-def load(path: str | pathlib.Path) -> Schema:
-    """Reads a schema from a TOML file.
-
-    Raises:
-        SchemaError: if a key is unknown, missing or breaks its rule; the message starts with the file's name.
-    """
-    path = pathlib.Path(path)
-    try:
-        table = tomllib.loads(path.read_text(encoding="utf-8"))
-        features = [
-            _build(Feature, item, f"features[{i}]")
-            for i, item in enumerate(_tables(table, "features"))
-        ]
-        tasks = [
-            _build(Task, item, f"tasks[{i}]") for i, item in enumerate(_tables(table, "tasks"))
-        ]
-        schema = _build(
-            Schema, {**table, "features": tuple(features), "tasks": tuple(tasks)}, "the top level"
-        )
-    except (tomllib.TOMLDecodeError, SchemaError) as error:
-        raise SchemaError(f"{path}: {error}") from None
-    return schema
-
-
-def _tables(table: dict[str, Any], key: str) -> list[dict[str, Any]]:
-    value = table.get(key, [])
-    ok = isinstance(value, list) and all(isinstance(item, dict) for item in value)
-    _check(ok, key, f"must be written as [[{key}]] tables", value)
-    return value
-
-
-def _build(cls: type, table: dict[str, Any], where: str) -> Any:
-    fields = dataclasses.fields(cls)
-    for key, value in table.items():
-        field = next((f for f in fields if f.name == key), None)
-        _check(
-            field is not None,
-            f"{where}: {key}",
-            f"is not a key; known are {[f.name for f in fields]}",
-            value,
-        )
-        if field is not None and isinstance(field.default, str):
-            _check(isinstance(value, str), f"{where}: {key}", "must be a string", value)
-    for field in fields:
-        required = field.default is dataclasses.MISSING
-        _check(not required or field.name in table, f"{where}: {field.name}", "is required", None)
-    return cls(**table)
 
 
 def _is_number(value: object) -> bool:
@@ -438,3 +431,32 @@ def _check_integer(value: object, least: int, key: str) -> None:
 def _check_name(value: object, key: str) -> None:
     ok = isinstance(value, str) and _IDENTIFIER.match(value) is not None
     _check(ok, key, "must be letters, digits and underscores, starting with a letter", value)
+
+
+def _check_one_of(value: object, known: Iterable[str], key: str) -> None:
+    _check(value in list(known), key, f"must be one of {list(known)}", value)
+
+
+def _check_separator(value: object, key: str) -> None:
+    ok = isinstance(value, str) and len(value) == 1
+    _check(ok, key, "must be one character", value)
+
+
+def _check_texts(item: Feature | Task | Schema, start: str) -> None:
+    """Checks that what is a string by default is one."""
+    for field in dataclasses.fields(item):
+        if isinstance(field.default, str):
+            value = getattr(item, field.name)
+            _check(isinstance(value, str), f"{start}{field.name}", "must be a string", value)
+
+
+def _tuple_of(kind: type, items: Any, key: str) -> tuple[Any, ...]:
+    ok = isinstance(items, (list, tuple)) and all(isinstance(item, kind) for item in items)
+    _check(ok, key, f"must be a sequence of {kind.__name__}", items)
+    return tuple(items)
+
+
+def _check_distinct(kind: str, names: list[str]) -> None:
+    for name in names:
+        count = names.count(name)
+        _check(count == 1, f"{kind} {name!r}: name", "must be given once", count)

@@ -9,14 +9,13 @@ from typing import Any
 
 import numpy as np
 import pyarrow.parquet as pq
-import pytest
+from samples import sample_folder
 
 from tafe_tf.data.formats.read import find_files
 from tafe_tf.data.public.ali_ccp.fields import FIELDS
 from tafe_tf.data.public.ali_ccp.prepare import Settings
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
-SAMPLE = ROOT / "../shared/data/ali_ccp/raw"
 LISTS = ("109_14", "110_14", "127_14", "150_14", "210", "508", "509", "702", "853")
 _SINGLE = (
     "101",
@@ -70,10 +69,9 @@ def invented(directory: pathlib.Path, rows: int = 150, seed: int = 0) -> pathlib
 
 def sample(directory: pathlib.Path) -> pathlib.Path:
     """The published rows, the common rows' keys renamed to those of the skeleton."""
-    if not SAMPLE.exists():
-        pytest.skip(f"{SAMPLE} is not there")
+    source = sample_folder("ali_ccp") / "raw"
     directory.mkdir(exist_ok=True)
-    common = (SAMPLE / "common_features_train.csv").read_text()
+    common = (source / "common_features_train.csv").read_text()
     names = {
         "train": ("bacff91692951881", "0" * 16),
         "test": ("23bd0f75de327c60", "543b0cd53c7d5858"),
@@ -82,7 +80,7 @@ def sample(directory: pathlib.Path) -> pathlib.Path:
         text = common.replace("84dceed2e3a667f8", first).replace("0000350f0c2121e7", second)
         (directory / f"common_features_{split}.csv").write_text(text)
         shutil.copyfile(
-            SAMPLE / f"sample_skeleton_{split}.csv", directory / f"sample_skeleton_{split}.csv"
+            source / f"sample_skeleton_{split}.csv", directory / f"sample_skeleton_{split}.csv"
         )
     return directory
 

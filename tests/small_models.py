@@ -9,7 +9,7 @@ import tomllib
 import keras
 import numpy as np
 
-from tafe_tf import schema
+from tafe_tf import schema_toml
 from tafe_tf.data.bad_rows import BadRows
 from tafe_tf.data.batches.dataset import FunnelData, Holdout
 from tafe_tf.data.formats.write import write
@@ -121,7 +121,7 @@ def make_run(directory: pathlib.Path, name: str, *, seed: int = 0, count: int = 
     write(data / "test.parquet", rows(name, count, seed=1))
     run = RunDir(directory / "run")
     run.claim({"data_dir": f"--data_dir={data}"}, "tafe", SCHEMAS[name])
-    dataset = schema.load(data / "schema.toml")
+    dataset = schema_toml.load(data / "schema.toml")
     vocabulary.build([str(data / "train.parquet")], dataset, run.path, BadRows())
     (run.path / "metrics.json").write_text(json.dumps({"rows": count, "auc/ctr": 0.5}))
     keras.utils.set_random_seed(seed)

@@ -18,7 +18,7 @@ import tensorflow as tf
 from absl import flags as absl_flags
 from absl.testing import flagsaver
 
-from tafe_tf import flags, train  # noqa: F401  (flags)
+from tafe_tf import flags, schema_toml, train  # noqa: F401  (flags)
 from tafe_tf.data.public.synthetic import SyntheticFunnel
 from tafe_tf.export import model_card, saved_model
 from tafe_tf.export.check import check
@@ -121,7 +121,7 @@ def jobs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[pathlib.Path]:
     """A funnel, and flags for a small model."""
     root = tmp_path_factory.mktemp("jobs")
     synthetic = SyntheticFunnel(rates=(0.3, 0.1), fields=4, values=30)
-    (root / "schema.toml").write_text(synthetic.schema())
+    (root / "schema.toml").write_text(schema_toml.dump(synthetic.schema()))
     synthetic.write(root / "train.parquet", 20_000, stream=0)
     synthetic.write(root / "test.parquet", 10_000, stream=1)
     if not FLAGS.is_parsed():

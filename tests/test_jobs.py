@@ -229,7 +229,7 @@ def test_prepare_writes_beside_the_schema(
 ) -> None:
     directory = shop / "csv.gz"
     with flagsaver.flagsaver(data_dir=str(directory)):
-        prepare.prepare()
+        prepare.main(["prepare"])
     assert set((directory / "vocabulary" / "user.txt").read_text().split("\n")[:-1]) == {
         f"u {i}" for i in range(30)
     }
@@ -242,7 +242,7 @@ def test_training_takes_prepared_vocabularies_of_the_same_files(tmp_path: pathli
     write(tmp_path / "train.csv", rows(200, seed=4))
     (tmp_path / "schema.toml").write_text(SCHEMA)
     with flagsaver.flagsaver(data_dir=str(tmp_path)):
-        prepare.prepare()
+        prepare.main(["prepare"])
     with open(tmp_path / "vocabulary" / "user.txt", "a") as file:
         file.write("by hand\n")
     run = run_train(tmp_path, tmp_path / "run", epochs=1, model="shared_bottom")

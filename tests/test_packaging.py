@@ -27,6 +27,7 @@ ENTRY_POINTS = {
 # except each other.
 ALLOWED: dict[str, set[str]] = {
     "tafe_tf.schema": set(),
+    "tafe_tf.schema_toml": {"schema"},
     "tafe_tf.metrics": set(),
     "tafe_tf.losses": set(),
     "tafe_tf.optimizers": set(),
@@ -37,16 +38,18 @@ ALLOWED: dict[str, set[str]] = {
     "tafe_tf.models": {"layers", "losses"},
     "tafe_tf.jax_training": {"layers", "losses", "models"},
     "tafe_tf.distributed": set(),
-    "tafe_tf.data": {"schema"},
+    "tafe_tf.data": {"schema", "schema_toml"},
     "tafe_tf.features": {"schema", "data"},
     "tafe_tf.engines": {"schema", "data", "features"},
     "tafe_tf.terminal": {"schema", "data", "metrics"},
     "tafe_tf.training": {
-        *("schema", "data", "features", "distributed", "layers", "losses", "machine", "metrics"),
-        *("models", "optimizers", "terminal"),
+        *("schema", "schema_toml", "data", "features", "distributed", "layers", "losses"),
+        *("machine", "metrics", "models", "optimizers", "probabilities", "terminal"),
     },
-    "tafe_tf.flags": {"data", "distributed", "models", "training"},
-    "tafe_tf.comparison": {"schema", "data", "features", "metrics", "terminal", "training"},
+    "tafe_tf.flags": {"data", "distributed", "models", "terminal", "training"},
+    "tafe_tf.comparison": {
+        *("schema", "schema_toml", "data", "features", "metrics", "terminal", "training"),
+    },
     "tafe_tf.serving.wire": {"schema"},
     "tafe_tf.serving.client": {"schema", "data", "serving.wire"},
 }

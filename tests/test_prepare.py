@@ -1,4 +1,4 @@
-"""Preparation here and on Apache Beam: the same bytes, the rows of the source files, counts that pandas finds too."""
+"""Preparation here and on Apache Beam: the same bytes, the source's rows, pandas's counts."""
 
 from __future__ import annotations
 
@@ -20,17 +20,19 @@ import tensorflow as tf
 from absl import flags as absl_flags
 from absl.testing import flagsaver
 
-import tafe_tf
-from tafe_tf import prepare, schema
+from tafe_tf import prepare, schema_toml
 from tafe_tf.data.bad_rows import BadRows
 from tafe_tf.data.errors import BadRowError, DataError
 from tafe_tf.data.formats.read import find_files, read_blocks
 from tafe_tf.data.formats.write import write
-from tafe_tf.data.shards import job as shard_job
 from tafe_tf.data.shards import write as shard_write
+from tafe_tf.data.shards.job import EXTENSIONS, ShardJob
+from tafe_tf.engines import local
 from tafe_tf.engines.beam.pipeline import PipelineError
+from tafe_tf.engines.local import LocalEngine
+from tafe_tf.engines.preparation import Engine, VocabularyJob, prepare_shards
 from tafe_tf.features import vocabulary
-from tafe_tf.training.run_dir import RunError
+from tafe_tf.schema import SchemaError
 
 FLAGS = absl_flags.FLAGS
 SCHEMA = """
@@ -70,16 +72,13 @@ kind = "vocabulary"
 max_length = 3
 weights = "tag_weights"
 """
-FORMATS = [
-    ("csv", "parquet"),
-    ("parquet", "tfrecord"),
-    ("tfrecord", "parquet"),
-]  # of the source and of the shards
+# Of the source and of the shards.
+FORMATS = [("csv", "parquet"), ("parquet", "tfrecord"), ("tfrecord", "parquet")]
 BAD = ("row 7, column 'buy'", "row 30, column 'hour'")
 
 
 def rows(count: int, seed: int, bad: bool = False) -> dict[str, list[Any]]:
-    """Rows with missing values, lists of any length, texts in several scripts and many values of the same count."""
+    """Rows with missing values, lists of any length, many scripts and many values of one count."""
     rng = np.random.default_rng(seed)
     tags = [[f"tag {t}" for t in rng.integers(0, 12, n)] for n in rng.integers(0, 6, count)]
     columns: dict[str, list[Any]] = {
@@ -119,31 +118,49 @@ def make_data(directory: pathlib.Path, extension: str) -> pathlib.Path:
 
 
 @pytest.fixture(autouse=True)
-def known_flags(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Flags as a new process has them, bad rows left out; two blocks a shard."""
+def small_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
     if not FLAGS.is_parsed():
         FLAGS(["test"])
     monkeypatch.setattr(shard_write, "BLOCK_ROWS", 16)
-    with flagsaver.flagsaver(on_bad_row="drop", shard_rows=32):
-        yield
 
 
 @pytest.fixture
-def beam(monkeypatch: pytest.MonkeyPatch) -> None:
+def beam(monkeypatch: pytest.MonkeyPatch) -> Engine:
     """Beam's workers run in this process, without a download of Prism."""
     pytest.importorskip("apache_beam")
     from apache_beam.runners.portability import prism_runner
+
+    from tafe_tf.engines.beam.prepare import BeamEngine
 
     def refuse(*_: Any) -> None:
         raise RuntimeError("not in tests")
 
     monkeypatch.setattr(prism_runner.PrismRunner, "run_pipeline", refuse)
+    return BeamEngine(["--runner=DirectRunner"])
 
 
-def run(data: pathlib.Path, output: pathlib.Path, **settings: object) -> pathlib.Path:
-    with flagsaver.flagsaver(data_dir=str(data), output_dir=str(output), **settings):
-        prepare.prepare()
+def run(
+    data: pathlib.Path, output: pathlib.Path, engine: Engine | None = None, **settings: Any
+) -> pathlib.Path:
+    """Shards of two blocks and vocabularies, as a function; bad rows are left out."""
+    text = (data / "schema.toml").read_text(encoding="utf-8")
+    keys: dict[str, Any] = {"shard_rows": 32, "on_bad_row": "drop", **settings}
+    job = ShardJob(
+        data_dir=str(data),
+        schema=schema_toml.load(data / "schema.toml"),
+        schema_text=text,
+        output=str(output),
+        **keys,
+    )
+    prepare_shards(job, engine or LocalEngine())
     return output
+
+
+def run_command(data: pathlib.Path | str, **settings: object) -> None:
+    """The command, with bad rows left out and two blocks a shard."""
+    keys = {"data_dir": str(data), "shard_rows": 32, "on_bad_row": "drop", **settings}
+    with flagsaver.flagsaver(**keys):
+        prepare.main(["prepare"])
 
 
 def content(directory: pathlib.Path) -> dict[str, bytes]:
@@ -162,13 +179,13 @@ def read(directory: pathlib.Path, split: str) -> dict[str, list[Any]]:
             return [value(x) for x in item]
         return item.decode() if isinstance(item, bytes) else "NaN" if item != item else item
 
-    dataset = schema.load(directory / "schema.toml")
+    schema = schema_toml.load(directory / "schema.toml")
     blocks = list(
-        read_blocks(find_files(directory, split), dataset, bad_rows=BadRows("drop"), block_rows=13)
+        read_blocks(find_files(directory, split), schema, bad_rows=BadRows("drop"), block_rows=13)
     )
     columns = {
         c.name: [value(x) for b in blocks for x in b.columns[c.name].tolist()]
-        for c in dataset.columns
+        for c in schema.columns
     }
     return columns | {"labels": [x for b in blocks for x in b.labels.tolist()]}
 
@@ -181,26 +198,24 @@ def counted(values: list[Any], min_count: int) -> list[str]:
     return list(frame.sort_values(["count", "value"], ascending=[False, True])["value"])
 
 
-@pytest.mark.parametrize(
-    ("extension", "format"), [("csv", "parquet"), ("parquet", "tfrecord"), ("tfrecord", "parquet")]
-)
+@pytest.mark.parametrize(("extension", "format"), FORMATS)
 def test_beam_writes_the_same_bytes(
     tmp_path: pathlib.Path,
-    beam: None,
+    beam: Engine,
     capsys: pytest.CaptureFixture[str],
     extension: str,
     format: str,
 ) -> None:
     data = make_data(tmp_path / "data", extension)
-    local = run(data, tmp_path / "local", format=format)
+    local, cluster = tmp_path / "local", tmp_path / "beam"
+    run_command(data, output_dir=str(local), format=format)
     said = capsys.readouterr().out
-    cluster = run(data, tmp_path / "beam", format=format, runner="DirectRunner")
+    run_command(data, output_dir=str(cluster), format=format, runner="DirectRunner")
     assert content(cluster) == content(local)
     assert capsys.readouterr().out == said.replace(str(local), str(cluster))
-    assert "248 train, 40 valid, 70 test rows in shards, 2 dropped" in said and all(
-        place in said for place in BAD
-    )
-    end = shard_job.EXTENSIONS[format]
+    assert "248 train, 40 valid, 70 test rows in shards, 2 dropped" in said
+    assert all(place in said for place in BAD)
+    end = EXTENSIONS[format]
     names = [f"train-00000-0000{i}{end}" for i in range(5)] + [
         f"train-00001-0000{i}{end}" for i in range(4)
     ]
@@ -215,8 +230,8 @@ def test_beam_writes_the_same_bytes(
         assert read(local, split) == read(data, split)
 
 
-def test_vocabularies_are_what_pandas_counts(tmp_path: pathlib.Path, beam: None) -> None:
-    out = run(make_data(tmp_path / "data", "csv"), tmp_path / "out", runner="DirectRunner")
+def test_vocabularies_are_what_pandas_counts(tmp_path: pathlib.Path, beam: Engine) -> None:
+    out = run(make_data(tmp_path / "data", "csv"), tmp_path / "out", beam)
     good = read(tmp_path / "data", "train")
     statistics = json.loads((out / "statistics.json").read_text())
     lists = {"tags": [tag for tags in good["tags"] for tag in tags]}
@@ -236,7 +251,7 @@ def test_vocabularies_are_what_pandas_counts(tmp_path: pathlib.Path, beam: None)
 
 @pytest.mark.parametrize("extension", ["csv.gz", "tfrecord.gz"])
 def test_beam_builds_the_same_vocabularies_alone(
-    tmp_path: pathlib.Path, beam: None, capsys: pytest.CaptureFixture[str], extension: str
+    tmp_path: pathlib.Path, beam: Engine, capsys: pytest.CaptureFixture[str], extension: str
 ) -> None:
     data = make_data(tmp_path / "data", extension)
     portable = {
@@ -249,8 +264,7 @@ def test_beam_builds_the_same_vocabularies_alone(
         ("beam", {"runner": "DirectRunner"}),
         ("portable", portable),
     ):
-        with flagsaver.flagsaver(data_dir=str(data), run_dir=str(tmp_path / name), **settings):
-            prepare.prepare()
+        run_command(data, run_dir=str(tmp_path / name), **settings)
         said.append(capsys.readouterr().out)
         assert content(tmp_path / name) == content(tmp_path / "local")
         assert list((tmp_path / name).glob(".*")) == []
@@ -260,10 +274,10 @@ def test_beam_builds_the_same_vocabularies_alone(
 
 def test_training_takes_the_vocabularies_of_the_shards(tmp_path: pathlib.Path) -> None:
     out = run(make_data(tmp_path / "data", "parquet"), tmp_path / "out")
-    dataset = schema.load(out / "schema.toml")
+    schema = schema_toml.load(out / "schema.toml")
     (tmp_path / "run").mkdir()
-    assert vocabulary.reuse(find_files(out, "train"), dataset, out, tmp_path / "run")
-    again = vocabulary.build(find_files(out, "train"), dataset, tmp_path / "again", BadRows())
+    assert vocabulary.reuse(find_files(out, "train"), schema, out, tmp_path / "run")
+    again = vocabulary.build(find_files(out, "train"), schema, tmp_path / "again", BadRows())
     assert again == json.loads((out / "statistics.json").read_text())
 
 
@@ -273,7 +287,11 @@ class Killed(BaseException):
 
 @pytest.mark.parametrize(("extension", "format"), [("csv", "tfrecord"), ("parquet", "parquet")])
 def test_wherever_it_stops_either_goes_on(
-    tmp_path: pathlib.Path, beam: None, monkeypatch: pytest.MonkeyPatch, extension: str, format: str
+    tmp_path: pathlib.Path,
+    beam: Engine,
+    monkeypatch: pytest.MonkeyPatch,
+    extension: str,
+    format: str,
 ) -> None:
     data = make_data(tmp_path / "data", extension)
     expected = content(run(data, tmp_path / "whole", format=format))
@@ -299,7 +317,7 @@ def test_wherever_it_stops_either_goes_on(
             for path in out.glob("*-*")
             if path.name.split(".")[0] in recorded
         }
-        run(data, out, format=format, runner="DirectRunner" if stop in (1, 12, 30) else "")
+        run(data, out, beam if stop in (1, 12, 30) else None, format=format)
         assert content(out) == expected
         assert {
             path: path.stat().st_mtime_ns for path in whole
@@ -344,24 +362,25 @@ def test_killed_and_run_again_it_ends_with_the_same_bytes(tmp_path: pathlib.Path
     assert content(run(data, out)) == content(run(data, tmp_path / "whole"))
 
 
-def test_bad_rows_are_named_here_and_there(tmp_path: pathlib.Path, beam: None) -> None:
+def test_bad_rows_are_named_here_and_there(tmp_path: pathlib.Path, beam: Engine) -> None:
     data = make_data(tmp_path / "data", "csv")
-    said = r"^\S*train-b.csv: row 7, column 'buy': is 1 where the earlier step 'click' is 0. Received: 1$"
-    for name, error, runner in (
-        ("local", BadRowError, ""),
-        ("beam", PipelineError, "DirectRunner"),
-    ):
+    rule = "is 1 where the earlier step 'click' is 0. Received: 1"
+    said = rf"^\S*train-b.csv: row 7, column 'buy': {rule}$"
+    engines: list[tuple[str, Engine, type[Exception]]] = [
+        ("local", LocalEngine(), BadRowError),
+        ("beam", beam, PipelineError),
+    ]
+    for name, engine, error in engines:
         with pytest.raises(error, match=said):
-            run(data, tmp_path / name, on_bad_row="raise", runner=runner)
+            run(data, tmp_path / name, engine, on_bad_row="raise")
         assert not (tmp_path / name / "prepared.json").exists()
-        with (
-            flagsaver.flagsaver(
-                data_dir=str(data), run_dir=str(tmp_path / f"v{name}"), on_bad_row="raise"
-            ),
-            flagsaver.flagsaver(runner=runner),
-            pytest.raises(error, match=said),
-        ):
-            prepare.prepare()
+        vocabularies = VocabularyJob(
+            files=find_files(data, "train"),
+            schema=schema_toml.load(data / "schema.toml"),
+            directory=str(tmp_path / f"v{name}"),
+        )
+        with pytest.raises(error, match=said):
+            engine.build_vocabularies(vocabularies)
     out = run(data, tmp_path / "local")  # the job that stopped goes on with what it was told
     for _ in range(2):
         with pytest.raises(
@@ -371,7 +390,7 @@ def test_bad_rows_are_named_here_and_there(tmp_path: pathlib.Path, beam: None) -
         out = (tmp_path / "out").rename(tmp_path / "local")
 
 
-def test_texts_that_no_shard_takes_are_bad_rows(tmp_path: pathlib.Path, beam: None) -> None:
+def test_texts_that_no_shard_takes_are_bad_rows(tmp_path: pathlib.Path, beam: Engine) -> None:
     data = make_data(tmp_path / "data", "tfrecord")
     columns = rows(60, 5)
     write(
@@ -385,22 +404,21 @@ def test_texts_that_no_shard_takes_are_bad_rows(tmp_path: pathlib.Path, beam: No
     said = r"train-a.tfrecord: row 45, column 'shop': must be UTF-8 text. Received: b'(\\xff){10}'$"
     with pytest.raises(BadRowError, match=said):
         run(data, tmp_path / "raise", on_bad_row="raise")
-    outs = [run(data, tmp_path / "local"), run(data, tmp_path / "beam", runner="DirectRunner")]
-    assert content(outs[0]) == content(outs[1])
-    prepared = json.loads((outs[0] / "prepared.json").read_text())
+    out = run(data, tmp_path / "local")
+    assert content(out) == content(run(data, tmp_path / "beam", beam))
+    prepared = json.loads((out / "prepared.json").read_text())
     assert prepared["rows"]["train"] == {"read": 160, "written": 157, "dropped": 3, "shards": 6}
 
 
 def test_a_line_break_in_a_vocabulary_is_refused_on_beam_too(
-    tmp_path: pathlib.Path, beam: None
+    tmp_path: pathlib.Path, beam: Engine
 ) -> None:
     data = make_data(tmp_path / "data", "parquet")
     write(data / "train-a.parquet", rows(150, 0) | {"user": ["a\nb"] * 150})
-    for name, runner in (("local", ""), ("beam", "DirectRunner")):
-        with pytest.raises(
-            schema.SchemaError, match=r"feature 'user': a value holds a line break; .*'a\\nb'"
-        ):
-            run(data, tmp_path / name, runner=runner)
+    said = r"feature 'user': a value holds a line break; .*'a\\nb'"
+    for name, engine in (("local", LocalEngine()), ("beam", beam)):
+        with pytest.raises(SchemaError, match=said):
+            run(data, tmp_path / name, engine)
         assert not (tmp_path / name / "prepared.json").exists()
 
 
@@ -411,7 +429,7 @@ def test_a_directory_of_another_job_is_refused(tmp_path: pathlib.Path) -> None:
     run(data, out)
     assert content(out) == before  # nothing left to do
 
-    def refused(message: str, output: pathlib.Path = out, **settings: object) -> None:
+    def refused(message: str, output: pathlib.Path = out, **settings: Any) -> None:
         with pytest.raises(DataError, match=message):
             run(data, output, **settings)
 
@@ -435,11 +453,6 @@ def test_a_directory_of_another_job_is_refused(tmp_path: pathlib.Path) -> None:
     refused(r"was prepared with valid.csv \d+; .* Received: \d+")
     (data / "valid.csv").unlink()
     refused("was prepared with files 4; .* Received: 3")
-    with (
-        flagsaver.flagsaver(run_dir=str(tmp_path)),
-        pytest.raises(RunError, match="--run_dir and --output_dir must not"),
-    ):
-        run(data, out)
 
 
 def test_what_goes_wrong_on_the_way_is_noticed(
@@ -457,15 +470,15 @@ def test_what_goes_wrong_on_the_way_is_noticed(
 
     out = tmp_path / "out"
     lost = out / "train-00000-00001.parquet"
-    monkeypatch.setattr(prepare, "convert", then(lambda: lost.unlink(missing_ok=True)))
+    monkeypatch.setattr(local, "convert", then(lambda: lost.unlink(missing_ok=True)))
     with pytest.raises(
         DataError, match=r"train-00000-00001.parquet: is missing; run the job again"
     ):
         run(data, out)
-    monkeypatch.setattr(prepare, "convert", then(lambda: write(data / "valid.csv", rows(41, 2))))
+    monkeypatch.setattr(local, "convert", then(lambda: write(data / "valid.csv", rows(41, 2))))
     with pytest.raises(DataError, match=r"out: was begun with valid.csv \d+; .* Received: \d+"):
         run(data, out)
-    monkeypatch.setattr(prepare, "convert", plain)
+    monkeypatch.setattr(local, "convert", plain)
     write(data / "valid.csv", {name: values[6:7] for name, values in rows(40, 2, bad=True).items()})
     with pytest.raises(
         DataError,
@@ -483,13 +496,10 @@ def test_what_goes_wrong_on_the_way_is_noticed(
 def test_sizes(
     tmp_path: pathlib.Path, capsys: pytest.CaptureFixture[str], dtype: str, size: int, hashed: str
 ) -> None:
-    """A million hashed rows of 64 float32 numbers are 244.14 MiB, and so is each of their moments."""
+    """A million hashed rows of 64 float32 numbers are 244.14 MiB, as is each of their moments."""
     data = make_data(tmp_path / "data", "csv")
     (data / "schema.toml").write_text(SCHEMA.replace("buckets = 10", "buckets = 999998"))
-    with flagsaver.flagsaver(
-        data_dir=str(data), run_dir=str(tmp_path / "run"), embedding_dim=64, embedding_dtype=dtype
-    ):
-        prepare.prepare()
+    run_command(data, run_dir=str(tmp_path / "run"), embedding_dim=64, embedding_dtype=dtype)
     cells = {}
     for line in capsys.readouterr().out.splitlines():
         name, *rest = [cell.strip() for cell in line.strip("│┃ ").replace("┃", "│").split("│")]
@@ -528,25 +538,23 @@ FIELDS = ("city", "user", "item", "shop", "hour", "price", "tags")
 
 def test_the_command_ends_with_one_line(
     tmp_path: pathlib.Path,
-    beam: None,
+    beam: Engine,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     data = make_data(tmp_path / "data", "csv")
 
-    def failing(text: str, **settings: object) -> None:
-        settings = {"data_dir": str(data), "output_dir": str(tmp_path / "out"), **settings}
-        with flagsaver.flagsaver(**settings), pytest.raises(SystemExit) as ended:
-            prepare.main(["prepare"])
-        assert (
-            str(ended.value).startswith("error: ")
-            and text in str(ended.value)
-            and "\n" not in str(ended.value)
-        )
+    def failing(text: str, data_dir: pathlib.Path | str = data, **settings: object) -> None:
+        settings = {"output_dir": str(tmp_path / "out"), **settings}
+        with pytest.raises(SystemExit) as ended:
+            run_command(data_dir, **settings)
+        message = str(ended.value)
+        assert message.startswith("error: ") and text in message and "\n" not in message
 
     failing("train-b.csv: row 7, column 'buy'", on_bad_row="raise", runner="DirectRunner")
     failing("shard_rows must be", shard_rows=0)
+    failing("--data_dir must be given", data_dir="")
+    failing("--run_dir and --output_dir must not both be given", run_dir=str(tmp_path))
     monkeypatch.delitem(sys.modules, "tafe_tf.engines.beam.prepare")
-    monkeypatch.delattr(tafe_tf, "beam_prepare")
     monkeypatch.setitem(sys.modules, "apache_beam", None)  # as where the extra is not installed
     failing("--runner needs Apache Beam: pip install 'tafe_tf[beam]'", runner="DirectRunner")

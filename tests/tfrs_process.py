@@ -16,7 +16,7 @@ from marks import all_slow_but
 from scipy.special import expit
 from sklearn.metrics import log_loss, roc_auc_score
 
-from tafe_tf import schema
+from tafe_tf import schema, schema_toml
 from tafe_tf.data.batches.dataset import FunnelData, Position
 from tafe_tf.export.saved_model import in_python
 from tafe_tf.losses import FunnelLoss
@@ -88,7 +88,7 @@ def loans(tmp_path_factory: pytest.TempPathFactory) -> schema.Schema:
     """A funnel of three steps with weights of tasks and rows, and an action between two steps."""
     path = tmp_path_factory.mktemp("loans") / "schema.toml"
     path.write_text(FUNNEL)
-    return schema.load(path)
+    return schema_toml.load(path)
 
 
 @pytest.fixture(params=all_slow_but({"tafe", "mmoe", "escm2+dr", "esm2"}, MADE))

@@ -12,8 +12,9 @@ from collections.abc import Mapping
 
 import numpy as np
 
+from tafe_tf import schema_toml
 from tafe_tf.models import BY_NAME, FunnelModel
-from tafe_tf.schema import FIRST, Schema, load
+from tafe_tf.schema import FIRST, Feature, Schema, Task
 
 FIELDS = {
     "101": 238635,
@@ -37,18 +38,6 @@ FIELDS = {
 }
 ALL_FIELDS = {**FIELDS, "210": 80232, "109_14": 8150, "110_14": 1330, "127_14": 1330, "150_14": 3}
 _USER = ("101", "121", "122", "124", "125", "126", "127", "128", "129", "301")
-_HEADER = """name = "ali_ccp"
-[[tasks]]
-name = "click"
-[[tasks]]
-name = "buy"
-"""
-_FEATURE = """[[features]]
-name = "f{name}"
-kind = "integer"
-size = {size}
-side = "{side}"
-"""
 
 
 def rows(count: int, seed: int = 0, fields: Mapping[str, int] = FIELDS) -> dict[str, np.ndarray]:
@@ -72,12 +61,19 @@ def labelled(
 def write_schema(directory: pathlib.Path, fields: Mapping[str, int]) -> Schema:
     """Makes the directory and its schema.toml, every field a number below its size."""
     directory.mkdir(parents=True)
-    features = (
-        _FEATURE.format(name=n, size=s, side="user" if n in _USER else "item")
-        for n, s in fields.items()
+    features = tuple(
+        Feature(
+            name=f"f{name}",
+            kind="integer",
+            size=size,
+            side="user" if name in _USER else "item",
+        )
+        for name, size in fields.items()
     )
-    (directory / "schema.toml").write_text(_HEADER + "".join(features))
-    return load(directory / "schema.toml")
+    tasks = (Task(name="click"), Task(name="buy"))
+    schema = Schema(name="ali_ccp", features=features, tasks=tasks)
+    (directory / "schema.toml").write_text(schema_toml.dump(schema), encoding="utf-8")
+    return schema
 
 
 def model(spec: str, fields: Mapping[str, int] = FIELDS) -> FunnelModel:

@@ -15,7 +15,7 @@ from typing import Any
 from google.protobuf import message
 from tensorflow.core.protobuf import saved_model_pb2
 
-from tafe_tf import schema
+from tafe_tf import schema_toml
 from tafe_tf.data.bad_rows import Policy
 from tafe_tf.data.formats.read import BLOCK_ROWS, count_rows, extension_of
 from tafe_tf.export.session_model import DEFAULT_SIGNATURE
@@ -112,7 +112,7 @@ class Job:
     @functools.cached_property
     def schema(self) -> Schema:
         """The model's dataset."""
-        return schema.load(pathlib.Path(self.model) / "assets.extra" / "schema.toml")
+        return schema_toml.load(pathlib.Path(self.model) / "assets.extra" / "schema.toml")
 
     @functools.cached_property
     def outputs(self) -> tuple[str, ...]:

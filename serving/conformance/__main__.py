@@ -15,7 +15,7 @@ import traceback
 from absl import app, flags
 from rich.console import Console
 
-from tafe_tf import schema
+from tafe_tf import schema, schema_toml
 from tafe_tf.export.check import probe_rows
 from tafe_tf.export.session_model import SessionModel
 from tafe_tf.serving.conformance import grpc_checks
@@ -35,7 +35,7 @@ _TIMEOUT = flags.DEFINE_float("timeout", 30.0, "Seconds a call.", lower_bound=0.
 
 def expected(path: str) -> tuple[Arrays, Arrays]:
     """Rows that reach known, unseen, missing and extreme values, and what the export answers to them."""
-    dataset = schema.load(pathlib.Path(path) / "assets.extra" / "schema.toml")
+    dataset = schema_toml.load(pathlib.Path(path) / "assets.extra" / "schema.toml")
     rows = probe_rows(dataset, pathlib.Path(path) / "assets", 100)
     served = SessionModel(path)
     outputs = dict(served(rows))

@@ -14,7 +14,7 @@ import subprocess
 import sys
 from collections.abc import Mapping, Sequence
 
-from tafe_tf import schema
+from tafe_tf import schema, schema_toml
 from tafe_tf.data.bad_rows import BadRows
 from tafe_tf.data.formats.read import find_files
 from tafe_tf.features import vocabulary
@@ -104,7 +104,7 @@ class Shared:
             DataError: if there are no training or no test files, or on a bad row.
             RunError: if the directory holds runs with other settings or another schema.
         """
-        loaded = schema.load(self.schema_file)
+        loaded = schema_toml.load(self.schema_file)
         train_files = find_files(self.data_dir, "train")
         find_files(self.data_dir, "test")
         self._prepared.mkdir(parents=True, exist_ok=True)

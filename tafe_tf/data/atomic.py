@@ -16,14 +16,18 @@ from tafe_tf.data.errors import DataError
 def read_json(path: str | pathlib.Path) -> Any:
     """Reads a JSON file.
 
+    Args:
+        path: The file.
+
     Raises:
-        DataError: if the file holds no JSON; the message names it.
-        OSError: if the file cannot be read.
+        DataError: If the file holds no JSON; the message starts with its name.
+        OSError: If the file cannot be read.
     """
+    text = pathlib.Path(path).read_text(encoding="utf-8")
     try:
-        return json.loads(pathlib.Path(path).read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise DataError(f"{path}: is no JSON: {error}") from None
+        return json.loads(text)
+    except json.JSONDecodeError as error:
+        raise DataError(f"{path}: holds no JSON: {error}") from None
 
 
 def write_json(path: str | pathlib.Path, value: Any) -> None:

@@ -1,1 +1,1 @@
-"""Preparation and batch scoring beyond one machine, on engines that are not ours."""
+"""Who does a job's work: this process, or the workers of Apache Beam."""

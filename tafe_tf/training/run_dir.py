@@ -29,7 +29,7 @@ import pyarrow as pa
 import tensorflow as tf
 
 from tafe_tf import models as _registered  # noqa: F401  (their classes, for Keras)
-from tafe_tf import schema
+from tafe_tf import schema, schema_toml
 from tafe_tf.data.atomic import write_json, write_text
 from tafe_tf.data.batches.dataset import FunnelData, Holdout
 from tafe_tf.data.formats.in_memory import write_parquet
@@ -114,7 +114,7 @@ class RunDir:
         """The run's dataset."""
         if not (self.path / "schema.toml").exists():
             raise RunError(f"{self.path}: holds no run (no schema.toml)")
-        return schema.load(self.path / "schema.toml")
+        return schema_toml.load(self.path / "schema.toml")
 
     def features(self) -> Features:
         """The run's feature graph with its vocabularies."""

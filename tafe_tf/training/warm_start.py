@@ -23,7 +23,7 @@ from tafe_tf.data.atomic import write_json
 from tafe_tf.data.bad_rows import BadRows
 from tafe_tf.features import vocabulary
 from tafe_tf.features.graph import vocabulary_file
-from tafe_tf.features.vocabulary import Kept, ValueCounts
+from tafe_tf.features.value_counts import Kept, ValueCounts
 from tafe_tf.layers import FusedEmbedding, GammaSchedule
 from tafe_tf.optimizers import LazyAdam
 from tafe_tf.schema import FIRST, MISSING, UNSEEN, Feature, Schema

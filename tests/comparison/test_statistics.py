@@ -11,7 +11,7 @@ import pytest
 import small_models
 from sklearn.metrics import roc_auc_score
 
-from tafe_tf import schema
+from tafe_tf import schema_toml
 from tafe_tf.comparison.runs import ChildRun, Variant
 from tafe_tf.comparison.statistics import Comparison
 
@@ -58,7 +58,7 @@ def results(path: pathlib.Path, conversion_rate: float) -> dict[str, Any]:
     for name, separations in SEPARATIONS.items():
         for seed, separation in enumerate(separations):
             runs.append(finished(path, name, seed, labels, separation))
-    comparison = Comparison(schema=schema.load(path / "schema.toml"), replicates=40)
+    comparison = Comparison(schema=schema_toml.load(path / "schema.toml"), replicates=40)
     return comparison.results(runs, {})
 
 
@@ -88,7 +88,7 @@ def test_runs_must_have_the_same_test_rows(tmp_path: pathlib.Path) -> None:
         finished(tmp_path, "mmoe", 0, labels, 1.0),
         finished(tmp_path, "ple", 0, labels[::-1], 1.0),
     ]
-    comparison = Comparison(schema=schema.load(tmp_path / "schema.toml"), replicates=20)
+    comparison = Comparison(schema=schema_toml.load(tmp_path / "schema.toml"), replicates=20)
     with pytest.raises(ValueError, match="was tested on other rows than the first run"):
         comparison.results(runs, {})
     with pytest.raises(ValueError, match="no run has finished"):

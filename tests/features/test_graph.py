@@ -130,6 +130,13 @@ def test_log_round(tmp_path: pathlib.Path) -> None:
     assert log_round_twin(math.inf) == PRICE.rows() - 1
 
 
+def test_log_round_takes_settings_that_are_integers(tmp_path: pathlib.Path) -> None:
+    feature = Feature(name="x", kind="log_round", scale=2, max_abs=1000)
+    values = [0.0, -3.5, 999.0, 1e6, math.nan]
+    expected = [log_round_twin(value, 2.0, 1000.0) for value in values]
+    assert ids_of(tmp_path, feature, values) == expected
+
+
 @pytest.mark.parametrize(
     ("scale", "max_abs"), [(0.5, 9744800000.0), (1.0, 32.115451958692304), (2.0, 1.117)]
 )

@@ -1,11 +1,9 @@
 """Vocabularies and statistics from training files."""
 
-import collections
 import csv
 import json
 import pathlib
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -13,54 +11,7 @@ import pytest
 from tafe_tf.data.bad_rows import BadRows
 from tafe_tf.data.errors import BadRowError
 from tafe_tf.features import vocabulary
-from tafe_tf.features.vocabulary import ValueCounts
 from tafe_tf.schema import Feature, Schema, SchemaError, Task
-
-
-def values(seed: int) -> list[str]:
-    rng = np.random.default_rng(seed)
-    return [f"v{i}" for i in rng.zipf(1.3, size=400) % 60] + [
-        "ä",
-        "a\tb",
-        '"',
-        "\\",
-        " x ",
-        "\u2028",
-    ]
-
-
-def in_memory(batches: list[list[str]], min_count: int) -> list[str]:
-    """Most frequent first, equals in code point order."""
-    counts = collections.Counter(value for batch in batches for value in batch)
-    kept = [(-count, value) for value, count in counts.items() if count >= min_count]
-    return [value for _, value in sorted(kept)]
-
-
-@pytest.mark.parametrize("min_count", [1, 2, 10, 10_000])
-@pytest.mark.parametrize("max_distinct", [3, 20, 10**6])
-def test_the_order_is_a_counters_on_disk_and_in_memory(
-    tmp_path: pathlib.Path, max_distinct: int, min_count: int
-) -> None:
-    batches = [values(seed) for seed in range(4)]
-    counts = ValueCounts(tmp_path, max_distinct)
-    for batch in batches:
-        for start in range(0, len(batch), 50):
-            counts.add(batch[start : start + 50])
-    assert (len(list(tmp_path.iterdir())) > 3) == (max_distinct < 100)
-    want = in_memory(batches, min_count)
-    kept = counts.keep(min_count)
-    assert kept.values == want and kept.distinct == len(
-        {value for batch in batches for value in batch}
-    )
-    assert bool(want) == (min_count < 10_000)
-
-
-def test_values_with_line_breaks_survive_the_disk(tmp_path: pathlib.Path) -> None:
-    counts = ValueCounts(tmp_path, max_distinct=1)
-    for batch in (["a\nb", "c", "c"], ["a\nb", "\r", "d"]):
-        counts.add(batch)
-    assert counts.keep(1).values == ["a\nb", "c", "\r", "d"]
-
 
 SCHEMA = Schema(
     name="t",

@@ -21,7 +21,7 @@ from absl.testing import flagsaver
 from servers import LocalServer, free_port, wait_until
 from tensorflow_serving.apis import model_management_pb2
 
-from tafe_tf import schema
+from tafe_tf import schema_toml
 from tafe_tf.export import saved_model, warmup
 from tafe_tf.export.check import probe_rows
 from tafe_tf.export.rollback import rollback
@@ -69,7 +69,7 @@ def target(
 ) -> Iterator[Target]:
     """One model of the server after the other."""
     path = exports[request.param]
-    rows = probe_rows(schema.load(path / "assets.extra" / "schema.toml"), path / "assets", 100)
+    rows = probe_rows(schema_toml.load(path / "assets.extra" / "schema.toml"), path / "assets", 100)
     expected = answers(path, rows)
     found = Target(server.grpc, server.rest, request.param, 60.0, (rows, expected))
     yield found

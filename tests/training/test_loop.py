@@ -17,7 +17,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from tafe_tf import schema
+from tafe_tf import schema_toml
 from tafe_tf.data.bad_rows import BadRows
 from tafe_tf.data.batches.dataset import FunnelData, Holdout, Position
 from tafe_tf.data.errors import DataError
@@ -46,7 +46,7 @@ def funnel(tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
     synthetic = SyntheticFunnel(("view", "cart", "buy"), (0.5, 0.3, 0.1), fields=3, values=20)
     synthetic.write(directory / "train.csv", 4000, stream=0)
     synthetic.write(directory / "test.csv", 1000, stream=1)
-    (directory / "schema.toml").write_text(synthetic.schema())
+    (directory / "schema.toml").write_text(schema_toml.dump(synthetic.schema()))
     return directory
 
 
@@ -57,7 +57,7 @@ class Job:
         self, funnel: pathlib.Path, run: pathlib.Path, seed: int = 0, **model: float
     ) -> None:
         self.run = RunDir(run)
-        dataset = schema.load(funnel / "schema.toml")
+        dataset = schema_toml.load(funnel / "schema.toml")
         files = find_files(funnel, "train")
         vocabulary.build(files, dataset, run, BadRows())
         self.data = FunnelData(

@@ -18,7 +18,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from tafe_tf import schema
+from tafe_tf import schema_toml
 from tafe_tf.data.atomic import write_json, write_text
 from tafe_tf.data.bad_rows import BadRows, Problem
 from tafe_tf.data.blocks.block import Block
@@ -26,12 +26,13 @@ from tafe_tf.data.errors import DataError
 from tafe_tf.data.formats.read import BLOCK_ROWS, extension_of, find_files, read_blocks
 from tafe_tf.data.formats.write import write
 from tafe_tf.data.shards.same_job import check_same
+from tafe_tf.schema import Feature, Schema, Task
 
 SPLITS = ("train", "test")
 
 _FOLDER = "AliExpress_"
 _PREPARING, _PREPARED = "preparing.json", "prepared.json"
-_INTEGERS = {("numerical", i) for i in (58, 59, 60)}  # the other numbers are scaled to 0..1
+_INTEGERS = (58, 59, 60)  # of the numerical columns; the others are scaled to 0..1
 _UNCLICKED = ("conversion", "is 1 where the earlier step 'click' is 0")
 
 
@@ -94,38 +95,47 @@ def prepare(
     data_dir = pathlib.Path(data_dir)
     record = _begin(data_dir, {**settings, "sources": sizes})
     if not (data_dir / _PREPARED).exists():
-        write_text(data_dir / "schema.toml", schema_text(countries))
+        write_text(data_dir / "schema.toml", schema_toml.dump(schema_of(countries)))
         for split in SPLITS:
             _write_split(data_dir, split, files[split], record, on_rows)
         os.replace(data_dir / _PREPARING, data_dir / _PREPARED)
     return record
 
 
-def schema_text(countries: Sequence[str] = ()) -> str:
-    """The dataset's TOML; of several countries, `country` is a feature."""
-    lines = [
-        "# AliExpress search logs (Tianchi 74690): click -> conversion; written by tafe_tf.data.aliexpress.",
-        'name = "aliexpress"',
-        'group = "search_id"  # ranking is within a search',
-    ]
-    lines += ["", "[[tasks]]", 'name = "click"', "", "[[tasks]]", 'name = "conversion"']
+def schema_of(countries: Sequence[str] = ()) -> Schema:
+    """The dataset's schema; ranking is within a search, so rows are grouped by `search_id`.
+
+    Args:
+        countries: If there are several, `country` is a feature. Default: none.
+    """
+    features = []
     if len(countries) > 1:
-        lines += ["", "[[features]]", 'name = "country"', 'kind = "vocabulary"', 'side = "user"']
-    kinds = {"categorical": ['kind = "vocabulary"', 'dtype = "int64"', "min_count = 10"]}
-    kinds["numerical"] = [
-        'kind = "log_round"',
-        "scale = 200",
-        "max_abs = 1",
-    ]  # 0..1 in 140 buckets, not 4
-    for kind, count, user in (
-        ("categorical", 16, 9),
-        ("numerical", 63, 23),
-    ):  # the user's columns stand first
-        for i in range(1, count + 1):
-            keys = kinds[kind][:1] if (kind, i) in _INTEGERS else kinds[kind]
-            side = ['side = "user"'] if i <= user else []
-            lines += ["", "[[features]]", f'name = "{kind}_{i}"', *keys, *side]
-    return "\n".join(lines) + "\n"
+        features.append(Feature(name="country", kind="vocabulary", side="user"))
+    for i in range(1, 17):
+        features.append(_categorical(f"categorical_{i}", "user" if i <= 9 else "item"))
+    for i in range(1, 64):
+        side = "user" if i <= 23 else "item"
+        numerical = _integer if i in _INTEGERS else _fraction
+        features.append(numerical(f"numerical_{i}", side))
+    return Schema(
+        name="aliexpress",
+        group="search_id",
+        tasks=(Task(name="click"), Task(name="conversion")),
+        features=tuple(features),
+    )
+
+
+def _categorical(name: str, side: str) -> Feature:
+    return Feature(name=name, kind="vocabulary", dtype="int64", min_count=10, side=side)
+
+
+def _integer(name: str, side: str) -> Feature:
+    return Feature(name=name, kind="log_round", side=side)
+
+
+def _fraction(name: str, side: str) -> Feature:
+    """A number from 0 to 1, in 140 buckets where the default scale would give it 4."""
+    return Feature(name=name, kind="log_round", scale=200, max_abs=1, side=side)
 
 
 def _find(raw_dir: pathlib.Path, countries: Sequence[str], split: str) -> list[tuple[str, str]]:
@@ -188,7 +198,7 @@ def _write_split(
 ) -> None:
     """Writes what is missing of a split, a shard a block; a shard counts once the record tells of it."""
     counts = record["rows"][split]
-    dataset = schema.load(data_dir / "schema.toml")
+    dataset = schema_toml.load(data_dir / "schema.toml")
     raw = dataclasses.replace(
         dataset, features=tuple(f for f in dataset.features if f.name != "country")
     )
@@ -213,7 +223,7 @@ def _write_split(
     write_json(data_dir / _PREPARING, record)
 
 
-def _table(block: Block, raw: schema.Schema, country: str) -> pa.Table:
+def _table(block: Block, raw: Schema, country: str) -> pa.Table:
     """The columns in the order of the raw files, null where missing; the country first where there are several."""
     columns = {name: pa.array(values, from_pandas=True) for name, values in block.columns.items()}
     search = columns.pop(raw.group)

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from tafe_tf.data.formats.write import Writer
+from tafe_tf.schema import Feature, Schema, Task
 
 CHUNK = 1 << 16  # rows made at a time
 SAMPLE = 1 << 16  # rows on which the rates are set
@@ -118,21 +119,18 @@ class SyntheticFunnel:
             for number, start in enumerate(range(0, rows, CHUNK)):
                 writer.append(self.chunk(stream, number, min(CHUNK, rows - start)))
 
-    def schema(self) -> str:
-        """The dataset's TOML."""
-        lines = ['name = "synthetic"', ""]
-        for task in self.tasks:
-            lines += ["[[tasks]]", f'name = "{task}"', f'truth = "true_{task}"', ""]
-        for f in range(self.fields):
-            dtype = "int64" if f % 2 else "string"
-            lines += [
-                "[[features]]",
-                f'name = "field_{f}"',
-                'kind = "vocabulary"',
-                f'dtype = "{dtype}"',
-                "",
-            ]
-        return "\n".join(lines)
+    def schema(self) -> Schema:
+        """The dataset's schema: every field has a vocabulary, every task a column of its truth."""
+        tasks = tuple(Task(name=task, truth=f"true_{task}") for task in self.tasks)
+        features = tuple(
+            Feature(
+                name=f"field_{field}",
+                kind="vocabulary",
+                dtype="int64" if field % 2 else "string",
+            )
+            for field in range(self.fields)
+        )
+        return Schema(name="synthetic", features=features, tasks=tasks)
 
 
 def _sigmoid(x: np.ndarray) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""A file's rows in parts of a fixed number of rows, from any part on: what a job that was killed goes on with."""
+"""A file's rows in parts of a fixed size, from any part on: where a killed job goes on."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ class Cut(NamedTuple):
     """A block, and where it belongs.
 
     Attributes:
-        part: number of its part, from 0.
-        block: rows of the part, without bad ones.
-        dropped: number of bad rows.
-        reasons: why they are bad.
-        ends: whether the part ends with this block.
-        last: whether the file does.
+        part: The number of its part, from 0.
+        block: Rows of the part, without bad ones.
+        dropped: The number of bad rows.
+        reasons: Why they are bad.
+        ends: Whether the part ends with this block.
+        last: Whether the file does.
     """
 
     part: int
@@ -45,34 +45,38 @@ def read_parts(
     """Reads some parts of a file, the same ones wherever reading starts.
 
     Args:
-        path: the file.
-        schema: the dataset.
-        part_rows: raw rows a part; CSV rows of a wrong width do not count.
+        path: The file.
+        schema: What to read of it.
+        part_rows: The raw rows of a part; CSV rows of a wrong width do not count.
         policy: "raise" at bad rows, or "drop" them.
-        first: part to start at.
-        stop: part to stop before; None for all.
-        **settings: `block_rows`, which divides `part_rows`, and others of `read_blocks`.
+        first: The part to start at. Default: 0.
+        stop: The part to stop before. Default: None, read to the end.
+        **settings: Further arguments of `read_blocks`; `block_rows` must divide `part_rows`.
 
     Raises:
-        DataError: as `read_blocks`.
+        DataError: As `read_blocks`.
     """
     bad_rows = BadRows(policy)
     start = first * part_rows
     blocks = read_blocks([path], schema, bad_rows=bad_rows, start_row=start, **settings)
-    for (block, noted), last in mark_last((block, bad_rows.take()) for block in blocks):
-        part, start = start // part_rows, start + block.raw_rows
+    noted = ((block, bad_rows.take()) for block in blocks)
+    for (block, (dropped, reasons)), last in mark_last(noted):
+        part = start // part_rows
+        start += block.raw_rows
         if part == stop:
             break
-        yield Cut(part, block, *noted, ends=last or start % part_rows == 0, last=last)
+        ends = last or start % part_rows == 0
+        yield Cut(part, block, dropped, reasons, ends=ends, last=last)
 
 
 def merge(reasons: Iterable[Dropped]) -> list[Dropped]:
-    """Reasons of consecutive blocks or parts of one file, each once."""
+    """Adds up reasons of consecutive blocks or parts of one file, so that each is there once."""
     found: dict[tuple[str, str], Dropped] = {}
     for reason in reasons:
         key = (reason.column, reason.rule)
         known = found.get(key)
-        found[key] = (
-            reason if known is None else dataclasses.replace(known, rows=known.rows + reason.rows)
-        )
+        if known is None:
+            found[key] = reason
+        else:
+            found[key] = dataclasses.replace(known, rows=known.rows + reason.rows)
     return list(found.values())

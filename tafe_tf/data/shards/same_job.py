@@ -1,4 +1,4 @@
-"""What public datasets have in common when they are prepared."""
+"""Whether a folder that was prepared before belongs to the job of now."""
 
 from __future__ import annotations
 
@@ -10,10 +10,23 @@ from tafe_tf.data.errors import DataError
 
 
 def check_same(
-    data_dir: pathlib.Path, part: str, before: Mapping[str, Any], settings: Mapping[str, Any]
+    directory: str | pathlib.Path,
+    part: str,
+    before: Mapping[str, Any],
+    settings: Mapping[str, Any],
 ) -> None:
-    """Raises DataError if what a directory "was prepared" (`part`) with before differs from the settings of now."""
+    """Refuses a folder that was prepared with other settings.
+
+    Args:
+        directory: The folder.
+        part: How far it got, for the message: "was prepared" or "is being prepared".
+        before: The settings that it was prepared with.
+        settings: The settings of now.
+
+    Raises:
+        DataError: If one of the settings of now is another than before.
+    """
     for key, value in settings.items():
         if before.get(key) != value:
-            had = f"{data_dir}: {part} with {key} {before.get(key)!r}; take another directory, or empty it"
-            raise DataError(f"{had}. Received: {value!r}")
+            had = f"{directory}: {part} with {key} {before.get(key)!r}"
+            raise DataError(f"{had}; take another directory, or empty it. Received: {value!r}")

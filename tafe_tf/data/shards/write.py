@@ -1,9 +1,8 @@
-"""Writes the shards of a dataset, see `shard_job`."""
+"""Writes the shards of a dataset and the records of those that are whole."""
 
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 import itertools
 import json
 import os
@@ -27,16 +26,25 @@ from tafe_tf.schema import Schema
 def convert(job: ShardJob, piece: Piece) -> Iterator[int]:
     """Writes the shards of a piece, and their records.
 
+    Args:
+        job: The job.
+        piece: A part of what is left of it.
+
     Yields:
         The number of rows of each block, once it is written.
 
     Raises:
-        DataError: if a file, or a row of it, cannot be used. Shards before it are finished.
+        DataError: If a file, or a row of it, cannot be used. Shards before it are finished.
     """
     path = job.files[piece.split][piece.file]
-    size = min(job.shard_rows, BLOCK_ROWS)
     cuts = read_parts(
-        path, job.schema, job.shard_rows, job.on_bad_row, piece.first, piece.stop, block_rows=size
+        path,
+        job.schema,
+        job.shard_rows,
+        job.on_bad_row,
+        piece.first,
+        piece.stop,
+        block_rows=min(job.shard_rows, BLOCK_ROWS),
     )
     for first in cuts:
         yield from _write(job, piece, path, itertools.chain([first], cuts))
@@ -44,10 +52,11 @@ def convert(job: ShardJob, piece: Piece) -> Iterator[int]:
 
 def _write(job: ShardJob, piece: Piece, path: str, cuts: Iterator[Cut]) -> Iterator[int]:
     """Writes one shard, up to the cut that ends it; none where no row is good."""
-    beside = (
-        job.work / f"{uuid.uuid4().hex}.tmp{EXTENSIONS[job.format]}"
-    )  # another worker may write it too
-    record = Record(0, 0, [], last=False)
+    # Another worker may write the same shard at the same time.
+    beside = job.work / f"{uuid.uuid4().hex}.tmp{EXTENSIONS[job.format]}"
+    written = 0
+    dropped = 0
+    reasons: list[Dropped] = []
     with contextlib.ExitStack() as stack:
         writer: Any = None
         for cut in cuts:
@@ -55,42 +64,40 @@ def _write(job: ShardJob, piece: Piece, path: str, cuts: Iterator[Cut]) -> Itera
             if table.num_rows:
                 writer = writer or stack.enter_context(open_tables(beside, table.schema))
                 writer.append(table)
-            reasons = merge([*record.reasons, *why])
-            record = Record(
-                record.written + table.num_rows, record.dropped + bad, reasons, cut.last
-            )
+            written += table.num_rows
+            dropped += bad
+            reasons = merge([*reasons, *why])
             yield cut.block.raw_rows
             if cut.ends:
                 break
-    if record.written:
-        _check(beside, job.schema, record.written)
+    if written:
+        _check(beside, job.schema, written)
         os.replace(beside, job.shard(piece.split, piece.file, cut.part))
-    stored = record._asdict() | {
-        "reasons": [dataclasses.asdict(reason) for reason in record.reasons]
-    }
-    beside.write_text(json.dumps(stored), encoding="utf-8")
+    record = Record(written=written, dropped=dropped, reasons=reasons, last=cut.last)
+    beside.write_text(json.dumps(record.to_json()), encoding="utf-8")
     os.replace(beside, job.record(piece.split, piece.file, cut.part))
 
 
 def _table(job: ShardJob, path: str, cut: Cut) -> tuple[pa.Table, int, list[Dropped]]:
-    """A cut's rows, the number of bad ones and why they are; some are bad only because no table takes them."""
+    """A cut's rows, the number of bad ones and why they are bad.
+
+    Some rows are bad only because a table does not take their text.
+    """
     try:
         return to_table(cut.block, job.schema), cut.dropped, cut.reasons
     except pa.ArrowInvalid:
-        bad_rows, problems = BadRows(job.on_bad_row), not_text(cut.block, job.schema)
+        bad_rows = BadRows(job.on_bad_row)
+        problems = not_text(cut.block, job.schema)
         bad_rows.judge(path, cut.block.row, problems)
         good = np.ones(len(cut.block.row), bool)
         good[[problem.index for problem in problems]] = False
-        more, reasons = bad_rows.take()
-        return (
-            to_table(cut.block.take(good), job.schema),
-            cut.dropped + more,
-            [*cut.reasons, *reasons],
-        )
+        table = to_table(cut.block.take(good), job.schema)
+        dropped, reasons = bad_rows.take()
+        return table, cut.dropped + dropped, [*cut.reasons, *reasons]
 
 
 def _check(path: pathlib.Path, schema: Schema, written: int) -> None:
-    """Raises OSError if a shard is not read as it was written."""
+    """Raises OSError if a shard does not read as it was written."""
     blocks = read_blocks([str(path)], schema, bad_rows=BadRows())
     rows = sum(len(block.row) for block in blocks)
     if rows != written:

@@ -1,1 +1,1 @@
-"""Apache Beam (extra `[beam]`)."""
+"""Jobs as Apache Beam pipelines (extra `[beam]`)."""

@@ -1,4 +1,4 @@
-"""Apache Beam pipelines (extra [beam]) over elements that are names of work to do."""
+"""Apache Beam pipelines (extra `[beam]`) over elements that are names of work to do."""
 
 from __future__ import annotations
 
@@ -8,27 +8,28 @@ from typing import Any
 
 
 class PipelineError(RuntimeError):
-    """A pipeline failed; the message is what the worker said: a bad row's file, row, column and value, say."""
+    """A pipeline failed; the message is what the worker said, such as a bad row's file and row."""
 
 
 def run(elements: Sequence[Any], step: Any, options: Sequence[str]) -> None:
     """Runs a step on elements that are spread over the workers, to its end.
 
     Args:
-        elements: what can be pickled.
-        step: a `beam.PTransform`, or several joined by `|`.
-        options: of Beam, `--runner` among them.
+        elements: What the step is called with; they must be picklable.
+        step: A `beam.PTransform`, or several joined by `|`.
+        options: Beam's options, `--runner` among them.
 
     Raises:
-        PipelineError: if the pipeline failed.
+        PipelineError: If the pipeline failed.
     """
-    import apache_beam as beam  # an extra: who only catches the error needs it not
+    # Optional dependency: importing this module for `PipelineError` must not need Beam.
+    import apache_beam as beam
     from apache_beam.options.pipeline_options import PipelineOptions
 
     try:
         with beam.Pipeline(options=PipelineOptions(list(options))) as pipeline:
             _ = pipeline | beam.Create(elements) | beam.Reshuffle() | step
-    except Exception as error:  # of as many classes as there are runners
+    except Exception as error:  # each runner has classes of its own
         raise PipelineError(_reason(error)) from error
 
 

@@ -12,19 +12,19 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 import tensorflow as tf
+from samples import sample_folder
 
-from tafe_tf import schema
+from tafe_tf import schema_toml
 from tafe_tf.data.bad_rows import BadRows
 from tafe_tf.data.batches.dataset import FunnelData
 from tafe_tf.data.errors import BadRowError, DataError
 from tafe_tf.data.formats.read import find_files, read_blocks
 from tafe_tf.data.public import aliexpress
-from tafe_tf.data.public.aliexpress import prepare, schema_text
+from tafe_tf.data.public.aliexpress import prepare, schema_of
 from tafe_tf.features import vocabulary
 from tafe_tf.features.graph import Features
 
-ROOT = pathlib.Path(__file__).resolve().parents[2]
-SAMPLE = ROOT / "../shared/data/aliexpress"
+ROOT = pathlib.Path(__file__).resolve().parents[3]
 CATEGORICAL = [f"categorical_{i}" for i in range(1, 17)]
 NUMERICAL = [f"numerical_{i}" for i in range(1, 64)]
 HEADER = ["search_id", *CATEGORICAL, *NUMERICAL, "click", "conversion"]
@@ -93,13 +93,11 @@ def content(data_dir: pathlib.Path) -> dict[str, bytes]:
     return {path.name: path.read_bytes() for path in data_dir.iterdir()}
 
 
-@pytest.mark.skipif(
-    not SAMPLE.exists(), reason="needs the AliExpress sample, which is not in the repository"
-)
 def test_the_sample(tmp_path: pathlib.Path) -> None:
+    sample = sample_folder("aliexpress")
     (tmp_path / "raw").mkdir()
     for split in ("train", "test"):
-        text = (SAMPLE / f"aliexpress_{split}_sample.csv").read_bytes()
+        text = (sample / f"aliexpress_{split}_sample.csv").read_bytes()
         (tmp_path / f"raw/{split}.csv").write_bytes(text)
     rows = prepare(tmp_path / "raw", tmp_path / "data")["rows"]
     assert [(rows[s]["read"], rows[s]["written"], rows[s]["dropped"]) for s in rows] == [
@@ -139,7 +137,7 @@ def test_countries_joined_in_every_format(
     assert record["rows"]["train"]["dropped"] == 13 and record["rows"]["train"]["shards"] == 3
     files = find_files(tmp_path / "data", "train")
     expected = [row for c in ("NL", "ES") for row in twin(raw / f"AliExpress_{c}/train.csv", c)]
-    dataset = schema.load(tmp_path / "data/schema.toml")
+    dataset = schema_toml.load(tmp_path / "data/schema.toml")
     found: dict[str, list[Any]] = {name: [] for name in expected[0]}
     for block in read_blocks(files, dataset, bad_rows=BadRows()):
         labels = {name: block.labels[:, i] for i, name in enumerate(dataset.labels)}
@@ -152,7 +150,7 @@ def test_countries_joined_in_every_format(
 
 def test_what_the_model_gets(raw: pathlib.Path, tmp_path: pathlib.Path) -> None:
     prepare(raw, tmp_path / "data", ["NL", "ES"])
-    dataset = schema.load(tmp_path / "data/schema.toml")
+    dataset = schema_toml.load(tmp_path / "data/schema.toml")
     files = find_files(tmp_path / "data", "train")
     vocabulary.build(files, dataset, tmp_path / "data", BadRows())
     features = Features(dataset, tmp_path / "data")
@@ -174,11 +172,8 @@ def test_what_the_model_gets(raw: pathlib.Path, tmp_path: pathlib.Path) -> None:
 
 
 def test_the_schema_in_flagfiles_is_the_one_written() -> None:
-    assert (
-        (ROOT / "flagfiles/schemas/aliexpress.toml").read_text()
-        == schema_text()
-        == schema_text(["NL"])
-    )
+    shipped = schema_toml.load(ROOT / "flagfiles/schemas/aliexpress.toml")
+    assert shipped == schema_of() == schema_of(["NL"])
 
 
 @pytest.mark.parametrize("stop", range(1, 7))

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+from typing import Any
+
+from tafe_tf.schema import Feature, Schema, Task
 
 USER = ("101", "121", "122", "124", "125", "126", "127", "128", "129")
 ITEM = ("205", "206", "207", "216")
@@ -36,33 +39,35 @@ class Protocol:
         """All fields: the single ones, then the lists."""
         return (*self.single, *self.lists)
 
-    def schema(self) -> str:
-        """The dataset's TOML."""
-        lines = [f'name = "ali_ccp_{self.name}"', 'group = "f101"', ""]
-        for task in TASKS:
-            lines += ["[[tasks]]", f'name = "{task}"', ""]
-        for field in self.fields:
-            lines += [
-                "[[features]]",
-                f'name = "{column(field)}"',
-                'kind = "vocabulary"',
-                'dtype = "int64"',
-            ]
-            lines += [f"min_count = {MIN_COUNT}", *self._list_keys(field)]
-            lines += [f'side = "{"user" if field in (*USER, *BEHAVIOUR) else "item"}"', ""]
-        return "\n".join(lines)
+    def schema(self) -> Schema:
+        """The dataset's schema; rows are grouped by the user, field 101."""
+        return Schema(
+            name=f"ali_ccp_{self.name}",
+            group=column("101"),
+            tasks=tuple(Task(name=task) for task in TASKS),
+            features=tuple(self._feature(field) for field in self.fields),
+        )
 
-    def _list_keys(self, field: str) -> list[str]:
+    def _feature(self, field: str) -> Feature:
+        return Feature(
+            name=column(field),
+            kind="vocabulary",
+            dtype="int64",
+            min_count=MIN_COUNT,
+            side="user" if field in (*USER, *BEHAVIOUR) else "item",
+            **self._list_keys(field),
+        )
+
+    def _list_keys(self, field: str) -> dict[str, Any]:
         if field not in self.lists:
-            return []
-        pooling = (
-            "sum" if field in COMBINED else "mean"
-        )  # of one value, a weighted mean would lose the weight
-        return [
-            f"max_length = {self.lists[field]}",
-            f'weights = "{column(field)}_weights"',
-            f'pooling = "{pooling}"',
-        ]
+            return {}
+        # A combined field mostly has one value, whose weight a weighted mean would lose.
+        pooling = "sum" if field in COMBINED else "mean"
+        return {
+            "max_length": self.lists[field],
+            "weights": f"{column(field)}_weights",
+            "pooling": pooling,
+        }
 
 
 def column(field: str) -> str:

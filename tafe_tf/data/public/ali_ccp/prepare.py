@@ -14,6 +14,7 @@ import shutil
 from collections.abc import Callable
 from typing import Any
 
+from tafe_tf import schema_toml
 from tafe_tf.data.atomic import write_json, write_text
 from tafe_tf.data.errors import DataError
 from tafe_tf.data.public.ali_ccp.common import build, load
@@ -104,9 +105,8 @@ def prepare(
         counts: Counts = collections.Counter()
         for name in names:
             counts.update(_convert(name, files[name], data_dir, work, settings, on_rows))
-        write_text(
-            data_dir / "schema.toml", protocol(settings.protocol, settings.max_values).schema()
-        )
+        schema = protocol(settings.protocol, settings.max_values).schema()
+        write_text(data_dir / "schema.toml", schema_toml.dump(schema))
         write_json(data_dir / "prepared.json", {**made_from, **_summary(counts)})
     shutil.rmtree(work, ignore_errors=True)
     return dict(_read(data_dir / "prepared.json"))

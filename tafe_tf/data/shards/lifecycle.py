@@ -1,0 +1,177 @@
+"""How a job that writes shards begins, goes on after it was killed, and ends.
+
+A shard and then its record appear by a rename. So any number of workers may write them, even twice,
+and a job that was killed goes on with the shards that are missing.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+import pathlib
+import shutil
+from collections.abc import Iterator
+from typing import Any
+
+from tafe_tf.data.atomic import read_json, write_json, write_text
+from tafe_tf.data.errors import BadRowError, DataError
+from tafe_tf.data.formats.read import count_rows, find_files
+from tafe_tf.data.shards.job import Piece, Record, ShardJob
+from tafe_tf.data.shards.resumable_parts import merge
+from tafe_tf.data.shards.same_job import check_same
+
+PREPARED, _SETTINGS = "prepared.json", "settings.json"
+_COUNTS = ("read", "written", "dropped", "shards")
+
+
+def begin(job: ShardJob, each_part: bool = False) -> list[Piece] | None:
+    """Makes the output folder this job's own.
+
+    Args:
+        job: The job; no other process must begin it.
+        each_part: Whether every part is a piece of its own, where the number of rows is known
+            beforehand. Default: False, a piece is the rest of a file.
+
+    Returns:
+        What is left to do, in the order of the files; None if `finish` was reached before.
+
+    Raises:
+        DataError: If the folder holds anything else, or shards of another job; then nothing is
+            changed.
+        BadRowError: If rows were dropped for which the job must stop.
+    """
+    output = pathlib.Path(job.output)
+    if (output / PREPARED).exists():
+        _check_finished(job, read_json(output / PREPARED))
+        shutil.rmtree(job.work, ignore_errors=True)
+        return None
+    if (job.work / _SETTINGS).exists():
+        _check_settings(job, "is being prepared", read_json(job.work / _SETTINGS))
+    else:
+        _check_empty(output)
+        job.work.mkdir(parents=True, exist_ok=True)
+        write_json(job.work / _SETTINGS, job.settings())
+    for path in job.work.glob("*.tmp*"):  # what a killed job had begun
+        path.unlink()
+    write_text(output / "schema.toml", job.schema_text)
+    return list(_left(job, each_part))
+
+
+def summary(job: ShardJob) -> dict[str, Any]:
+    """What was made.
+
+    Returns:
+        Under "rows", by split, how many rows were "read", "written" and "dropped" and how many
+        "shards" there are; under "reasons" why rows were dropped.
+
+    Raises:
+        DataError: If a shard is missing, no row of a split is good, or a file has changed since the
+            job began.
+    """
+    _check_settings(job, "was begun", read_json(job.work / _SETTINGS))
+    missing = next(_left(job, each_part=False), None)
+    if missing is not None:
+        shard = job.shard(missing.split, missing.file, missing.first)
+        raise DataError(f"{shard}: is missing; run the job again")
+    rows = {}
+    reasons = []
+    for split, files in job.files.items():
+        rows[split], found = _split_summary(job, split, len(files))
+        reasons += found
+    return {"rows": rows, "reasons": reasons}
+
+
+def finish(job: ShardJob, counts: dict[str, Any]) -> None:
+    """Notes that all is done, and removes what killed runs left.
+
+    Args:
+        job: The job.
+        counts: Its `summary`.
+    """
+    output = pathlib.Path(job.output)
+    write_json(output / PREPARED, job.settings() | counts)
+    for path in (job.work, *output.glob(".vocabulary-*")):
+        shutil.rmtree(path)
+
+
+def _check_finished(job: ShardJob, known: dict[str, Any]) -> None:
+    _check_settings(job, "was prepared", known)
+    _refuse_dropped(job, known["reasons"])
+    for split, counts in known["rows"].items():
+        found = len(find_files(job.output, split, required=False))
+        if found != counts["shards"]:
+            had = f"{job.output}: had {counts['shards']} {split} shards when it was prepared"
+            raise DataError(f"{had}; empty it to begin again. Received: {found}")
+
+
+def _check_empty(output: pathlib.Path) -> None:
+    visible = sorted(path.name for path in output.glob("*") if not path.name.startswith("."))
+    if visible:
+        what = f"{output}: holds {visible[0]}, which is no shard of this job"
+        raise DataError(f"{what}; take another directory")
+
+
+def _check_settings(job: ShardJob, part: str, before: dict[str, Any]) -> None:
+    """Compares the files first: their names and sizes say more than their number."""
+    settings = job.settings()
+    check_same(job.output, part, before["sources"], settings.pop("sources"))
+    check_same(job.output, part, before, settings)
+
+
+def _refuse_dropped(job: ShardJob, reasons: list[str]) -> None:
+    if reasons and job.on_bad_row == "raise":
+        raise BadRowError(f"{job.output}: was prepared without some rows: {reasons[0]}")
+
+
+def _left(job: ShardJob, each_part: bool) -> Iterator[Piece]:
+    """What is left to do."""
+    for split, files in job.files.items():
+        for file, path in enumerate(files):
+            done = _records(job, split, file)
+            total = _count_parts(job, path, done)
+            parts = itertools.count() if total is None else range(total)
+            missing = (part for part in parts if part not in done)
+            if each_part and total is not None:
+                yield from (Piece(split, file, part, part + 1) for part in missing)
+                continue
+            first = next(missing, None)
+            if first is not None:
+                yield Piece(split, file, first, None)
+
+
+def _count_parts(job: ShardJob, path: str, done: dict[int, Record]) -> int | None:
+    """How many parts a file has, if that is known."""
+    rows = count_rows(path)
+    if rows is not None:
+        return max(1, math.ceil(rows / job.shard_rows))  # of a file without rows, reading complains
+    return next((part + 1 for part, record in done.items() if record.last), None)
+
+
+def _records(job: ShardJob, split: str, file: int) -> dict[int, Record]:
+    """The parts of a file that are done, by number; one whose shard is gone is not."""
+    found = {}
+    for path in sorted(job.work.glob(f"{split}-{file:05d}-*.json")):
+        part = int(path.stem.rpartition("-")[2])
+        record = Record.from_json(read_json(path))
+        _refuse_dropped(job, [str(reason) for reason in record.reasons])
+        if not record.written or job.shard(split, file, part).exists():
+            found[part] = record
+    return found
+
+
+def _split_summary(job: ShardJob, split: str, files: int) -> tuple[dict[str, int], list[str]]:
+    """The counts of a split, and why rows of it were dropped."""
+    counts = dict.fromkeys(_COUNTS, 0)
+    reasons = []
+    for file in range(files):
+        records = _records(job, split, file).values()
+        for record in records:
+            counts["read"] += record.written + record.dropped
+            counts["written"] += record.written
+            counts["dropped"] += record.dropped
+            counts["shards"] += record.written > 0
+        noted = itertools.chain.from_iterable(record.reasons for record in records)
+        reasons += [str(reason) for reason in merge(noted)]
+    if not counts["written"]:
+        raise DataError(f"{job.data_dir}: no row of the {split!r} files is good; {reasons[0]}")
+    return counts, reasons

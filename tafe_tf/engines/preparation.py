@@ -1,0 +1,84 @@
+"""Preparing a dataset: its files as shards, and the vocabularies of its training files.
+
+Both jobs read no flag and leave the work to an engine: this process, or Apache Beam. The outcome is
+the same bytes whichever engine does it.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from typing import Any, Protocol
+
+from tafe_tf.data.atomic import read_json
+from tafe_tf.data.bad_rows import Dropped, Policy
+from tafe_tf.data.formats.read import find_files
+from tafe_tf.data.shards import lifecycle
+from tafe_tf.data.shards.job import Piece, ShardJob
+from tafe_tf.schema import Schema
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class VocabularyJob:
+    """What to build vocabularies from, and where.
+
+    Attributes:
+        files: The training files, absolute paths.
+        schema: What to read of them.
+        directory: The absolute path of the folder that gets `vocabulary/<feature>.txt` and
+            `statistics.json`; it is made if it is not there.
+        on_bad_row: "raise" (the default) to stop at a bad row, or "drop" to leave it out.
+    """
+
+    files: Sequence[str]
+    schema: Schema
+    directory: str
+    on_bad_row: Policy = "raise"
+
+
+class Engine(Protocol):
+    """Does the work of both jobs.
+
+    Attributes:
+        each_part: Whether it wants every shard as a piece of work of its own.
+    """
+
+    each_part: bool
+
+    def write_shards(self, job: ShardJob, left: Sequence[Piece]) -> None:
+        """Writes what is left of a job."""
+
+    def build_vocabularies(self, job: VocabularyJob) -> list[Dropped]:
+        """Writes vocabularies and statistics, and returns which rows were dropped."""
+
+
+def prepare_shards(job: ShardJob, engine: Engine) -> dict[str, Any]:
+    """Writes the shards that are missing, then the vocabularies beside them.
+
+    Killed at any moment, the same call goes on with the shards that are missing.
+
+    Args:
+        job: What to make shards of, and where.
+        engine: Who does the work.
+
+    Returns:
+        What `prepared.json` holds: the job's settings, under "rows" the counts of each split and
+        under "reasons" why rows were dropped.
+
+    Raises:
+        DataError: If a file or a row cannot be used, or the output folder belongs to another job.
+        SchemaError: If a value does not fit into a vocabulary.
+    """
+    left = lifecycle.begin(job, each_part=engine.each_part)
+    if left is not None:
+        engine.write_shards(job, left)
+        counts = lifecycle.summary(job)
+        vocabularies = VocabularyJob(
+            files=find_files(job.output, "train"),
+            schema=job.schema,
+            directory=job.output,
+            on_bad_row=job.on_bad_row,
+        )
+        engine.build_vocabularies(vocabularies)
+        lifecycle.finish(job, counts)
+    return dict(read_json(f"{job.output}/{lifecycle.PREPARED}"))
