@@ -1,221 +1,190 @@
-"""Exports a trained run as a SavedModel for TensorFlow Serving.
-
-    python -m export.saved_model --run_dir=DIR --export_dir=DIR [--version=N]
-
-A run that was warm-started is published only if it is not worse than the one before it, by the margins of
-`export.succession`, or with --publish_worse.
-
-`export.signatures` tells what the SavedModel can be asked, `export.check` what it must show before it is published.
-"""
+"""The export as a function: a trained run becomes a checked and published version."""
 
 from __future__ import annotations
 
+import contextlib
+import dataclasses
 import os
 import pathlib
 import shutil
-import sys
 import time
-import uuid
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Literal
 
 import keras
 import numpy as np
 import tensorflow as tf
-from absl import app, flags, logging
-from tensorflow.core.protobuf import fingerprint_pb2
 
-from tafe_tf.data.errors import DataError
-from tafe_tf.export import calibration, held_out_rows, model_card, table_storage, warmup
-from tafe_tf.export.check import ExportError, check
+from tafe_tf.export import archive, calibration, held_out_rows, model_card, table_storage, warmup
+from tafe_tf.export.calibration import Calibration
+from tafe_tf.export.errors import ExportError
+from tafe_tf.export.gate import check
 from tafe_tf.export.publish_terms import Terms
 from tafe_tf.export.session_model import SessionModel
 from tafe_tf.export.signature_inputs import Rows
 from tafe_tf.export.signatures import Signatures
-from tafe_tf.export.table_storage import StoredTable
+from tafe_tf.export.table_storage import STORAGES, Storage
+from tafe_tf.export.versions import SCHEMA_FILE
 from tafe_tf.features.graph import Features
-from tafe_tf.flags import RUN_DIR, required
 from tafe_tf.probabilities import probabilities
-from tafe_tf.training.run_dir import RunDir, RunError
+from tafe_tf.training.run_dir import RunDir
 
-flags.declare_key_flag("run_dir")
-# Halves of a request run side by side where an operation has one thread (--tensorflow_intra_op_parallelism=1): 100 rows
-# take 0.6 of the time on two cores, one row what it took. Four pieces make one row wait for the empty ones.
-_PIECES = 2
-_EXPORT_DIR = flags.DEFINE_string("export_dir", "", "Where versions are published.")
-_VERSION = flags.DEFINE_integer(
-    "version", 0, "The version's number; by default the time in seconds.", lower_bound=0
-)
-_CALIBRATION = flags.DEFINE_enum(
-    "calibration",
-    "none",
-    ["none", *calibration.KINDS],
-    "Fitted on the held-out rows, for each step of the funnel.",
-)
-_STORAGE = flags.DEFINE_enum(
-    "embedding_storage",
-    "float32",
-    table_storage.STORAGES,
-    "How embedding tables are stored: float32 is as they were trained, and what the others cost is printed.",
-)
-_TERMS = Terms()
-_PREVIOUS = flags.DEFINE_string(
-    "previous",
-    "",
-    "The run of the previous model; by default the one that --run_dir was warm-started from, if any.",
-)
-_MAX_AUC_LOSS = flags.DEFINE_float(
-    "max_auc_loss",
-    _TERMS.max_auc_loss,
-    "Publish nothing if a step's AUC on the test rows is lower than the previous model's by more than this.",
-    lower_bound=0.0,
-)
-_MAX_LOG_LOSS_RISE = flags.DEFINE_float(
-    "max_log_loss_rise",
-    _TERMS.max_log_loss_rise,
-    "Or if a step's log loss is larger by more than this share of it.",
-    lower_bound=0.0,
-)
-_PUBLISH_WORSE = flags.DEFINE_bool("publish_worse", False, "Publish it all the same.")
+# The exported graph cuts a request into halves, which run side by side where an operation has one
+# thread (--tensorflow_intra_op_parallelism=1): 100 rows take 0.6 of the time on two cores, and one
+# row takes what it took. With four pieces one row would wait for the empty ones.
+PIECES = 2
+
+CALIBRATIONS = ("none", *calibration.KINDS)
 
 
-def export(
-    run: RunDir,
-    export_dir: str | pathlib.Path,
-    version: int,
-    *,
-    calibrate: calibration.Kind | None = None,
-    stored: table_storage.Storage = "float32",
-    terms: Terms = _TERMS,
-) -> pathlib.Path:
-    """Writes, checks and then publishes one version, by a rename.
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class ExportConfig:
+    """How a run is exported.
 
-    Args:
-        run: the trained run, whose held-out rows must still be where it found them.
-        export_dir: where versions lie.
-        version: the new one's number.
-        calibrate: kind of the calibration, if any.
-        stored: how embedding tables are stored.
-        terms: on which it may follow the previous model, if there is one.
-
-    Returns:
-        `<export_dir>/<version>`.
+    Attributes:
+        version: number of the new version. The default, 0, means the time in seconds since 1970.
+        calibration: curve that calibrates each step on the held-out rows, "none", "platt" or
+            "isotonic"; see `export.calibration.fit`. The default is "none".
+        embedding_storage: number format of the embedding tables, "float32", "float16" or "int8";
+            see `export.table_storage.StoredTable`. The default, "float32", keeps them as they were
+            trained.
+        terms: how much worse than the previous model the new one may be. The default is `Terms()`.
 
     Raises:
-        ExportError: if the version exists, the model is worse than the previous one, or the export does not pass the
-            gate.
+        ValueError: if `version` is negative, or `calibration` or `embedding_storage` is unknown.
+    """
+
+    version: int = 0
+    calibration: Literal["none", "platt", "isotonic"] = "none"
+    embedding_storage: Storage = "float32"
+    terms: Terms = dataclasses.field(default_factory=Terms)
+
+    def __post_init__(self) -> None:
+        if self.version < 0:
+            raise ValueError(f"`version` must not be negative. Received: {self.version}")
+        if self.calibration not in CALIBRATIONS:
+            raise ValueError(
+                f"`calibration` must be one of {CALIBRATIONS}. Received: {self.calibration!r}"
+            )
+        if self.embedding_storage not in STORAGES:
+            raise ValueError(
+                f"`embedding_storage` must be one of {STORAGES}. "
+                f"Received: {self.embedding_storage!r}"
+            )
+
+
+def publish(
+    run: RunDir, export_dir: str | pathlib.Path, config: ExportConfig | None = None
+) -> pathlib.Path:
+    """Writes a version under a temporary name, checks it, and publishes it by a rename.
+
+    Prints where the version lies and what the gate found; if the probabilities are calibrated or
+    the tables stored in fewer bits, also the metrics before and after.
+
+    Args:
+        run: the trained run. Its held-out rows must still be where training found them.
+        export_dir: the directory in which versions are published; made if it does not exist.
+        config: the settings. The default, None, means `ExportConfig()`.
+
+    Returns:
+        The version's directory, `<export_dir>/<version>`.
+
+    Raises:
+        ExportError: if the version exists, the model is worse than the terms allow, or the export
+            does not pass the gate. Nothing is published then.
         CalibrationError: if the held-out rows cannot calibrate.
         RunError: if the run holds no trained model, or its held-out rows are gone.
+
+    Example:
+        path = publish(RunDir("runs/shop"), "models/shop", ExportConfig(calibration="platt"))
+        SessionModel(path)({"user": ["u 1"], "item": [17]})  # {'ctr': array([0.1], ...), ...}
     """
+    config = config or ExportConfig()
+    version = config.version or int(time.time())
     target = pathlib.Path(export_dir) / str(version)
     if target.exists():
         raise ExportError(f"{target}: exists; give another --version")
-    model, features = run.load_best(), run.features()
-    model.pieces = _PIECES
+    model = run.load_best()
+    model.pieces = PIECES
+    features = run.features()
     rows = held_out_rows.sample(run, max(warmup.SIZES))
-    tables = table_storage.store(model, stored)
-    curves = (
-        None
-        if calibrate is None
-        else calibration.fit(calibrate, *held_out_rows.predictions(run, model, features))
-    )
-    succession = terms.judge(run, lambda inputs, training: _logits(model, inputs, curves))
+    tables = table_storage.store(model, config.embedding_storage)
+    curves = _curves(run, model, features, config)
+
+    def exported(inputs: Any, training: bool = False) -> tf.Tensor:
+        return calibrated_logits(model, inputs, curves)
+
+    card = {
+        "embedding_storage": tables[0].storage,
+        "calibration": "none" if curves is None else curves.describe(),
+        "previous": config.terms.judge(run, exported),
+    }
     signatures = Signatures(model, features, curves)
-    beside = target.with_name(
-        f".{version}.{os.getpid()}.tmp"
-    )  # TensorFlow Serving reads numbered names only
+    # TensorFlow Serving reads only names that are numbers.
+    staging = target.with_name(f".{version}.{os.getpid()}.tmp")
     try:
-        write(beside, signatures, features, tables)
-        (beside / "assets.extra").mkdir()
-        shutil.copyfile(run.path / "schema.toml", beside / "assets.extra" / "schema.toml")
-        served = SessionModel(beside)
-        warmup.write(served, features.schema, rows)
-        described = "none" if curves is None else curves.describe()
-        model_card.write(
-            served,
-            run,
-            embedding_storage=tables[0].storage,
-            calibration=described,
-            previous=succession,
-        )
-        served.close()
-        found = check(beside, in_python(model, features, curves))
-        os.rename(beside, target)
+        archive.write(staging, signatures, features, tables)
+        _write_extras(staging, run, rows, card)
+        found = check(staging, in_python(model, features, curves))
+        os.rename(staging, target)
     finally:
-        shutil.rmtree(beside, ignore_errors=True)
-    print("\n".join([str(target), *(f"  {line}" for line in found)]))
-    if calibrate is not None or stored != "float32":
-        held_out_rows.show_cost(run, lambda inputs, training: _logits(model, inputs, curves))
+        shutil.rmtree(staging, ignore_errors=True)
+    print(target)
+    for line in found:
+        print(f"  {line}")
+    if curves is not None or config.embedding_storage != "float32":
+        held_out_rows.show_cost(run, exported)
     return target
 
 
-def write(
-    path: pathlib.Path, signatures: Signatures, features: Features, tables: list[StoredTable]
-) -> None:
-    """Writes the SavedModel with all signatures to `path`, unchecked."""
-    archive = keras.export.ExportArchive()
-    archive.track(features)  # its lookup tables and their vocabularies
-    for table in tables:
-        archive.track(table)
-    for name, (function, inputs) in signatures.functions().items():
-        archive.add_endpoint(name, function, input_signature=inputs)
-    archive.write_out(str(path), verbose=False)
-    _name_by_content(path / "fingerprint.pb")
-
-
-def _name_by_content(path: pathlib.Path) -> None:
-    """Replaces the random identity in a fingerprint: two exports of one run are then the same to the byte."""
-    fingerprint = fingerprint_pb2.FingerprintDef.FromString(path.read_bytes())
-    fingerprint.uuid = ""
-    fingerprint.uuid = str(
-        uuid.uuid5(uuid.NAMESPACE_OID, fingerprint.SerializeToString(deterministic=True).hex())
-    )
-    path.write_bytes(fingerprint.SerializeToString(deterministic=True))
-
-
 def in_python(
-    model: keras.Model, features: Features, curves: calibration.Calibration | None
+    model: keras.Model, features: Features, curves: Calibration | None = None
 ) -> Callable[[Rows], dict[str, np.ndarray]]:
-    """The model without any of `Signatures`, to compare with: raw columns -> outputs."""
+    """Makes the function that an export must equal, without any of `Signatures`.
+
+    Args:
+        model: the trained model.
+        features: its feature graph.
+        curves: the calibration; None by default, for probabilities as they were trained.
+
+    Returns:
+        A function from raw columns, [B] or [B, length] each, to named probabilities, [B] each.
+    """
 
     @tf.function
-    def serve(columns: dict[str, tf.Tensor]) -> dict[str, Any]:
-        return probabilities(_logits(model, features(columns), curves), features.schema)
+    def serve(columns: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
+        logits = calibrated_logits(model, features(columns), curves)
+        return probabilities(logits, features.schema)
 
     def run(rows: Rows) -> dict[str, np.ndarray]:
-        return {
-            name: p.numpy()
-            for name, p in serve({k: tf.constant(v) for k, v in rows.items()}).items()
-        }
+        columns = {name: tf.constant(values) for name, values in rows.items()}
+        outputs = serve(columns)
+        return {name: values.numpy() for name, values in outputs.items()}
 
     return run
 
 
-def _logits(model: keras.Model, inputs: Any, curves: calibration.Calibration | None) -> Any:
+def calibrated_logits(model: keras.Model, inputs: Any, curves: Calibration | None) -> tf.Tensor:
+    """Model inputs -> logits [B, N], calibrated if there are curves."""
     logits = model(inputs, training=False)
     return logits if curves is None else curves(logits)
 
 
-def main(argv: list[str]) -> None:
-    """Runs the export; what the user can mend ends it with one line and exit code 1."""
-    if len(argv) > 1:
-        raise app.UsageError(f"unknown arguments: {argv[1:]}")
-    logging.set_verbosity(logging.WARNING)  # TensorFlow notes every file
-    try:
-        required(run_dir=RUN_DIR.value, export_dir=_EXPORT_DIR.value)
-        kind = None if _CALIBRATION.value == "none" else _CALIBRATION.value
-        version = _VERSION.value or int(time.time())
-        terms = Terms(
-            previous=RunDir(_PREVIOUS.value) if _PREVIOUS.value else None,
-            max_auc_loss=_MAX_AUC_LOSS.value,
-            max_log_loss_rise=_MAX_LOG_LOSS_RISE.value,
-            publish_worse=_PUBLISH_WORSE.value,
-        )
-        run = RunDir(RUN_DIR.value)
-        export(run, _EXPORT_DIR.value, version, calibrate=kind, stored=_STORAGE.value, terms=terms)
-    except (calibration.CalibrationError, DataError, ExportError, OSError, RunError) as error:
-        sys.exit(f"error: {error}")
+def _curves(
+    run: RunDir, model: keras.Model, features: Features, config: ExportConfig
+) -> Calibration | None:
+    """The calibration that the settings ask for, fitted on the run's held-out rows."""
+    if config.calibration == "none":
+        return None
+    logits, labels, weights = held_out_rows.predictions(run, model, features)
+    return calibration.fit(config.calibration, logits, labels, weights)
 
 
-if __name__ == "__main__":
-    app.run(main)
+def _write_extras(path: pathlib.Path, run: RunDir, rows: Rows, card: dict[str, Any]) -> None:
+    """Adds schema, warm-up requests and model card to the SavedModel at `path`."""
+    schema_file = path / SCHEMA_FILE
+    schema_file.parent.mkdir()
+    shutil.copyfile(run.path / "schema.toml", schema_file)
+    with contextlib.closing(SessionModel(path)) as served:
+        warmup.write(served, run.schema(), rows)
+        model_card.write(served, run, **card)
