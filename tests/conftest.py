@@ -16,7 +16,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
 @pytest.fixture(scope="session")
 def exports(tmp_path_factory: pytest.TempPathFactory) -> dict[str, pathlib.Path]:
-    """An export of every tiny funnel, version 1; its run lies in `run/` beside the versions' directory."""
+    """Version 1 of every tiny funnel; `small_models.run_of` gives the run it was made from."""
     import small_models  # TensorFlow takes seconds, and most tests need none
 
     from tafe_tf.export.publish import ExportConfig, publish
