@@ -24,8 +24,9 @@ from tafe_tf.data.bad_rows import BadRows
 from tafe_tf.data.batches.dataset import FunnelData, Holdout
 from tafe_tf.data.formats.write import write
 from tafe_tf.data.public.synthetic import SyntheticFunnel
-from tafe_tf.export.saved_model import export
-from tafe_tf.export.session_model import SessionModel, versions
+from tafe_tf.export.publish import ExportConfig, publish
+from tafe_tf.export.session_model import SessionModel
+from tafe_tf.export.versions import versions
 from tafe_tf.features import vocabulary
 from tafe_tf.models import TAFE
 from tafe_tf.schema import Feature, Schema, Task
@@ -183,7 +184,7 @@ def ranker(shop: Shop, rows: Columns, work_dir: pathlib.Path) -> SessionModel:
     run.save_data(valid, [])
     run.best(model).save()
     version = len(versions(work_dir / "export")) + 1
-    return SessionModel(export(run, work_dir / "export", version))
+    return SessionModel(publish(run, work_dir / "export", ExportConfig(version=version)))
 
 
 def two_stages(

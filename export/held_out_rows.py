@@ -1,83 +1,123 @@
-"""What an export takes from rows that training did not see: real requests, calibration, and what it costs."""
+"""Rows that training did not see: for warm-up requests, calibration and the export's metrics."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 import keras
 import numpy as np
-from rich.table import Table
 
 from tafe_tf.data.batches.batch import Batch, Part
+from tafe_tf.data.batches.dataset import FunnelData
 from tafe_tf.features.graph import Features
-from tafe_tf.terminal.tables import show
+from tafe_tf.terminal.tables import before_after_table, show
 from tafe_tf.training.evaluator import Evaluator
 from tafe_tf.training.run_dir import RunDir, RunError
 
-_SHOWN = {"auc": "AUC", "ece": "calibration error", "pcoc": "predicted / observed"}
+
+class Unseen(NamedTuple):
+    """Rows to evaluate on.
+
+    Attributes:
+        data: where they are.
+        part: which part of `data` they are.
+        name: what they are called, "test rows" or "held-out rows".
+    """
+
+    data: FunnelData
+    part: Part
+    name: str
+
+
+def unseen(run: RunDir) -> Unseen:
+    """Finds the rows to evaluate a run on: its test rows, or those held out if it has none.
+
+    Raises:
+        RunError: if the run does not say where they are, or its files are gone.
+    """
+    test = run.test()
+    if test is not None:
+        return Unseen(test, "all", "test rows")
+    return Unseen(run.held_out(), "valid", "held-out rows")
 
 
 def sample(run: RunDir, count: int) -> dict[str, np.ndarray]:
-    """Up to `count` raw rows, the first of those held out; training rows where none were.
+    """Reads the first held-out rows of a run, or its first training rows if none were held out.
+
+    Args:
+        run: the run.
+        count: the largest number of rows, n.
 
     Returns:
-        Columns, [n] or [n, max_length].
+        Raw columns, [n] or [n, max_length].
 
     Raises:
         RunError: if the run's files are gone.
     """
     data = run.held_out(batch_size=count)
-    batch = next(data.evaluation_batches("valid"), None) or next(data.evaluation_batches("all"))
+    batch = next(data.evaluation_batches("valid"), None)
+    if batch is None:
+        batch = next(data.evaluation_batches("all"))
     return dict(batch.inputs)
 
 
 def predictions(
     run: RunDir, model: keras.Model, features: Features
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Logits [n, N], labels [n, N] and weights [n] of all held-out rows.
-
-    Raises:
-        RunError: if none were held out, or the run's files are gone.
-    """
-    parts: list[tuple[np.ndarray, ...]] = []
-
-    def keep(logits: np.ndarray, batch: Batch) -> bool:
-        parts.append((logits, batch.labels, batch.weight))
-        return True
-
-    Evaluator(model, features).predict(run.held_out(), "valid", keep)
-    if not parts:
-        raise RunError(
-            f"{run.path}: no rows were held out (--valid_fraction), which calibration needs"
-        )
-    logits, labels, weights = (np.concatenate(arrays) for arrays in zip(*parts, strict=True))
-    return logits, labels, weights
-
-
-def show_cost(run: RunDir, exported: Callable[..., Any]) -> None:
-    """Prints what storing and calibrating changed, on the test rows; where there are none, on those held out.
+    """Computes a model's logits on all held-out rows of a run.
 
     Args:
         run: the run.
-        exported: the exported model, model inputs -> logits.
+        model: its model.
+        features: its feature graph.
+
+    Returns:
+        Logits [n, N], labels [n, N] and sample weights [n].
+
+    Raises:
+        RunError: if no rows were held out, or the run's files are gone.
     """
-    test = run.test()
-    part: Part = "valid" if test is None else "all"
-    data = run.held_out() if test is None else test
-    features, schema = run.features(), run.schema()
-    before, after = (
-        Evaluator(m, features).evaluate(data, part) for m in (run.load_best(), exported)
+    logits: list[np.ndarray] = []
+    labels: list[np.ndarray] = []
+    weights: list[np.ndarray] = []
+
+    def keep(batch_logits: np.ndarray, batch: Batch) -> bool:
+        logits.append(batch_logits)
+        labels.append(batch.labels)
+        weights.append(batch.weight)
+        return True
+
+    Evaluator(model, features).predict(run.held_out(), "valid", keep)
+    if not logits:
+        raise RunError(
+            f"{run.path}: no rows were held out (--valid_fraction), which calibration needs"
+        )
+    return np.concatenate(logits), np.concatenate(labels), np.concatenate(weights)
+
+
+def show_cost(run: RunDir, exported: Callable[..., Any]) -> None:
+    """Prints the metrics of a model as trained and as exported, on the run's test or held-out rows.
+
+    Args:
+        run: the run.
+        exported: the exported model, a function from model inputs to logits.
+
+    Raises:
+        RunError: if the rows are gone.
+    """
+    data, part, name = unseen(run)
+    features = run.features()
+    before = Evaluator(run.load_best(), features).evaluate(data, part)
+    after = Evaluator(exported, features).evaluate(data, part)
+    if part == "valid":
+        name += ", on which calibration was fitted"
+    table = before_after_table(
+        before,
+        after,
+        run.schema(),
+        title=f"{before['rows']:,} {name}: trained, and as exported",
+        metrics=("auc", "ece", "pcoc"),
+        headings=("trained", "exported"),
     )
-    rows = "test rows" if test is not None else "held-out rows, on which calibration was fitted"
-    table = Table(
-        title=f"{before['rows']:,} {rows}: trained, and as exported", title_justify="left"
-    )
-    table.add_column("probability")
-    for text in _SHOWN.values():
-        table.add_column(text, justify="right")
-        table.add_column("exported", justify="right")
-    for name in (*schema.step_names, *schema.conditional_names):
-        pairs = [(before[f"{key}/{name}"], after[f"{key}/{name}"]) for key in _SHOWN]
-        table.add_row(name, *("-" if x is None else f"{x:.5f}" for pair in pairs for x in pair))
     show(table)

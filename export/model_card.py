@@ -14,9 +14,11 @@ import tensorflow as tf
 import tafe_tf
 from tafe_tf.data.atomic import write_json
 from tafe_tf.export.session_model import SessionModel
+from tafe_tf.schema import Schema
 from tafe_tf.training.run_dir import RunDir
 
-FILE = pathlib.PurePath("assets.extra", "model_card.json")
+FILE = pathlib.PurePath("assets.extra", "model_card.json")  # within a version
+METHOD = "Task Aware Feature Extraction Framework for Sequential Dependence Multi-Task Learning"
 
 
 def write(served: SessionModel, run: RunDir, **made: Any) -> None:
@@ -25,34 +27,25 @@ def write(served: SessionModel, run: RunDir, **made: Any) -> None:
     Args:
         served: the SavedModel.
         run: the run that it was exported from.
-        made: what the export did besides, such as its calibration.
+        **made: further entries: what the export did, such as its calibration.
     """
-    dataset, statistics = run.schema(), _read(run, "statistics")
+    now = datetime.datetime.now(datetime.UTC)
+    statistics = _read(run, "statistics")
     card = {
-        "name": dataset.name,
-        "created": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
-        "method": "Task Aware Feature Extraction Framework for Sequential Dependence Multi-Task Learning",
-        "funnel": [task.name for task in dataset.tasks],
-        "outputs": {
-            "all impressions": dataset.step_names,
-            "given the step before": dataset.conditional_names,
-        },
-        "columns": [
-            {"name": c.name, "dtype": c.dtype, "list": c.max_length > 0} for c in dataset.inputs
-        ],
-        "signatures": {
-            name: _tensors(signature) for name, signature in sorted(served.signatures.items())
-        },
+        "name": run.schema().name,
+        "created": now.isoformat(timespec="seconds"),
+        "method": METHOD,
+        **_interface(run.schema()),
+        "signatures": _signatures(served),
         **made,
-        "model": json.loads((run.path / "model.json").read_text(encoding="utf-8")),
+        "model": _read(run, "model"),
         "training": {
             "rows": statistics.get("rows"),
             "rate": statistics.get("rate"),
-            "flags": _flags(run),
+            "flags": (run.path / "flags.txt").read_text(encoding="utf-8").splitlines(),
         },
-        "data_hash": statistics.get(
-            "made_from"
-        ),  # of the schema and the training files' names and sizes
+        # The hash covers the schema, and the names and sizes of the training files.
+        "data_hash": statistics.get("made_from"),
         "test_metrics": _read(run, "metrics"),
         "versions": {
             "tafe_tf": tafe_tf.__version__,
@@ -64,21 +57,45 @@ def write(served: SessionModel, run: RunDir, **made: Any) -> None:
     write_json(served.path / FILE, card)
 
 
+def _interface(dataset: Schema) -> dict[str, Any]:
+    """The funnel, the outputs and the raw columns."""
+    columns = []
+    for column in dataset.inputs:
+        is_list = column.max_length > 0
+        columns.append({"name": column.name, "dtype": column.dtype, "list": is_list})
+    return {
+        "funnel": [task.name for task in dataset.tasks],
+        "outputs": {
+            "all impressions": dataset.step_names,
+            "given the step before": dataset.conditional_names,
+        },
+        "columns": columns,
+    }
+
+
+def _signatures(served: SessionModel) -> dict[str, Any]:
+    """The inputs and outputs of each signature."""
+    described = {}
+    for name, signature in sorted(served.signatures.items()):
+        described[name] = {
+            "inputs": _tensors(signature.inputs),
+            "outputs": _tensors(signature.outputs),
+        }
+    return described
+
+
+def _tensors(tensors: Any) -> dict[str, str]:
+    """Dtype and shape of each tensor, such as "float32 [?]"."""
+    return {name: _describe(info) for name, info in sorted(tensors.items())}
+
+
+def _describe(info: Any) -> str:
+    sizes = [dimension.size for dimension in info.tensor_shape.dim]
+    shape = ", ".join("?" if size < 0 else str(size) for size in sizes)
+    return f"{tf.dtypes.as_dtype(info.dtype).name} [{shape}]"
+
+
 def _read(run: RunDir, name: str) -> dict[str, Any]:
+    """A JSON file of the run; empty if the run has none of that name."""
     path = run.path / f"{name}.json"
     return json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
-
-
-def _flags(run: RunDir) -> list[str]:
-    return (run.path / "flags.txt").read_text(encoding="utf-8").splitlines()
-
-
-def _tensors(signature: Any) -> dict[str, dict[str, str]]:
-    def describe(info: Any) -> str:
-        shape = ", ".join("?" if d.size < 0 else str(d.size) for d in info.tensor_shape.dim)
-        return f"{tf.dtypes.as_dtype(info.dtype).name} [{shape}]"
-
-    return {
-        "inputs": {name: describe(info) for name, info in sorted(signature.inputs.items())},
-        "outputs": {name: describe(info) for name, info in sorted(signature.outputs.items())},
-    }

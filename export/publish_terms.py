@@ -1,13 +1,14 @@
-"""On what terms a model may follow the one before it."""
+"""The publish gate: how much worse than its predecessor a model may be."""
 
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Callable
 from typing import Any
 
-from tafe_tf.data.batches.batch import Part
-from tafe_tf.export.check import ExportError
+from tafe_tf.export.errors import ExportError
+from tafe_tf.export.held_out_rows import unseen
 from tafe_tf.metrics import Metrics
 from tafe_tf.terminal.tables import show
 from tafe_tf.training.evaluator import Evaluator
@@ -19,17 +20,23 @@ _RECORDED = ("auc", "log_loss", "pcoc")
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Terms:
-    """How much worse than the previous model a new one may be, for every step of the funnel, over all impressions.
+    """How much worse than the previous model a new one may be, for each step of the funnel.
 
-    Both are measured on the new run's test rows, those held out where it has none: the previous model as it was
-    trained, the new one as it is exported, calibrated and stored in fewer bits say. Point estimates are compared: a
-    margin should be wider than their noise, which `tafe_tf.compare` tells.
+    Both models are measured on all impressions of the new run's test rows, or of its held-out rows
+    if it has no test rows: the previous model as it was trained, the new one as it is exported
+    (calibrated, say, or stored in fewer bits). Point estimates are compared, so a margin should be
+    wider than their noise, which `tafe_tf.compare` measures.
 
     Attributes:
-        previous: the run of the previous model; by default the one that the new run was warm-started from, if any.
-        max_auc_loss: by how much the AUC may be lower.
-        max_log_loss_rise: by which share of the previous one the log loss may be larger.
-        publish_worse: publish a model that does not keep the terms, too.
+        previous: the run of the previous model. The default, None, means the run that the new one
+            was warm-started from, if any.
+        max_auc_loss: by how much the AUC may be lower, a difference; 0.002 by default.
+        max_log_loss_rise: by how much the log loss may be larger, a share of the previous one; 0.01
+            by default.
+        publish_worse: whether to publish a model that is worse than that; False by default.
+
+    Raises:
+        ValueError: if a margin is negative or not finite.
     """
 
     previous: RunDir | None = None
@@ -37,18 +44,25 @@ class Terms:
     max_log_loss_rise: float = 0.01
     publish_worse: bool = False
 
+    def __post_init__(self) -> None:
+        for name in ("max_auc_loss", "max_log_loss_rise"):
+            value = getattr(self, name)
+            if not (math.isfinite(value) and value >= 0.0):
+                raise ValueError(f"`{name}` must be finite and not negative. Received: {value}")
+
     def judge(self, run: RunDir, exported: Callable[..., Any]) -> dict[str, Any] | None:
-        """Compares, prints both, and lets the new model pass.
+        """Measures both models, prints their metrics, and lets the new model pass or not.
 
         Args:
             run: the new run.
-            exported: its model as it will be served, model inputs -> logits.
+            exported: its model as it will be served, a function from model inputs to logits.
 
         Returns:
-            What the model card says of it; None if there is no previous model.
+            What the model card says about it; None if there is no previous model.
 
         Raises:
-            ExportError: if the model is worse than the terms allow, or no row is there to tell.
+            ExportError: if the model is worse than the terms allow, or there is no row to measure
+                on.
             RunError: if the previous run, or the rows, are gone.
         """
         previous = self.previous or previous_of(run)
@@ -56,21 +70,19 @@ class Terms:
             return None
         if not previous.path.exists():
             raise RunError(
-                f"{previous.path}: the run before {run.path} is gone; bring it back, or give --previous"
+                f"{previous.path}: the run before {run.path} is gone; "
+                "bring it back, or give --previous"
             )
-        test = run.test()
-        part: Part = "valid" if test is None else "all"
-        data = run.held_out() if test is None else test
-        before, new = (
-            evaluate(previous, data, part),
-            Evaluator(exported, run.features()).evaluate(data, part),
-        )
-        rows = f"{new['rows']:,} {'held-out' if test is None else 'test'} rows"
+        data, part, name = unseen(run)
+        before = evaluate(previous, data, part)
+        new = Evaluator(exported, run.features()).evaluate(data, part)
+        rows = f"{new['rows']:,} {name}"
         show(beside(before, new, data.schema, f"{rows}: {previous.path}, and this run as exported"))
         broken = self.broken(before, new, data.schema.step_names)
         if broken and not self.publish_worse:
             raise ExportError(
-                f"{run.path}: worse than {previous.path} on {rows}: {'; '.join(broken)}; --publish_worse publishes it"
+                f"{run.path}: worse than {previous.path} on {rows}: {'; '.join(broken)}; "
+                "--publish_worse publishes it"
             )
         return {
             "run": str(previous.path),
@@ -83,23 +95,44 @@ class Terms:
         }
 
     def broken(self, before: Metrics, new: Metrics, steps: tuple[str, ...]) -> list[str]:
-        """The terms that the new metrics do not keep, a text each; a metric that is undefined on the rows keeps its."""
+        """Finds the terms that a model does not keep.
+
+        Args:
+            before: the previous model's metrics.
+            new: the new model's metrics, on the same rows.
+            steps: names of the steps, such as "ctr".
+
+        Returns:
+            A text for each term that is not kept. A metric that is undefined on the rows breaks
+            none.
+        """
         if not new["rows"]:
             return ["there is no row to tell by"]
         found = []
         for step in steps:
-            a, b = before[f"auc/{step}"], new[f"auc/{step}"]
-            if a is not None and b is not None and a - b > self.max_auc_loss:
-                found.append(
-                    f"AUC of {step} {b:.5f} after {a:.5f}, lower by more than {self.max_auc_loss:g}"
-                )
-            a, b = before[f"log_loss/{step}"], new[f"log_loss/{step}"]
-            if a is not None and b is not None and b > a * (1.0 + self.max_log_loss_rise):
-                found.append(
-                    f"log loss of {step} {b:.5f} after {a:.5f}, larger by more than {self.max_log_loss_rise:.2%}"
-                )
+            found += self._broken_auc(step, before[f"auc/{step}"], new[f"auc/{step}"])
+            found += self._broken_log_loss(
+                step, before[f"log_loss/{step}"], new[f"log_loss/{step}"]
+            )
         return found
+
+    def _broken_auc(self, step: str, before: float | None, new: float | None) -> list[str]:
+        if before is None or new is None:
+            return []
+        is_worse = before - new > self.max_auc_loss
+        margin = f"{self.max_auc_loss:g}"
+        text = f"AUC of {step} {new:.5f} after {before:.5f}, lower by more than {margin}"
+        return [text] if is_worse else []
+
+    def _broken_log_loss(self, step: str, before: float | None, new: float | None) -> list[str]:
+        if before is None or new is None:
+            return []
+        is_worse = new > before * (1.0 + self.max_log_loss_rise)
+        margin = f"{self.max_log_loss_rise:.2%}"
+        text = f"log loss of {step} {new:.5f} after {before:.5f}, larger by more than {margin}"
+        return [text] if is_worse else []
 
 
 def _recorded(metrics: Metrics) -> Metrics:
+    """The metrics that the model card keeps."""
     return {name: value for name, value in metrics.items() if name.split("/")[0] in _RECORDED}

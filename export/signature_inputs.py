@@ -1,8 +1,8 @@
-"""Rows as each signature of an export wants them."""
+"""The same rows as each signature of an export takes them."""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -13,66 +13,79 @@ from tafe_tf.schema import ABSENT, Schema
 Rows = Mapping[str, np.ndarray]
 
 
-def requests(
+def signature_inputs(
     schema: Schema, rows: Rows, signatures: Collection[str]
 ) -> Iterator[tuple[str, dict[str, np.ndarray]]]:
-    """The inputs of every signature for the same rows; `rank` gets the first row's user with the items of all.
+    """Yields the inputs of every signature for the same rows, by the signature's name.
+
+    `rank` gets the user of the first row, with the items of all rows.
 
     Args:
         schema: the dataset.
-        rows: raw columns, [n], or [n, length] for lists; n >= 1.
-        signatures: names of those to fill.
+        rows: raw columns, [n], or [n, length] for lists, with n >= 1.
+        signatures: names of the signatures.
 
     Yields:
-        A signature's name and its inputs by name.
+        A signature's name, and its inputs by name.
     """
     for name in sorted(signatures):
         if name == "examples":
             yield name, {name: examples(schema, rows)}
-        elif name == "rank":
-            yield (
-                name,
-                {c: rows[c][:1] if c in schema.user_inputs else rows[c] for c in _columns(schema)},
-            )
-        else:
-            yield name, {c: rows[c] for c in _columns(schema)}
+            continue
+        inputs = {column.name: rows[column.name] for column in schema.inputs}
+        if name == "rank":
+            for user_input in schema.user_inputs:
+                inputs[user_input] = rows[user_input][:1]
+        yield name, inputs
 
 
 def tiled(schema: Schema, rows: Rows) -> dict[str, np.ndarray]:
-    """The rows that a `rank` request of `rows` scores: everybody is the first row's user."""
-    n = len(next(iter(rows.values())))
-    return {
-        c: np.repeat(rows[c][:1], n, axis=0) if c in schema.user_inputs else rows[c]
-        for c in _columns(schema)
-    }
+    """The rows that a `rank` request for `rows` scores: each has the user of the first row."""
+    count = len(next(iter(rows.values())))
+    columns = {column.name: rows[column.name] for column in schema.inputs}
+    for name in schema.user_inputs:
+        columns[name] = np.repeat(rows[name][:1], count, axis=0)
+    return columns
 
 
 def examples(schema: Schema, rows: Rows) -> np.ndarray:
-    """Rows as serialized tf.Examples, object [n]; missing values are left out."""
-    columns = [(c, rows[c.name]) for c in schema.inputs]
-    return np.array([_example(columns, i) for i in range(len(columns[0][1]))], object)
+    """Writes rows as serialized tf.Examples, which leave out missing values.
+
+    Args:
+        schema: the dataset.
+        rows: raw columns, [n], or [n, length] for lists.
+
+    Returns:
+        The serialized examples, an array of `bytes` objects, [n].
+    """
+    count = len(rows[schema.inputs[0].name])
+    serialized = [_example(schema, rows, i) for i in range(count)]
+    return np.array(serialized, object)
 
 
-def _example(columns: list[tuple[Any, np.ndarray]], i: int) -> bytes:
+def _example(schema: Schema, rows: Rows, i: int) -> bytes:
+    """Row i as a tf.Example."""
     features = {}
-    for column, values in columns:
-        value = values[i]
+    for column in schema.inputs:
+        value = rows[column.name][i]
         if column.max_length:
             features[column.name] = _feature(column.dtype, list(value))
-        elif value == value and value != ABSENT[column.dtype]:  # NaN is not itself
+        elif not _is_absent(column.dtype, value):
             features[column.name] = _feature(column.dtype, [value])
     example = tf.train.Example(features=tf.train.Features(feature=features))
     return bytes(example.SerializeToString(deterministic=True))
 
 
-def _feature(dtype: str, values: list[Any]) -> tf.train.Feature:
+def _is_absent(dtype: str, value: Any) -> bool:
+    """Whether a value is the one that stands for a missing value."""
+    is_nan = value != value
+    return bool(is_nan or value == ABSENT[dtype])
+
+
+def _feature(dtype: str, values: Sequence[Any]) -> tf.train.Feature:
     if dtype == "string":
-        texts = [v if isinstance(v, bytes) else v.encode() for v in values]
+        texts = [value if isinstance(value, bytes) else value.encode() for value in values]
         return tf.train.Feature(bytes_list=tf.train.BytesList(value=texts))
     if dtype == "int64":
         return tf.train.Feature(int64_list=tf.train.Int64List(value=values))
     return tf.train.Feature(float_list=tf.train.FloatList(value=values))
-
-
-def _columns(schema: Schema) -> list[str]:
-    return [c.name for c in schema.inputs]

@@ -1,4 +1,4 @@
-"""What a served model can be asked: each signature as a function from its inputs to named probabilities."""
+"""What a served model can be asked: a function from inputs to probabilities per signature."""
 
 from __future__ import annotations
 
@@ -14,95 +14,113 @@ from tafe_tf.features.graph import Features
 from tafe_tf.probabilities import probabilities
 from tafe_tf.schema import ABSENT, Schema
 
-Outputs = dict[str, Any]
+Outputs = dict[str, tf.Tensor]
 Serve = Callable[..., Outputs]
-Calibrate = Callable[[Any], Any]
+Calibrate = Callable[[tf.Tensor], tf.Tensor]
 
 
 class Signatures:
     """The functions behind the signatures of an export.
 
-    `serving_default` takes raw columns and gives every output, a signature named as an output gives that one;
-    `examples` takes serialized tf.Examples of the same columns. If some features have side "user", `rank` takes
-    their columns with one row and the others with n rows, and scores the n items for the one user.
+    `serving_default` takes raw columns and gives every output. A signature that is named as an
+    output gives that output alone. `examples` takes serialized tf.Examples of the same columns. If
+    some features, but not all, have side "user", `rank` takes their columns with one row and the
+    others with n rows, and scores the n items for the one user.
 
-    All share one graph, in which the dense weights are constants: what they determine alone (folded queries, gamma's
-    smooth step) the runtime computes once, when it loads the model. Embedding tables stay variables.
+    All signatures share one graph, in which the dense weights are constants: what follows from them
+    alone (folded queries, gamma's smooth step) the runtime computes once, when it loads the model.
+    Embedding tables stay variables.
 
     Args:
         model: the trained model.
         features: its feature graph.
-        calibrate: logits -> calibrated logits, or None.
+        calibrate: a function from logits to calibrated logits, [B, N] both. None, the default,
+            leaves the logits as they are.
     """
 
     def __init__(
         self, model: keras.Model, features: Features, calibrate: Calibrate | None = None
     ) -> None:
-        self._features, self._schema = features, features.schema
+        self._features = features
+        self._schema = features.schema
         self._score = tf.function(
             _scorer(model, self._schema, calibrate), input_signature=[features.model_signature]
         )
 
     def functions(self) -> dict[str, tuple[Serve, list[Any]]]:
-        """Functions and their input signatures by name."""
-        schema, columns = self._schema, self._features.signature
-        named: dict[str, tuple[Serve, list[Any]]] = {DEFAULT_SIGNATURE: (self.columns, [columns])}
-        for name in (*schema.step_names, *schema.conditional_names):
-            named[name] = (_only(self.columns, name), [columns])
-        named["examples"] = (self.examples, [tf.TensorSpec([None], tf.string, "examples")])
-        if 0 < len(schema.user_inputs) < len(columns):
-            named["rank"] = (self.rank, [columns])
-        return named
+        """The function and the input signature of each signature, by its name."""
+        columns = self._features.signature
+        serialized = tf.TensorSpec([None], tf.string, "examples")
+        functions: dict[str, tuple[Serve, list[Any]]] = {
+            DEFAULT_SIGNATURE: (self.columns, [columns])
+        }
+        for name in (*self._schema.step_names, *self._schema.conditional_names):
+            functions[name] = (_only(self.columns, name), [columns])
+        functions["examples"] = (self.examples, [serialized])
+        if 0 < len(self._schema.user_inputs) < len(columns):
+            functions["rank"] = (self.rank, [columns])
+        return functions
 
     def columns(self, columns: Mapping[str, Any]) -> Outputs:
-        """Raw columns, [B] each (lists [B, any length]) -> outputs [B]."""
+        """Scores raw columns, [B] each, lists [B, any length]; each output is [B]."""
         return self._score(self._features(columns))
 
-    def examples(self, examples: Any) -> Outputs:
-        """Serialized tf.Examples [B] -> outputs [B]; a feature that an example lacks is missing."""
-        lists = {c.name for c in self._schema.inputs if c.max_length}
-        kinds = {
-            c.name: (tf.dtypes.as_dtype(c.dtype), ABSENT[c.dtype]) for c in self._schema.inputs
-        }
-        parsed = tf.io.parse_example(
-            examples,
-            {
-                name: tf.io.RaggedFeature(dtype)
-                if name in lists
-                else tf.io.FixedLenFeature([], dtype, absent)
-                for name, (dtype, absent) in kinds.items()
-            },
-        )
-        return self.columns(
-            {n: x.to_tensor(kinds[n][1]) if n in lists else x for n, x in parsed.items()}
-        )
+    def examples(self, examples: tf.Tensor) -> Outputs:
+        """Scores serialized tf.Examples, [B]; what an example lacks is a missing value."""
+        parsed = tf.io.parse_example(examples, self._parsing())
+        columns = {}
+        absent = {column.name: ABSENT[column.dtype] for column in self._schema.inputs}
+        for name, values in parsed.items():
+            is_ragged = isinstance(values, tf.RaggedTensor)
+            columns[name] = values.to_tensor(absent[name]) if is_ragged else values
+        return self.columns(columns)
+
+    def _parsing(self) -> dict[str, Any]:
+        """How to parse each column from a tf.Example."""
+        parsing: dict[str, Any] = {}
+        for column in self._schema.inputs:
+            dtype = tf.dtypes.as_dtype(column.dtype)
+            if column.max_length:
+                parsing[column.name] = tf.io.RaggedFeature(dtype)
+            else:
+                parsing[column.name] = tf.io.FixedLenFeature([], dtype, ABSENT[column.dtype])
+        return parsing
 
     def rank(self, columns: Mapping[str, Any]) -> Outputs:
-        """User columns [1] and item columns [n] -> outputs [n]."""
+        """Scores n items for one user: user columns are [1], item columns and outputs [n]."""
         user = self._schema.user_inputs
-        n = tf.shape(next(columns[c.name] for c in self._schema.inputs if c.name not in user))[0]
-        once = {name: columns[name] for name in user}
-        tiled = {
-            name: tf.broadcast_to(x, tf.concat([[n], tf.shape(x)[1:]], 0))
-            for name, x in once.items()
-        }
-        return self.columns({**columns, **tiled})
+        items = [column.name for column in self._schema.inputs if column.name not in user]
+        count = tf.shape(columns[items[0]])[0]
+        rows = dict(columns)
+        for name in user:
+            values = columns[name]
+            shape = tf.concat([[count], tf.shape(values)[1:]], 0)
+            rows[name] = tf.broadcast_to(values, shape)
+        return self.columns(rows)
 
 
 def _scorer(model: keras.Model, schema: Schema, calibrate: Calibrate | None) -> Serve:
-    """Model inputs -> named probabilities."""
+    """Makes the function from model inputs to named probabilities."""
     stored = {id(variable) for layer in embeddings(model) for variable in layer.variables}
-    dense = [(v, keras.ops.convert_to_numpy(v)) for v in model.variables if id(v) not in stored]
+    dense = []
+    for variable in model.variables:
+        if id(variable) not in stored:
+            dense.append((variable, keras.ops.convert_to_numpy(variable)))
 
     def score(inputs: Any) -> Outputs:
-        with keras.StatelessScope(state_mapping=[(v, tf.constant(value)) for v, value in dense]):
+        constants = [(variable, tf.constant(value)) for variable, value in dense]
+        with keras.StatelessScope(state_mapping=constants):
             logits = model(inputs, training=False)
-        return probabilities(logits if calibrate is None else calibrate(logits), schema)
+        if calibrate is not None:
+            logits = calibrate(logits)
+        return probabilities(logits, schema)
 
     return score
 
 
 def _only(serve: Serve, name: str) -> Serve:
+    """Makes the function that gives one output alone."""
+
     def serve_one(columns: Mapping[str, Any]) -> Outputs:
         return {name: serve(columns)[name]}
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Literal
 
 import keras
 import numpy as np
@@ -17,16 +17,16 @@ STORAGES: tuple[Storage, ...] = ("float32", "float16", "int8")
 class StoredTable(tf.Module):
     """An embedding table as it is served.
 
-    "float16" rounds each number to 11 bits. "int8" keeps a row as round(127 x / m), with m the largest magnitude of
-    that row as a float32: an error of at most m / 254.
+    "float32" keeps the weight itself, not a copy of it, even if it was trained in fewer bits.
+    "float16" rounds each number to 11 bits. "int8" keeps a row as round(127 x / m), with m the
+    largest magnitude of that row as a float32: an error of at most m / 254.
 
     Args:
         table: the trained weight, [rows, d].
-        storage: "float32" (the weight itself, not a copy, which may have been trained in fewer bits), "float16" or
-            "int8".
+        storage: "float32", "float16" or "int8".
 
     Attributes:
-        storage: what the table is stored in.
+        storage: the dtype in which the table is stored.
     """
 
     def __init__(self, table: keras.Variable, storage: Storage) -> None:
@@ -40,13 +40,16 @@ class StoredTable(tf.Module):
         if storage == "int8":
             scale = np.abs(values).max(axis=1, keepdims=True) / np.float32(127)
             self._scale = tf.Variable(scale, trainable=False, name="scale")
-            values = np.rint(np.divide(values, scale, out=np.zeros_like(values), where=scale > 0))
+            quotient = np.divide(values, scale, out=np.zeros_like(values), where=scale > 0)
+            values = np.rint(quotient)
         self._table = tf.Variable(values.astype(storage), trainable=False, name="table")
 
-    def __call__(self, rows: Any) -> tf.Tensor:
+    def __call__(self, rows: tf.Tensor) -> tf.Tensor:
         """Row numbers, any shape -> embeddings, float32 [..., d]."""
         read = tf.cast(self._table.sparse_read(rows), tf.float32)
-        return read if self._scale is None else read * self._scale.sparse_read(rows)
+        if self._scale is None:
+            return read
+        return read * self._scale.sparse_read(rows)
 
 
 def embeddings(model: keras.Model) -> list[FusedEmbedding]:
@@ -55,7 +58,15 @@ def embeddings(model: keras.Model) -> list[FusedEmbedding]:
 
 
 def store(model: keras.Model, storage: Storage) -> list[StoredTable]:
-    """Makes the model read its embeddings from tables stored in `storage`, and returns these."""
+    """Makes a model read its embeddings from stored tables.
+
+    Args:
+        model: the model, which is changed.
+        storage: "float32", "float16" or "int8".
+
+    Returns:
+        The stored tables, in the order of the model's embedding layers.
+    """
     tables = []
     for layer in embeddings(model):
         layer.reader = StoredTable(layer.table, storage)

@@ -1,20 +1,20 @@
-"""Warm-up requests: TensorFlow Serving replays them while it loads a version, before it answers with it."""
+"""Warm-up requests, which TensorFlow Serving replays before a new version answers."""
 
 from __future__ import annotations
 
 import pathlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 import numpy as np
 import tensorflow as tf
 from tensorflow_serving.apis import predict_pb2, prediction_log_pb2
 
 from tafe_tf.export.session_model import SessionModel
-from tafe_tf.export.signature_inputs import Rows, requests
+from tafe_tf.export.signature_inputs import Rows, signature_inputs
 from tafe_tf.schema import Schema
 
-FILE = pathlib.PurePath("assets.extra", "tf_serving_warmup_requests")
-SIZES = (1, 8, 64, 512)
+FILE = pathlib.PurePath("assets.extra", "tf_serving_warmup_requests")  # within a version
+SIZES = (1, 8, 64, 512)  # rows of a request
 
 
 def write(served: SessionModel, schema: Schema, rows: Rows) -> None:
@@ -23,53 +23,64 @@ def write(served: SessionModel, schema: Schema, rows: Rows) -> None:
     Args:
         served: the SavedModel.
         schema: its dataset.
-        rows: raw columns, [n] or [n, length] with n >= 1; repeated where a size needs more.
+        rows: raw columns, [n] or [n, length] with n >= 1, repeated where a request needs more.
     """
     with tf.io.TFRecordWriter(str(served.path / FILE)) as writer:
         for size in SIZES:
-            some = {
-                name: np.resize(values, (size, *values.shape[1:])) for name, values in rows.items()
-            }
-            for name, inputs in requests(schema, some, served.signatures):
-                log = prediction_log_pb2.PredictionLog()
-                request = log.predict_log.request
-                request.model_spec.name, request.model_spec.signature_name = schema.name, name
-                for key, values in inputs.items():
-                    request.inputs[key].CopyFrom(tf.make_tensor_proto(values))
+            some_rows = _resized(rows, size)
+            for signature, inputs in signature_inputs(schema, some_rows, served.signatures):
+                log = _log(schema.name, signature, inputs)
                 writer.write(log.SerializeToString(deterministic=True))
 
 
+def _resized(rows: Rows, size: int) -> dict[str, np.ndarray]:
+    """The first `size` rows, from the beginning again where there are fewer."""
+    return {name: np.resize(values, (size, *values.shape[1:])) for name, values in rows.items()}
+
+
+def _log(
+    model: str, signature: str, inputs: Mapping[str, np.ndarray]
+) -> prediction_log_pb2.PredictionLog:
+    """A request to a signature, as TensorFlow Serving logs and replays it."""
+    log = prediction_log_pb2.PredictionLog()
+    request = log.predict_log.request
+    request.model_spec.name = model
+    request.model_spec.signature_name = signature
+    for name, values in inputs.items():
+        request.inputs[name].CopyFrom(tf.make_tensor_proto(values))
+    return log
+
+
 def read(path: pathlib.Path) -> Iterator[predict_pb2.PredictRequest]:
-    """The warm-up requests of the SavedModel at `path`, if it has any.
+    """Yields the warm-up requests of the SavedModel at `path`, if it has any.
 
     Raises:
         ValueError: if a record holds no Predict request.
         tf.errors.OpError: if the file is damaged.
     """
-    if not (path / FILE).exists():
+    file = path / FILE
+    if not file.exists():
         return
-    for number, record in enumerate(
-        tf.data.TFRecordDataset(str(path / FILE)).as_numpy_iterator(), start=1
-    ):
+    records = tf.data.TFRecordDataset(str(file)).as_numpy_iterator()
+    for number, record in enumerate(records, start=1):
         log = prediction_log_pb2.PredictionLog()
         try:
             log.ParseFromString(record)
-        except (
-            Exception
-        ) as error:  # protobuf's DecodeError, whose module depends on its implementation
-            raise ValueError(
-                f"{path / FILE}: record {number} is no PredictionLog: {error}"
-            ) from None
+        except Exception as error:  # DecodeError, whose module depends on protobuf's implementation
+            raise ValueError(f"{file}: record {number} is no PredictionLog: {error}") from None
         if log.WhichOneof("log_type") != "predict_log":
-            raise ValueError(f"{path / FILE}: record {number} is no Predict request")
+            raise ValueError(f"{file}: record {number} is no Predict request")
         yield log.predict_log.request
 
 
 def run(served: SessionModel) -> int:
     """Answers all warm-up requests of a SavedModel.
 
+    Args:
+        served: the SavedModel.
+
     Returns:
-        Their number.
+        The number of requests.
 
     Raises:
         ValueError: if the file is no warm-up file.
@@ -83,6 +94,7 @@ def run(served: SessionModel) -> int:
                 f"{served.path / FILE}: names a signature that the model lacks: {name!r}"
             )
         feeds = {key: tf.make_ndarray(tensor) for key, tensor in request.inputs.items()}
-        served.run(name, feeds, sorted(served.signatures[name].outputs))
+        outputs = sorted(served.signatures[name].outputs)
+        served.run(name, feeds, outputs)
         count += 1
     return count

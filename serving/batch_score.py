@@ -24,7 +24,8 @@ from absl import app, flags
 
 from tafe_tf.data.errors import DataError
 from tafe_tf.data.formats.read import BLOCK_ROWS
-from tafe_tf.export.session_model import DEFAULT_SIGNATURE, latest
+from tafe_tf.export.session_model import DEFAULT_SIGNATURE
+from tafe_tf.export.versions import latest
 from tafe_tf.schema import SchemaError
 from tafe_tf.serving.batch import scoring
 from tafe_tf.serving.batch.job import Job, JobError, find_inputs

@@ -16,14 +16,18 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
 @pytest.fixture(scope="session")
 def exports(tmp_path_factory: pytest.TempPathFactory) -> dict[str, pathlib.Path]:
-    """An export of every tiny funnel, version 1; its run lies in `run/` beside the versions' directory."""
+    """Version 1 of every tiny funnel; `small_models.run_of` gives the run it was made from."""
     import small_models  # TensorFlow takes seconds, and most tests need none
 
-    from tafe_tf.export import saved_model
+    from tafe_tf.export.publish import ExportConfig, publish
 
     root = tmp_path_factory.mktemp("exports")
-    runs = {name: small_models.make_run(root / name, name) for name in small_models.SCHEMAS}
-    return {name: saved_model.export(run, root / name / "export", 1) for name, run in runs.items()}
+    config = ExportConfig(version=1)
+    exports = {}
+    for name in small_models.SCHEMAS:
+        run = small_models.make_run(root / name, name)
+        exports[name] = publish(run, root / name / "export", config)
+    return exports
 
 
 @pytest.fixture

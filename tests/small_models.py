@@ -84,35 +84,52 @@ SCHEMAS = {"shop": SHOP, "loans": LONG, "numbers": NUMBERS}
 
 
 def rows(name: str, count: int, seed: int = 0) -> dict[str, list[object]]:
-    """Raw rows of a funnel, with missing values and lists of every length, whose user decides the first step."""
+    """Draws raw rows of a funnel, whose user decides how likely the first step is.
+
+    The rows of "shop" have missing values, and lists of every length.
+
+    Args:
+        name: the funnel's name, a key of `SCHEMAS`.
+        count: number of rows.
+        seed: seed of the draw; 0 by default.
+    """
     rng = np.random.default_rng(seed)
     user = rng.integers(0, 30, count)
     reached = rng.random(count) < (user % 10) / 10
     columns: dict[str, list[object]] = {"item": rng.integers(0, 1000, count).tolist()}
     columns["user"] = user.tolist() if name == "numbers" else [f"u {i}" for i in user]
     if name == "shop":
-        tags = [[f"t{t}" for t in rng.integers(0, 9, n)] for n in rng.integers(1, 5, count)]
-        columns["hour"] = rng.integers(0, 24, count).tolist()
-        columns["price"] = [
-            None if rng.random() < 0.1 else float(p)
-            for p in np.round(rng.lognormal(2, 2, count), 3)
-        ]
-        columns["tags"] = list(tags)
-        columns["tag_weights"] = [np.round(rng.uniform(0.1, 1, len(t)), 3).tolist() for t in tags]
+        columns.update(_shop_columns(rng, count))
     for task in tomllib.loads(SCHEMAS[name])["tasks"]:
         columns[task["name"]] = reached.astype(int).tolist()
         reached = reached & (rng.random(count) < 0.4)
     return columns
 
 
+def _shop_columns(rng: np.random.Generator, count: int) -> dict[str, list[object]]:
+    """The columns that only "shop" has."""
+    tags: list[object] = []
+    for length in rng.integers(1, 5, count):
+        tags.append([f"t{tag}" for tag in rng.integers(0, 9, length)])
+    hours = rng.integers(0, 24, count).tolist()
+    prices: list[object] = []
+    for price in np.round(rng.lognormal(2, 2, count), 3):
+        is_missing = rng.random() < 0.1
+        prices.append(None if is_missing else float(price))
+    weights: list[object] = []
+    for row in tags:
+        weights.append(np.round(rng.uniform(0.1, 1, len(row)), 3).tolist())  # type: ignore[arg-type]
+    return {"hour": hours, "price": prices, "tags": tags, "tag_weights": weights}
+
+
 def make_run(directory: pathlib.Path, name: str, *, seed: int = 0, count: int = 600) -> RunDir:
-    """A run directory of an untrained model whose weights are large enough for rows to differ.
+    """Makes a run of an untrained model, whose weights are large enough for rows to differ.
 
     Args:
-        directory: the run's, made if it is not there; the files lie in `data/` inside.
-        name: of the funnel, see `SCHEMAS`.
-        seed: of the weights.
-        count: rows of train.parquet; test.parquet has as many.
+        directory: where to make it: the run in `run/`, its files in `data/`.
+        name: the funnel's name, a key of `SCHEMAS`.
+        seed: seed of the weights; 0 by default.
+        count: number of rows of train.parquet and of test.parquet; 600 by default.
     """
     data = directory / "data"
     data.mkdir(parents=True, exist_ok=True)
@@ -146,3 +163,8 @@ def make_run(directory: pathlib.Path, name: str, *, seed: int = 0, count: int = 
     run.save_data(held_out, [str(data / "test.parquet")])
     run.best(model).save()
     return run
+
+
+def run_of(export: pathlib.Path) -> RunDir:
+    """The run that a version of the fixture `exports` was made from."""
+    return RunDir(export.parents[1] / "run")

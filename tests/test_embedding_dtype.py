@@ -20,8 +20,9 @@ from absl.testing import flagsaver
 
 from tafe_tf import flags, schema_toml, train  # noqa: F401  (flags)
 from tafe_tf.data.public.synthetic import SyntheticFunnel
-from tafe_tf.export import model_card, saved_model
-from tafe_tf.export.check import check
+from tafe_tf.export import model_card
+from tafe_tf.export.gate import check
+from tafe_tf.export.publish import ExportConfig, publish
 from tafe_tf.export.table_storage import StoredTable, embeddings
 from tafe_tf.layers import FusedEmbedding
 from tafe_tf.models import BY_NAME
@@ -199,7 +200,7 @@ def test_the_export_serves_the_table_as_it_was_trained(
     runs: Callable[[str], RunDir], dtype: str, tmp_path: pathlib.Path
 ) -> None:
     run = runs(dtype)
-    path = saved_model.export(run, tmp_path, 1)
+    path = publish(run, tmp_path, ExportConfig(version=1))
     assert check(path)
     assert json.loads((path / model_card.FILE).read_text())["embedding_storage"] == dtype
     assert dtype in {d.name for d in variables(path)}

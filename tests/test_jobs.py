@@ -19,10 +19,14 @@ from marks import all_slow_but
 
 from tafe_tf import evaluate, flags, prepare, report, train
 from tafe_tf.data.formats.write import write
-from tafe_tf.export import saved_model
-from tafe_tf.export.check import ExportError, check, probe_rows
-from tafe_tf.export.score import score
-from tafe_tf.export.session_model import SessionModel, latest
+from tafe_tf.export import publish as publishing
+from tafe_tf.export.errors import ExportError
+from tafe_tf.export.first_rows import score_first_rows
+from tafe_tf.export.gate import check
+from tafe_tf.export.probe_rows import probe_rows
+from tafe_tf.export.publish import ExportConfig, publish
+from tafe_tf.export.session_model import SessionModel
+from tafe_tf.export.versions import latest
 from tafe_tf.losses import CounterfactualLoss, FunnelLoss
 from tafe_tf.models import BY_NAME
 from tafe_tf.terminal import command
@@ -171,7 +175,9 @@ def test_baselines_train_and_export(shop: pathlib.Path, tmp_path: pathlib.Path, 
     )
     assert json.loads((run / "metrics.json").read_text())["auc/ctr"] > 0.6
     assert isinstance(RunDir(run).load_best(), BY_NAME[name])
-    path = saved_model.export(RunDir(run), tmp_path / "export", 1, stored="int8")
+    path = publish(
+        RunDir(run), tmp_path / "export", ExportConfig(version=1, embedding_storage="int8")
+    )
     assert json.loads((path / "assets.extra" / "model_card.json").read_text())["model"][
         "class_name"
     ] == (BY_NAME[name].__name__)
@@ -268,7 +274,7 @@ def test_a_flag_wins_over_the_flagfile_wherever_it_stands() -> None:
 def test_export_answers_as_the_model_does(
     shop: pathlib.Path, trained: pathlib.Path, tmp_path: pathlib.Path
 ) -> None:
-    path = saved_model.export(RunDir(trained), tmp_path, 7)
+    path = publish(RunDir(trained), tmp_path, ExportConfig(version=7))
     assert path == latest(tmp_path) and [p.name for p in tmp_path.iterdir()] == ["7"]
     served = SessionModel(path)
     assert set(served.signatures) == {"serving_default", "examples", *SHORT}
@@ -281,27 +287,27 @@ def test_export_answers_as_the_model_does(
         np.testing.assert_allclose(outputs, expected[name], rtol=0, atol=1e-6)
         np.testing.assert_array_equal(served(columns, name)[name].shape, (33,))
     with pytest.raises(ExportError, match="7: exists; give another --version"):
-        saved_model.export(RunDir(trained), tmp_path, 7)
+        publish(RunDir(trained), tmp_path, ExportConfig(version=7))
     with pytest.raises(RunError, match="holds no trained model"):
-        saved_model.export(RunDir(tmp_path), tmp_path, 8)
-    table = score(str(tmp_path), str(shop / "parquet" / "test.parquet"), 5)
+        publish(RunDir(tmp_path), tmp_path, ExportConfig(version=8))
+    table = score_first_rows(tmp_path, shop / "parquet" / "test.parquet", 5)
     assert table.row_count == 5
 
 
 def test_an_export_that_differs_is_not_published(
     trained: pathlib.Path, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    original = saved_model.in_python
+    original = publishing.in_python
 
     def other(model: keras.Model, *arguments: Any) -> Any:
         model.heads.bias.assign_add([1e-4, 0.0])
         return original(model, *arguments)
 
-    monkeypatch.setattr(saved_model, "in_python", other)
+    monkeypatch.setattr(publishing, "in_python", other)
     with pytest.raises(
         ExportError, match=r"the trained model, output .*: differs by .*more than 1e-05, at 1 rows"
     ):
-        saved_model.export(RunDir(trained), tmp_path, 1)
+        publish(RunDir(trained), tmp_path, ExportConfig(version=1))
     assert list(tmp_path.iterdir()) == []
     with pytest.raises(FileNotFoundError, match="holds no exported version"):
         latest(tmp_path)
@@ -340,7 +346,7 @@ def test_a_longer_funnel_has_its_own_names(tmp_path: pathlib.Path) -> None:
     assert {f"auc/{name}" for name in LONG} <= set(metrics)
     history = json.loads((run / "history.json").read_text())
     assert history[0]["rows"] == 400  # the valid files, not a part of the training rows
-    path = saved_model.export(RunDir(run), tmp_path / "export", 1)
+    path = publish(RunDir(run), tmp_path / "export", ExportConfig(version=1))
     outputs = SessionModel(path)({"user": np.array(["u 1", "new", ""], object)})
     assert set(outputs) == set(LONG)
     np.testing.assert_allclose(

@@ -12,7 +12,7 @@ from benchmarks.support import ali_ccp_shape
 from tafe_tf.data.bad_rows import BadRows
 from tafe_tf.data.batches.dataset import FunnelData, Holdout
 from tafe_tf.data.formats.write import write
-from tafe_tf.export import saved_model
+from tafe_tf.export.publish import ExportConfig, publish
 from tafe_tf.features import vocabulary
 from tafe_tf.training.run_dir import RunDir
 
@@ -38,4 +38,4 @@ def export(
         FunnelData(files=files, schema=dataset, batch_size=1024, holdout=Holdout(fraction=0.5)), []
     )
     run.best(made).save()
-    return saved_model.export(run, directory / "export", 1)
+    return publish(run, directory / "export", ExportConfig(version=1))

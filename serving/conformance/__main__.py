@@ -16,7 +16,7 @@ from absl import app, flags
 from rich.console import Console
 
 from tafe_tf import schema, schema_toml
-from tafe_tf.export.check import probe_rows
+from tafe_tf.export.probe_rows import probe_rows
 from tafe_tf.export.session_model import SessionModel
 from tafe_tf.serving.conformance import grpc_checks
 from tafe_tf.serving.conformance.rest_checks import REST_CHECKS

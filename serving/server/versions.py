@@ -10,7 +10,8 @@ from tensorflow_serving.apis import get_model_status_pb2
 from tensorflow_serving.config import model_server_config_pb2
 
 from tafe_tf.export import warmup
-from tafe_tf.export.session_model import SessionModel, versions
+from tafe_tf.export.session_model import SessionModel
+from tafe_tf.export.versions import versions
 from tafe_tf.serving.wire.errors import ServingError
 
 State = get_model_status_pb2.ModelVersionStatus

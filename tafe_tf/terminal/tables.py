@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from rich.console import Console
@@ -55,6 +55,40 @@ def truth_table(metrics: Metrics, schema: Schema, title: str) -> Table:
     unreached = [f"{name}_unreached" for name in schema.conditional_names]
     names = [*schema.step_names, *schema.conditional_names, *unreached]
     return _table(title, metrics, _TRUTH_COLUMNS, names)
+
+
+def before_after_table(
+    before: Metrics,
+    after: Metrics,
+    schema: Schema,
+    title: str,
+    *,
+    metrics: Sequence[str],
+    headings: tuple[str, str],
+) -> Table:
+    """Makes the table of two models' metrics on the same rows, one row for each probability.
+
+    Args:
+        before: the metrics of the first model.
+        after: the metrics of the second model.
+        schema: the schema of both.
+        title: text above the table.
+        metrics: which metrics to show, such as "auc".
+        headings: what the first and the second model are called.
+    """
+    table = Table(title=title, title_justify="left")
+    table.add_column("probability")
+    for metric in metrics:
+        table.add_column(f"{_COLUMNS[metric]}: {headings[0]}", justify="right")
+        table.add_column(headings[1], justify="right")
+    for name in (*schema.step_names, *schema.conditional_names):
+        cells = []
+        for metric in metrics:
+            for values in (before, after):
+                value = values[f"{metric}/{name}"]
+                cells.append("-" if value is None else f"{value:.5f}")
+        table.add_row(name, *cells)
+    return table
 
 
 def print_metrics(metrics: Metrics, schema: Schema, title: str) -> None:

@@ -13,12 +13,12 @@ from tafe_tf.data.batches.dataset import FunnelData
 from tafe_tf.distributed.cluster import Cluster
 from tafe_tf.metrics import Metrics
 from tafe_tf.schema import Schema
-from tafe_tf.terminal.tables import show
+from tafe_tf.terminal.tables import before_after_table, show
 from tafe_tf.training.evaluator import Evaluator
 from tafe_tf.training.run_dir import RunDir, RunError
 
 NOTE = "warm_start.json"  # in a run that was warm-started
-_SHOWN = {"auc": "AUC", "log_loss": "log loss", "pcoc": "predicted / observed"}
+_SHOWN = ("auc", "log_loss", "pcoc")
 
 
 def previous_of(run: RunDir) -> RunDir | None:
@@ -83,13 +83,7 @@ def compare(
 
 
 def beside(previous: Metrics, new: Metrics, schema: Schema, title: str) -> Table:
-    """Both models by probability."""
-    table = Table(title=title, title_justify="left")
-    table.add_column("probability")
-    for text in _SHOWN.values():
-        table.add_column(f"{text}: previous", justify="right")
-        table.add_column("new", justify="right")
-    for name in (*schema.step_names, *schema.conditional_names):
-        values = [metrics[f"{key}/{name}"] for key in _SHOWN for metrics in (previous, new)]
-        table.add_row(name, *("-" if value is None else f"{value:.5f}" for value in values))
-    return table
+    """The table of both models' metrics, by probability."""
+    return before_after_table(
+        previous, new, schema, title, metrics=_SHOWN, headings=("previous", "new")
+    )

@@ -140,16 +140,18 @@ class Run:
 
         Args:
             export_dir: the directory of the model's versions.
-            **settings: of the export, see `tafe_tf.export.publish.export`.
+            **settings: fields of `tafe_tf.export.publish.ExportConfig`, such as `calibration`.
 
         Returns:
             The directory of the new version.
-        """
-        from tafe_tf.export import (
-            publish,
-        )  # what is exported knows training, not the other way around
 
-        return publish.export(self.directory, pathlib.Path(export_dir), **settings)
+        Raises:
+            ExportError: if the SavedModel does not do what it must; nothing is published then.
+        """
+        # Inside the function: `tafe_tf.export` knows training, and not the other way around.
+        from tafe_tf.export.publish import ExportConfig, publish
+
+        return publish(self.directory, export_dir, ExportConfig(**settings))
 
     def _sources(self, rows: Any) -> Sequence[str | ArrowRows]:
         given = as_rows(rows, "rows")

@@ -16,8 +16,8 @@ from servers import LocalServer
 
 from tafe_tf import train
 from tafe_tf.data.formats.write import write
-from tafe_tf.export import saved_model
-from tafe_tf.export.check import check
+from tafe_tf.export.gate import check
+from tafe_tf.export.publish import ExportConfig, publish
 from tafe_tf.probabilities import probabilities
 from tafe_tf.schema import ABSENT
 from tafe_tf.serving.client import Client
@@ -67,7 +67,7 @@ def test_the_client_gets_what_the_model_predicts(name: str, tmp_path: pathlib.Pa
     ):
         train.train()
     run = RunDir(tmp_path / "run")
-    path = saved_model.export(run, tmp_path / "export", 1)
+    path = publish(run, tmp_path / "export", ExportConfig(version=1))
     assert len(check(path)) == 4
     with (
         LocalServer(

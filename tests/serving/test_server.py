@@ -22,10 +22,12 @@ from servers import LocalServer, free_port, wait_until
 from tensorflow_serving.apis import model_management_pb2
 
 from tafe_tf import schema_toml
-from tafe_tf.export import saved_model, warmup
-from tafe_tf.export.check import probe_rows
-from tafe_tf.export.rollback import rollback
+from tafe_tf.export import warmup
+from tafe_tf.export.probe_rows import probe_rows
+from tafe_tf.export.publish import ExportConfig
+from tafe_tf.export.publish import publish as publish_run
 from tafe_tf.export.session_model import SessionModel
+from tafe_tf.export.withdraw import withdraw
 from tafe_tf.serving.client import Client
 from tafe_tf.serving.conformance import grpc_checks
 from tafe_tf.serving.conformance.rest_checks import REST_CHECKS
@@ -42,7 +44,9 @@ LATEST, ALL = "", "model_version_policy { all {} }"
 def other_numbers(tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
     """An export of "numbers" with other weights."""
     root = tmp_path_factory.mktemp("other")
-    return saved_model.export(small_models.make_run(root, "numbers", seed=7), root / "export", 1)
+    return publish_run(
+        small_models.make_run(root, "numbers", seed=7), root / "export", ExportConfig(version=1)
+    )
 
 
 @pytest.fixture(scope="module")
@@ -239,7 +243,7 @@ def test_a_new_version_while_clients_fire(
         seen.clear()
         wait_until(lambda: goes_on(2), "version 2 beside a broken one")
         shutil.rmtree(published / "3")
-        assert rollback(published) == [published / "withdrawn-2"]
+        assert withdraw(published) == [published / "withdrawn-2"]
         wait_until(lambda: goes_on(1), "version 1 again")
         stop.set()
         for thread in threads:

@@ -23,7 +23,8 @@ from tafe_tf.data.bad_rows import BadRows
 from tafe_tf.data.formats.read import read_blocks
 from tafe_tf.data.formats.write import write
 from tafe_tf.export import model_card, saved_model
-from tafe_tf.export.check import ExportError
+from tafe_tf.export.errors import ExportError
+from tafe_tf.export.publish import publish
 from tafe_tf.export.publish_terms import Terms
 from tafe_tf.export.table_storage import embeddings
 from tafe_tf.features import vocabulary
@@ -511,7 +512,7 @@ def test_the_previous_run_can_be_named_and_may_be_gone(
     with pytest.raises(
         RunError, match=r"none: the run before .*moved is gone; bring it back, or give --previous"
     ):
-        saved_model.export(RunDir(note.parent), tmp_path / "export", 1)
+        publish(RunDir(note.parent), tmp_path / "export")
     compare(RunDir(note.parent), {}, after.held_out())
     assert "none: the run before this one is gone" in capsys.readouterr().out
     loans = small_models.make_run(tmp_path / "loans", "loans")

@@ -1,0 +1,44 @@
+"""The files of a SavedModel."""
+
+from __future__ import annotations
+
+import pathlib
+import uuid
+from collections.abc import Sequence
+
+import keras
+from tensorflow.core.protobuf import fingerprint_pb2
+
+from tafe_tf.export.signatures import Signatures
+from tafe_tf.export.table_storage import StoredTable
+from tafe_tf.features.graph import Features
+
+
+def write(
+    path: pathlib.Path, signatures: Signatures, features: Features, tables: Sequence[StoredTable]
+) -> None:
+    """Writes a SavedModel with all signatures, unchecked. The same run gives the same bytes.
+
+    Args:
+        path: the new directory.
+        signatures: the functions to write.
+        features: the feature graph that they call, with its vocabularies.
+        tables: the embedding tables that they read.
+    """
+    archive = keras.export.ExportArchive()
+    archive.track(features)  # its lookup tables and their vocabularies
+    for table in tables:
+        archive.track(table)
+    for name, (function, inputs) in signatures.functions().items():
+        archive.add_endpoint(name, function, input_signature=inputs)
+    archive.write_out(str(path), verbose=False)
+    _name_by_content(path / "fingerprint.pb")
+
+
+def _name_by_content(path: pathlib.Path) -> None:
+    """Replaces the random identity in a fingerprint by one that follows from its content."""
+    fingerprint = fingerprint_pb2.FingerprintDef.FromString(path.read_bytes())
+    fingerprint.uuid = ""
+    content = fingerprint.SerializeToString(deterministic=True)
+    fingerprint.uuid = str(uuid.uuid5(uuid.NAMESPACE_OID, content.hex()))
+    path.write_bytes(fingerprint.SerializeToString(deterministic=True))

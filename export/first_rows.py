@@ -1,0 +1,80 @@
+"""Scores of the first rows of a file, as a table for the terminal."""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import pathlib
+
+import numpy as np
+from rich.table import Table
+
+from tafe_tf import schema_toml
+from tafe_tf.data.bad_rows import BadRows
+from tafe_tf.data.blocks.block import Block
+from tafe_tf.data.formats.read import read_blocks
+from tafe_tf.export.session_model import SessionModel
+from tafe_tf.export.versions import SCHEMA_FILE, latest
+from tafe_tf.schema import Schema
+
+ROWS = 10
+
+
+def score_first_rows(
+    export_dir: str | pathlib.Path, file: str | pathlib.Path, rows: int = ROWS
+) -> Table:
+    """Reads rows, runs `serving_default` through the session loader, and lays both out as a table.
+
+    Args:
+        export_dir: the directory in which versions are published; the latest is used.
+        file: a file of rows with labels, in any format that training reads.
+        rows: how many rows to score; 10 by default. Bad rows are left out.
+
+    Returns:
+        A table with one row for each row of the file. Where every task of the schema has a column
+        `truth`, each probability stands beside the true one.
+
+    Raises:
+        DataError: if the rows cannot be read.
+        FileNotFoundError: if nothing has been exported.
+    """
+    path = latest(export_dir)
+    dataset = schema_toml.load(path / SCHEMA_FILE)
+    blocks = read_blocks([str(file)], dataset, bad_rows=BadRows("drop"), block_rows=rows)
+    block = next(blocks)
+    inputs = {column.name: block.columns[column.name] for column in dataset.inputs}
+    with contextlib.closing(SessionModel(path)) as served:
+        scores = served(inputs)
+    title = f"{path}: the first {len(block.row)} rows of {file}"
+    return _table(title, dataset, block, scores)
+
+
+def _table(title: str, dataset: Schema, block: Block, scores: dict[str, np.ndarray]) -> Table:
+    """One row for each row of the block: its probabilities, and the last step that it reached."""
+    truth = _truth(dataset, block)
+    table = Table(title=title, title_justify="left")
+    table.add_column("row", justify="right")
+    columns = []
+    for name in (*dataset.step_names, *dataset.conditional_names):
+        table.add_column(name, justify="right")
+        columns.append(scores[name])
+        if name in truth:
+            table.add_column("true", justify="right", style="dim")
+            columns.append(truth[name])
+    table.add_column("reached")
+    for i, row in enumerate(block.row):
+        cells = [f"{values[i]:.4f}" for values in columns]
+        depth = int(block.labels[i].sum())
+        reached = dataset.tasks[depth - 1].name if depth else ""
+        table.add_row(str(row), *cells, reached)
+    return table
+
+
+def _truth(dataset: Schema, block: Block) -> dict[str, np.ndarray]:
+    """The true probabilities by name, [n] each; none unless every task has a column of them."""
+    if not all(task.truth for task in dataset.tasks):
+        return {}
+    steps = [block.columns[task.truth] for task in dataset.tasks]
+    conditionals = [later / earlier for earlier, later in itertools.pairwise(steps)]
+    names = (*dataset.step_names, *dataset.conditional_names)
+    return dict(zip(names, (*steps, *conditionals), strict=True))

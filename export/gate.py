@@ -1,0 +1,212 @@
+"""The gate: what an export must show before it is published.
+
+Everything runs through the session loader, the path that TensorFlow Serving takes.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import pathlib
+from collections.abc import Callable, Iterator, Mapping
+
+import numpy as np
+import tensorflow as tf
+from tensorflow.core.framework import graph_pb2, node_def_pb2
+
+from tafe_tf import schema_toml
+from tafe_tf.export import warmup
+from tafe_tf.export.errors import ExportError
+from tafe_tf.export.probe_rows import probe_rows
+from tafe_tf.export.session_model import DEFAULT_SIGNATURE, SessionModel
+from tafe_tf.export.signature_inputs import Rows, signature_inputs, tiled
+from tafe_tf.export.versions import SCHEMA_FILE
+from tafe_tf.schema import ABSENT, Schema
+
+# Between two float32 kernels: logits differ by 3e-6, which a quotient or a calibration doubles.
+TOLERANCE = 1e-5
+SIZES = (1, 7, 1000)
+FORBIDDEN_OPS = {"PyFunc", "PyFuncStateless", "EagerPyFunc"}
+
+Outputs = Mapping[str, np.ndarray]
+
+
+def check(path: str | pathlib.Path, trained: Callable[[Rows], Outputs] | None = None) -> list[str]:
+    """Checks a SavedModel: its graph, its signatures, its answers and its warm-up requests.
+
+    Args:
+        path: the SavedModel's directory, with the schema in `assets.extra/schema.toml`.
+        trained: the model in Python, a function from raw columns to named probabilities, which the
+            SavedModel must equal. With None, the default, the SavedModel is compared with itself
+            only.
+
+    Returns:
+        What was found, a line each.
+
+    Raises:
+        ExportError: at the first thing that is not as it must be.
+
+    Example:
+        check("models/shop/1")  # ['6 signatures, no operation that TensorFlow Serving lacks', ...]
+    """
+    path = pathlib.Path(path)
+    dataset = schema_toml.load(path / SCHEMA_FILE)
+    try:
+        served = SessionModel(path)
+    except (OSError, tf.errors.OpError) as error:
+        raise ExportError(f"{path}: the session loader cannot load it: {error}") from None
+    with contextlib.closing(served):
+        _check_graph(served.graph.as_graph_def())
+        _check_signature_shapes(served)
+        _check_signature_names(served, dataset)
+        probes = [probe_rows(dataset, path / "assets", size) for size in SIZES]
+        apart = max(_check_signatures(served, dataset, rows) for rows in probes)
+        moved = _check_batches(served, dataset, probes[-1])
+        requests = _check_warmup(served)
+        sizes = ", ".join(str(size) for size in SIZES)
+        found = [
+            f"{len(served.signatures)} signatures, no operation that TensorFlow Serving lacks",
+            f"signatures agree within {apart:.1g} at B = {sizes}; probabilities add up",
+            f"neither other rows nor padding change a row by more than {moved:.1g}",
+            f"{requests} warm-up requests answered",
+        ]
+        if trained is not None:
+            differences = [
+                _compare(served(rows), trained(rows), "the trained model") for rows in probes
+            ]
+            found.append(f"equals the trained model within {max(differences):.1g}")
+    return found
+
+
+def _check_graph(graph: graph_pb2.GraphDef) -> None:
+    """Finds operations that TensorFlow Serving cannot run."""
+    for node in _nodes(graph):
+        if node.op in FORBIDDEN_OPS:
+            raise ExportError(f"operation {node.name} is a {node.op}, which runs in Python only")
+        if node.attr["_XlaMustCompile"].b:
+            raise ExportError(
+                f"operation {node.name} must be compiled by XLA, which TensorFlow Serving refuses"
+            )
+    for function in graph.library.function:
+        if function.attr["_XlaMustCompile"].b:
+            raise ExportError(f"function {function.signature.name} must be compiled by XLA")
+
+
+def _nodes(graph: graph_pb2.GraphDef) -> Iterator[node_def_pb2.NodeDef]:
+    """All operations of a graph, those inside its functions included."""
+    yield from graph.node
+    for function in graph.library.function:
+        yield from function.node_def
+
+
+def _check_signature_shapes(served: SessionModel) -> None:
+    """Dimension 0 of every input and output must be free: it is the batch."""
+    for name, signature in served.signatures.items():
+        for tensor in (*signature.inputs.values(), *signature.outputs.values()):
+            sizes = [dimension.size for dimension in tensor.tensor_shape.dim]
+            if not sizes or sizes[0] != -1:
+                raise ExportError(
+                    f"signature {name}: dimension 0 of {tensor.name} is not the batch: {sizes}"
+                )
+
+
+def _check_signature_names(served: SessionModel, dataset: Schema) -> None:
+    """Every output must have its signature, beside `serving_default` and `examples`."""
+    wanted = {DEFAULT_SIGNATURE, "examples", *dataset.step_names, *dataset.conditional_names}
+    missing = sorted(wanted - set(served.signatures))
+    if missing:
+        raise ExportError(f"signatures are missing: {', '.join(missing)}")
+
+
+def _check_signatures(served: SessionModel, dataset: Schema, rows: Rows) -> float:
+    """Compares all signatures with `serving_default`, and that with the rules of probabilities.
+
+    Returns:
+        The largest difference.
+    """
+    expected = served(rows)
+    _check_funnel(expected, dataset)
+    expected_rank = served(tiled(dataset, rows))
+    worst = 0.0
+    for name, inputs in signature_inputs(dataset, rows, served.signatures):
+        outputs = served(inputs, name)
+        reference = expected_rank if name == "rank" else expected
+        worst = max(worst, _compare(outputs, reference, f"signature {name}"))
+    return worst
+
+
+def _check_funnel(outputs: Outputs, dataset: Schema) -> None:
+    """Outputs must be probabilities, and a step at most as likely as the step before it."""
+    for name, values in outputs.items():
+        is_probability = (values >= 0.0) & (values <= 1.0)  # false for NaN
+        if not np.all(is_probability):
+            wrong = values[~is_probability][0]
+            raise ExportError(f"output {name}: must be a probability. Received: {wrong}")
+    for earlier, later in itertools.pairwise(dataset.step_names):
+        if np.any(outputs[later] > outputs[earlier]):
+            raise ExportError(f"output {later} must not be above {earlier}, by which it is reached")
+
+
+def _check_batches(served: SessionModel, dataset: Schema, rows: Rows) -> float:
+    """Scores rows in several batches, none, and padded: no row's score may depend on it.
+
+    Returns:
+        The largest difference.
+    """
+    whole = served(rows)
+    count = len(next(iter(rows.values())))
+    cuts = [0, 1, 8, count // 2, count]
+    parts = [served(_cut(rows, start, end)) for start, end in itertools.pairwise(cuts)]
+    joined = {name: np.concatenate([part[name] for part in parts]) for name in whole}
+    worst = _compare(joined, whole, "scoring in several batches")
+    empty = served(_cut(rows, 0, 0))
+    if any(values.shape != (0,) for values in empty.values()):
+        raise ExportError("an empty batch must give empty outputs")
+    padded = served(_padded(rows, dataset))
+    return max(worst, _compare(padded, whole, "padding lists with missing values"))
+
+
+def _cut(rows: Rows, start: int, end: int) -> dict[str, np.ndarray]:
+    return {name: values[start:end] for name, values in rows.items()}
+
+
+def _padded(rows: Rows, dataset: Schema) -> dict[str, np.ndarray]:
+    """The same rows, with five missing values at the end of each list."""
+    padded = {}
+    for column in dataset.inputs:
+        values = rows[column.name]
+        if column.max_length:
+            absent = ABSENT[column.dtype]
+            values = np.pad(values, ((0, 0), (0, 5)), constant_values=absent)
+        padded[column.name] = values
+    return padded
+
+
+def _check_warmup(served: SessionModel) -> int:
+    """The number of warm-up requests, all of which must be answered."""
+    try:
+        return warmup.run(served)
+    except (ValueError, tf.errors.OpError) as error:
+        raise ExportError(f"warm-up: {error}") from None
+
+
+def _compare(outputs: Outputs, expected: Outputs, what: str) -> float:
+    """The largest difference between outputs.
+
+    Raises:
+        ExportError: if it is above `TOLERANCE`, or shapes differ.
+    """
+    worst = 0.0
+    for name, values in outputs.items():
+        if values.shape != np.shape(expected[name]):
+            raise ExportError(
+                f"{what}, output {name}: has shape {values.shape} for {np.shape(expected[name])}"
+            )
+        difference = float(np.max(np.abs(values - expected[name]), initial=0.0))
+        if not difference <= TOLERANCE:  # true for NaN
+            raise ExportError(
+                f"{what}, output {name}: differs by {difference:.3g}, more than {TOLERANCE:g}, "
+                f"at {len(values)} rows"
+            )
+        worst = max(worst, difference)
+    return worst

@@ -1,0 +1,190 @@
+"""The export as a function: a trained run becomes a checked and published version."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import os
+import pathlib
+import shutil
+import time
+from collections.abc import Callable
+from typing import Any, Literal
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from tafe_tf.export import archive, calibration, held_out_rows, model_card, table_storage, warmup
+from tafe_tf.export.calibration import Calibration
+from tafe_tf.export.errors import ExportError
+from tafe_tf.export.gate import check
+from tafe_tf.export.publish_terms import Terms
+from tafe_tf.export.session_model import SessionModel
+from tafe_tf.export.signature_inputs import Rows
+from tafe_tf.export.signatures import Signatures
+from tafe_tf.export.table_storage import STORAGES, Storage
+from tafe_tf.export.versions import SCHEMA_FILE
+from tafe_tf.features.graph import Features
+from tafe_tf.probabilities import probabilities
+from tafe_tf.training.run_dir import RunDir
+
+# The exported graph cuts a request into halves, which run side by side where an operation has one
+# thread (--tensorflow_intra_op_parallelism=1): 100 rows take 0.6 of the time on two cores, and one
+# row takes what it took. With four pieces one row would wait for the empty ones.
+PIECES = 2
+
+CALIBRATIONS = ("none", *calibration.KINDS)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class ExportConfig:
+    """How a run is exported.
+
+    Attributes:
+        version: number of the new version. The default, 0, means the time in seconds since 1970.
+        calibration: curve that calibrates each step on the held-out rows, "none", "platt" or
+            "isotonic"; see `export.calibration.fit`. The default is "none".
+        embedding_storage: number format of the embedding tables, "float32", "float16" or "int8";
+            see `export.table_storage.StoredTable`. The default, "float32", keeps them as they were
+            trained.
+        terms: how much worse than the previous model the new one may be. The default is `Terms()`.
+
+    Raises:
+        ValueError: if `version` is negative, or `calibration` or `embedding_storage` is unknown.
+    """
+
+    version: int = 0
+    calibration: Literal["none", "platt", "isotonic"] = "none"
+    embedding_storage: Storage = "float32"
+    terms: Terms = dataclasses.field(default_factory=Terms)
+
+    def __post_init__(self) -> None:
+        if self.version < 0:
+            raise ValueError(f"`version` must not be negative. Received: {self.version}")
+        if self.calibration not in CALIBRATIONS:
+            raise ValueError(
+                f"`calibration` must be one of {CALIBRATIONS}. Received: {self.calibration!r}"
+            )
+        if self.embedding_storage not in STORAGES:
+            raise ValueError(
+                f"`embedding_storage` must be one of {STORAGES}. "
+                f"Received: {self.embedding_storage!r}"
+            )
+
+
+def publish(
+    run: RunDir, export_dir: str | pathlib.Path, config: ExportConfig | None = None
+) -> pathlib.Path:
+    """Writes a version under a temporary name, checks it, and publishes it by a rename.
+
+    Prints where the version lies and what the gate found; if the probabilities are calibrated or
+    the tables stored in fewer bits, also the metrics before and after.
+
+    Args:
+        run: the trained run. Its held-out rows must still be where training found them.
+        export_dir: the directory in which versions are published; made if it does not exist.
+        config: the settings. The default, None, means `ExportConfig()`.
+
+    Returns:
+        The version's directory, `<export_dir>/<version>`.
+
+    Raises:
+        ExportError: if the version exists, the model is worse than the terms allow, or the export
+            does not pass the gate. Nothing is published then.
+        CalibrationError: if the held-out rows cannot calibrate.
+        RunError: if the run holds no trained model, or its held-out rows are gone.
+
+    Example:
+        path = publish(RunDir("runs/shop"), "models/shop", ExportConfig(calibration="platt"))
+        SessionModel(path)({"user": ["u 1"], "item": [17]})  # {'ctr': array([0.1], ...), ...}
+    """
+    config = config or ExportConfig()
+    version = config.version or int(time.time())
+    target = pathlib.Path(export_dir) / str(version)
+    if target.exists():
+        raise ExportError(f"{target}: exists; give another --version")
+    model = run.load_best()
+    model.pieces = PIECES
+    features = run.features()
+    rows = held_out_rows.sample(run, max(warmup.SIZES))
+    tables = table_storage.store(model, config.embedding_storage)
+    curves = _curves(run, model, features, config)
+
+    def exported(inputs: Any, training: bool = False) -> tf.Tensor:
+        return calibrated_logits(model, inputs, curves)
+
+    card = {
+        "embedding_storage": tables[0].storage,
+        "calibration": "none" if curves is None else curves.describe(),
+        "previous": config.terms.judge(run, exported),
+    }
+    signatures = Signatures(model, features, curves)
+    # TensorFlow Serving reads only names that are numbers.
+    staging = target.with_name(f".{version}.{os.getpid()}.tmp")
+    try:
+        archive.write(staging, signatures, features, tables)
+        _write_extras(staging, run, rows, card)
+        found = check(staging, in_python(model, features, curves))
+        os.rename(staging, target)
+    finally:
+        shutil.rmtree(staging, ignore_errors=True)
+    print(target)
+    for line in found:
+        print(f"  {line}")
+    if curves is not None or config.embedding_storage != "float32":
+        held_out_rows.show_cost(run, exported)
+    return target
+
+
+def in_python(
+    model: keras.Model, features: Features, curves: Calibration | None = None
+) -> Callable[[Rows], dict[str, np.ndarray]]:
+    """Makes the function that an export must equal, without any of `Signatures`.
+
+    Args:
+        model: the trained model.
+        features: its feature graph.
+        curves: the calibration; None by default, for probabilities as they were trained.
+
+    Returns:
+        A function from raw columns, [B] or [B, length] each, to named probabilities, [B] each.
+    """
+
+    @tf.function
+    def serve(columns: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
+        logits = calibrated_logits(model, features(columns), curves)
+        return probabilities(logits, features.schema)
+
+    def run(rows: Rows) -> dict[str, np.ndarray]:
+        columns = {name: tf.constant(values) for name, values in rows.items()}
+        outputs = serve(columns)
+        return {name: values.numpy() for name, values in outputs.items()}
+
+    return run
+
+
+def calibrated_logits(model: keras.Model, inputs: Any, curves: Calibration | None) -> tf.Tensor:
+    """Model inputs -> logits [B, N], calibrated if there are curves."""
+    logits = model(inputs, training=False)
+    return logits if curves is None else curves(logits)
+
+
+def _curves(
+    run: RunDir, model: keras.Model, features: Features, config: ExportConfig
+) -> Calibration | None:
+    """The calibration that the settings ask for, fitted on the run's held-out rows."""
+    if config.calibration == "none":
+        return None
+    logits, labels, weights = held_out_rows.predictions(run, model, features)
+    return calibration.fit(config.calibration, logits, labels, weights)
+
+
+def _write_extras(path: pathlib.Path, run: RunDir, rows: Rows, card: dict[str, Any]) -> None:
+    """Adds schema, warm-up requests and model card to the SavedModel at `path`."""
+    schema_file = path / SCHEMA_FILE
+    schema_file.parent.mkdir()
+    shutil.copyfile(run.path / "schema.toml", schema_file)
+    with contextlib.closing(SessionModel(path)) as served:
+        warmup.write(served, run.schema(), rows)
+        model_card.write(served, run, **card)

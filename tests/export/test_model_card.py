@@ -1,0 +1,24 @@
+"""The model card against the files that it was made from."""
+
+from __future__ import annotations
+
+import json
+
+from tafe_tf.export import model_card
+from tafe_tf.export.session_model import SessionModel
+from tafe_tf.training.run_dir import RunDir
+
+
+def test_the_card_repeats_what_the_run_says(served: tuple[RunDir, SessionModel]) -> None:
+    run, model = served
+    card = json.loads((model.path / model_card.FILE).read_text())
+    statistics = json.loads((run.path / "statistics.json").read_text())
+    assert card["test_metrics"] == json.loads((run.path / "metrics.json").read_text())
+    assert card["model"] == json.loads((run.path / "model.json").read_text())
+    assert card["data_hash"] == statistics["made_from"]
+    assert card["columns"] == [
+        {"name": c.name, "dtype": c.dtype, "list": c.max_length > 0} for c in run.schema().inputs
+    ]
+    assert set(card["signatures"]) == set(model.signatures)
+    assert card["signatures"]["examples"]["inputs"] == {"examples": "string [?]"}
+    assert (card["calibration"], card["embedding_storage"]) == ("none", "float32")

@@ -1,0 +1,100 @@
+"""The export as a function: its settings, what it publishes, and what it refuses."""
+
+from __future__ import annotations
+
+import json
+import pathlib
+import subprocess
+import sys
+from typing import Any
+
+import numpy as np
+import pytest
+import small_models
+import tensorflow as tf
+
+from tafe_tf.export import calibration, model_card
+from tafe_tf.export.publish import ExportConfig, publish
+from tafe_tf.export.session_model import SessionModel
+from tafe_tf.export.table_storage import Storage
+from tafe_tf.training.run_dir import RunError
+
+
+@pytest.mark.parametrize(
+    "settings, error",
+    [
+        ({"version": -1}, "`version` must not be negative. Received: -1"),
+        ({"calibration": "beta"}, "`calibration` must be one of .*'isotonic'.*Received: 'beta'"),
+        ({"embedding_storage": "int4"}, "`embedding_storage` must be one of .* Received: 'int4'"),
+    ],
+)
+def test_settings_check_themselves(settings: dict[str, Any], error: str) -> None:
+    with pytest.raises(ValueError, match=error):
+        ExportConfig(**settings)
+
+
+@pytest.mark.slow
+def test_two_exports_differ_in_time_stamps_only(
+    exports: dict[str, pathlib.Path], tmp_path: pathlib.Path
+) -> None:
+    run = small_models.run_of(exports["numbers"])
+    command = [
+        sys.executable,
+        "-m",
+        "tafe_tf.export.saved_model",
+        f"--run_dir={run.path}",
+        f"--export_dir={tmp_path}",
+    ]
+    contents = []
+    for version in ("1", "2"):
+        subprocess.run([*command, f"--version={version}"], check=True, capture_output=True)
+        contents.append(files_of(tmp_path / version))
+    cards = [json.loads(files.pop(str(model_card.FILE))) for files in contents]
+    for card in cards:
+        assert card.pop("created").endswith("+00:00")
+    assert cards[0] == cards[1]
+    assert contents[0] == contents[1]
+
+
+def files_of(path: pathlib.Path) -> dict[str, bytes]:
+    """The content of every file below a directory."""
+    files = sorted(file for file in path.rglob("*") if file.is_file())
+    return {str(file.relative_to(path)): file.read_bytes() for file in files}
+
+
+@pytest.mark.parametrize("kind", calibration.KINDS)
+@pytest.mark.parametrize("storage", [pytest.param("float16", marks=pytest.mark.slow), "int8"])
+def test_calibrated_and_stored_in_fewer_bits(
+    tmp_path: pathlib.Path,
+    capsys: pytest.CaptureFixture[str],
+    kind: calibration.Kind,
+    storage: Storage,
+) -> None:
+    # With this seed the untrained weights give logits that rise with the labels.
+    run = small_models.make_run(tmp_path, "shop", seed=9)
+    config = ExportConfig(version=1, calibration=kind, embedding_storage=storage)
+    path = publish(run, tmp_path / "export", config)
+    out = capsys.readouterr().out
+    assert "600 test rows: trained, and as exported" in out and "AUC" in out
+    card = json.loads((path / model_card.FILE).read_text())
+    assert card["calibration"]["kind"] == kind and card["embedding_storage"] == storage
+    reader = tf.train.load_checkpoint(str(path / "variables" / "variables"))
+    dtypes = {dtype.name for dtype in reader.get_variable_to_dtype_map().values()}
+    assert storage in dtypes
+    held_out = next(run.held_out(10_000).evaluation_batches("valid"))
+    outputs = SessionModel(path)(held_out.inputs)
+    assert np.all(outputs["ctcvr"] <= outputs["ctr"])
+    assert outputs["ctr"].sum() == pytest.approx(held_out.labels[:, 0].sum(), rel=1e-4)
+
+
+def test_a_run_whose_data_is_gone(tmp_path: pathlib.Path) -> None:
+    run = small_models.make_run(tmp_path, "numbers", count=50)
+    (tmp_path / "data" / "train.parquet").unlink()
+    with pytest.raises(
+        RunError,
+        match=r"train.parquet: is gone; bring the data back, or correct the paths in .*data",
+    ):
+        publish(run, tmp_path / "export")
+    (run.path / "data.json").unlink()
+    with pytest.raises(RunError, match="does not say which rows were held out"):
+        publish(run, tmp_path / "export")
