@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import collections
-from collections.abc import Generator, Iterator
+from collections.abc import Callable, Generator, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any, TypeVar
 
 T = TypeVar("T")
+R = TypeVar("R")
 _END: Any = object()
 
 
@@ -38,3 +39,30 @@ def mark_last(items: Iterator[T]) -> Iterator[tuple[T, bool]]:
         if error is not None:
             raise error
         item = following
+
+
+def in_order(
+    function: Callable[[T], R], items: Iterator[T], threads: int = 2
+) -> Generator[R, None, None]:
+    """Computes a result for each item in threads, and gives the results in the order of the items.
+
+    An error in computing a result comes when its item's turn does.
+
+    Args:
+        function: What to compute; it runs in several threads at a time.
+        items: Its arguments, drawn in the caller's thread.
+        threads: The number of threads, and of items that are under way while a result is in use.
+            Default: 2.
+    """
+    with ThreadPoolExecutor(threads) as pool:
+        waiting: collections.deque[Future[R]] = collections.deque()
+        try:
+            for item in items:
+                waiting.append(pool.submit(function, item))
+                if len(waiting) > threads:
+                    yield waiting.popleft().result()
+            while waiting:
+                yield waiting.popleft().result()
+        finally:
+            for future in waiting:
+                future.cancel()

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tafe_tf.data.iterators import mark_last, read_ahead
+from tafe_tf.data.iterators import in_order, mark_last, read_ahead
 
 
 def numbers(count: int, drawn: list[int], error: Exception | None = None) -> Iterator[int]:
@@ -54,3 +54,20 @@ def test_errors_come_in_their_turn() -> None:
         assert found == [0, 1, 2]
     marks = mark_last(numbers(1, [], OSError("disk")))
     assert next(marks) == (0, False)  # what follows is not known, but it is not the end
+
+
+def test_results_come_in_order_and_two_at_a_time() -> None:
+    both = threading.Barrier(2, timeout=10)  # passes only where two threads wait at once
+
+    def square(number: int) -> int:
+        both.wait()
+        return number * number
+
+    assert list(in_order(square, iter(range(20)))) == [number**2 for number in range(20)]
+
+
+def test_an_error_in_a_result_comes_in_its_turn() -> None:
+    results = in_order(lambda number: 6 // number, iter([3, 2, 0, 1]))
+    assert [next(results), next(results)] == [2, 3]
+    with pytest.raises(ZeroDivisionError):
+        next(results)

@@ -13,9 +13,10 @@ from typing import Any
 import numpy as np
 
 from tafe_tf.data.errors import BadRowError, DataError
+from tafe_tf.data.iterators import in_order
 from tafe_tf.data.public.ali_ccp.fields import Protocol
 from tafe_tf.data.public.ali_ccp.lists import Lists, single_values, to_lists
-from tafe_tf.data.public.ali_ccp.text import UNKNOWN, count_rows, in_order, line_blocks, parse
+from tafe_tf.data.public.ali_ccp.text import UNKNOWN, count_rows, line_blocks, parse
 
 _DTYPES: dict[str, Any] = {
     "keys": np.uint64,  # [U]

@@ -19,10 +19,11 @@ from tafe_tf.data.atomic import write_text
 from tafe_tf.data.bad_rows import BadRows, Problem
 from tafe_tf.data.formats.write_tables import open_tables
 from tafe_tf.data.hashing import finalize
+from tafe_tf.data.iterators import in_order
 from tafe_tf.data.public.ali_ccp.common import Common
 from tafe_tf.data.public.ali_ccp.fields import TASKS, Protocol, column
 from tafe_tf.data.public.ali_ccp.lists import Lists, join_list, join_single, single_values, to_lists
-from tafe_tf.data.public.ali_ccp.text import UNKNOWN, Rows, count_rows, in_order, line_blocks, parse
+from tafe_tf.data.public.ali_ccp.text import UNKNOWN, Rows, count_rows, line_blocks, parse
 
 TEST_SHARE = 0.1  # of the official training rows, in the random split
 

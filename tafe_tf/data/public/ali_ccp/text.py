@@ -6,14 +6,11 @@ read again line by line (`ali_ccp_errors`), to say what is wrong with it. An emp
 
 from __future__ import annotations
 
-import collections
 import dataclasses
 import gzip
 import pathlib
 import zlib
-from collections.abc import Callable, Generator, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
-from typing import TypeVar
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 import pyarrow as pa
@@ -23,9 +20,6 @@ from pyarrow import csv
 from tafe_tf.data.errors import DataError
 from tafe_tf.data.public.ali_ccp.errors import COMMON_CELLS, SKELETON_CELLS, raise_for
 from tafe_tf.data.public.ali_ccp.fields import FIELDS
-
-T = TypeVar("T")
-R = TypeVar("R")
 
 BLOCK_BYTES = 1 << 23
 KEY_LENGTH = 16  # hexadecimal digits
@@ -101,22 +95,6 @@ def line_blocks(path: str | pathlib.Path, block_bytes: int = BLOCK_BYTES) -> Ite
         raise DataError(f"{path}: cannot be read: {error}") from None
     if rest:
         yield rest
-
-
-def in_order(function: Callable[[T], R], items: Iterator[T]) -> Generator[R, None, None]:
-    """Results in the order of the items, computed by two threads up to two items ahead; an error comes in its turn."""
-    with ThreadPoolExecutor(2) as pool:
-        waiting: collections.deque[Future[R]] = collections.deque()
-        try:
-            for item in items:
-                waiting.append(pool.submit(function, item))
-                if len(waiting) > 2:
-                    yield waiting.popleft().result()
-            while waiting:
-                yield waiting.popleft().result()
-        finally:
-            for future in waiting:
-                future.cancel()
 
 
 def count_rows(block: bytes) -> int:
