@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import pathlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -13,40 +14,56 @@ import numpy as np
 from tafe_tf.data.errors import DataError
 
 
-def read_json(path: str | pathlib.Path) -> Any:
-    """Reads a JSON file.
+@contextlib.contextmanager
+def replacing(path: str | pathlib.Path) -> Iterator[pathlib.Path]:
+    """Gives a path beside `path` to write to, and renames what was written there to `path`.
+
+    If the `with` block raises, what was written is removed and `path` stays as it was. Processes
+    that write the same file at the same time do not disturb each other: the last one wins.
 
     Args:
-        path: The file.
+        path: the file to make or to replace; its directory must exist.
+    """
+    path = pathlib.Path(path)
+    temporary = path.with_name(f".{os.getpid()}.{path.name}")
+    try:
+        yield temporary
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def read_json(path: str | pathlib.Path) -> Any:
+    """Reads a JSON file in UTF-8.
+
+    Args:
+        path: the file.
+
+    Returns:
+        The value that it holds: a dict, list, text, number, bool or None.
 
     Raises:
-        DataError: If the file holds no JSON; the message starts with its name.
-        OSError: If the file cannot be read.
+        DataError: if the file does not hold JSON; the message names the file.
+        FileNotFoundError: if there is no such file.
     """
-    text = pathlib.Path(path).read_text(encoding="utf-8")
     try:
-        return json.loads(text)
-    except json.JSONDecodeError as error:
+        return json.loads(pathlib.Path(path).read_text(encoding="utf-8"))
+    except ValueError as error:  # a JSONDecodeError, or a UnicodeDecodeError
         raise DataError(f"{path}: holds no JSON: {error}") from None
 
 
 def write_json(path: str | pathlib.Path, value: Any) -> None:
-    """Writes JSON beside `path` and renames it into place."""
+    """Writes a value as indented JSON, atomically."""
     write_text(path, json.dumps(value, indent=2) + "\n")
 
 
 def write_text(path: str | pathlib.Path, text: str) -> None:
-    """Writes a text file beside `path` and renames it into place."""
-    path = pathlib.Path(path)
-    beside = path.with_name(f".{path.name}.tmp")
-    beside.write_text(text, encoding="utf-8")
-    os.replace(beside, path)
+    """Writes a text file in UTF-8, atomically."""
+    with replacing(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")
 
 
 def write_arrays(path: str | pathlib.Path, arrays: Mapping[str, np.ndarray]) -> None:
-    """Writes arrays as .npz beside `path` and renames it into place."""
-    path = pathlib.Path(path)
-    beside = path.with_name(f".{path.name}.tmp")
-    with open(beside, "wb") as file:
+    """Writes arrays by name as an uncompressed .npz file, atomically."""
+    with replacing(path) as temporary, open(temporary, "wb") as file:
         np.savez(file, allow_pickle=False, **arrays)
-    os.replace(beside, path)

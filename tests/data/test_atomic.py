@@ -1,30 +1,59 @@
-"""Small files that appear whole or not at all."""
+"""Small files: what was written is read again, and a failure leaves what was there before."""
 
 from __future__ import annotations
 
+import json
 import pathlib
 
+import numpy as np
 import pytest
 
-from tafe_tf.data.atomic import read_json, write_json
+from tafe_tf.data.atomic import read_json, replacing, write_arrays, write_json, write_text
 from tafe_tf.data.errors import DataError
 
 
 def test_json_is_read_as_it_was_written(tmp_path: pathlib.Path) -> None:
-    value = {"rows": 3, "rate": [0.1, None], "Köln": {"a": True}}
+    value = {"Straße": [1, 2.5, None, True], "empty": {}}
     write_json(tmp_path / "a.json", value)
-    assert read_json(tmp_path / "a.json") == value
-    assert [path.name for path in tmp_path.iterdir()] == ["a.json"]
+    assert read_json(tmp_path / "a.json") == read_json(str(tmp_path / "a.json")) == value
+    assert json.loads((tmp_path / "a.json").read_bytes()) == value
 
 
-@pytest.mark.parametrize("text", ["", '{"rows": 3', "{'rows': 3}"])
-def test_broken_json_names_the_file(tmp_path: pathlib.Path, text: str) -> None:
+@pytest.mark.parametrize("content", [b"", b'{"a": 1', b"\xff\xfe", b"{'a': 1}"])
+def test_broken_json_names_the_file(tmp_path: pathlib.Path, content: bytes) -> None:
     path = tmp_path / "broken.json"
-    path.write_text(text)
-    with pytest.raises(DataError, match=rf"^{path}: holds no JSON: .*line 1"):
+    path.write_bytes(content)
+    with pytest.raises(DataError, match=rf"^{path}: holds no JSON: "):
         read_json(path)
 
 
-def test_a_file_that_is_not_there(tmp_path: pathlib.Path) -> None:
-    with pytest.raises(FileNotFoundError, match="gone"):
+def test_a_missing_file_is_an_os_error(tmp_path: pathlib.Path) -> None:
+    with pytest.raises(FileNotFoundError, match=r"gone\.json"):
         read_json(tmp_path / "gone.json")
+
+
+def test_a_failure_leaves_the_old_file(tmp_path: pathlib.Path) -> None:
+    path = tmp_path / "a.txt"
+    write_text(path, "old")
+    with pytest.raises(RuntimeError, match="mid-way"), replacing(path) as temporary:
+        temporary.write_text("new")
+        raise RuntimeError("mid-way")
+    assert path.read_text() == "old" and list(tmp_path.iterdir()) == [path]
+    with pytest.raises(TypeError):
+        write_json(path, {"not JSON": object()})
+    assert path.read_text() == "old" and list(tmp_path.iterdir()) == [path]
+
+
+def test_arrays_keep_their_types(tmp_path: pathlib.Path) -> None:
+    arrays: dict[str, np.ndarray] = {
+        "a": np.arange(3, dtype=np.uint8),
+        "b": np.array([[np.nan, 1.5]], np.float32),
+    }
+    write_arrays(tmp_path / "a.npz", arrays)
+    with np.load(tmp_path / "a.npz") as found:
+        for name, array in arrays.items():
+            np.testing.assert_array_equal(found[name], array)
+            assert found[name].dtype == array.dtype
+    with pytest.raises(ValueError, match="allow_pickle"):
+        write_arrays(tmp_path / "b.npz", {"a": np.array([object()])})
+    assert [path.name for path in tmp_path.iterdir()] == ["a.npz"]
