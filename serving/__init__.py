@@ -1,4 +1,4 @@
-"""Answers with exported models: a client, a local server, batch scoring, and what TensorFlow Serving needs."""
+"""Asks and serves exported models: client, local server, batch scoring, TensorFlow Serving."""
 
 from tafe_tf import checkout_names
 

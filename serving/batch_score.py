@@ -2,11 +2,13 @@
 
     python -m serving.batch_score --model=DIR --input='GLOB' --output=DIR [--keys=request_id,user]
 
-An output file holds the keys, `row` (the row's number in its input file, from 1) and the outputs of the signature.
-Killed at any moment, the same command goes on with the parts that are missing. `_SUCCESS.json` says that none is.
+An output file holds the keys, `row` (the row's number in its input file, from 1) and the outputs of
+the signature. If the job is killed at any moment, the same command goes on with the parts that are
+missing. `_SUCCESS.json` is written last and says that none is.
 
---runner runs the same as an Apache Beam pipeline, one that all of Beam's runners take, and --beam_args are its
-options. Model, input and output must then lie where every worker finds them under the same path:
+With --runner the same job runs as an Apache Beam pipeline, which all of Beam's runners take, and
+--beam_args are its options. Model, input and output must then lie where every worker finds them
+under the same path:
 
     --runner=FlinkRunner --beam_args="--flink_master=HOST:8081 --parallelism=16"
 """
@@ -16,97 +18,112 @@ from __future__ import annotations
 import os
 import pathlib
 import shlex
-import sys
 from typing import Any
 
 import tensorflow as tf
 from absl import app, flags
 
-from tafe_tf.data.errors import DataError
 from tafe_tf.data.formats.read import BLOCK_ROWS
-from tafe_tf.export.session_model import DEFAULT_SIGNATURE
 from tafe_tf.export.versions import latest
-from tafe_tf.schema import SchemaError
 from tafe_tf.serving.batch import scoring
 from tafe_tf.serving.batch.job import Job, JobError, find_inputs
+from tafe_tf.terminal import command
 
 _MODEL = flags.DEFINE_string(
-    "model", None, "An exported version, or the directory of versions: then the highest."
+    "model",
+    None,
+    "The directory of an exported version, or the directory of versions, whose highest is taken.",
 )
 _INPUT = flags.DEFINE_multi_string(
-    "input", None, "A file, or a quoted pattern such as 'DIR/*.parquet'; repeatable."
+    "input",
+    None,
+    "A file to score, or a quoted pattern such as 'DIR/*.parquet'; the flag may be repeated.",
 )
-_OUTPUT = flags.DEFINE_string("output", None, "Directory of the scores; made if it is not there.")
-_KEYS = flags.DEFINE_list("keys", [], "Columns of the input to carry through, comma-separated.")
+_OUTPUT = flags.DEFINE_string(
+    "output", None, "The directory to write the scores to; it is made if it is not there."
+)
+_KEYS = flags.DEFINE_list(
+    "keys", Job.keys, "Names of input columns to write beside the scores, comma-separated."
+)
 _SIGNATURE = flags.DEFINE_string(
-    "signature", DEFAULT_SIGNATURE, "What to compute: every probability, or one by name."
+    "signature",
+    Job.signature,
+    "The signature to compute: serving_default gives every probability, and each probability has "
+    "a signature of its own name.",
 )
-_BATCH_SIZE = flags.DEFINE_integer("batch_size", 1024, "Rows a call of the model.")
+_BATCH_SIZE = flags.DEFINE_integer(
+    "batch_size", Job.batch_size, "The number of rows that the model scores at a time."
+)
 _ROWS_PER_SHARD = flags.DEFINE_integer(
     "rows_per_shard",
-    16 * BLOCK_ROWS,
-    f"Input rows an output file: a multiple of {BLOCK_ROWS}, or below it.",
+    Job.rows_per_shard,
+    f"The number of input rows whose scores make one output file: a multiple of {BLOCK_ROWS}, or "
+    "less than that.",
 )
 _ON_BAD_ROW = flags.DEFINE_enum(
-    "on_bad_row", "raise", ["raise", "drop"], "Stop at a bad row, or leave it out."
+    "on_bad_row",
+    Job.on_bad_row,
+    ["raise", "drop"],
+    "What to do with a row that breaks the schema's rules: stop with an error, or leave it out.",
 )
 _RUNNER = flags.DEFINE_string(
     "runner",
     "",
-    "Run as an Apache Beam pipeline: DirectRunner, FlinkRunner, SparkRunner, DataflowRunner, ...",
+    "The Apache Beam runner to use, such as DirectRunner, FlinkRunner, SparkRunner or "
+    "DataflowRunner; if not given, this process scores without Beam.",
 )
-_BEAM_ARGS = flags.DEFINE_string("beam_args", "", "Further options of Beam, quoted as one.")
+_BEAM_ARGS = flags.DEFINE_string(
+    "beam_args", "", "Further options for Apache Beam, quoted as one argument."
+)
 
 
 def main(argv: list[str]) -> None:
-    """Scores and says how many rows; what the user can mend ends it with one line and exit code 1."""
-    if len(argv) != 1:
-        raise app.UsageError(
-            f"quote the pattern of --input. Received besides: {' '.join(argv[1:])}"
+    """Scores the files; what the user can mend ends it with one line and exit code 1."""
+    if len(argv) > 1:
+        received = " ".join(argv[1:])
+        raise app.UsageError(f"quote the pattern of --input. Received besides: {received}")
+    with command.one_line_errors(tf.errors.OpError):
+        command.required(model=_MODEL.value, input=_INPUT.value, output=_OUTPUT.value)
+        job = Job(
+            model=_version_of(_MODEL.value),
+            inputs=find_inputs(_INPUT.value),
+            output=os.path.abspath(_OUTPUT.value),
+            keys=tuple(_KEYS.value),
+            signature=_SIGNATURE.value,
+            batch_size=_BATCH_SIZE.value,
+            rows_per_shard=_ROWS_PER_SHARD.value,
+            on_bad_row=_ON_BAD_ROW.value,
         )
-    try:
-        job = _job()
         print(f"{job.output}: scoring {len(job.inputs)} file(s) with {job.model}", flush=True)
-        _report(job, _run(job))
-    except (JobError, DataError, SchemaError, OSError, tf.errors.OpError) as error:
-        sys.exit(f"error: {error}")
-
-
-def _job() -> Job:
-    for flag in (_MODEL, _INPUT, _OUTPUT):
-        if not flag.value:
-            raise JobError(f"--{flag.name} must be given")
-    model = pathlib.Path(os.path.abspath(_MODEL.value))
-    return Job(
-        model=str(model if (model / "saved_model.pb").exists() else latest(model)),
-        inputs=find_inputs(_INPUT.value),
-        output=os.path.abspath(_OUTPUT.value),
-        keys=tuple(_KEYS.value),
-        signature=_SIGNATURE.value,
-        batch_size=_BATCH_SIZE.value,
-        rows_per_shard=_ROWS_PER_SHARD.value,
-        on_bad_row=_ON_BAD_ROW.value,
-    )
-
-
-def _run(job: Job) -> dict[str, Any]:
-    if not _RUNNER.value:
-        return scoring.run(job)
-    try:
-        from tafe_tf.serving.batch import beam
-    except ModuleNotFoundError as error:
-        if not str(error.name).startswith("apache_beam"):
-            raise
-        raise JobError("--runner needs Apache Beam: pip install 'tafe_tf[beam]'") from None
-    return beam.run(job, [f"--runner={_RUNNER.value}", *shlex.split(_BEAM_ARGS.value)])
-
-
-def _report(job: Job, summary: dict[str, Any]) -> None:
+        if _RUNNER.value:
+            options = [f"--runner={_RUNNER.value}", *shlex.split(_BEAM_ARGS.value)]
+            summary = _run_on_beam(job, options)
+        else:
+            summary = scoring.run(job)
     for item in summary["inputs"].values():
         for reason in item["reasons"]:
             print(reason)
     print(f"{job.output}: {summary['rows']:,} rows scored, {summary['dropped']:,} dropped")
 
 
+def _version_of(path: str) -> str:
+    """The directory of a version: the one given, or the highest in a directory of versions."""
+    directory = pathlib.Path(os.path.abspath(path))
+    if (directory / "saved_model.pb").exists():
+        return str(directory)
+    return str(latest(directory))
+
+
+def _run_on_beam(job: Job, options: list[str]) -> dict[str, Any]:
+    """Scores a job by Apache Beam, which is imported here because it is an extra."""
+    try:
+        from tafe_tf.serving.batch import beam
+    except ModuleNotFoundError as error:
+        if not str(error.name).startswith("apache_beam"):
+            raise
+        raise JobError("--runner needs Apache Beam: pip install 'tafe_tf[beam]'") from None
+    return beam.run(job, options)
+
+
 if __name__ == "__main__":
-    app.run(main)
+    command.run(main)

@@ -1,1 +1,1 @@
-"""Batch scoring: files in, Parquet parts out, resumable."""
+"""Scores files into Parquet files; a job that was killed goes on where it was."""

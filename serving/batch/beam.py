@@ -1,8 +1,9 @@
-"""Batch scoring as an Apache Beam pipeline (extra [beam]): `serving.scoring.score` on every worker.
+"""Batch scoring as an Apache Beam pipeline, for which the extra [beam] must be installed.
 
-Beam's own TensorFlow handlers load models by Keras and fail on SavedModels under Keras 3 (apache/beam#30616); ours
-loads through the session loader, once per worker process. Model, input and output files must lie where every worker
-finds them under the same path.
+Every worker runs `serving.batch.scoring.score`. Beam's own TensorFlow handlers load models by Keras
+and fail on SavedModels under Keras 3 (apache/beam#30616); ours loads through the session loader,
+once per worker process. Model, input and output files must lie where every worker finds them under
+the same path.
 """
 
 from __future__ import annotations
@@ -20,18 +21,20 @@ from tafe_tf.serving.batch.scoring import score
 
 
 class ShardHandler(ModelHandler):
-    """Scores shards where they lie: what travels through the pipeline is their names, not their rows.
+    """Scores shards where they lie: their names travel through the pipeline, not their rows.
 
     Args:
-        job: they belong to.
+        job: the job that the shards belong to.
     """
 
     def __init__(self, job: Job) -> None:
-        super().__init__(max_batch_size=1)  # a shard is a million rows: none waits for another
+        super().__init__(
+            max_batch_size=1
+        )  # a shard has a million rows, and need not wait for others
         self._job = job
 
     def load_model(self) -> SessionModel:
-        """Called once per worker process."""
+        """Loads the model; Beam calls this once per worker process."""
         return SessionModel(self._job.model)
 
     def run_inference(
@@ -40,24 +43,24 @@ class ShardHandler(ModelHandler):
         model: SessionModel,
         inference_args: Mapping[str, Any] | None = None,
     ) -> Iterator[int]:
-        """Scores and writes; gives the number of rows of each shard."""
+        """Scores shards and writes their parts; yields each shard's number of rows."""
         for shard in batch:
             yield sum(score(model, self._job, [shard]))
 
 
 def run(job: Job, options: Sequence[str]) -> dict[str, Any]:
-    """Scores what is left of a job on a runner of Beam.
+    """Scores what is left of a job on one of Beam's runners.
 
     Args:
-        job: the job.
-        options: of Beam, `--runner` among them.
+        job: the job; the same job goes on where it was stopped.
+        options: Beam's options, `--runner` among them.
 
     Returns:
-        What `ledger.finish` counts.
+        The counts of `ledger.finish`.
 
     Raises:
-        JobError: if the output directory holds another job, or the pipeline failed; with the reason that the worker
-            gave, a bad row's file, row, column and value say.
+        JobError: if the output directory holds another job, or if the pipeline failed. The message
+            holds the reason that the worker gave, such as a bad row's file, row, column and value.
     """
     left = claim(job, each_part=True)
     if left:

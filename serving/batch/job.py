@@ -1,4 +1,4 @@
-"""What a batch-scoring job is asked to do, checked before anything is read."""
+"""What a batch-scoring job is to do, checked before any row is read."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ from tafe_tf.data.formats.read import BLOCK_ROWS, count_rows, extension_of
 from tafe_tf.export.session_model import DEFAULT_SIGNATURE
 from tafe_tf.schema import Schema
 
-ROW = "row"  # the column with a row's number in its input file
+ROW = "row"  # the column that holds a row's number in its input file, from 1
 
 
 class JobError(ValueError):
-    """A job cannot be done as it was asked for."""
+    """A job cannot be done as it is asked for; the message says what to change."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -33,10 +33,10 @@ class Input:
     """An input file as it was when the job began.
 
     Attributes:
-        path: absolute.
-        size: in bytes.
-        mtime_ns: its last change, in nanoseconds since 1970.
-        rows: how many it holds, or None where only reading tells.
+        path: the file's absolute path.
+        size: its size in bytes.
+        mtime_ns: the time of its last change, in nanoseconds since 1970.
+        rows: the number of its rows, or None if the whole file must be read to know.
     """
 
     path: str
@@ -46,28 +46,30 @@ class Input:
 
     @property
     def identity(self) -> dict[str, Any]:
-        """What tells this file from another, and from what it is after a change."""
+        """What distinguishes this file from any other, and from itself after a change."""
         return {"path": self.path, "size": self.size, "mtime_ns": self.mtime_ns}
 
     @property
     def stem(self) -> str:
-        """The name without its ending."""
+        """The file's name without its ending, such as "a" for "a.csv.gz"."""
         return pathlib.Path(self.path).name.removesuffix(extension_of(self.path))
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Job:
-    """What to score, with what, and where to.
+    """What to score, with which model, and where to write the scores.
 
     Attributes:
-        model: an exported version, absolute.
-        inputs: the files, of one format.
-        output: the directory for the scores, absolute; the files of one job only.
-        keys: columns of the input to carry through.
-        signature: of the model; one that takes raw columns.
-        batch_size: rows a call of the model.
-        rows_per_shard: input rows an output file; a multiple of BLOCK_ROWS, or below it.
-        on_bad_row: "raise" or "drop".
+        model: the absolute path of an exported version.
+        inputs: the files to score, all of one format.
+        output: the absolute path of the directory for the scores; it holds one job's files only.
+        keys: names of the input's columns that are written beside the scores, none by default.
+        signature: the signature to ask, one that takes raw columns; "serving_default" by default,
+            which gives every probability.
+        batch_size: rows that the model scores at a time, 1024 by default.
+        rows_per_shard: rows of input whose scores make one output file, 16 `BLOCK_ROWS` by
+            default. It is a multiple of `BLOCK_ROWS`, or less than that.
+        on_bad_row: "raise" (the default) to stop at a bad row, "drop" to leave it out.
 
     Raises:
         JobError: if one of these breaks its rule.
@@ -87,7 +89,8 @@ class Job:
         if self.batch_size < 1:
             raise JobError(f"batch_size must be 1 or more. Received: {self.batch_size}")
         size = self.rows_per_shard
-        if size < 1 or (size > BLOCK_ROWS and size % BLOCK_ROWS):
+        is_uneven = size > BLOCK_ROWS and size % BLOCK_ROWS != 0
+        if size < 1 or is_uneven:
             raise JobError(
                 f"rows_per_shard must be a multiple of {BLOCK_ROWS}, or 1 to that. Received: {size}"
             )
@@ -98,7 +101,7 @@ class Job:
 
     def _check_keys(self) -> None:
         reserved = [ROW, *self.outputs]
-        lists = [c.name for c in self.schema.columns if c.max_length]
+        lists = [column.name for column in self.schema.columns if column.max_length]
         for key in self.keys:
             if key in reserved:
                 raise JobError(
@@ -111,30 +114,32 @@ class Job:
 
     @functools.cached_property
     def schema(self) -> Schema:
-        """The model's dataset."""
+        """The schema that the model was trained with."""
         return schema_toml.load(pathlib.Path(self.model) / "assets.extra" / "schema.toml")
 
     @functools.cached_property
     def outputs(self) -> tuple[str, ...]:
-        """Names of the signature's outputs, in funnel order."""
-        known = {c.name for c in self.schema.inputs}
-        signatures = {
-            name: list(definition.outputs)
-            for name, definition in _signature_defs(self.model).items()
-            if set(definition.inputs) == known and name != "rank"
-        }
-        if self.signature not in signatures:
-            names = ", ".join(sorted(signatures))
+        """The names of the signature's outputs, in the funnel's order."""
+        columns = {column.name for column in self.schema.inputs}
+        scoring: dict[str, set[str]] = {}  # signatures that score rows of columns
+        for name, definition in _signature_defs(self.model).items():
+            if set(definition.inputs) == columns and name != "rank":
+                scoring[name] = set(definition.outputs)
+        if self.signature not in scoring:
+            names = ", ".join(sorted(scoring))
             raise JobError(
-                f"{self.model}: signature {self.signature!r} scores no rows of columns; these do: {names}"
+                f"{self.model}: signature {self.signature!r} scores no rows of columns; "
+                f"these do: {names}"
             )
+        found = scoring[self.signature]
         order = [*self.schema.step_names, *self.schema.conditional_names]
-        found = signatures[self.signature]
-        return tuple([n for n in order if n in found] + sorted(set(found) - set(order)))
+        in_order = [name for name in order if name in found]
+        others = sorted(found - set(order))
+        return (*in_order, *others)
 
     @functools.cached_property
     def settings(self) -> dict[str, Any]:
-        """What scores depend on, the input file aside."""
+        """What a file of scores depends on, beside the input file."""
         content = (pathlib.Path(self.model) / "fingerprint.pb").read_bytes()
         return {
             "model": self.model,
@@ -146,29 +151,30 @@ class Job:
 
     @property
     def block_rows(self) -> int:
-        """Rows to read at a time; divides `rows_per_shard`."""
+        """The number of rows to read at a time; `rows_per_shard` is a multiple of it."""
         return min(self.rows_per_shard, BLOCK_ROWS)
 
     def part_path(self, source: Input, number: int) -> pathlib.Path:
-        """Where a part of an input file's scores lies."""
+        """The path of one part of an input file's scores; parts are numbered from 0."""
         return pathlib.Path(self.output) / f"{source.stem}-{number:05d}.parquet"
 
 
 def find_inputs(patterns: Sequence[str]) -> tuple[Input, ...]:
-    """The files that paths and globs name, sorted; hidden ones, which a writer began, are left out.
+    """The files that paths and patterns name, sorted by path.
+
+    Hidden files are left out: a writer has begun them and not finished.
+
+    Args:
+        patterns: paths, or patterns such as "DIR/*.parquet".
 
     Raises:
-        JobError: if a pattern matches none.
-        DataError: for a file of no known format, or a damaged one.
+        JobError: if a pattern matches no file.
+        DataError: if a file is of no known format, or damaged.
     """
-    found = set()
+    found: set[str] = set()
     for pattern in patterns:
         paths = [pattern] if os.path.isfile(pattern) else glob.glob(pattern, recursive=True)
-        files = {
-            os.path.abspath(p)
-            for p in paths
-            if os.path.isfile(p) and not os.path.basename(p).startswith(".")
-        }
+        files = {os.path.abspath(path) for path in paths if _is_visible_file(path)}
         if not files:
             raise JobError(
                 f"{pattern}: no file matches; give a file, or a pattern such as 'DIR/*.parquet'"
@@ -177,8 +183,12 @@ def find_inputs(patterns: Sequence[str]) -> tuple[Input, ...]:
     return tuple(look_at(path) for path in sorted(found))
 
 
+def _is_visible_file(path: str) -> bool:
+    return os.path.isfile(path) and not os.path.basename(path).startswith(".")
+
+
 def look_at(path: str) -> Input:
-    """A file as it is now.
+    """An input file as it is now.
 
     Raises:
         DataError: if it is of no known format, or damaged.
@@ -208,7 +218,7 @@ def _check_inputs(inputs: Sequence[Input], output: str) -> None:
 
 
 def _signature_defs(model: str) -> Mapping[str, Any]:
-    """Signatures by name, without loading the model."""
+    """The model's `SignatureDef`s by name, read without loading the model."""
     saved = saved_model_pb2.SavedModel()
     try:
         saved.ParseFromString((pathlib.Path(model) / "saved_model.pb").read_bytes())

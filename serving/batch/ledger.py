@@ -1,15 +1,18 @@
-"""What of a batch-scoring job is done, and what is left.
+"""Which parts of a batch-scoring job are done, and which are left.
 
-<output>/_job.json                what was asked: model, settings, input files
-         <input>-00000.parquet    scores of the first `rows_per_shard` rows of an input file, and so on
-         _SUCCESS.json            rows and dropped rows by input file; written last
+A job's output directory holds:
 
-A part that is there is done: it appeared by a rename, and its metadata says what it was made of.
+    _job.json                what was asked for: model, settings, input files
+    <input>-00000.parquet    the scores of an input file's first `rows_per_shard` rows, and so on
+    _SUCCESS.json            rows and dropped rows by input file; written last
+
+A part that is there is done, because it appeared by a rename. Its metadata say what it was made of.
 """
 
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import math
 import pathlib
 import re
@@ -27,59 +30,67 @@ _PART = re.compile(r"(.+)-(\d{5,})\.parquet")
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Shard:
-    """Parts of one input file to score in one go: from `first` to before `stop`, or to the end if that is None."""
+    """Parts of one input file that are scored in one go.
+
+    Attributes:
+        source: the input file.
+        first: the number of the first part.
+        stop: the number after that of the last part, or None for all parts to the file's end.
+    """
 
     source: Input
     first: int
     stop: int | None
 
     def rows(self, rows_per_shard: int) -> int | None:
-        """How many rows these are, if that is known."""
-        if self.source.rows is None:
+        """The number of rows in these parts, or None if it is not known."""
+        end = self.source.rows
+        if end is None:
             return None
-        end = (
-            self.source.rows
-            if self.stop is None
-            else min(self.source.rows, self.stop * rows_per_shard)
-        )
+        if self.stop is not None:
+            end = min(end, self.stop * rows_per_shard)
         return end - self.first * rows_per_shard
 
 
 def claim(job: Job, each_part: bool = False) -> list[Shard]:
-    """Makes the output directory this job's own and removes what a killed run left half-written.
+    """Makes the output directory this job's own, and removes what a killed run left half-written.
 
     Args:
-        job: the job; no other process must be at it.
-        each_part: give every part as a shard of its own, where the number of rows is known beforehand.
+        job: the job; no other process may be working on it.
+        each_part: return every part as a shard of its own, for files whose number of rows is known
+            beforehand. By default parts that follow each other are one shard.
 
     Returns:
         What is left to score, in the order of the files.
 
     Raises:
-        JobError: if the directory holds anything else, or scores of another job; then nothing is changed.
+        JobError: if the directory holds anything else, or scores of another job; then nothing is
+            changed.
     """
     output = pathlib.Path(job.output)
     output.mkdir(parents=True, exist_ok=True)
     visible = [path for path in output.iterdir() if not path.name.startswith(".")]
     if visible and not (output / _JOB).exists():
         raise JobError(
-            f"{output}: holds {visible[0].name}, which is no batch-scoring job; give another directory"
+            f"{output}: holds {visible[0].name}, which is no batch-scoring job; "
+            "give another directory"
         )
     left = _shards(job, done_parts(job), each_part)
     for path in output.glob(".*.parquet.*.tmp"):
         path.unlink()
     if left:
         (output / _SUCCESS).unlink(missing_ok=True)
-    write_json(output / _JOB, job.settings | {"inputs": [source.identity for source in job.inputs]})
+    identities = [source.identity for source in job.inputs]
+    write_json(output / _JOB, job.settings | {"inputs": identities})
     return left
 
 
 def done_parts(job: Job) -> dict[Input, dict[int, Part]]:
-    """The parts that are there, by number.
+    """The parts that are done, by input file and number.
 
     Raises:
         JobError: if one is damaged or belongs to another job.
-        BadRowError: if rows were dropped for which the job must stop.
+        BadRowError: if rows were dropped, and the job is to stop at bad rows.
     """
     by_stem = {source.stem: source for source in job.inputs}
     done: dict[Input, dict[int, Part]] = {source: {} for source in job.inputs}
@@ -89,7 +100,8 @@ def done_parts(job: Job) -> dict[Input, dict[int, Part]]:
         match = _PART.fullmatch(path.name)
         if match is None or match[1] not in by_stem:
             raise JobError(
-                f"{path}: belongs to no input file of this job; give another directory, or remove it"
+                f"{path}: belongs to no input file of this job; "
+                "give another directory, or remove it"
             )
         source = by_stem[match[1]]
         done[source][int(match[2])] = read_part(job, source, path)
@@ -97,30 +109,31 @@ def done_parts(job: Job) -> dict[Input, dict[int, Part]]:
 
 
 def _shards(job: Job, done: dict[Input, dict[int, Part]], each_part: bool) -> list[Shard]:
-    left = []
+    """What is left to score."""
+    left: list[Shard] = []
     for source, parts in done.items():
         for first, stop in _gaps(parts, _count_parts(job, source, parts)):
             if each_part and stop is not None and source.rows is not None:
-                left += [
-                    Shard(source=source, first=number, stop=number + 1)
-                    for number in range(first, stop)
-                ]
+                numbers = range(first, stop)
+                left += [Shard(source=source, first=n, stop=n + 1) for n in numbers]
             else:
                 left.append(Shard(source=source, first=first, stop=stop))
     return left
 
 
 def _count_parts(job: Job, source: Input, parts: dict[int, Part]) -> int | None:
-    """How many parts the file has, if that is known."""
+    """The number of a file's parts, or None if it is not known."""
     if source.rows is not None:
-        return max(
-            1, math.ceil(source.rows / job.rows_per_shard)
-        )  # of a file without rows, reading complains
-    return next((number + 1 for number, part in parts.items() if part.last), None)
+        count = math.ceil(source.rows / job.rows_per_shard)
+        return max(count, 1)  # a file without rows is read too, which raises the error
+    for number, part in parts.items():
+        if part.last:
+            return number + 1
+    return None
 
 
 def _gaps(done: Iterable[int], total: int | None) -> Iterator[tuple[int, int | None]]:
-    """Runs of numbers, from one to before the other, that are not done."""
+    """The runs of part numbers that are not done, each as its first number and the one after it."""
     first = 0
     for number in [*sorted(done), total]:
         if number is None or number > first:
@@ -129,10 +142,12 @@ def _gaps(done: Iterable[int], total: int | None) -> Iterator[tuple[int, int | N
 
 
 def finish(job: Job) -> dict[str, Any]:
-    """Counts what was done, and notes that nothing is left.
+    """Counts what was scored, and writes `_SUCCESS.json`.
 
     Returns:
-        "rows", "dropped", and by input file ("inputs") the same, the number of parts, and why rows were dropped.
+        The content of `_SUCCESS.json`: "rows" and "dropped", the numbers of rows that were scored
+        and left out, and "inputs", which has for each input file's path these two, its number of
+        "parts", and the "reasons" why rows were dropped.
 
     Raises:
         JobError: if a part is missing.
@@ -140,9 +155,8 @@ def finish(job: Job) -> dict[str, Any]:
     done = done_parts(job)
     left = _shards(job, done, each_part=False)
     if left:
-        raise JobError(
-            f"{job.part_path(left[0].source, left[0].first)}: is missing; run the job again"
-        )
+        missing = job.part_path(left[0].source, left[0].first)
+        raise JobError(f"{missing}: is missing; run the job again")
     inputs = {source.path: _summary(parts) for source, parts in done.items()}
     summary = {
         "rows": sum(item["rows"] for item in inputs.values()),
@@ -154,12 +168,12 @@ def finish(job: Job) -> dict[str, Any]:
 
 
 def _summary(parts: dict[int, Part]) -> dict[str, Any]:
+    """One input file's entry in `_SUCCESS.json`."""
+    in_order = [parts[number] for number in sorted(parts)]
+    reasons = merge(itertools.chain.from_iterable(part.reasons for part in in_order))
     return {
-        "parts": len(parts),
-        "rows": sum(part.rows for part in parts.values()),
-        "dropped": sum(part.dropped for part in parts.values()),
-        "reasons": [
-            str(reason)
-            for reason in merge(r for _, part in sorted(parts.items()) for r in part.reasons)
-        ],
+        "parts": len(in_order),
+        "rows": sum(part.rows for part in in_order),
+        "dropped": sum(part.dropped for part in in_order),
+        "reasons": [str(reason) for reason in reasons],
     }

@@ -19,7 +19,7 @@ from tafe_tf.data.errors import BadRowError, DataError
 from tafe_tf.data.shards.resumable_parts import merge
 from tafe_tf.serving.batch.job import Input, Job, JobError, look_at
 
-METADATA = "tafe_tf"  # the key in a file's metadata, with JSON
+METADATA = "tafe_tf"  # the key of our JSON in a Parquet file's metadata
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -27,10 +27,10 @@ class Part:
     """A part that is done.
 
     Attributes:
-        rows: how many were scored.
-        dropped: how many were not, being bad.
-        reasons: why.
-        last: whether the input file ends with it.
+        rows: the number of rows that were scored.
+        dropped: the number of bad rows, which were not scored.
+        reasons: why they were dropped.
+        last: whether it is the last part of the input file.
     """
 
     rows: int
@@ -40,66 +40,76 @@ class Part:
 
 
 class PartWriter:
-    """Writes a part beside its place, checks it and renames it.
+    """Writes a part under another name, checks it, and renames it when it is whole.
 
     Args:
-        job: it is a part of.
+        job: the job that the part belongs to.
         source: the file that its rows come from.
-        number: of the part, from 0.
+        number: the part's number, from 0.
     """
 
     def __init__(self, job: Job, source: Input, number: int) -> None:
-        self._job, self._source, self._number = job, source, number
+        self._job = job
+        self._source = source
+        self._number = number
         self._path = job.part_path(source, number)
-        self._beside = self._path.with_name(
-            f".{self._path.name}.{uuid.uuid4().hex}.tmp"
-        )  # another may write it too
+        unique = uuid.uuid4().hex  # another worker may write the same part
+        self._beside = self._path.with_name(f".{self._path.name}.{unique}.tmp")
         self._file = open(self._beside, "wb")  # noqa: SIM115
         self._writer: pq.ParquetWriter | None = None
-        self._rows, self._dropped = 0, 0
+        self._rows = 0
+        self._dropped = 0
         self._reasons: list[Dropped] = []
 
     def __enter__(self) -> PartWriter:
         return self
 
     def append(self, table: pa.Table, dropped: int, reasons: list[Dropped]) -> None:
-        """Writes the scores of a block, and notes which of its rows have none.
+        """Writes the scores of a block.
+
+        Args:
+            table: the keys, row numbers and scores of the block's good rows.
+            dropped: the number of its bad rows.
+            reasons: why they were dropped.
 
         Raises:
             DataError: if the columns are of another type than before.
         """
         if self._writer is None:
-            # Scores hardly repeat: a dictionary of them is a waste.
+            with_dictionary = list(self._job.keys)  # scores hardly repeat, so they need none
             self._writer = pq.ParquetWriter(
-                self._file, table.schema, use_dictionary=list(self._job.keys) or False
+                self._file, table.schema, use_dictionary=with_dictionary or False
             )
-        if table.schema != self._writer.schema:
-            names = [
-                f.name for f, g in zip(table.schema, self._writer.schema, strict=True) if f != g
-            ]
-            raise DataError(
-                f"{self._source.path}: column {names[0]!r} is stored in two ways in one file"
-            )
+        self._check_types(table.schema, self._writer.schema)
         self._writer.write_table(table)
-        self._rows, self._dropped = self._rows + table.num_rows, self._dropped + dropped
+        self._rows += table.num_rows
+        self._dropped += dropped
         self._reasons = merge([*self._reasons, *reasons])
 
+    def _check_types(self, found: pa.Schema, first: pa.Schema) -> None:
+        if found == first:
+            return
+        fields = zip(found, first, strict=True)
+        names = [now.name for now, before in fields if now != before]
+        raise DataError(
+            f"{self._source.path}: column {names[0]!r} is stored in two ways in one file"
+        )
+
     def finish(self, last: bool) -> None:
-        """Makes the part appear.
+        """Makes the part appear in the output directory.
 
         Args:
             last: whether the input file ends here.
 
         Raises:
-            OSError: if it cannot be written, or holds another number of rows than were appended.
-            DataError: if the input file is no longer what it was when the job began.
+            OSError: if the part cannot be written, or holds another number of rows than it should.
+            DataError: if the input file has changed since the job began.
         """
         assert self._writer is not None, "a part has a block"
         done = Part(rows=self._rows, dropped=self._dropped, reasons=self._reasons, last=last)
-        origin = (
-            _origin(self._job, self._source) | {"part": self._number} | dataclasses.asdict(done)
-        )
-        self._writer.add_key_value_metadata({METADATA: json.dumps(origin)})
+        origin = _origin(self._job, self._source)
+        said = origin | {"part": self._number} | dataclasses.asdict(done)
+        self._writer.add_key_value_metadata({METADATA: json.dumps(said)})
         self._writer.close()
         self._file.flush()
         os.fsync(self._file.fileno())
@@ -116,7 +126,7 @@ class PartWriter:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        with contextlib.suppress(OSError):  # a full disk, say, which the error at hand tells of
+        with contextlib.suppress(OSError):  # the error at hand is the first and tells more
             if self._writer is not None:
                 self._writer.close()
             self._file.close()
@@ -127,8 +137,8 @@ def read_part(job: Job, source: Input, path: pathlib.Path) -> Part:
     """Reads what a part says of itself.
 
     Raises:
-        JobError: if it is damaged, or the part of another job.
-        BadRowError: if rows were dropped for which the job must stop.
+        JobError: if it is damaged, or belongs to another job.
+        BadRowError: if rows were dropped, and the job is to stop at bad rows.
     """
     try:
         metadata = pq.read_metadata(path).metadata or {}
@@ -138,14 +148,12 @@ def read_part(job: Job, source: Input, path: pathlib.Path) -> Part:
     for key, now in _origin(job, source).items():
         if stored.get(key) != now:
             raise JobError(
-                f"{path}: holds scores of another job, whose {key} is {stored.get(key)!r} and not {now!r}; give "
-                "another output directory, or remove this one"
+                f"{path}: holds scores of another job, whose {key} is {stored.get(key)!r} and not "
+                f"{now!r}; give another output directory, or remove this one"
             )
+    reasons = [Dropped(**reason) for reason in stored["reasons"]]
     part = Part(
-        rows=stored["rows"],
-        dropped=stored["dropped"],
-        reasons=[Dropped(**reason) for reason in stored["reasons"]],
-        last=stored["last"],
+        rows=stored["rows"], dropped=stored["dropped"], reasons=reasons, last=stored["last"]
     )
     if part.dropped and job.on_bad_row == "raise":
         raise BadRowError(f"{path}: was scored without some rows; {part.reasons[0]}")

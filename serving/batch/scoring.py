@@ -1,6 +1,6 @@
-"""Scores files with an exported model: reads, runs and writes, a part at a time.
+"""Scores files with an exported model: reads, runs and writes a part at a time.
 
-The same function runs in this process and, by `serving.beam_score`, on the workers of a cluster.
+`score` runs in this process, and on the workers of a cluster by `serving.batch.beam`.
 """
 
 from __future__ import annotations
@@ -22,14 +22,17 @@ from tafe_tf.serving.batch.ledger import Shard, claim, finish
 from tafe_tf.serving.batch.part_files import PartWriter
 from tafe_tf.terminal.progress import Progress
 
-_BLOCKS_AHEAD = 2
+_BLOCKS_AHEAD = 2  # blocks that are read while the model runs
 
 
 def run(job: Job) -> dict[str, Any]:
     """Scores what is left of a job in this process, with a progress bar.
 
+    Args:
+        job: the job; the same job goes on where it was stopped.
+
     Returns:
-        What `ledger.finish` counts.
+        The counts of `ledger.finish`.
 
     Raises:
         JobError: if the output directory holds another job.
@@ -38,30 +41,45 @@ def run(job: Job) -> dict[str, Any]:
     left = claim(job)
     if left:
         model = SessionModel(job.model)
-        counts = [shard.rows(job.rows_per_shard) for shard in left]
-        with Progress(
-            "scoring", None if None in counts else sum(filter(None, counts)), unit="rows"
-        ) as bar:
+        with Progress("scoring", _count(job, left), unit="rows") as bar:
             for rows in score(model, job, left):
                 bar.advance(rows, rows)
         model.close()
     return finish(job)
 
 
+def _count(job: Job, shards: Iterable[Shard]) -> int | None:
+    """The number of rows in shards, or None if it is not known."""
+    total = 0
+    for shard in shards:
+        rows = shard.rows(job.rows_per_shard)
+        if rows is None:
+            return None
+        total += rows
+    return total
+
+
 def score(model: SessionModel, job: Job, shards: Iterable[Shard]) -> Iterator[int]:
-    """Scores shards and writes their parts; while the model runs, the next blocks are read.
+    """Scores shards and writes their parts. While the model runs, the next blocks are read.
+
+    Args:
+        model: the job's model, loaded.
+        job: the job.
+        shards: what to score of it.
 
     Yields:
-        The number of rows of each block, once it is written.
+        The number of rows in each block, once it is written.
 
     Raises:
-        DataError: if an input file, or a row of it, cannot be scored. Parts before it are finished.
+        DataError: if an input file, or a row of it, cannot be scored. The parts before it are done.
     """
     with contextlib.closing(read_ahead(_read(job, shards), _BLOCKS_AHEAD)) as cuts:
         for source, first in cuts:
             with PartWriter(job, source, first.part) as writer:
-                for cut in itertools.chain([first], (cut for _, cut in cuts)):
-                    writer.append(_scores(model, job, cut.block), cut.dropped, cut.reasons)
+                rest = (cut for _, cut in cuts)
+                for cut in itertools.chain([first], rest):
+                    scores = _scores(model, job, cut.block)
+                    writer.append(scores, cut.dropped, cut.reasons)
                     yield len(cut.block.row)
                     if cut.ends:
                         break
@@ -69,6 +87,7 @@ def score(model: SessionModel, job: Job, shards: Iterable[Shard]) -> Iterator[in
 
 
 def _read(job: Job, shards: Iterable[Shard]) -> Iterator[tuple[Input, Cut]]:
+    """The blocks of shards, each with the file that it comes from."""
     columns = [column.name for column in job.schema.inputs]
     for shard in shards:
         cuts = read_parts(
@@ -82,15 +101,18 @@ def _read(job: Job, shards: Iterable[Shard]) -> Iterator[tuple[Input, Cut]]:
             columns=columns,
             keep=job.keys,
         )
-        yield from ((shard.source, cut) for cut in cuts)
+        for cut in cuts:
+            yield shard.source, cut
 
 
 def _scores(model: SessionModel, job: Job, block: Block) -> pa.Table:
-    """Keys, row numbers and outputs of a block."""
-    scores = {name: np.empty(len(block.row), np.float32) for name in job.outputs}
-    for start in range(0, len(block.row), job.batch_size):
+    """The keys, row numbers and outputs of a block."""
+    count = len(block.row)
+    scores = {name: np.empty(count, np.float32) for name in job.outputs}
+    for start in range(0, count, job.batch_size):
         rows = slice(start, start + job.batch_size)
-        batch = model({name: values[rows] for name, values in block.columns.items()}, job.signature)
+        columns = {name: values[rows] for name, values in block.columns.items()}
+        outputs = model(columns, job.signature)
         for name, values in scores.items():
-            values[rows] = batch[name]
+            values[rows] = outputs[name]
     return pa.table({**block.kept, ROW: block.row, **scores})

@@ -1,44 +1,28 @@
-"""A client of TensorFlow Serving, or of `serving.server`: columns in, NumPy out.
+"""Clients of TensorFlow Serving and of `serving.server`: columns in, NumPy arrays out.
 
-client = Client("localhost:8500", "shop")
-client.predict({"user": ["u1", "u1"], "item": [7, 8], "hour": [3, 3], "price": [9.5, None], "tags": [["red"], []]})
-
-python -m serving.client --target=localhost:8500 --model_name=shop --input=rows.csv
+`Client` blocks until the answer is there; `AsyncClient` is the same for asyncio. The command
+`python -m serving.client` scores a file.
 """
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Sequence
 from types import TracebackType
 from typing import Any
 
 import grpc
-from tensorflow_serving.apis import model_pb2, model_service_pb2_grpc, prediction_service_pb2_grpc
+from tensorflow_serving.apis import model_pb2
 
+from tafe_tf.serving.client.connection import methods_of, open_channel
 from tafe_tf.serving.client.conversation import Answer, Conversation, Predictions, Steps
 from tafe_tf.serving.wire.errors import ServingError
 
-_RETRY = {
-    "maxAttempts": 5,
-    "initialBackoff": "0.1s",
-    "maxBackoff": "2s",
-    "backoffMultiplier": 2,
-    "retryableStatusCodes": ["UNAVAILABLE"],  # nothing else is safe, or of use, to say again
-}
-_SERVICES = ("tensorflow.serving.PredictionService", "tensorflow.serving.ModelService")
-_OPTIONS: list[tuple[str, Any]] = [
-    ("grpc.max_send_message_length", -1),  # no limit: 4 MiB, which gRPC sets, are 29,000 rows of 18 integers
-    ("grpc.max_receive_message_length", -1),
-    ("grpc.max_reconnect_backoff_ms", 2000),
-    ("grpc.service_config", json.dumps({"methodConfig": [{"name": [{"service": s} for s in _SERVICES],
-                                                          "retryPolicy": _RETRY}]})),
-]  # fmt: skip
+__all__ = ["AsyncClient", "Client", "Predictions", "ServingError"]
 
 
 class _Caller:
-    """What both clients share; see `Client`."""
+    """What both clients share; see `Client` for the arguments."""
 
     _api: Any  # grpc or grpc.aio
 
@@ -69,34 +53,46 @@ class _Caller:
             spec.version_label = label
         self.timeout = timeout
         self._conversation = Conversation(spec, rows_per_request)
-        if credentials is None:
-            self._channel = self._api.insecure_channel(target, options=_OPTIONS)
-        else:
-            self._channel = self._api.secure_channel(target, credentials, options=_OPTIONS)
-        stubs = (
-            prediction_service_pb2_grpc.PredictionServiceStub(self._channel),
-            model_service_pb2_grpc.ModelServiceStub(self._channel),
-        )
-        names = ("Predict", "GetModelMetadata", "GetModelStatus")
-        self._methods = {
-            name: getattr(stub, name) for stub in stubs for name in names if hasattr(stub, name)
-        }
+        self._channel = open_channel(self._api, target, credentials)
+        self._methods = methods_of(self._channel)
+
+    def _deadline(self, timeout: float | None) -> float:
+        """When a call that begins now must have ended, on the monotonic clock."""
+        return time.monotonic() + (self.timeout if timeout is None else timeout)
 
 
 class Client(_Caller):
-    """Blocks until the answer is there; may be used from many threads.
+    """Asks one model of a server, and blocks until the answer is there.
 
-    Every method raises ServingError with the code and the text of what went wrong. UNAVAILABLE alone is tried again,
-    with back-off, while the deadline lasts.
+    A client may be used from many threads. It connects at the first call. A server that is
+    UNAVAILABLE is asked again, with growing pauses, as long as the call's timeout lasts; no other
+    failure is tried again.
 
     Args:
-        target: "host:port".
-        model: the model's name.
-        version: to ask for; by default the latest.
-        label: to ask for, instead of a version.
-        timeout: seconds that one call may take in all.
-        rows_per_request: longer calls are sent in pieces, all answered by the same version.
-        credentials: `grpc.ssl_channel_credentials(...)` for TLS; None for none.
+        target: the server, "host:port" or "unix:PATH".
+        model: the model's name on the server, "default" by default.
+        version: the number of the version to ask. By default the latest one answers.
+        label: the label of the version to ask, instead of its number.
+        timeout: seconds that one call may take in all, 10 by default.
+        rows_per_request: rows that one request carries at most, 1024 by default. A longer call is
+            sent in pieces, which are all answered by the same version.
+        credentials: `grpc.ssl_channel_credentials(...)` for TLS; None, the default, for plain text.
+
+    Raises:
+        ValueError: if both a version and a label are given, or a number is out of its range.
+
+    Example:
+        The columns are those of the model's schema; `None` is a missing value.
+
+        >>> from tafe_tf.serving.client import Client
+        >>> client = Client("localhost:8500", "shop", timeout=2.0)
+        >>> rows = {"user": ["u1", "u1"], "item": [7, 8], "price": [9.5, None]}
+        >>> predictions = client.predict(rows)  # doctest: +SKIP
+        >>> predictions["ctr"]  # doctest: +SKIP
+        array([0.31, 0.12], dtype=float32)
+        >>> predictions.version  # doctest: +SKIP
+        3
+        >>> client.close()
     """
 
     _api = grpc
@@ -112,41 +108,74 @@ class Client(_Caller):
         """Scores rows.
 
         Args:
-            columns: a mapping from names to sequences, a pandas DataFrame or a pyarrow Table; [n] or [n, any length]
-                each. Further columns are left alone. None is a missing value.
-            signature: the signature to ask. For "rank" the user's columns have one row.
-            outputs: names of those wanted; by default all.
-            timeout: seconds, instead of the client's own.
+            columns: a mapping from names to sequences, a pandas DataFrame or a pyarrow Table. A
+                column has shape [n], or [n, any length] where the model takes lists. Columns that
+                the model does not take are left out. None is a missing value.
+            signature: the signature to ask, "serving_default" by default. "rank" takes one row of
+                the user's columns and n rows of the others.
+            outputs: names of the outputs to return. By default all are returned.
+            timeout: seconds that this call may take, instead of the client's own timeout.
 
         Returns:
-            Outputs by name, [n] each.
+            The outputs by name, [n] each, and the version that computed them.
+
+        Raises:
+            ServingError: with the code and the text of what went wrong.
         """
         return self._run(self._conversation.predict(columns, signature, outputs), timeout)
 
     def status(self) -> dict[int, str]:
-        """State of each version by its number, such as {3: "AVAILABLE"}."""
+        """The state of each version by its number, such as `{3: "AVAILABLE", 2: "END"}`.
+
+        Raises:
+            ServingError: with the code and the text of what went wrong.
+        """
         return self._run(self._conversation.status(), None)
 
     def signatures(self) -> dict[str, Any]:
-        """The model's `SignatureDef`s by name."""
+        """The model's `SignatureDef`s by name.
+
+        Raises:
+            ServingError: with the code and the text of what went wrong.
+        """
         return self._run(self._conversation.signatures(), None)
 
+    def call(self, method: str, request: Any, *, timeout: float | None = None) -> Any:
+        """Sends one request as it is: neither its model nor its columns are filled in or checked.
+
+        Args:
+            method: a name of `connection.METHODS`, such as "Predict".
+            request: the method's request, such as a `PredictRequest`.
+            timeout: seconds that this call may take, instead of the client's own timeout.
+
+        Returns:
+            The method's response, such as a `PredictResponse`.
+
+        Raises:
+            ServingError: with the code and the text of the server's error.
+        """
+        seconds = self.timeout if timeout is None else timeout
+        try:
+            return self._methods[method](request, timeout=seconds)
+        except grpc.RpcError as error:
+            raise ServingError(error.code(), error.details()) from None
+
     def _run(self, steps: Steps[Answer], timeout: float | None) -> Answer:
-        deadline = time.monotonic() + (self.timeout if timeout is None else timeout)
+        """Carries out a conversation."""
+        deadline = self._deadline(timeout)
         try:
             method, request = next(steps)
             while True:
+                remaining = max(deadline - time.monotonic(), 0.0)
                 try:
-                    answer = self._methods[method](
-                        request, timeout=max(deadline - time.monotonic(), 0.0)
-                    )
-                except grpc.RpcError as error:
-                    method, request = steps.throw(ServingError(error.code(), error.details()))
+                    response = self.call(method, request, timeout=remaining)
+                except ServingError as error:
+                    method, request = steps.throw(error)
                 else:
-                    method, request = steps.send(answer)
+                    method, request = steps.send(response)
         except StopIteration as end:
-            result: Answer = end.value
-            return result
+            answer: Answer = end.value
+            return answer
 
     def close(self) -> None:
         """Closes the connection."""
@@ -165,7 +194,19 @@ class Client(_Caller):
 
 
 class AsyncClient(_Caller):
-    """The same for asyncio; made, used and closed inside one event loop. Arguments and methods as `Client`'s."""
+    """`Client` for asyncio, with the same arguments and methods.
+
+    It must be made, used and closed inside one event loop.
+
+    Example:
+        >>> import asyncio
+        >>> from tafe_tf.serving.client import AsyncClient
+        >>> async def ask(items):
+        ...     async with AsyncClient("localhost:8500", "shop") as client:
+        ...         requests = [client.predict({"user": ["u1"], "item": [i]}) for i in items]
+        ...         return await asyncio.gather(*requests)
+        >>> answers = asyncio.run(ask([7, 8]))  # doctest: +SKIP
+    """
 
     _api = grpc.aio
 
@@ -181,29 +222,37 @@ class AsyncClient(_Caller):
         return await self._run(self._conversation.predict(columns, signature, outputs), timeout)
 
     async def status(self) -> dict[int, str]:
-        """State of each version by its number."""
+        """The state of each version by its number; see `Client.status`."""
         return await self._run(self._conversation.status(), None)
 
     async def signatures(self) -> dict[str, Any]:
-        """The model's `SignatureDef`s by name."""
+        """The model's `SignatureDef`s by name; see `Client.signatures`."""
         return await self._run(self._conversation.signatures(), None)
 
+    async def call(self, method: str, request: Any, *, timeout: float | None = None) -> Any:
+        """Sends one request as it is; see `Client.call`."""
+        seconds = self.timeout if timeout is None else timeout
+        try:
+            return await self._methods[method](request, timeout=seconds)
+        except grpc.RpcError as error:
+            raise ServingError(error.code(), error.details()) from None
+
     async def _run(self, steps: Steps[Answer], timeout: float | None) -> Answer:
-        deadline = time.monotonic() + (self.timeout if timeout is None else timeout)
+        """Carries out a conversation."""
+        deadline = self._deadline(timeout)
         try:
             method, request = next(steps)
             while True:
+                remaining = max(deadline - time.monotonic(), 0.0)
                 try:
-                    answer = await self._methods[method](
-                        request, timeout=max(deadline - time.monotonic(), 0.0)
-                    )
-                except grpc.RpcError as error:
-                    method, request = steps.throw(ServingError(error.code(), error.details()))
+                    response = await self.call(method, request, timeout=remaining)
+                except ServingError as error:
+                    method, request = steps.throw(error)
                 else:
-                    method, request = steps.send(answer)
+                    method, request = steps.send(response)
         except StopIteration as end:
-            result: Answer = end.value
-            return result
+            answer: Answer = end.value
+            return answer
 
     async def close(self) -> None:
         """Closes the connection."""

@@ -1,52 +1,101 @@
-"""The command behind `python -m serving.client`; its flags are its own, so that programs may import the client."""
+"""Scores the rows of a file by asking a server, and prints or writes the scores.
+
+    python -m serving.client --target=localhost:8500 --model_name=shop --input=rows.csv
+
+The server is TensorFlow Serving or `serving.server`. The file holds the columns that the model
+takes; further columns are left out. For files of more than a few million rows see
+`serving.batch_score`, which needs no server.
+"""
 
 from __future__ import annotations
 
 import pathlib
 import sys
-from typing import Any
 
 import grpc
-import numpy as np
 import pyarrow as pa
 import pyarrow.csv as pacsv
 import pyarrow.parquet as pq
-from absl import app, flags
+from absl import flags
 
 from tafe_tf.data.formats.write import write
 from tafe_tf.serving.client import Client
 from tafe_tf.serving.wire.errors import ServingError, invalid
+from tafe_tf.terminal import command
 
-_TARGET = flags.DEFINE_string("target", "localhost:8500", "host:port of the server.")
-_MODEL = flags.DEFINE_string("model_name", "default", "The model's name.")
+_TARGET = flags.DEFINE_string("target", "localhost:8500", "The server's gRPC address, HOST:PORT.")
+_MODEL = flags.DEFINE_string("model_name", "default", "The model's name on the server.")
 _VERSION = flags.DEFINE_integer(
-    "model_version", None, "The version; by default the latest.", lower_bound=0
+    "model_version",
+    None,
+    "The number of the version to ask; if not given, the latest one answers.",
+    lower_bound=0,
 )
-_LABEL = flags.DEFINE_string("version_label", None, "The version's label, instead of its number.")
-_SIGNATURE = flags.DEFINE_string("signature_name", "serving_default", "The signature to ask.")
-_INPUT = flags.DEFINE_string("input", "", "Rows to score: a .csv, .csv.gz or .parquet file.")
+_LABEL = flags.DEFINE_string(
+    "version_label", None, "The label of the version to ask; give it instead of --model_version."
+)
+_SIGNATURE = flags.DEFINE_string(
+    "signature_name", "serving_default", "The name of the signature to ask."
+)
+_INPUT = flags.DEFINE_string(
+    "input", "", "The file of rows to score; it must end in .csv, .csv.gz or .parquet."
+)
 _OUTPUT = flags.DEFINE_string(
-    "output", "", "A .csv or .parquet file for the scores; by default they are printed."
+    "output",
+    "",
+    "The file to write the scores to, .csv or .parquet; if not given, they are printed as CSV.",
 )
 _TIMEOUT = flags.DEFINE_float(
-    "timeout", 60.0, "Seconds that the whole file may take.", lower_bound=0.001
+    "timeout", 60.0, "Seconds that scoring the whole file may take.", lower_bound=0.001
 )
-_ROWS = flags.DEFINE_integer("rows_per_request", 1024, "Rows a request.", lower_bound=1)
-_TLS = flags.DEFINE_bool("tls", False, "Connect by TLS.")
+_ROWS = flags.DEFINE_integer(
+    "rows_per_request", 1024, "The number of rows that one request carries at most.", lower_bound=1
+)
+_TLS = flags.DEFINE_bool(
+    "tls", False, "Connect by TLS; any of --tls_ca, --tls_key and --tls_cert turns it on too."
+)
 _TLS_CA = flags.DEFINE_string(
-    "tls_ca", "", "File of the authorities to trust (PEM); by default the machine's."
+    "tls_ca",
+    "",
+    "A PEM file of the certificate authorities to trust; if not given, the machine's own.",
 )
 _TLS_KEY = flags.DEFINE_string(
-    "tls_key", "", "File of the client's own key (PEM), if the server asks for one."
+    "tls_key", "", "A PEM file of the client's private key, for a server that asks for one."
 )
-_TLS_CERT = flags.DEFINE_string("tls_cert", "", "File of the client's own certificate (PEM).")
+_TLS_CERT = flags.DEFINE_string(
+    "tls_cert", "", "A PEM file of the client's certificate, for a server that asks for one."
+)
 
 
-def read(path: str) -> pa.Table:
-    """Rows of a file; cells of a CSV file stay texts, which the model's signature gives their type.
+def main(argv: list[str]) -> None:
+    """Scores a file; what the user can mend ends it with one line and exit code 1."""
+    command.only_flags(argv)
+    with command.one_line_errors(ServingError):
+        command.required(input=_INPUT.value)
+        client = Client(
+            _TARGET.value,
+            _MODEL.value,
+            version=_VERSION.value,
+            label=_LABEL.value,
+            timeout=_TIMEOUT.value,
+            rows_per_request=_ROWS.value,
+            credentials=_credentials(_TLS.value, _TLS_CA.value, _TLS_KEY.value, _TLS_CERT.value),
+        )
+        with client:
+            predictions = client.predict(_read(_INPUT.value), signature=_SIGNATURE.value)
+        print(f"{_MODEL.value}, version {predictions.version}", file=sys.stderr)
+        scores = dict(sorted(predictions.items()))
+        if _OUTPUT.value:
+            write(_OUTPUT.value, scores)
+        else:
+            pacsv.write_csv(pa.table(scores), sys.stdout.buffer)
+
+
+def _read(path: str) -> pa.Table:
+    """The rows of a file. Cells of a CSV file stay texts: the model's signature tells their types.
 
     Raises:
-        ServingError: if it cannot be read.
+        ServingError: if the file cannot be read.
     """
     try:
         if path.endswith(".parquet"):
@@ -61,53 +110,13 @@ def read(path: str) -> pa.Table:
         raise invalid(f"{path}: {error}") from None
 
 
-def credentials() -> grpc.ChannelCredentials | None:
-    """What the flags say of TLS."""
-    files = [
-        pathlib.Path(flag.value).read_bytes() if flag.value else None
-        for flag in (_TLS_CA, _TLS_KEY, _TLS_CERT)
-    ]
-    return grpc.ssl_channel_credentials(*files) if _TLS.value or any(files) else None
-
-
-def score() -> dict[str, np.ndarray]:
-    """The scores of all rows.
-
-    Raises:
-        ServingError: what went wrong.
-    """
-    if not _INPUT.value:
-        raise invalid("--input must be given")
-    settings: dict[str, Any] = {
-        "version": _VERSION.value,
-        "label": _LABEL.value,
-        "timeout": _TIMEOUT.value,
-    }
-    with Client(
-        _TARGET.value,
-        _MODEL.value,
-        rows_per_request=_ROWS.value,
-        credentials=credentials(),
-        **settings,
-    ) as client:
-        predictions = client.predict(read(_INPUT.value), signature=_SIGNATURE.value)
-    print(f"{_MODEL.value}, version {predictions.version}", file=sys.stderr)
-    return dict(sorted(predictions.items()))
-
-
-def main(argv: list[str]) -> None:
-    """Prints or writes the scores; what the user can mend ends it with one line and exit code 1."""
-    if len(argv) > 1:
-        raise app.UsageError(f"unknown arguments: {argv[1:]}")
-    try:
-        scores = score()
-        if _OUTPUT.value:
-            write(_OUTPUT.value, scores)
-        else:
-            pacsv.write_csv(pa.table(scores), sys.stdout.buffer)
-    except (OSError, ServingError, ValueError) as error:
-        sys.exit(f"error: {error}")
+def _credentials(tls: bool, ca: str, key: str, cert: str) -> grpc.ChannelCredentials | None:
+    """The credentials of a TLS connection, or None for plain text."""
+    if not (tls or ca or key or cert):
+        return None
+    contents = [pathlib.Path(path).read_bytes() if path else None for path in (ca, key, cert)]
+    return grpc.ssl_channel_credentials(*contents)
 
 
 if __name__ == "__main__":
-    app.run(main)
+    command.run(main)

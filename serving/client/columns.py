@@ -1,9 +1,9 @@
-"""What people have (lists, NumPy, pandas, Arrow) -> the arrays that a signature takes."""
+"""From what people have (lists, NumPy, pandas, Arrow) to the arrays that a signature takes."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -16,43 +16,62 @@ from tafe_tf.schema import Column, Dtype
 from tafe_tf.serving.wire.errors import invalid
 
 RANK = "rank"  # the signature whose user columns have one row
-Types = dict[
-    str, tuple[Dtype, np.dtype, int]
-]  # of a signature's inputs: name, NumPy type and number of dimensions
+
+# Kinds of NumPy values that become a signature's type without a loss that anyone would mind.
+_LOSSLESS = {"i": "i", "f": "iuf"}
+
+
+class InputType(NamedTuple):
+    """What a signature takes as one of its inputs.
+
+    Attributes:
+        name: the schema's name of the type, such as "int64".
+        dtype: the NumPy type; object for strings.
+        rank: the number of dimensions: 1, or 2 for lists.
+    """
+
+    name: Dtype
+    dtype: np.dtype
+    rank: int
+
+
+Types = dict[str, InputType]
 
 
 def types(inputs: Mapping[str, Any]) -> Types:
-    """What a signature takes, from its `TensorInfo`s."""
+    """What a signature takes, by the input's name, from its `TensorInfo`s."""
     found: Types = {}
     for name, info in inputs.items():
         dtype = tf.dtypes.as_dtype(info.dtype)
-        found[name] = (dtype.name, np.dtype(dtype.as_numpy_dtype), len(info.tensor_shape.dim))
+        rank = len(info.tensor_shape.dim)
+        found[name] = InputType(dtype.name, np.dtype(dtype.as_numpy_dtype), rank)
     return found
 
 
 def to_arrays(columns: Any, inputs: Types, signature: str) -> tuple[dict[str, np.ndarray], int]:
-    """Picks and converts the columns that a signature takes; further ones are left alone.
+    """Picks and converts the columns that a signature takes; further columns are left out.
 
-    None, and NaN among integers, are missing values. Lists may be of unequal length.
+    None is a missing value, and so is NaN among integers. Lists may be of unequal length.
 
     Args:
         columns: a mapping from names to sequences, a pandas DataFrame or a pyarrow Table.
-        inputs: what the signature takes, see `types`.
-        signature: its name; only "rank" takes columns of one row beside longer ones.
+        inputs: what the signature takes; see `types`.
+        signature: its name. Only "rank" takes columns of one row beside longer ones.
 
     Returns:
-        Arrays, [n] or [n, length], by name, and n, the number of rows.
+        The arrays by name, [n] or [n, length], and n, the number of rows.
 
     Raises:
-        ServingError: INVALID_ARGUMENT, naming the column and, if it is a value, the row from 1 and the value.
+        ServingError: INVALID_ARGUMENT. The message names the column and, where one value is wrong,
+            its row (counted from 1) and the value.
+        TypeError: if `columns` is none of the three kinds.
     """
     named = _by_name(columns)
     missing = sorted(set(inputs) - set(named))
     if missing:
-        raise invalid(
-            f"columns are missing: {', '.join(missing)}; given are {', '.join(map(str, named))}"
-        )
-    arrays = {name: _array(name, named[name], *kind) for name, kind in inputs.items()}
+        given = ", ".join(map(str, named))
+        raise invalid(f"columns are missing: {', '.join(missing)}; given are {given}")
+    arrays = {name: _array(name, named[name], wanted) for name, wanted in inputs.items()}
     rows = {name: len(array) for name, array in arrays.items()}
     counts = set(rows.values())
     if signature == RANK and len(counts) == 2:
@@ -70,55 +89,63 @@ def _by_name(columns: Any) -> Mapping[str, Any]:
     if hasattr(columns, "columns"):  # a DataFrame; pandas need not be installed
         return _by_name(pa.Table.from_pandas(columns, preserve_index=False))
     raise TypeError(
-        f"columns must be a mapping, a DataFrame or an Arrow table. Received: {type(columns).__name__}"
+        "columns must be a mapping, a DataFrame or an Arrow table. "
+        f"Received: {type(columns).__name__}"
     )
 
 
-def _array(name: str, values: Any, kind: Dtype, dtype: np.dtype, rank: int) -> np.ndarray:
-    array = _directly(values, dtype, rank)
-    return _through_arrow(name, values, kind, rank) if array is None else array
+def _array(name: str, values: Any, wanted: InputType) -> np.ndarray:
+    array = _directly(values, wanted)
+    if array is not None:
+        return array
+    return _through_arrow(name, values, wanted)
 
 
-def _directly(values: Any, dtype: np.dtype, rank: int) -> np.ndarray | None:
-    """The array where nothing is missing, of another kind, or ragged: a few microseconds."""
-    if (
-        isinstance(values, np.ndarray)
-        and values.dtype == dtype
-        and dtype.kind != "O"
-        and values.ndim == rank
-    ):
+def _directly(values: Any, wanted: InputType) -> np.ndarray | None:
+    """The array, within microseconds; None if a value is missing, ragged or of another kind."""
+    is_text = wanted.dtype.kind == "O"
+    if _is_ready(values, wanted):
         return values
     if isinstance(values, (pa.Array, pa.ChunkedArray)):
         return None
     try:
-        array = np.asarray(values, object if dtype.kind == "O" else None)
+        array = np.asarray(values, object if is_text else None)
     except ValueError:  # ragged
         return None
-    if array.ndim != rank:
+    if array.ndim != wanted.rank:
         return None
-    if dtype.kind == "O":
-        return array if all(isinstance(value, (str, bytes)) for value in array.ravel()) else None
-    return (
-        array.astype(dtype, copy=False)
-        if array.dtype.kind in {"i": "i", "f": "iuf"}[dtype.kind]
-        else None
-    )
+    if is_text:
+        all_texts = all(isinstance(value, (str, bytes)) for value in array.ravel())
+        return array if all_texts else None
+    if array.dtype.kind not in _LOSSLESS[wanted.dtype.kind]:
+        return None
+    return array.astype(wanted.dtype, copy=False)
 
 
-def _through_arrow(name: str, values: Any, dtype: Dtype, rank: int) -> np.ndarray:
-    """Any other column, with the rules and the texts of the files that training reads."""
+def _is_ready(values: Any, wanted: InputType) -> bool:
+    """Whether the values are an array that can be sent as it is."""
+    if not isinstance(values, np.ndarray) or values.dtype.kind == "O":
+        return False
+    return values.dtype == wanted.dtype and values.ndim == wanted.rank
+
+
+def _through_arrow(name: str, values: Any, wanted: InputType) -> np.ndarray:
+    """Any other column, by the rules and with the error texts of the files that training reads."""
+    problems: list[Problem] = []
     try:
         array = _arrow(values)
-        column = Column(name=name, dtype=dtype, max_length=_longest(array) if rank == 2 else 0)
-        problems: list[Problem] = []
+        max_length = _longest(array) if wanted.rank == 2 else 0
+        column = Column(name=name, dtype=wanted.name, max_length=max_length)
         converted = to_column(array, column, problems)
     except (pa.ArrowException, OverflowError, TypeError, ValueError) as error:
         raise invalid(
-            f"column {name!r}: cannot be sent as {dtype} of {rank} dimension(s): {error}"
+            f"column {name!r}: cannot be sent as {wanted.name} of {wanted.rank} dimension(s): "
+            f"{error}"
         ) from None
-    for problem in problems:
+    if problems:
+        first = problems[0]
         raise invalid(
-            f"column {name!r}, row {problem.index + 1}: {problem.rule}. Received: {problem.value!r}"
+            f"column {name!r}, row {first.index + 1}: {first.rule}. Received: {first.value!r}"
         )
     return converted
 
@@ -135,10 +162,15 @@ def _arrow(values: Any) -> pa.Array:
         if any(isinstance(value, list) for value in plain):
             raise
         return pa.array(
-            [None if value is None else str(value) for value in plain]
-        )  # numbers and texts: one is wrong
+            _texts(plain)
+        )  # numbers among texts: which is wrong, the column's rule says
+
+
+def _texts(values: Sequence[Any]) -> list[str | None]:
+    return [None if value is None else str(value) for value in values]
 
 
 def _longest(array: pa.Array) -> int:
+    """The length of the longest list, at least 1."""
     lists = as_lists(array, Column(name="", dtype="string"))
     return max(1, pc.max(pc.list_value_length(lists)).as_py() or 0)

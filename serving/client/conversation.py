@@ -1,4 +1,8 @@
-"""What a client says and in which order, without the wire: both clients, blocking and asyncio, carry it out."""
+"""What a client says and in which order, without the network.
+
+A conversation is a generator: it yields a method and its request, and is sent the response or
+thrown the error. `Client` carries it out with blocking calls, and `AsyncClient` with asyncio.
+"""
 
 from __future__ import annotations
 
@@ -20,19 +24,17 @@ from tafe_tf.serving.wire import tensors
 from tafe_tf.serving.wire.errors import ServingError, failed_precondition
 
 Answer = TypeVar("Answer")
-Steps = Generator[
-    tuple[str, Any], Any, Answer
-]  # yields (method, request), is sent the response or thrown the error
+Steps = Generator[tuple[str, Any], Any, Answer]
 
 _METADATA = "signature_def"
-_RESTARTS = 5
+_RESTARTS = 5  # times that a call in pieces begins anew because its version has gone
 
 
 class Predictions(dict[str, np.ndarray]):
-    """Outputs by name, [n] each.
+    """The outputs of a model by name, [n] each.
 
     Attributes:
-        version: of the model, the same for all rows.
+        version: the number of the model's version that computed all of them.
     """
 
     def __init__(self, outputs: Mapping[str, np.ndarray], version: int) -> None:
@@ -44,23 +46,24 @@ class Conversation:
     """The requests behind each call of a client of one model.
 
     Args:
-        spec: the model, and the version or label to ask for, if it is not the latest.
-        rows_per_request: larger calls are sent in pieces.
+        spec: the model's name, and the version or label to ask, if it is not to be the latest.
+        rows_per_request: rows that one request carries at most.
     """
 
     def __init__(self, spec: model_pb2.ModelSpec, rows_per_request: int) -> None:
-        self._spec, self._rows_per_request = spec, rows_per_request
+        self._spec = spec
+        self._rows_per_request = rows_per_request
         self._signatures: dict[str, Any] = {}
 
     def status(self) -> Steps[dict[int, str]]:
-        """State of each version by its number."""
+        """The state of each version by its number."""
         request = get_model_status_pb2.GetModelStatusRequest(model_spec=self._spec)
         response = yield "GetModelStatus", request
         name = get_model_status_pb2.ModelVersionStatus.State.Name
         return {status.version: name(status.state) for status in response.model_version_status}
 
     def signatures(self) -> Steps[dict[str, Any]]:
-        """The model's `SignatureDef`s by name."""
+        """The model's `SignatureDef`s by name, without those that take no input."""
         request = get_model_metadata_pb2.GetModelMetadataRequest(
             model_spec=self._spec, metadata_field=[_METADATA]
         )
@@ -71,7 +74,7 @@ class Conversation:
         return self._signatures
 
     def predict(self, given: Any, signature: str, outputs: Sequence[str]) -> Steps[Predictions]:
-        """Scores rows, all with one version of the model."""
+        """Scores rows, all with one version of the model; see `Client.predict`."""
         inputs = yield from self._inputs(signature)
         while True:
             try:
@@ -79,12 +82,15 @@ class Conversation:
             except ServingError as error:
                 if error.code != grpc.StatusCode.INVALID_ARGUMENT:
                     raise
-                self._signatures = {}  # a new version may take other columns
-                known, inputs = inputs, (yield from self._inputs(signature))
+                # A new version may take other columns than those this client knows of.
+                self._signatures = {}
+                known = inputs
+                inputs = yield from self._inputs(signature)
                 if inputs == known:
                     raise
 
     def _inputs(self, signature: str) -> Steps[Types]:
+        """What a signature takes, asked once and remembered."""
         signatures = self._signatures or (yield from self.signatures())
         if signature not in signatures:
             self._signatures = {}
@@ -94,26 +100,22 @@ class Conversation:
     def _predict(
         self, given: Any, inputs: Types, signature: str, outputs: Sequence[str]
     ) -> Steps[Predictions]:
+        """Converts the rows and sends them in pieces, from the start again if the version goes."""
         arrays, rows = columns.to_arrays(given, inputs, signature)
+        pieces = _pieces(arrays, rows, self._rows_per_request)
         for attempt in range(_RESTARTS + 1):
-            parts: list[Predictions] = []
+            answers: list[Predictions] = []
             try:
-                for start in range(0, max(rows, 1), self._rows_per_request):
-                    stop = start + self._rows_per_request
-                    piece = {
-                        name: x[start:stop] if len(x) == rows else x for name, x in arrays.items()
-                    }
-                    version = parts[0].version if parts else None
-                    parts.append((yield from self._piece(piece, signature, outputs, version)))
+                for piece in pieces:
+                    version = answers[0].version if answers else None
+                    answer = yield from self._piece(piece, signature, outputs, version)
+                    answers.append(answer)
             except ServingError as error:
-                # the version that answered the first pieces has gone: all rows again, by its successor
-                if not parts or error.code != grpc.StatusCode.NOT_FOUND or attempt == _RESTARTS:
+                version_went = bool(answers) and error.code == grpc.StatusCode.NOT_FOUND
+                if not version_went or attempt == _RESTARTS:
                     raise
-                continue
-            if len(parts) == 1:
-                return parts[0]
-            joined = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
-            return Predictions(joined, parts[0].version)
+                continue  # all rows again, by the version that replaced it
+            return _joined(answers)
         raise AssertionError("the last attempt returns or raises")
 
     def _piece(
@@ -123,6 +125,7 @@ class Conversation:
         outputs: Sequence[str],
         version: int | None,
     ) -> Steps[Predictions]:
+        """Asks for one request's rows, by `version` if it is given."""
         request = predict_pb2.PredictRequest(model_spec=self._spec, output_filter=outputs)
         request.model_spec.signature_name = signature
         if version is not None:
@@ -132,3 +135,24 @@ class Conversation:
         response = yield "Predict", request
         decoded = {name: tensors.decode(proto) for name, proto in response.outputs.items()}
         return Predictions(decoded, response.model_spec.version.value)
+
+
+def _pieces(
+    arrays: Mapping[str, np.ndarray], rows: int, rows_per_request: int
+) -> list[dict[str, np.ndarray]]:
+    """The arrays of each request; a single row beside longer columns goes with every request."""
+    pieces = []
+    for start in range(0, max(rows, 1), rows_per_request):
+        here = slice(start, start + rows_per_request)
+        piece = {name: x[here] if len(x) == rows else x for name, x in arrays.items()}
+        pieces.append(piece)
+    return pieces
+
+
+def _joined(answers: Sequence[Predictions]) -> Predictions:
+    """The answers to all pieces as one; all are of the same version."""
+    first = answers[0]
+    if len(answers) == 1:
+        return first
+    outputs = {name: np.concatenate([answer[name] for answer in answers]) for name in first}
+    return Predictions(outputs, first.version)

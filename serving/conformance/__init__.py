@@ -1,1 +1,1 @@
-"""Asks a running server everything that it must do."""
+"""Checks of a running server: it must answer, refuse and survive as TensorFlow Serving does."""

@@ -1,4 +1,4 @@
-"""A running server as the checks of `serving.conformance` see it: by its address alone."""
+"""A running server as the checks see it: by its address alone."""
 
 from __future__ import annotations
 
@@ -6,19 +6,21 @@ import json
 import re
 import urllib.error
 import urllib.request
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import grpc
 import numpy as np
 import tensorflow as tf
-from tensorflow_serving.apis import model_management_pb2, predict_pb2
+from tensorflow_serving.apis import predict_pb2
 
 from tafe_tf.serving.client import Client
+from tafe_tf.serving.client.connection import open_channel
 from tafe_tf.serving.wire import tensors
 from tafe_tf.serving.wire.errors import ServingError
 
 TOLERANCE = 1e-5  # between two batch sizes: float32 kernels differ by as much
+PREDICT = "/tensorflow.serving.PredictionService/Predict"
 
 Arrays = dict[str, np.ndarray]
 
@@ -28,14 +30,22 @@ class Failure(AssertionError):
 
 
 class Target:
-    """A server and a model on it.
+    """A model on a running server.
 
     Args:
-        address: "host:port" of gRPC.
-        rest: "host:port" of REST, or "".
-        model: the model's name.
-        timeout: seconds a call.
-        expected: rows and their outputs, if they are known.
+        address: the server's gRPC address, "host:port".
+        rest: the server's REST address, "host:port", or "" if REST is not asked.
+        model: the model's name on the server.
+        timeout: seconds that one call may take.
+        expected: rows and the outputs that they must get, or None if these are not known.
+
+    Attributes:
+        client: a client of the model.
+        signatures: the model's `SignatureDef`s by name.
+        inputs: the `TensorInfo`s of "serving_default" by name.
+
+    Raises:
+        ServingError: if the server cannot be asked for the signatures.
     """
 
     def __init__(
@@ -47,34 +57,43 @@ class Target:
         expected: tuple[Arrays, Mapping[str, Any]] | None,
     ) -> None:
         self.client = Client(address, model, timeout=timeout)
-        self.rest, self.model, self.timeout, self.expected = rest, model, timeout, expected
-        self.channel = self.client._channel
-        self.methods = self.client._methods
+        self.rest = rest
+        self.model = model
+        self.timeout = timeout
+        self.expected = expected
         self.signatures = self.client.signatures()
         self.inputs = dict(self.signatures["serving_default"].inputs)
+        self._channel = open_channel(grpc, address)
+        self._predict_bytes = self._channel.unary_unary(PREDICT)
 
     def rows(self, count: int, signature: str = "serving_default") -> Arrays:
-        """Some values of the right types."""
+        """Some values of the right types and shapes.
+
+        Args:
+            count: the number of rows.
+            signature: the signature that takes them, "serving_default" by default.
+        """
+        numbers = np.arange(count) % 24
+        texts = np.array([b"u %d" % number for number in numbers], object)
+        no_features = np.array([b""] * count, object)  # an example in which every value is missing
         made: Arrays = {}
         for name, info in self.signatures[signature].inputs.items():
             dtype = tf.dtypes.as_dtype(info.dtype)
-            numbers = np.arange(count) % 24
-            values = (
-                np.array([b"u %d" % i for i in numbers], object) if dtype == tf.string else numbers
-            )
+            values = texts if dtype == tf.string else numbers
             if signature == "examples":
-                values = np.array(
-                    [b""] * count, object
-                )  # an example without features is one of missing values
-            width = [d.size for d in info.tensor_shape.dim][1:]
-            shape = (count, *(3 if size < 0 else size for size in width))
-            made[name] = np.broadcast_to(values.reshape(count, *(1 for _ in width)), shape).astype(
-                dtype.as_numpy_dtype
-            )
+                values = no_features
+            width = [3 if dim.size < 0 else dim.size for dim in info.tensor_shape.dim][1:]
+            column = values.reshape(count, *[1] * len(width))
+            made[name] = np.broadcast_to(column, (count, *width)).astype(dtype.as_numpy_dtype)
         return made
 
     def request(self, arrays: Mapping[str, np.ndarray], **spec: Any) -> predict_pb2.PredictRequest:
-        """A Predict request; `spec` names fields of its ModelSpec."""
+        """A Predict request.
+
+        Args:
+            arrays: its inputs, right or wrong.
+            **spec: fields of its `ModelSpec`, such as `version=3`.
+        """
         request = predict_pb2.PredictRequest()
         request.model_spec.name = spec.pop("name", self.model)
         if "version" in spec:
@@ -85,39 +104,41 @@ class Target:
             tensors.encode(array, request.inputs[name])
         return request
 
-    def call(self, method: str, request: Any) -> Any:
-        """The response.
+    def send_bytes(self, request: bytes) -> bytes:
+        """Sends bytes in place of a Predict request.
 
         Raises:
-            ServingError: the server's error.
+            grpc.RpcError: the server's error.
         """
-        stub = self.methods.get(method) or self.channel.unary_unary(
-            f"/tensorflow.serving.ModelService/{method}",
-            request_serializer=model_management_pb2.ReloadConfigRequest.SerializeToString,
-            response_deserializer=model_management_pb2.ReloadConfigResponse.FromString,
-        )
-        try:
-            return stub(request, timeout=self.timeout)
-        except grpc.RpcError as error:
-            raise ServingError(error.code(), error.details()) from None
+        answer: bytes = self._predict_bytes(request, timeout=self.timeout)
+        return answer
 
     def refuses(self, code: str, text: str, request: Any, method: str = "Predict") -> None:
-        """The request must fail with a code (or one of several, A|B) and a text that the regular expression finds."""
-        codes = code.split("|")
+        """Checks that a request fails.
+
+        Args:
+            code: the name of the code that it must fail with, or of several, "A|B".
+            text: a regular expression, which must be found in the error.
+            request: the request.
+            method: its method, "Predict" by default.
+
+        Raises:
+            Failure: if it is answered, or fails in another way.
+        """
         try:
-            self.call(method, request)
+            self.client.call(method, request)
         except ServingError as error:
-            if error.code.name in codes and re.search(text, error.message):
+            if error.code.name in code.split("|") and re.search(text, error.message):
                 return
             raise Failure(f"must answer {code} {text!r}. Received: {error}") from None
         raise Failure(f"must answer {code} {text!r}. Received: an answer")
 
     def lives(self) -> None:
-        """One row must still be answered."""
+        """Checks that one row is still answered."""
         self.client.predict(self.rows(1))
 
     def http(self, path: str, body: bytes | None = None) -> tuple[int, Any]:
-        """Status code and JSON of a REST call; POST where there is a body."""
+        """The status code and the JSON of a REST call; it is a POST if there is a body."""
         url = f"http://{self.rest}/v1/models/{path}"
         try:
             with urllib.request.urlopen(url, body, timeout=self.timeout) as response:
@@ -125,9 +146,17 @@ class Target:
         except urllib.error.HTTPError as error:
             return error.code, json.load(error)
 
+    def close(self) -> None:
+        """Closes the connections."""
+        self._channel.close()
+        self.client.close()
+
+
+Check = Callable[[Target], None]
+
 
 def must(ok: bool, what: str) -> None:
-    """Raises Failure with `what` unless it is so."""
+    """Raises Failure with the text `what` unless `ok` is true."""
     if not ok:
         raise Failure(what)
 
@@ -135,7 +164,7 @@ def must(ok: bool, what: str) -> None:
 def close(
     found: Mapping[str, Any], expected: Mapping[str, Any], tolerance: float = TOLERANCE
 ) -> None:
-    """Outputs must agree."""
+    """Raises Failure unless outputs have the expected names, and values up to a tolerance."""
     must(set(found) == set(expected), f"outputs are {sorted(found)}, expected {sorted(expected)}")
     for name, values in found.items():
         difference = float(np.max(np.abs(np.asarray(values) - expected[name]), initial=0.0))

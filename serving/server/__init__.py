@@ -1,1 +1,1 @@
-"""A TensorFlow Serving stand-in for development and tests."""
+"""A server for development and tests that answers as TensorFlow Serving does."""

@@ -1,111 +1,135 @@
-"""A server for development and tests that answers as TensorFlow Serving does, where that cannot be installed.
+"""Serves exported models as TensorFlow Serving does, for development and tests.
 
     python -m serving.server --model_name=shop --model_base_path=models/shop --rest_api_port=8501
 
-Flags, their defaults, requests, answers and errors are TensorFlow Serving's. Request batching, metrics, TLS, GPUs and
-the last millisecond are its job, not this server's. It listens on this machine only, unless --host says otherwise.
+Flags, their defaults, requests, answers and errors are TensorFlow Serving's. Request batching,
+metrics, TLS, GPUs and the last millisecond are its job, not this server's. This server listens on
+this machine only, unless --host says otherwise.
 """
 
 from __future__ import annotations
 
-import os
 import signal
 import sys
 import threading
-from collections.abc import Callable
 
-import grpc
-from absl import app, flags, logging
-from google.protobuf import text_format
-from tensorflow_serving.config import model_server_config_pb2
+from absl import flags, logging
 
-from tafe_tf.serving.server import grpc_door
-from tafe_tf.serving.server.models import Models, one_model
-from tafe_tf.serving.server.rest_door import RestServer
+from tafe_tf.serving.server.serve import ServerConfig, serve
 from tafe_tf.serving.server.versions import Loading
-from tafe_tf.serving.wire.errors import ServingError, invalid
+from tafe_tf.serving.wire.errors import ServingError
+from tafe_tf.terminal import command
 
-_DEFAULT = Loading()
-_GRACE = 10.0  # seconds that running requests get at the end
-_THREADS = 4 * (os.cpu_count() or 1)
-
-_HOST = flags.DEFINE_string("host", "localhost", "The interface to listen on; 0.0.0.0 for all.")
-_PORT = flags.DEFINE_integer("port", 8500, "TCP port of the gRPC API; 0 for none.", 0, 65535)
-_SOCKET = flags.DEFINE_string("grpc_socket_path", "", "UNIX socket of the gRPC API, if any.")
+# The class attributes of a dataclass are the defaults of its fields.
+_HOST = flags.DEFINE_string(
+    "host", ServerConfig.host, "The network interface to listen on; 0.0.0.0 listens on all."
+)
+_PORT = flags.DEFINE_integer(
+    "port", ServerConfig.port, "The TCP port of the gRPC API; 0 opens none.", 0, 65535
+)
+_SOCKET = flags.DEFINE_string(
+    "grpc_socket_path",
+    ServerConfig.grpc_socket_path,
+    "The path of a UNIX socket for the gRPC API; if not given, there is none.",
+)
 _REST_PORT = flags.DEFINE_integer(
-    "rest_api_port", 0, "TCP port of the REST API; 0 for none.", 0, 65535
+    "rest_api_port",
+    ServerConfig.rest_api_port,
+    "The TCP port of the REST API; 0 opens none.",
+    0,
+    65535,
 )
 _REST_THREADS = flags.DEFINE_integer(
-    "rest_api_num_threads", _THREADS, "REST requests at a time.", lower_bound=1
+    "rest_api_num_threads",
+    ServerConfig.rest_api_num_threads,
+    "The number of REST requests answered at a time; by default four for each CPU core.",
+    lower_bound=1,
 )
 _GRPC_THREADS = flags.DEFINE_integer(
-    "grpc_max_threads", _THREADS, "gRPC requests at a time.", lower_bound=1
+    "grpc_max_threads",
+    ServerConfig.grpc_max_threads,
+    "The number of gRPC requests answered at a time; by default four for each CPU core.",
+    lower_bound=1,
 )
-_NAME = flags.DEFINE_string("model_name", "default", "Name of the model; see --model_base_path.")
-_BASE_PATH = flags.DEFINE_string("model_base_path", "", "Holds the model's numbered versions.")
+_NAME = flags.DEFINE_string(
+    "model_name",
+    ServerConfig.model_name,
+    "The name by which requests ask for the model in --model_base_path.",
+)
+_BASE_PATH = flags.DEFINE_string(
+    "model_base_path",
+    ServerConfig.model_base_path,
+    "The directory of the numbered versions of the one model to serve.",
+)
 _CONFIG_FILE = flags.DEFINE_string(
-    "model_config_file", "", "A ModelServerConfig in text form; replaces the two above."
+    "model_config_file",
+    ServerConfig.model_config_file,
+    "A ModelServerConfig in text form; it replaces --model_name and --model_base_path.",
 )
 _CONFIG_POLL = flags.DEFINE_integer(
     "model_config_file_poll_wait_seconds",
-    0,
-    "Seconds between two readings of that file; 0 for one only.",
+    ServerConfig.model_config_file_poll_wait_seconds,
+    "Seconds between two readings of --model_config_file; 0 reads it only once.",
     0,
 )
 _POLL = flags.DEFINE_integer(
     "file_system_poll_wait_seconds",
-    1,
-    "Seconds between two looks for new versions; 0 for one only.",
+    ServerConfig.file_system_poll_wait_seconds,
+    "Seconds between two looks at the disk for new versions; 0 looks only once.",
     0,
 )
 _WARMUP = flags.DEFINE_bool(
-    "enable_model_warmup", True, "Replay a version's warm-up requests before it answers."
+    "enable_model_warmup",
+    Loading.enable_model_warmup,
+    "Replay a version's warm-up requests before it answers its first request.",
 )
 _RETRIES = flags.DEFINE_integer(
     "max_num_load_retries",
-    _DEFAULT.max_num_load_retries,
-    "Further attempts to load a version that failed.",
+    Loading.max_num_load_retries,
+    "How many more times to try to load a version after it could not be loaded.",
     0,
 )
 _RETRY_MICROS = flags.DEFINE_integer(
     "load_retry_interval_micros",
-    _DEFAULT.load_retry_interval_micros,
-    "Microseconds between two attempts.",
+    Loading.load_retry_interval_micros,
+    "Microseconds between two attempts to load the same version.",
     0,
 )
 _ANY_LABELS = flags.DEFINE_bool(
     "allow_version_labels_for_unavailable_models",
-    False,
-    "Accept labels of versions that are not loaded yet.",
+    Loading.allow_version_labels_for_unavailable_models,
+    "Accept a new label for a version that is not loaded yet.",
 )
 _INTRA = flags.DEFINE_integer(
-    "tensorflow_intra_op_parallelism", 1, "Threads of one operation; 0 for all cores.", 0
+    "tensorflow_intra_op_parallelism",
+    Loading.intra_op_parallelism,
+    "The number of threads that one TensorFlow operation may use; 0 for all CPU cores.",
+    0,
 )
 _INTER = flags.DEFINE_integer(
-    "tensorflow_inter_op_parallelism", 0, "Operations at a time; 0 for all cores.", 0
+    "tensorflow_inter_op_parallelism",
+    Loading.inter_op_parallelism,
+    "The number of TensorFlow operations that run at a time; 0 for all CPU cores.",
+    0,
 )
 
 
-def config() -> model_server_config_pb2.ModelServerConfig:
-    """What the flags ask to serve.
-
-    Raises:
-        ServingError: if they name nothing, or a file that is no configuration.
-    """
-    if not _CONFIG_FILE.value:
-        if not _BASE_PATH.value:
-            raise invalid("give --model_base_path or --model_config_file")
-        return one_model(_NAME.value, os.path.abspath(_BASE_PATH.value))
+def main(argv: list[str]) -> None:
+    """Serves until SIGTERM or SIGINT; what the user can mend ends it with one line."""
+    command.only_flags(argv)
+    logging.set_verbosity(logging.INFO)
+    stop = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stop.set())
     try:
-        with open(_CONFIG_FILE.value, encoding="utf-8") as file:
-            return text_format.Parse(file.read(), model_server_config_pb2.ModelServerConfig())
-    except (OSError, UnicodeDecodeError, text_format.ParseError) as error:
-        raise invalid(f"{_CONFIG_FILE.value}: {error}") from None
+        serve(_config(), stop)
+    except ServingError as error:
+        sys.exit(f"error: {error.message}")  # its code is for clients
 
 
-def loading() -> Loading:
-    """How the flags ask to load."""
-    return Loading(
+def _config() -> ServerConfig:
+    """What the flags ask for."""
+    loading = Loading(
         enable_model_warmup=_WARMUP.value,
         max_num_load_retries=_RETRIES.value,
         load_retry_interval_micros=_RETRY_MICROS.value,
@@ -113,85 +137,21 @@ def loading() -> Loading:
         intra_op_parallelism=_INTRA.value,
         inter_op_parallelism=_INTER.value,
     )
-
-
-def serve(stop: threading.Event) -> None:
-    """Serves until `stop` is set, then lets running requests end.
-
-    Raises:
-        ServingError: if a model cannot be loaded, or an address cannot be taken.
-    """
-    if not _PORT.value and not _SOCKET.value:
-        raise invalid("give --port or --grpc_socket_path")
-    models = Models(loading())
-    models.reload(config())
-    doors: list[Callable[[], object]] = []
-    try:
-        doors.append(_open_grpc(models))
-        if _REST_PORT.value:
-            doors.append(_open_rest(models))
-        _every(_POLL.value, stop, models.poll)
-        if _CONFIG_FILE.value:
-            _every(_CONFIG_POLL.value, stop, lambda: models.reload(config()))
-        stop.wait()
-    finally:
-        for close in doors:
-            close()
-        models.close()
-
-
-def _open_grpc(models: Models) -> Callable[[], object]:
-    server = grpc_door.build(models, threads=_GRPC_THREADS.value)
-    addresses = [f"{_HOST.value}:{_PORT.value}"] if _PORT.value else []
-    addresses += [f"unix:{os.path.abspath(_SOCKET.value)}"] if _SOCKET.value else []
-    for address in addresses:
-        try:
-            server.add_insecure_port(address)
-        except RuntimeError as error:
-            raise ServingError(grpc.StatusCode.UNAVAILABLE, f"{address}: {error}") from None
-    server.start()
-    logging.info("Running gRPC ModelServer at %s ...", " and ".join(addresses))
-    return lambda: server.stop(_GRACE).wait()
-
-
-def _open_rest(models: Models) -> Callable[[], object]:
-    address = f"{_HOST.value}:{_REST_PORT.value}"
-    try:
-        server = RestServer(models, _HOST.value, _REST_PORT.value, _REST_THREADS.value)
-    except OSError as error:
-        raise ServingError(grpc.StatusCode.UNAVAILABLE, f"{address}: {error}") from None
-    server.start()
-    logging.info("Exporting HTTP/REST API at: %s ...", address)
-    return lambda: server.stop(_GRACE)
-
-
-def _every(seconds: int, stop: threading.Event, action: Callable[[], None]) -> None:
-    """Repeats an action from a thread of its own; what goes wrong once is said, and tried again."""
-
-    def repeat() -> None:
-        while not stop.wait(seconds):
-            try:
-                action()
-            except Exception as error:
-                logging.error("%s", error)
-
-    if seconds:
-        threading.Thread(target=repeat, daemon=True).start()
-
-
-def main(argv: list[str]) -> None:
-    """Serves until SIGTERM or SIGINT; what the user can mend ends it with one line and exit code 1."""
-    if len(argv) > 1:
-        raise app.UsageError(f"unknown arguments: {argv[1:]}")
-    logging.set_verbosity(logging.INFO)
-    stop = threading.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: stop.set())
-    try:
-        serve(stop)
-    except ServingError as error:
-        sys.exit(f"error: {error.message}")
+    return ServerConfig(
+        host=_HOST.value,
+        port=_PORT.value,
+        grpc_socket_path=_SOCKET.value,
+        rest_api_port=_REST_PORT.value,
+        rest_api_num_threads=_REST_THREADS.value,
+        grpc_max_threads=_GRPC_THREADS.value,
+        model_name=_NAME.value,
+        model_base_path=_BASE_PATH.value,
+        model_config_file=_CONFIG_FILE.value,
+        model_config_file_poll_wait_seconds=_CONFIG_POLL.value,
+        file_system_poll_wait_seconds=_POLL.value,
+        loading=loading,
+    )
 
 
 if __name__ == "__main__":
-    app.run(main)
+    command.run(main)

@@ -17,7 +17,8 @@ from tensorflow_serving.apis import (
     prediction_service_pb2_grpc,
 )
 
-from tafe_tf.serving.server.models import Models
+from tafe_tf.serving.server.loader import Loader
+from tafe_tf.serving.server.models import ServedModels
 from tafe_tf.serving.server.predict import metadata, predict
 from tafe_tf.serving.wire.errors import ServingError, invalid
 
@@ -27,14 +28,14 @@ _TEXT_LIMIT = 1024  # characters of an error, as in TensorFlow Serving: headers 
 _CHANNEL = [
     ("grpc.max_receive_message_length", MESSAGE_BYTES),
     ("grpc.max_send_message_length", MESSAGE_BYTES),
-    ("grpc.so_reuseport", 0),  # two servers on one port are a mistake, and not found out by chance
+    ("grpc.so_reuseport", 0),  # a second server on the same port fails at once, not by chance
 ]
 
 
 class PredictionService(prediction_service_pb2_grpc.PredictionServiceServicer):
-    """Predict and GetModelMetadata; what a funnel model has no signature for is UNIMPLEMENTED."""
+    """Answers Predict and GetModelMetadata; the other methods, for other models, UNIMPLEMENTED."""
 
-    def __init__(self, models: Models) -> None:
+    def __init__(self, models: ServedModels) -> None:
         self._models = models
 
     def Predict(
@@ -46,20 +47,21 @@ class PredictionService(prediction_service_pb2_grpc.PredictionServiceServicer):
     def GetModelMetadata(
         self, request: get_model_metadata_pb2.GetModelMetadataRequest, context: grpc.ServicerContext
     ) -> get_model_metadata_pb2.GetModelMetadataResponse:
-        """Tells the signatures."""
+        """Tells a version's signatures."""
         return _answer(context, lambda: metadata(self._models, request))
 
 
 class ModelService(model_service_pb2_grpc.ModelServiceServicer):
-    """GetModelStatus and HandleReloadConfigRequest."""
+    """Answers GetModelStatus and HandleReloadConfigRequest."""
 
-    def __init__(self, models: Models) -> None:
+    def __init__(self, models: ServedModels, loader: Loader) -> None:
         self._models = models
+        self._loader = loader
 
     def GetModelStatus(
         self, request: get_model_status_pb2.GetModelStatusRequest, context: grpc.ServicerContext
     ) -> get_model_status_pb2.GetModelStatusResponse:
-        """Tells the versions and how they are."""
+        """Tells a model's versions and their states."""
         return _answer(context, lambda: self._status(request))
 
     def _status(self, request: Any) -> Any:
@@ -75,39 +77,38 @@ class ModelService(model_service_pb2_grpc.ModelServiceServicer):
         return _answer(context, lambda: self._reload(request))
 
     def _reload(self, request: Any) -> Any:
-        self._models.reload(request.config)
+        self._loader.reload(request.config)
         return model_management_pb2.ReloadConfigResponse()
 
 
 def _answer(context: grpc.ServicerContext, make: Callable[[], Any]) -> Any:
-    """The answer, or the error in gRPC's form; a caller who no longer waits costs nothing."""
+    """Makes the answer, or ends the call with an error; computes nothing after the deadline."""
     remaining = context.time_remaining()  # None without a deadline
     if not context.is_active() or remaining == 0.0:
         context.abort(grpc.StatusCode.DEADLINE_EXCEEDED, "Deadline Exceeded")
     try:
         return make()
     except ServingError as error:
-        text = (
-            error.message
-            if len(error.message) <= _TEXT_LIMIT
-            else error.message[:_TEXT_LIMIT] + "...TRUNCATED"
-        )
+        text = error.message
+        if len(text) > _TEXT_LIMIT:
+            text = text[:_TEXT_LIMIT] + "...TRUNCATED"
         context.abort(error.code, text)
     except Exception as error:
         traceback.print_exc()
         context.abort(grpc.StatusCode.INTERNAL, f"{type(error).__name__}: {error}"[:_TEXT_LIMIT])
 
 
-def build(models: Models, *, threads: int) -> grpc.Server:
+def build(models: ServedModels, loader: Loader, *, threads: int) -> grpc.Server:
     """A server with both services, to which addresses must be added before it is started.
 
     Args:
-        models: what is served.
-        threads: requests at a time.
+        models: the models that requests ask.
+        loader: what changes them.
+        threads: the number of requests answered at a time.
     """
     server = grpc.server(futures.ThreadPoolExecutor(threads), options=_CHANNEL)
     prediction_service_pb2_grpc.add_PredictionServiceServicer_to_server(
         PredictionService(models), server
     )
-    model_service_pb2_grpc.add_ModelServiceServicer_to_server(ModelService(models), server)
+    model_service_pb2_grpc.add_ModelServiceServicer_to_server(ModelService(models, loader), server)
     return server

@@ -1,4 +1,4 @@
-"""What both doors of the server, gRPC and REST, answer: predictions and metadata, with TensorFlow Serving's texts."""
+"""What both doors of the server answer: predictions and metadata, in TensorFlow Serving's words."""
 
 from __future__ import annotations
 
@@ -11,21 +11,22 @@ from tensorflow.core.framework import tensor_pb2
 from tensorflow_serving.apis import get_model_metadata_pb2, model_pb2, predict_pb2
 
 from tafe_tf.export.session_model import DEFAULT_SIGNATURE
-from tafe_tf.serving.server.models import Models
+from tafe_tf.serving.server.models import ServedModels
 from tafe_tf.serving.wire import tensors
 from tafe_tf.serving.wire.errors import failed_precondition, from_number, invalid
 
-MAX_ROWS = (
-    1 << 16
-)  # a request of more would take gigabytes; TensorFlow Serving has no such limit, and dies of it
+# A larger request would take gigabytes. TensorFlow Serving has no such limit, and dies of it.
+MAX_ROWS = 1 << 16
 METADATA = "signature_def"
 
 
-def predict(models: Models, request: predict_pb2.PredictRequest) -> predict_pb2.PredictResponse:
+def predict(
+    models: ServedModels, request: predict_pb2.PredictRequest
+) -> predict_pb2.PredictResponse:
     """Answers a Predict request.
 
     Raises:
-        ServingError: what is wrong with the request.
+        ServingError: with what is wrong with the request.
     """
     if not request.HasField("model_spec"):
         raise invalid("Missing ModelSpec")
@@ -43,7 +44,8 @@ def predict(models: Models, request: predict_pb2.PredictRequest) -> predict_pb2.
             text = f"{error.message}{_explain(signature.inputs, feeds)}"
             raise from_number(error.error_code, text) from None
     response = predict_pb2.PredictResponse()
-    response.model_spec.name, response.model_spec.signature_name = version.model, name
+    response.model_spec.name = version.model
+    response.model_spec.signature_name = name
     response.model_spec.version.value = version.number
     for output, array in zip(outputs, values, strict=True):
         tensors.encode(array, response.outputs[output], as_fields=True)
@@ -53,52 +55,65 @@ def predict(models: Models, request: predict_pb2.PredictRequest) -> predict_pb2.
 def _feeds(
     wanted: Mapping[str, Any], given: Mapping[str, tensor_pb2.TensorProto]
 ) -> dict[str, np.ndarray]:
+    """The arrays of a request, one for each input of the signature."""
     if len(given) != len(wanted):
+        extra = set(given) - set(wanted)
+        missing = set(wanted) - set(given)
         raise invalid(
-            f"input size does not match signature: {len(given)}!={len(wanted)} len({_names(given)}) != "
-            f"len({_names(wanted)}). Sent extra: {_names(set(given) - set(wanted))}. "
-            f"Missing but required: {_names(set(wanted) - set(given))}."
+            f"input size does not match signature: {len(given)}!={len(wanted)} "
+            f"len({_names(given)}) != len({_names(wanted)}). "
+            f"Sent extra: {_names(extra)}. Missing but required: {_names(missing)}."
         )
     feeds = {}
     for name, info in wanted.items():
         if name not in given:
             raise invalid(
-                f"Signature input alias: {name}(feed name: {info.name}) not found in request and no default value "
-                f"provided. Inputs expected to be in the request {_names(given)}, or default input alias set: "
+                f"Signature input alias: {name}(feed name: {info.name}) not found in request and "
+                "no default value provided. Inputs expected to be in the request "
+                f"{_names(given)}, or default input alias set: "
             )
-        try:
-            feeds[name] = tensors.decode(given[name])
-        except ValueError as error:
-            raise invalid(f"tensor parsing error: {name}: {error}") from None
-        rows = len(feeds[name]) if feeds[name].ndim else 0
-        if rows > MAX_ROWS:
-            raise invalid(f"input {name} has {rows} rows; send at most {MAX_ROWS} a request")
+        feeds[name] = _decoded(name, given[name])
     return feeds
 
 
+def _decoded(name: str, proto: tensor_pb2.TensorProto) -> np.ndarray:
+    """The array of one input."""
+    try:
+        array = tensors.decode(proto)
+    except ValueError as error:
+        raise invalid(f"tensor parsing error: {name}: {error}") from None
+    rows = len(array) if array.ndim else 0
+    if rows > MAX_ROWS:
+        raise invalid(f"input {name} has {rows} rows; send at most {MAX_ROWS} a request")
+    return array
+
+
 def _explain(wanted: Mapping[str, Any], feeds: Mapping[str, np.ndarray]) -> str:
-    """What of a request that the runtime refused is odd: it names operations, not inputs."""
+    """What is odd about a request that the runtime refused; it names operations, not inputs."""
     found = []
     for name, array in sorted(feeds.items()):
         info = wanted[name]
-        dtype, rank = tf.dtypes.as_dtype(info.dtype), len(info.tensor_shape.dim)
+        dtype = tf.dtypes.as_dtype(info.dtype)
+        rank = len(info.tensor_shape.dim)
         given = "string" if array.dtype == object else array.dtype.name
         if given != dtype.name or array.ndim != rank:
             shape = ",".join(map(str, array.shape))
-            found.append(
-                f"{name} is {given} [{shape}], wanted is {dtype.name} [{','.join('?' * rank)}]"
-            )
+            wanted_shape = ",".join("?" * rank)
+            found.append(f"{name} is {given} [{shape}], wanted is {dtype.name} [{wanted_shape}]")
     rows = {name: len(array) for name, array in sorted(feeds.items()) if array.ndim}
     if len(set(rows.values())) > 1:
-        found.append(f"rows differ: {', '.join(f'{name} {count}' for name, count in rows.items())}")
+        counts = ", ".join(f"{name} {count}" for name, count in rows.items())
+        found.append(f"rows differ: {counts}")
     return f" ({'; '.join(found)})" if found else ""
 
 
 def _outputs(known: Collection[str], wanted: Sequence[str]) -> list[str]:
+    """The names of the outputs to compute, all of the signature's if the request names none."""
     for i, name in enumerate(wanted):
         if name not in known:
             raise invalid(
-                f"output tensor alias not found in signature: {name} Outputs expected to be in the set {_names(known)}."
+                f"output tensor alias not found in signature: {name} "
+                f"Outputs expected to be in the set {_names(known)}."
             )
         if name in wanted[:i]:
             raise invalid(f"duplicate output tensor alias: {name}")
@@ -110,12 +125,12 @@ def _names(names: Collection[str]) -> str:
 
 
 def metadata(
-    models: Models, request: get_model_metadata_pb2.GetModelMetadataRequest
+    models: ServedModels, request: get_model_metadata_pb2.GetModelMetadataRequest
 ) -> get_model_metadata_pb2.GetModelMetadataResponse:
     """Answers a GetModelMetadata request.
 
     Raises:
-        ServingError: what is wrong with the request.
+        ServingError: with what is wrong with the request.
     """
     if not request.HasField("model_spec"):
         raise invalid("Missing ModelSpec")
@@ -126,16 +141,18 @@ def metadata(
             raise invalid(f"Metadata field {field} is not supported")
     signatures = get_model_metadata_pb2.SignatureDefMap()
     with models.use(request.model_spec) as version:
-        for name, signature in version.session.signature_defs.items() if version.session else ():
+        definitions = version.session.signature_defs if version.session else {}
+        for name, signature in definitions.items():
             signatures.signature_def[name].CopyFrom(signature)
     response = get_model_metadata_pb2.GetModelMetadataResponse()
-    response.model_spec.name, response.model_spec.version.value = version.model, version.number
+    response.model_spec.name = version.model
+    response.model_spec.version.value = version.number
     response.metadata[METADATA].Pack(signatures)
     return response
 
 
-def inputs(models: Models, spec: model_pb2.ModelSpec) -> Mapping[str, Any]:
-    """The inputs of the signature that `spec` names, `TensorInfo`s by name.
+def inputs(models: ServedModels, spec: model_pb2.ModelSpec) -> Mapping[str, Any]:
+    """The inputs of the signature that a request names: `TensorInfo`s by name.
 
     Raises:
         ServingError: if there is no such model, version or signature.

@@ -1,4 +1,4 @@
-"""The server's REST door: predict, status and metadata, as TensorFlow Serving's REST API has them."""
+"""The server's REST door: predict, status and metadata, as in TensorFlow Serving's REST API."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ from tensorflow_serving.apis import (
 )
 
 from tafe_tf.serving.server import rest_json
-from tafe_tf.serving.server.models import Models
+from tafe_tf.serving.server.models import ServedModels
 from tafe_tf.serving.server.predict import METADATA, inputs, metadata, predict
 from tafe_tf.serving.wire import tensors
 from tafe_tf.serving.wire.errors import ServingError, invalid
 
-BODY_BYTES = 1 << 28
-_IDLE_SECONDS = 60.0  # that a connection may stay silent
+BODY_BYTES = 1 << 28  # of a request at most
+_IDLE_SECONDS = 60.0  # after which a silent connection is closed
 _HTTP_CODES = {
     grpc.StatusCode.CANCELLED: 499,
     grpc.StatusCode.INVALID_ARGUMENT: 400,
@@ -48,21 +48,25 @@ _GET = re.compile(rf"(?i)/v1/models(?:/(?P<name>[^/:]+))?{_WHICH}(?:/(?P<method>
 
 
 class RestServer(http.server.ThreadingHTTPServer):
-    """Listens as soon as it is made; answers once `start` is called.
+    """Listens as soon as it is made, and answers once `start` is called.
 
     Args:
-        models: what is served.
-        host: the interface.
-        port: 0 for any free one.
-        threads: requests at a time.
+        models: the models that requests ask.
+        host: the interface to listen on, such as "localhost".
+        port: the TCP port; 0 for any free one.
+        threads: the number of requests answered at a time.
+
+    Raises:
+        OSError: if the port is taken.
     """
 
     daemon_threads = True
     request_queue_size = 128
 
-    def __init__(self, models: Models, host: str, port: int, threads: int) -> None:
+    def __init__(self, models: ServedModels, host: str, port: int, threads: int) -> None:
         super().__init__((host, port), _Handler)
-        self.models, self.threads = models, threads
+        self.models = models
+        self.threads = threads
         self.slots = threading.Semaphore(threads)
 
     def start(self) -> None:
@@ -70,7 +74,7 @@ class RestServer(http.server.ThreadingHTTPServer):
         threading.Thread(target=self.serve_forever, daemon=True).start()
 
     def stop(self, grace: float) -> None:
-        """Takes no new request and waits for those that run, at most `grace` seconds."""
+        """Takes no new request, and waits `grace` seconds at most for each that runs."""
         self.shutdown()
         self.server_close()
         for _ in range(self.threads):
@@ -83,41 +87,43 @@ class _Handler(http.server.BaseHTTPRequestHandler):
     server: RestServer
 
     def do_GET(self) -> None:
-        self._reply(_GET)
+        self._reply_to(_GET)
 
     def do_POST(self) -> None:
-        self._reply(_POST)
+        self._reply_to(_POST)
 
-    def _reply(self, pattern: re.Pattern[str]) -> None:
+    def _reply_to(self, pattern: re.Pattern[str]) -> None:
+        """Answers one request, whose path must match the pattern."""
         with self.server.slots:
             try:
-                code, answer = 200, self._answer(pattern, self._body())
+                answer = self._answer(pattern, self._body())
             except ServingError as error:
-                code, answer = _HTTP_CODES.get(error.code, 500), {"error": error.message}
+                self._send(_HTTP_CODES.get(error.code, 500), {"error": error.message})
             except (TimeoutError, ConnectionError):
                 self.close_connection = True
-                return
             except Exception as error:
                 traceback.print_exc()
-                code, answer = 500, {"error": f"{type(error).__name__}: {error}"}
-            text = (json.dumps(answer, indent=4) + "\n").encode()
-            self.send_response(code)
-            self.send_header("Content-Type", "application/json")
-            self.send_header("Content-Length", str(len(text)))
-            self.end_headers()
-            self.wfile.write(text)
+                self._send(500, {"error": f"{type(error).__name__}: {error}"})
+            else:
+                self._send(200, answer)
+
+    def _send(self, code: int, answer: dict[str, Any]) -> None:
+        text = (json.dumps(answer, indent=4) + "\n").encode()
+        self.send_response(code)
+        self.send_header("Content-Type", "application/json")
+        self.send_header("Content-Length", str(len(text)))
+        self.end_headers()
+        self.wfile.write(text)
 
     def _body(self) -> bytes:
-        """The request's body; where its end is not known, the connection cannot be kept."""
+        """The request's body. Where its end is not known, the connection cannot be kept."""
         length = self.headers.get("Content-Length", "0")
-        if (
-            "Transfer-Encoding" in self.headers
-            or not re.fullmatch("[0-9]+", length)
-            or int(length) > BODY_BYTES
-        ):
+        in_chunks = "Transfer-Encoding" in self.headers
+        if in_chunks or not re.fullmatch("[0-9]+", length) or int(length) > BODY_BYTES:
             self.close_connection = True
             raise invalid(
-                f"a request needs a Content-Length of at most {BODY_BYTES} bytes. Received: {length}"
+                f"a request needs a Content-Length of at most {BODY_BYTES} bytes. "
+                f"Received: {length}"
             )
         return self.rfile.read(int(length))
 
@@ -128,26 +134,26 @@ class _Handler(http.server.BaseHTTPRequestHandler):
             raise ServingError(grpc.StatusCode.NOT_FOUND, f"Not Found: {path}")
         if found is None:
             raise invalid(f"Malformed request: {self.command} {path}")
-        spec, method = _spec(found), (found["method"] or "status").lower()
+        spec = _spec(found)
+        method = (found["method"] or "status").lower()
+        models = self.server.models
         if method == "predict":
-            return _predict(self.server.models, spec, body)
+            return _predict(models, spec, body)
         if method in ("classify", "regress"):
             raise ServingError(
                 grpc.StatusCode.UNIMPLEMENTED, f"{method}: a funnel model has no such signature"
             )
         if not spec.name:
             raise invalid("Missing model name in request.")
-        return (
-            _status(self.server.models, spec)
-            if method == "status"
-            else _metadata(self.server.models, spec)
-        )
+        if method == "status":
+            return _status(models, spec)
+        return _metadata(models, spec)
 
     def log_message(self, format: str, *args: Any) -> None:
-        """Says nothing: errors go to the caller."""
+        """Logs nothing, since errors go to the caller."""
 
     def handle(self) -> None:
-        """As its parent, but a caller who hangs up is no error."""
+        """Handles a connection; a caller who hangs up is no error."""
         try:
             super().handle()
         except (TimeoutError, ConnectionError):
@@ -155,6 +161,7 @@ class _Handler(http.server.BaseHTTPRequestHandler):
 
 
 def _spec(found: re.Match[str]) -> model_pb2.ModelSpec:
+    """The model, and the version or label, that a path names."""
     spec = model_pb2.ModelSpec(name=urllib.parse.unquote(found["name"] or ""))
     if found["version"]:
         if int(found["version"]) >= 1 << 63:
@@ -165,7 +172,7 @@ def _spec(found: re.Match[str]) -> model_pb2.ModelSpec:
     return spec
 
 
-def _predict(models: Models, spec: model_pb2.ModelSpec, body: bytes) -> dict[str, Any]:
+def _predict(models: ServedModels, spec: model_pb2.ModelSpec, body: bytes) -> dict[str, Any]:
     document = rest_json.parse(body)
     spec.signature_name = document.get("signature_name", "")
     arrays, as_rows = rest_json.to_arrays(document, inputs(models, spec))
@@ -173,17 +180,16 @@ def _predict(models: Models, spec: model_pb2.ModelSpec, body: bytes) -> dict[str
     for name, array in arrays.items():
         tensors.encode(array, request.inputs[name])
     response = predict(models, request)
-    return rest_json.from_arrays(
-        {name: tensors.decode(proto) for name, proto in response.outputs.items()}, as_rows
-    )
+    outputs = {name: tensors.decode(proto) for name, proto in response.outputs.items()}
+    return rest_json.from_arrays(outputs, as_rows)
 
 
-def _status(models: Models, spec: model_pb2.ModelSpec) -> dict[str, Any]:
+def _status(models: ServedModels, spec: model_pb2.ModelSpec) -> dict[str, Any]:
     response = get_model_status_pb2.GetModelStatusResponse(model_version_status=models.status(spec))
     return _as_json(response)
 
 
-def _metadata(models: Models, spec: model_pb2.ModelSpec) -> dict[str, Any]:
+def _metadata(models: ServedModels, spec: model_pb2.ModelSpec) -> dict[str, Any]:
     request = get_model_metadata_pb2.GetModelMetadataRequest(
         model_spec=spec, metadata_field=[METADATA]
     )
@@ -197,8 +203,9 @@ def _metadata(models: Models, spec: model_pb2.ModelSpec) -> dict[str, Any]:
 
 
 def _as_json(message: Any) -> dict[str, Any]:
-    return dict(
-        json_format.MessageToDict(
-            message, preserving_proto_field_name=True, always_print_fields_with_no_presence=True
-        )
+    fields = json_format.MessageToDict(
+        message,
+        preserving_proto_field_name=True,
+        always_print_fields_with_no_presence=True,
     )
+    return dict(fields)

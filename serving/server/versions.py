@@ -1,4 +1,4 @@
-"""Versions of a model on disk and in memory."""
+"""One version of a model, on disk and in memory."""
 
 from __future__ import annotations
 
@@ -19,15 +19,18 @@ State = get_model_status_pb2.ModelVersionStatus
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Loading:
-    """How versions are loaded; names and defaults are TensorFlow Serving's, but for the threads of an operation.
+    """How versions are loaded.
+
+    Names and defaults are TensorFlow Serving's, except for the threads of an operation.
 
     Attributes:
-        enable_model_warmup: replay the warm-up requests before the first answer.
-        max_num_load_retries: attempts after the first that failed.
-        load_retry_interval_micros: between two attempts.
-        allow_version_labels_for_unavailable_models: accept a label for a version that is not loaded yet.
-        intra_op_parallelism: threads of one operation; 0 for all cores.
-        inter_op_parallelism: operations at a time; 0 for all cores.
+        enable_model_warmup: replay a version's warm-up requests before its first answer.
+        max_num_load_retries: attempts to load a version after the first one failed.
+        load_retry_interval_micros: microseconds between two attempts.
+        allow_version_labels_for_unavailable_models: accept a new label for a version that is not
+            loaded yet.
+        intra_op_parallelism: threads that one TensorFlow operation may use; 0 for all cores.
+        inter_op_parallelism: TensorFlow operations that run at a time; 0 for all cores.
     """
 
     enable_model_warmup: bool = True
@@ -43,27 +46,34 @@ class Version:
 
     Attributes:
         model: the model's name.
-        number: the version.
+        number: the version's number.
         path: its directory.
-        state: one of `State`'s.
-        error: why it could not be loaded.
-        session: the loaded model, while the state is AVAILABLE or UNLOADING.
+        state: one of `State`'s values, START at first.
+        error: why it could not be loaded, or None.
+        session: the loaded model while the state is AVAILABLE or UNLOADING, else None.
+        users: the number of requests that use it now.
+        failures: how often loading it has failed since it was last loaded or unloaded.
+        retry_at: when it may be loaded again, on the monotonic clock.
     """
 
     def __init__(self, model: str, number: int, path: pathlib.Path) -> None:
-        self.model, self.number, self.path = model, number, path
+        self.model = model
+        self.number = number
+        self.path = path
         self.state = State.START
         self.error: ServingError | None = None
         self.session: SessionModel | None = None
-        self.users, self.failures, self.retry_at = 0, 0, 0.0
+        self.users = 0
+        self.failures = 0
+        self.retry_at = 0.0
 
     def __str__(self) -> str:
         return f"{{name: {self.model} version: {self.number}}}"
 
     def status(self) -> get_model_status_pb2.ModelVersionStatus:
-        """State and health, as GetModelStatus tells them."""
+        """State and health, as GetModelStatus answers them."""
         status = State(version=self.number, state=self.state)
-        status.status.SetInParent()  # OK is said too
+        status.status.SetInParent()  # so that OK is sent too
         if self.error is not None:
             status.status.error_code = self.error.code.value[0]
             status.status.error_message = self.error.message
@@ -74,7 +84,9 @@ def open_session(path: pathlib.Path, loading: Loading) -> SessionModel:
     """Loads a SavedModel and warms it up.
 
     Raises:
-        OSError, tf.errors.OpError, ValueError: if it is broken.
+        OSError: if there is no SavedModel.
+        tf.errors.OpError: if it cannot be loaded, or a warm-up request fails.
+        ValueError: if the file of warm-up requests is damaged.
     """
     session = SessionModel(
         path,
@@ -91,7 +103,11 @@ def open_session(path: pathlib.Path, loading: Loading) -> SessionModel:
 
 
 def aspired(config: model_server_config_pb2.ModelConfig) -> dict[int, pathlib.Path]:
-    """Version numbers and directories that the model's policy asks for; by default the latest one."""
+    """The versions on disk that a model's policy asks for, by default the latest one.
+
+    Returns:
+        Their directories by number.
+    """
     found = {int(path.name): path for path in versions(config.base_path)}
     policy = config.model_version_policy
     choice = policy.WhichOneof("policy_choice")
@@ -100,9 +116,11 @@ def aspired(config: model_server_config_pb2.ModelConfig) -> dict[int, pathlib.Pa
     elif choice == "all":
         wanted = set(found)
     else:
-        wanted = set(sorted(found)[-max(policy.latest.num_versions, 1) :])
-    if not wanted & set(found):
+        count = max(policy.latest.num_versions, 1)
+        wanted = set(sorted(found)[-count:])
+    present = wanted & set(found)
+    if not present:
         logging.warning(
             "No versions of servable %s found under base path %s", config.name, config.base_path
         )
-    return {number: found[number] for number in wanted & set(found)}
+    return {number: found[number] for number in present}

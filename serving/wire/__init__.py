@@ -1,1 +1,1 @@
-"""Values as they go over the network: tensors and errors."""
+"""How values and errors travel between client and server."""

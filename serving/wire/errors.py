@@ -1,4 +1,4 @@
-"""One error for everything that can go wrong with a request, on both sides of the wire."""
+"""One error for everything that can go wrong with a request, on both sides of the network."""
 
 from __future__ import annotations
 
@@ -11,30 +11,31 @@ class ServingError(RuntimeError):
     """A request failed.
 
     Attributes:
-        code: the canonical status code, as gRPC names it.
-        message: what was wrong; where TensorFlow Serving has a text for it, that text.
+        code: gRPC's status code, such as `grpc.StatusCode.NOT_FOUND`.
+        message: what went wrong, in TensorFlow Serving's words where it has a text for it.
     """
 
     def __init__(self, code: grpc.StatusCode, message: str) -> None:
         super().__init__(f"{code.name}: {message}")
-        self.code, self.message = code, message
+        self.code = code
+        self.message = message
 
 
 def from_number(number: int, message: str) -> ServingError:
-    """The error of a canonical code's number, as TensorFlow's own errors carry it."""
+    """The error with a status code's number, which is how TensorFlow's own errors carry it."""
     return ServingError(_CODES.get(number, grpc.StatusCode.UNKNOWN), message)
 
 
 def invalid(message: str) -> ServingError:
-    """INVALID_ARGUMENT."""
+    """The error INVALID_ARGUMENT: the request is wrong whatever the server holds."""
     return ServingError(grpc.StatusCode.INVALID_ARGUMENT, message)
 
 
 def failed_precondition(message: str) -> ServingError:
-    """FAILED_PRECONDITION."""
+    """The error FAILED_PRECONDITION: the server lacks what the request takes for granted."""
     return ServingError(grpc.StatusCode.FAILED_PRECONDITION, message)
 
 
 def not_found(message: str) -> ServingError:
-    """NOT_FOUND."""
+    """The error NOT_FOUND: there is no such model or version."""
     return ServingError(grpc.StatusCode.NOT_FOUND, message)

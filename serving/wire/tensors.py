@@ -1,7 +1,7 @@
-"""NumPy arrays <-> TensorProto.
+"""NumPy arrays to `TensorProto`s and back.
 
-`tf.make_tensor_proto` and `tf.make_ndarray` do the same, but take 16 and 7 us a tensor, which for a request of 18
-columns is a third of a millisecond, and believe any shape that a proto states.
+`tf.make_tensor_proto` and `tf.make_ndarray` do the same, but take 16 and 7 us a tensor, which is a
+third of a millisecond for a request of 18 columns, and they believe any shape that a proto states.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from tensorflow.core.framework import tensor_pb2, types_pb2
 
-_REPEATED_LIMIT = 1 << 20  # elements that one value may stand for
+_REPEATED_LIMIT = 1 << 20  # elements that a proto may leave to its last value
 _FIELDS: dict[str, dict[int, Any]] = {
     "float_val": {types_pb2.DT_FLOAT: np.float32},
     "double_val": {types_pb2.DT_DOUBLE: np.float64},
@@ -29,23 +29,26 @@ _FIELDS: dict[str, dict[int, Any]] = {
     "bool_val": {types_pb2.DT_BOOL: np.bool_},
     "string_val": {types_pb2.DT_STRING: np.object_},
 }
-_TYPES = {
-    number: (np.dtype(x), field) for field, types in _FIELDS.items() for number, x in types.items()
-}
+# Number of a type -> its NumPy type, and the field that holds its values one by one.
+_TYPES: dict[int, tuple[np.dtype, str]] = {}
+for _field, _numbered in _FIELDS.items():
+    for _number, _numpy_type in _numbered.items():
+        _TYPES[_number] = (np.dtype(_numpy_type), _field)
 _NUMBERS = {dtype: number for number, (dtype, _) in _TYPES.items()}
 _OBJECT = np.dtype(object)
 
 
 def encode(array: np.ndarray, proto: tensor_pb2.TensorProto, *, as_fields: bool = False) -> None:
-    """Fills an empty TensorProto.
+    """Fills an empty `TensorProto`.
 
     Args:
-        array: of numbers, booleans, or str or bytes objects; any shape.
-        proto: to fill.
-        as_fields: one field a value (`float_val`, ...), as TensorFlow Serving answers, instead of raw bytes.
+        array: numbers, booleans, or str or bytes objects, of any shape.
+        proto: the proto to fill.
+        as_fields: store one field a value (`float_val`, ...), as TensorFlow Serving answers. By
+            default the values are stored as raw bytes, which is faster.
 
     Raises:
-        TypeError: if it holds anything else.
+        TypeError: if the array holds anything else.
     """
     if array.dtype.kind in "SU":
         array = array.astype(object)
@@ -56,7 +59,10 @@ def encode(array: np.ndarray, proto: tensor_pb2.TensorProto, *, as_fields: bool 
     for size in array.shape:
         proto.tensor_shape.dim.add(size=size)
     if array.dtype == _OBJECT:
-        proto.string_val.extend([v.encode() if isinstance(v, str) else v for v in array.ravel()])
+        texts = array.ravel()
+        proto.string_val.extend(
+            [text.encode() if isinstance(text, str) else text for text in texts]
+        )
     elif as_fields:
         getattr(proto, _TYPES[number][1]).extend(array.ravel().tolist())
     else:
@@ -64,12 +70,15 @@ def encode(array: np.ndarray, proto: tensor_pb2.TensorProto, *, as_fields: bool 
 
 
 def decode(proto: tensor_pb2.TensorProto) -> np.ndarray:
-    """Reads a TensorProto; strings become an object array of bytes. The array may be read-only.
+    """Reads a `TensorProto`.
 
-    As in TensorFlow, the last of too few values stands for the rest, and no value for zeros.
+    As in TensorFlow, the last of too few values stands for the rest, and no value at all for zeros.
+
+    Returns:
+        An array, which may be read-only. Strings become an object array of bytes.
 
     Raises:
-        ValueError: if type, shape and content do not belong together.
+        ValueError: if the type, the shape and the content do not fit together.
     """
     if proto.dtype not in _TYPES:
         raise ValueError(f"type {proto.dtype} is not supported")
@@ -88,12 +97,15 @@ def decode(proto: tensor_pb2.TensorProto) -> np.ndarray:
 
 
 def _from_fields(values: Any, count: int, dtype: np.dtype) -> np.ndarray:
-    if len(values) > count or (len(values) < count and count > _REPEATED_LIMIT):
+    too_many = len(values) > count
+    too_few = len(values) < count and count > _REPEATED_LIMIT
+    if too_many or too_few:
         raise ValueError(f"{len(values)} values are no tensor of {count} elements")
     array = np.empty(count, dtype)
     try:
         array[: len(values)] = values
     except OverflowError as error:
         raise ValueError(str(error)) from None
-    array[len(values) :] = values[-1] if values else (b"" if dtype is _OBJECT else 0)
+    nothing: Any = b"" if dtype is _OBJECT else 0
+    array[len(values) :] = values[-1] if values else nothing
     return array
