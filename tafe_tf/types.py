@@ -11,5 +11,5 @@ Tensor: TypeAlias = Any
 # What a model reads: ids [B, S], or {"ids": [B, S], "weights": [B, S]} if some field holds lists.
 Inputs: TypeAlias = Tensor | Mapping[str, Tensor]
 
-# A tensor's shape; None stands for a size that differs from batch to batch.
-Shape: TypeAlias = tuple[int | None, ...]
+# A tensor's shape: whole numbers, and None for a size that differs from batch to batch.
+Shape: TypeAlias = tuple[Any, ...]

@@ -82,7 +82,7 @@ class ASRG(Configured):
 
     def call(self, h: Tensor, gamma: Tensor, training: bool = False) -> Tensor:
         """Computes Y: [B, F, d] -> [B, K, d]."""
-        z = self.selector(h, gamma)  # [B, K]
+        z = self.selector(h, gamma=gamma)  # [B, K]
         o = self.attention(h, z, training=training)  # [B, K, d]
         residual = h
         if self.residual == "query":

@@ -55,11 +55,11 @@ def _attend(queries: Tensor, keys: Tensor, values: Tensor) -> tuple[Tensor, Tens
 def attend_and_learn(queries: Tensor, keys: Tensor, values: Tensor) -> Tensor:
     """Computes what `attend` does, with gradients in closed form.
 
-    With G the gradient of O = P V and P = softmax(S), dS = P * (G V^T - rowsum(G * O)). The row sums
-    need O alone, not the [M K, F] matrices, and come in as one more column of G against a column of
-    ones of V. Automatic differentiation makes four passes over these largest tensors; this makes
-    one. A product that would read one of them transposed is computed as its own transpose, so that
-    the small operand is the one transposed: half the time on a CPU.
+    With G the gradient of O = P V and P = softmax(S), dS = P * (G V^T - rowsum(G * O)). The row
+    sums need O alone, not the [M K, F] matrices, and come in as one more column of G against a
+    column of ones of V. Automatic differentiation makes four passes over these largest tensors;
+    this makes one. A product that would read one of them transposed is computed as its own
+    transpose, so that the small operand is the one transposed: half the time on a CPU.
     """
     mixed, attention = _attend(queries, keys, values)
 
@@ -82,7 +82,9 @@ def attend_and_learn(queries: Tensor, keys: Tensor, values: Tensor) -> Tensor:
 
 @keras.saving.register_keras_serializable("tafe_tf")
 class InducingPointAttention(Configured):
-    """Eq. 17-19: O = concat_j(softmax((I_j * z) (H W^K_j)^T / sqrt(e)) H W^V_j) W^O, without biases.
+    """Multi-head attention of inducing points scaled by the selector (eq. 17-19), without biases.
+
+    O = concat_j(softmax((I_j * z) (H W^K_j)^T / sqrt(e)) H W^V_j) W^O, over the heads j.
 
     The queries are parameters, so the keys fold into them: (I_j * z) (H W^K_j)^T equals
     z * (I_j W^K_j^T) H^T, where I_j W^K_j^T is [K, d] and the same for every row of the batch. No
@@ -128,10 +130,14 @@ class InducingPointAttention(Configured):
     def call(self, h: Tensor, z: Tensor, training: bool = False) -> Tensor:
         """Computes O: [B, F, d], [B, K] -> [B, K, d]."""
         d = h.shape[-1]
+        queries = self._queries(z, d)
+        values = self._values(h)
         function = attend_and_learn if training else attend
-        mixed = function(self._queries(z, d), h, self._values(h))  # [B, M, K, e]
-        mixed = ops.reshape(ops.transpose(mixed, (0, 2, 1, 3)), (-1, d))
-        return ops.reshape(ops.matmul(mixed, self.output_projection), (-1, self.num_inducing, d))
+        mixed = function(queries, h, values)  # [B, M, K, e]
+        mixed = ops.transpose(mixed, (0, 2, 1, 3))
+        mixed = ops.reshape(mixed, (-1, d))
+        o = ops.matmul(mixed, self.output_projection)
+        return ops.reshape(o, (-1, self.num_inducing, d))
 
     def _queries(self, z: Tensor, d: int) -> Tensor:
         """Returns z * (I_j W^K_j^T) / sqrt(e) of all heads j, [B, M K, d]."""

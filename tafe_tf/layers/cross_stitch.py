@@ -17,7 +17,8 @@ class CrossStitch(Configured):
     """x~_i = sum_j alpha_ij x_j: each task's activations become a learned mixture of all tasks'.
 
     This is eq. 1 of Misra et al. (2016), with one alpha for each channel. A task starts with the
-    share `same` of its own activations and the rest evenly from the others, as in section 5.1 there.
+    share `same` of its own activations and the rest evenly from the others, as in section 5.1
+    there.
 
     Args:
         same: alpha_ii at the start, a share from 0 to 1; 0.9 by default.

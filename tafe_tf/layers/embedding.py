@@ -101,7 +101,7 @@ class FusedEmbedding(Configured):
         self.built = True
 
     def _initializer(self) -> Callable[..., Tensor]:
-        """Draws in full precision whatever the table's is: a seed gives the same numbers, rounded."""
+        """Draws in full precision, so that a seed gives a half-precision table the same numbers."""
         normal = keras.initializers.RandomNormal(stddev=self.stddev)
 
         def start(shape: Shape, dtype: Any) -> Tensor:
@@ -140,7 +140,9 @@ class FusedEmbedding(Configured):
         table = self.table.value
         if hasattr(table, "_get"):  # tf.distribute's container: this replica's copy
             table = table._get()
-        if hasattr(table, "sparse_read"):  # a TensorFlow variable, which `ops.take` would copy whole
+        if hasattr(
+            table, "sparse_read"
+        ):  # a TensorFlow variable, which `ops.take` would copy whole
             return table.sparse_read(rows)
         return ops.take(table, rows, axis=0)
 

@@ -68,17 +68,17 @@ class SoftmaxGates(Configured):
 class DSelectKGates(SoftmaxGates):
     """DSelect-k: sparse gates that still have gradients (Hazimeh et al. 2021, eq. 4 and 6).
 
-    A gate is a mixture, by softmax(A x), of k selectors. A selector has a smooth step s_j = S(w_j x)
-    for each of the log2 E bits of an expert's number, and gives expert e the product of s_j or
-    1 - s_j by its bits; once its steps are all 0 or 1 it selects one expert. S is the smooth step of
-    TAFE's eq. 16, here with a constant gamma.
+    A gate is a mixture, by softmax(A x), of k selectors. A selector has a smooth step s_j = S(w_j
+    x) for each of the log2 E bits of an expert's number, and gives expert e the product of s_j or
+    1 - s_j by its bits; once its steps are all 0 or 1 it selects one expert. S is the smooth step
+    of TAFE's eq. 16, here with a constant gamma.
 
     Args:
         count: number of gates, G.
         num_selected: largest number of experts that a gate ends up with, k; 2 by default.
         gamma: width of the smooth step; 1 by default.
-        entropy_weight: weight of the selectors' mean entropy, which is added to the loss in training
-            and drives each selector to one expert; 0 by default, which leaves it out.
+        entropy_weight: weight of the selectors' mean entropy, which is added to the loss in
+            training and drives each selector to one expert; 0 by default, which leaves it out.
 
     Call arguments:
         x: what the gates read, as of `SoftmaxGates`.
@@ -92,7 +92,7 @@ class DSelectKGates(SoftmaxGates):
 
     Example:
         >>> import numpy as np
-        >>> gates = DSelectKGates(2, num_selected=1)
+        >>> gates = DSelectKGates(2, num_selected=2)
         >>> tuple(gates(np.ones((3, 5)), np.ones((3, 4, 6))).shape)
         (3, 2, 6)
     """

@@ -1,4 +1,4 @@
-"""The dynamic selector: a cubic smooth step of a projection of the input, and its gamma schedule."""
+"""The dynamic selector, the smooth step that closes it, and the schedule of that step's gamma."""
 
 from __future__ import annotations
 

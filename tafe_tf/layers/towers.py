@@ -66,10 +66,16 @@ class Towers(Configured):
         for i, size in enumerate(self.units):
             limit = math.sqrt(6.0 / (width + size))  # Glorot's, of each tower's [in, out] matrix
             start = keras.initializers.RandomUniform(-limit, limit)
-            shape = (self.count, width, size)
-            kernel = self.add_weight(name=f"kernel_{i}", shape=shape, initializer=start)
-            shape = (self.count, size)
-            bias = self.add_weight(name=f"bias_{i}", shape=shape, initializer="zeros")
+            kernel = self.add_weight(
+                name=f"kernel_{i}",
+                shape=(self.count, width, size),
+                initializer=start,
+            )
+            bias = self.add_weight(
+                name=f"bias_{i}",
+                shape=(self.count, size),
+                initializer="zeros",
+            )
             self.kernels.append(kernel)
             self.biases.append(bias)
             width = size

@@ -20,8 +20,9 @@ class AITM(FunnelModel):
     """A tower for each task on shared embeddings; what a step knows is handed to the next.
 
     z_1 = q_1, and z_i = AIT(g_i(z_{i-1}), q_i), where q_i is tower i's output, g_i a dense layer
-    with ReLU and AIT(p, q) = sum_{u in {p, q}} softmax_u(<h1(u), h2(u)> / sqrt(k)) h3(u) with linear
-    h (eq. 4 to 8 there). Its behavioural expectation calibrator is `FunnelLoss(order_weight=0.6)`.
+    with ReLU and AIT(p, q) = sum_{u in {p, q}} softmax_u(<h1(u), h2(u)> / sqrt(k)) h3(u) with
+    linear h (eq. 4 to 8 there). Its behavioural expectation calibrator is
+    `FunnelLoss(order_weight=0.6)`.
 
     Its further arguments, its call and what it returns are those of `FunnelModel`.
 

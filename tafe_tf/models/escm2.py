@@ -19,8 +19,9 @@ from tafe_tf.types import Tensor
 class ESCM2(FunnelModel):
     """ESMM whose conditional towers also learn in the space of their own step.
 
-    There they are debiased by the propensity of reaching the step. The loss is `CounterfactualLoss`;
-    with the estimator "dr" a further tower for each conditional step imputes its error.
+    There they are debiased by the propensity of reaching the step. The loss is
+    `CounterfactualLoss`; with the estimator "dr" a further tower for each conditional step imputes
+    its error.
 
     Its further arguments and its call are those of `FunnelModel`.
 

@@ -28,8 +28,8 @@ class ESM2(FunnelModel):
     Its further arguments and its call are those of `FunnelModel`.
 
     Args:
-        via: Indices, from 0, of the steps that an action may come before, each 1 or more; A of them,
-            none by default.
+        via: Indices, from 0, of the steps that an action may come before, each 1 or more; A of
+            them, none by default.
         tower_units: Sizes of the layers of each tower; 256, 128 and 64 by default.
         dropout: Share of units that are dropped after every layer in training; 0 by default.
 

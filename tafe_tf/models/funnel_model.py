@@ -1,4 +1,4 @@
-"""The contract of all architectures, and what they share: the embedding and a linear head a task."""
+"""The contract of all architectures, and what they share."""
 
 from __future__ import annotations
 

@@ -16,8 +16,8 @@ from tafe_tf.types import Tensor
 class MMOE(FunnelModel):
     """Shared experts on the flattened embeddings, mixed by a gate for each task.
 
-    A tower and a head for each task follow: f_i(x) = h_i(sum_e softmax(W_i x)_e f_e(x)) (eq. 6 and 7
-    there).
+    A tower and a head for each task follow: f_i(x) = h_i(sum_e softmax(W_i x)_e f_e(x)) (eq. 6 and
+    7 there).
 
     Its further arguments, its call and what it returns are those of `FunnelModel`.
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable
 
 import keras
@@ -30,11 +31,11 @@ class InPieces(keras.Model):
         count = ops.shape(rows)[0]
         bounds = [count * i // self.pieces for i in range(self.pieces + 1)]
         results = []
-        for start, end in zip(bounds[:-1], bounds[1:], strict=True):
+        for start, end in itertools.pairwise(bounds):
             results.append(function(rows[start:end]))
         return ops.concatenate(results, axis=0)
 
     @property
     def losses(self) -> list[Tensor]:
-        """What layers added to the loss: each a mean over its piece, their sum one over the batch."""
+        """What layers added to the loss: each a mean over a piece, and their sum one over all."""
         return [loss / self.pieces for loss in super().losses]

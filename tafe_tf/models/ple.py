@@ -19,8 +19,8 @@ class PLE(FunnelModel):
 
     A task's gate mixes its own experts and the shared ones; the shared gate mixes all, and the last
     level has none. Experts and gates of level 1 read the flattened embeddings, those of a later
-    level the mixtures of their own task's (or the shared) gate below (eq. 5 to 7 there). A tower and
-    a head for each task follow.
+    level the mixtures of their own task's (or the shared) gate below (eq. 5 to 7 there). A tower
+    and a head for each task follow.
 
     Its further arguments, its call and what it returns are those of `FunnelModel`.
 

@@ -11,7 +11,7 @@ from keras import ops
 from tafe_tf.layers import ASRG, FieldSelfAttention, GammaSchedule, TaskSpecificAdapter, Towers
 from tafe_tf.losses import FunnelLoss
 from tafe_tf.models.funnel_model import FunnelModel
-from tafe_tf.types import Inputs, Tensor
+from tafe_tf.types import Inputs, Shape, Tensor
 
 
 @keras.saving.register_keras_serializable("tafe_tf")
@@ -19,8 +19,8 @@ class TAFE(FunnelModel):
     """TAFE (section 3): L blocks of ASRG, each read by a Task-Specific Adapter, and a head a task.
 
     Block 1 reads the field embeddings H, block l the output of block l - 1. No message passes from
-    the adapters back into the blocks (Figure 6). With the defaults and two tasks on the 18 fields of
-    Ali-CCP the model has the paper's 89 MB (Figure 8b). In training, each call advances gamma's
+    the adapters back into the blocks (Figure 6). With the defaults and two tasks on the 18 fields
+    of Ali-CCP the model has the paper's 89 MB (Figure 8b). In training, each call advances gamma's
     schedule by one step.
 
     Its further arguments, its call and what it returns are those of `FunnelModel`.
@@ -30,7 +30,8 @@ class TAFE(FunnelModel):
         num_heads: Number of attention heads of tafe, M, a divisor of the embedding dimension; 2 by
             default.
         num_layers: Number of ASRG blocks of tafe, L; 4 by default.
-        selector_hidden: Sizes of the hidden layers in the MLPs of tafe's selectors; none by default.
+        selector_hidden: Sizes of the hidden layers in the MLPs of tafe's selectors; none by
+            default.
         gamma_start: Width gamma of tafe's smooth step (eq. 16) at training step 0; 10 by default.
         gamma_decay_steps: Number of training steps after which gamma of tafe's smooth step would
             reach 0; 50,000 by default. A dataset smaller than the paper's needs fewer.
@@ -108,7 +109,7 @@ class TAFE(FunnelModel):
     def _build_layers(self) -> None:
         """Builds all layers in the order in which they run."""
         self.embedding.build()
-        shape = (None, self.num_fields, self.embedding_dim)
+        shape: Shape = (None, self.num_fields, self.embedding_dim)
         for i, block in enumerate(self.blocks):
             block.build(shape)
             shape = block.compute_output_shape(shape)
@@ -137,10 +138,7 @@ class TAFE(FunnelModel):
         y = h
         t = None
         for i, block in enumerate(self.blocks):
-            if isinstance(block, ASRG):
-                y = block(y, gamma, training=training)  # [B, K, d]
-            else:
-                y = block(y)  # [B, F, d]
+            y = block(y, gamma, training=training) if isinstance(block, ASRG) else block(y)
             if self.adapters:
                 t = self.adapters[i](y, t)  # [B, N, d]
         if not self.adapters:

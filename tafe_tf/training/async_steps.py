@@ -10,7 +10,7 @@ import tensorflow as tf
 
 from tafe_tf.data.batches.batch import Batch
 from tafe_tf.distributed.cluster import Cluster
-from tafe_tf.layers import GammaSchedule
+from tafe_tf.models import FunnelModel
 from tafe_tf.training.sync_steps import Steps
 
 
@@ -31,17 +31,16 @@ class ScheduledSteps:
     def __init__(
         self,
         steps: Steps,
-        model: keras.Model,
+        model: FunnelModel,
         optimizer: keras.optimizers.Optimizer,
         cluster: Cluster,
         per_call: int,
     ) -> None:
         self._steps, self._batches = steps, per_call * cluster.stepping
         self._coordinator = tf.distribute.coordinator.ClusterCoordinator(cluster.strategy)
-        schedules = [layer for layer in model._flatten_layers() if isinstance(layer, GammaSchedule)]
         self._counts = [
             optimizer.iterations.value,
-            *(schedule.step.value for schedule in schedules),
+            *(schedule.step.value for schedule in model.schedules()),
         ]
         self._step = tf.function(
             lambda batch: cluster.strategy.run(steps.step, args=(batch,)), reduce_retracing=True
