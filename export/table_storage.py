@@ -9,6 +9,7 @@ import numpy as np
 import tensorflow as tf
 
 from tafe_tf.layers import FusedEmbedding
+from tafe_tf.models import FunnelModel
 
 Storage = Literal["float32", "float16", "int8"]
 STORAGES: tuple[Storage, ...] = ("float32", "float16", "int8")
@@ -52,12 +53,12 @@ class StoredTable(tf.Module):
         return read * self._scale.sparse_read(rows)
 
 
-def embeddings(model: keras.Model) -> list[FusedEmbedding]:
+def embeddings(model: FunnelModel) -> list[FusedEmbedding]:
     """All embedding layers of a model."""
-    return [layer for layer in model._flatten_layers() if isinstance(layer, FusedEmbedding)]
+    return model.tables()
 
 
-def store(model: keras.Model, storage: Storage) -> list[StoredTable]:
+def store(model: FunnelModel, storage: Storage) -> list[StoredTable]:
     """Makes a model read its embeddings from stored tables.
 
     Args:

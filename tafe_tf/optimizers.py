@@ -1,4 +1,4 @@
-"""Adam whose cost does not depend on the vocabulary."""
+"""Adam whose cost does not depend on the vocabulary, and a learning rate that falls linearly."""
 
 from __future__ import annotations
 
@@ -8,7 +8,10 @@ import keras
 import tensorflow as tf
 from keras import ops
 
-_LACKING = {tf.bfloat16: 16, tf.float16: 13}  # bits of a float32's fraction that they do not have
+from tafe_tf.types import Tensor
+
+# The types of half precision, and how many bits of a float32's fraction they do not have.
+_MISSING_BITS = {tf.bfloat16: 16, tf.float16: 13}
 
 
 @keras.saving.register_keras_serializable("tafe_tf")
@@ -16,90 +19,149 @@ class LinearDecay(keras.optimizers.schedules.LearningRateSchedule):
     """A learning rate that falls linearly to 0.
 
     Args:
-        rate: at the start.
-        steps: until it is 0.
-        start: the optimizer's step at the start; not 0 where its count goes on from an earlier run.
+        rate: learning rate at the start.
+        steps: number of steps after which it is 0.
+        start: the optimizer's step at the start; 0 by default. It is another where the count of
+            steps goes on from an earlier run.
+
+    Call arguments:
+        step: a step of the optimizer.
+
+    Returns:
+        The rate, a float32 scalar.
+
+    Example:
+        >>> rate = LinearDecay(0.5, steps=100)
+        >>> float(rate(0)), float(rate(50)), float(rate(100)), float(rate(150))
+        (0.5, 0.25, 0.0, 0.0)
     """
 
     def __init__(self, rate: float, steps: int, start: int = 0) -> None:
         super().__init__()
-        self.rate, self.steps, self.start = rate, steps, start
+        self.rate = rate
+        self.steps = steps
+        self.start = start
 
-    def __call__(self, step: Any) -> Any:
-        """The rate at a step of the optimizer."""
-        passed = ops.cast(ops.convert_to_tensor(step) - self.start, "float32") / self.steps
-        return self.rate * (1.0 - ops.clip(passed, 0.0, 1.0))
+    def __call__(self, step: Tensor) -> Tensor:
+        """Computes the rate at a step."""
+        passed = ops.convert_to_tensor(step) - self.start
+        share = ops.cast(passed, "float32") / self.steps
+        return self.rate * (1.0 - ops.clip(share, 0.0, 1.0))
 
     def get_config(self) -> dict[str, Any]:
-        """The constructor's arguments."""
+        """Returns the constructor's arguments."""
         return {"rate": self.rate, "steps": self.steps, "start": self.start}
 
 
 @keras.saving.register_keras_serializable("tafe_tf")
 class LazyAdam(keras.optimizers.Adam):
-    """Adam (Kingma & Ba 2014) that updates only the rows of an embedding table which the batch touched.
+    """Adam (Kingma & Ba 2014) that updates only those rows of a table that a batch touched.
 
-    A gradient that is `tf.IndexedSlices` (what a gather makes) has its duplicate rows summed; then the moments
-    and the weights of these rows alone are read and written. Any other gradient gets ordinary Adam.
+    A gradient that is `tf.IndexedSlices`, which is what a gather makes, has its duplicate rows
+    summed; then the moments and the weights of these rows alone are read and written. Any other
+    gradient gets ordinary Adam.
 
-    The difference from dense Adam: there, a row that the batch did not touch still has its moments decayed and
-    still moves along its old momentum. Here it rests. The bias correction counts all steps in both. Where every
-    row is touched in each step the two are equal. `weight_decay`, as in Keras, goes over the whole table.
+    The difference from dense Adam: there, a row that the batch did not touch still has its moments
+    decayed and still moves along its old momentum. Here it rests. The bias correction counts all
+    steps in both. Where every row is touched in each step the two are equal. `weight_decay`, as in
+    Keras, goes over the whole table.
 
-    Weights of half precision have float32 moments and are computed in float32; then they are rounded up or down by
-    chance, so that the mean is right: rounded to the nearest, steps of less than half a unit would all be lost. The
-    draws depend on the step alone, so a run that goes on repeats them. `weight_decay` is rounded to the nearest.
+    Weights of half precision have float32 moments and are computed in float32; then they are
+    rounded up or down by chance, so that the mean is right: rounded to the nearest, steps of less
+    than half a unit would all be lost. The draws depend on the step alone, so a run that is resumed
+    repeats them. `weight_decay` is rounded to the nearest.
 
     Args:
-        learning_rate: a number or a schedule.
-        static_shapes: sum the rows that repeat by sorting instead of by a hash table, so that all shapes are known and
-            XLA compiles the step, as a TPU needs; not for tables of half precision.
-        **kwargs: as of `keras.optimizers.Adam`, without `amsgrad`, which rows at rest leave without a meaning.
+        learning_rate: a number or a schedule; 0.001 by default.
+        static_shapes: whether rows that repeat are summed by sorting instead of by a hash table, so
+            that all shapes are known and XLA compiles the step, as a TPU needs; False by default.
+            Tables of half precision cannot have it.
+        **kwargs: arguments of `keras.optimizers.Adam`, except `amsgrad`, which has no meaning for
+            rows at rest.
+
+    Raises:
+        ValueError: if `amsgrad` is asked for; in a step, if a weight of half precision meets
+            `static_shapes`.
+
+    Example:
+        >>> table = keras.Variable([[0.0], [0.0], [0.0]])
+        >>> gradient = tf.IndexedSlices(tf.constant([[1.0], [1.0]]), tf.constant([2, 2]))
+        >>> LazyAdam(0.5).apply([gradient], [table])
+        >>> table.numpy().round(4).tolist()  # the first step of Adam is the learning rate
+        [[0.0], [0.0], [-0.5]]
     """
 
     def __init__(
-        self, learning_rate: Any = 0.001, *, static_shapes: bool = False, **kwargs: Any
+        self,
+        learning_rate: float | keras.optimizers.schedules.LearningRateSchedule = 0.001,
+        *,
+        static_shapes: bool = False,
+        **kwargs: Any,
     ) -> None:
         if kwargs.get("amsgrad"):
             raise ValueError("LazyAdam has no `amsgrad`. Received: amsgrad=True")
         super().__init__(learning_rate, **kwargs)
         self.static_shapes = static_shapes
 
-    def add_variable(self, *args: Any, dtype: Any = None, **kwargs: Any) -> Any:
-        """A variable of the optimizer's own; what follows weights of half precision is float32."""
-        return super().add_variable(
-            *args, dtype="float32" if dtype in ("bfloat16", "float16") else dtype, **kwargs
-        )
+    def add_variable(self, *args: Any, dtype: Any = None, **kwargs: Any) -> keras.Variable:
+        """Makes a variable of the optimizer; moments of half-precision weights are float32."""
+        if dtype in ("bfloat16", "float16"):
+            dtype = "float32"
+        return super().add_variable(*args, dtype=dtype, **kwargs)
 
     def apply(self, grads: Any, trainable_variables: Any = None) -> None:
         """Applies gradients; those of half precision become float32 before replicas sum them."""
-        grads = [
-            tf.cast(g, tf.float32) if g is not None and g.dtype in _LACKING else g for g in grads
-        ]
-        super().apply(grads, trainable_variables)
+        wide = []
+        for gradient in grads:
+            is_half = gradient is not None and gradient.dtype in _MISSING_BITS
+            wide.append(tf.cast(gradient, tf.float32) if is_half else gradient)
+        super().apply(wide, trainable_variables)
 
-    def update_step(self, gradient: Any, variable: Any, learning_rate: Any) -> None:
-        """Applies one gradient to one variable.
-
-        Raises:
-            ValueError: with `static_shapes`, if the variable is of half precision.
-        """
-        if variable.dtype in _LACKING and self.static_shapes:
+    def update_step(self, gradient: Any, variable: tf.Variable, learning_rate: Tensor) -> None:
+        """Applies one gradient to one variable."""
+        is_half = variable.dtype in _MISSING_BITS
+        if is_half and self.static_shapes:
             raise ValueError(
                 f"`static_shapes` is for weights of full precision. Received: {variable.dtype.name}"
             )
-        if variable.dtype in _LACKING and not isinstance(gradient, tf.IndexedSlices):
-            gradient = tf.IndexedSlices(gradient, tf.range(tf.shape(gradient)[0]))
-        if not isinstance(gradient, tf.IndexedSlices):
+        is_sparse = isinstance(gradient, tf.IndexedSlices)
+        if not is_sparse and not is_half:
             super().update_step(gradient, variable, learning_rate)
             return
+        if not is_sparse:
+            gradient = tf.IndexedSlices(gradient, tf.range(tf.shape(gradient)[0]))
+        rows, change = self._change(gradient, variable, learning_rate)
+        if self.static_shapes:
+            # Rows may repeat, so each is written as it shall be, and not subtracted from.
+            weights = tf.gather(variable, rows) - change
+            variable.scatter_update(tf.IndexedSlices(weights, rows))
+        elif is_half:
+            weights = tf.cast(tf.gather(variable, rows), change.dtype) - change
+            index = self._get_variable_index(variable)
+            seed = tf.stack([tf.cast(self.iterations, tf.int32), index])
+            rounded = round_by_chance(weights, variable.dtype, seed)
+            variable.scatter_update(tf.IndexedSlices(rounded, rows))
+        else:
+            variable.scatter_sub(tf.IndexedSlices(change, rows))
+
+    def _change(
+        self, gradient: tf.IndexedSlices, variable: tf.Variable, learning_rate: Tensor
+    ) -> tuple[tf.Tensor, tf.Tensor]:
+        """Updates the moments of the rows that the gradient names.
+
+        Returns:
+            These rows, and what is to be subtracted from their weights.
+        """
         index = self._get_variable_index(variable)
-        momentum, velocity = self._momentums[index].value, self._velocities[index].value
+        momentum = self._momentums[index].value
+        velocity = self._velocities[index].value
+        dtype = momentum.dtype
         add = sum_sorted if self.static_shapes else sum_unique
-        rows, g = add(gradient.indices, tf.cast(gradient.values, momentum.dtype))
-        step = tf.cast(self.iterations + 1, momentum.dtype)
-        rate = tf.cast(learning_rate, momentum.dtype)
-        beta_1, beta_2 = (tf.constant(beta, momentum.dtype) for beta in (self.beta_1, self.beta_2))
+        rows, g = add(gradient.indices, tf.cast(gradient.values, dtype))
+        step = tf.cast(self.iterations + 1, dtype)
+        rate = tf.cast(learning_rate, dtype)
+        beta_1 = tf.constant(self.beta_1, dtype)
+        beta_2 = tf.constant(self.beta_2, dtype)
         alpha = rate * tf.sqrt(1.0 - tf.pow(beta_2, step)) / (1.0 - tf.pow(beta_1, step))
         m = tf.gather(momentum, rows)
         m += (g - m) * (1.0 - self.beta_1)
@@ -107,52 +169,57 @@ class LazyAdam(keras.optimizers.Adam):
         v += (tf.square(g) - v) * (1.0 - self.beta_2)
         momentum.scatter_update(tf.IndexedSlices(m, rows))
         velocity.scatter_update(tf.IndexedSlices(v, rows))
-        change = alpha * m / (tf.sqrt(v) + self.epsilon)
-        if self.static_shapes:  # rows may repeat: each of them is written as it shall be
-            variable.scatter_update(tf.IndexedSlices(tf.gather(variable, rows) - change, rows))
-            return
-        if variable.dtype not in _LACKING:
-            variable.scatter_sub(tf.IndexedSlices(change, rows))
-            return
-        weights = tf.cast(tf.gather(variable, rows), change.dtype) - change
-        seed = tf.stack([tf.cast(self.iterations, tf.int32), index])
-        variable.scatter_update(
-            tf.IndexedSlices(round_by_chance(weights, variable.dtype, seed), rows)
-        )
+        return rows, alpha * m / (tf.sqrt(v) + self.epsilon)
 
     def get_config(self) -> dict[str, Any]:
-        """The constructor's arguments."""
+        """Returns the constructor's arguments."""
         return {**super().get_config(), "static_shapes": self.static_shapes}
 
 
-def sum_unique(rows: Any, values: Any) -> tuple[Any, Any]:
-    """Each row once, and the sum of its values: [n], [n, d] -> [m], [m, d]."""
+def sum_unique(rows: tf.Tensor, values: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    """Sums the values of each row: [n], [n, d] -> each row once [m], and its sum [m, d]."""
     unique, place = tf.unique(rows)
     return unique, tf.math.unsorted_segment_sum(values, place, tf.size(unique))
 
 
-def sum_sorted(rows: Any, values: Any) -> tuple[Any, Any]:
-    """Rows sorted, as often as they come, each time with the sum of all their values: [n], [n, d] -> [n], [n, d]."""
+def sum_sorted(rows: tf.Tensor, values: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    """Sums the values of each row, keeping all shapes.
+
+    Args:
+        rows: [n].
+        values: [n, d].
+
+    Returns:
+        The rows sorted, as often as they came, [n], each time with the sum of all their values,
+        [n, d].
+    """
     order = tf.argsort(rows, stable=True)
     rows = tf.gather(rows, order)
-    is_next = tf.concat(
-        [tf.zeros_like(rows[:1]), tf.cast(rows[1:] != rows[:-1], rows.dtype)], axis=0
-    )
-    place = tf.cumsum(is_next)
+    first = tf.zeros_like(rows[:1])
+    is_next = tf.cast(rows[1:] != rows[:-1], rows.dtype)
+    place = tf.cumsum(tf.concat([first, is_next], axis=0))
     sums = tf.math.unsorted_segment_sum(tf.gather(values, order), place, tf.size(rows))
     return rows, tf.gather(sums, place)
 
 
-def round_by_chance(x: Any, dtype: tf.DType, seed: Any) -> tf.Tensor:
-    """Float32 rounded to bfloat16 or float16, up or down with the chances that make the mean x.
+def round_by_chance(x: tf.Tensor, dtype: tf.DType, seed: tf.Tensor) -> tf.Tensor:
+    """Rounds float32 to half precision, up or down with the chances that make the mean x.
 
     Float16 below 6e-5, where it has fewer bits, is rounded to the nearest.
 
     Args:
-        x: any shape.
-        dtype: of the result.
+        x: float32 numbers of any shape.
+        dtype: type of the result, bfloat16 or float16.
         seed: int32 [2].
+
+    Example:
+        >>> x = tf.fill([1000], 1.0 + 1 / 512)  # a quarter of the way from 1 to the next bfloat16
+        >>> rounded = round_by_chance(x, tf.bfloat16, seed=[0, 0])
+        >>> sorted(set(rounded.numpy().tolist()))
+        [1.0, 1.0078125]
     """
-    unit = 1 << _LACKING[dtype]  # bits of a float as an integer are in the order of its magnitudes
+    # A float's bits, read as an integer, are in the order of its magnitudes.
+    unit = 1 << _MISSING_BITS[dtype]
     up = tf.random.stateless_uniform(tf.shape(x), seed, 0, unit, tf.int32)
-    return tf.cast(tf.bitcast((tf.bitcast(x, tf.int32) + up) & -unit, tf.float32), dtype)
+    bits = (tf.bitcast(x, tf.int32) + up) & -unit
+    return tf.cast(tf.bitcast(bits, tf.float32), dtype)

@@ -1,39 +1,55 @@
-"""Logits -> the named probabilities that are served."""
+"""From logits to the named probabilities that are served."""
 
 from __future__ import annotations
 
 import itertools
-from typing import Any
 
 from keras import ops
 
 from tafe_tf.schema import Schema
+from tafe_tf.types import Tensor
 
 
-def lowest_so_far(logits: Any) -> list[Any]:
-    """min(f_1, ..., f_i) of each step i: logits [B, N] -> N of [B]."""
-    columns = (logits[:, i] for i in range(logits.shape[1]))
+def lowest_so_far(logits: Tensor) -> list[Tensor]:
+    """Returns the logit of min(f_1, ..., f_i) for each step i: [B, N] -> N of [B]."""
+    columns = [logits[:, i] for i in range(logits.shape[1])]
     return list(itertools.accumulate(columns, ops.minimum))
 
 
-def probabilities(logits: Any, schema: Schema) -> dict[str, Any]:
-    """The funnel's probabilities by name, made to add up.
+def probabilities(logits: Tensor, schema: Schema) -> dict[str, Tensor]:
+    """Computes the funnel's probabilities by name, made consistent with each other.
 
-    Nothing in the model keeps f_i <= f_{i-1} (L_D only pulls). Served is min(f_1, ..., f_i), so that a later step
-    is never likelier than an earlier one and each conditional f_i / f_{i-1} is at most 1; their products give the
-    later steps exactly. `violation_rate` of the metrics is the share of rows that this changes.
+    Nothing in the model keeps f_i <= f_{i-1} (L_D only pulls). Served is min(f_1, ..., f_i), so
+    that a later step is never more likely than an earlier one and each conditional f_i / f_{i-1} is
+    at most 1; their products give the later steps exactly. The metric `violation_rate` is the share
+    of rows that this changes.
 
     Args:
-        logits: of f, [B, N].
-        schema: names the outputs.
+        logits: logits of f, [B, N].
+        schema: the funnel's, which names the outputs.
 
     Returns:
-        "ctr", "ctcvr" and "cvr", or "p_<task>" and "p_<task>_given_<previous>" in a longer funnel; each [B].
+        "ctr", "ctcvr" and "cvr", or "p_<task>" and "p_<task>_given_<previous>" in a longer funnel;
+        each [B].
+
+    Example:
+        >>> import numpy as np
+        >>> from tafe_tf.schema import Feature, Task
+        >>> schema = Schema(
+        ...     name="shop",
+        ...     tasks=(Task(name="click"), Task(name="buy")),
+        ...     features=(Feature(name="item", kind="integer", size=9),),
+        ... )
+        >>> served = probabilities(np.array([[0.0, 3.0]]), schema)
+        >>> {name: round(float(p[0]), 4) for name, p in served.items()}
+        {'ctr': 0.5, 'ctcvr': 0.5, 'cvr': 1.0}
     """
     lowest = lowest_so_far(logits)
-    steps = {
-        name: ops.sigmoid(logit) for name, logit in zip(schema.step_names, lowest, strict=True)
-    }
+    named: dict[str, Tensor] = {}
+    for name, logit in zip(schema.step_names, lowest, strict=True):
+        named[name] = ops.sigmoid(logit)
     logs = [ops.log_sigmoid(logit) for logit in lowest]
-    given = (ops.exp(log - before) for before, log in itertools.pairwise(logs))
-    return {**steps, **dict(zip(schema.conditional_names, given, strict=True))}
+    pairs = itertools.pairwise(logs)
+    for name, (before, log) in zip(schema.conditional_names, pairs, strict=True):
+        named[name] = ops.exp(log - before)
+    return named

@@ -16,8 +16,8 @@ from optuna.trial import TrialState
 
 from tafe_tf.comparison.runs import ChildRun, Shared, Variant
 from tafe_tf.data.atomic import write_json, write_text
+from tafe_tf.metrics import goodness, monitored
 from tafe_tf.schema import Schema
-from tafe_tf.training.early_stopping import goodness, monitored
 
 Space = dict[str, BaseDistribution]  # what each flag is drawn from
 

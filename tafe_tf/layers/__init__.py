@@ -1,12 +1,14 @@
-"""The paper's layers and those of its baselines, one a file, in `keras.ops` but for the embedding's gather.
+"""The layers of the paper and of its baselines, one in each file, written in `keras.ops`.
 
-Letters of every shape comment: B batch, S id slots, F fields, d embedding dimension, K inducing points (or
-selector units), M heads, e = d / M, N tasks, L layers, T towers, E experts, G gates.
+The comments on shapes use these letters: B batch, S id slots, F fields, d embedding dimension,
+K inducing points (or selector units), M heads, e = d / M, N tasks, L layers, T towers, E experts,
+G gates.
 """
 
 from tafe_tf.layers.adapter import TaskSpecificAdapter
 from tafe_tf.layers.asrg import ASRG
 from tafe_tf.layers.attention import InducingPointAttention
+from tafe_tf.layers.configured import Configured
 from tafe_tf.layers.cross_stitch import CrossStitch
 from tafe_tf.layers.embedding import FusedEmbedding
 from tafe_tf.layers.gates import DSelectKGates, SoftmaxGates
@@ -17,6 +19,7 @@ from tafe_tf.layers.towers import Towers
 
 __all__ = [
     "ASRG",
+    "Configured",
     "CrossStitch",
     "DSelectKGates",
     "FieldSelfAttention",

@@ -1,4 +1,4 @@
-"""Task-Specific Adapter."""
+"""The Task-Specific Adapter."""
 
 from __future__ import annotations
 
@@ -9,85 +9,116 @@ import keras
 from keras import ops
 
 from tafe_tf.layers.attention import head_size
+from tafe_tf.layers.configured import Configured
+from tafe_tf.types import Shape, Tensor
 
 
 @keras.saving.register_keras_serializable("tafe_tf")
-class TaskSpecificAdapter(keras.layers.Layer):
+class TaskSpecificAdapter(Configured):
     """One TSA layer for all N tasks (eq. 21-22): T_i = LayerNorm(T_i + Attention(alpha_i, Y, Y)).
 
-    Each task has its own indicator alpha_i, projections and norm; they are stacked into one weight each, so that
-    all tasks run at once and none reads another. As in `InducingPointAttention` the keys fold into the queries; and
-    the values, of which each task mixes one set a head, into the output projection.
+    Each task has its own indicator alpha_i, projections and norm. They are stacked into one weight
+    each, so that all tasks run at once, and none reads another. As in `InducingPointAttention` the
+    keys fold into the queries; the values, of which each task mixes one set per head, fold into the
+    output projection.
 
     Args:
-        num_tasks: N.
-        num_heads: M, a divisor of d.
-        epsilon: added to the norm's variance.
+        num_tasks: number of tasks, N.
+        num_heads: number of attention heads, M, a divisor of d.
+        epsilon: number added to the norm's variance; 0.001 by default.
 
     Call arguments:
-        y: the block's shared representation, [B, K, d].
-        t: the tasks' representations from the layer before, [B, N, d]; None in the first.
+        y: the block's shared representation Y, [B, K, d].
+        t: the tasks' representations T of the layer before, [B, N, d]; None in the first layer.
 
     Returns:
         T, [B, N, d].
+
+    Raises:
+        ValueError: if `num_heads` does not divide d.
+
+    Example:
+        >>> import numpy as np
+        >>> adapter = TaskSpecificAdapter(num_tasks=2, num_heads=2)
+        >>> tuple(adapter(np.ones((3, 5, 4))).shape)
+        (3, 2, 4)
     """
 
     def __init__(
-        self, num_tasks: int, num_heads: int, epsilon: float = 1e-3, **kwargs: Any
+        self,
+        num_tasks: int,
+        num_heads: int,
+        epsilon: float = 1e-3,
+        **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
-        self.num_tasks, self.num_heads, self.epsilon = num_tasks, num_heads, epsilon
+        self.num_tasks = num_tasks
+        self.num_heads = num_heads
+        self.epsilon = epsilon
 
-    def build(self, y_shape: Any, t_shape: Any = None) -> None:
+    def build(self, y_shape: Shape, t_shape: Shape | None = None) -> None:
         """Makes alpha [N, d], W^K, W^V, W^O [N, d, d] and the norms' scale and shift [N, d]."""
-        n, d = self.num_tasks, y_shape[-1]
+        n = self.num_tasks
+        d = y_shape[-1]
         head_size(d, self.num_heads)
-
-        def projection(name: str) -> Any:
-            limit = math.sqrt(3.0 / d)  # Glorot's, of each task's [d, d] matrix
-            initializer = keras.initializers.RandomUniform(-limit, limit)
-            return self.add_weight(name=name, shape=(n, d, d), initializer=initializer)
-
         self.indicators = self.add_weight(
             name="indicators", shape=(n, d), initializer="glorot_uniform"
         )
-        self.key, self.value, self.output_projection = (
-            projection("key"),
-            projection("value"),
-            projection("output"),
-        )
+        self.key = self._projection("key", d)
+        self.value = self._projection("value", d)
+        self.output_projection = self._projection("output", d)
         self.scale = self.add_weight(name="scale", shape=(n, d), initializer="ones")
         self.shift = self.add_weight(name="shift", shape=(n, d), initializer="zeros")
         self.built = True
 
-    def call(self, y: Any, t: Any = None) -> Any:
-        """[B, K, d] (and [B, N, d]) -> [B, N, d]."""
-        d = y.shape[-1]
-        n, heads, e = self.num_tasks, self.num_heads, head_size(d, self.num_heads)
+    def _projection(self, name: str, d: int) -> keras.Variable:
+        """Makes a weight [N, d, d] whose matrices each start as Glorot's uniform of [d, d]."""
+        limit = math.sqrt(3.0 / d)
+        initializer = keras.initializers.RandomUniform(-limit, limit)
+        return self.add_weight(name=name, shape=(self.num_tasks, d, d), initializer=initializer)
+
+    def call(self, y: Tensor, t: Tensor = None) -> Tensor:
+        """Computes T: [B, K, d] (and [B, N, d]) -> [B, N, d]."""
+        n = self.num_tasks
+        heads = self.num_heads
+        _, points, d = y.shape
+        scores = ops.matmul(ops.reshape(y, (-1, d)), self._queries(d))
+        scores = ops.reshape(scores, (-1, points, n * heads))  # [B, K, N M]
+        attention = ops.softmax(scores, axis=1)  # over the K rows of Y
+        context = ops.matmul(ops.transpose(attention, (0, 2, 1)), y)  # [B, N M, d]
+        context = ops.reshape(context, (-1, n, heads * d))
+        f = ops.einsum("bnx,nxc->bnc", context, self._values_and_output(d))
+        return self._norm(f if t is None else t + f)
+
+    def _queries(self, d: int) -> Tensor:
+        """Returns alpha W^K^T / sqrt(e) of all tasks and heads, [d, N M]."""
+        n = self.num_tasks
+        heads = self.num_heads
+        e = head_size(d, heads)
         queries = ops.reshape(self.indicators, (n, heads, e))
         keys = ops.reshape(self.key, (n, d, heads, e))
         folded = ops.einsum("ndme,nme->dnm", keys, queries) / math.sqrt(e)
-        scores = ops.matmul(ops.reshape(y, (-1, d)), ops.reshape(folded, (d, n * heads)))
-        scores = ops.reshape(scores, (-1, y.shape[-2], n * heads))  # [B, K, N M]
-        attention = ops.softmax(scores, axis=1)  # over the K rows of Y
-        context = ops.matmul(ops.transpose(attention, (0, 2, 1)), y)
+        return ops.reshape(folded, (d, n * heads))
+
+    def _values_and_output(self, d: int) -> Tensor:
+        """Returns W^V W^O of all tasks and heads, [N, M d, d]."""
+        n = self.num_tasks
+        heads = self.num_heads
+        e = head_size(d, heads)
         values = ops.reshape(self.value, (n, d, heads, e))
         outputs = ops.reshape(self.output_projection, (n, heads, e, d))
-        both = ops.reshape(ops.einsum("ndme,nmec->nmdc", values, outputs), (n, heads * d, d))
-        f = ops.einsum("bnx,nxc->bnc", ops.reshape(context, (-1, n, heads * d)), both)
-        return self._norm(f if t is None else t + f)
+        both = ops.einsum("ndme,nmec->nmdc", values, outputs)
+        return ops.reshape(both, (n, heads * d, d))
 
-    def _norm(self, x: Any) -> Any:
-        wide = ops.cast(x, "float32") if self.compute_dtype in ("float16", "bfloat16") else x
+    def _norm(self, x: Tensor) -> Tensor:
+        """Normalizes each task's representation, in float32 at least."""
+        is_half = self.compute_dtype in ("float16", "bfloat16")
+        wide = ops.cast(x, "float32") if is_half else x
         centred = wide - ops.mean(wide, axis=-1, keepdims=True)
         variance = ops.mean(ops.square(centred), axis=-1, keepdims=True)
-        return (
-            ops.cast(centred * ops.rsqrt(variance + self.epsilon), x.dtype) * self.scale
-            + self.shift
-        )
+        normal = centred * ops.rsqrt(variance + self.epsilon)
+        return ops.cast(normal, x.dtype) * self.scale + self.shift
 
-    def compute_output_shape(
-        self, y_shape: Any, t_shape: Any = None
-    ) -> tuple[int | None, int, int]:
-        """[B, N, d]."""
+    def compute_output_shape(self, y_shape: Shape, t_shape: Shape | None = None) -> Shape:
+        """Returns [B, N, d]."""
         return (y_shape[0], self.num_tasks, y_shape[-1])

@@ -1,4 +1,4 @@
-"""Multi-head attention whose queries are inducing points, scaled row by row by the selector."""
+"""Multi-head attention whose queries are inducing points, each scaled by the selector."""
 
 from __future__ import annotations
 
@@ -8,9 +8,12 @@ from typing import Any
 import keras
 from keras import ops
 
+from tafe_tf.layers.configured import Configured
+from tafe_tf.types import Shape, Tensor
+
 
 def head_size(dim: int, num_heads: int) -> int:
-    """e = d / M; raises ValueError if the heads do not divide the dimension."""
+    """Returns e = d / M; raises ValueError if the heads do not divide the dimension."""
     if num_heads < 1 or dim % num_heads:
         raise ValueError(
             f"`num_heads` must divide the dimension {dim}. Received: num_heads={num_heads}"
@@ -18,77 +21,103 @@ def head_size(dim: int, num_heads: int) -> int:
     return dim // num_heads
 
 
-def _turned(x: Any) -> Any:
-    """Its last two dimensions swapped."""
+def transpose(x: Tensor) -> Tensor:
+    """Swaps the last two dimensions."""
     return ops.swapaxes(x, -1, -2)
 
 
-def attend(queries: Any, keys: Any, values: Any) -> Any:
-    """softmax(Q H^T) V for all heads: Q [B, M K, d], head by head, H [B, F, d], V [B, M, F, e] -> [B, M, K, e]."""
-    return _attend(queries, keys, values)[0]
+def attend(queries: Tensor, keys: Tensor, values: Tensor) -> Tensor:
+    """Computes softmax(Q H^T) V for all heads at once.
+
+    Args:
+        queries: Q, the heads one after the other, [B, M K, d].
+        keys: H, [B, F, d].
+        values: V, [B, M, F, e].
+
+    Returns:
+        The mixed values, [B, M, K, e].
+    """
+    mixed, _ = _attend(queries, keys, values)
+    return mixed
 
 
-def _attend(queries: Any, keys: Any, values: Any) -> tuple[Any, Any]:
-    """What `attend` gives, and the attention, [B, M, K, F]."""
-    heads, fields = values.shape[1:3]
-    attention = ops.softmax(ops.matmul(queries, _turned(keys)), axis=-1)  # [B, M K, F]
-    attention = ops.reshape(attention, (-1, heads, queries.shape[1] // heads, fields))
+def _attend(queries: Tensor, keys: Tensor, values: Tensor) -> tuple[Tensor, Tensor]:
+    """Returns what `attend` does, and the attention itself, [B, M, K, F]."""
+    _, heads, fields, _ = values.shape
+    points = queries.shape[1] // heads
+    scores = ops.matmul(queries, transpose(keys))  # [B, M K, F]
+    attention = ops.softmax(scores, axis=-1)
+    attention = ops.reshape(attention, (-1, heads, points, fields))
     return ops.matmul(attention, values), attention
 
 
 @ops.custom_gradient
-def attend_and_learn(queries: Any, keys: Any, values: Any) -> Any:
-    """`attend` with its gradients in closed form.
+def attend_and_learn(queries: Tensor, keys: Tensor, values: Tensor) -> Tensor:
+    """Computes what `attend` does, with gradients in closed form.
 
-    With G the upstream gradient of O = P V and P = softmax(S), dS = P * (G V^T - rowsum(G * O)): the row sums need O
-    alone, not the [M K, F] matrices, and come in as one more column of G against a column of ones of V. Of the passes
-    over these largest tensors automatic differentiation makes four; this makes one. A product that would read one of
-    them transposed is made as its own transpose, so that the small operand is the one turned: half the time on a CPU.
+    With G the gradient of O = P V and P = softmax(S), dS = P * (G V^T - rowsum(G * O)). The row
+    sums need O alone, not the [M K, F] matrices, and come in as one more column of G against a
+    column of ones of V. Automatic differentiation makes four passes over these largest tensors;
+    this makes one. A product that would read one of them transposed is computed as its own
+    transpose, so that the small operand is the one transposed: half the time on a CPU.
     """
     mixed, attention = _attend(queries, keys, values)
 
-    def gradients(*arguments: Any, upstream: Any = None) -> tuple[Any, Any, Any]:
+    def gradients(*arguments: Tensor, upstream: Tensor = None) -> tuple[Tensor, Tensor, Tensor]:
+        # TensorFlow passes the gradient as `upstream`, JAX as the first argument.
         g = arguments[0] if upstream is None else upstream
-        rows = -ops.sum(g * mixed, axis=-1, keepdims=True)
+        row_sums = ops.sum(g * mixed, axis=-1, keepdims=True)
         ones = ops.ones_like(values[..., :1])
-        right = _turned(ops.concatenate([values, ones], axis=-1))
-        d_scores = attention * ops.matmul(ops.concatenate([g, rows], axis=-1), right)
+        left = ops.concatenate([g, -row_sums], axis=-1)
+        right = ops.concatenate([values, ones], axis=-1)
+        d_scores = attention * ops.matmul(left, transpose(right))  # [B, M, K, F]
         d_scores = ops.reshape(d_scores, (-1, queries.shape[1], keys.shape[1]))
-        return (
-            ops.matmul(d_scores, keys),
-            _turned(ops.matmul(_turned(queries), d_scores)),
-            _turned(ops.matmul(_turned(g), attention)),
-        )
+        d_queries = ops.matmul(d_scores, keys)
+        d_keys = transpose(ops.matmul(transpose(queries), d_scores))
+        d_values = transpose(ops.matmul(transpose(g), attention))
+        return d_queries, d_keys, d_values
 
     return mixed, gradients
 
 
 @keras.saving.register_keras_serializable("tafe_tf")
-class InducingPointAttention(keras.layers.Layer):
-    """Eq. 17-19: O = concat_j(softmax((I_j * z) (H W^K_j)^T / sqrt(e)) H W^V_j) W^O, no biases.
+class InducingPointAttention(Configured):
+    """Multi-head attention of inducing points scaled by the selector (eq. 17-19), without biases.
 
-    The queries are parameters, so the keys fold into them: (I_j * z) (H W^K_j)^T = z * (I_j W^K_j^T) H^T, where
-    I_j W^K_j^T is [K, d] and the same for every row of the batch: no key is ever made. A row of I with z = 0
-    attends evenly.
+    O = concat_j(softmax((I_j * z) (H W^K_j)^T / sqrt(e)) H W^V_j) W^O, over the heads j.
+
+    The queries are parameters, so the keys fold into them: (I_j * z) (H W^K_j)^T equals
+    z * (I_j W^K_j^T) H^T, where I_j W^K_j^T is [K, d] and the same for every row of the batch. No
+    key is ever computed. An inducing point with z = 0 attends evenly to all fields.
 
     Args:
-        num_inducing: K.
-        num_heads: M, a divisor of d.
+        num_inducing: number of inducing points, K.
+        num_heads: number of heads, M, a divisor of d.
 
     Call arguments:
-        h: [B, F, d].
-        z: [B, K].
-        training: True computes gradients by `attend_and_learn`.
+        h: H, [B, F, d].
+        z: the selector's output, [B, K].
+        training: whether to compute the gradients by `attend_and_learn`.
 
     Returns:
         O, [B, K, d].
+
+    Raises:
+        ValueError: if `num_heads` does not divide d.
+
+    Example:
+        >>> import numpy as np
+        >>> attention = InducingPointAttention(num_inducing=3, num_heads=2)
+        >>> tuple(attention(np.ones((2, 5, 4)), np.ones((2, 3))).shape)
+        (2, 3, 4)
     """
 
     def __init__(self, num_inducing: int, num_heads: int, **kwargs: Any) -> None:
         super().__init__(**kwargs)
-        self.num_inducing, self.num_heads = num_inducing, num_heads
+        self.num_inducing = num_inducing
+        self.num_heads = num_heads
 
-    def build(self, h_shape: Any, z_shape: Any = None) -> None:
+    def build(self, h_shape: Shape, z_shape: Shape | None = None) -> None:
         """Makes I [K, d] and W^K, W^V, W^O [d, d]."""
         d = h_shape[-1]
         head_size(d, self.num_heads)
@@ -98,26 +127,40 @@ class InducingPointAttention(keras.layers.Layer):
         self.output_projection = self.add_weight(name="output", shape=(d, d))
         self.built = True
 
-    def call(self, h: Any, z: Any, training: bool = False) -> Any:
-        """[B, F, d], [B, K] -> [B, K, d]."""
-        fields, d = h.shape[-2:]
-        heads, points, e = self.num_heads, self.num_inducing, head_size(d, self.num_heads)
-        queries = ops.reshape(self.inducing_points, (points, heads, e))
-        keys = ops.reshape(self.key, (d, heads, e))
-        folded = ops.einsum("kme,dme->mkd", queries, keys) / math.sqrt(e)
-        # z scales the small operand [B, M, K, d], not the scores [B, M, K, F]
-        folded = folded * ops.expand_dims(ops.cast(z, folded.dtype)[:, None, :], -1)
-        queries = ops.reshape(folded, (-1, heads * points, d))
-        values = ops.matmul(
-            ops.reshape(h, (-1, d)), self.value
-        )  # of two dimensions: one operation, not ten
-        values = ops.transpose(ops.reshape(values, (-1, fields, heads, e)), (0, 2, 1, 3))
-        mixed = (attend_and_learn if training else attend)(queries, h, values)  # [B, M, K, e]
-        mixed = ops.reshape(ops.transpose(mixed, (0, 2, 1, 3)), (-1, d))
-        return ops.reshape(ops.matmul(mixed, self.output_projection), (-1, points, d))
+    def call(self, h: Tensor, z: Tensor, training: bool = False) -> Tensor:
+        """Computes O: [B, F, d], [B, K] -> [B, K, d]."""
+        d = h.shape[-1]
+        queries = self._queries(z, d)
+        values = self._values(h)
+        function = attend_and_learn if training else attend
+        mixed = function(queries, h, values)  # [B, M, K, e]
+        mixed = ops.transpose(mixed, (0, 2, 1, 3))
+        mixed = ops.reshape(mixed, (-1, d))
+        o = ops.matmul(mixed, self.output_projection)
+        return ops.reshape(o, (-1, self.num_inducing, d))
 
-    def compute_output_shape(
-        self, h_shape: Any, z_shape: Any = None
-    ) -> tuple[int | None, int, int]:
-        """[B, K, d]."""
+    def _queries(self, z: Tensor, d: int) -> Tensor:
+        """Returns z * (I_j W^K_j^T) / sqrt(e) of all heads j, [B, M K, d]."""
+        heads = self.num_heads
+        points = self.num_inducing
+        e = head_size(d, heads)
+        inducing = ops.reshape(self.inducing_points, (points, heads, e))
+        keys = ops.reshape(self.key, (d, heads, e))
+        folded = ops.einsum("kme,dme->mkd", inducing, keys) / math.sqrt(e)
+        # z scales this small operand [B, M, K, d], not the scores [B, M, K, F].
+        z = ops.cast(z, folded.dtype)[:, None, :]
+        folded = folded * ops.expand_dims(z, -1)
+        return ops.reshape(folded, (-1, heads * points, d))
+
+    def _values(self, h: Tensor) -> Tensor:
+        """Returns H W^V_j of all heads j, [B, M, F, e]."""
+        _, fields, d = h.shape
+        e = head_size(d, self.num_heads)
+        # A product of two matrices is one operation; of a batch of matrices it would be ten.
+        values = ops.matmul(ops.reshape(h, (-1, d)), self.value)
+        values = ops.reshape(values, (-1, fields, self.num_heads, e))
+        return ops.transpose(values, (0, 2, 1, 3))
+
+    def compute_output_shape(self, h_shape: Shape, z_shape: Shape | None = None) -> Shape:
+        """Returns [B, K, d]."""
         return (h_shape[0], self.num_inducing, h_shape[-1])

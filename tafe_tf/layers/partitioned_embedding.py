@@ -3,27 +3,50 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import keras
 from keras import ops
 
-from tafe_tf.layers.embedding import FusedEmbedding
+from tafe_tf.layers.configured import Configured
+from tafe_tf.layers.embedding import FusedEmbedding, TableDtype, by_name, slots_of
+from tafe_tf.types import Inputs, Tensor
 
 
 @keras.saving.register_keras_serializable("tafe_tf")
-class PartitionedEmbedding(keras.layers.Layer):
-    """`FusedEmbedding` as several, each with the table of some consecutive fields; called and answering as one.
+class PartitionedEmbedding(Configured):
+    """A `FusedEmbedding` made of several, each with the table of some consecutive fields.
 
-    Variables are what parameter servers share among them: one table would be on one server.
+    Parameter servers share whole variables among them: one table would lie on one server. This
+    layer is called, and answers, as one `FusedEmbedding` does.
 
     Args:
         field_rows: number of rows of each field.
-        dim: d, the embedding dimension.
-        parts: at most so many tables, as equal in rows as whole fields allow.
-        slots: ids per field, by default one each.
-        **kwargs: of the parts, see `FusedEmbedding`.
+        dim: embedding dimension, d.
+        parts: largest number of tables; they are as equal in rows as whole fields allow.
+        slots: number of ids per field; one each by default.
+        stddev: standard deviation of the normal distribution that the tables start from; 0.05 by
+            default.
+        table_dtype: what the tables are kept in, see `FusedEmbedding`; by default what all weights
+            are kept in.
+
+    Attributes:
+        parts: the layers that hold the tables.
+
+    Call arguments:
+        inputs: ids and pooling weights, as of `FusedEmbedding`.
+
+    Returns:
+        H, [B, F, d].
+
+    Example:
+        >>> import numpy as np
+        >>> embedding = PartitionedEmbedding(field_rows=[5, 40, 3, 20], dim=2, parts=2)
+        >>> [part.field_rows for part in embedding.parts]
+        [[5, 40], [3, 20]]
+        >>> tuple(embedding(np.zeros((1, 4), int)).shape)
+        (1, 4, 2)
     """
 
     def __init__(
@@ -32,14 +55,25 @@ class PartitionedEmbedding(keras.layers.Layer):
         dim: int,
         parts: int,
         slots: Sequence[int] | None = None,
+        stddev: float = 0.05,
+        table_dtype: TableDtype | None = None,
         **kwargs: Any,
     ) -> None:
-        super().__init__(dtype=kwargs.get("dtype"))
-        slots = [1] * len(field_rows) if slots is None else list(slots)
-        bounds = split_fields(field_rows, parts)
-        self.slot_bounds = [sum(slots[:f]) for f in bounds]
-        fields = [slice(start, end) for start, end in itertools.pairwise(bounds)]
-        self.parts = [FusedEmbedding(field_rows[f], dim, slots[f], **kwargs) for f in fields]
+        super().__init__(**kwargs)
+        slots = slots_of(field_rows, slots)
+        self.parts: list[FusedEmbedding] = []
+        self.slot_bounds = [0]
+        for first, end in itertools.pairwise(split_fields(field_rows, parts)):
+            part = FusedEmbedding(
+                field_rows[first:end],
+                dim,
+                slots[first:end],
+                stddev,
+                table_dtype,
+                dtype=self.dtype_policy,
+            )
+            self.parts.append(part)
+            self.slot_bounds.append(sum(slots[:end]))
 
     def build(self, input_shape: Any = None) -> None:
         """Makes the tables."""
@@ -47,37 +81,64 @@ class PartitionedEmbedding(keras.layers.Layer):
             part.build()
         self.built = True
 
-    def call(self, inputs: Any) -> Any:
+    def tables(self) -> list[FusedEmbedding]:
+        """Returns the parts, in the order of their fields."""
+        return list(self.parts)
+
+    def rows_read(self, inputs: Inputs) -> list[Tensor]:
+        """Returns, for each of `tables()`, the rows that a call with these inputs reads, [B, S]."""
+        rows = []
+        for part, own in zip(self.parts, self._split(inputs), strict=True):
+            rows += part.rows_read(own)
+        return rows
+
+    def call(self, inputs: Inputs) -> Tensor:
         """Looks up and pools: [B, S] -> [B, F, d]."""
-        inputs = inputs if isinstance(inputs, Mapping) else {"ids": inputs}
-        bounds = itertools.pairwise(self.slot_bounds)
-        pieces = [
-            {name: values[:, start:end] for name, values in inputs.items()} for start, end in bounds
-        ]
-        return ops.concatenate(
-            [part(piece) for part, piece in zip(self.parts, pieces, strict=True)], axis=1
-        )
+        pairs = zip(self.parts, self._split(inputs), strict=True)
+        return ops.concatenate([part(own) for part, own in pairs], axis=1)
+
+    def _split(self, inputs: Inputs) -> list[dict[str, Tensor]]:
+        """Cuts the inputs into those of each part."""
+        split = []
+        for start, end in itertools.pairwise(self.slot_bounds):
+            own = {name: values[:, start:end] for name, values in by_name(inputs).items()}
+            split.append(own)
+        return split
 
 
 def split_fields(field_rows: Sequence[int], parts: int) -> list[int]:
-    """Where consecutive fields are cut into at most `parts` groups so that the largest group's rows are fewest.
+    """Cuts consecutive fields into at most `parts` groups, so that the largest has the fewest rows.
+
+    Args:
+        field_rows: number of rows of each field.
+        parts: largest number of groups, 1 or more.
 
     Returns:
-        First field of each group, and the number of fields.
+        The first field of each group, and last the number of fields.
+
+    Example:
+        >>> split_fields([5, 40, 3, 20], parts=3)
+        [0, 1, 2, 4]
     """
-    low, high = max(field_rows), sum(field_rows)
-    while low < high:  # the least capacity that the fields fit into
+    low = max(field_rows)
+    high = sum(field_rows)
+    while low < high:  # a bisection for the least capacity that the fields fit into
         middle = (low + high) // 2
-        low, high = (
-            (low, middle) if len(_fill(field_rows, middle)) - 1 <= parts else (middle + 1, high)
-        )
+        groups = len(_fill(field_rows, middle)) - 1
+        if groups <= parts:
+            high = middle
+        else:
+            low = middle + 1
     return _fill(field_rows, low)
 
 
 def _fill(field_rows: Sequence[int], capacity: int) -> list[int]:
-    bounds, rows = [0], 0
+    """Begins a new group whenever the next field would not fit; returns as `split_fields`."""
+    bounds = [0]
+    rows = 0
     for field, count in enumerate(field_rows):
         if rows + count > capacity:
-            bounds, rows = [*bounds, field], 0
+            bounds.append(field)
+            rows = 0
         rows += count
     return [*bounds, len(field_rows)]

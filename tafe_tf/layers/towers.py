@@ -9,70 +9,86 @@ from typing import Any
 import keras
 from keras import ops
 
+from tafe_tf.layers.configured import Configured
+from tafe_tf.types import Shape, Tensor
+
 
 @keras.saving.register_keras_serializable("tafe_tf")
-class Towers(keras.layers.Layer):
-    """`count` MLPs with ReLU after every layer, one batched product a layer.
+class Towers(Configured):
+    """Several MLPs with ReLU after every layer, computed in one batched product per layer.
 
     Each tower starts from a Glorot-uniform draw of its own: experts that start alike stay alike.
 
     Args:
         count: number of towers, T.
         units: sizes of their layers, one or more.
-        dropout: rate after every layer in training.
+        dropout: share of units that are dropped after every layer in training; 0 by default.
 
     Call arguments:
         x: [B, in], read by all towers, or [B, T, in], each its own.
-        training: True applies dropout.
+        training: whether to apply dropout.
 
     Returns:
-        [B, T, units[-1]].
+        The last layers' activations, [B, T, units[-1]].
+
+    Raises:
+        ValueError: if `count` or one of `units` is below 1, or there are no `units`.
+
+    Example:
+        >>> import numpy as np
+        >>> towers = Towers(count=2, units=[8, 4])
+        >>> tuple(towers(np.ones((3, 5))).shape)
+        (3, 2, 4)
     """
 
     def __init__(
-        self, count: int, units: Sequence[int], dropout: float = 0.0, **kwargs: Any
+        self,
+        count: int,
+        units: Sequence[int],
+        dropout: float = 0.0,
+        **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
         if count < 1 or not units or min(units) < 1:
             raise ValueError(
-                f"`count` and all of `units` must be 1 or more. Received: count={count}, units={list(units)}"
+                "`count` and all of `units` must be 1 or more. "
+                f"Received: count={count}, units={list(units)}"
             )
-        self.count, self.units, self.dropout = count, [int(size) for size in units], dropout
+        self.count = count
+        self.units = [int(size) for size in units]
         self._drop = keras.layers.Dropout(dropout, dtype=self.dtype_policy)
 
-    def build(self, x_shape: Any) -> None:
+    def build(self, x_shape: Shape) -> None:
         """Makes the kernels [T, in, out] and biases [T, out] of every layer."""
-        self.kernels, self.biases, width = [], [], x_shape[-1]
+        self.kernels = []
+        self.biases = []
+        width = x_shape[-1]
         for i, size in enumerate(self.units):
-            limit = math.sqrt(6.0 / (width + size))
+            limit = math.sqrt(6.0 / (width + size))  # Glorot's, of each tower's [in, out] matrix
             start = keras.initializers.RandomUniform(-limit, limit)
-            self.kernels.append(
-                self.add_weight(
-                    name=f"kernel_{i}", shape=(self.count, width, size), initializer=start
-                )
+            kernel = self.add_weight(
+                name=f"kernel_{i}",
+                shape=(self.count, width, size),
+                initializer=start,
             )
-            self.biases.append(
-                self.add_weight(name=f"bias_{i}", shape=(self.count, size), initializer="zeros")
+            bias = self.add_weight(
+                name=f"bias_{i}",
+                shape=(self.count, size),
+                initializer="zeros",
             )
+            self.kernels.append(kernel)
+            self.biases.append(bias)
             width = size
         self.built = True
 
-    def call(self, x: Any, training: bool = False) -> Any:
-        """[B, in] or [B, T, in] -> [B, T, units[-1]]."""
+    def call(self, x: Tensor, training: bool = False) -> Tensor:
+        """Computes [B, in] or [B, T, in] -> [B, T, units[-1]]."""
         for kernel, bias in zip(self.kernels, self.biases, strict=True):
-            x = ops.einsum("bi,tio->bto" if len(x.shape) == 2 else "bti,tio->bto", x, kernel)
-            x = self._drop(ops.relu(x + bias), training=training)
+            equation = "bi,tio->bto" if len(x.shape) == 2 else "bti,tio->bto"
+            x = ops.relu(ops.einsum(equation, x, kernel) + bias)
+            x = self._drop(x, training=training)
         return x
 
-    def compute_output_shape(self, x_shape: Any) -> tuple[int | None, int, int]:
-        """[B, T, units[-1]]."""
+    def compute_output_shape(self, x_shape: Shape) -> Shape:
+        """Returns [B, T, units[-1]]."""
         return (x_shape[0], self.count, self.units[-1])
-
-    def get_config(self) -> dict[str, Any]:
-        """The constructor's arguments."""
-        return {
-            **super().get_config(),
-            "count": self.count,
-            "units": self.units,
-            "dropout": self.dropout,
-        }

@@ -1,17 +1,20 @@
-"""The losses of the funnel models, of labels and logits."""
+"""The losses of the funnel models, of labels and logits.
 
+`funnel` holds the paper's (eq. 24-29), `action` that of ESM2, `counterfactual` that of ESCM2, and
+`local_space` the weights of the paper's Theorems 2.1 and 3.1.
+"""
+
+from tafe_tf.losses.action import ActionLoss
+from tafe_tf.losses.counterfactual import CounterfactualLoss
 from tafe_tf.losses.funnel import (
-    SMALLEST,
-    ActionLoss,
-    CounterfactualLoss,
     FunnelLoss,
     conditional_logs,
     dependence_losses,
-    local_space_dependence_weight,
-    local_space_weight,
     order_losses,
     task_losses,
 )
+from tafe_tf.losses.local_space import local_space_dependence_weight, local_space_weight
+from tafe_tf.metrics import SMALLEST
 
 __all__ = [
     "SMALLEST",

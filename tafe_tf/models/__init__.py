@@ -1,8 +1,9 @@
-"""One architecture a file, all under one contract: `model(ids) -> logits [B, N]`.
+"""The architectures, one in each file, all under one contract: `model(ids) -> logits [B, N]`.
 
-Column i is the logit of f_i = P(T_i = 1 | X) over the entire space of impressions. `shift_logits([N])` moves them by
-constants, which the loop uses to set the sums right. `paper_loss()` is the loss of the architecture's own paper; called
-with training=True a model may give it further columns.
+Column i is the logit of f_i = P(T_i = 1 | X) over the entire space of impressions. `FunnelModel` is
+the contract, and holds what all share. Besides the call it has `shift_logits`, by which the
+training loop sets the sums of the predictions right, and `paper_loss`, the loss of the
+architecture's own paper; called with training=True a model may give that loss further columns.
 """
 
 from tafe_tf.models.aitm import AITM

@@ -9,23 +9,24 @@ import keras
 
 from tafe_tf.layers import CrossStitch, Towers
 from tafe_tf.models.funnel_model import FunnelModel
+from tafe_tf.types import Shape, Tensor
 
 
 @keras.saving.register_keras_serializable("tafe_tf")
 class CrossStitchNetwork(FunnelModel):
-    """A tower a task on shared embeddings, with cross-stitch units after every layer but the last.
+    """A tower for each task, with cross-stitch units after every layer but the last.
+
+    Its further arguments, its call and what it returns are those of `FunnelModel`.
 
     Args:
-        field_rows, num_tasks, embedding_dim, **kwargs: see `FunnelModel`.
-        tower_units: sizes of each task's tower.
-        dropout: rate after every layer in training.
+        tower_units: Sizes of the layers of each task's tower; 256, 128 and 64 by default.
+        dropout: Share of units that are dropped after every layer in training; 0 by default.
 
-    Call arguments:
-        inputs: ids [B, S], or {"ids": [B, S], "weights": [B, S]}; see `FusedEmbedding`.
-        training: True applies dropout.
-
-    Returns:
-        Logits [B, N].
+    Example:
+        >>> import numpy as np
+        >>> model = CrossStitchNetwork(field_rows=[10, 20], num_tasks=2)
+        >>> tuple(model(np.array([[1, 2], [3, 4], [9, 19]])).shape)
+        (3, 2)
     """
 
     def __init__(
@@ -37,27 +38,22 @@ class CrossStitchNetwork(FunnelModel):
         dropout: float = 0.0,
         **kwargs: Any,
     ) -> None:
-        own = {"tower_units": list(tower_units), "dropout": dropout}
-        super().__init__(field_rows, num_tasks, embedding_dim, own, **kwargs)
+        super().__init__(field_rows, num_tasks, embedding_dim, **kwargs)
         policy = self.dtype_policy
         self.embedding = self.make_embedding()
-        self.embedding.build()
         self.levels = [Towers(num_tasks, [units], dropout, dtype=policy) for units in tower_units]
         self.stitches = [CrossStitch(dtype=policy) for _ in tower_units[:-1]]
-        shape: tuple[int | None, ...] = (None, self.num_fields * embedding_dim)
+        shape: Shape = (None, self.flat_size)
         for level in self.levels:
             level.build(shape)
             shape = level.compute_output_shape(shape)
         for stitch, units in zip(self.stitches, tower_units, strict=False):
             stitch.build((None, num_tasks, units))
-        self.heads = self.make_heads()
-        self.heads.build(shape)
-        self.build()
+        self.finish(tower_units[-1])
 
-    def score(self, h: Any, training: bool) -> Any:
-        """H [B, F, d] -> logits [B, N]."""
-        x = self.flatten(h)
-        for level, stitch in zip(self.levels, [*self.stitches, None], strict=True):
-            x = level(x, training=training)
-            x = x if stitch is None else stitch(x)
+    def score(self, h: Tensor, training: bool) -> Tensor:
+        """Computes logits [B, N] from H [B, F, d]."""
+        x = self.levels[0](self.flatten(h), training=training)
+        for stitch, level in zip(self.stitches, self.levels[1:], strict=True):
+            x = level(stitch(x), training=training)
         return self.heads(x)

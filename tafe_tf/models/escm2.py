@@ -1,9 +1,9 @@
-"""ESCM2, the entire space counterfactual multi-task model (Wang et al. 2022), for funnels of any length."""
+"""ESCM2, the entire space counterfactual multi-task model (Wang et al. 2022), for any funnel."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Literal
 
 import keras
 from keras import ops
@@ -12,28 +12,42 @@ from tafe_tf.layers import Towers
 from tafe_tf.losses import CounterfactualLoss, FunnelLoss
 from tafe_tf.models.funnel_model import FunnelModel
 from tafe_tf.models.products import product_logits
+from tafe_tf.types import Tensor
 
 
 @keras.saving.register_keras_serializable("tafe_tf")
 class ESCM2(FunnelModel):
-    """ESMM whose conditional towers are also trained in the space of their own step, debiased by the propensity.
+    """ESMM whose conditional towers also learn in the space of their own step.
 
-    The loss is `CounterfactualLoss`; with estimator "dr" a further tower a conditional step imputes its error.
+    There they are debiased by the propensity of reaching the step. The loss is
+    `CounterfactualLoss`; with the estimator "dr" a further tower for each conditional step imputes
+    its error.
+
+    Its further arguments and its call are those of `FunnelModel`.
 
     Args:
-        field_rows, num_tasks, embedding_dim, **kwargs: see `FunnelModel`.
-        estimator: "ips", "dr", or "naive": conditional steps learn from the rows that reached them, as they are, and
-            from nothing else (global_weight 0).
-        tower_units: sizes of each tower.
-        dropout: rate after every layer in training.
-        counterfactual_weight, global_weight, min_propensity: see `CounterfactualLoss`.
-
-    Call arguments:
-        inputs: ids [B, S], or {"ids": [B, S], "weights": [B, S]}; see `FusedEmbedding`.
-        training: True applies dropout.
+        estimator: How escm2 estimates the risk of a conditional step: ips (the default) weights the
+            rows that reached the step by their propensity, dr adds an imputation of the risk, and
+            naive takes these rows as they are and learns from nothing else (as if global_weight
+            were 0).
+        tower_units: Sizes of the layers of each tower; 256, 128 and 64 by default.
+        dropout: Share of units that are dropped after every layer in training; 0 by default.
+        counterfactual_weight: Weight of the debiased risks in escm2's loss; 1 by default.
+        global_weight: Weight of the cross entropies of f_2, f_3, ... over all impressions in
+            escm2's loss; 1 by default.
+        min_propensity: Smallest propensity that escm2 divides by, which bounds the rows' weights;
+            0.01 by default.
 
     Returns:
-        Logits [B, N]; in training what `CounterfactualLoss` reads, [B, 2 N - 1] or [B, 3 N - 2].
+        Logits [B, N]; in training what `CounterfactualLoss` reads, [B, 2 N - 1] or, for "dr",
+        [B, 3 N - 2].
+
+    Example:
+        >>> import numpy as np
+        >>> model = ESCM2(field_rows=[10, 20], num_tasks=2, estimator="dr")
+        >>> ids = np.array([[1, 2], [3, 4], [9, 19]])
+        >>> tuple(model(ids).shape), tuple(model(ids, training=True).shape)
+        ((3, 2), (3, 4))
     """
 
     products = True
@@ -43,7 +57,7 @@ class ESCM2(FunnelModel):
         field_rows: Sequence[int],
         num_tasks: int,
         embedding_dim: int = 18,
-        estimator: str = "ips",
+        estimator: Literal["ips", "dr", "naive"] = "ips",
         tower_units: Sequence[int] = (256, 128, 64),
         dropout: float = 0.0,
         counterfactual_weight: float = 1.0,
@@ -51,44 +65,36 @@ class ESCM2(FunnelModel):
         min_propensity: float = 0.01,
         **kwargs: Any,
     ) -> None:
-        own = {
-            "estimator": estimator,
-            "tower_units": list(tower_units),
-            "dropout": dropout,
-            "counterfactual_weight": counterfactual_weight,
-            "global_weight": global_weight,
-            "min_propensity": min_propensity,
-        }
-        super().__init__(field_rows, num_tasks, embedding_dim, own, **kwargs)
-        self.paper_loss()  # an argument out of range is an error now
-        self.is_doubly_robust = estimator == "dr"
-        towers = 2 * num_tasks - 1 if self.is_doubly_robust else num_tasks
+        super().__init__(field_rows, num_tasks, embedding_dim, **kwargs)
+        self.paper_loss()  # raises now if an argument of the loss is out of range
+        towers = num_tasks
+        if estimator == "dr":
+            towers += num_tasks - 1
         self.embedding = self.make_embedding()
-        self.embedding.build()
         self.towers = Towers(towers, tower_units, dropout, dtype=self.dtype_policy)
-        self.towers.build((None, self.num_fields * embedding_dim))
-        self.heads = self.make_heads(towers)
-        self.heads.build((None, towers, tower_units[-1]))
-        self.build()
+        self.towers.build((None, self.flat_size))
+        self.finish(tower_units[-1], towers)
 
-    def score(self, h: Any, training: bool) -> Any:
-        """H [B, F, d] -> logits [B, N], and in training what the loss needs besides."""
+    def score(self, h: Tensor, training: bool) -> Tensor:
+        """Computes logits [B, N] from H [B, F, d], and in training what the loss needs besides."""
         out = self.heads(self.towers(self.flatten(h), training=training))
-        conditionals, imputed = out[:, : self.num_tasks], ops.softplus(out[:, self.num_tasks :])
+        conditionals = out[:, : self.num_tasks]
         logits = product_logits(conditionals)
-        return (
-            ops.concatenate([logits, conditionals[:, 1:], imputed], axis=-1) if training else logits
-        )
+        if not training:
+            return logits
+        imputed = ops.softplus(out[:, self.num_tasks :])  # no column but for "dr"
+        return ops.concatenate([logits, conditionals[:, 1:], imputed], axis=-1)
 
     def paper_loss(self, task_weights: Sequence[float] | None = None, **kwargs: Any) -> FunnelLoss:
-        """The loss of its paper."""
-        c = self._config
+        """Returns the loss of its paper."""
+        given = self.arguments
+        is_naive = given["estimator"] == "naive"
         return CounterfactualLoss(
             self.num_tasks,
-            c["estimator"],
-            c["counterfactual_weight"],
-            0.0 if c["estimator"] == "naive" else c["global_weight"],
-            c["min_propensity"],
+            given["estimator"],
+            counterfactual_weight=given["counterfactual_weight"],
+            global_weight=0.0 if is_naive else given["global_weight"],
+            min_propensity=given["min_propensity"],
             task_weights=task_weights,
             **{"dependence_weight": 0.0, **kwargs},
         )

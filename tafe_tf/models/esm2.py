@@ -1,4 +1,4 @@
-"""ESM2, post-click behaviour decomposition over the entire space (Wen et al. 2020), for funnels of any length."""
+"""ESM2, post-click behaviour decomposition over the entire space (Wen et al. 2020), any funnel."""
 
 from __future__ import annotations
 
@@ -11,30 +11,37 @@ from keras import ops
 from tafe_tf.layers import Towers
 from tafe_tf.losses import ActionLoss, FunnelLoss
 from tafe_tf.models.funnel_model import FunnelModel
-from tafe_tf.models.products import log_sigmoid, logit_of
+from tafe_tf.models.products import logit_of
+from tafe_tf.types import Tensor
 
 
 @keras.saving.register_keras_serializable("tafe_tf")
 class ESM2(FunnelModel):
     """A product of conditional probabilities along the graph of what happens between two steps.
 
-    Between a step and the next lies an action D (a cart, a wish list), or another way O (eq. 2 to 6 there): with
-    a = P(D | T_{i-1}), u = P(T_i | O) and v = P(T_i | D), f_i = f_{i-1} ((1 - a) u + a v), and f_{i-1} a is learned
-    from D's own label over the entire space. A step without an action is a plain conditional tower, and so is every
-    step of a funnel whose actions are steps themselves (click -> cart -> buy, where nobody buys without a cart).
+    Between a step and the next lies an action D (a cart, a wish list), or another way O (eq. 2 to 6
+    there). With a = P(D | T_{i-1}), u = P(T_i | O) and v = P(T_i | D) the model has
+    f_i = f_{i-1} ((1 - a) u + a v), and f_{i-1} a is learned from D's own label over the entire
+    space. A step without an action is a plain conditional tower, and so is every step of a funnel
+    whose actions are steps themselves (click -> cart -> buy, where nobody buys without a cart).
+
+    Its further arguments and its call are those of `FunnelModel`.
 
     Args:
-        field_rows, num_tasks, embedding_dim, **kwargs: see `FunnelModel`.
-        via: indices (from 0) of the steps that an action may come before, each 1 or more; A of them.
-        tower_units: sizes of each tower.
-        dropout: rate after every layer in training.
-
-    Call arguments:
-        inputs: ids [B, S], or {"ids": [B, S], "weights": [B, S]}; see `FusedEmbedding`.
-        training: True applies dropout.
+        via: Indices, from 0, of the steps that an action may come before, each 1 or more; A of
+            them, none by default.
+        tower_units: Sizes of the layers of each tower; 256, 128 and 64 by default.
+        dropout: Share of units that are dropped after every layer in training; 0 by default.
 
     Returns:
-        Logits [B, N]; in training those of the actions over the entire space besides, [B, N + A].
+        Logits [B, N]; in training those of the actions over the entire space follow, [B, N + A].
+
+    Example:
+        >>> import numpy as np
+        >>> model = ESM2(field_rows=[10, 20], num_tasks=2, via=[1])
+        >>> ids = np.array([[1, 2], [3, 4], [9, 19]])
+        >>> tuple(model(ids).shape), tuple(model(ids, training=True).shape)
+        ((3, 2), (3, 3))
     """
 
     products = True
@@ -49,20 +56,13 @@ class ESM2(FunnelModel):
         dropout: float = 0.0,
         **kwargs: Any,
     ) -> None:
-        own = {"via": list(via), "tower_units": list(tower_units), "dropout": dropout}
-        super().__init__(field_rows, num_tasks, embedding_dim, own, **kwargs)
+        super().__init__(field_rows, num_tasks, embedding_dim, **kwargs)
         if any(not 0 < i < num_tasks for i in via) or len(set(via)) < len(via):
             raise ValueError(
-                f"`via` must hold different steps from 1 to {num_tasks - 1}. Received: via={list(via)}"
+                f"`via` must hold different steps from 1 to {num_tasks - 1}. "
+                f"Received: via={list(via)}"
             )
         self.via = sorted(via)
-        towers = num_tasks + 2 * len(self.via)
-        self.embedding = self.make_embedding()
-        self.embedding.build()
-        self.towers = Towers(towers, tower_units, dropout, dtype=self.dtype_policy)
-        self.towers.build((None, self.num_fields * embedding_dim))
-        self.heads = self.make_heads(towers)
-        self.heads.build((None, towers, tower_units[-1]))
         self.shift = self.add_weight(
             name="shift",
             shape=(num_tasks,),
@@ -70,33 +70,44 @@ class ESM2(FunnelModel):
             trainable=False,
             dtype=self.variable_dtype,
         )
-        self.build()
+        towers = num_tasks + 2 * len(self.via)
+        self.embedding = self.make_embedding()
+        self.towers = Towers(towers, tower_units, dropout, dtype=self.dtype_policy)
+        self.towers.build((None, self.flat_size))
+        self.finish(tower_units[-1], towers)
 
-    def score(self, h: Any, training: bool) -> Any:
-        """H [B, F, d] -> logits [B, N], in training [B, N + A]."""
+    def score(self, h: Tensor, training: bool) -> Tensor:
+        """Computes logits [B, N] from H [B, F, d], in training [B, N + A]."""
         out = self.heads(self.towers(self.flatten(h), training=training))
-        log_f: list[Any] = []
-        actions, extra = [], self.num_tasks
+        log_f: list[Tensor] = []
+        actions = []
+        column = self.num_tasks  # of the next action's a; its v follows
         for i in range(self.num_tasks):
             logit = out[:, i]
             if i in self.via:
-                a, v, extra = out[:, extra], out[:, extra + 1], extra + 2
-                actions.append(logit_of(log_f[-1] + log_sigmoid(a)))
-                # log((1 - a) u + a v)
-                either = ops.logaddexp(
-                    log_sigmoid(-a) + log_sigmoid(logit), log_sigmoid(a) + log_sigmoid(v)
-                )
-                logit = logit_of(either)
-            log_p = log_sigmoid(logit + self.shift[i])
+                a = out[:, column]
+                v = out[:, column + 1]
+                column += 2
+                actions.append(logit_of(log_f[-1] + ops.log_sigmoid(a)))
+                logit = self._either_way(a, logit, v)
+            log_p = ops.log_sigmoid(logit + self.shift[i])
             log_f.append(log_f[-1] + log_p if log_f else log_p)
-        return ops.stack([logit_of(log) for log in log_f] + (actions if training else []), axis=-1)
+        logits = [logit_of(log) for log in log_f]
+        if training:
+            logits += actions
+        return ops.stack(logits, axis=-1)
 
-    def shift_logits(self, by: Any) -> None:
-        """Adds a constant [N] to the conditional steps' logits for good."""
+    def _either_way(self, a: Tensor, u: Tensor, v: Tensor) -> Tensor:
+        """Returns the logit of (1 - a) u + a v; all are logits, [B]."""
+        otherwise = ops.log_sigmoid(-a) + ops.log_sigmoid(u)
+        by_action = ops.log_sigmoid(a) + ops.log_sigmoid(v)
+        return logit_of(ops.logaddexp(otherwise, by_action))
+
+    def shift_logits(self, by: Tensor) -> None:
+        """Adds a constant [N] to the logits of the conditional steps for good."""
         self.shift.assign_add(by)
 
     def paper_loss(self, task_weights: Sequence[float] | None = None, **kwargs: Any) -> FunnelLoss:
-        """The loss of its paper."""
-        return ActionLoss(
-            self.num_tasks, task_weights=task_weights, **{"dependence_weight": 0.0, **kwargs}
-        )
+        """Returns the loss of its paper."""
+        settings = {"dependence_weight": 0.0, **kwargs}
+        return ActionLoss(self.num_tasks, task_weights=task_weights, **settings)

@@ -10,26 +10,28 @@ import keras
 from tafe_tf.layers import Towers
 from tafe_tf.models.funnel_model import FunnelModel
 from tafe_tf.models.products import product_logits
+from tafe_tf.types import Tensor
 
 
 @keras.saving.register_keras_serializable("tafe_tf")
 class ESMM(FunnelModel):
-    """A tower for each conditional step on shared embeddings; f_i is their product up to i.
+    """A tower for each conditional step on shared embeddings; f_i is their product up to step i.
 
-    Both pCTR and pCTCVR = pCTR pCVR are learned over the entire space, pCVR through their product alone (eq. 2 to 4
-    there): f never rises along the funnel.
+    Both pCTR and pCTCVR = pCTR pCVR are learned over the entire space, pCVR through their product
+    alone (eq. 2 to 4 there), so f never rises along the funnel.
+
+    Its further arguments, its call and what it returns are those of `FunnelModel`.
 
     Args:
-        field_rows, num_tasks, embedding_dim, **kwargs: see `FunnelModel`.
-        tower_units: sizes of each step's tower.
-        dropout: rate after every layer in training.
+        tower_units: Sizes of the layers of each step's tower; 256, 128 and 64 by default.
+        dropout: Share of units that are dropped after every layer in training; 0 by default.
 
-    Call arguments:
-        inputs: ids [B, S], or {"ids": [B, S], "weights": [B, S]}; see `FusedEmbedding`.
-        training: True applies dropout.
-
-    Returns:
-        Logits [B, N].
+    Example:
+        >>> import numpy as np
+        >>> model = ESMM(field_rows=[10, 20], num_tasks=2)
+        >>> ctr, ctcvr = np.array(model(np.array([[1, 2]])))[0]
+        >>> bool(ctcvr < ctr)
+        True
     """
 
     products = True
@@ -43,16 +45,13 @@ class ESMM(FunnelModel):
         dropout: float = 0.0,
         **kwargs: Any,
     ) -> None:
-        own = {"tower_units": list(tower_units), "dropout": dropout}
-        super().__init__(field_rows, num_tasks, embedding_dim, own, **kwargs)
+        super().__init__(field_rows, num_tasks, embedding_dim, **kwargs)
         self.embedding = self.make_embedding()
-        self.embedding.build()
         self.towers = Towers(num_tasks, tower_units, dropout, dtype=self.dtype_policy)
-        self.towers.build((None, self.num_fields * embedding_dim))
-        self.heads = self.make_heads()
-        self.heads.build((None, num_tasks, tower_units[-1]))
-        self.build()
+        self.towers.build((None, self.flat_size))
+        self.finish(tower_units[-1])
 
-    def score(self, h: Any, training: bool) -> Any:
-        """H [B, F, d] -> logits [B, N]."""
-        return product_logits(self.heads(self.towers(self.flatten(h), training=training)))
+    def score(self, h: Tensor, training: bool) -> Tensor:
+        """Computes logits [B, N] from H [B, F, d]."""
+        conditionals = self.heads(self.towers(self.flatten(h), training=training))
+        return product_logits(conditionals)

@@ -1,57 +1,68 @@
-"""What all architectures share: the embedding, one linear head a task, their loss and their arguments."""
+"""The contract of all architectures, and what they share."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Literal
 
 import keras
-import numpy as np
 from keras import ops
 
-from tafe_tf.layers import FusedEmbedding, PartitionedEmbedding
+from tafe_tf.layers import Configured, FusedEmbedding, GammaSchedule, PartitionedEmbedding
 from tafe_tf.losses import FunnelLoss
+from tafe_tf.models.pieces import InPieces
+from tafe_tf.models.saved_seeds import SavedSeeds
+from tafe_tf.types import Inputs, Tensor
 
 
-class FunnelModel(keras.Model):
-    """A model of the contract, without what lies between embeddings and heads.
+class FunnelModel(Configured, InPieces, SavedSeeds):
+    """A model of the contract, to be completed by what lies between the embeddings and the heads.
+
+    A subclass makes its layers in the constructor, the first by `make_embedding` and the last by
+    `finish`, and gives `score`. Its configuration is its constructor's arguments, see `Configured`.
+    All weights exist once it is constructed. The order in which layers are assigned is the order of
+    `variables`, which checkpoints go by, and the order in which they are made and built decides
+    which weights a seed draws: both stay as they are.
 
     Args:
-        field_rows: embedding rows of each of the F fields.
-        num_tasks: N >= 2, the funnel's length.
-        embedding_dim: d.
-        own: the architecture's own arguments, for its configuration.
-        embedding_stddev: standard deviation of the table's start.
-        embedding_dtype: what the table is kept in; see `FusedEmbedding`.
-        embedding_parts: into how many tables it is cut, for parameter servers; see `PartitionedEmbedding`.
-        slots: ids per field, by default one; see `FusedEmbedding`.
+        field_rows: Number of embedding rows of each of the F fields.
+        num_tasks: Length of the funnel, N, 2 or more.
+        embedding_dim: Embedding dimension d, in numbers for each id; 18 by default.
+        embedding_stddev: Standard deviation of the normal distribution that the embedding table
+            starts from; 0.05 by default.
+        embedding_dtype: Type that the embedding table is kept in, one of float32, bfloat16 and
+            float16; by default that of all weights, float32. Its moments in the optimizer are
+            float32 in any case.
+        embedding_parts: Number of tables of whole fields that the embedding table is cut into, so
+            that parameter servers can share them; 1 by default.
+        slots: Number of ids in each field; one each by default. See `FusedEmbedding`.
 
     Attributes:
-        products: whether f_i is a product of conditional probabilities, whose logits `shift_logits` then moves.
-        pieces: into how many pieces a batch is cut between the embeddings and the logits. They do not depend on each
-            other: with a thread or two for each operation, the cores work on pieces side by side, whose tensors stay in
-            their caches.
+        products: whether f_i is a product of conditional probabilities, whose logits `shift_logits`
+            then moves.
 
     Call arguments:
         inputs: ids [B, S], or {"ids": [B, S], "weights": [B, S]}; see `FusedEmbedding`.
-        training: True applies what only training has.
+        training: whether to apply what only training has, such as dropout.
 
     Returns:
-        Logits [B, N], float32; in training further columns may follow, for the model's own loss.
+        Logits [B, N], float32; column i is the logit of f_i = P(T_i = 1 | X) over all impressions.
+        In training further columns may follow, for the model's own loss.
+
+    Raises:
+        ValueError: if `num_tasks` is below 2, or another argument breaks its rule.
     """
 
     products = False
-    pieces = 1
 
     def __init__(
         self,
         field_rows: Sequence[int],
         num_tasks: int,
-        embedding_dim: int,
-        own: dict[str, Any],
+        embedding_dim: int = 18,
         *,
         embedding_stddev: float = 0.05,
-        embedding_dtype: str | None = None,
+        embedding_dtype: Literal["float32", "bfloat16", "float16"] | None = None,
         embedding_parts: int = 1,
         slots: Sequence[int] | None = None,
         **kwargs: Any,
@@ -59,38 +70,36 @@ class FunnelModel(keras.Model):
         super().__init__(**kwargs)
         if num_tasks < 2:
             raise ValueError(f"`num_tasks` must be 2 or more. Received: num_tasks={num_tasks}")
-        self.num_tasks, self.num_fields, self.embedding_dim = (
-            num_tasks,
-            len(field_rows),
-            embedding_dim,
-        )
-        self._config: dict[str, Any] = {
-            "field_rows": list(field_rows),
-            "num_tasks": num_tasks,
-            "embedding_dim": embedding_dim,
-            "embedding_stddev": embedding_stddev,
-            "embedding_dtype": embedding_dtype,
-            "embedding_parts": embedding_parts,
-            "slots": None if slots is None else list(slots),
-            **own,
-        }
+        self.num_tasks = num_tasks
+        self.num_fields = len(field_rows)
+        self.embedding_dim = embedding_dim
+        self.flat_size = self.num_fields * embedding_dim
 
-    def make_embedding(self) -> FusedEmbedding | PartitionedEmbedding:
-        """An embedding layer, to build."""
-        c, policy = self._config, self.dtype_policy
-        own = {
-            "stddev": c["embedding_stddev"],
-            "table_dtype": c["embedding_dtype"],
-            "dtype": policy,
+    def make_embedding(self, *, build: bool = True) -> FusedEmbedding | PartitionedEmbedding:
+        """Makes an embedding layer from the constructor's arguments."""
+        given = self.arguments
+        table: dict[str, Any] = {
+            "field_rows": given["field_rows"],
+            "dim": given["embedding_dim"],
+            "slots": given["slots"],
+            "stddev": given["embedding_stddev"],
+            "table_dtype": given["embedding_dtype"],
+            "dtype": self.dtype_policy,
         }
-        if c["embedding_parts"] > 1:
-            return PartitionedEmbedding(
-                c["field_rows"], c["embedding_dim"], c["embedding_parts"], c["slots"], **own
-            )
-        return FusedEmbedding(c["field_rows"], c["embedding_dim"], c["slots"], **own)
+        parts = given["embedding_parts"]
+        if parts > 1:
+            embedding = PartitionedEmbedding(parts=parts, **table)
+        else:
+            embedding = FusedEmbedding(**table)
+        if build:
+            embedding.build()
+        return embedding
 
     def make_heads(self, count: int | None = None) -> keras.layers.Layer:
-        """A linear head a task, or `count`, to build: [B, N, width] -> logits [B, N], in full precision."""
+        """Makes a linear head a task, or `count`, to build: [B, N, width] -> logits [B, N].
+
+        Heads compute in full precision under any policy.
+        """
         return keras.layers.EinsumDense(
             "bnd,nd->bn",
             output_shape=count or self.num_tasks,
@@ -99,66 +108,66 @@ class FunnelModel(keras.Model):
             name="heads",
         )
 
-    def call(self, inputs: Any, training: bool = False) -> Any:
-        """Ids [B, S] -> logits [B, N]."""
-        h = self.embed(inputs, training)
-        if self.pieces == 1:
-            return self.score(h, training)
-        rows, n = ops.shape(h)[0], self.pieces
-        logits = [self.score(h[rows * i // n : rows * (i + 1) // n], training) for i in range(n)]
-        return ops.concatenate(logits, axis=0)
-
-    @property
-    def losses(self) -> list[Any]:
-        """What layers added to the loss: each is a mean over its piece's rows, their sum over the batch's."""
-        return [loss / self.pieces for loss in super().losses]
-
-    def embed(self, inputs: Any, training: bool) -> Any:
-        """Ids [B, S] -> H [B, F, d]."""
-        return self.embedding(inputs)
-
-    def score(self, h: Any, training: bool) -> Any:
-        """H [B, F, d] -> logits [B, N]: the architecture itself."""
-        raise NotImplementedError
-
-    def flatten(self, h: Any) -> Any:
-        """[B, F, d] -> [B, F d]."""
-        return ops.reshape(h, (-1, self.num_fields * self.embedding_dim))
-
-    def shift_logits(self, by: Any) -> None:
-        """Adds a constant [N] to the logits, or to the conditional steps' where f is their product, for good."""
-        bias = self.heads.bias
-        bias.assign(
-            ops.concatenate(
-                [bias[: self.num_tasks] + ops.cast(by, bias.dtype), bias[self.num_tasks :]]
-            )
-        )
-
-    def paper_loss(self, task_weights: Sequence[float] | None = None, **kwargs: Any) -> FunnelLoss:
-        """The loss of the architecture's own paper; `kwargs`, of `FunnelLoss`, win over it."""
-        return FunnelLoss(task_weights, **{"dependence_weight": 0.0, **kwargs})
+    def finish(self, width: int, count: int | None = None) -> None:
+        """Makes and builds the heads, which read `width` numbers each; the model is built then."""
+        count = count or self.num_tasks
+        self.heads = self.make_heads(count)
+        self.heads.build((None, count, width))
+        self.build()
 
     def build(self, input_shape: Any = None) -> None:
-        """Nothing is left to make: constructors make all weights, whose shapes do not depend on the input."""
+        """Makes nothing: constructors make all weights, whose shapes do not depend on the input."""
         self.built = True
 
-    def get_config(self) -> dict[str, Any]:
-        """The constructor's arguments."""
-        return {**super().get_config(), **self._config}
+    def call(self, inputs: Inputs, training: bool = False) -> Tensor:
+        """Computes the logits: ids [B, S] -> [B, N]."""
+        h = self.embed(inputs, training)
+        return self.in_pieces(lambda rows: self.score(rows, training), h)
 
-    def save_own_variables(self, store: Any) -> None:
-        """Saves the seeds of dropout too, which Keras leaves out: a loaded model goes on to the bit."""
-        super().save_own_variables(store)
-        if seeds := self._seeds():
-            store["seeds"] = np.stack([ops.convert_to_numpy(seed) for seed in seeds])
+    def embed(self, inputs: Inputs, training: bool) -> Tensor:
+        """Embeds: ids [B, S] -> H [B, F, d]."""
+        return self.embedding(inputs)
 
-    def load_own_variables(self, store: Any) -> None:
-        """Loads what `save_own_variables` saved; weights saved with another dropout do as well."""
-        kept = {key: store[key] for key in list(store.keys())}
-        seeds = kept.pop("seeds", ())
-        super().load_own_variables(kept)
-        for seed, value in zip(self._seeds(), seeds, strict=False):
-            seed.assign(value)
+    def score(self, h: Tensor, training: bool) -> Tensor:
+        """Computes logits [B, N] from H [B, F, d]: the architecture itself."""
+        raise NotImplementedError
 
-    def _seeds(self) -> list[keras.Variable]:
-        return [variable for variable in self.variables if variable.name == "seed_generator_state"]
+    def flatten(self, h: Tensor) -> Tensor:
+        """Lays the embeddings of a row side by side: [B, F, d] -> [B, F d]."""
+        return ops.reshape(h, (-1, self.flat_size))
+
+    def embeddings_of_model(self) -> Sequence[FusedEmbedding | PartitionedEmbedding]:
+        """Returns the embedding layers, in the order of their weights."""
+        return [self.embedding]
+
+    def tables(self) -> list[FusedEmbedding]:
+        """Returns the layers that hold an embedding table, in the order of their weights."""
+        return [table for layer in self.embeddings_of_model() for table in layer.tables()]
+
+    def rows_read(self, inputs: Inputs) -> list[Tensor]:
+        """Returns, for each of `tables()`, the rows that a call with these inputs reads, [B, S]."""
+        return [rows for layer in self.embeddings_of_model() for rows in layer.rows_read(inputs)]
+
+    def schedules(self) -> list[GammaSchedule]:
+        """Returns the schedules that count training steps; none unless the model has a gamma."""
+        return []
+
+    def shift_logits(self, by: Tensor) -> None:
+        """Adds a constant to each logit for good.
+
+        Args:
+            by: the constants, [N]. If f is a product, they are added to the logits of the
+                conditional probabilities.
+        """
+        bias = self.heads.bias
+        moved = bias[: self.num_tasks] + ops.cast(by, bias.dtype)
+        bias.assign(ops.concatenate([moved, bias[self.num_tasks :]]))
+
+    def paper_loss(self, task_weights: Sequence[float] | None = None, **kwargs: Any) -> FunnelLoss:
+        """Returns the loss of the architecture's own paper.
+
+        Args:
+            task_weights: weights w_1, ..., w_N of the tasks; all 1 by default.
+            **kwargs: arguments of `FunnelLoss`, which win over those of the paper.
+        """
+        return FunnelLoss(task_weights, **{"dependence_weight": 0.0, **kwargs})

@@ -10,31 +10,34 @@ from keras import ops
 
 from tafe_tf.layers import SoftmaxGates, Towers
 from tafe_tf.models.funnel_model import FunnelModel
+from tafe_tf.types import Tensor
 
 
 @keras.saving.register_keras_serializable("tafe_tf")
 class PLE(FunnelModel):
     """Levels of customized gate control (CGC): experts of each task beside shared ones.
 
-    A task's gate mixes its own experts and the shared ones; the shared gate mixes all, and the last level has none.
-    Experts and gates of level 1 read the flattened embeddings, those of a later level the mixtures of their own
-    task's (or the shared) gate below (eq. 5 to 7 there). A tower and a head a task follow.
+    A task's gate mixes its own experts and the shared ones; the shared gate mixes all, and the last
+    level has none. Experts and gates of level 1 read the flattened embeddings, those of a later
+    level the mixtures of their own task's (or the shared) gate below (eq. 5 to 7 there). A tower
+    and a head for each task follow.
+
+    Its further arguments, its call and what it returns are those of `FunnelModel`.
 
     Args:
-        field_rows, num_tasks, embedding_dim, **kwargs: see `FunnelModel`.
-        num_levels: CGC levels.
-        num_specific: experts of each task in each level.
-        num_shared: shared experts in each level.
-        expert_units: sizes of each expert.
-        tower_units: sizes of each task's tower.
-        dropout: rate after every layer of both in training.
+        num_levels: Number of ple's CGC levels; 2 by default.
+        num_specific: Number of experts that each task has to itself in each level of ple; 4 by
+            default.
+        num_shared: Number of experts that all tasks share in each level of ple; 4 by default.
+        expert_units: Sizes of the layers of each expert of mmoe and ple; 256 and 128 by default.
+        tower_units: Sizes of the layers of each task's tower; one layer of 64 units by default.
+        dropout: Share of units that are dropped after every layer in training; 0 by default.
 
-    Call arguments:
-        inputs: ids [B, S], or {"ids": [B, S], "weights": [B, S]}; see `FusedEmbedding`.
-        training: True applies dropout.
-
-    Returns:
-        Logits [B, N].
+    Example:
+        >>> import numpy as np
+        >>> model = PLE(field_rows=[10, 20], num_tasks=2, expert_units=[8])
+        >>> tuple(model(np.array([[1, 2], [3, 4], [9, 19]])).shape)
+        (3, 2)
     """
 
     def __init__(
@@ -50,58 +53,47 @@ class PLE(FunnelModel):
         dropout: float = 0.0,
         **kwargs: Any,
     ) -> None:
-        own = {
-            "num_levels": num_levels,
-            "num_specific": num_specific,
-            "num_shared": num_shared,
-            "expert_units": list(expert_units),
-            "tower_units": list(tower_units),
-            "dropout": dropout,
-        }
-        super().__init__(field_rows, num_tasks, embedding_dim, own, **kwargs)
-        policy, width, out = self.dtype_policy, self.num_fields * embedding_dim, expert_units[-1]
-        self.num_specific, self.num_shared = num_specific, num_shared
+        super().__init__(field_rows, num_tasks, embedding_dim, **kwargs)
+        policy = self.dtype_policy
+        levels = range(num_levels)
+        self.num_specific = num_specific
         self.embedding = self.make_embedding()
-        self.embedding.build()
         specific = num_tasks * num_specific
-        self.specific = [
-            Towers(specific, expert_units, dropout, dtype=policy) for _ in range(num_levels)
-        ]
-        self.shared = [
-            Towers(num_shared, expert_units, dropout, dtype=policy) for _ in range(num_levels)
-        ]
-        self.task_gates = [SoftmaxGates(num_tasks, dtype=policy) for _ in range(num_levels)]
-        self.shared_gates = [SoftmaxGates(1, dtype=policy) for _ in range(num_levels - 1)]
-        for i in range(num_levels):
-            size = out if i else width
-            self.specific[i].build((None, specific, size))
-            self.shared[i].build((None, size))
-            self.task_gates[i].build(
-                (None, num_tasks, size), (None, num_tasks, num_specific + num_shared, out)
-            )
-        for i, gate in enumerate(self.shared_gates):
-            gate.build((None, out if i else width), (None, specific + num_shared, out))
+        self.specific = [Towers(specific, expert_units, dropout, dtype=policy) for _ in levels]
+        self.shared = [Towers(num_shared, expert_units, dropout, dtype=policy) for _ in levels]
+        self.task_gates = [SoftmaxGates(num_tasks, dtype=policy) for _ in levels]
+        self.shared_gates = [SoftmaxGates(1, dtype=policy) for _ in levels[:-1]]
+        self._build_levels(num_shared, expert_units[-1])
         self.towers = Towers(num_tasks, tower_units, dropout, dtype=policy)
-        self.towers.build((None, num_tasks, out))
-        self.heads = self.make_heads()
-        self.heads.build((None, num_tasks, tower_units[-1]))
-        self.build()
+        self.towers.build((None, num_tasks, expert_units[-1]))
+        self.finish(tower_units[-1])
 
-    def score(self, h: Any, training: bool) -> Any:
-        """H [B, F, d] -> logits [B, N]."""
-        n, m = self.num_tasks, self.num_specific
+    def _build_levels(self, num_shared: int, out: int) -> None:
+        """Builds the experts and the tasks' gates of all levels, then the shared gates."""
+        n = self.num_tasks
+        m = self.num_specific
+        sizes = [self.flat_size] + [out] * len(self.shared_gates)  # what each level reads
+        for i, size in enumerate(sizes):
+            self.specific[i].build((None, n * m, size))
+            self.shared[i].build((None, size))
+            self.task_gates[i].build((None, n, size), (None, n, m + num_shared, out))
+        for gate, size in zip(self.shared_gates, sizes, strict=False):
+            gate.build((None, size), (None, n * m + num_shared, out))
+
+    def score(self, h: Tensor, training: bool) -> Tensor:
+        """Computes logits [B, N] from H [B, F, d]."""
+        n = self.num_tasks
+        m = self.num_specific
         shared = self.flatten(h)  # [B, F d]
         tasks = ops.repeat(shared[:, None], n, axis=1)  # [B, N, F d]
         for i, gate in enumerate(self.task_gates):
-            of_tasks = self.specific[i](
-                ops.repeat(tasks, m, axis=1), training=training
-            )  # [B, N m, out]
+            each = ops.repeat(tasks, m, axis=1)  # [B, N m, F d]
+            of_tasks = self.specific[i](each, training=training)  # [B, N m, out]
             of_all = self.shared[i](shared, training=training)  # [B, s, out]
-            beside = ops.repeat(of_all[:, None], n, axis=1)  # [B, N, s, out]
             own = ops.reshape(of_tasks, (-1, n, m, of_tasks.shape[-1]))
+            beside = ops.repeat(of_all[:, None], n, axis=1)  # [B, N, s, out]
             tasks = gate(tasks, ops.concatenate([own, beside], axis=2))  # [B, N, out]
             if i < len(self.shared_gates):
-                shared = self.shared_gates[i](shared, ops.concatenate([of_tasks, of_all], axis=1))[
-                    :, 0
-                ]
+                experts = ops.concatenate([of_tasks, of_all], axis=1)
+                shared = self.shared_gates[i](shared, experts)[:, 0]  # [B, out]
         return self.heads(self.towers(tasks, training=training))

@@ -1,24 +1,32 @@
-"""What models share whose f_i are products of conditional probabilities."""
+"""What the models share whose f_i are products of conditional probabilities."""
 
 from __future__ import annotations
 
-from typing import Any
-
 from keras import ops
 
-
-def log_sigmoid(x: Any) -> Any:
-    """log P of a logit."""
-    return -ops.softplus(-x)
+from tafe_tf.types import Tensor
 
 
-def logit_of(log_p: Any) -> Any:
-    """The logit of exp(log_p), any shape; log_p is cut at -1e-6, whose logit is 14."""
+def logit_of(log_p: Tensor) -> Tensor:
+    """Returns the logit of exp(log_p), any shape; `log_p` is cut at -1e-6, whose logit is 14."""
     log_p = ops.minimum(log_p, -1e-6)
     return log_p - ops.log(-ops.expm1(log_p))
 
 
-def product_logits(conditionals: Any) -> Any:
-    """Logits of f_i = P(T_i | T_{i-1}) f_{i-1} from those of P(T_i | T_{i-1}), [B, N]; computed in log space."""
-    log_f = ops.cumsum(log_sigmoid(conditionals), axis=-1)
-    return ops.concatenate([conditionals[:, :1], logit_of(log_f[:, 1:])], axis=-1)
+def product_logits(conditionals: Tensor) -> Tensor:
+    """Computes the logits of f_i = P(T_i | T_{i-1}) f_{i-1}, in log space.
+
+    Args:
+        conditionals: logits of P(T_i | T_{i-1}), [B, N].
+
+    Returns:
+        Logits of f, [B, N].
+
+    Example:
+        >>> import numpy as np
+        >>> np.round(product_logits(np.zeros((1, 2))), 4).tolist()  # f = 1/2, 1/4
+        [[0.0, -1.0986]]
+    """
+    log_f = ops.cumsum(ops.log_sigmoid(conditionals), axis=-1)
+    first = conditionals[:, :1]
+    return ops.concatenate([first, logit_of(log_f[:, 1:])], axis=-1)

@@ -9,24 +9,25 @@ import keras
 
 from tafe_tf.layers import Towers
 from tafe_tf.models.funnel_model import FunnelModel
+from tafe_tf.types import Tensor
 
 
 @keras.saving.register_keras_serializable("tafe_tf")
 class SharedBottom(FunnelModel):
-    """A shared MLP on the flattened embeddings, then a tower and a linear head a task.
+    """A shared MLP on the flattened embeddings, then a tower and a linear head for each task.
+
+    Its further arguments, its call and what it returns are those of `FunnelModel`.
 
     Args:
-        field_rows, num_tasks, embedding_dim, **kwargs: see `FunnelModel`.
-        bottom_units: sizes of the shared MLP.
-        tower_units: sizes of each task's tower.
-        dropout: rate after every layer of both in training.
+        bottom_units: Sizes of the layers of shared_bottom's shared MLP; 256 and 128 by default.
+        tower_units: Sizes of the layers of each task's tower; one layer of 64 units by default.
+        dropout: Share of units that are dropped after every layer in training; 0 by default.
 
-    Call arguments:
-        inputs: ids [B, S], or {"ids": [B, S], "weights": [B, S]}; see `FusedEmbedding`.
-        training: True applies dropout.
-
-    Returns:
-        Logits [B, N].
+    Example:
+        >>> import numpy as np
+        >>> model = SharedBottom(field_rows=[10, 20], num_tasks=2)
+        >>> tuple(model(np.array([[1, 2], [3, 4], [9, 19]])).shape)
+        (3, 2)
     """
 
     def __init__(
@@ -39,23 +40,15 @@ class SharedBottom(FunnelModel):
         dropout: float = 0.0,
         **kwargs: Any,
     ) -> None:
-        own = {
-            "bottom_units": list(bottom_units),
-            "tower_units": list(tower_units),
-            "dropout": dropout,
-        }
-        super().__init__(field_rows, num_tasks, embedding_dim, own, **kwargs)
+        super().__init__(field_rows, num_tasks, embedding_dim, **kwargs)
         self.embedding = self.make_embedding()
-        self.embedding.build()
         self.bottom = Towers(1, bottom_units, dropout, dtype=self.dtype_policy)
         self.towers = Towers(num_tasks, tower_units, dropout, dtype=self.dtype_policy)
-        self.bottom.build((None, self.num_fields * embedding_dim))
+        self.bottom.build((None, self.flat_size))
         self.towers.build((None, bottom_units[-1]))
-        self.heads = self.make_heads()
-        self.heads.build((None, num_tasks, tower_units[-1]))
-        self.build()
+        self.finish(tower_units[-1])
 
-    def score(self, h: Any, training: bool) -> Any:
-        """H [B, F, d] -> logits [B, N]."""
+    def score(self, h: Tensor, training: bool) -> Tensor:
+        """Computes logits [B, N] from H [B, F, d]."""
         shared = self.bottom(self.flatten(h), training=training)[:, 0]
         return self.heads(self.towers(shared, training=training))

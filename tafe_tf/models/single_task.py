@@ -8,28 +8,29 @@ from typing import Any
 import keras
 from keras import ops
 
-from tafe_tf.layers import Towers
+from tafe_tf.layers import FusedEmbedding, PartitionedEmbedding, Towers
 from tafe_tf.models.funnel_model import FunnelModel
+from tafe_tf.types import Inputs, Tensor
 
 
 @keras.saving.register_keras_serializable("tafe_tf")
 class SingleTask(FunnelModel):
     """N three-layer MLPs with embeddings of their own (section 4.1.2): no weight is shared.
 
-    They train together, as one model: the loss is a sum over tasks, so none sees another's gradient as long as L_D,
-    which ties neighbouring tasks, has weight 0.
+    They train together, as one model: the loss is a sum over tasks, so none sees another's gradient
+    as long as L_D, which ties neighbouring tasks, has weight 0.
+
+    Its further arguments, its call and what it returns are those of `FunnelModel`.
 
     Args:
-        field_rows, num_tasks, embedding_dim, **kwargs: see `FunnelModel`.
-        tower_units: sizes of each task's MLP.
-        dropout: rate after every layer in training.
+        tower_units: Sizes of the layers of each task's MLP; 256, 128 and 64 by default.
+        dropout: Share of units that are dropped after every layer in training; 0 by default.
 
-    Call arguments:
-        inputs: ids [B, S], or {"ids": [B, S], "weights": [B, S]}; see `FusedEmbedding`.
-        training: True applies dropout.
-
-    Returns:
-        Logits [B, N].
+    Example:
+        >>> import numpy as np
+        >>> model = SingleTask(field_rows=[10, 20], num_tasks=2)
+        >>> tuple(model(np.array([[1, 2], [3, 4], [9, 19]])).shape)
+        (3, 2)
     """
 
     def __init__(
@@ -41,21 +42,21 @@ class SingleTask(FunnelModel):
         dropout: float = 0.0,
         **kwargs: Any,
     ) -> None:
-        own = {"tower_units": list(tower_units), "dropout": dropout}
-        super().__init__(field_rows, num_tasks, embedding_dim, own, **kwargs)
+        super().__init__(field_rows, num_tasks, embedding_dim, **kwargs)
         self.embeddings = [self.make_embedding() for _ in range(num_tasks)]
-        for embedding in self.embeddings:
-            embedding.build()
         self.towers = Towers(num_tasks, tower_units, dropout, dtype=self.dtype_policy)
-        self.towers.build((None, num_tasks, self.num_fields * embedding_dim))
-        self.heads = self.make_heads()
-        self.heads.build((None, num_tasks, tower_units[-1]))
-        self.build()
+        self.towers.build((None, num_tasks, self.flat_size))
+        self.finish(tower_units[-1])
 
-    def embed(self, inputs: Any, training: bool) -> Any:
-        """Ids [B, S] -> each task's own H, flattened, [B, N, F d]."""
-        return ops.stack([self.flatten(embedding(inputs)) for embedding in self.embeddings], axis=1)
+    def embed(self, inputs: Inputs, training: bool) -> Tensor:
+        """Embeds for each task alone, and flattens: ids [B, S] -> [B, N, F d]."""
+        of_tasks = [self.flatten(embedding(inputs)) for embedding in self.embeddings]
+        return ops.stack(of_tasks, axis=1)
 
-    def score(self, h: Any, training: bool) -> Any:
-        """[B, N, F d] -> logits [B, N]."""
+    def score(self, h: Tensor, training: bool) -> Tensor:
+        """Computes logits [B, N] from the tasks' embeddings [B, N, F d]."""
         return self.heads(self.towers(h, training=training))
+
+    def embeddings_of_model(self) -> Sequence[FusedEmbedding | PartitionedEmbedding]:
+        """Returns the tasks' embedding layers."""
+        return self.embeddings

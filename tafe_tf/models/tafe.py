@@ -11,39 +11,48 @@ from keras import ops
 from tafe_tf.layers import ASRG, FieldSelfAttention, GammaSchedule, TaskSpecificAdapter, Towers
 from tafe_tf.losses import FunnelLoss
 from tafe_tf.models.funnel_model import FunnelModel
+from tafe_tf.types import Inputs, Shape, Tensor
 
 
 @keras.saving.register_keras_serializable("tafe_tf")
 class TAFE(FunnelModel):
-    """TAFE (section 3): L blocks of ASRG, each read by a Task-Specific Adapter, and one linear head a task.
+    """TAFE (section 3): L blocks of ASRG, each read by a Task-Specific Adapter, and a head a task.
 
-    Block 1 reads the field embeddings H, block l the output of block l - 1. No message passes from the adapters
-    back into the blocks (Figure 6). With the defaults and two tasks on Ali-CCP's 18 fields the model is the
-    paper's 89 MB (Figure 8b).
+    Block 1 reads the field embeddings H, block l the output of block l - 1. No message passes from
+    the adapters back into the blocks (Figure 6). With the defaults and two tasks on the 18 fields
+    of Ali-CCP the model has the paper's 89 MB (Figure 8b). In training, each call advances gamma's
+    schedule by one step.
+
+    Its further arguments, its call and what it returns are those of `FunnelModel`.
 
     Args:
-        field_rows: embedding rows of each of the F fields.
-        num_tasks: N >= 2, the funnel's length.
-        embedding_dim: d.
-        num_inducing: K.
-        num_heads: M.
-        num_layers: L.
-        selector_hidden: hidden sizes of the selectors' MLPs.
-        gamma_start: gamma of eq. 16 at step 0.
-        gamma_decay_steps: steps until gamma would reach 0; see `GammaSchedule`.
-        embedding_stddev: standard deviation of the table's start.
-        dropout: rate at which elements of H are dropped in training; the paper has none.
-        use_asrg: False is the ablation "w/o ASRG" of section 4.3: self-attention over the F fields in its place.
-        use_tsa: False is "w/o TSA": every task reads the mean of Y^L through a tower of its own.
-        tower_units: sizes of a tower a task before its head; by default none, and [64] without TSA.
-        slots: ids per field, by default one; see `FusedEmbedding`.
+        num_inducing: Number of inducing points of each ASRG block of tafe, K; 64 by default.
+        num_heads: Number of attention heads of tafe, M, a divisor of the embedding dimension; 2 by
+            default.
+        num_layers: Number of ASRG blocks of tafe, L; 4 by default.
+        selector_hidden: Sizes of the hidden layers in the MLPs of tafe's selectors; none by
+            default.
+        gamma_start: Width gamma of tafe's smooth step (eq. 16) at training step 0; 10 by default.
+        gamma_decay_steps: Number of training steps after which gamma of tafe's smooth step would
+            reach 0; 50,000 by default. A dataset smaller than the paper's needs fewer.
+        dropout: Share of the elements of the embeddings H that are dropped in training; 0 by
+            default, as in the paper.
+        use_asrg: Whether tafe has its ASRG blocks; true by default. False is the paper's ablation
+            "w/o ASRG" (section 4.3), with self-attention over the F fields instead.
+        use_tsa: Whether tafe has its Task-Specific Adapters; true by default. False is the paper's
+            ablation "w/o TSA", in which every task reads the mean of the last block through a tower
+            of its own.
+        tower_units: Sizes of the layers of a tower for each task before its head; by default none,
+            and one layer of 64 units without the adapters.
 
-    Call arguments:
-        inputs: ids [B, S], or {"ids": [B, S], "weights": [B, S]}; see `FusedEmbedding`.
-        training: True advances gamma's schedule by one step and applies dropout.
-
-    Returns:
-        Logits [B, N], float32.
+    Example:
+        >>> import numpy as np
+        >>> model = TAFE(field_rows=[10, 20], num_tasks=2, num_inducing=4, num_layers=1)
+        >>> ids = np.array([[1, 2], [3, 4], [9, 19]])
+        >>> tuple(model(ids).shape)
+        (3, 2)
+        >>> model.compile(optimizer="adam", loss=model.paper_loss())
+        >>> history = model.fit(ids, np.array([[1, 0], [1, 1], [0, 0]]), verbose=0)
     """
 
     def __init__(
@@ -57,106 +66,91 @@ class TAFE(FunnelModel):
         selector_hidden: Sequence[int] = (),
         gamma_start: float = 10.0,
         gamma_decay_steps: float = 50_000.0,
-        embedding_stddev: float = 0.05,
         dropout: float = 0.0,
         use_asrg: bool = True,
         use_tsa: bool = True,
         tower_units: Sequence[int] | None = None,
-        slots: Sequence[int] | None = None,
         **kwargs: Any,
     ) -> None:
         if num_layers < 1:
             raise ValueError(f"`num_layers` must be 1 or more. Received: num_layers={num_layers}")
-        towers = ([] if use_tsa else [64]) if tower_units is None else list(tower_units)
-        own: dict[str, Any] = {
-            "num_inducing": num_inducing,
-            "num_heads": num_heads,
-            "num_layers": num_layers,
-            "selector_hidden": list(selector_hidden),
-            "gamma_start": gamma_start,
-            "gamma_decay_steps": gamma_decay_steps,
-            "dropout": dropout,
-            "use_asrg": use_asrg,
-            "use_tsa": use_tsa,
-            "tower_units": towers,
-        }
-        super().__init__(
-            field_rows,
-            num_tasks,
-            embedding_dim,
-            own,
-            embedding_stddev=embedding_stddev,
-            slots=slots,
-            **kwargs,
-        )
+        super().__init__(field_rows, num_tasks, embedding_dim, **kwargs)
         policy = self.dtype_policy
+        if tower_units is None:
+            tower_units = [] if use_tsa else [64]
+        self.arguments["tower_units"] = list(tower_units)  # saved as what None stood for
         self.gamma = GammaSchedule(gamma_start, decay_steps=gamma_decay_steps)
-        self.embedding = self.make_embedding()
+        self.embedding = self.make_embedding(build=False)
         self.dropout = keras.layers.Dropout(dropout, dtype=policy)
-        self.blocks = [
-            ASRG(
-                num_inducing,
-                num_heads,
-                selector_hidden,
-                residual="input" if i else "query",
-                dtype=policy,
-            )
-            if use_asrg
-            else FieldSelfAttention(num_heads, dtype=policy)
-            for i in range(num_layers)
-        ]
-        self.adapters = [
-            TaskSpecificAdapter(num_tasks, num_heads, dtype=policy)
-            for _ in range(num_layers if use_tsa else 0)
-        ]
-        self.towers = Towers(num_tasks, towers, dtype=policy) if towers else None
+        self.blocks = [self._block(is_first=i == 0) for i in range(num_layers)]
+        self.adapters = []
+        if use_tsa:
+            self.adapters = [
+                TaskSpecificAdapter(num_tasks, num_heads, dtype=policy) for _ in range(num_layers)
+            ]
+        self.towers = Towers(num_tasks, tower_units, dtype=policy) if tower_units else None
         self.heads = self.make_heads()
-        self._build_parts()
+        self._build_layers()
         self.build()
 
-    def _build_parts(self) -> None:
-        c, shape = self._config, (None, self.num_fields, self.embedding_dim)
+    def _block(self, is_first: bool) -> ASRG | FieldSelfAttention:
+        """Makes one of the L blocks."""
+        given = self.arguments
+        if not given["use_asrg"]:
+            return FieldSelfAttention(given["num_heads"], dtype=self.dtype_policy)
+        return ASRG(
+            given["num_inducing"],
+            given["num_heads"],
+            given["selector_hidden"],
+            residual="query" if is_first else "input",
+            dtype=self.dtype_policy,
+        )
+
+    def _build_layers(self) -> None:
+        """Builds all layers in the order in which they run."""
         self.embedding.build()
+        shape: Shape = (None, self.num_fields, self.embedding_dim)
         for i, block in enumerate(self.blocks):
             block.build(shape)
-            shape = (
-                None,
-                c["num_inducing"] if c["use_asrg"] else self.num_fields,
-                self.embedding_dim,
-            )
-            for adapter in self.adapters[i : i + 1]:
-                adapter.build(shape)
+            shape = block.compute_output_shape(shape)
+            if self.adapters:
+                self.adapters[i].build(shape)
+        shape = (None, self.num_tasks, self.embedding_dim)
         if self.towers is not None:
-            self.towers.build(
-                (None, self.num_tasks, self.embedding_dim)
-                if self.adapters
-                else (None, self.embedding_dim)
-            )
-        width = self.embedding_dim if self.towers is None else c["tower_units"][-1]
-        self.heads.build((None, self.num_tasks, width))
+            self.towers.build(shape if self.adapters else (None, self.embedding_dim))
+            shape = self.towers.compute_output_shape(shape)
+        self.heads.build(shape)
 
-    def call(self, inputs: Any, training: bool = False) -> Any:
-        """Ids [B, S] -> logits [B, N]."""
+    def call(self, inputs: Inputs, training: bool = False) -> Tensor:
+        """Computes the logits, ids [B, S] -> [B, N]; in training it counts a step of gamma."""
         logits = super().call(inputs, training)
         if training:
             self.gamma.advance()
         return logits
 
-    def embed(self, inputs: Any, training: bool) -> Any:
-        """Ids [B, S] -> H [B, F, d]."""
+    def embed(self, inputs: Inputs, training: bool) -> Tensor:
+        """Embeds: ids [B, S] -> H [B, F, d]."""
         return self.dropout(self.embedding(inputs), training=training)
 
-    def score(self, h: Any, training: bool) -> Any:
-        """H [B, F, d] -> logits [B, N]."""
-        gamma, y, t = self.gamma.value(), h, None
+    def score(self, h: Tensor, training: bool) -> Tensor:
+        """Computes logits [B, N] from H [B, F, d]."""
+        gamma = self.gamma.value()
+        y = h
+        t = None
         for i, block in enumerate(self.blocks):
-            y = block(y, gamma, training=training) if self._config["use_asrg"] else block(y)
+            y = block(y, gamma, training=training) if isinstance(block, ASRG) else block(y)
             if self.adapters:
-                t = self.adapters[i](y, t)
+                t = self.adapters[i](y, t)  # [B, N, d]
         if not self.adapters:
-            t = ops.mean(y, axis=1)
-        return self.heads(t if self.towers is None else self.towers(t, training=training))
+            t = ops.mean(y, axis=1)  # [B, d], the same for all tasks
+        if self.towers is not None:
+            t = self.towers(t, training=training)
+        return self.heads(t)
+
+    def schedules(self) -> list[GammaSchedule]:
+        """Returns gamma's schedule."""
+        return [self.gamma]
 
     def paper_loss(self, task_weights: Sequence[float] | None = None, **kwargs: Any) -> FunnelLoss:
-        """The loss of its paper, with L_D."""
+        """Returns the loss of its paper (eq. 25), with L_D."""
         return super().paper_loss(task_weights, **{"dependence_weight": 1.0, **kwargs})

@@ -10,7 +10,7 @@ import tensorflow as tf
 
 from tafe_tf.data.batches.batch import Batch
 from tafe_tf.distributed.cluster import Cluster
-from tafe_tf.layers import GammaSchedule
+from tafe_tf.models import FunnelModel
 from tafe_tf.training.step_report import StepReport
 from tafe_tf.training.sync_steps import SyncSteps
 
@@ -33,7 +33,7 @@ class AsyncSteps:
     def __init__(
         self,
         steps: SyncSteps,
-        model: keras.Model,
+        model: FunnelModel,
         optimizer: keras.optimizers.Optimizer,
         cluster: Cluster,
         per_call: int,
@@ -41,8 +41,8 @@ class AsyncSteps:
         self._layout = steps.layout
         self._batches = per_call * cluster.stepping
         self._coordinator = tf.distribute.coordinator.ClusterCoordinator(cluster.strategy)
-        schedules = [layer for layer in model._flatten_layers() if isinstance(layer, GammaSchedule)]
-        self._counts = [optimizer.iterations.value, *(each.step.value for each in schedules)]
+        schedule_steps = [schedule.step.value for schedule in model.schedules()]
+        self._counts = [optimizer.iterations.value, *schedule_steps]
 
         def step(batch: Batch) -> tf.Tensor:
             return cluster.strategy.run(steps.step, args=(batch,))

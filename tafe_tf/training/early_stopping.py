@@ -1,34 +1,66 @@
-"""When training has stopped to get better."""
+"""Early stopping: which epoch is the best, and when to wait no longer for a better one."""
 
 from __future__ import annotations
 
+import dataclasses
 import math
+from collections.abc import Sequence
 
-from tafe_tf.metrics import Metrics
+from tafe_tf.metrics import Metrics, goodness, monitored
 
 
-def monitored(metrics: Metrics, monitor: str, step_names: tuple[str, ...]) -> float:
-    """The metric that early stopping goes by, "auc" and "log_loss" as means over tasks; NaN where it is undefined.
+@dataclasses.dataclass
+class EarlyStopping:
+    """Compares each epoch with the best one so far, by one validation metric.
 
-    Raises:
-        ValueError: if `monitor` is not a metric.
+    Attributes:
+        monitor: the metric, see `TrainingConfig.monitor`.
+        patience: number of epochs without a better one after which to stop.
+        step_names: names of f_1, ..., f_N.
+        best: goodness of the best epoch so far; larger is better.
+        waited: number of epochs since then.
+        seen: number of epochs so far.
+
+    Example:
+        >>> stopping = EarlyStopping("auc/ctr", patience=1, step_names=("ctr", "ctcvr"))
+        >>> stopping.is_best({"auc/ctr": 0.7, "rows": 100})
+        True
+        >>> stopping.is_best({"auc/ctr": 0.6, "rows": 100}), stopping.is_over
+        (False, True)
     """
-    names = [f"{monitor}/{name}" for name in step_names]
-    if monitor not in ("auc", "log_loss"):
-        names = [monitor]
-    if names[0] not in metrics:
-        known = sorted(metrics)
-        raise ValueError(
-            f"monitor must be 'auc', 'log_loss' or one of {known}. Received: {monitor!r}"
-        )
-    values = [float(value) for value in map(metrics.get, names) if value is not None]
-    return sum(values) / len(values) if values else math.nan
 
+    monitor: str
+    patience: int
+    step_names: Sequence[str]
+    best: float = -math.inf
+    waited: int = 0
+    seen: int = 0
 
-def goodness(value: float, monitor: str) -> float:
-    """What is largest where the monitored metric is best; minus infinity where it is undefined."""
-    if math.isnan(value):
-        return -math.inf
-    if "auc" in monitor:
-        return value
-    return -abs(math.log(value)) if monitor.startswith("pcoc") else -value
+    def reached(self, metrics: Metrics) -> float:
+        """The monitored metric; NaN where it is undefined.
+
+        Raises:
+            ValueError: if there is no such metric.
+        """
+        return monitored(metrics, self.monitor, self.step_names)
+
+    def is_best(self, metrics: Metrics) -> bool:
+        """Counts an epoch, and says whether it is the best one so far.
+
+        Without validation rows every epoch is, so that the last one counts; an undefined metric is
+        worse than any other, but the first epoch is always the best so far.
+        """
+        score = goodness(self.reached(metrics), self.monitor)
+        nothing_to_choose_by = metrics["rows"] == 0 or self.seen == 0
+        self.seen += 1
+        if score > self.best or nothing_to_choose_by:
+            self.best = score
+            self.waited = 0
+            return True
+        self.waited += 1
+        return False
+
+    @property
+    def is_over(self) -> bool:
+        """Whether to wait no longer."""
+        return self.waited >= self.patience

@@ -27,7 +27,7 @@ from tafe_tf.terminal.progress import Progress
 from tafe_tf.training.async_steps import AsyncSteps
 from tafe_tf.training.callbacks import Curves, batch_logs, epoch_logs
 from tafe_tf.training.config import TrainingConfig
-from tafe_tf.training.early_stopping import goodness, monitored
+from tafe_tf.training.early_stopping import EarlyStopping
 from tafe_tf.training.evaluator import Evaluator
 from tafe_tf.training.intercepts import intercept_shifts
 from tafe_tf.training.predictions import Predictions
@@ -202,9 +202,19 @@ class Trainer:
         return AsyncSteps(steps, self.model, self._optimizer, self.cluster, per_call)
 
     def _is_over(self, state: State) -> bool:
-        if state.stopped or state.waited >= self._config.patience:
+        if state.stopped or self._early_stopping(state).is_over:
             return True
         return state.position.epoch >= self._config.epochs
+
+    def _early_stopping(self, state: State) -> EarlyStopping:
+        return EarlyStopping(
+            monitor=self._config.monitor,
+            patience=self._config.patience,
+            step_names=self.features.schema.step_names,
+            best=state.best,
+            waited=state.waited,
+            seen=len(state.history),
+        )
 
     def _restore(self, data: FunnelData, begin: Callable[[], None] | None) -> State:
         latest = tf.train.latest_checkpoint(self._checkpoints.directory)
@@ -315,18 +325,13 @@ class Trainer:
 
     def _end_epoch(self, validation: FunnelData, state: State, trained: _Epoch) -> None:
         """Evaluates, keeps the best weights, and writes checkpoint and history, in an order that a kill cannot hurt."""
-        monitor = self._config.monitor
         train_metrics = trained.metrics()
         metrics = self.evaluator.evaluate(validation, "valid")
-        reached = monitored(metrics, monitor, self.features.schema.step_names)
-        score = goodness(reached, monitor)
-        nothing_to_choose_by = metrics["rows"] == 0 or not state.history
-        if score > state.best or nothing_to_choose_by:
-            state.best = score
-            state.waited = 0
+        stopping = self._early_stopping(state)
+        if stopping.is_best(metrics):
             self._keep_best()
-        else:
-            state.waited += 1
+        state.best = stopping.best
+        state.waited = stopping.waited
         epoch = state.position.epoch
         # Before the checkpoint: what a callback changes, a learning rate for example, belongs to it.
         self._callbacks.on_epoch_end(epoch, epoch_logs(trained.mean_loss, metrics))
@@ -336,7 +341,7 @@ class Trainer:
         self._save(state)
         if self.cluster.chief:
             write_json(self._run.path / "history.json", state.history)
-            valid = f"validation {monitor} {reached:.4f}"
+            valid = f"validation {stopping.monitor} {stopping.reached(metrics):.4f}"
             if metrics["rows"] == 0:
                 valid = "no validation rows"
             print(f"epoch {epoch + 1}: {train_metrics['train_seconds']:.1f} s, {valid}", flush=True)

@@ -24,7 +24,7 @@ from tafe_tf.data.bad_rows import BadRows
 from tafe_tf.features import vocabulary
 from tafe_tf.features.graph import vocabulary_file
 from tafe_tf.features.value_counts import Kept, ValueCounts
-from tafe_tf.layers import FusedEmbedding, GammaSchedule
+from tafe_tf.models import FunnelModel
 from tafe_tf.optimizers import LazyAdam
 from tafe_tf.schema import FIRST, MISSING, UNSEEN, Feature, Schema
 from tafe_tf.training.predecessor import NOTE
@@ -129,7 +129,7 @@ class WarmStart:
         )
         return kept
 
-    def load(self, model: keras.Model, optimizer: LazyAdam) -> None:
+    def load(self, model: FunnelModel, optimizer: LazyAdam) -> None:
         """Copies weights, moments and the count of steps.
 
         Args:
@@ -140,12 +140,11 @@ class WarmStart:
             RunError: if the earlier run's model is another, with all that differs.
         """
         self._check_model(model)
-        layers = model._flatten_layers()
         trainable = model.trainable_variables
         moments = optimizer.variables[
             -2 * len(trainable) :
         ]  # before them come the step and, if it is one, the rate
-        tables = {id(layer.table) for layer in layers if isinstance(layer, FusedEmbedding)}
+        tables = {id(layer.table) for layer in model.tables()}
         by_row = tables | {
             id(m)
             for i, v in enumerate(trainable)
@@ -162,17 +161,13 @@ class WarmStart:
                 variable.assign(_moved(variable, value, rows) if id(variable) in by_row else value)
         optimizer.iterations.assign(self.iterations)
         if self._restart_gamma:
-            for layer in layers:
-                if isinstance(layer, GammaSchedule):
-                    layer.step.assign(0)
+            for schedule in model.schedules():
+                schedule.step.assign(0)
 
     def _check_model(self, model: keras.Model) -> None:
         there = json.loads((self.previous.path / "model.json").read_text(encoding="utf-8"))
         here = json.loads(json.dumps(keras.saving.serialize_keras_object(model)))
-        there, here = (
-            {"model": m["class_name"], **{k: v for k, v in m["config"].items() if k not in _FREE}}
-            for m in (there, here)
-        )
+        there, here = _shaping(there), _shaping(here)
         if here["embedding_parts"] > 1:
             raise RunError(
                 "--warm_start moves the rows of one table: it needs --embedding_parts=1, then and now"
@@ -199,6 +194,13 @@ class WarmStart:
             rows.append(np.where(own < 0, -1, own + offset))
             offset += size
         return np.concatenate(rows)
+
+
+def _shaping(description: Mapping[str, Any]) -> dict[str, Any]:
+    """What two serialized models must share: the class and the arguments that are not free."""
+    config = {key: value for key, value in description["config"].items() if key not in _FREE}
+    config["embedding_dtype"] = config["embedding_dtype"] or "float32"  # the type of all weights
+    return {"model": description["class_name"], **config}
 
 
 def _moved(variable: keras.Variable, earlier: np.ndarray, rows: np.ndarray) -> np.ndarray:

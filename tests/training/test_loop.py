@@ -27,12 +27,9 @@ from tafe_tf.features import vocabulary
 from tafe_tf.features.graph import Features
 from tafe_tf.losses import FunnelLoss
 from tafe_tf.models import TAFE
-from tafe_tf.models.products import product_logits
 from tafe_tf.optimizers import LazyAdam
 from tafe_tf.training.config import TrainingConfig
-from tafe_tf.training.early_stopping import goodness, monitored
 from tafe_tf.training.evaluator import Evaluator
-from tafe_tf.training.intercepts import intercept_shifts
 from tafe_tf.training.loop import NotFiniteError, Trainer
 from tafe_tf.training.run_dir import RunDir
 
@@ -273,61 +270,3 @@ def test_predictions_sum_to_the_labels(funnel: pathlib.Path, tmp_path: pathlib.P
     job.fit(epochs=1, rate=0.1)  # done again, it stays
     for a, b in zip(job.weights(), before, strict=True):
         np.testing.assert_array_equal(a, b)
-
-
-def test_intercept_shifts() -> None:
-    rng = np.random.default_rng(0)
-    logits, weights = rng.normal(size=(50, 3)), rng.uniform(size=50)
-    labels = np.stack(
-        [rng.random(50) < 0.9, np.arange(50) == 3, np.zeros(50, bool)], axis=1
-    ).astype(float)
-    shifts = intercept_shifts(logits, labels, weights)
-    p = 1 / (1 + np.exp(-(logits + shifts)))
-    np.testing.assert_allclose(weights @ p[:, :2], weights @ labels[:, :2], rtol=1e-9)
-    assert shifts[2] == 0
-
-
-def test_intercept_shifts_of_products() -> None:
-    rng = np.random.default_rng(0)
-    conditionals, weights = rng.normal(size=(80, 3)), rng.uniform(size=80)
-    depth = rng.integers(0, 4, size=(80, 1))
-    labels = (np.arange(3) < depth).astype(float)
-    shifts = intercept_shifts(
-        np.array(product_logits(conditionals)), labels, weights, products=True
-    )
-    p = np.cumprod(1 / (1 + np.exp(-(conditionals + shifts))), axis=1)
-    np.testing.assert_allclose(weights @ p, weights @ labels, rtol=1e-8)
-
-
-def test_monitored() -> None:
-    metrics = {
-        "auc/ctr": 0.7,
-        "auc/ctcvr": 0.9,
-        "log_loss/ctr": 0.2,
-        "pcoc/ctr": 2.0,
-        "gauc/ctr": None,
-    }
-    names = ("ctr", "ctcvr")
-    assert monitored(metrics, "auc", names) == pytest.approx(0.8)
-    assert monitored(metrics, "log_loss/ctr", names) == 0.2
-    assert monitored(
-        {"log_loss/ctr": 0.2, "log_loss/ctcvr": 0.1}, "log_loss", names
-    ) == pytest.approx(0.15)
-    assert monitored(metrics, "pcoc/ctr", names) == 2.0
-    assert np.isnan(monitored(metrics, "gauc/ctr", names))
-    with pytest.raises(
-        ValueError, match=r"monitor must be 'auc', 'log_loss' or .*'log_loss/ctr'.* Received: 'acc'"
-    ):
-        monitored(metrics, "acc", names)
-
-
-def test_goodness() -> None:
-    assert goodness(0.8, "auc") > goodness(0.7, "auc")
-    assert goodness(0.2, "log_loss/ctr") > goodness(0.3, "log_loss/ctr")
-    assert goodness(0.99, "pcoc/ctr") > goodness(1.02, "pcoc/ctr") > goodness(0.5, "pcoc/ctr")
-    assert goodness(np.nan, "log_loss") == -np.inf
-
-
-def test_config_errors() -> None:
-    with pytest.raises(ValueError, match=r"patience must be 1 or more. Received: 0"):
-        TrainingConfig(patience=0)

@@ -1,0 +1,51 @@
+"""How well a funnel's probabilities rank and how well they are calibrated.
+
+All metrics are exact, and can be merged over batches and workers.
+
+A metric's name carries its rows: f_i (`ctr`, `ctcvr`, `p_<task>`) is measured on all impressions, a
+conditional f_i / f_{i-1} (`cvr`, `p_<task>_given_<previous>`), at most 1, on the rows whose
+previous label is 1. What is undefined (no positive, no negative, no row) is None, never 0.5 or 0.
+`DIRECTIONS` says for each metric which values are better.
+
+    auc/NAME            area under the ROC curve, ties counting half
+    gauc/NAME           mean of the groups' AUC (`grouped_auc`); only if groups are given
+    log_loss/NAME       mean of -y log p - (1 - y) log(1 - p); a conditional's 1 - p is at least
+                        `SMALLEST`
+    pcoc/NAME           sum of predictions / sum of labels
+    ece/NAME            expected calibration error (`calibration_error`)
+    violation_rate      share of rows with f_i > f_{i-1} for any i
+    rows                number of rows
+
+If the true probabilities are known, there are also the following, over all rows, and as
+NAME_unreached for a conditional over the rows whose previous label is 0, which no label can judge:
+
+    truth_auc/NAME      AUC against labels drawn from the truth, in expectation
+    truth_auc_best/NAME the same for the truth as the score: no score has a larger one
+    truth_ratio/NAME    sum of predictions / sum of true probabilities
+    truth_mae/NAME      mean of |prediction - truth|
+
+All sums and means are weighted by `sample_weight`, 1 by default.
+"""
+
+from tafe_tf.metrics.calibration import BINS, calibration_error
+from tafe_tf.metrics.directions import DIRECTIONS, Direction, direction, goodness, monitored
+from tafe_tf.metrics.funnel import SMALLEST, FunnelMetrics, Metrics, log_sigmoid
+from tafe_tf.metrics.ranking import auc, grouped_auc
+from tafe_tf.metrics.rows import hashes
+
+__all__ = [
+    "BINS",
+    "DIRECTIONS",
+    "SMALLEST",
+    "Direction",
+    "FunnelMetrics",
+    "Metrics",
+    "auc",
+    "calibration_error",
+    "direction",
+    "goodness",
+    "grouped_auc",
+    "hashes",
+    "log_sigmoid",
+    "monitored",
+]

@@ -1,0 +1,247 @@
+"""All metrics of a funnel, from the logits and labels of all rows."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+from scipy.special import log_expit
+
+from tafe_tf.metrics.calibration import calibration_error
+from tafe_tf.metrics.ranking import auc, grouped_auc
+from tafe_tf.metrics.rows import FLOAT32_MAX, check_labels, check_nested, checked, hashes
+
+# Smallest 1 - r of a conditional r cut to 1: float32 resolves 1 - r no finer.
+SMALLEST = 1e-7
+
+Metrics = dict[str, float | int | None]
+Arrays = dict[str, np.ndarray]
+
+
+class FunnelMetrics:
+    """Collects predictions and labels, batch by batch, and computes the metrics from the whole.
+
+    Nothing is binned or sampled, so a positive rate of 1e-4 is measured as exactly as any. For each
+    row it keeps 4 N bytes of float32 logits and 1 of labels, and where they are given 4 of float32
+    weight, 8 of the group's hash and 8 N of truth; `result` needs about 130 bytes a row more.
+    Before anything is summed the rows are sorted by all their values, so the result is the same to
+    the bit however rows were batched and workers merged.
+
+    Args:
+        step_names: names of f_1, ..., f_N.
+        conditional_names: names of f_i / f_{i-1}, i = 2..N.
+
+    Raises:
+        ValueError: if there is not one conditional fewer than there are steps.
+
+    Example:
+        >>> metrics = FunnelMetrics(["ctr", "ctcvr"], ["cvr"])
+        >>> logits = np.array([[1.0, -1.0], [0.0, -2.0], [-1.0, -3.0]])
+        >>> metrics.update(logits, labels=np.array([[1, 1], [0, 0], [1, 0]]))
+        >>> result = metrics.result()
+        >>> result["rows"], result["auc/ctr"], result["auc/cvr"]
+        (3, 0.5, 1.0)
+    """
+
+    def __init__(self, step_names: Sequence[str], conditional_names: Sequence[str]) -> None:
+        if len(conditional_names) != len(step_names) - 1:
+            raise ValueError(
+                f"must be N names and N - 1. Received: {step_names} and {conditional_names}"
+            )
+        self.names = (tuple(step_names), tuple(conditional_names))
+        self._parts: list[Arrays] = []
+
+    def update(
+        self,
+        logits: np.ndarray,
+        labels: np.ndarray,
+        sample_weight: np.ndarray | None = None,
+        group: np.ndarray | None = None,
+        truth: np.ndarray | None = None,
+    ) -> None:
+        """Adds a batch.
+
+        Args:
+            logits: logits of f, [B, N].
+            labels: 0 or 1, a later one 1 only where the earlier is, [B, N].
+            sample_weight: weights of the rows, 0 or more, [B]; all 1 by default.
+            group: strings, bytes or integers, [B]; kept as a 64-bit hash of their text.
+            truth: the true P(T_i = 1 | X), a later one at most the earlier, [B, N].
+
+        Raises:
+            ValueError: if a shape or value breaks its rule, or batches differ in which of the
+                optional arguments they have.
+        """
+        shape = labels.shape
+        rows = shape[:1]
+        n = len(self.names[0])
+        if logits.shape != shape or shape[1:] != (n,):
+            raise ValueError(
+                f"logits and labels must be [B, {n}]. Received: {logits.shape} and {shape}"
+            )
+        checked("logits", logits, shape, -FLOAT32_MAX, FLOAT32_MAX)
+        check_labels(labels)
+        part = {
+            "logits": logits.astype(np.float32),
+            "depth": labels.sum(axis=1).astype(np.uint8),
+        }
+        if sample_weight is not None:
+            checked("sample_weight", sample_weight, rows, 0, FLOAT32_MAX)
+            part["weight"] = sample_weight.astype(np.float32)
+        if group is not None:
+            part["group"] = hashes(group, rows)
+        if truth is not None:
+            check_nested("truth", checked("truth", truth, shape, 0, 1))
+            part["truth"] = truth.astype(np.float64)
+        self._add([part])
+
+    def merge(self, other: FunnelMetrics) -> None:
+        """Adds all that another one has collected.
+
+        Raises:
+            ValueError: if its names or its optional arguments differ.
+        """
+        if other.names != self.names:
+            raise ValueError(f"names must be {self.names}. Received: {other.names}")
+        self._add(list(other._parts))
+
+    def of_all(self, gather: Callable[[Arrays], Arrays]) -> FunnelMetrics:
+        """Returns the metrics of all workers' rows.
+
+        Args:
+            gather: makes of one worker's arrays [n, ...] those of all, in every worker. A worker
+                without rows takes part with the arrays that the others have.
+        """
+        merged = FunnelMetrics(*self.names)
+        merged._add([gather(self._sorted())])
+        return merged
+
+    def _add(self, parts: list[Arrays]) -> None:
+        if self._parts and parts and parts[0].keys() != self._parts[0].keys():
+            raise ValueError(
+                f"every batch must give {sorted(self._parts[0])}. Received: {sorted(parts[0])}"
+            )
+        self._parts += parts
+
+    def result(self) -> Metrics:
+        """Returns all metrics by name; the docstring of `tafe_tf.metrics` says what each is."""
+        rows = self._sorted()
+        if "weight" in rows:
+            rows["weight"] = rows["weight"].astype(np.float64)
+        else:
+            rows["weight"] = np.ones(len(rows["depth"]))
+        logits = rows["logits"]
+        is_crossed = (logits[:, 1:] > logits[:, :-1]).any(axis=1)
+        result: Metrics = {
+            "rows": len(logits),
+            "violation_rate": _ratio(rows["weight"][is_crossed].sum(), rows["weight"].sum()),
+        }
+        for i, name in enumerate(self.names[0]):
+            result |= _of_step(name, i, rows)
+        for i, name in enumerate(self.names[1], start=1):
+            result |= _of_conditional(name, i, rows)
+        return result
+
+    def _sorted(self) -> Arrays:
+        """Returns all rows, in an order that depends on nothing but their values."""
+        if not self._parts:
+            return {
+                "logits": np.zeros((0, len(self.names[0])), np.float32),
+                "depth": np.zeros(0, np.uint8),
+            }
+        rows: Arrays = {}
+        columns: list[np.ndarray] = []
+        for key in sorted(self._parts[0]):
+            rows[key] = np.concatenate([part[key] for part in self._parts])
+            columns += list(np.atleast_2d(rows[key].T))
+        order = np.lexsort(columns)
+        for key, values in rows.items():
+            rows[key] = values[order]
+        self._parts = [rows]
+        return dict(rows)
+
+
+def _of_step(name: str, i: int, rows: Arrays) -> Metrics:
+    """Computes the metrics of f_{i+1}, on all rows."""
+    logit = rows["logits"][:, i]
+    weight = rows["weight"]
+    log_p = log_sigmoid(logit)
+    log_not_p = log_sigmoid(-logit)
+    result = _measure(name, log_p, log_not_p, rows["depth"] > i, weight, rows.get("group"))
+    if "truth" in rows:
+        result |= _compare(name, log_p, rows["truth"][:, i], weight)
+    return result
+
+
+def _of_conditional(name: str, i: int, rows: Arrays) -> Metrics:
+    """Computes the metrics of f_{i+1} / f_i, on the rows that reached step i."""
+    logits = rows["logits"]
+    depth = rows["depth"]
+    weight = rows["weight"]
+    group = rows.get("group")
+    log_ratio = log_sigmoid(logits[:, i]) - log_sigmoid(logits[:, i - 1])
+    log_p = np.minimum(log_ratio, 0.0)
+    reached = depth >= i
+    not_p = np.maximum(-np.expm1(log_p[reached]), SMALLEST)
+    result = _measure(
+        name,
+        log_p[reached],
+        np.log(not_p),
+        depth[reached] > i,
+        weight[reached],
+        None if group is None else group[reached],
+    )
+    if "truth" in rows:
+        before = rows["truth"][:, i - 1]
+        none = np.zeros_like(before)
+        truth = np.divide(rows["truth"][:, i], before, out=none, where=before > 0)
+        result |= _compare(name, log_p, truth, weight)
+        unreached = ~reached
+        result |= _compare(
+            f"{name}_unreached", log_p[unreached], truth[unreached], weight[unreached]
+        )
+    return result
+
+
+def _measure(
+    name: str,
+    log_p: np.ndarray,
+    log_not_p: np.ndarray,
+    y: np.ndarray,
+    weight: np.ndarray,
+    group: np.ndarray | None,
+) -> Metrics:
+    """Computes what labels y say of predictions p, all [n]."""
+    p = np.exp(log_p)
+    total = weight.sum()
+    losses = np.where(y, log_p, log_not_p)
+    result: Metrics = {f"auc/{name}": auc(log_p, weight * y, weight * ~y)}
+    if group is not None:
+        result[f"gauc/{name}"] = grouped_auc(log_p, y.astype(np.int8), weight, group)
+    result[f"log_loss/{name}"] = _ratio(-(weight * losses).sum(), total)
+    result[f"pcoc/{name}"] = _ratio((weight * p).sum(), weight[y].sum())
+    result[f"ece/{name}"] = calibration_error(p, y, weight)
+    return result
+
+
+def _compare(name: str, log_p: np.ndarray, truth: np.ndarray, weight: np.ndarray) -> Metrics:
+    """Computes what true probabilities say of predictions p, all [n]."""
+    p = np.exp(log_p)
+    positive = weight * truth
+    negative = weight * (1 - truth)
+    error = np.abs(p - truth)
+    return {
+        f"truth_auc/{name}": auc(log_p, positive, negative),
+        f"truth_auc_best/{name}": auc(truth, positive, negative),
+        f"truth_ratio/{name}": _ratio((weight * p).sum(), positive.sum()),
+        f"truth_mae/{name}": _ratio((weight * error).sum(), weight.sum()),
+    }
+
+
+def log_sigmoid(x: np.ndarray) -> np.ndarray:
+    """Returns log P of logits, float64."""
+    return np.asarray(log_expit(x.astype(np.float64)))
+
+
+def _ratio(numerator: float, denominator: float) -> float | None:
+    return float(numerator / denominator) if denominator > 0 else None

@@ -1,0 +1,72 @@
+"""What rows of predictions and labels must be, and the hashes of their groups."""
+
+from __future__ import annotations
+
+import hashlib
+
+import numpy as np
+
+FLOAT32_MAX = float(np.finfo(np.float32).max)
+
+
+def check_shape(name: str, values: np.ndarray, shape: tuple[int, ...]) -> None:
+    """Raises ValueError unless the values have the shape."""
+    if values.shape != shape:
+        raise ValueError(
+            f"{name} must have shape {list(shape)}. Received: shape {list(values.shape)}"
+        )
+
+
+def checked(
+    name: str, values: np.ndarray, shape: tuple[int, ...], least: float, most: float
+) -> np.ndarray:
+    """Returns the values; raises ValueError if one is NaN or not from `least` to `most`."""
+    check_shape(name, values, shape)
+    is_right = (values >= least) & (values <= most)  # false for NaN
+    wrong = int((~is_right).sum())
+    if wrong:
+        rule = "must be finite" if least == -most else f"must be in [{least:g}, {most:g}]"
+        raise ValueError(f"{name} {rule}. Received: {wrong} of {values.size} that are not")
+    return values
+
+
+def check_nested(name: str, values: np.ndarray) -> None:
+    """Raises ValueError if a later step has more than an earlier one; values are [B, N]."""
+    is_wrong = (values[:, 1:] > values[:, :-1]).any(axis=1)
+    if is_wrong.any():
+        raise ValueError(
+            f"{name} must not rise along the funnel. "
+            f"Received: {values[is_wrong][0]} in {is_wrong.sum()} rows"
+        )
+
+
+def check_labels(labels: np.ndarray) -> None:
+    """Raises ValueError unless the labels [B, N] are 0 or 1 and never rise along the funnel."""
+    checked("labels", labels, labels.shape, 0, 1)
+    check_nested("labels", labels)
+    wrong = labels[~np.isin(labels, (0, 1))]
+    if wrong.size:
+        raise ValueError(f"labels must be 0 or 1. Received: {wrong[:3]}")
+
+
+def hashes(group: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
+    """Returns 64 bits for each value, the same in every process.
+
+    Strings and bytes of the same text have the same hash.
+
+    Args:
+        group: strings, bytes or integers, of the given shape.
+        shape: what its shape must be.
+
+    Raises:
+        ValueError: if the shape is another.
+
+    Example:
+        >>> one, other = hashes(np.array(["ann", b"ann"], object), (2,))
+        >>> bool(one == other)
+        True
+    """
+    check_shape("group", group, shape)
+    texts = [value if isinstance(value, bytes) else str(value).encode() for value in group.tolist()]
+    known = {text: hashlib.blake2b(text, digest_size=8).digest() for text in set(texts)}
+    return np.frombuffer(b"".join(known[text] for text in texts), "<u8")

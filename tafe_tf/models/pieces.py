@@ -1,0 +1,41 @@
+"""A batch computed in pieces, for the caches of a CPU."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable
+
+import keras
+from keras import ops
+
+from tafe_tf.types import Tensor
+
+
+class InPieces(keras.Model):
+    """A model that may cut a batch into pieces between the embeddings and the logits.
+
+    The pieces do not depend on each other. With one or two threads for each operation, the cores
+    work on pieces side by side, whose tensors stay in their caches.
+
+    Attributes:
+        pieces: number of pieces that a batch is cut into; 1 by default. `tafe_tf.machine.pieces`
+            gives it for a batch size.
+    """
+
+    pieces = 1
+
+    def in_pieces(self, function: Callable[[Tensor], Tensor], rows: Tensor) -> Tensor:
+        """Applies a function of rows to each piece of them, and joins the results."""
+        if self.pieces == 1:
+            return function(rows)
+        count = ops.shape(rows)[0]
+        bounds = [count * i // self.pieces for i in range(self.pieces + 1)]
+        results = []
+        for start, end in itertools.pairwise(bounds):
+            results.append(function(rows[start:end]))
+        return ops.concatenate(results, axis=0)
+
+    @property
+    def losses(self) -> list[Tensor]:
+        """What layers added to the loss: each a mean over a piece, and their sum one over all."""
+        return [loss / self.pieces for loss in super().losses]
