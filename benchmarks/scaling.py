@@ -22,7 +22,7 @@ from benchmarks import train_speed, vocabulary
 from benchmarks.support import ali_ccp_shape, rounds
 from tafe_tf import machine
 from tafe_tf.distributed import cluster
-from tafe_tf.distributed.local_job import Job
+from tafe_tf.distributed.local_job import LocalJob
 from tafe_tf.flags import model_config, training_config
 from tafe_tf.optimizers import LazyAdam
 from tafe_tf.training.sync_steps import SyncSteps
@@ -77,7 +77,7 @@ def _way(count: int, ids: str) -> rounds.Measure:
             arguments = [
                 f"--{name}={value}" for name, value in {**asked, "calls": _CALLS.value}.items()
             ]
-            job = Job(
+            job = LocalJob(
                 [("worker", i) for i in range(count)], ["benchmarks.scaling", *arguments], cores=1
             )
             try:

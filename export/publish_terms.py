@@ -12,7 +12,7 @@ from tafe_tf.export.held_out_rows import unseen
 from tafe_tf.metrics import Metrics
 from tafe_tf.terminal.tables import show
 from tafe_tf.training.evaluator import Evaluator
-from tafe_tf.training.predecessor import beside, evaluate, previous_of
+from tafe_tf.training.predecessor import comparison_table, evaluate, predecessor_of
 from tafe_tf.training.run_dir import RunDir, RunError
 
 _RECORDED = ("auc", "log_loss", "pcoc")
@@ -65,7 +65,7 @@ class Terms:
                 on.
             RunError: if the previous run, or the rows, are gone.
         """
-        previous = self.previous or previous_of(run)
+        previous = self.previous or predecessor_of(run)
         if previous is None:
             return None
         if not previous.path.exists():
@@ -77,7 +77,11 @@ class Terms:
         before = evaluate(previous, data, part)
         new = Evaluator(exported, run.features()).evaluate(data, part)
         rows = f"{new['rows']:,} {name}"
-        show(beside(before, new, data.schema, f"{rows}: {previous.path}, and this run as exported"))
+        show(
+            comparison_table(
+                before, new, data.schema, f"{rows}: {previous.path}, and this run as exported"
+            )
+        )
         broken = self.broken(before, new, data.schema.step_names)
         if broken and not self.publish_worse:
             raise ExportError(

@@ -1,45 +1,49 @@
-"""Runs a job in several processes on this machine, and starts again what is lost.
+"""Runs a training job in several processes on this machine, and restarts those that are lost.
 
     python -m tafe_tf.launch --workers=2 -- --flagfile=flagfiles/demo.flags
     python -m tafe_tf.launch --workers=2 --servers=2 -- --flagfile=flagfiles/demo.flags
 
-What follows `--` goes to `tafe_tf.train` in every process, which finds its place in TF_CONFIG, as a cluster's manager
-sets it. Without servers the workers train in step (MultiWorkerMirroredStrategy); if one is lost, all are started again
-from the last checkpoint. With servers (ParameterServerStrategy) a coordinator comes on top; a lost worker alone is
-started again, a lost server with all the others.
+What follows `--` goes to `tafe_tf.train` in every process. Each process finds its place in TF_CONFIG, as a cluster's
+manager sets it. Without servers the workers train in step (MultiWorkerMirroredStrategy); if one of them is lost, all
+are started again from the last checkpoint. With servers (ParameterServerStrategy) there is a coordinator too; a lost
+worker is started again alone, a lost server with all the others.
 """
 
 from __future__ import annotations
 
 import sys
 
-from absl import app
-from absl import flags as absl_flags
+from absl import flags
 
-from tafe_tf.distributed.local_job import Job
+from tafe_tf.distributed.local_job import LocalJob, Task
+from tafe_tf.terminal import command
 
-_WORKERS = absl_flags.DEFINE_integer("workers", 2, "Processes that train.", lower_bound=1)
-_SERVERS = absl_flags.DEFINE_integer(
-    "servers", 0, "Processes that hold the weights.", lower_bound=0
+_WORKERS = flags.DEFINE_integer(
+    "workers", 2, "Number of processes that train. Default: 2.", lower_bound=1
 )
-_CORES = absl_flags.DEFINE_integer(
-    "cores", 0, "Cores of a process, dealt in turn; 0 shares all.", lower_bound=0
+_SERVERS = flags.DEFINE_integer(
+    "servers",
+    0,
+    "Number of processes that hold the weights, as parameter servers. Default: 0.",
+    lower_bound=0,
 )
-_RESTARTS = absl_flags.DEFINE_integer(
-    "restarts", 3, "How often to start again what is lost.", lower_bound=0
+_CORES = flags.DEFINE_integer(
+    "cores",
+    0,
+    "Number of cores of each process, dealt in turn. Default: 0, all processes share all cores.",
+    lower_bound=0,
+)
+_RESTARTS = flags.DEFINE_integer(
+    "restarts", 3, "How often lost processes are started again. Default: 3.", lower_bound=0
 )
 
 
 def main(argv: list[str]) -> None:
-    """Ends as the chief does, or with exit code 1 after too many losses."""
-    tasks = [("worker", i) for i in range(_WORKERS.value)] + [
-        ("ps", i) for i in range(_SERVERS.value)
-    ]
-    job = Job(
-        [("chief", 0), *tasks] if _SERVERS.value else tasks,
-        ["tafe_tf.train", *argv[1:]],
-        _CORES.value,
-    )
+    """Ends with the chief's exit code, or with 1 after too many losses."""
+    workers: list[Task] = [("worker", i) for i in range(_WORKERS.value)]
+    servers: list[Task] = [("ps", i) for i in range(_SERVERS.value)]
+    tasks = [("chief", 0), *workers, *servers] if servers else workers
+    job = LocalJob(tasks, ["tafe_tf.train", *argv[1:]], _CORES.value)
     try:
         sys.exit(job.run(_RESTARTS.value))
     finally:
@@ -47,4 +51,4 @@ def main(argv: list[str]) -> None:
 
 
 if __name__ == "__main__":
-    app.run(main)
+    command.run(main)

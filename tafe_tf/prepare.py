@@ -95,7 +95,7 @@ def main(argv: list[str]) -> None:
         schema_file = flags.SCHEMA.value or f"{flags.DATA_DIR.value}/schema.toml"
         schema = schema_toml.load(schema_file)
         model = flags.model_config().all_arguments()
-        row = RowSize(dim=model["embedding_dim"], dtype=model["embedding_dtype"] or "float32")
+        row = RowSize(dim=model["embedding_dim"], dtype=model["embedding_dtype"])
         if _OUTPUT_DIR.value:
             job = _shard_job(schema, schema_file)
             print_shards(job.output, prepare_shards(job, _engine()))

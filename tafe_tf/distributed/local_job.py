@@ -1,4 +1,4 @@
-"""The processes of a job on one machine."""
+"""A job of several processes on one machine, which starts again what is lost."""
 
 from __future__ import annotations
 
@@ -12,54 +12,62 @@ from collections.abc import Mapping, Sequence
 
 Task = tuple[str, int]  # kind and number
 
+_NOT_MENDED = 1  # exit code of an error that starting again does not mend
+_SECONDS_BETWEEN_LOOKS = 0.1
 
-class Job:
+
+class LocalJob:
     """The processes of one job.
 
     Args:
         tasks: the chief first.
         command: a module and its arguments.
-        cores: of each process, dealt in turn; 0 lets them share all.
+        cores: number of cores of each process, dealt in turn. The default, 0, lets all processes
+            share all cores.
     """
 
     def __init__(self, tasks: Sequence[Task], command: Sequence[str], cores: int = 0) -> None:
-        self._tasks, self._command, self._cores = list(tasks), list(command), cores
+        self._tasks = list(tasks)
+        self._command = list(command)
+        self._cores = cores
         self._cluster: dict[str, list[str]] = {}
         self.processes: dict[Task, subprocess.Popen[bytes]] = {}
 
     def run(self, restarts: int) -> int:
-        """Starts all, and again what is lost, until the chief is done; its exit code, or 1 after too many losses."""
-        self.start()
-        while True:
-            time.sleep(0.1)
-            ended = {
-                task: code
-                for task in self._tasks
-                if (code := self.processes[task].poll()) is not None
-            }
-            if ended.get(self._tasks[0]) == 0:
-                return 0
-            lost = {task: code for task, code in ended.items() if code}
-            if 1 in lost.values() or (
-                lost and not restarts
-            ):  # 1: an error that starting again does not mend
-                return 1
-            if lost:
-                restarts -= 1
-                self._replace(lost)
+        """Starts every process, and restarts those that die.
 
-    def _replace(self, lost: Mapping[Task, int]) -> None:
-        said = ", ".join(
-            f"{kind} {number} (exit code {code})" for (kind, number), code in lost.items()
-        )
-        alone = "ps" in self._cluster and all(kind == "worker" for kind, _ in lost)
-        print(
-            f"lost {said}; starting {said.split(' (')[0] if alone else 'all'} again",
-            file=sys.stderr,
-            flush=True,
-        )
+        Args:
+            restarts: how often, at most.
+
+        Returns:
+            The chief's exit code, or 1 once the restarts are used up.
+        """
+        self.start()
+        chief = self._tasks[0]
+        while True:
+            time.sleep(_SECONDS_BETWEEN_LOOKS)
+            codes = {task: self.processes[task].poll() for task in self._tasks}
+            if codes[chief] == 0:
+                return 0
+            lost = {task: code for task, code in codes.items() if code}
+            if not lost:
+                continue
+            if _NOT_MENDED in lost.values() or restarts == 0:
+                return 1
+            restarts -= 1
+            self._restart(lost)
+
+    def _restart(self, lost: Mapping[Task, int]) -> None:
+        """Starts the lost workers again, if parameter servers hold the weights, and otherwise all."""
+        exits = [f"{kind} {number} (exit code {code})" for (kind, number), code in lost.items()]
+        workers_only = all(kind == "worker" for kind, _ in lost)
+        alone = "ps" in self._cluster and workers_only
+        first_kind, first_number = next(iter(lost))
+        again = f"{first_kind} {first_number}" if alone else "all"
+        print(f"lost {', '.join(exits)}; starting {again} again", file=sys.stderr, flush=True)
         if alone:
-            self.processes.update({task: self._start(task) for task in lost})
+            for task in lost:
+                self.processes[task] = self._start(task)
         else:
             self.stop()
             self.start()
@@ -67,20 +75,24 @@ class Job:
     def start(self) -> None:
         """Starts all processes, on free ports."""
         self._cluster = {}
-        for (kind, _), port in zip(self._tasks, _free_ports(len(self._tasks)), strict=True):
+        ports = _free_ports(len(self._tasks))
+        for (kind, _), port in zip(self._tasks, ports, strict=True):
             self._cluster.setdefault(kind, []).append(f"localhost:{port}")
         self.processes = {task: self._start(task) for task in self._tasks}
 
     def _start(self, task: Task) -> subprocess.Popen[bytes]:
-        place = {"cluster": self._cluster, "task": {"type": task[0], "index": task[1]}}
+        kind, number = task
+        place = {"cluster": self._cluster, "task": {"type": kind, "index": number}}
         environment = {**os.environ, "TF_CONFIG": json.dumps(place)}
         process = subprocess.Popen([sys.executable, "-m", *self._command], env=environment)
         if self._cores:
-            every, first = sorted(os.sched_getaffinity(0)), self._tasks.index(task) * self._cores
-            os.sched_setaffinity(
-                process.pid, {every[(first + i) % len(every)] for i in range(self._cores)}
-            )
+            os.sched_setaffinity(process.pid, self._cores_of(task))
         return process
+
+    def _cores_of(self, task: Task) -> set[int]:
+        every = sorted(os.sched_getaffinity(0))
+        first = self._tasks.index(task) * self._cores
+        return {every[(first + i) % len(every)] for i in range(self._cores)}
 
     def stop(self) -> None:
         """Kills all processes."""
@@ -92,7 +104,7 @@ class Job:
 
 def _free_ports(count: int) -> list[int]:
     sockets = [socket.create_server(("localhost", 0)) for _ in range(count)]
-    ports = [int(s.getsockname()[1]) for s in sockets]
-    for s in sockets:
-        s.close()
+    ports = [int(each.getsockname()[1]) for each in sockets]
+    for each in sockets:
+        each.close()
     return ports

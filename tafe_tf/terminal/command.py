@@ -34,7 +34,9 @@ def flagfiles_first(argv: Sequence[str]) -> list[str]:
     rest: list[str] = []
     arguments = iter(argv[1:])
     for argument in arguments:
-        if argument in ("--flagfile", "-flagfile"):
+        if argument == "--":  # what follows is for another command
+            rest += [argument, *arguments]
+        elif argument in ("--flagfile", "-flagfile"):
             files += [argument, next(arguments, "")]
         elif argument.lstrip("-").startswith("flagfile="):
             files.append(argument)

@@ -17,6 +17,9 @@ from tafe_tf.training.settings import Setting
 # What the job gives every model by itself, from the data and the cluster.
 _GIVEN_BY_THE_JOB = frozenset({"slots", "via", "embedding_parts"})
 
+# What a constructor leaves to the dtype of all weights, which is float32 under every policy here.
+_IN_A_JOB = {"embedding_dtype": "float32"}
+
 
 # Settings of training that the weights do not depend on: a run goes on whatever they are.
 FREE_SETTINGS = frozenset({"steps_per_call", "checkpoint_steps", "save_predictions"})
@@ -145,7 +148,7 @@ class ModelConfig:
     def all_arguments(self) -> dict[str, Any]:
         """The arguments with the defaults of those that were left out."""
         defaults = {name: given.default for name, given in model_arguments(self.name).items()}
-        return {**defaults, **self.arguments}
+        return {**defaults, **_IN_A_JOB, **self.arguments}
 
 
 def model_arguments(name: str) -> dict[str, Setting]:

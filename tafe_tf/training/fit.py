@@ -283,7 +283,7 @@ def build_model(config: ModelConfig, features: Features, parts: int = 1) -> mode
         features: the feature graph.
         parts: number of tables that the embedding table is cut into. The default is 1.
     """
-    arguments = dict(config.arguments)
+    arguments = config.all_arguments()
     if config.name == "esm2":
         arguments["via"] = features.schema.via
     return models.BY_NAME[config.name](

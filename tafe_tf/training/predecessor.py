@@ -1,13 +1,12 @@
-"""The run before this one: which it is, and both models on the same rows."""
+"""The run that a warm-started one went on from, and both models on the same rows."""
 
 from __future__ import annotations
 
 import dataclasses
-import json
 
 from rich.table import Table
 
-from tafe_tf.data.atomic import write_json
+from tafe_tf.data.atomic import read_json, write_json
 from tafe_tf.data.batches.batch import Part
 from tafe_tf.data.batches.dataset import FunnelData
 from tafe_tf.distributed.cluster import Cluster
@@ -17,73 +16,79 @@ from tafe_tf.terminal.tables import before_after_table, show
 from tafe_tf.training.evaluator import Evaluator
 from tafe_tf.training.run_dir import RunDir, RunError
 
-NOTE = "warm_start.json"  # in a run that was warm-started
+NOTE = "warm_start.json"  # in the directory of a run that was warm-started
 _SHOWN = ("auc", "log_loss", "pcoc")
 
 
-def previous_of(run: RunDir) -> RunDir | None:
-    """The run that `run` was warm-started from, or None if it started cold."""
+def predecessor_of(run: RunDir) -> RunDir | None:
+    """The run that `run` was warm-started from; None if it started cold."""
     note = run.path / NOTE
-    return RunDir(json.loads(note.read_text(encoding="utf-8"))["run"]) if note.exists() else None
+    return RunDir(read_json(note)["run"]) if note.exists() else None
 
 
 def evaluate(
-    previous: RunDir, data: FunnelData, part: Part = "all", cluster: Cluster | None = None
+    predecessor: RunDir, data: FunnelData, part: Part = "all", cluster: Cluster | None = None
 ) -> Metrics:
-    """The metrics of a run's best model on rows of another run, read through its own features and vocabularies.
+    """The metrics of a run's best model on the rows of another run.
+
+    The rows are read through the predecessor's own features and vocabularies.
+
+    Args:
+        predecessor: the run.
+        data: the other run's rows.
+        part: "train", "valid" or "all"; the default is "all".
+        cluster: the processes that evaluate together; by default this one.
 
     Raises:
         DataError: on a bad file or row.
-        RunError: if it holds no trained model, or one of other tasks.
+        RunError: if the predecessor holds no trained model, or one of other tasks.
     """
-    dataset = previous.schema()
-    tasks, wanted = ([task.name for task in schema.tasks] for schema in (dataset, data.schema))
+    own_schema = predecessor.schema()
+    tasks = [task.name for task in own_schema.tasks]
+    wanted = [task.name for task in data.schema.tasks]
     if tasks != wanted:
         raise RunError(
-            f"{previous.path}: must have the tasks {wanted} to be compared with. Received: {tasks}"
+            f"{predecessor.path}: must have the tasks {wanted} to be compared with. "
+            f"Received: {tasks}"
         )
-    model = previous.load_best()
-    data = dataclasses.replace(
-        data, schema=dataclasses.replace(data.schema, features=dataset.features)
-    )
-    return Evaluator(model, previous.features(), cluster).evaluate(data, part)
+    schema = dataclasses.replace(data.schema, features=own_schema.features)
+    rows = dataclasses.replace(data, schema=schema)
+    evaluator = Evaluator(predecessor.load_best(), predecessor.features(), cluster)
+    return evaluator.evaluate(rows, part)
 
 
 def compare(
     run: RunDir, metrics: Metrics, data: FunnelData, cluster: Cluster | None = None
 ) -> None:
-    """Prints the metrics of a warm-started run's model beside those of the run before it, on the same test rows.
+    """Prints the metrics of a warm-started run beside its predecessor's, on the same test rows.
 
-    These go into `previous_metrics.json`. Nothing is said of a run that started cold. All processes of the cluster must
-    call it.
+    The predecessor's go into `previous_metrics.json`. Nothing is printed for a run that started
+    cold. All processes of the cluster must call it.
 
     Args:
         run: the new run.
-        metrics: its model's.
+        metrics: the new run's.
         data: the test rows.
-        cluster: the processes that evaluate together.
+        cluster: the processes that evaluate together; by default this one.
     """
-    cluster, previous = cluster or Cluster(), previous_of(run)
-    if previous is None:
+    cluster = cluster or Cluster()
+    predecessor = predecessor_of(run)
+    if predecessor is None:
         return
-    if not previous.path.exists():
-        print(f"{previous.path}: the run before this one is gone, there is nothing to compare with")
+    if not predecessor.path.exists():
+        print(
+            f"{predecessor.path}: the run before this one is gone, there is nothing to compare with"
+        )
         return
-    before = evaluate(previous, data, cluster=cluster)
+    before = evaluate(predecessor, data, cluster=cluster)
     if cluster.chief:
         write_json(run.path / "previous_metrics.json", before)
-        show(
-            beside(
-                before,
-                metrics,
-                data.schema,
-                f"{previous.path} and {run.path} on the same test rows",
-            )
-        )
+        title = f"{predecessor.path} and {run.path} on the same test rows"
+        show(comparison_table(before, metrics, data.schema, title))
 
 
-def beside(previous: Metrics, new: Metrics, schema: Schema, title: str) -> Table:
+def comparison_table(before: Metrics, new: Metrics, schema: Schema, title: str) -> Table:
     """The table of both models' metrics, by probability."""
     return before_after_table(
-        previous, new, schema, title, metrics=_SHOWN, headings=("previous", "new")
+        before, new, schema, title, metrics=_SHOWN, headings=("previous", "new")
     )
