@@ -1,13 +1,13 @@
-"""The public AliExpress search data (Tianchi 74690), one country or several joined -> shards and their schema.
+"""The public AliExpress search data (Tianchi 74690), one country or several -> shards and schema.
 
-Its published form has a folder a country, `AliExpress_NL` say, with `train.csv` and `test.csv`, later in time:
-`search_id, categorical_1..16, numerical_1..63, click, conversion`. A row is an item on a search's result page.
+Its published form has a folder for each country, `AliExpress_NL` for example, with `train.csv` and
+`test.csv`, which is later in time. A row is an item on a search's result page; its columns are
+`search_id, categorical_1..16, numerical_1..63, click, conversion`.
 """
 
 from __future__ import annotations
 
 import dataclasses
-import json
 import os
 import pathlib
 from collections.abc import Callable, Sequence
@@ -19,21 +19,23 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from tafe_tf import schema_toml
-from tafe_tf.data.atomic import write_json, write_text
+from tafe_tf.data.atomic import read_json, write_json, write_text
 from tafe_tf.data.bad_rows import BadRows, Problem
 from tafe_tf.data.blocks.block import Block
 from tafe_tf.data.errors import DataError
 from tafe_tf.data.formats.read import BLOCK_ROWS, extension_of, find_files, read_blocks
 from tafe_tf.data.formats.write import write
+from tafe_tf.data.public.aliexpress_schema import schema_of
 from tafe_tf.data.shards.same_job import check_same
-from tafe_tf.schema import Feature, Schema, Task
+from tafe_tf.schema import Schema
 
 SPLITS = ("train", "test")
 
 _FOLDER = "AliExpress_"
 _PREPARING, _PREPARED = "preparing.json", "prepared.json"
-_INTEGERS = (58, 59, 60)  # of the numerical columns; the others are scaled to 0..1
 _UNCLICKED = ("conversion", "is 1 where the earlier step 'click' is 0")
+
+RawFile = tuple[str, str]  # the country, "" where there is only one, and the path
 
 
 class _Unclicked(BadRows):
@@ -41,7 +43,8 @@ class _Unclicked(BadRows):
 
     def judge(self, path: str, rows: np.ndarray, problems: list[Problem]) -> None:
         """Raises BadRowError for the first bad row that is none of these."""
-        super().judge(path, rows, [p for p in problems if (p.column, p.rule) != _UNCLICKED])
+        others = [problem for problem in problems if (problem.column, problem.rule) != _UNCLICKED]
+        super().judge(path, rows, others)
 
 
 def prepare(
@@ -53,108 +56,82 @@ def prepare(
     shard_rows: int = BLOCK_ROWS,
     on_rows: Callable[[int], None] = lambda rows: None,
 ) -> dict[str, Any]:
-    """Writes `train-00000.EXT` ..., `test-...`, `schema.toml` and, last, `prepared.json` into `data_dir`.
+    """Writes `train-00000.EXT` ..., `test-...`, `schema.toml` and, last, `prepared.json`.
 
-    Conversions without a click are dropped and counted. Killed and called again it goes on after the last
-    whole shard, and ends with the same bytes. Memory holds one shard.
+    Conversions without a click are dropped and counted. Killed and called again it goes on after
+    the last whole shard, and ends with the same bytes. Memory holds one shard.
 
     Args:
-        raw_dir: holds `AliExpress_<country>` folders, or train.csv and test.csv themselves.
-        data_dir: made if it is not there.
-        countries: of the folders; none if `raw_dir` holds the files. Of several, `country` becomes a feature and
-            leads the search ids, which may be the same in two countries.
-        format: "parquet", "csv", "csv.gz", "tfrecord" or "tfrecord.gz".
-        shard_rows: rows a shard, dropped ones included. A shard is of one country: small ones mix countries better,
-            since training reads shards in a random order.
-        on_rows: called with the number of rows of each shard.
+        raw_dir: The folder that holds `AliExpress_<country>` folders, or train.csv and test.csv
+            themselves.
+        data_dir: The folder to write into, made if it is not there.
+        countries: Which of the `AliExpress_<country>` folders to read. Default: none, `raw_dir`
+            holds the files. If there are several, `country` becomes a feature and starts the search
+            ids, which may be the same in two countries.
+        format: "parquet" (the default), "csv", "csv.gz", "tfrecord" or "tfrecord.gz".
+        shard_rows: The rows of a shard, dropped ones included. A shard is of one country: small
+            ones mix countries better, since training reads shards in a random order. Default:
+            65,536.
+        on_rows: Called with the number of rows of each shard. Default: nothing is called.
 
     Returns:
-        What stands in `prepared.json`: the settings, the files' sizes, and under "rows" those of "train" and "test":
-        "read", "written", "dropped".
+        What `prepared.json` holds: the settings, the files' sizes, and under "rows" those of
+        "train" and "test": "read", "written", "dropped".
 
     Raises:
-        BadRowError: at the first row with another fault; it names file, row, column and value.
-        DataError: if a file cannot be used, or `data_dir` holds other data or was prepared otherwise.
-        ValueError: if `shard_rows` is less than 1.
+        BadRowError: At the first row with another fault; it names file, row, column and value.
+        DataError: If a file cannot be used, or `data_dir` holds other data or was prepared
+            otherwise.
+        ValueError: If `shard_rows` is less than 1.
     """
     if shard_rows < 1:
         raise ValueError(f"shard_rows must be 1 or more. Received: {shard_rows}")
     extension_of(f"train.{format}")
     files = {split: _find(pathlib.Path(raw_dir), countries, split) for split in SPLITS}
-    sizes = {
-        os.path.relpath(path, raw_dir): os.path.getsize(path)
-        for split in SPLITS
-        for _, path in files[split]
-    }
     settings = {
         "dataset": "aliexpress",
         "countries": list(countries),
         "format": format,
         "shard_rows": shard_rows,
+        "sources": _sizes(raw_dir, files),
     }
     data_dir = pathlib.Path(data_dir)
-    record = _begin(data_dir, {**settings, "sources": sizes})
+    record = _begin(data_dir, settings)
     if not (data_dir / _PREPARED).exists():
-        write_text(data_dir / "schema.toml", schema_toml.dump(schema_of(countries)))
+        schema = schema_of(countries)
+        write_text(data_dir / "schema.toml", schema_toml.dump(schema))
         for split in SPLITS:
-            _write_split(data_dir, split, files[split], record, on_rows)
+            _write_split(data_dir, split, files[split], schema, record, on_rows)
         os.replace(data_dir / _PREPARING, data_dir / _PREPARED)
     return record
 
 
-def schema_of(countries: Sequence[str] = ()) -> Schema:
-    """The dataset's schema; ranking is within a search, so rows are grouped by `search_id`.
-
-    Args:
-        countries: If there are several, `country` is a feature. Default: none.
-    """
-    features = []
-    if len(countries) > 1:
-        features.append(Feature(name="country", kind="vocabulary", side="user"))
-    for i in range(1, 17):
-        features.append(_categorical(f"categorical_{i}", "user" if i <= 9 else "item"))
-    for i in range(1, 64):
-        side = "user" if i <= 23 else "item"
-        numerical = _integer if i in _INTEGERS else _fraction
-        features.append(numerical(f"numerical_{i}", side))
-    return Schema(
-        name="aliexpress",
-        group="search_id",
-        tasks=(Task(name="click"), Task(name="conversion")),
-        features=tuple(features),
-    )
-
-
-def _categorical(name: str, side: str) -> Feature:
-    return Feature(name=name, kind="vocabulary", dtype="int64", min_count=10, side=side)
-
-
-def _integer(name: str, side: str) -> Feature:
-    return Feature(name=name, kind="log_round", side=side)
-
-
-def _fraction(name: str, side: str) -> Feature:
-    """A number from 0 to 1, in 140 buckets where the default scale would give it 4."""
-    return Feature(name=name, kind="log_round", scale=200, max_abs=1, side=side)
-
-
-def _find(raw_dir: pathlib.Path, countries: Sequence[str], split: str) -> list[tuple[str, str]]:
-    """The country, "" if there is one only, and the path of each raw file."""
-    known = sorted(p.name.removeprefix(_FOLDER) for p in raw_dir.glob(f"{_FOLDER}*") if p.is_dir())
-    if (
-        len(set(countries)) < len(countries)
-        or not set(countries) <= set(known)
-        or (known and not countries)
-    ):
+def _find(raw_dir: pathlib.Path, countries: Sequence[str], split: str) -> list[RawFile]:
+    """The raw files of a split."""
+    folders = [path for path in raw_dir.glob(f"{_FOLDER}*") if path.is_dir()]
+    known = sorted(path.name.removeprefix(_FOLDER) for path in folders)
+    is_repeated = len(set(countries)) < len(countries)
+    is_unknown = not set(countries) <= set(known)
+    is_missing = bool(known) and not countries
+    if is_repeated or is_unknown or is_missing:
         rule = f"countries must be one or more of the {_FOLDER}* folders {known}, each once"
         raise DataError(f"{raw_dir}: {rule}. Received: {list(countries)}")
-    folders = {country: raw_dir / f"{_FOLDER}{country}" for country in countries} or {"": raw_dir}
-    joined = len(folders) > 1
-    return [
-        (name if joined else "", path)
-        for name, folder in folders.items()
-        for path in find_files(folder, split)
-    ]
+    if not countries:
+        return [("", path) for path in find_files(raw_dir, split)]
+    found = []
+    for country in countries:
+        name = country if len(countries) > 1 else ""
+        paths = find_files(raw_dir / f"{_FOLDER}{country}", split)
+        found += [(name, path) for path in paths]
+    return found
+
+
+def _sizes(raw_dir: str | pathlib.Path, files: dict[str, list[RawFile]]) -> dict[str, int]:
+    sizes = {}
+    for split in SPLITS:
+        for _, path in files[split]:
+            sizes[os.path.relpath(path, raw_dir)] = os.path.getsize(path)
+    return sizes
 
 
 def _begin(data_dir: pathlib.Path, settings: dict[str, Any]) -> dict[str, Any]:
@@ -162,27 +139,27 @@ def _begin(data_dir: pathlib.Path, settings: dict[str, Any]) -> dict[str, Any]:
     data_dir.mkdir(parents=True, exist_ok=True)
     for name, part in ((_PREPARED, "was prepared"), (_PREPARING, "is being prepared")):
         if (data_dir / name).exists():
-            record: dict[str, Any] = json.loads((data_dir / name).read_text(encoding="utf-8"))
+            record: dict[str, Any] = read_json(data_dir / name)
             check_same(data_dir, part, record, settings)
-            shards = (
-                _shard(data_dir, s, i, record)
-                for s in SPLITS
-                for i in range(record["rows"][s]["shards"])
-            )
-            if gone := [path for path in shards if not path.exists()]:
-                raise DataError(
-                    f"{gone[0]}: was written and is gone; empty {data_dir} and prepare it again"
-                )
+            _check_shards(data_dir, record)
             return record
     for split in (*SPLITS, "valid"):
         if others := find_files(data_dir, split, required=False):
-            raise DataError(
-                f"{data_dir}: holds {pathlib.Path(others[0]).name} of another job; take another directory"
-            )
+            what = f"{data_dir}: holds {pathlib.Path(others[0]).name} of another job"
+            raise DataError(f"{what}; take another directory")
     counts = {"read": 0, "written": 0, "dropped": 0, "shards": 0, "complete": False}
     record = {**settings, "rows": {split: dict(counts) for split in SPLITS}}
     write_json(data_dir / _PREPARING, record)
     return record
+
+
+def _check_shards(data_dir: pathlib.Path, record: dict[str, Any]) -> None:
+    for split in SPLITS:
+        for number in range(record["rows"][split]["shards"]):
+            path = _shard(data_dir, split, number, record)
+            if not path.exists():
+                rule = f"was written and is gone; empty {data_dir} and prepare it again"
+                raise DataError(f"{path}: {rule}")
 
 
 def _shard(data_dir: pathlib.Path, split: str, number: int, record: dict[str, Any]) -> pathlib.Path:
@@ -192,26 +169,30 @@ def _shard(data_dir: pathlib.Path, split: str, number: int, record: dict[str, An
 def _write_split(
     data_dir: pathlib.Path,
     split: str,
-    files: list[tuple[str, str]],
+    files: list[RawFile],
+    schema: Schema,
     record: dict[str, Any],
     on_rows: Callable[[int], None],
 ) -> None:
-    """Writes what is missing of a split, a shard a block; a shard counts once the record tells of it."""
+    """Writes what is missing of a split, a shard a block.
+
+    A shard counts once the record holds it.
+    """
     counts = record["rows"][split]
-    dataset = schema_toml.load(data_dir / "schema.toml")
-    raw = dataclasses.replace(
-        dataset, features=tuple(f for f in dataset.features if f.name != "country")
+    if counts["complete"]:
+        return
+    raw = _without_country(schema)
+    blocks = read_blocks(
+        [path for _, path in files],
+        raw,
+        bad_rows=_Unclicked(),
+        block_rows=record["shard_rows"],
+        start_row=counts["read"],
     )
-    settings = {
-        "bad_rows": _Unclicked(),
-        "block_rows": record["shard_rows"],
-        "start_row": counts["read"],
-    }
-    for block in (
-        () if counts["complete"] else read_blocks([path for _, path in files], raw, **settings)
-    ):
+    for block in blocks:
         if len(block.row):
-            table = _table(block, raw, country=files[block.file[0]][0])
+            country, _ = files[block.file[0]]
+            table = _table(block, raw, country)
             _write(_shard(data_dir, split, counts["shards"], record), table)
             counts["shards"] += 1
         counts["read"] += block.raw_rows
@@ -223,22 +204,29 @@ def _write_split(
     write_json(data_dir / _PREPARING, record)
 
 
+def _without_country(schema: Schema) -> Schema:
+    """The schema of the raw files, which have no column `country`."""
+    features = tuple(feature for feature in schema.features if feature.name != "country")
+    return dataclasses.replace(schema, features=features)
+
+
 def _table(block: Block, raw: Schema, country: str) -> pa.Table:
-    """The columns in the order of the raw files, null where missing; the country first where there are several."""
+    """The columns in the order of the raw files, null where missing.
+
+    The country comes first where there are several.
+    """
     columns = {name: pa.array(values, from_pandas=True) for name, values in block.columns.items()}
     search = columns.pop(raw.group)
     start = {raw.group: search}
     if country:
-        start = {
-            "country": pa.repeat(country, len(search)),
-            raw.group: pc.binary_join_element_wise(country, search, "_"),
-        }
+        ids = pc.binary_join_element_wise(country, search, "_")
+        start = {"country": pa.repeat(country, len(search)), raw.group: ids}
     labels = {name: pa.array(block.labels[:, i]) for i, name in enumerate(raw.labels)}
     return pa.table({**start, **columns, **labels})
 
 
 def _write(path: pathlib.Path, table: pa.Table) -> None:
-    """Writes a file beside its place and renames it; Parquet without a detour over Python values."""
+    """Writes a file beside its place and renames it; Parquet without a detour by Python values."""
     if path.suffix != ".parquet":
         write(path, table.to_pydict())
         return

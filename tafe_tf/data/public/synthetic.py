@@ -9,29 +9,40 @@ from collections.abc import Sequence
 import numpy as np
 
 from tafe_tf.data.formats.write import Writer
-from tafe_tf.schema import Feature, Schema, Task
+from tafe_tf.schema import Dtype, Feature, Schema, Task
 
 CHUNK = 1 << 16  # rows made at a time
 SAMPLE = 1 << 16  # rows on which the rates are set
+_LARGEST_INTERCEPT = 40.0
+_HALVINGS = 60  # from 80 down to the last bit of a float64
 
 
 class SyntheticFunnel:
     """Rows whose labels are drawn from probabilities that are known.
 
-    The fields are independent, with Zipf-distributed values. The logit of each step, given the one before, is a
-    sum of an effect of every field's value and of an interaction of each field with the next; half of a later
-    step's effects are those of the step before. An intercept sets the step's rate over all rows.
+    The fields are independent, with Zipf-distributed values. The logit of each step, given the one
+    before, is a sum of an effect of every field's value and of an interaction of each field with
+    the next; half of a later step's effects are those of the step before. An intercept sets the
+    step's rate over all rows. The same arguments give the same rows to the bit, in every version.
 
     Args:
-        tasks: names of the steps, in order.
-        rates: P(T_i = 1) over all rows, decreasing; met in the mean, not by every draw.
-        fields: number of fields; even ones hold strings, odd ones integers.
-        values: number of values of each field.
-        interaction: standard deviation of each of an interaction's two factors, where that of an effect is 0.5.
-        seed: of effects and rows.
+        tasks: The names of the steps, in order. Default: "click" and "conversion".
+        rates: P(T_i = 1) over all rows, decreasing; met in the mean, not by every draw. Default:
+            0.2 and 0.05.
+        fields: The number of fields; even ones hold strings, odd ones integers. Default: 6.
+        values: The number of values of each field. Default: 20.
+        interaction: The standard deviation of each of an interaction's two factors, where that of
+            an effect is 0.5. Default: 0.25.
+        seed: The seed of effects and rows. Default: 0.
 
     Raises:
-        ValueError: if the rates do not fit the tasks or do not decrease.
+        ValueError: If the rates do not fit the tasks or do not decrease.
+
+    Example:
+        >>> from tafe_tf.data.public.synthetic import SyntheticFunnel
+        >>> funnel = SyntheticFunnel(fields=2)
+        >>> list(funnel.chunk(stream=0, number=0, rows=5))
+        ['field_0', 'field_1', 'true_click', 'true_conversion', 'click', 'conversion']
     """
 
     def __init__(
@@ -43,37 +54,49 @@ class SyntheticFunnel:
         interaction: float = 0.25,
         seed: int = 0,
     ) -> None:
-        bounds = [1.0, *rates]
-        if len(rates) != len(tasks) or any(not 0 < b < a for a, b in itertools.pairwise(bounds)):
-            raise ValueError(
-                f"rates must be one a task, decreasing, between 0 and 1. Received: {list(rates)}"
-            )
-        self.tasks, self.fields, self.values, self._seed = list(tasks), fields, values, seed
-        rng = np.random.default_rng([seed, 0])
+        pairs = itertools.pairwise([1.0, *rates])
+        is_decreasing = all(0 < rate < before for before, rate in pairs)
+        if len(rates) != len(tasks) or not is_decreasing:
+            rule = "rates must be one a task, decreasing, between 0 and 1"
+            raise ValueError(f"{rule}. Received: {list(rates)}")
+        self.tasks = list(tasks)
+        self.fields = fields
+        self.values = values
+        self._seed = seed
         share = 1.0 / np.arange(1, values + 1) ** 0.8
         self._share = share / share.sum()
         self._effects: list[np.ndarray] = []
         self._left: list[np.ndarray] = []
         self._right: list[np.ndarray] = []
-        for _ in tasks:
-            effect = rng.normal(0.0, 0.5, (fields, values))
-            self._effects.append(
-                0.5 * self._effects[-1] + effect * 0.75**0.5 if self._effects else effect
-            )
-            self._left.append(rng.normal(0.0, interaction, (fields, values)))
-            self._right.append(rng.normal(0.0, interaction, (fields, values)))
+        self._draw_effects(interaction)
         self._intercepts: list[float] = []
         self._set_intercepts(rates)
 
+    def _draw_effects(self, interaction: float) -> None:
+        rng = np.random.default_rng([self._seed, 0])
+        shape = (self.fields, self.values)
+        for step in range(len(self.tasks)):
+            effect = rng.normal(0.0, 0.5, shape)
+            if step:
+                effect = 0.5 * self._effects[-1] + effect * 0.75**0.5
+            self._effects.append(effect)
+            self._left.append(rng.normal(0.0, interaction, shape))
+            self._right.append(rng.normal(0.0, interaction, shape))
+
     def _set_intercepts(self, rates: Sequence[float]) -> None:
-        ids = self._ids(np.random.default_rng([self._seed, 1]), SAMPLE)
+        """Finds each step's intercept by bisection, since its rate grows with it."""
+        rng = np.random.default_rng([self._seed, 1])
+        ids = self._ids(rng, SAMPLE)
         reached = np.ones(SAMPLE)
         for step, rate in enumerate(rates):
-            logit, low, high = self._logit(step, ids), -40.0, 40.0
-            for _ in range(60):  # bisection: the rate grows with the intercept
+            logit = self._logit(step, ids)
+            low, high = -_LARGEST_INTERCEPT, _LARGEST_INTERCEPT
+            for _ in range(_HALVINGS):
                 middle = (low + high) / 2
-                is_low = np.mean(reached * _sigmoid(logit + middle)) < rate
-                low, high = (middle, high) if is_low else (low, middle)
+                if np.mean(reached * _sigmoid(logit + middle)) < rate:
+                    low = middle
+                else:
+                    high = middle
             self._intercepts.append(low)
             reached = reached * _sigmoid(logit + low)
 
@@ -81,15 +104,19 @@ class SyntheticFunnel:
         return rng.choice(self.values, size=(rows, self.fields), p=self._share)
 
     def _logit(self, step: int, ids: np.ndarray) -> np.ndarray:
+        """The logit of a step, given the one before; [rows]."""
         field = np.arange(self.fields)
-        left, right = self._left[step][field, ids], self._right[step][field, ids]
-        return np.asarray(
-            (self._effects[step][field, ids] + left * np.roll(right, 1, axis=1)).sum(axis=1)
-        )
+        effect = self._effects[step][field, ids]  # [rows, fields], as the two factors
+        left = self._left[step][field, ids]
+        right = self._right[step][field, ids]
+        interaction = left * np.roll(right, 1, axis=1)
+        return np.asarray((effect + interaction).sum(axis=1))
 
     def probabilities(self, ids: np.ndarray) -> np.ndarray:
         """P(T_i = 1 | X) over the entire space, [rows, N], of value indices [rows, fields]."""
-        steps = [_sigmoid(self._logit(i, ids) + b) for i, b in enumerate(self._intercepts)]
+        steps = []
+        for step, intercept in enumerate(self._intercepts):
+            steps.append(_sigmoid(self._logit(step, ids) + intercept))
         return np.cumprod(np.stack(steps, axis=1), axis=1)
 
     def chunk(self, stream: int, number: int, rows: int) -> dict[str, np.ndarray]:
@@ -97,41 +124,56 @@ class SyntheticFunnel:
 
         Args:
             stream: 0 for training, 1 for test, ...
-            number: of the chunk; each is drawn anew from the seed.
-            rows: how many.
+            number: The number of the chunk; each is drawn anew from the seed.
+            rows: How many rows.
         """
         rng = np.random.default_rng([self._seed, 2, stream, number])
         ids = self._ids(rng, rows)
         truth = self.probabilities(ids)
-        labels = truth > rng.random((rows, 1))  # nested: one draw, against decreasing probabilities
+        # One draw a row, against decreasing probabilities, so that the labels are nested.
+        labels = truth > rng.random((rows, 1))
         columns: dict[str, np.ndarray] = {}
-        for f in range(self.fields):
-            columns[f"field_{f}"] = (
-                ids[:, f] if f % 2 else np.char.add(f"v{f}_", ids[:, f].astype(str)).astype(object)
-            )
-        columns.update({f"true_{task}": truth[:, i] for i, task in enumerate(self.tasks)})
-        columns.update({task: labels[:, i].astype(np.int64) for i, task in enumerate(self.tasks)})
+        for field in range(self.fields):
+            columns[f"field_{field}"] = _column(field, ids[:, field])
+        for i, task in enumerate(self.tasks):
+            columns[f"true_{task}"] = truth[:, i]
+        for i, task in enumerate(self.tasks):
+            columns[task] = labels[:, i].astype(np.int64)
         return columns
 
     def write(self, path: str | pathlib.Path, rows: int, stream: int) -> None:
-        """Writes `rows` rows; the extension gives the format."""
+        """Writes rows to a file.
+
+        Args:
+            path: The file; its extension gives the format.
+            rows: How many rows.
+            stream: 0 for training, 1 for test, ...
+        """
         with Writer(path) as writer:
             for number, start in enumerate(range(0, rows, CHUNK)):
                 writer.append(self.chunk(stream, number, min(CHUNK, rows - start)))
 
     def schema(self) -> Schema:
         """The dataset's schema: every field has a vocabulary, every task a column of its truth."""
+        features = []
+        for field in range(self.fields):
+            dtype: Dtype = "int64" if _holds_integers(field) else "string"
+            features.append(Feature(name=f"field_{field}", kind="vocabulary", dtype=dtype))
         tasks = tuple(Task(name=task, truth=f"true_{task}") for task in self.tasks)
-        features = tuple(
-            Feature(
-                name=f"field_{field}",
-                kind="vocabulary",
-                dtype="int64" if field % 2 else "string",
-            )
-            for field in range(self.fields)
-        )
-        return Schema(name="synthetic", features=features, tasks=tasks)
+        return Schema(name="synthetic", features=tuple(features), tasks=tasks)
+
+
+def _holds_integers(field: int) -> bool:
+    return field % 2 == 1
+
+
+def _column(field: int, ids: np.ndarray) -> np.ndarray:
+    """The raw values of a field."""
+    if _holds_integers(field):
+        return ids
+    return np.char.add(f"v{field}_", ids.astype(str)).astype(object)
 
 
 def _sigmoid(x: np.ndarray) -> np.ndarray:
+    # scipy's `expit` differs in the last bit of one value in fifty, and so would every file.
     return 1.0 / (1.0 + np.exp(-x))

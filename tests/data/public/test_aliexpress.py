@@ -20,7 +20,8 @@ from tafe_tf.data.batches.dataset import FunnelData
 from tafe_tf.data.errors import BadRowError, DataError
 from tafe_tf.data.formats.read import find_files, read_blocks
 from tafe_tf.data.public import aliexpress
-from tafe_tf.data.public.aliexpress import prepare, schema_of
+from tafe_tf.data.public.aliexpress import prepare
+from tafe_tf.data.public.aliexpress_schema import schema_of
 from tafe_tf.features import vocabulary
 from tafe_tf.features.graph import Features
 

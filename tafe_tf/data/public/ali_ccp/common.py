@@ -1,4 +1,7 @@
-"""The common features in a compact form: sorted 64-bit keys -> a row of ids, and lists in memory-mapped files."""
+"""The common features in a compact form: sorted 64-bit keys, each with a row of ids and lists.
+
+The lists lie in memory-mapped files.
+"""
 
 from __future__ import annotations
 
@@ -8,16 +11,19 @@ import os
 import pathlib
 import shutil
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
+from tafe_tf.data.atomic import read_json
 from tafe_tf.data.errors import BadRowError, DataError
 from tafe_tf.data.iterators import in_order
 from tafe_tf.data.public.ali_ccp.fields import Protocol
 from tafe_tf.data.public.ali_ccp.lists import Lists, single_values, to_lists
-from tafe_tf.data.public.ali_ccp.text import UNKNOWN, count_rows, line_blocks, parse
+from tafe_tf.data.public.ali_ccp.raw_files import count_rows, line_blocks
+from tafe_tf.data.public.ali_ccp.text import UNKNOWN, parse
 
+_UNKNOWN = "unknown.json"
 _DTYPES: dict[str, Any] = {
     "keys": np.uint64,  # [U]
     "single": np.int64,  # [U, S]
@@ -33,13 +39,13 @@ class Common:
     """U common rows.
 
     Attributes:
-        path: the raw file, for messages.
-        keys: ascending, uint64 [U].
-        order: the row of each key, int64 [U].
-        single: ids of the S single fields, int64 [U, S].
-        several: whether a single field has several ids, bool [U].
-        lists: of the rows, their ids and values memory-mapped.
-        unknown: features whose field is none of Ali-CCP's.
+        path: The raw file, for messages.
+        keys: The rows' keys, ascending, uint64 [U].
+        order: The row of each key, int64 [U].
+        single: The ids of the S single fields, int64 [U, S].
+        several: Whether a single field has several ids, bool [U].
+        lists: The rows' lists; their ids and values are memory-mapped.
+        unknown: The number of features whose field is none of Ali-CCP's.
     """
 
     path: str
@@ -65,18 +71,18 @@ def build(
     block_bytes: int,
     on_rows: Callable[[int], None],
 ) -> None:
-    """Writes the compact form of a raw file into `directory`, beside and then renamed; what is there already stays.
+    """Writes the compact form of a raw file into a folder, under another name until it is whole.
 
     Args:
-        path: the raw common file.
-        directory: to be made.
-        protocol: fields and limits.
-        block_bytes: text to read at a time.
-        on_rows: called with the number of rows of each block.
+        path: The raw common file.
+        directory: The folder; if it is there already, nothing is done.
+        protocol: Fields and limits.
+        block_bytes: How much text to read at a time.
+        on_rows: Called with the number of rows of each block.
 
     Raises:
-        BadRowError: at the first bad row, or a key that stands twice.
-        DataError: if the file cannot be read.
+        BadRowError: At the first bad row, or a key that stands twice.
+        DataError: If the file cannot be read.
     """
     if directory.exists():
         return
@@ -86,27 +92,27 @@ def build(
     unknown = 0
     files = {name: open(beside / name, "wb") for name in _DTYPES}  # noqa: SIM115
     try:
-        for arrays, found in in_order(_compact, _blocks(path, protocol, block_bytes)):
-            for name, array in arrays.items():
+        for compact in in_order(_compact, _blocks(path, protocol, block_bytes)):
+            for name, array in compact.arrays.items():
                 array.astype(_DTYPES[name], copy=False).tofile(files[name])
-            unknown += found
-            on_rows(len(arrays["keys"]))
+            unknown += compact.unknown
+            on_rows(len(compact.arrays["keys"]))
     finally:
         for file in files.values():
             file.close()
     _check_keys(path, _whole(beside, "keys"))
-    (beside / "unknown.json").write_text(json.dumps(unknown), encoding="utf-8")
+    (beside / _UNKNOWN).write_text(json.dumps(unknown), encoding="utf-8")
     os.rename(beside, directory)
 
 
 def load(path: pathlib.Path, directory: pathlib.Path, protocol: Protocol) -> Common:
     """Opens what `build` wrote."""
-    keys, single, several, counts = (
-        _whole(directory, name) for name in ("keys", "single", "several", "counts")
-    )
+    keys = _whole(directory, "keys")
     order = np.argsort(keys, kind="stable")
+    single = _whole(directory, "single").reshape(len(keys), len(protocol.single))
+    ends = np.cumsum(_whole(directory, "counts"))
     lists = Lists(
-        offsets=np.concatenate([np.zeros(1, np.int64), np.cumsum(counts)]),
+        offsets=np.concatenate([np.zeros(1, np.int64), ends]),
         ids=_mapped(directory, "ids"),
         values=_mapped(directory, "values"),
     )
@@ -114,25 +120,39 @@ def load(path: pathlib.Path, directory: pathlib.Path, protocol: Protocol) -> Com
         path=str(path),
         keys=keys[order],
         order=order,
-        single=single.reshape(len(order), len(protocol.single)),
-        several=several,
+        single=single,
+        several=_whole(directory, "several"),
         lists=lists,
-        unknown=json.loads((directory / "unknown.json").read_text(encoding="utf-8")),
+        unknown=read_json(directory / _UNKNOWN),
     )
 
 
-def _blocks(
-    path: pathlib.Path, protocol: Protocol, block_bytes: int
-) -> Iterator[tuple[Protocol, str, bytes, int]]:
+class _Block(NamedTuple):
+    """Lines of the raw file, and the number of the first row."""
+
+    protocol: Protocol
+    path: str
+    text: bytes
+    first_row: int
+
+
+class _Compact(NamedTuple):
+    """A block's part of each file, and the number of its features of unknown fields."""
+
+    arrays: dict[str, np.ndarray]
+    unknown: int
+
+
+def _blocks(path: pathlib.Path, protocol: Protocol, block_bytes: int) -> Iterator[_Block]:
     row = 1
-    for block in line_blocks(path, block_bytes):
-        yield protocol, str(path), block, row
-        row += count_rows(block)
+    for text in line_blocks(path, block_bytes):
+        yield _Block(protocol, str(path), text, row)
+        row += count_rows(text)
 
 
-def _compact(item: tuple[Protocol, str, bytes, int]) -> tuple[dict[str, np.ndarray], int]:
-    protocol, path, block, first_row = item
-    rows = parse(path, block, first_row, protocol.fields, skeleton=False)
+def _compact(block: _Block) -> _Compact:
+    protocol = block.protocol
+    rows = parse(block.path, block.text, block.first_row, protocol.fields, skeleton=False)
     limits = np.array(list(protocol.lists.values()), np.int64)
     single, several = single_values(rows.features, len(protocol.single))
     lists = to_lists(rows.features, len(protocol.single), limits)
@@ -141,10 +161,11 @@ def _compact(item: tuple[Protocol, str, bytes, int]) -> tuple[dict[str, np.ndarr
         "single": single,
         "several": several,
         "counts": np.diff(lists.offsets),
+        "ids": lists.ids,
+        "values": lists.values,
     }
-    return arrays | {"ids": lists.ids, "values": lists.values}, int(
-        (rows.features.field == UNKNOWN).sum()
-    )
+    unknown = int((rows.features.field == UNKNOWN).sum())
+    return _Compact(arrays, unknown)
 
 
 def _check_keys(path: pathlib.Path, keys: np.ndarray) -> None:
@@ -152,14 +173,14 @@ def _check_keys(path: pathlib.Path, keys: np.ndarray) -> None:
         raise DataError(f"{path}: holds no rows")
     order = np.argsort(keys, kind="stable")
     twice = np.flatnonzero(np.diff(keys[order]) == 0)
-    if len(twice):
-        place = twice[np.argmin(order[twice + 1])]  # the first row that repeats a key
-        first, again = int(order[place]) + 1, int(order[place + 1]) + 1
-        rule = f"stands in row {first} already"
-        key = f"{int(keys[order[place]]):016x}"
-        raise BadRowError(
-            f"{path}: row {again}, column 'common_feature_index': {rule}. Received: {key!r}"
-        )
+    if not len(twice):
+        return
+    place = twice[np.argmin(order[twice + 1])]  # the first row that repeats a key
+    first = int(order[place]) + 1
+    again = int(order[place + 1]) + 1
+    where = f"{path}: row {again}, column 'common_feature_index'"
+    key = f"{int(keys[order[place]]):016x}"
+    raise BadRowError(f"{where}: stands in row {first} already. Received: {key!r}")
 
 
 def _whole(directory: pathlib.Path, name: str) -> np.ndarray:
@@ -168,6 +189,6 @@ def _whole(directory: pathlib.Path, name: str) -> np.ndarray:
 
 def _mapped(directory: pathlib.Path, name: str) -> np.ndarray:
     path = directory / name
-    return (
-        np.memmap(path, _DTYPES[name], "r") if path.stat().st_size else _whole(directory, name)
-    )  # empty: no map
+    if path.stat().st_size == 0:  # what is empty cannot be mapped
+        return _whole(directory, name)
+    return np.memmap(path, _DTYPES[name], "r")

@@ -1,4 +1,7 @@
-"""What is wrong with a block of raw Ali-CCP lines: they are read again one by one, slowly, up to the first bad one."""
+"""What is wrong with a block of raw Ali-CCP lines.
+
+The lines are read again one by one, slowly, up to the first bad one.
+"""
 
 from __future__ import annotations
 
@@ -23,6 +26,7 @@ _KEY = re.compile(r"[0-9a-f]{16}\Z")
 _INTEGER = re.compile(r"[0-9]+\Z")
 _FEATURE_RULE = r"a feature must be field, \x02, id, \x03, value, and \x01 between two"
 _LARGEST = 2**63 - 1
+_LONGEST = 100  # characters of a value in a message; a list can be 100 kB long
 
 Found = tuple[str, str, object] | None  # column, rule, value
 
@@ -31,14 +35,15 @@ def raise_for(path: str, block: bytes, first_row: int, *, skeleton: bool) -> Non
     """Raises BadRowError for the first bad line of a block, if there is one.
 
     Args:
-        path: the file.
-        block: whole lines.
-        first_row: number of the first line, from 1.
-        skeleton: whether the lines are of a skeleton file or of a common one.
+        path: The file.
+        block: Whole lines.
+        first_row: The number of the first line, from 1.
+        skeleton: Whether the lines are of a skeleton file or of a common one.
     """
     lines = [line for line in re.split(rb"\r\n|\n|\r", block) if line]
     for row, line in enumerate(lines, first_row):
-        if found := problem_of(line.decode(errors="backslashreplace"), skeleton):
+        found = problem_of(line.decode(errors="backslashreplace"), skeleton)
+        if found:
             BadRows().judge(path, np.array([row]), [Problem(0, *found)])
 
 
@@ -61,27 +66,26 @@ def problem_of(line: str, skeleton: bool) -> Found:
 def _list_problem(text: str, declared: str) -> Found:
     features = text.split("\x01") if text else []
     for feature in features:
-        parts = re.split("[\x02\x03]", feature)
-        if (
-            len(parts) != 3
-            or "".join(c for c in feature if c in "\x02\x03") != "\x02\x03"
-            or not parts[0]
-        ):
-            return "feature_list", _FEATURE_RULE, _short(feature)
-        if not _INTEGER.match(parts[1]) or int(parts[1]) > _LARGEST:
-            return (
-                "feature_list",
-                "a feature's id must be an integer from 0 to 2^63 - 1",
-                _short(feature),
-            )
-        if not _is_finite(parts[2]):
-            return "feature_list", "a feature's value must be a finite number", _short(feature)
+        rule = _broken_rule(feature)
+        if rule:
+            return "feature_list", rule, _short(feature)
     if not _INTEGER.match(declared) or int(declared) != len(features):
-        return (
-            "feature_num",
-            f"must be the number of features in the list, {len(features)}",
-            declared,
-        )
+        rule = f"must be the number of features in the list, {len(features)}"
+        return "feature_num", rule, declared
+    return None
+
+
+def _broken_rule(feature: str) -> str | None:
+    """The rule that a feature breaks, or None."""
+    parts = re.split("[\x02\x03]", feature)
+    separators = "".join(re.findall("[\x02\x03]", feature))
+    if separators != "\x02\x03" or not parts[0]:
+        return _FEATURE_RULE
+    _, number, value = parts
+    if not _INTEGER.match(number) or int(number) > _LARGEST:
+        return "a feature's id must be an integer from 0 to 2^63 - 1"
+    if not _is_finite(value):
+        return "a feature's value must be a finite number"
     return None
 
 
@@ -94,5 +98,4 @@ def _is_finite(text: str) -> bool:
 
 
 def _short(text: str) -> str:
-    """A list can be 100 kB long."""
-    return text if len(text) <= 100 else f"{text[:100]}..."
+    return text if len(text) <= _LONGEST else f"{text[:_LONGEST]}..."

@@ -11,8 +11,8 @@ USER = ("101", "121", "122", "124", "125", "126", "127", "128", "129")
 ITEM = ("205", "206", "207", "216")
 COMBINED = ("508", "509", "702", "853")  # of user and item; their values are logarithms of counts
 CONTEXT = ("301",)
-BEHAVIOUR = ("109_14", "110_14", "127_14", "150_14")  # lists of the user's, with weights
-INTENTION = ("210",)  # a list of the item's
+BEHAVIOUR = ("109_14", "110_14", "127_14", "150_14")  # the user's lists, with weights
+INTENTION = ("210",)  # the item's list
 FIELDS = (*USER, *ITEM, *COMBINED, *CONTEXT, *BEHAVIOUR, *INTENTION)
 TASKS = ("click", "conversion")
 
@@ -25,9 +25,9 @@ class Protocol:
     """What is read of a row.
 
     Attributes:
-        name: of the protocol.
-        single: fields of one id each.
-        lists: fields of ids with a weight each, and how many of the largest weights are kept.
+        name: The protocol's name.
+        single: The fields of one id each.
+        lists: The fields of ids with a weight each, and how many of the largest weights are kept.
     """
 
     name: str
@@ -79,17 +79,18 @@ def protocol(name: str, max_values: int = 50) -> Protocol:
     """The protocol "aitm18" (18 fields of one id) or "full23" (all, 9 of them as lists).
 
     Args:
-        name: of the protocol.
-        max_values: largest number of values of a list; at most 5 of them in the combined fields.
+        name: The protocol's name.
+        max_values: The largest number of values of a list; a combined field keeps at most 5.
+            Default: 50.
 
     Raises:
-        ValueError: for another name, or fewer values than 1.
+        ValueError: For another name, or fewer values than 1.
     """
     if name not in ("aitm18", "full23") or max_values < 1:
-        wanted = "protocol must be 'aitm18' or 'full23', and max_values 1 or more"
-        raise ValueError(f"{wanted}. Received: {name!r}, {max_values!r}")
+        rule = "protocol must be 'aitm18' or 'full23', and max_values 1 or more"
+        raise ValueError(f"{rule}. Received: {name!r}, {max_values!r}")
     if name == "aitm18":
         return Protocol(name=name, single=(*USER, *ITEM, *COMBINED, *CONTEXT), lists={})
-    lists = {field: max_values for field in (*BEHAVIOUR, *INTENTION)}
-    lists |= {field: min(max_values, MAX_COMBINED) for field in COMBINED}
+    lists = dict.fromkeys((*BEHAVIOUR, *INTENTION), max_values)
+    lists |= dict.fromkeys(COMBINED, min(max_values, MAX_COMBINED))
     return Protocol(name=name, single=(*USER, *ITEM, *CONTEXT), lists=lists)

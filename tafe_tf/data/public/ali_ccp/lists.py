@@ -1,4 +1,7 @@
-"""Single values and lists of many rows, cut and joined without a loop over rows. n rows, S single fields, L lists."""
+"""Single values and lists of many rows, cut and joined without a loop over rows.
+
+Shapes: n rows, m features, S single fields, L lists.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +9,7 @@ import dataclasses
 
 import numpy as np
 
-from tafe_tf.data.public.ali_ccp.text import Features
+from tafe_tf.data.public.ali_ccp.text import FeatureLists
 
 MISSING = -1
 
@@ -16,9 +19,9 @@ class Lists:
     """The lists of n rows; list l of row i is cell i L + l.
 
     Attributes:
-        offsets: where each cell begins and, at last, the end, int64 [n L + 1].
-        ids: int64.
-        values: float32, one for each id.
+        offsets: Where each cell begins and, at last, where all end; int64 [n L + 1].
+        ids: The ids of all cells, int64.
+        values: One for each id, float32.
     """
 
     offsets: np.ndarray
@@ -31,100 +34,125 @@ class Lists:
         return starts, self.offsets[index + 1] - starts
 
 
-def single_values(features: Features, fields: int) -> tuple[np.ndarray, np.ndarray]:
+def single_values(features: FeatureLists, fields: int) -> tuple[np.ndarray, np.ndarray]:
     """The first id of each of the first `fields` fields, -1 where there is none.
 
+    Args:
+        features: The features of n rows.
+        fields: S, the number of fields.
+
     Returns:
-        int64 [n, fields], and bool [n]: whether a row has several ids of one field.
+        int64 [n, S], and bool [n]: whether a row has several ids of one field.
     """
+    shape = (features.rows, fields)
     mask = (features.field >= 0) & (features.field < fields)
-    cell, ids = features.owner[mask] * fields + features.field[mask], features.ids[mask]
+    cell = features.owner[mask] * fields + features.field[mask]
+    ids = features.ids[mask]
     found = np.full(features.rows * fields, MISSING, np.int64)
     found[cell[::-1]] = ids[::-1]  # of equal places the last assignment stays: the first id
-    is_again = np.bincount(cell, minlength=len(found)) > 1
-    several = np.logical_or.reduce(is_again.reshape(features.rows, fields), axis=1)
-    return found.reshape(features.rows, fields), several
+    counts = np.bincount(cell, minlength=len(found))
+    is_again = counts.reshape(shape) > 1
+    return found.reshape(shape), np.logical_or.reduce(is_again, axis=1)
 
 
 def join_single(own: np.ndarray, common: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The rows' own ids [n, S] before those of their common rows [n, S]; as `single_values`."""
-    present = own != MISSING
-    return np.where(present, own, common), (present & (common != MISSING)).any(axis=1)
-
-
-def to_lists(features: Features, first: int, limits: np.ndarray) -> Lists:
-    """The lists of the fields from index `first` on, each cut to the largest values, in the order of the text.
+    """Joins the rows' own ids with those of their common rows.
 
     Args:
-        features: of n rows.
-        first: index of the first field that is a list.
-        limits: ids to keep in each of the L lists, int64 [L].
+        own: The rows' own ids, which come first, [n, S].
+        common: Those of their common rows, [n, S].
+
+    Returns:
+        As `single_values`.
     """
-    at = np.flatnonzero(features.field >= first)
-    cell = features.owner[at] * len(limits) + (features.field[at] - first)
+    present = own != MISSING
+    both = present & (common != MISSING)
+    return np.where(present, own, common), both.any(axis=1)
+
+
+def to_lists(features: FeatureLists, first: int, limits: np.ndarray) -> Lists:
+    """The lists of the fields from index `first` on, in the order of the text.
+
+    Args:
+        features: The features of n rows.
+        first: The index of the first field that is a list.
+        limits: How many ids, those of the largest values, to keep in each list; int64 [L].
+    """
+    place = np.flatnonzero(features.field >= first)
+    index = features.field[place] - first
+    cell = features.owner[place] * len(limits) + index
     order = np.argsort(cell, kind="stable")
-    at, cell = at[order], cell[order]
-    kept = largest(cell, features.values[at], np.tile(limits, features.rows))
-    at, cell = at[kept], cell[kept]
-    counts = np.bincount(cell, minlength=features.rows * len(limits))
-    return Lists(offsets=_offsets(counts), ids=features.ids[at], values=features.values[at])
+    place = place[order]
+    cell = cell[order]
+    kept = largest(cell, features.values[place], np.tile(limits, features.rows))
+    place = place[kept]
+    counts = np.bincount(cell[kept], minlength=features.rows * len(limits))
+    return Lists(
+        offsets=_offsets(counts),
+        ids=features.ids[place],
+        values=features.values[place],
+    )
 
 
 def largest(cell: np.ndarray, values: np.ndarray, limits: np.ndarray) -> np.ndarray:
-    """Which values are among the largest of their cell, the earlier of equals first.
+    """Which values are among the largest of their cell; of equal ones the earlier wins.
 
     Args:
-        cell: ascending, int64 [m].
+        cell: The cell of each value, ascending, int64 [m].
         values: float32 [m].
-        limits: how many to keep in each cell, int64 [cells].
+        limits: How many to keep in each cell, int64 [cells].
 
     Returns:
         bool [m].
     """
     kept = np.ones(len(cell), bool)
     counts = np.bincount(cell, minlength=len(limits))
-    if (counts <= limits).all():
+    is_long = counts > limits
+    if not is_long.any():
         return kept
-    at = np.flatnonzero((counts > limits)[cell])
-    at = at[np.lexsort((-values[at], cell[at]))]  # stable
-    sizes = counts[counts > limits]
-    rank = np.arange(len(at)) - np.repeat(np.cumsum(sizes) - sizes, sizes)
-    kept[at[rank >= limits[cell[at]]]] = False
+    place = np.flatnonzero(is_long[cell])
+    place = place[np.lexsort((-values[place], cell[place]))]  # stable
+    sizes = counts[is_long]
+    starts = np.cumsum(sizes) - sizes
+    rank = np.arange(len(place)) - np.repeat(starts, sizes)
+    kept[place[rank >= limits[cell[place]]]] = False
     return kept
 
 
 def join_list(
     own: Lists, common: Lists, rows: np.ndarray, users: np.ndarray, index: int, limits: np.ndarray
 ) -> Lists:
-    """List `index` of some rows: their own ids, then those of their common rows, cut to the largest values.
+    """One list of some rows: their own ids, then those of their common rows, cut as in `to_lists`.
 
     Args:
-        own: of a block.
-        common: of all common rows.
-        rows: places of the rows in the block, int64 [n].
-        users: their common rows, int64 [n].
-        index: of the list, 0 to L - 1.
-        limits: as in `to_lists`.
+        own: The lists of a block.
+        common: The lists of all common rows.
+        rows: The places of the rows in the block, int64 [n].
+        users: Their common rows, int64 [n].
+        index: Which list, 0 to L - 1.
+        limits: As in `to_lists`.
     """
-    step = len(limits)
-    start, size = own.cells(rows * step + index)
-    common_start, common_size = common.cells(users * step + index)
-    counts = size + common_size
+    own_start, own_size = own.cells(rows * len(limits) + index)
+    common_start, common_size = common.cells(users * len(limits) + index)
+    counts = own_size + common_size
     offsets = _offsets(counts)
-    ids, values = np.empty(offsets[-1], np.int64), np.empty(offsets[-1], np.float32)
-    to = offsets[:-1]
-    for part, begin, many, at in (
-        (own, start, size, to),
-        (common, common_start, common_size, to + size),
+    ids = np.empty(offsets[-1], np.int64)
+    values = np.empty(offsets[-1], np.float32)
+    for lists, start, size, begin in (
+        (own, own_start, own_size, offsets[:-1]),
+        (common, common_start, common_size, offsets[:-1] + own_size),
     ):
-        source, target = _spread(begin, many), _spread(at, many)
-        ids[target], values[target] = part.ids[source], part.values[source]
+        source = _spread(start, size)
+        target = _spread(begin, size)
+        ids[target] = lists.ids[source]
+        values[target] = lists.values[source]
     limit = np.full(len(rows), limits[index])
     if (counts > limit).any():
         row = np.repeat(np.arange(len(rows)), counts)
         kept = largest(row, values, limit)
         offsets = _offsets(np.bincount(row[kept], minlength=len(rows)))
-        ids, values = ids[kept], values[kept]
+        ids = ids[kept]
+        values = values[kept]
     return Lists(offsets=offsets, ids=ids, values=values)
 
 
@@ -133,6 +161,7 @@ def _offsets(counts: np.ndarray) -> np.ndarray:
 
 
 def _spread(starts: np.ndarray, sizes: np.ndarray) -> np.ndarray:
-    """start, start + 1, ..., size numbers of each."""
+    """For each pair, the numbers start, start + 1, ..., start + size - 1."""
     ends = np.cumsum(sizes)
-    return np.repeat(starts - (ends - sizes), sizes) + np.arange(ends[-1] if len(ends) else 0)
+    total = ends[-1] if len(ends) else 0
+    return np.repeat(starts - (ends - sizes), sizes) + np.arange(total)

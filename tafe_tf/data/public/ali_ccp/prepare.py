@@ -1,29 +1,29 @@
-"""The raw public Ali-CCP files (Tianchi) as shards that training reads: joined, checked, and gone on with if killed.
+"""The raw public Ali-CCP files (Tianchi) as shards that training reads.
 
-A skeleton row's features are its own list and then those of its common row. Rows with a conversion and no click are
-dropped and counted.
+A skeleton row's features are its own list and then those of its common row. Rows with a conversion
+and no click are dropped and counted. Killed, the job goes on with the shards that are missing.
 """
 
 from __future__ import annotations
 
 import collections
 import dataclasses
-import json
 import pathlib
 import shutil
 from collections.abc import Callable
 from typing import Any
 
 from tafe_tf import schema_toml
-from tafe_tf.data.atomic import write_json, write_text
+from tafe_tf.data.atomic import read_json, write_json, write_text
 from tafe_tf.data.errors import DataError
 from tafe_tf.data.public.ali_ccp.common import build, load
 from tafe_tf.data.public.ali_ccp.fields import protocol
+from tafe_tf.data.public.ali_ccp.raw_files import BLOCK_BYTES, find_file
 from tafe_tf.data.public.ali_ccp.shards import Counts, Source, write_shards
-from tafe_tf.data.public.ali_ccp.text import BLOCK_BYTES, find_file
 from tafe_tf.data.shards.same_job import check_same
 
 _SKELETON, _COMMON = "sample_skeleton_", "common_features_"
+_PREPARED = "prepared.json"
 _COUNTS = ("read", "written", "dropped", "several_values")
 
 
@@ -32,17 +32,20 @@ class Settings:
     """What is made of the files.
 
     Attributes:
-        protocol: "aitm18" (18 fields of one id) or "full23" (all 23, 9 of them as lists with weights).
-        row_split: "official" (the test rows are the official test file) or "random" (the paper's: a tenth of the
-            official training rows, picked by a hash of their number; the official test file is not read).
-        seed: of the random split.
-        format: "parquet" or "tfrecord".
-        max_values: largest number of values of a list, for "full23"; those of largest weight are kept.
-        block_bytes: text to read at a time.
-        shard_blocks: blocks that make a shard.
+        protocol: "aitm18" (the default; 18 fields of one id) or "full23" (all 23, 9 of them as
+            lists with weights).
+        row_split: "official" (the default; the test rows are the official test file) or "random"
+            (the paper's: a tenth of the official training rows, picked by a hash of their number;
+            the official test file is not read).
+        seed: The seed of the random split. Default: 0.
+        format: "parquet" (the default) or "tfrecord".
+        max_values: The largest number of values of a list, for "full23"; those of largest weight
+            are kept. Default: 50.
+        block_bytes: How much text to read at a time. Default: 8 MiB.
+        shard_blocks: How many blocks make a shard. Default: 32.
 
     Raises:
-        ValueError: for a value that is none of these.
+        ValueError: For a value that is none of these.
     """
 
     protocol: str = "aitm18"
@@ -55,17 +58,17 @@ class Settings:
 
     def __post_init__(self) -> None:
         protocol(self.protocol, self.max_values)
-        for name, known in (
-            ("row_split", ("official", "random")),
-            ("format", ("parquet", "tfrecord")),
-        ):
-            value = getattr(self, name)
-            if value not in known:
-                raise ValueError(f"{name} must be one of {', '.join(known)}. Received: {value!r}")
+        self._check_known("row_split", ("official", "random"))
+        self._check_known("format", ("parquet", "tfrecord"))
         for name, least in (("seed", 0), ("block_bytes", 1), ("shard_blocks", 1)):
             value = getattr(self, name)
             if value < least:
                 raise ValueError(f"{name} must be {least} or more. Received: {value!r}")
+
+    def _check_known(self, name: str, known: tuple[str, ...]) -> None:
+        value = getattr(self, name)
+        if value not in known:
+            raise ValueError(f"{name} must be one of {', '.join(known)}. Received: {value!r}")
 
 
 def prepare(
@@ -74,30 +77,31 @@ def prepare(
     settings: Settings | None = None,
     on_rows: Callable[[int], None] = lambda rows: None,
 ) -> dict[str, Any]:
-    """Writes `train-00000.parquet` ..., `test-...`, `schema.toml` and, last, `prepared.json` into `data_dir`.
+    """Writes `train-00000.parquet` ..., `test-...`, `schema.toml` and, last, `prepared.json`.
 
-    Killed and called again it goes on with the shards that are missing, and ends with the same bytes.
+    Killed and called again it goes on with the shards that are missing, and ends with the same
+    bytes.
 
     Args:
-        raw_dir: holds `sample_skeleton_{train,test}.csv` and `common_features_{train,test}.csv`, plain or `.gz`.
-        data_dir: made if it is not there.
-        settings: by default `Settings()`.
-        on_rows: called with the number of rows of each block, common rows included.
+        raw_dir: The folder of `sample_skeleton_{train,test}.csv` and
+            `common_features_{train,test}.csv`, plain or `.gz`.
+        data_dir: The folder to write into, made if it is not there.
+        settings: What is made of the files. Default: `Settings()`.
+        on_rows: Called with the number of rows of each block, common rows included. Default:
+            nothing is called.
 
     Returns:
-        What stands in `prepared.json`: the settings, the files' sizes, and the rows of each split.
+        What `prepared.json` holds: the settings, the files' sizes, and the rows of each split.
 
     Raises:
-        BadRowError: at the first bad row; it names file, row, column and value.
-        DataError: if a file cannot be used, or `data_dir` holds other data or was prepared otherwise.
+        BadRowError: At the first bad row; it names file, row, column and value.
+        DataError: If a file cannot be used, or `data_dir` holds other data or was prepared
+            otherwise.
     """
     settings = settings or Settings()
     data_dir = pathlib.Path(data_dir)
     names = ("train", "test") if settings.row_split == "official" else ("train",)
-    files = {
-        name: (find_file(raw_dir, _SKELETON + name), find_file(raw_dir, _COMMON + name))
-        for name in names
-    }
+    files = {name: _files(raw_dir, name) for name in names}
     sizes = {path.name: path.stat().st_size for paths in files.values() for path in paths}
     made_from = {"dataset": "ali_ccp", **dataclasses.asdict(settings), "sources": sizes}
     work = data_dir / ".ali_ccp"
@@ -107,31 +111,37 @@ def prepare(
             counts.update(_convert(name, files[name], data_dir, work, settings, on_rows))
         schema = protocol(settings.protocol, settings.max_values).schema()
         write_text(data_dir / "schema.toml", schema_toml.dump(schema))
-        write_json(data_dir / "prepared.json", {**made_from, **_summary(counts)})
+        write_json(data_dir / _PREPARED, {**made_from, **_summary(counts)})
     shutil.rmtree(work, ignore_errors=True)
-    return dict(_read(data_dir / "prepared.json"))
+    return dict(read_json(data_dir / _PREPARED))
+
+
+def _files(raw_dir: str | pathlib.Path, split: str) -> tuple[pathlib.Path, pathlib.Path]:
+    """A split's skeleton file and its common file."""
+    return find_file(raw_dir, _SKELETON + split), find_file(raw_dir, _COMMON + split)
 
 
 def _is_whole(data_dir: pathlib.Path, work: pathlib.Path, made_from: dict[str, Any]) -> bool:
-    """Whether all was done before; otherwise makes the hidden folder, or checks that the one there is of this job."""
-    for path, part in (
-        (data_dir / "prepared.json", "was prepared"),
-        (work / "settings.json", "is being prepared"),
-    ):
-        if path.exists():
-            check_same(data_dir, part, _read(path), made_from)
-            return path.parent == data_dir
-    others = sorted(
-        path.name
-        for name in ("train*", "valid*", "test*", "schema.toml")
-        for path in data_dir.glob(name)
-    )
+    """Whether all was done before.
+
+    Otherwise makes the hidden folder, or checks that the one that is there belongs to this job.
+    """
+    prepared = data_dir / _PREPARED
+    if prepared.exists():
+        check_same(data_dir, "was prepared", read_json(prepared), made_from)
+        return True
+    begun = work / "settings.json"
+    if begun.exists():
+        check_same(data_dir, "is being prepared", read_json(begun), made_from)
+        return False
+    others: list[str] = []
+    for pattern in ("train*", "valid*", "test*", "schema.toml"):
+        others += [path.name for path in data_dir.glob(pattern)]
     if others:
-        raise DataError(
-            f"{data_dir}: holds {', '.join(others)} of another job; take another directory"
-        )
+        what = f"{data_dir}: holds {', '.join(sorted(others))} of another job"
+        raise DataError(f"{what}; take another directory")
     work.mkdir(parents=True, exist_ok=True)
-    write_json(work / "settings.json", made_from)
+    write_json(begun, made_from)
     return False
 
 
@@ -169,16 +179,10 @@ def _convert(
 
 
 def _summary(counts: Counts) -> dict[str, Any]:
-    rows = {
-        split: {key: counts[f"{split}/{key}"] for key in _COUNTS} for split in ("train", "test")
-    }
-    common = {
-        split: counts[f"common_rows/{split}"]
-        for split in ("train", "test")
-        if counts[f"common_rows/{split}"]
-    }
+    rows = {}
+    common = {}
+    for split in ("train", "test"):
+        rows[split] = {key: counts[f"{split}/{key}"] for key in _COUNTS}
+        if counts[f"common_rows/{split}"]:
+            common[split] = counts[f"common_rows/{split}"]
     return {"rows": rows, "common_rows": common, "features_of_unknown_fields": counts["unknown"]}
-
-
-def _read(path: pathlib.Path) -> dict[str, Any]:
-    return dict(json.loads(path.read_text(encoding="utf-8")))

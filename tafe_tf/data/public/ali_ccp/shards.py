@@ -1,21 +1,22 @@
-"""One skeleton file as shards: blocks of rows, joined with their common rows, as Arrow tables, as files."""
+"""One skeleton file as shards: blocks of rows, joined with their common rows."""
 
 from __future__ import annotations
 
 import collections
 import contextlib
 import dataclasses
+import functools
 import itertools
 import json
 import os
 import pathlib
 from collections.abc import Callable, Iterable, Iterator
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
 
-from tafe_tf.data.atomic import write_text
+from tafe_tf.data.atomic import read_json, write_text
 from tafe_tf.data.bad_rows import BadRows, Problem
 from tafe_tf.data.formats.write_tables import open_tables
 from tafe_tf.data.hashing import finalize
@@ -23,13 +24,13 @@ from tafe_tf.data.iterators import in_order
 from tafe_tf.data.public.ali_ccp.common import Common
 from tafe_tf.data.public.ali_ccp.fields import TASKS, Protocol, column
 from tafe_tf.data.public.ali_ccp.lists import Lists, join_list, join_single, single_values, to_lists
-from tafe_tf.data.public.ali_ccp.text import UNKNOWN, Rows, count_rows, line_blocks, parse
+from tafe_tf.data.public.ali_ccp.raw_files import count_rows, line_blocks
+from tafe_tf.data.public.ali_ccp.text import UNKNOWN, Lines, parse
 
 TEST_SHARE = 0.1  # of the official training rows, in the random split
 
-Counts = collections.Counter[
-    str
-]  # "<split>/read", "/written", "/dropped", "/several_values"; "unknown"
+# Keys: "<split>/" and "read", "written", "dropped" or "several_values"; "rows"; "unknown".
+Counts = collections.Counter[str]
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -37,16 +38,17 @@ class Source:
     """A skeleton file and what is made of it.
 
     Attributes:
-        split: "train" or "test": the file's own.
-        path: of the file.
-        common: its common rows.
-        protocol: fields and limits.
-        seed: of the random split; None for the official one.
+        split: The file's own split, "train" or "test".
+        path: The file.
+        common: Its common rows.
+        protocol: Fields and limits.
+        seed: The seed of the random split; None for the official one.
         format: "parquet" or "tfrecord".
-        block_bytes: text to read at a time.
-        shard_blocks: blocks that make a shard.
-        data_dir: where shards go.
-        work: a hidden folder on the same disk: shards in the making, and a file of counts for each that is whole.
+        block_bytes: How much text to read at a time.
+        shard_blocks: How many blocks make a shard.
+        data_dir: The folder for the shards.
+        work: A hidden folder on the same disk, for shards in the making and for a file of counts of
+            each that is whole.
     """
 
     split: str
@@ -61,13 +63,21 @@ class Source:
     work: pathlib.Path
 
     def counts_file(self, shard: int) -> pathlib.Path:
-        """Its presence says that a shard is whole."""
+        """A file whose presence says that a shard is whole."""
         return self.work / f"{self.split}-{shard:05d}.json"
 
 
+class _Block(NamedTuple):
+    """Lines of a skeleton file, the shard that they go to, and the number of the first row."""
+
+    shard: int
+    text: bytes
+    first_row: int
+
+
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Piece:
-    """A block's rows by split, and its counts."""
+class _Joined:
+    """A block's rows by split, joined with their common rows, and its counts."""
 
     shard: int
     tables: dict[str, pa.Table]
@@ -78,88 +88,115 @@ def write_shards(source: Source, on_rows: Callable[[int], None]) -> Counts:
     """Writes the shards that are missing.
 
     Args:
-        source: the file.
-        on_rows: called with the number of rows of each block.
+        source: The skeleton file and what is made of it.
+        on_rows: Called with the number of rows of each block.
 
     Returns:
         The counts of all shards.
 
     Raises:
-        BadRowError: at the first bad row, or one whose key no common row has.
-        DataError: if a file cannot be read.
+        BadRowError: At the first bad row, or one whose key no common row has.
+        DataError: If a file cannot be read.
     """
-
-    def convert(item: tuple[int, bytes, int]) -> Piece:
-        return _piece(source, *item)
-
-    pieces = in_order(convert, _blocks(source))
-    for shard, group in itertools.groupby(pieces, key=lambda piece: piece.shard):
+    blocks = in_order(functools.partial(_join, source), _blocks(source))
+    for shard, group in itertools.groupby(blocks, key=lambda joined: joined.shard):
         _write_shard(source, shard, group, on_rows)
     total: Counts = collections.Counter()
     for path in sorted(source.work.glob(f"{source.split}-?????.json")):
-        total.update(json.loads(path.read_text(encoding="utf-8")))
+        total.update(read_json(path))
     return total
 
 
-def _blocks(source: Source) -> Iterator[tuple[int, bytes, int]]:
-    """Shard, text and the first row's number of each block that has to be converted."""
+def _blocks(source: Source) -> Iterator[_Block]:
+    """Each block that has to be converted."""
     row = 1
     whole: dict[int, int] = {}  # rows of the shards that are there already
-    for index, block in enumerate(line_blocks(source.path, source.block_bytes)):
+    for index, text in enumerate(line_blocks(source.path, source.block_bytes)):
         shard = index // source.shard_blocks
         path = source.counts_file(shard)
         if index % source.shard_blocks == 0 and path.exists():
-            whole[shard] = json.loads(path.read_text(encoding="utf-8"))["rows"]
+            whole[shard] = read_json(path)["rows"]
             row += whole[shard]
         if shard not in whole:
-            yield shard, block, row
-            row += count_rows(block)
+            yield _Block(shard, text, row)
+            row += count_rows(text)
 
 
-def _piece(source: Source, shard: int, block: bytes, first_row: int) -> Piece:
-    rows = parse(source.path, block, first_row, source.protocol.fields, skeleton=True)
-    numbers = first_row + np.arange(len(rows.keys))
-    users = source.common.find(rows.keys)
-    _check_found(source, rows, users, numbers)
-    bad = rows.labels[:, 1] & ~rows.labels[:, 0]
-    single, several = single_values(rows.features, len(source.protocol.single))
-    limits = np.array(list(source.protocol.lists.values()), np.int64)
-    lists = to_lists(rows.features, len(source.protocol.single), limits)
-    counts: Counts = collections.Counter(
-        rows=len(numbers), unknown=int((rows.features.field == UNKNOWN).sum())
-    )
+def _join(source: Source, block: _Block) -> _Joined:
+    """Parses a block and joins its rows with their common rows."""
+    protocol = source.protocol
+    lines = parse(source.path, block.text, block.first_row, protocol.fields, skeleton=True)
+    numbers = block.first_row + np.arange(len(lines.keys))
+    users = source.common.find(lines.keys)
+    _check_found(source, lines, users, numbers)
+    unknown = int((lines.features.field == UNKNOWN).sum())
+    counts: Counts = collections.Counter(rows=len(numbers), unknown=unknown)
+    is_bad = lines.labels[:, 1] & ~lines.labels[:, 0]
+    own = _Own.of(lines, protocol)
     tables = {}
-    for split, mask in _splits(source, numbers).items():
-        at = np.flatnonzero(mask & ~bad)
-        joined, both = join_single(single[at], source.common.single[users[at]])
-        columns = {
-            name: pa.array(rows.labels[at, i].astype(np.int64)) for i, name in enumerate(TASKS)
-        }
-        columns |= {
-            column(name): pa.array(joined[:, i]) for i, name in enumerate(source.protocol.single)
-        }
-        for i, name in enumerate(source.protocol.lists):
-            part = join_list(lists, source.common.lists, at, users[at], i, limits)
-            columns |= _list_columns(column(name), part)
-        tables[split] = pa.table(columns)
-        counts[f"{split}/read"] = int(mask.sum())
-        counts[f"{split}/dropped"] = int((mask & bad).sum())
-        counts[f"{split}/written"] = len(at)
-        counts[f"{split}/several_values"] = int(
-            (several[at] | source.common.several[users[at]] | both).sum()
-        )
-    return Piece(shard=shard, tables=tables, counts=counts)
+    for split, is_in_split in _splits(source, numbers).items():
+        rows = np.flatnonzero(is_in_split & ~is_bad)
+        tables[split], several = _table(source, lines, own, rows, users[rows])
+        counts[f"{split}/read"] = int(is_in_split.sum())
+        counts[f"{split}/dropped"] = int((is_in_split & is_bad).sum())
+        counts[f"{split}/written"] = len(rows)
+        counts[f"{split}/several_values"] = several
+    return _Joined(shard=block.shard, tables=tables, counts=counts)
 
 
-def _check_found(source: Source, rows: Rows, users: np.ndarray, numbers: np.ndarray) -> None:
+class _Own(NamedTuple):
+    """What the lines of a block say themselves: n rows, S single fields, L lists.
+
+    Attributes:
+        single: The ids of the single fields, int64 [n, S].
+        several: Whether a row has several ids of a single field, bool [n].
+        lists: The lists, cut.
+        limits: How many ids are kept of each list, int64 [L].
+    """
+
+    single: np.ndarray
+    several: np.ndarray
+    lists: Lists
+    limits: np.ndarray
+
+    @classmethod
+    def of(cls, lines: Lines, protocol: Protocol) -> _Own:
+        fields = len(protocol.single)
+        limits = np.array(list(protocol.lists.values()), np.int64)
+        single, several = single_values(lines.features, fields)
+        lists = to_lists(lines.features, fields, limits)
+        return cls(single, several, lists, limits)
+
+
+def _table(
+    source: Source, lines: Lines, own: _Own, rows: np.ndarray, users: np.ndarray
+) -> tuple[pa.Table, int]:
+    """Some rows of a block with their common rows, and how many have several ids of one field."""
+    common = source.common
+    joined, in_both = join_single(own.single[rows], common.single[users])
+    columns = {}
+    for i, name in enumerate(TASKS):
+        columns[name] = pa.array(lines.labels[rows, i].astype(np.int64))
+    for i, name in enumerate(source.protocol.single):
+        columns[column(name)] = pa.array(joined[:, i])
+    for i, name in enumerate(source.protocol.lists):
+        part = join_list(own.lists, common.lists, rows, users, i, own.limits)
+        columns |= _list_columns(column(name), part)
+    several = own.several[rows] | common.several[users] | in_both
+    return pa.table(columns), int(several.sum())
+
+
+def _check_found(source: Source, lines: Lines, users: np.ndarray, numbers: np.ndarray) -> None:
+    """Raises BadRowError for the first row whose key no common row has."""
     rule = f"has no row in {pathlib.Path(source.common.path).name}"
     for i in np.flatnonzero(users < 0)[:1]:
-        problem = Problem(int(i), "common_feature_index", rule, f"{int(rows.keys[i]):016x}")
+        key = f"{int(lines.keys[i]):016x}"
+        problem = Problem(int(i), "common_feature_index", rule, key)
         BadRows().judge(str(source.path), numbers, [problem])
 
 
 def _splits(source: Source, numbers: np.ndarray) -> dict[str, np.ndarray]:
-    """Which rows belong to which split."""
+    """Which rows belong to which split, bool [n] each."""
     if source.seed is None:
         return {source.split: np.ones(len(numbers), bool)}
     is_test = uniform(numbers, source.seed) < TEST_SHARE
@@ -173,31 +210,31 @@ def uniform(numbers: np.ndarray, seed: int) -> np.ndarray:
 
 
 def _list_columns(name: str, lists: Lists) -> dict[str, pa.Array]:
+    """The column of a list's ids and that of its weights."""
     offsets = pa.array(lists.offsets, pa.int32())
-    values = {name: lists.ids, f"{name}_weights": lists.values}
-    return {
-        key: pa.ListArray.from_arrays(offsets, pa.array(array)) for key, array in values.items()
-    }
+    ids = pa.ListArray.from_arrays(offsets, pa.array(lists.ids))
+    weights = pa.ListArray.from_arrays(offsets, pa.array(lists.values))
+    return {name: ids, f"{name}_weights": weights}
 
 
 def _write_shard(
-    source: Source, shard: int, pieces: Iterable[Piece], on_rows: Callable[[int], None]
+    source: Source, shard: int, blocks: Iterable[_Joined], on_rows: Callable[[int], None]
 ) -> None:
-    """Writes the shard's files into the hidden folder, moves them into place, and then notes the counts."""
+    """Writes the shard's files into the hidden folder and moves them; the counts come last."""
     counts: Counts = collections.Counter()
     names = {split: f"{split}-{shard:05d}.{source.format}" for split in ("train", "test")}
     with contextlib.ExitStack() as stack:
         writers: dict[str, Any] = {}
-        for piece in pieces:
-            for split, table in piece.tables.items():
-                if table.num_rows and split not in writers:
-                    writers[split] = stack.enter_context(
-                        open_tables(source.work / names[split], table.schema)
-                    )
-                if table.num_rows:
-                    writers[split].append(table)
-            counts.update(piece.counts)
-            on_rows(piece.counts["rows"])
+        for block in blocks:
+            for split, table in block.tables.items():
+                if not table.num_rows:
+                    continue
+                if split not in writers:
+                    writer = open_tables(source.work / names[split], table.schema)
+                    writers[split] = stack.enter_context(writer)
+                writers[split].append(table)
+            counts.update(block.counts)
+            on_rows(block.counts["rows"])
     for split in writers:
         os.replace(source.work / names[split], source.data_dir / names[split])
     write_text(source.counts_file(shard), json.dumps(counts))

@@ -20,8 +20,8 @@ from tafe_tf.data.formats.read import find_files, read_blocks
 from tafe_tf.data.public.ali_ccp.fields import protocol
 from tafe_tf.data.public.ali_ccp.lists import largest
 from tafe_tf.data.public.ali_ccp.prepare import prepare
+from tafe_tf.data.public.ali_ccp.raw_files import count_rows, line_blocks
 from tafe_tf.data.public.ali_ccp.shards import uniform
-from tafe_tf.data.public.ali_ccp.text import count_rows, line_blocks
 from tafe_tf.features import vocabulary
 from tafe_tf.features.graph import Features
 
