@@ -9,6 +9,7 @@ from __future__ import annotations
 import ast
 import pathlib
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 
@@ -90,13 +91,23 @@ def model(spec: str, fields: Mapping[str, int] = FIELDS) -> FunnelModel:
     """Makes an untrained model of clicks and conversions, for ids as `Features` makes them.
 
     Args:
-        spec: MODEL, or MODEL/ARGUMENT=VALUE/... with the constructor's arguments in Python syntax.
+        spec: which model, see `parse`.
         fields: vocabulary sizes by field; the paper's 18 by default.
+    """
+    name, arguments = parse(spec)
+    field_rows = [size + FIRST for size in fields.values()]
+    return BY_NAME[name](field_rows, 2, **arguments)
+
+
+def parse(spec: str) -> tuple[str, dict[str, Any]]:
+    """The name and the arguments of a model.
+
+    Args:
+        spec: MODEL, or MODEL/ARGUMENT=VALUE/... with the constructor's arguments in Python syntax.
     """
     name, *settings = spec.split("/")
     arguments = {}
     for setting in settings:
         argument, _, value = setting.partition("=")
         arguments[argument] = ast.literal_eval(value)
-    field_rows = [size + FIRST for size in fields.values()]
-    return BY_NAME[name](field_rows, 2, **arguments)
+    return name, arguments
