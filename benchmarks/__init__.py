@@ -1,1 +1,1 @@
-"""Speed, each as a command that prints a small table and a last line of JSON. Not installed with the package."""
+"""Benchmarks, each a command that ends with a line of JSON; not installed with the package."""

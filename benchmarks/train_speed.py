@@ -1,138 +1,71 @@
-"""Rows a second of training: whole steps of the loop, table and optimizer included, from memory and from files.
+"""Measures training in rows per second: whole steps, embedding table and optimizer included.
 
-    python -m benchmarks.train_speed [--models="tafe mmoe/expert_units=[256,64]"] [--sources=memory,parquet,tfrecord]
-        [--against="COMMAND"]
+    python -m benchmarks.train_speed [--models="tafe mmoe/expert_units=[256,64]"]
+        [--sources=memory,parquet,tfrecord] [--against="COMMAND"]
 
-Ali-CCP's 23 fields and 1.4 M ids, the models as the paper sets them where nothing else is said.
+Ali-CCP's 23 fields with 1.4 million ids, and each model as the paper sets it. Prints a table and a
+line of JSON: rows/s (train_sps), MiB of weights, peak MiB of the process, and the seconds of the
+first call, which compiles; each as median, least and most of the rounds.
 """
 
 from __future__ import annotations
 
-import itertools
 import pathlib
-import resource
 import tempfile
-import time
-from collections.abc import Iterator, Mapping
 
 import keras
 import tensorflow as tf
-from absl import app, flags
+from absl import flags
 
-from benchmarks.support import ali_ccp_shape, rounds
+from benchmarks.support import ali_ccp_shape, rounds, training_steps
 from tafe_tf import machine
-from tafe_tf.data.batches.batch import Batch, Stream
-from tafe_tf.data.batches.dataset import FunnelData, Position
-from tafe_tf.data.formats.write import write
-from tafe_tf.features.graph import Features
-from tafe_tf.flags import training_config
-from tafe_tf.optimizers import LazyAdam
-from tafe_tf.training.sync_steps import SyncSteps
+from tafe_tf.terminal import command
 
-_MODELS = flags.DEFINE_spaceseplist("models", ["tafe"], "MODEL or MODEL/ARGUMENT=VALUE/...")
-_SOURCES = flags.DEFINE_list(
-    "sources", ["memory"], "Where batches come from: memory, or files of a format."
+_MODELS = flags.DEFINE_spaceseplist(
+    "models",
+    ["tafe"],
+    "The models to measure, separated by spaces: MODEL, or MODEL/ARGUMENT=VALUE/... with arguments "
+    "of its constructor.",
 )
-flags.declare_key_flag("batch_size")
-flags.declare_key_flag("dtype_policy")
-
-BATCHES, PER_CALL = 200, 20
-
-
-def from_memory(size: int, fields: Mapping[str, int]) -> tf.data.Dataset:
-    """Endless batches from memory."""
-    columns = ali_ccp_shape.labelled(BATCHES * size, fields=fields)
-    labels = tf.stack([columns.pop("click"), columns.pop("buy")], axis=1)
-    rows = Batch(
-        inputs={"ids": tf.cast(tf.stack(list(columns.values()), axis=1), tf.int32)},
-        labels=tf.cast(labels, tf.float32),
-        weight=tf.ones(BATCHES * size),
-        file=tf.zeros(BATCHES * size, tf.int32),
-        row=tf.range(BATCHES * size, dtype=tf.int64),
-        position=tf.zeros([BATCHES * size, 2], tf.int64),
-        more=tf.ones([BATCHES * size], tf.bool),
-        extra={},
-    )
-    dataset = tf.data.Dataset.from_tensor_slices(rows).repeat().batch(size)
-    return dataset.map(
-        lambda batch: batch._replace(position=batch.position[:1], more=batch.more[:1])
-    ).prefetch(4)
-
-
-def from_files(
-    directory: pathlib.Path, kind: str, size: int, fields: Mapping[str, int]
-) -> tf.data.Dataset:
-    """Endless batches as the training loop reads them: epochs of four files, shuffled, through `Features`."""
-    schema = ali_ccp_shape.write_schema(directory, fields)
-    files = [str(directory / f"train-{i}.{kind}") for i in range(4)]
-    for i, file in enumerate(files):
-        write(file, ali_ccp_shape.labelled(BATCHES * size // 4, seed=i, fields=fields))
-    data = FunnelData(files=files, schema=schema, batch_size=size)
-
-    def batches() -> Iterator[Batch]:
-        for epoch in itertools.count():
-            yield from data.training_batches(Position(epoch=epoch))
-
-    return Stream(batches, schema, "train", Features(schema, directory)).dataset
-
-
-def trained(
-    spec: str, size: int, fields: Mapping[str, int], dataset: tf.data.Dataset
-) -> rounds.Measure:
-    """Measures one model's steps."""
-    model = ali_ccp_shape.model(spec, fields)
-    model.pieces = machine.pieces(size)
-    optimizer = LazyAdam(1e-3)
-    optimizer.build(model.trainable_variables)
-    steps = SyncSteps(
-        model, optimizer, model.paper_loss(), tf.distribute.get_strategy(), 1, PER_CALL
-    )
-    iterator = iter(dataset)
-
-    def call() -> int:
-        return int(steps(iterator)["rows"])
-
-    began = time.perf_counter()
-    call()
-    first = time.perf_counter() - began
-
-    def measure() -> rounds.Figures:
-        call()
-        return {
-            "train_sps": rounds.rate(call, rounds.SECONDS.value),
-            "weights_mib": 4 * model.count_params() / 2**20,
-            "peak_rss_mib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
-            "first_call_s": first,
-        }
-
-    return measure
+_SOURCES = flags.DEFINE_list(
+    "sources",
+    ["memory"],
+    "Where batches come from, separated by commas: memory, or a file format such as parquet.",
+)
+_BATCH_SIZE = flags.DEFINE_integer("batch_size", 1024, "Rows of a batch.", lower_bound=1)
+_DTYPE_POLICY = flags.DEFINE_enum(
+    "dtype_policy",
+    "float32",
+    ["float32", "mixed_bfloat16"],
+    "Keras's dtype policy, the precision to compute in.",
+)
 
 
 def main(argv: list[str]) -> None:
-    """Interleaved rounds; medians."""
-    if len(argv) > 1:
-        raise app.UsageError(f"unknown arguments: {argv[1:]}")
-    machine.set_threads(training_config().batch_size)
+    """Measures every model on batches from every source, in alternating rounds."""
+    command.only_flags(argv)
+    size = _BATCH_SIZE.value
+    machine.set_threads(size)
     machine.keep_freed_memory()
     keras.utils.set_random_seed(0)
-    keras.config.set_dtype_policy(training_config().dtype_policy)
-    size, fields = training_config().batch_size, ali_ccp_shape.ALL_FIELDS
+    keras.config.set_dtype_policy(_DTYPE_POLICY.value)
+    ways = {}
     with tempfile.TemporaryDirectory() as directory:
-        ways = {}
         for source in _SOURCES.value:
-            at = pathlib.Path(directory) / source
-            dataset = (
-                from_memory(size, fields)
-                if source == "memory"
-                else from_files(at, source, size, fields)
-            )
+            dataset = _batches(source, pathlib.Path(directory) / source)
             for spec in _MODELS.value:
-                ways[spec if source == "memory" else f"{spec}, {source}"] = trained(
-                    spec, size, fields, dataset
-                )
+                name = spec if source == "memory" else f"{spec}, {source}"
+                ways[name] = training_steps.measured(spec, size, ali_ccp_shape.ALL_FIELDS, dataset)
         seen = rounds.run(ways, {"train_sps": "train_sps"})
-    rounds.show(seen, f"training, B = {size}, {training_config().dtype_policy}")
+    rounds.show(seen, f"training, B = {size}, {_DTYPE_POLICY.value}")
+
+
+def _batches(source: str, directory: pathlib.Path) -> tf.data.Dataset:
+    size, fields = _BATCH_SIZE.value, ali_ccp_shape.ALL_FIELDS
+    if source == "memory":
+        return training_steps.from_memory(size, fields)
+    return training_steps.from_files(directory, source, size, fields)
 
 
 if __name__ == "__main__":
-    app.run(main)
+    command.run(main)

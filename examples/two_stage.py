@@ -1,51 +1,48 @@
-"""The usual two stages: TensorFlow Recommenders retrieves items for a user, TAFE ranks them by P(click and buy).
+"""The usual two stages: TensorFlow Recommenders retrieves items, and TAFE ranks them.
 
     TF_USE_LEGACY_KERAS=1 python examples/two_stage.py --work_dir=runs/two_stage
 
-invents a shop whose true probabilities are known, trains both stages on its impressions, exports TAFE as TensorFlow
-Serving would get it, and tells what each stage's order is worth; it takes under four minutes on two cores. Stage 1
-learns from clicks alone, two towers whose scores an index can search; stage 2 reads user and item together and knows
-what is bought.
+Invents a shop whose true probabilities are known, trains both stages on its impressions, exports
+TAFE as TensorFlow Serving would get it, and prints what the order of each stage is worth. It takes
+under four minutes on two cores. Stage 1 learns from clicks alone: two towers, whose scores an index
+can search. Stage 2 reads user and item together, and learns what is bought. TensorFlow Recommenders
+needs legacy Keras as `tf.keras`; TAFE is trained by `tafe_tf.fit` in the same process.
 """
 
 from __future__ import annotations
 
 import pathlib
 
-import keras
 import numpy as np
 import tensorflow as tf
 import tensorflow_recommenders as tfrs
 from absl import app, flags, logging
 
-from tafe_tf import schema_toml
-from tafe_tf.data.atomic import write_text
-from tafe_tf.data.bad_rows import BadRows
-from tafe_tf.data.batches.dataset import FunnelData, Holdout
-from tafe_tf.data.formats.write import write
+import tafe_tf
 from tafe_tf.data.public.synthetic import SyntheticFunnel
-from tafe_tf.export.publish import ExportConfig, publish
 from tafe_tf.export.session_model import SessionModel
-from tafe_tf.export.versions import versions
-from tafe_tf.features import vocabulary
-from tafe_tf.models import TAFE
 from tafe_tf.schema import Feature, Schema, Task
-from tafe_tf.tfrs import FunnelRecommender
-from tafe_tf.training.run_dir import RunDir
 
-USER, ITEM, VALUES = ("age", "city", "device"), ("brand", "category", "shelf"), 20
+USER = ("age", "city", "device")
+ITEM = ("brand", "category", "shelf")
+VALUES = 20  # of each attribute
+TASKS = ("click", "buy")
+
 Columns = dict[str, np.ndarray]
 
 _WORK_DIR = flags.DEFINE_string(
-    "work_dir", "", "Where the shop's files, TAFE's run and its export go."
+    "work_dir", "", "Directory for TAFE's run and its export; must be given."
 )
-_USERS = flags.DEFINE_integer("users", 500, "Users.", lower_bound=1)
-_ITEMS = flags.DEFINE_integer("items", 1000, "Items.", lower_bound=2)
+_USERS = flags.DEFINE_integer("users", 500, "Number of users.", lower_bound=1)
+_ITEMS = flags.DEFINE_integer("items", 1000, "Number of items.", lower_bound=2)
 _ROWS = flags.DEFINE_integer(
-    "rows", 200_000, "Impressions to learn from, of any user and any item.", lower_bound=1000
+    "rows",
+    200_000,
+    "Number of impressions to learn from, each of any user and any item.",
+    lower_bound=1000,
 )
 _RETRIEVED = flags.DEFINE_integer(
-    "retrieved", 50, "Items that stage 1 hands to stage 2.", lower_bound=1
+    "retrieved", 50, "Number of items that stage 1 hands to stage 2.", lower_bound=1
 )
 
 
@@ -53,66 +50,74 @@ class Shop:
     """Users and items with three attributes each, and the true funnel of every pair of them.
 
     Args:
-        users: how many.
-        items: how many.
+        users: number of users.
+        items: number of items.
     """
 
     def __init__(self, users: int, items: int) -> None:
-        self.tasks = ("click", "buy")
-        self.funnel = SyntheticFunnel(
-            self.tasks, rates=(0.2, 0.05), fields=6, values=VALUES, interaction=0.5
-        )
         rng = np.random.default_rng(1)
-        self.users, self.items = (
-            rng.integers(0, VALUES, (users, 3)),
-            rng.integers(0, VALUES, (items, 3)),
+        self.users = rng.integers(0, VALUES, (users, len(USER)))
+        self.items = rng.integers(0, VALUES, (items, len(ITEM)))
+        self.funnel = SyntheticFunnel(
+            TASKS,
+            rates=(0.2, 0.05),
+            fields=len(USER) + len(ITEM),
+            values=VALUES,
+            interaction=0.5,
         )
 
     def truth(self, user: np.ndarray, item: np.ndarray) -> np.ndarray:
-        """P(click), P(click and buy) of pairs, [rows, 2], of users and items by number."""
-        return self.funnel.probabilities(
-            np.concatenate([self.users[user], self.items[item]], axis=1)
-        )
+        """P(click) and P(click and buy) of pairs, [rows, 2].
+
+        Args:
+            user: each pair's user by number, [rows].
+            item: each pair's item by number, [rows].
+        """
+        attributes = np.concatenate([self.users[user], self.items[item]], axis=1)
+        return self.funnel.probabilities(attributes)
 
     def impressions(self, rows: int, seed: int) -> Columns:
-        """Impressions of any user and any item: the pair's numbers, its attributes and its labels."""
+        """Draws impressions of any user and any item: attributes, labels, and the item's number."""
         rng = np.random.default_rng(seed)
-        user, item = rng.integers(0, len(self.users), rows), rng.integers(0, len(self.items), rows)
-        labels = (self.truth(user, item) > rng.random((rows, 1))).astype(np.int64)
+        user = rng.integers(0, len(self.users), rows)
+        item = rng.integers(0, len(self.items), rows)
+        labels = self.truth(user, item) > rng.random((rows, 1))
         return {
             **columns(USER, self.users[user]),
             **columns(ITEM, self.items[item]),
-            **columns(self.tasks, labels),
+            **columns(TASKS, labels.astype(np.int64)),
             "item": item,
         }
 
-    def schema(self) -> Schema:
-        """The dataset's schema."""
-        sides = {**dict.fromkeys(USER, "user"), **dict.fromkeys(ITEM, "item")}
-        features = tuple(
-            Feature(name=name, kind="integer", size=VALUES, side=side)
-            for name, side in sides.items()
-        )
-        tasks = tuple(Task(name=task) for task in self.tasks)
-        return Schema(name="shop", features=features, tasks=tasks)
+
+def schema() -> Schema:
+    """What the columns are."""
+    features = []
+    for side, names in (("user", USER), ("item", ITEM)):
+        for name in names:
+            features.append(Feature(name=name, kind="integer", size=VALUES, side=side))
+    tasks = [Task(name=name) for name in TASKS]
+    return Schema(name="shop", features=tuple(features), tasks=tuple(tasks))
 
 
 def columns(names: tuple[str, ...], values: np.ndarray) -> Columns:
-    """[rows, names] -> named columns."""
+    """Names the columns of an array [rows, names]."""
     return dict(zip(names, values.T, strict=True))
 
 
 class TwoTowers(tfrs.models.Model):
-    """Stage 1: a tower for users and one for items, whose dot product tells clicked items from others."""
+    """Stage 1: a tower for users and one for items; their dot product ranks clicked items first."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.users, self.items = tower(), tower()
+        self.users = tower()
+        self.items = tower()
         self.task = tfrs.tasks.Retrieval()
 
     def compute_loss(self, inputs: dict[str, tf.Tensor], training: bool = False) -> tf.Tensor:
-        """The sampled softmax of a batch's items, corrected for how often an item is in a batch."""
-        users, items = self.users(inputs["user"]), self.items(inputs["item"])
+        """The sampled softmax over a batch's items, corrected for how often an item is in one."""
+        users = self.users(inputs["user"])
+        items = self.items(inputs["item"])
         return self.task(
             users,
             items,
@@ -122,12 +127,11 @@ class TwoTowers(tfrs.models.Model):
 
 
 def tower() -> tf.keras.Model:
-    """Three attributes [B, 3] -> embeddings [B, 32]."""
+    """Makes a network from three attributes [B, 3] to an embedding [B, 32]."""
+    first_id = tf.constant([0, VALUES, 2 * VALUES])  # of each attribute
     return tf.keras.Sequential(
         [
-            tf.keras.layers.Lambda(
-                lambda ids: ids + tf.constant([0, VALUES, 2 * VALUES], ids.dtype)
-            ),
+            tf.keras.layers.Lambda(lambda values: values + tf.cast(first_id, values.dtype)),
             tf.keras.layers.Embedding(3 * VALUES, 16),
             tf.keras.layers.Flatten(),
             tf.keras.layers.Dense(64, "relu"),
@@ -137,96 +141,115 @@ def tower() -> tf.keras.Model:
 
 
 def retriever(shop: Shop, rows: Columns, retrieved: int) -> tfrs.layers.factorized_top_k.BruteForce:
-    """Trains stage 1 on the clicked impressions: attributes of users [B, 3] -> scores and items [B, retrieved]."""
+    """Trains stage 1 on the clicked impressions.
+
+    Args:
+        shop: the shop.
+        rows: impressions.
+        retrieved: number of items to retrieve for a user.
+
+    Returns:
+        An index: attributes of users [B, 3] -> scores and numbers of items, [B, retrieved] each.
+    """
     clicked = {name: values[rows["click"] == 1] for name, values in rows.items()}
-    share = np.bincount(clicked["item"], minlength=len(shop.items)) / len(clicked["item"])
-    batches = tf.data.Dataset.from_tensor_slices(
-        {
-            "user": np.stack([clicked[name] for name in USER], axis=1),
-            "item": np.stack([clicked[name] for name in ITEM], axis=1),
-            "share": share[clicked["item"]].astype(np.float32),
-        }
-    )
+    clicks = len(clicked["item"])
+    share_of_item = np.bincount(clicked["item"], minlength=len(shop.items)) / clicks
+    examples = {
+        "user": np.stack([clicked[name] for name in USER], axis=1),
+        "item": np.stack([clicked[name] for name in ITEM], axis=1),
+        "share": share_of_item[clicked["item"]].astype(np.float32),
+    }
+    batches = tf.data.Dataset.from_tensor_slices(examples).shuffle(clicks, seed=0).batch(512)
     towers = TwoTowers()
     towers.compile(tf.keras.optimizers.Adagrad(0.1))
-    towers.fit(batches.shuffle(len(clicked["item"]), seed=0).batch(512), epochs=5, verbose=2)
+    towers.fit(batches, epochs=5, verbose=2)
     index = tfrs.layers.factorized_top_k.BruteForce(towers.users, k=retrieved)
     index.index(towers.items(shop.items), tf.range(len(shop.items)))
     return index
 
 
 def ranker(shop: Shop, rows: Columns, work_dir: pathlib.Path) -> SessionModel:
-    """Trains stage 2, TAFE, on all impressions, exports it, and loads it as TensorFlow Serving does."""
-    work_dir.mkdir(parents=True, exist_ok=True)
-    write_text(work_dir / "schema.toml", schema_toml.dump(shop.schema()))
-    write(work_dir / "train.parquet", rows)
-    write(work_dir / "valid.parquet", shop.impressions(4096, seed=2))
-    dataset = schema_toml.load(work_dir / "schema.toml")
-    run = RunDir(work_dir / "run")
-    run.claim({}, "tafe", (work_dir / "schema.toml").read_text(encoding="utf-8"))
-    vocabulary.build([str(work_dir / "train.parquet")], dataset, run.path, BadRows())
-    features = run.features()
+    """Trains stage 2, TAFE, on all impressions, and loads its export as TensorFlow Serving does.
 
-    keras.utils.set_random_seed(0)
-    model = TAFE(features.rows, len(dataset.tasks), num_inducing=16, num_layers=2)
-    recommender = FunnelRecommender(model, dataset, features)
-    recommender.compile(tf.keras.optimizers.Adam(5e-3))
-    batches = tf.data.Dataset.from_tensor_slices(rows).shuffle(len(rows["item"]), seed=0)
-    recommender.fit(batches.batch(512), epochs=3, verbose=2)
-
-    valid = FunnelData(
-        files=[str(work_dir / "valid.parquet")],
-        schema=dataset,
-        batch_size=4096,
-        holdout=Holdout(fraction=1.0),
+    Args:
+        shop: the shop.
+        rows: impressions.
+        work_dir: where the run and the export go.
+    """
+    run = tafe_tf.fit(
+        schema(),
+        train=rows,
+        valid=shop.impressions(4096, seed=2),
+        run_dir=work_dir / "run",
+        num_inducing=16,
+        num_layers=2,
+        batch_size=512,
+        learning_rate=5e-3,
+        epochs=3,
     )
-    run.save_model_config(model)
-    run.save_data(valid, [])
-    run.best(model).save()
-    version = len(versions(work_dir / "export")) + 1
-    return SessionModel(publish(run, work_dir / "export", ExportConfig(version=version)))
+    return SessionModel(run.export(work_dir / "export"))
 
 
 def two_stages(
     shop: Shop, index: tfrs.layers.factorized_top_k.BruteForce, served: SessionModel
 ) -> dict[str, float]:
-    """Asks both stages for every user; prints the first user's list and returns what each choice is worth.
+    """Asks both stages for every user, and prints the first user's list.
+
+    Args:
+        shop: the shop.
+        index: stage 1.
+        served: stage 2.
 
     Returns:
-        The true P(click and buy), in the mean over users, of the item on top: of any item, of stage 1's order, of
-        stage 2's, and of the best item among those retrieved and among all.
+        What each choice is worth: the true P(click and buy), in the mean over users, of any item,
+        of the item that each stage puts first, and of the best item among those retrieved and
+        among all.
     """
-    everything = np.arange(len(shop.items))
+    names = ["any item", "stage 1's first", "stage 2's first", "best retrieved", "best of all"]
+    all_items = np.arange(len(shop.items))
     worth = []
     _, retrieved = index(shop.users)
     for user, items in enumerate(retrieved.numpy()):
         request = {**columns(USER, shop.users[[user]]), **columns(ITEM, shop.items[items])}
         ctcvr = served(request, "rank")["ctcvr"]
-        true = shop.truth(np.full(len(everything), user), everything)[:, 1]
         order = np.argsort(-ctcvr)
-        worth.append(
-            [true.mean(), true[items[0]], true[items[order[0]]], true[items].max(), true.max()]
-        )
+        buy = shop.truth(np.full(len(all_items), user), all_items)[:, 1]
+        first = buy[items[0]]
+        ranked_first = buy[items[order[0]]]
+        worth.append([buy.mean(), first, ranked_first, buy[items].max(), buy.max()])
         if user == 0:
-            print("the first user's list\n  item  retrieved as    ctcvr     true")
-            for place in order[:5]:
-                print(
-                    f"  {items[place]:4}  {place + 1:12}   {ctcvr[place]:.4f}   {true[items[place]]:.4f}"
-                )
-    names = (
-        "any item",
-        "stage 1's first",
-        "stage 2's first",
-        "the best retrieved",
-        "the best of all",
-    )
-    return dict(zip(names, np.mean(worth, axis=0).tolist(), strict=True))
+            show_list(items, order, ctcvr, buy)
+    means = np.mean(worth, axis=0).tolist()
+    return dict(zip(names, means, strict=True))
+
+
+def show_list(items: np.ndarray, order: np.ndarray, ctcvr: np.ndarray, buy: np.ndarray) -> None:
+    """Prints the five items that stage 2 puts first.
+
+    Args:
+        items: the items in the order of stage 1.
+        order: the order of stage 2, as places in the order of stage 1.
+        ctcvr: predicted P(click and buy) by place in the order of stage 1.
+        buy: true P(click and buy) by item.
+    """
+    print("the first user's list\n  item  retrieved as    ctcvr     true")
+    for place in order[:5]:
+        item = items[place]
+        print(f"  {item:4}  {place + 1:12}   {ctcvr[place]:.4f}   {buy[item]:.4f}")
 
 
 def run(
     work_dir: pathlib.Path, users: int, items: int, rows: int, retrieved: int
 ) -> dict[str, float]:
-    """Everything; returns what `two_stages` does."""
+    """Trains both stages and compares them; returns what `two_stages` does.
+
+    Args:
+        work_dir: where TAFE's run and its export go.
+        users: number of users.
+        items: number of items.
+        rows: number of impressions to learn from.
+        retrieved: number of items that stage 1 hands to stage 2.
+    """
     shop = Shop(users, items)
     impressions = shop.impressions(rows, seed=1)
     tf.keras.utils.set_random_seed(0)

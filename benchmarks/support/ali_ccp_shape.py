@@ -1,7 +1,7 @@
-"""Untrained models on Ali-CCP's fields, what speed is measured on; nothing here needs TensorFlow.
+"""Untrained models and invented rows with Ali-CCP's fields, to measure speed; needs no TensorFlow.
 
-Weights and rows are random: speed depends on neither. Fields and vocabulary sizes are the paper's 18 (section 3.1 and
-Table 1), or all 23 that Ali-CCP has; ids follow a Zipf law, as ids do.
+Weights and labels are random, because speed depends on neither. The fields and their vocabulary
+sizes are the paper's 18 (section 3.1 and Table 1), or all 23 of Ali-CCP; ids follow a Zipf law.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 import ast
 import pathlib
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 
@@ -41,7 +42,13 @@ _USER = ("101", "121", "122", "124", "125", "126", "127", "128", "129", "301")
 
 
 def rows(count: int, seed: int = 0, fields: Mapping[str, int] = FIELDS) -> dict[str, np.ndarray]:
-    """Raw columns, int64 [count] each."""
+    """Draws raw rows: columns by name, int64 [count] each.
+
+    Args:
+        count: number of rows.
+        seed: seed of the draws; 0 by default.
+        fields: vocabulary sizes by field; the paper's 18 by default.
+    """
     rng = np.random.default_rng(seed)
     return {f"f{name}": (rng.zipf(1.2, count) - 1) % size for name, size in fields.items()}
 
@@ -49,13 +56,17 @@ def rows(count: int, seed: int = 0, fields: Mapping[str, int] = FIELDS) -> dict[
 def labelled(
     count: int, seed: int = 0, fields: Mapping[str, int] = FIELDS
 ) -> dict[str, np.ndarray]:
-    """The same with labels, 4 % and 0.5 %."""
-    click = np.random.default_rng([seed, 1]).random(count)
-    return {
-        **rows(count, seed, fields),
-        "click": (click < 0.04).astype(int),
-        "buy": (click < 0.005).astype(int),
-    }
+    """Draws rows as `rows` does, and labels: 4 % are clicked and 0.5 % are bought."""
+    draw = np.random.default_rng([seed, 1]).random(count)
+    click = (draw < 0.04).astype(int)
+    buy = (draw < 0.005).astype(int)
+    return {**rows(count, seed, fields), "click": click, "buy": buy}
+
+
+def scaled_fields(ids: int) -> dict[str, int]:
+    """Scales the vocabulary sizes of Ali-CCP's 23 fields, so that they have about `ids` in all."""
+    factor = ids / sum(ALL_FIELDS.values())
+    return {name: max(round(size * factor), 2) for name, size in ALL_FIELDS.items()}
 
 
 def write_schema(directory: pathlib.Path, fields: Mapping[str, int]) -> Schema:
@@ -77,15 +88,26 @@ def write_schema(directory: pathlib.Path, fields: Mapping[str, int]) -> Schema:
 
 
 def model(spec: str, fields: Mapping[str, int] = FIELDS) -> FunnelModel:
-    """An untrained model for ids as `Features` makes them.
+    """Makes an untrained model of clicks and conversions, for ids as `Features` makes them.
 
     Args:
-        spec: MODEL, or MODEL/ARGUMENT=VALUE/... with the constructor's arguments as Python writes them.
-        fields: vocabulary sizes by field.
+        spec: which model, see `parse`.
+        fields: vocabulary sizes by field; the paper's 18 by default.
+    """
+    name, arguments = parse(spec)
+    field_rows = [size + FIRST for size in fields.values()]
+    return BY_NAME[name](field_rows, 2, **arguments)
+
+
+def parse(spec: str) -> tuple[str, dict[str, Any]]:
+    """The name and the arguments of a model.
+
+    Args:
+        spec: MODEL, or MODEL/ARGUMENT=VALUE/... with the constructor's arguments in Python syntax.
     """
     name, *settings = spec.split("/")
-    arguments = {
-        key: ast.literal_eval(value)
-        for key, value in (setting.split("=", 1) for setting in settings)
-    }
-    return BY_NAME[name]([size + FIRST for size in fields.values()], 2, **arguments)
+    arguments = {}
+    for setting in settings:
+        argument, _, value = setting.partition("=")
+        arguments[argument] = ast.literal_eval(value)
+    return name, arguments

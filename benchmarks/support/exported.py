@@ -1,17 +1,24 @@
-"""Exported models in sessions, side by side: what `infer_speed` and `latency` measure."""
+"""Exported models in sessions, side by side; `infer_speed` and `latency` measure them."""
 
 from __future__ import annotations
 
+import functools
 import pathlib
 import tempfile
 from collections.abc import Callable, Mapping
 
-from absl import app, flags, logging
+from absl import flags, logging
 
 from benchmarks.support import ali_ccp_export, ali_ccp_shape, rounds
 from tafe_tf.export.session_model import SessionModel
+from tafe_tf.terminal import command
 
-_MODELS = flags.DEFINE_spaceseplist("models", ["tafe"], "MODEL or MODEL/ARGUMENT=VALUE/...")
+_MODELS = flags.DEFINE_spaceseplist(
+    "models",
+    ["tafe"],
+    "The models to measure, separated by spaces: MODEL, or MODEL/ARGUMENT=VALUE/... with arguments "
+    "of its constructor.",
+)
 
 
 def compare(
@@ -20,22 +27,21 @@ def compare(
     peer_keys: Mapping[str, str],
     title: str,
 ) -> None:
-    """Exports the models that --models names, each untrained on Ali-CCP's 23 fields, and measures them in rounds."""
-    if len(argv) > 1:
-        raise app.UsageError(f"unknown arguments: {argv[1:]}")
+    """Exports the models of --models on Ali-CCP's 23 fields, and measures them in rounds.
+
+    Args:
+        argv: the command's arguments.
+        measure: measures the figures of one model.
+        peer_keys: what the peer calls each of our figures, as in `rounds.run`.
+        title: what is measured, with its unit.
+    """
+    command.only_flags(argv)
     logging.set_verbosity(logging.WARNING)
-    with tempfile.TemporaryDirectory() as directory:
-        ways = {
-            spec: _of(SessionModel(_export(spec, pathlib.Path(directory) / str(i))), measure)
-            for i, spec in enumerate(_MODELS.value)
-        }
+    ways = {}
+    with tempfile.TemporaryDirectory() as root:
+        for i, spec in enumerate(_MODELS.value):
+            directory = pathlib.Path(root) / str(i)
+            version = ali_ccp_export.export(directory, spec, ali_ccp_shape.ALL_FIELDS)
+            ways[spec] = functools.partial(measure, SessionModel(version))
         seen = rounds.run(ways, peer_keys)
     rounds.show(seen, title)
-
-
-def _export(spec: str, directory: pathlib.Path) -> pathlib.Path:
-    return ali_ccp_export.export(directory, spec, ali_ccp_shape.ALL_FIELDS)
-
-
-def _of(session: SessionModel, measure: Callable[[SessionModel], rounds.Figures]) -> rounds.Measure:
-    return lambda: measure(session)

@@ -1,4 +1,4 @@
-"""How figures look, and how they are saved: small SVGs with text, the same bytes for the same figures."""
+"""The style of figures: small SVG files with text, the same bytes for the same data."""
 
 from __future__ import annotations
 
@@ -10,12 +10,17 @@ from matplotlib import pyplot
 
 matplotlib.use("svg")
 matplotlib.rcParams.update(
-    {"svg.hashsalt": "tafe_tf", "svg.fonttype": "none", "font.size": 9, "axes.spines.top": False}
+    {
+        "svg.hashsalt": "tafe_tf",
+        "svg.fonttype": "none",
+        "font.size": 9,
+        "axes.spines.top": False,
+    }
 )
 
 
 def save(figure: Any, path: pathlib.Path) -> pathlib.Path:
-    """Writes and closes a figure; returns the path."""
+    """Writes a figure, closes it, and returns the path."""
     figure.tight_layout()
     figure.savefig(path, metadata={"Date": None})
     pyplot.close(figure)

@@ -1,4 +1,4 @@
-"""What the benchmarks share: rounds that alternate, medians with their spread, and a peer's command beside ours."""
+"""Alternating rounds over what is compared, their medians and spread, and a peer's command."""
 
 from __future__ import annotations
 
@@ -17,24 +17,34 @@ from rich.console import Console
 from rich.table import Table
 
 ROUNDS = flags.DEFINE_integer(
-    "rounds", 5, "Rounds over everything that is compared.", lower_bound=1
+    "rounds", 5, "How many times everything that is compared is measured, in turn.", lower_bound=1
 )
 SECONDS = flags.DEFINE_float(
-    "seconds", 4.0, "Seconds a figure and round, after a warm-up.", lower_bound=0.1
+    "seconds", 4.0, "Seconds that a figure is measured in a round, warm-up aside.", lower_bound=0.1
 )
 AGAINST = flags.DEFINE_string(
     "against",
     "",
-    "A peer's command, run once a round; it prints a line of JSON with figures named as ours.",
+    "A peer's command, which is run once a round and prints a line of JSON with its figures; by "
+    "default there is none.",
 )
 
-Figures = Mapping[str, float]
-Measure = Callable[[], Figures]
+Figures = Mapping[str, float]  # by name
+Measure = Callable[[], Figures]  # measures each figure once
+Seen = dict[str, dict[str, list[float]]]  # by way and figure, a value a round
+
+PEER = "against"  # the peer's name among the ways
 
 
 @dataclasses.dataclass(frozen=True)
 class Spread:
-    """Median, least and most of some rounds."""
+    """A figure over some rounds.
+
+    Attributes:
+        median: the middle value.
+        least: the smallest value.
+        most: the largest value.
+    """
 
     median: float
     least: float
@@ -42,96 +52,119 @@ class Spread:
 
     @classmethod
     def of(cls, values: Sequence[float]) -> Spread:
-        """The spread of values."""
-        return cls(*(round(f(values), 4) for f in (statistics.median, min, max)))
+        """The spread of values, rounded to four decimal places."""
+        return cls(
+            median=round(statistics.median(values), 4),
+            least=round(min(values), 4),
+            most=round(max(values), 4),
+        )
 
     def __str__(self) -> str:
         digits = 0 if self.median >= 100 else 2
-        return f"{self.median:,.{digits}f} ({self.least:,.{digits}f}-{self.most:,.{digits}f})"
+        median, least, most = (f"{value:,.{digits}f}" for value in dataclasses.astuple(self))
+        return f"{median} ({least}-{most})"
 
 
 def rate(step: Callable[[], int], seconds: float) -> float:
-    """Rows a second of a step that returns its rows, called until the seconds are over."""
-    rows, began = 0, time.perf_counter()
+    """Measures rows per second.
+
+    Args:
+        step: does some work and returns the number of its rows.
+        seconds: how long to repeat the step.
+    """
+    rows = 0
+    began = time.perf_counter()
     while (passed := time.perf_counter() - began) < seconds:
         rows += step()
     return rows / passed
 
 
-def run(
-    ways: Mapping[str, Measure], peer_keys: Mapping[str, str]
-) -> dict[str, dict[str, list[float]]]:
-    """Figures by way, one a round; the peer's are under "against".
+def run(ways: Mapping[str, Measure], peer_keys: Mapping[str, str]) -> Seen:
+    """Measures every way, and the peer if --against names one, once in each round.
 
     Args:
-        ways: what is compared, by name: each measures its figures once.
-        peer_keys: for each of our figures, what the peer calls it; "latency_b1.p50_ms" is a key of a key.
+        ways: what measures, by the name of what is compared.
+        peer_keys: what the peer calls each of our figures; "latency_b1.p50_ms" is the key "p50_ms"
+            inside the object "latency_b1".
+
+    Returns:
+        All values; the peer's are those of the way "against".
     """
     measures = dict(ways)
     if AGAINST.value:
-        measures["against"] = functools.partial(_ask_peer, AGAINST.value, peer_keys)
-    seen: dict[str, dict[str, list[float]]] = {}
-    for number in range(ROUNDS.value):
+        measures[PEER] = functools.partial(_ask_peer, AGAINST.value, peer_keys)
+    seen: Seen = {}
+    for number in range(1, ROUNDS.value + 1):
         for way, measure in measures.items():
-            print(f"round {number + 1} of {ROUNDS.value}: {way}", flush=True)
+            print(f"round {number} of {ROUNDS.value}: {way}", flush=True)
+            values = seen.setdefault(way, {})
             for figure, value in measure().items():
-                seen.setdefault(way, {}).setdefault(figure, []).append(value)
+                values.setdefault(figure, []).append(value)
     return seen
 
 
 def ask(command: Sequence[str]) -> dict[str, Any]:
-    """Runs a benchmark in a process of its own; the last line of JSON that it prints."""
-    out = subprocess.run(
-        command, stdout=subprocess.PIPE, stdin=subprocess.DEVNULL, check=True, text=True
-    ).stdout
-    said: dict[str, Any] = json.loads(
-        [line for line in out.splitlines() if line.startswith("{")][-1]
+    """Runs a benchmark in a process of its own and returns the last JSON object that it prints."""
+    ended = subprocess.run(
+        command,
+        stdout=subprocess.PIPE,
+        stdin=subprocess.DEVNULL,
+        check=True,
+        text=True,
     )
-    return said
+    objects = [line for line in ended.stdout.splitlines() if line.startswith("{")]
+    last: dict[str, Any] = json.loads(objects[-1])
+    return last
 
 
 def _ask_peer(command: str, keys: Mapping[str, str]) -> dict[str, float]:
-    """A peer's figures; a figure is a number, or a mapping with its "median"."""
-    said, figures = ask(shlex.split(command)), {}
+    """A peer's figures; each is a number, or an object with its "median"."""
+    answer = ask(shlex.split(command))
+    figures = {}
     for figure, path in keys.items():
-        value: Any = said
+        value: Any = answer
         for key in path.split("."):
             value = value[key]
         figures[figure] = float(value["median"] if isinstance(value, dict) else value)
     return figures
 
 
-def show(seen: Mapping[str, Mapping[str, Sequence[float]]], title: str) -> None:
-    """A table of all ways, and a line of JSON; with a peer, ours against theirs comes last."""
+def show(seen: Seen, title: str) -> None:
+    """Prints a table, a line of JSON with all spreads and, with a peer, a line with each ratio."""
     show_table(seen, title)
-    spreads = {
-        way: {f: dataclasses.asdict(Spread.of(v)) for f, v in values.items()}
-        for way, values in seen.items()
-    }
-    print(json.dumps(spreads))
-    if "against" in seen:
-        for way in (w for w in seen if w != "against"):
-            print(json.dumps(_ratios(way, seen[way], seen["against"])))
+    print(json.dumps({way: _spreads(values) for way, values in seen.items()}))
+    if PEER in seen:
+        for way in [way for way in seen if way != PEER]:
+            print(json.dumps(_ratios(way, seen[way], seen[PEER])))
 
 
-def show_table(seen: Mapping[str, Mapping[str, Sequence[float]]], title: str) -> None:
-    """A row a way, a column a figure."""
+def show_table(seen: Seen, title: str) -> None:
+    """Prints a table with a row for each way and a column for each figure."""
     figures = list(next(iter(seen.values())))
-    table = Table("", *figures, title=f"{title}: median (least-most) of {ROUNDS.value} rounds")
+    heading = f"{title}: median (least-most) of {ROUNDS.value} rounds"
+    table = Table("", *figures, title=heading)
     for way, values in seen.items():
-        table.add_row(way, *(str(Spread.of(values[f])) if f in values else "" for f in figures))
+        cells = [str(Spread.of(values[figure])) if figure in values else "" for figure in figures]
+        table.add_row(way, *cells)
     Console().print(table)
+
+
+def _spreads(values: Mapping[str, Sequence[float]]) -> dict[str, dict[str, float]]:
+    """The spread of each figure, ready for JSON."""
+    return {name: dataclasses.asdict(Spread.of(of_rounds)) for name, of_rounds in values.items()}
 
 
 def _ratios(
     way: str, ours: Mapping[str, Sequence[float]], theirs: Mapping[str, Sequence[float]]
 ) -> dict[str, Any]:
-    """Ours, theirs and round by round their ratio, by figure."""
+    """By figure, ours, theirs, and their ratio round by round."""
     line: dict[str, Any] = {"model": way}
     for figure in theirs:
-        pairs = {"ours": ours[figure], "theirs": theirs[figure]}
-        pairs["ratio"] = [a / b for a, b in zip(ours[figure], theirs[figure], strict=True)]
-        line[figure] = {
-            name: dataclasses.asdict(Spread.of(values)) for name, values in pairs.items()
+        pairs = zip(ours[figure], theirs[figure], strict=True)
+        values = {
+            "ours": ours[figure],
+            "theirs": theirs[figure],
+            "ratio": [own / peer for own, peer in pairs],
         }
+        line[figure] = _spreads(values)
     return line

@@ -15,10 +15,12 @@ import sys
 from collections.abc import Mapping, Sequence
 
 from tafe_tf import schema, schema_toml
+from tafe_tf.comparison.same_settings import differing
+from tafe_tf.data.atomic import write_text
 from tafe_tf.data.bad_rows import BadRows
 from tafe_tf.data.formats.read import find_files
 from tafe_tf.features import vocabulary
-from tafe_tf.training.run_dir import claim
+from tafe_tf.training.run_dir import RunError, claim
 
 
 @dataclasses.dataclass(frozen=True)
@@ -108,15 +110,22 @@ class Shared:
         train_files = find_files(self.data_dir, "train")
         find_files(self.data_dir, "test")
         self._prepared.mkdir(parents=True, exist_ok=True)
-        schema_text = self.schema_file.read_text(encoding="utf-8")
-        texts = {
-            self._settings_file: self.settings,
-            self._prepared / "schema.toml": schema_text,
-        }
-        claim(texts, "is of another job; give another --run_dir")
+        self._claim()
         if not (self._prepared / "statistics.json").exists():
             vocabulary.build(train_files, loaded, self._prepared, self.bad_rows)
         return loaded
+
+    def _claim(self) -> None:
+        otherwise = "is of another job; give another --run_dir"
+        if self._settings_file.exists():
+            known = self._settings_file.read_text(encoding="utf-8")
+            lines = differing(known, self.settings)
+            if lines:
+                raise RunError(f"{self._settings_file}: {otherwise}. Differing lines: {lines}")
+        else:
+            write_text(self._settings_file, self.settings)
+        schema_text = self.schema_file.read_text(encoding="utf-8")
+        claim({self._prepared / "schema.toml": schema_text}, otherwise)
 
     @property
     def _prepared(self) -> pathlib.Path:

@@ -84,9 +84,8 @@ def before_after_table(
     for name in (*schema.step_names, *schema.conditional_names):
         cells = []
         for metric in metrics:
-            for values in (before, after):
-                value = values[f"{metric}/{name}"]
-                cells.append("-" if value is None else f"{value:.5f}")
+            key = f"{metric}/{name}"
+            cells += [number(before[key], digits=5), number(after[key], digits=5)]
         table.add_row(name, *cells)
     return table
 

@@ -1,0 +1,120 @@
+"""Training steps of an untrained model on Ali-CCP's fields, as the training loop makes them."""
+
+from __future__ import annotations
+
+import itertools
+import pathlib
+import resource
+import time
+from collections.abc import Iterator, Mapping
+
+import tensorflow as tf
+
+from benchmarks.support import ali_ccp_shape, rounds
+from tafe_tf import machine
+from tafe_tf.data.batches.batch import Batch, Stream
+from tafe_tf.data.batches.dataset import FunnelData, Position
+from tafe_tf.data.formats.write import write
+from tafe_tf.features.graph import Features
+from tafe_tf.optimizers import LazyAdam
+from tafe_tf.training.sync_steps import SyncSteps
+
+BATCHES = 200  # different batches; after these they repeat
+PER_CALL = 20  # steps in one call, as in the loop
+FILES = 4
+
+
+def from_memory(size: int, fields: Mapping[str, int]) -> tf.data.Dataset:
+    """Makes endless batches of `size` rows that lie in memory.
+
+    Args:
+        size: rows of a batch.
+        fields: vocabulary sizes by field.
+    """
+    rows = BATCHES * size
+    columns = ali_ccp_shape.labelled(rows, fields=fields)
+    labels = tf.stack([columns.pop("click"), columns.pop("buy")], axis=1)
+    ids = tf.stack(list(columns.values()), axis=1)
+    whole = Batch(
+        inputs={"ids": tf.cast(ids, tf.int32)},
+        labels=tf.cast(labels, tf.float32),
+        weight=tf.ones(rows),
+        file=tf.zeros(rows, tf.int32),
+        row=tf.range(rows, dtype=tf.int64),
+        position=tf.zeros([rows, 2], tf.int64),
+        more=tf.ones([rows], tf.bool),
+        extra={},
+    )
+    batches = tf.data.Dataset.from_tensor_slices(whole).repeat().batch(size)
+
+    def with_one_position(batch: Batch) -> Batch:
+        return batch._replace(position=batch.position[:1], more=batch.more[:1])
+
+    return batches.map(with_one_position).prefetch(4)
+
+
+def from_files(
+    directory: pathlib.Path, extension: str, size: int, fields: Mapping[str, int]
+) -> tf.data.Dataset:
+    """Makes endless batches as the training loop reads them: files, shuffled, through `Features`.
+
+    Args:
+        directory: a new directory, which the files are written to.
+        extension: the files' format, such as "parquet".
+        size: rows of a batch.
+        fields: vocabulary sizes by field.
+    """
+    schema = ali_ccp_shape.write_schema(directory, fields)
+    files = []
+    for i in range(FILES):
+        files.append(str(directory / f"train-{i}.{extension}"))
+        write(files[i], ali_ccp_shape.labelled(BATCHES * size // FILES, seed=i, fields=fields))
+    data = FunnelData(files=files, schema=schema, batch_size=size)
+
+    def batches() -> Iterator[Batch]:
+        for epoch in itertools.count():
+            yield from data.training_batches(Position(epoch=epoch))
+
+    return Stream(batches, schema, "train", Features(schema, directory)).dataset
+
+
+def measured(
+    spec: str, size: int, fields: Mapping[str, int], dataset: tf.data.Dataset
+) -> rounds.Measure:
+    """Compiles a model's training step and returns what measures it.
+
+    Its figures are rows per second, MiB of float32 weights, peak MiB of the process, and the
+    seconds of the first call, which compiles.
+
+    Args:
+        spec: the model, as `ali_ccp_shape.model` takes it.
+        size: rows of a batch.
+        fields: vocabulary sizes by field.
+        dataset: endless batches.
+    """
+    model = ali_ccp_shape.model(spec, fields)
+    model.pieces = machine.pieces(size)
+    optimizer = LazyAdam(1e-3)
+    optimizer.build(model.trainable_variables)
+    strategy = tf.distribute.get_strategy()
+    steps = SyncSteps(model, optimizer, model.paper_loss(), strategy, 1, PER_CALL)
+    iterator = iter(dataset)
+
+    def call() -> int:
+        return int(steps(iterator).rows)
+
+    began = time.perf_counter()
+    call()
+    first_call = time.perf_counter() - began
+
+    def measure() -> rounds.Figures:
+        call()
+        peak_kib = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        return {
+            "train_sps": rounds.rate(call, rounds.SECONDS.value),
+            "weights_mib": 4 * model.count_params() / 2**20,
+            "peak_rss_mib": peak_kib / 1024,
+            "first_call_s": first_call,
+        }
+
+    return measure
