@@ -71,3 +71,13 @@ def test_keras(folder: pathlib.Path) -> None:
         for cell in notebook.cells[:-1]
         for output in cell.get("outputs", [])
     )
+
+
+def test_dataframe(folder: pathlib.Path) -> None:
+    asked = "[len(answer['ctr']), run.metrics['auc/ctr'], float(np.corrcoef(best['ctr'], good)[0, 1])]"
+    notebook, (rows, auc, correlation) = executed("dataframe.ipynb", folder, asked)
+    assert len(notebook.cells) == 10 + 1
+    assert rows == 3
+    assert auc > 0.75
+    assert correlation > 0.9  # the items that are in truth the better ones come first
+    assert "what to show user u7 first" in notebook.cells[-2].outputs[0].text
