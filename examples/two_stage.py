@@ -21,7 +21,8 @@ from absl import app, flags, logging
 from tafe_tf import schema
 from tafe_tf.data.atomic import write_text
 from tafe_tf.data.bad_rows import BadRows
-from tafe_tf.data.batches.dataset import FunnelData, Holdout
+from tafe_tf.data.batches.dataset import FunnelData
+from tafe_tf.data.batches.holdout import Holdout
 from tafe_tf.data.formats.write import write
 from tafe_tf.data.public.synthetic import SyntheticFunnel
 from tafe_tf.export.saved_model import export

@@ -10,7 +10,8 @@ import tensorflow as tf
 
 from benchmarks.support import ali_ccp_shape
 from tafe_tf.data.bad_rows import BadRows
-from tafe_tf.data.batches.dataset import FunnelData, Holdout
+from tafe_tf.data.batches.dataset import FunnelData
+from tafe_tf.data.batches.holdout import Holdout
 from tafe_tf.data.formats.write import write
 from tafe_tf.export import saved_model
 from tafe_tf.features import vocabulary
