@@ -11,7 +11,8 @@ import numpy as np
 
 from tafe_tf import schema_toml
 from tafe_tf.data.bad_rows import BadRows
-from tafe_tf.data.batches.dataset import FunnelData, Holdout
+from tafe_tf.data.batches.dataset import FunnelData
+from tafe_tf.data.batches.holdout import Holdout
 from tafe_tf.data.formats.write import write
 from tafe_tf.features import vocabulary
 from tafe_tf.features.graph import Features

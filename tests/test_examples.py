@@ -74,7 +74,9 @@ def test_keras(folder: pathlib.Path) -> None:
 
 
 def test_dataframe(folder: pathlib.Path) -> None:
-    asked = "[len(answer['ctr']), run.metrics['auc/ctr'], float(np.corrcoef(best['ctr'], good)[0, 1])]"
+    asked = (
+        "[len(answer['ctr']), run.metrics['auc/ctr'], float(np.corrcoef(best['ctr'], good)[0, 1])]"
+    )
     notebook, (rows, auc, correlation) = executed("dataframe.ipynb", folder, asked)
     assert len(notebook.cells) == 10 + 1
     assert rows == 3

@@ -17,7 +17,8 @@ from scipy.special import expit
 from sklearn.metrics import log_loss, roc_auc_score
 
 from tafe_tf import schema, schema_toml
-from tafe_tf.data.batches.dataset import FunnelData, Position
+from tafe_tf.data.batches.dataset import FunnelData
+from tafe_tf.data.batches.position import Position
 from tafe_tf.export.publish import in_python
 from tafe_tf.losses import FunnelLoss
 from tafe_tf.models import (

@@ -12,8 +12,10 @@ import tensorflow as tf
 
 from benchmarks.support import ali_ccp_shape, rounds
 from tafe_tf import machine
-from tafe_tf.data.batches.batch import Batch, Stream
-from tafe_tf.data.batches.dataset import FunnelData, Position
+from tafe_tf.data.batches.batch import Batch
+from tafe_tf.data.batches.dataset import FunnelData
+from tafe_tf.data.batches.position import Position
+from tafe_tf.data.batches.stream import Stream
 from tafe_tf.data.formats.write import write
 from tafe_tf.features.graph import Features
 from tafe_tf.optimizers import LazyAdam

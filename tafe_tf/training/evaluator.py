@@ -12,8 +12,9 @@ import numpy as np
 import tensorflow as tf
 
 from tafe_tf import machine
-from tafe_tf.data.batches.batch import Batch, Part, Stream
+from tafe_tf.data.batches.batch import Batch, Part
 from tafe_tf.data.batches.dataset import FunnelData
+from tafe_tf.data.batches.stream import Stream
 from tafe_tf.distributed.cluster import Cluster
 from tafe_tf.features.graph import Features
 from tafe_tf.metrics import FunnelMetrics, Metrics

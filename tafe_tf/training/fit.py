@@ -18,7 +18,8 @@ import pyarrow as pa
 from tafe_tf import models, schema_toml
 from tafe_tf.data.atomic import read_json, write_arrays, write_json
 from tafe_tf.data.bad_rows import BadRows
-from tafe_tf.data.batches.dataset import FunnelData, Holdout, time_holdout
+from tafe_tf.data.batches.dataset import FunnelData
+from tafe_tf.data.batches.holdout import Holdout, time_holdout
 from tafe_tf.data.formats.read import find_files
 from tafe_tf.distributed.cluster import Cluster
 from tafe_tf.features import vocabulary
@@ -255,12 +256,12 @@ def _prepare(run: RunDir, rows: FunnelData, schema_file: str, warm: WarmStart | 
     """The number of rows in the training files; builds the run's vocabularies, or takes those beside the schema."""
     statistics = run.path / "statistics.json"
     if warm:
-        warm.grow(rows.files, rows.schema, rows.bad_rows)
+        warm.grow(rows.paths, rows.schema, rows.bad_rows)
     elif not statistics.exists():
         beside = pathlib.Path(schema_file).parent
-        reused = schema_file and vocabulary.reuse(rows.files, rows.schema, beside, run.path)
+        reused = schema_file and vocabulary.reuse(rows.paths, rows.schema, beside, run.path)
         if not reused:
-            vocabulary.build(rows.files, rows.schema, run.path, rows.bad_rows)
+            vocabulary.build(rows.paths, rows.schema, run.path, rows.bad_rows)
     return int(read_json(statistics)["rows"])
 
 

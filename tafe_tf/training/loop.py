@@ -16,8 +16,9 @@ import tensorflow as tf
 
 from tafe_tf import machine
 from tafe_tf.data.atomic import write_json
-from tafe_tf.data.batches.batch import Stream, deal
-from tafe_tf.data.batches.dataset import FunnelData, Position
+from tafe_tf.data.batches.dataset import FunnelData
+from tafe_tf.data.batches.position import Position
+from tafe_tf.data.batches.stream import Stream, deal
 from tafe_tf.data.errors import DataError
 from tafe_tf.distributed.cluster import Cluster
 from tafe_tf.features.graph import Features

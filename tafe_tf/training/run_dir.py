@@ -31,7 +31,8 @@ import tensorflow as tf
 from tafe_tf import models as _registered  # noqa: F401  (their classes, for Keras)
 from tafe_tf import schema, schema_toml
 from tafe_tf.data.atomic import write_json, write_text
-from tafe_tf.data.batches.dataset import FunnelData, Holdout
+from tafe_tf.data.batches.dataset import FunnelData
+from tafe_tf.data.batches.holdout import Holdout
 from tafe_tf.data.formats.in_memory import write_parquet
 from tafe_tf.features.graph import Features
 from tafe_tf.training import identity
@@ -123,7 +124,7 @@ class RunDir:
     def save_data(self, validation: FunnelData, test_files: list[str]) -> None:
         """Notes which rows were held out, the "valid" part of `validation`, and where the test rows are."""
         noted = {
-            "files": [os.path.abspath(file) for file in validation.files],
+            "files": [os.path.abspath(file) for file in validation.paths],
             "holdout": dataclasses.asdict(validation.holdout),
             "test_files": [os.path.abspath(file) for file in test_files],
         }

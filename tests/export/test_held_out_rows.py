@@ -28,11 +28,11 @@ def change_data(run: RunDir, **changes: object) -> None:
 def test_a_run_is_evaluated_on_test_rows_or_else_on_held_out_rows(run: RunDir) -> None:
     rows = held_out_rows.unseen(run)
     assert (rows.part, rows.name) == ("all", "test rows")
-    assert pathlib.Path(rows.data.files[0]).name == "test.parquet"
+    assert pathlib.Path(rows.data.paths[0]).name == "test.parquet"
     change_data(run, test_files=[])
     rows = held_out_rows.unseen(run)
     assert (rows.part, rows.name) == ("valid", "held-out rows")
-    assert pathlib.Path(rows.data.files[0]).name == "train.parquet"
+    assert pathlib.Path(rows.data.paths[0]).name == "train.parquet"
 
 
 def test_predictions_are_the_models_on_held_out_rows(run: RunDir) -> None:

@@ -19,7 +19,9 @@ import tensorflow as tf
 
 from tafe_tf import schema_toml
 from tafe_tf.data.bad_rows import BadRows
-from tafe_tf.data.batches.dataset import FunnelData, Holdout, Position
+from tafe_tf.data.batches.dataset import FunnelData
+from tafe_tf.data.batches.holdout import Holdout
+from tafe_tf.data.batches.position import Position
 from tafe_tf.data.errors import DataError
 from tafe_tf.data.formats.read import find_files
 from tafe_tf.data.public.synthetic import SyntheticFunnel

@@ -1,62 +1,38 @@
-"""Files -> batches: hold-out, deal to readers, shuffle by seed; resumable at any batch."""
+"""Files -> batches: held-out rows apart, dealt to readers, shuffled by seed, resumable anywhere.
+
+The way of a row in training, one function a step:
+
+    a format's reader       a file's rows as Arrow arrays, in chunks that `rechunk` cuts to size
+    read_blocks, to_block   checked NumPy arrays, without bad rows
+    FunnelData._windows     the reader's training rows of several blocks, shuffled as one window
+    rechunk                 again, from windows to the reader's part of each batch
+    FunnelData._batches     one `Batch` of the parts of all readers of this process
+    deal                    its pieces, one for each replica
+    Stream                  a tf.data pipeline of them, where `Features` makes ids of raw values
+    SyncSteps               takes a piece, and calls the model
+"""
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator, Sequence
+import itertools
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any, TypeAlias
 
 import numpy as np
 
 from tafe_tf.data.bad_rows import BadRows
-from tafe_tf.data.batches.batch import Batch, Part, concatenate, from_block, take
+from tafe_tf.data.batches.batch import Batch, Part, Rows, actions_of, columns_of, extra_columns_of
+from tafe_tf.data.batches.holdout import Holdout
+from tafe_tf.data.batches.position import Position
 from tafe_tf.data.blocks.block import Block
 from tafe_tf.data.errors import DataError
+from tafe_tf.data.formats.in_memory import ArrowRows
 from tafe_tf.data.formats.read import read_blocks
-from tafe_tf.data.hashing import finalize
+from tafe_tf.data.iterators import Span, rechunk
 from tafe_tf.schema import Schema
 
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class Position:
-    """Where training stands in its input.
-
-    Attributes:
-        epoch: the running epoch, from 0.
-        batch: batches of it already trained on.
-        readers: of each reader, a raw row of its order at which a shuffle window begins, and how many rows the windows
-            before it gave; empty at the beginning of an epoch.
-    """
-
-    epoch: int = 0
-    batch: int = 0
-    readers: Sequence[tuple[int, int]] = ()
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class Holdout:
-    """Which rows of the training files are kept for validation.
-
-    Attributes:
-        fraction: share of rows, drawn by a hash of the row's place in the files; 0 for none, 1 for all.
-        time: if not None, rows with a time of this or later are held out instead.
-    """
-
-    fraction: float = 0.0
-    time: float | None = None
-
-    def mask(self, block: Block, time_column: str) -> np.ndarray:
-        """True for the rows held out, [n]."""
-        if self.time is not None:
-            return np.asarray(block.columns[time_column] >= self.time)
-        place = (block.file.astype(np.uint64) << np.uint64(40)) + block.row.astype(np.uint64)
-        return finalize(place + np.uint64(0x9E3779B97F4A7C15)) < np.uint64(self.fraction * 2.0**53)
-
-
-def time_holdout(files: list[str], schema: Schema, fraction: float, bad_rows: BadRows) -> Holdout:
-    """Holds out the latest `fraction` of the rows; rows of one moment stay together."""
-    blocks = read_blocks(files, schema, bad_rows=bad_rows, columns=[schema.time])
-    times = np.sort(np.concatenate([block.columns[schema.time] for block in blocks]))
-    return Holdout(fraction=fraction, time=float(times[round((1.0 - fraction) * (len(times) - 1))]))
+_Chunk: TypeAlias = "list[Span[Rows]]"  # one reader's part of a batch
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -64,147 +40,205 @@ class FunnelData:
     """A split's files and how to read them.
 
     Attributes:
-        files: the shards, sorted.
-        schema: the dataset.
-        batch_size: B.
-        seed: of the shuffle.
-        shuffle_rows: at least this many consecutive rows are shuffled as one window.
-        readers: R. The files are dealt to so many readers, each of which gives B / R rows of every batch; where there
-            are fewer files each reads all of them and takes every R-th row. Any number of processes that share the
-            readers see the same batches.
-        holdout: which rows belong to validation.
-        bad_rows: what to do with bad rows.
+        files: the paths of the shards, sorted; tables in memory may stand in their places.
+        schema: what to read, and the rules for it.
+        batch_size: B, the rows of a batch.
+        seed: of the shuffle. Default: 0.
+        shuffle_rows: at least this many consecutive rows are shuffled as one window. Default:
+            262,144.
+        readers: R. The files are dealt to so many readers, each of which gives B / R rows of every
+            batch. If there are fewer files than readers, each reader reads all files and takes
+            every R-th row. Any number of processes that share the readers see the same batches.
+            Default: 1.
+        holdout: which rows belong to validation. Default: none.
+        bad_rows: what to do with bad rows. Default: raise at the first.
     """
 
-    files: list[str]
+    files: Sequence[str | ArrowRows]
     schema: Schema
     batch_size: int
     seed: int = 0
     shuffle_rows: int = 1 << 18
     readers: int = 1
-    holdout: Holdout = Holdout()
+    holdout: Holdout = dataclasses.field(default_factory=Holdout)
     bad_rows: BadRows = dataclasses.field(default_factory=BadRows)
 
-    def training_batches(self, position: Position, mine: Sequence[int] = (0,)) -> Iterator[Batch]:
-        """The epoch's batches from `position` on, in an order that the seed and the epoch fix.
+    @property
+    def paths(self) -> list[str]:
+        """The files, where all of them are files.
 
-        Shards are read in a random order, windows of `shuffle_rows` are permuted whole. The pass ends with the first
-        reader that has no full batch left; a single reader gives a partial one if it is the only one.
+        Raises:
+            DataError: if one is a table in memory.
+        """
+        for file in self.files:
+            if isinstance(file, ArrowRows):
+                raise DataError(f"{file}: are rows in memory, where a file is needed")
+        return [str(file) for file in self.files]
+
+    def training_batches(self, position: Position, mine: Sequence[int] = (0,)) -> Iterator[Batch]:
+        """Gives the epoch's batches from a position on, in an order that seed and epoch fix.
+
+        Files are read in a random order, and windows of `shuffle_rows` rows are permuted whole. The
+        pass ends with the first reader that has no full batch left. Only if a single reader has
+        less than one batch altogether, it gives that.
 
         Args:
             position: where to begin.
-            mine: the readers whose rows to give.
+            mine: the readers whose rows to give. Default: the first.
 
         Raises:
             DataError: if one of several readers has less than a batch.
-            ValueError: if a batch cannot be dealt to the readers.
+            ValueError: if a batch cannot be dealt to the readers evenly.
         """
-        if self.batch_size % self.readers:
-            raise ValueError(
-                f"a batch of {self.batch_size} rows cannot be dealt to {self.readers} readers evenly"
-            )
+        size = self._rows_a_reader()
         starts = position.readers or [(0, 0)] * self.readers
-        batches = zip(
-            *(self._read(reader, position, *starts[reader]) for reader in mine), strict=False
-        )
-        joined = (self._join(parts, mine) for parts in batches)
-        batch = next(joined, None)
-        while batch is not None:
-            following = next(joined, None)
-            yield batch._replace(more=np.array([following is not None]))
-            batch = following
+        chunks = []
+        for reader in mine:
+            start, before = starts[reader]
+            windows = self._windows("train", reader, start, before, position.epoch)
+            passed = position.batch * size - before
+            chunks.append(rechunk(windows, size, skip=passed))
+        numbered = enumerate(zip(*chunks, strict=False), position.batch)
+        full = itertools.takewhile(self._is_full, numbered)
+        return self._batches((parts for _, parts in full), "train")
 
-    def _join(self, parts: Sequence[Batch], mine: Sequence[int]) -> Batch:
-        """One batch from those of some readers; the positions of the other readers are 0."""
-        rows = concatenate(parts)
-        position = np.zeros((self.readers, 2), np.int64)
-        position[list(mine)] = rows.position
-        return rows._replace(position=position)
+    def evaluation_batches(self, part: Part, reader: int = 0) -> Iterator[Batch]:
+        """Gives all rows of a part in file order, the last, partial batch included.
 
-    def _read(
-        self, reader: int, position: Position, start_row: int, rows_before: int
-    ) -> Iterator[Batch]:
-        """One reader's part of the batches."""
-        size = self.batch_size // self.readers
-        order = np.random.default_rng([self.seed, position.epoch]).permutation(len(self.files))
-        parts: list[Batch] = []
-        skip = position.batch * size - rows_before
-        waiting, is_first = -skip, position.batch == 0
-        for window in self._windows(order, reader, position.epoch, start_row, rows_before):
-            parts, waiting = [*parts, window], waiting + len(window.labels)
-            if waiting < size:
+        Args:
+            part: "train" or "valid" for the rows that `holdout` leaves or picks, or "all".
+            reader: the reader whose rows to give, B of them in a batch. Default: the first.
+
+        Raises:
+            DataError: if a file cannot be read.
+        """
+        chunks = rechunk(self._windows(part, reader), self.batch_size)
+        return self._batches(zip(chunks, strict=True), part)
+
+    def _rows_a_reader(self) -> int:
+        if self.batch_size % self.readers:
+            rule = f"cannot be dealt to {self.readers} readers evenly"
+            raise ValueError(f"a batch of {self.batch_size} rows {rule}")
+        return self.batch_size // self.readers
+
+    def _is_full(self, numbered: tuple[int, tuple[_Chunk, ...]]) -> bool:
+        """Whether the parts of a batch, numbered inside its epoch, are as long as they must be."""
+        number, parts = numbered
+        size = self._rows_a_reader()
+        for chunk in parts:
+            count = sum(span.stop - span.start for span in chunk)
+            if count == size:
                 continue
-            rows = concatenate(parts)
-            start = len(rows.labels) - waiting
-            while waiting >= size:
-                yield take(rows, slice(start, start + size))
-                start, waiting, is_first = start + size, waiting - size, False
-            parts = [take(rows, slice(start, None), squeeze=False)]
-        if is_first and waiting > 0:
+            if number > 0:
+                return False
             if self.readers > 1:
+                files = ", ".join(str(file) for file in self.files)
+                reader = f"reader {chunk[0].piece.reader + 1} of {self.readers}"
                 raise DataError(
-                    f"{', '.join(self.files)}: reader {reader + 1} of {self.readers} has {waiting} rows, fewer than "
-                    f"its part of a batch, {size}; take smaller batches or fewer readers"
+                    f"{files}: {reader} has {count} rows, fewer than its part of a batch, {size}; "
+                    "take smaller batches or fewer readers"
                 )
-            yield take(concatenate(parts), slice(0, None))
+        return True
 
     def _windows(
-        self, order: np.ndarray, reader: int, epoch: int, start: int, before: int
-    ) -> Iterator[Batch]:
+        self, part: Part, reader: int, start: int = 0, before: int = 0, epoch: int | None = None
+    ) -> Iterator[Rows]:
+        """Gives the rows of a part that belong to a reader, window by window.
+
+        Args:
+            part: what rows.
+            reader: whose.
+            start: the raw row of the reader's order at which to begin.
+            before: how many rows the windows before this row gave.
+            epoch: whose order to read and to shuffle in; None for the order of the files,
+                unshuffled, where each block is a window.
+        """
+        names = columns_of(self.schema, part)
+        order = self._file_order(reader, epoch)
+        files = [self.files[i] for i in order]
+        read = read_blocks(files, self.schema, start_row=start, bad_rows=self.bad_rows)
+        window_rows = 1 if epoch is None else self.shuffle_rows
         blocks: list[Block] = []
-        size = 0
-        for block in self._blocks(order, reader, start):
-            blocks, size = [*blocks, block], size + block.raw_rows
-            if size >= self.shuffle_rows:
-                window = self._window(blocks, reader, start, before, epoch)
-                yield window
-                start, before, blocks, size = start + size, before + len(window.labels), [], 0
-        if blocks:
-            yield self._window(blocks, reader, start, before, epoch)
+        raw_rows = 0
+        for block in itertools.chain(read, [None]):
+            if block is not None:
+                blocks.append(dataclasses.replace(block, file=order[block.file].astype(np.int32)))
+                raw_rows += block.raw_rows
+                if raw_rows < window_rows:
+                    continue
+            if not blocks:
+                break
+            which = self._pick(blocks, part, reader)
+            if epoch is not None:
+                generator = np.random.default_rng([self.seed, epoch, start, reader])
+                which = which[generator.permutation(len(which))]
+            columns = {}
+            for name in names:
+                columns[name] = np.concatenate([block.columns[name] for block in blocks])[which]
+            yield Rows(
+                columns=columns,
+                labels=np.concatenate([block.labels for block in blocks])[which],
+                file=np.concatenate([block.file for block in blocks])[which],
+                row=np.concatenate([block.row for block in blocks])[which],
+                reader=reader,
+                position=(start, before),
+            )
+            start += raw_rows
+            before += len(which)
+            blocks = []
+            raw_rows = 0
 
-    def _window(
-        self, blocks: list[Block], reader: int, start: int, before: int, epoch: int
-    ) -> Batch:
-        rows = concatenate([self._part(block, "train", reader, start, before) for block in blocks])
-        generator = np.random.default_rng([self.seed, epoch, start, reader])
-        return take(rows, generator.permutation(len(rows.labels)), squeeze=False)
-
-    def _blocks(self, order: np.ndarray, reader: int, start_row: int = 0) -> Iterator[Block]:
-        """Blocks of the files that a reader reads, by `order`."""
-        mine = order[reader :: self.readers] if self._by_file else order
-        files = [self.files[i] for i in mine]
-        for block in read_blocks(files, self.schema, start_row=start_row, bad_rows=self.bad_rows):
-            yield dataclasses.replace(block, file=mine[block.file].astype(np.int32))
+    def _file_order(self, reader: int, epoch: int | None) -> np.ndarray:
+        """The indices of the files that a reader reads, in its order."""
+        order = np.arange(len(self.files))
+        if epoch is not None:
+            order = np.random.default_rng([self.seed, epoch]).permutation(len(self.files))
+        return order[reader :: self.readers] if self._by_file else order
 
     @property
     def _by_file(self) -> bool:
+        """Whether readers share the files, rather than the rows of every file."""
         return len(self.files) >= self.readers
 
-    def _part(
-        self, block: Block, part: Part, reader: int, start: int = 0, before: int = 0
-    ) -> Batch:
-        """The block's rows that belong to `part` and reader, as one batch whose position is repeated row by row."""
-        rows = from_block(block, self.schema, part, (start, before))
-        wanted = (
-            np.ones(len(block.row), np.bool_)
-            if self._by_file
-            else block.row % self.readers == reader
-        )
-        if part != "all":
-            wanted &= self.holdout.mask(block, self.schema.time) == (part == "valid")
-        return rows if wanted.all() else take(rows, wanted, squeeze=False)
+    def _pick(self, blocks: Sequence[Block], part: Part, reader: int) -> np.ndarray:
+        """The indices of the rows that belong to a part and a reader, among those of all blocks."""
+        masks = []
+        for block in blocks:
+            mask = np.ones(len(block.row), np.bool_)
+            if not self._by_file:
+                mask &= block.row % self.readers == reader
+            if part != "all":
+                held_out = self.holdout.mask(block, self.schema.time)
+                mask &= held_out if part == "valid" else ~held_out
+            masks.append(mask)
+        return np.flatnonzero(np.concatenate(masks))
 
-    def evaluation_batches(self, part: Part, reader: int = 0) -> Iterator[Batch]:
-        """All rows of a part and reader in file order, the last, partial batch included."""
-        parts: list[Batch] = []
-        waiting = 0
-        for block in self._blocks(np.arange(len(self.files)), reader):
-            parts.append(self._part(block, part, reader))
-            waiting += len(parts[-1].labels)
-            rows = concatenate(parts)
-            full = waiting // self.batch_size * self.batch_size
-            for start in range(0, full, self.batch_size):
-                yield take(rows, slice(start, start + self.batch_size))
-            parts, waiting = [take(rows, slice(full, None), squeeze=False)], waiting - full
-        if waiting:
-            yield take(parts[0], slice(0, None))
+    def _batches(self, chunks: Iterable[tuple[_Chunk, ...]], part: Part) -> Iterator[Batch]:
+        """Makes a batch of each item, which holds the parts of several readers."""
+        schema = self.schema
+        names = columns_of(schema, part)
+        actions = actions_of(schema) if part == "train" else []
+        extra = [] if part == "train" else extra_columns_of(schema)
+        to_the_end: Iterator[Any] = itertools.chain(chunks, [None])
+        for parts, following in itertools.pairwise(to_the_end):
+            position = np.zeros((self.readers, 2), np.int64)
+            for chunk in parts:
+                first = chunk[0].piece
+                position[first.reader] = first.position
+            spans = list(itertools.chain.from_iterable(parts))
+            columns = {}
+            for name in names:
+                columns[name] = np.concatenate([r.columns[name][a:b] for r, a, b in spans])
+            labels = np.concatenate([rows.labels[start:stop] for rows, start, stop in spans])
+            taken = [columns[name] for name in actions]
+            weight = columns[schema.sample_weight] if schema.sample_weight else None
+            yield Batch(
+                inputs={column.name: columns[column.name] for column in schema.inputs},
+                labels=np.column_stack([labels, *taken]).astype(np.float32),
+                weight=np.ones(len(labels), np.float32) if weight is None else weight,
+                file=np.concatenate([rows.file[start:stop] for rows, start, stop in spans]),
+                row=np.concatenate([rows.row[start:stop] for rows, start, stop in spans]),
+                position=position,
+                more=np.array([following is not None]),
+                extra={name: columns[name] for name in extra},
+            )

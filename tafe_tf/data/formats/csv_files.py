@@ -5,8 +5,8 @@ from __future__ import annotations
 import csv
 import gzip
 import zlib
-from collections.abc import Iterator, Sequence
-from typing import IO
+from collections.abc import Collection, Iterator, Sequence
+from typing import IO, NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -14,91 +14,99 @@ import pyarrow.csv as pacsv
 
 from tafe_tf.data.bad_rows import WHOLE_ROW, Problem
 from tafe_tf.data.errors import DataError, check_columns
+from tafe_tf.data.formats.reader import Chunk
+from tafe_tf.data.iterators import rechunk
 
-Invalid = tuple[int, str, str]  # row number, rule, text
-Chunk = tuple[dict[str, pa.Array] | None, np.ndarray, list[Problem]]
 _READ_BYTES = 1 << 22
 
 
+class _WrongWidth(NamedTuple):
+    """A row with more or fewer cells than the header."""
+
+    row: int
+    rule: str
+    text: str
+
+
 def read(
-    path: str, names: Sequence[str], lists: set[str], block_rows: int, skip: int
+    path: str, names: Sequence[str], lists: Collection[str], block_rows: int, skip: int
 ) -> Iterator[Chunk]:
-    """Reads a file's columns as strings.
+    """Reads a file's columns as texts, see `reader.Reader`; a list is one text as well.
 
-    Args:
-        path: the file.
-        names: the columns to read.
-        lists: those among them that hold lists; in a CSV file still one string a cell.
-        block_rows: rows a chunk.
-        skip: rows to pass over.
-
-    Yields:
-        Columns by name (None for rows passed over), row numbers, and problems found.
+    Rows of a wrong width are reported, but do not count among the rows of a chunk, nor among those
+    to skip.
 
     Raises:
         DataError: if the file is empty, truncated or not UTF-8, or a column is missing or doubled.
     """
     _check_header(path, names)
-    invalid: list[Invalid] = []
+    invalid: list[_WrongWidth] = []
 
     def note(row: pacsv.InvalidRow) -> str:
-        invalid.append((row.number - 1, f"must have {row.expected_columns} cells", row.text))
+        rule = f"must have {row.expected_columns} cells"
+        invalid.append(_WrongWidth(row.number - 1, rule, row.text))
         return "skip"
 
-    parsed, reported = 0, 0
+    parsed = 0
+    reported = 0
     try:
-        for table in _rechunk(_open(path, names, note), block_rows):
-            rows = _number(parsed, table.num_rows, [item[0] for item in invalid])
-            first = min(max(0, skip - parsed), len(rows))
+        for spans in rechunk(_open(path, names, note), block_rows):
+            pieces = [batch.slice(start, stop - start) for batch, start, stop in spans]
+            table = pa.Table.from_batches(pieces)
+            rows = _number(parsed, table.num_rows, [item.row for item in invalid])
+            passed = min(max(0, skip - parsed), len(rows))
             parsed += len(rows)
-            if first:
-                yield None, rows[:first], []
-                reported += sum(item[0] < rows[first - 1] for item in invalid[reported:])
-            if first == len(rows):
+            if passed:
+                yield Chunk(None, rows[:passed], [])
+                reported += sum(item.row < rows[passed - 1] for item in invalid[reported:])
+            if passed == len(rows):
                 continue
-            columns = {name: table.column(name).combine_chunks()[first:] for name in names}
-            known = [item for item in invalid[reported:] if item[0] < rows[-1]]
+            columns = {name: table.column(name).combine_chunks()[passed:] for name in names}
+            known = [item for item in invalid[reported:] if item.row < rows[-1]]
             reported += len(known)
-            yield _with_invalid(columns, rows[first:], known)
+            yield _with_invalid(columns, rows[passed:], known)
         rest = invalid[reported:]
         if rest and skip <= parsed:
-            yield _with_invalid(
-                {name: pa.array([], pa.string()) for name in names}, np.zeros(0, np.int64), rest
-            )
+            nothing = {name: pa.array([], pa.string()) for name in names}
+            yield _with_invalid(nothing, np.zeros(0, np.int64), rest)
     except (pa.ArrowInvalid, OSError, EOFError) as error:
         row = _row_not_utf8(path) if "UTF8" in str(error) else 0
         if row:
-            raise DataError(
-                f"{path}: cannot be read after row {row - 1}: the next row is not UTF-8"
-            ) from None
-        raise DataError(f"{path}: cannot be read after row {parsed}: {error}") from None
+            parsed, reason = row - 1, "the next row is not UTF-8"
+        else:
+            reason = str(error)
+        raise DataError(f"{path}: cannot be read after row {parsed}: {reason}") from None
 
 
 def _row_not_utf8(path: str) -> int:
-    """Number of the first row with bytes that are not UTF-8; 0 if there is none."""
+    """The number of the first row with bytes that are not UTF-8; 0 if there is none."""
     with _open_text(path, errors="surrogateescape") as file:
         number = -1  # the header is row 0
         for cells in csv.reader(file):
             number += bool(cells)  # an empty line is no row
-            if any("\udc80" <= character <= "\udcff" for cell in cells for character in cell):
+            text = "".join(cells)
+            if any("\udc80" <= character <= "\udcff" for character in text):
                 return number
     return 0
 
 
-def _with_invalid(columns: dict[str, pa.Array], rows: np.ndarray, invalid: list[Invalid]) -> Chunk:
-    """Adds rows of a wrong width as empty rows with a problem, so that they are judged like all bad rows."""
+def _with_invalid(
+    columns: dict[str, pa.Array], rows: np.ndarray, invalid: list[_WrongWidth]
+) -> Chunk:
+    """Adds rows of a wrong width as empty rows with a problem, for them to be judged as others."""
     if not invalid:
-        return columns, rows, []
+        return Chunk(columns, rows, [])
     empty = pa.nulls(len(invalid), pa.string())
-    columns = {name: pa.concat_arrays([array, empty]) for name, array in columns.items()}
-    problems = [
-        Problem(len(rows) + i, WHOLE_ROW, rule, text) for i, (_, rule, text) in enumerate(invalid)
-    ]
-    return columns, np.concatenate([rows, [item[0] for item in invalid]]).astype(np.int64), problems
+    longer = {name: pa.concat_arrays([array, empty]) for name, array in columns.items()}
+    problems = []
+    for index, item in enumerate(invalid, start=len(rows)):
+        problems.append(Problem(index, WHOLE_ROW, item.rule, item.text))
+    numbers = np.array([item.row for item in invalid], np.int64)
+    return Chunk(longer, np.concatenate([rows, numbers]), problems)
 
 
 def _number(parsed: int, count: int, invalid: list[int]) -> np.ndarray:
-    """Row numbers of `count` parsed rows after `parsed` ones, invalid rows counted but left out."""
+    """The numbers of `count` rows after `parsed` ones; rows of a wrong width have numbers too."""
     start = parsed + 1
     numbers: list[np.ndarray] = []
     for number in sorted(invalid):
@@ -106,11 +114,13 @@ def _number(parsed: int, count: int, invalid: list[int]) -> np.ndarray:
             start += 1
             continue
         run = min(number - start, count)
-        numbers.append(np.arange(start, start + run, dtype=np.int64))
-        start, count = number + 1, count - run
-        if not count:
+        numbers.append(np.arange(start, start + run))
+        start = number + 1
+        count -= run
+        if count == 0:
             break
-    return np.concatenate([*numbers, np.arange(start, start + count, dtype=np.int64)])
+    numbers.append(np.arange(start, start + count))
+    return np.concatenate(numbers)
 
 
 def _check_header(path: str, names: Sequence[str]) -> None:
@@ -133,26 +143,11 @@ def _open_text(path: str, errors: str) -> IO[str]:
 def _open(path: str, names: Sequence[str], note: object) -> pacsv.CSVStreamingReader:
     return pacsv.open_csv(
         path,
-        read_options=pacsv.ReadOptions(
-            use_threads=False, block_size=_READ_BYTES
-        ),  # threads lose row numbers
+        # More threads would lose the numbers of invalid rows.
+        read_options=pacsv.ReadOptions(use_threads=False, block_size=_READ_BYTES),
         parse_options=pacsv.ParseOptions(newlines_in_values=True, invalid_row_handler=note),
         convert_options=pacsv.ConvertOptions(
             include_columns=list(dict.fromkeys(names)),
             column_types={name: pa.string() for name in names},
         ),
     )
-
-
-def _rechunk(batches: Iterator[pa.RecordBatch], size: int) -> Iterator[pa.Table]:
-    """The same rows in tables of `size` rows, the last one shorter."""
-    waiting: list[pa.RecordBatch] = []
-    rows = 0
-    for batch in batches:
-        waiting, rows = [*waiting, batch], rows + batch.num_rows
-        while rows >= size:
-            table = pa.Table.from_batches(waiting)
-            yield table.slice(0, size)
-            waiting, rows = table.slice(size).to_batches(), rows - size
-    if rows:
-        yield pa.Table.from_batches(waiting)

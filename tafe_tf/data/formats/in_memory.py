@@ -1,30 +1,237 @@
-"""shim"""
+"""Tables in memory: taken from any library, read like files, and kept as Parquet."""
 
 from __future__ import annotations
 
+import bisect
 import dataclasses
 import pathlib
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
+
+from tafe_tf.data.atomic import replacing
+from tafe_tf.data.errors import DataError, check_columns
+from tafe_tf.data.formats.reader import Chunk, check_types
+from tafe_tf.data.formats.write_tables import ParquetTables
+
+_GROUP_ROWS = 1 << 16  # rows of a Parquet row group, as many as a block has
+_SMALL = 1 << 31  # bytes; 32-bit offsets reach as far
 
 
 @dataclasses.dataclass(frozen=True)
 class ArrowRows:
+    """Rows in memory, which stand where the path of a file may stand.
+
+    Attributes:
+        name: what error messages call these rows, as in "<name>: row 7, column 'hour': ...".
+        table: the rows, as `to_arrow` gives them.
+    """
+
     name: str
     table: pa.Table
 
+    def __str__(self) -> str:
+        return self.name
+
+
+def read(
+    source: ArrowRows, names: Sequence[str], lists: Collection[str], block_rows: int, skip: int
+) -> Iterator[Chunk]:
+    """Reads columns of a table in their own types, see `reader.Reader`.
+
+    Raises:
+        DataError: if a column is missing or doubled, or holds lists where one value belongs, or the
+            reverse.
+    """
+    table = source.table
+    check_types(source, table.schema, names, lists)
+    done = min(skip, table.num_rows)
+    if done:
+        yield Chunk(None, np.arange(1, done + 1), [])
+    while done < table.num_rows:
+        part = table.slice(done, block_rows - done % block_rows)
+        columns = {name: part.column(name).combine_chunks() for name in names}
+        rows = np.arange(done + 1, done + part.num_rows + 1)
+        done += part.num_rows
+        yield Chunk(columns, rows, [])
+
 
 def to_arrow(rows: Any, name: str) -> pa.Table:
-    if isinstance(rows, pa.Table):
-        return rows
-    if hasattr(rows, "to_arrow"):
-        return rows.to_arrow()
-    if isinstance(rows, dict):
-        return pa.table(rows)
-    return pa.Table.from_pandas(rows, preserve_index=False)
+    """Takes a table of any library as an Arrow table.
+
+    The types are those that a Parquet file keeps, and that all libraries have in common: texts and
+    lists have 32-bit offsets where these suffice, categories become their values, and times in
+    seconds are in milliseconds. So the same rows give the same table, whatever library they come
+    from, as far as the types of its numbers agree.
+
+    Args:
+        rows: a pandas or Polars DataFrame, a pyarrow Table or RecordBatch, any other object with an
+            Arrow stream (`__arrow_c_stream__`), or a mapping of column names to arrays or lists of
+            equal length. A list or an array of two dimensions makes a column of lists. None, NaN,
+            NaT and pandas.NA are missing values. The index of a DataFrame is left out.
+        name: what error messages call these rows.
+
+    Raises:
+        DataError: if `rows` is no table, has no rows, has a column twice, or has a column that is
+            of another length or has no Arrow type.
+
+    Example:
+        >>> to_arrow({"item": [1, None], "tags": [["a", "b"], []]}, "rows").schema
+        item: int64
+        tags: list<item: string>
+          child 0, item: string
+    """
+    columns = _columns(rows, name)
+    for column, values in columns.items():
+        columns[column] = _simplified(values, name, column)
+    lengths = {column: len(values) for column, values in columns.items()}
+    first = next(iter(columns), "")
+    for column, length in lengths.items():
+        if length != lengths[first]:
+            rule = f"must have {lengths[first]} values, as many as column {first!r}"
+            raise DataError(f"{name}: column {column!r} {rule}. Received: {length}")
+    if not any(lengths.values()):
+        raise DataError(f"{name}: holds no rows")
+    return pa.table(columns)
 
 
-def write_parquet(path: pathlib.Path, table: pa.Table) -> None:
-    pq.write_table(table, path)
+def write_parquet(path: str | pathlib.Path, table: pa.Table) -> None:
+    """Writes a table as a Parquet file, atomically.
+
+    The same rows of the same types give the same bytes. What is read back equals the table if it
+    comes from `to_arrow`.
+
+    Raises:
+        DataError: if a column has a type that Parquet does not know.
+    """
+    try:
+        with replacing(path) as temporary, ParquetTables(temporary, table.schema) as file:
+            for start in range(0, table.num_rows, _GROUP_ROWS):
+                file.append(table.slice(start, _GROUP_ROWS).combine_chunks())
+    except pa.ArrowException as error:
+        raise DataError(f"{path}: cannot be written: {error}") from None
+
+
+def _columns(rows: Any, name: str) -> dict[str, pa.ChunkedArray | pa.Array]:
+    """The columns of a table as Arrow arrays, not yet of common types."""
+    if isinstance(rows, Mapping):
+        given = [(str(column), values) for column, values in rows.items()]
+    elif _is_pandas(rows):
+        given = [(str(column), rows.iloc[:, i]) for i, column in enumerate(rows.columns)]
+    elif isinstance(rows, pa.Table | pa.RecordBatch):
+        given = list(zip(rows.schema.names, rows.columns, strict=True))
+    elif hasattr(rows, "__arrow_c_stream__") or hasattr(rows, "to_arrow"):
+        table = _from_stream(rows, name)
+        given = list(zip(table.schema.names, table.columns, strict=True))
+    else:
+        kinds = "a pandas or Polars DataFrame, a pyarrow Table, or a mapping of names to arrays"
+        raise DataError(f"{name}: must be {kinds}. Received: {type(rows)}")
+    names = [column for column, _ in given]
+    check_columns(name, list(dict.fromkeys(names)), names)
+    return {column: _array(values, name, column) for column, values in given}
+
+
+def _is_pandas(rows: Any) -> bool:
+    kind = type(rows)
+    return kind.__module__.partition(".")[0] == "pandas" and kind.__name__ == "DataFrame"
+
+
+def _from_stream(rows: Any, name: str) -> pa.Table:
+    try:
+        return pa.table(rows) if hasattr(rows, "__arrow_c_stream__") else rows.to_arrow()
+    except (pa.ArrowException, TypeError) as error:
+        raise DataError(f"{name}: cannot be read as a table: {error}") from None
+
+
+def _array(values: Any, name: str, column: str) -> pa.Array | pa.ChunkedArray:
+    """One column as an Arrow array, with NaN and the like as missing values."""
+    if isinstance(values, pa.Array | pa.ChunkedArray):
+        return values
+    is_series = type(values).__module__.partition(".")[0] == "pandas"
+    if hasattr(values, "__arrow_c_stream__") and not is_series:
+        return pa.chunked_array(values)
+    if hasattr(values, "__array__") and not is_series:
+        values = np.asarray(values)
+    is_array = isinstance(values, np.ndarray) and values.ndim in (1, 2)
+    if not (is_series or is_array or isinstance(values, list | tuple)):
+        rule = "must be a list, or an array of one or two dimensions"
+        raise DataError(f"{name}: column {column!r} {rule}. Received: {values!r:.80}")
+    if is_array and values.ndim == 2:
+        values = list(values)
+    try:
+        return pa.array(values, from_pandas=True)
+    except (pa.ArrowException, OverflowError) as error:
+        row = _first_failure(values)
+        value = next(iter(values[row - 1 : row]))
+        reason = f"{error.args[0]}. Received: {value!r:.80}"
+        raise DataError(f"{name}: row {row}, column {column!r}: {reason}") from None
+
+
+def _first_failure(values: Any) -> int:
+    """The number of the first row, from 1, up to which the values are no Arrow array."""
+
+    def fails(count: int) -> bool:
+        try:
+            pa.array(values[:count], from_pandas=True)
+        except (pa.ArrowException, OverflowError):
+            return True
+        return False
+
+    return bisect.bisect_left(range(len(values)), True, key=fails)
+
+
+def _simplified(
+    values: pa.Array | pa.ChunkedArray, name: str, column: str
+) -> pa.Array | pa.ChunkedArray:
+    """The same values in a type that Parquet keeps as it is."""
+    kind = _simplified_type(values.type, small=values.nbytes < _SMALL)
+    if kind == values.type:
+        return values
+    try:
+        return _decoded(values).cast(kind)
+    except pa.ArrowException as error:
+        reason = f"cannot be read as {kind}: {error}"
+        raise DataError(f"{name}: column {column!r} {reason}") from None
+
+
+def _decoded(values: pa.Array | pa.ChunkedArray) -> pa.Array | pa.ChunkedArray:
+    """Categories as their values."""
+    if not pa.types.is_dictionary(values.type):
+        return values
+    if isinstance(values, pa.Array):
+        return values.dictionary_decode()
+    kind = values.type.value_type
+    return pa.chunked_array([chunk.dictionary_decode() for chunk in values.chunks], kind)
+
+
+def _simplified_type(kind: pa.DataType, small: bool) -> pa.DataType:
+    """The type to which values of a type are cast.
+
+    Args:
+        kind: the type.
+        small: whether 32-bit offsets suffice.
+    """
+    if pa.types.is_dictionary(kind):
+        return _simplified_type(kind.value_type, small)
+    if _is_any_list(kind):
+        of = _simplified_type(kind.value_type, small)
+        return pa.list_(of) if small else pa.large_list(of)
+    if pa.types.is_string_view(kind) or pa.types.is_large_string(kind):
+        return pa.string() if small else pa.large_string()
+    if pa.types.is_binary_view(kind) or pa.types.is_large_binary(kind):
+        return pa.binary() if small else pa.large_binary()
+    if pa.types.is_timestamp(kind) and kind.unit == "s":
+        return pa.timestamp("ms", kind.tz)
+    if kind == pa.time32("s"):
+        return pa.time32("ms")
+    if pa.types.is_date64(kind):
+        return pa.date32()
+    return kind
+
+
+def _is_any_list(kind: pa.DataType) -> bool:
+    is_list = pa.types.is_list(kind) or pa.types.is_large_list(kind)
+    is_view = pa.types.is_list_view(kind) or pa.types.is_large_list_view(kind)
+    return bool(is_list or is_view or pa.types.is_fixed_size_list(kind))

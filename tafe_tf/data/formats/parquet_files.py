@@ -2,40 +2,55 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from tafe_tf.data.errors import DataError, check_columns
-from tafe_tf.data.formats.csv_files import Chunk
+from tafe_tf.data.errors import DataError
+from tafe_tf.data.formats.reader import Chunk, check_types
+from tafe_tf.data.iterators import rechunk
 
 
 def read(
-    path: str, names: Sequence[str], lists: set[str], block_rows: int, skip: int
+    path: str, names: Sequence[str], lists: Collection[str], block_rows: int, skip: int
 ) -> Iterator[Chunk]:
-    """Reads a file's columns in their own types; arguments and result as in `csv_files.read`.
+    """Reads a file's columns in their own types, see `reader.Reader`.
+
+    Row groups that hold only rows to skip are not read.
 
     Raises:
-        DataError: if the file is no Parquet file or is damaged, or a column is missing, or holds lists where one
-            value belongs or the reverse.
+        DataError: if the file is no Parquet file or is damaged, if a column is missing, or if it
+            holds lists where one value belongs, or the reverse.
     """
     done = 0
     try:
         with pq.ParquetFile(path) as file:
-            _check_columns(path, file.schema_arrow, names, lists)
-            for group, rows in _pieces(file, names, block_rows, skip):
-                numbers = np.arange(done + 1, done + rows + 1, dtype=np.int64)
-                done += rows
-                columns = group and {name: group.column(name).combine_chunks() for name in names}
-                yield columns, numbers, []
+            check_types(path, file.schema_arrow, names, lists)
+            done = min(skip, file.metadata.num_rows)
+            if done:
+                yield Chunk(None, np.arange(1, done + 1), [])
+            group, rest = _find_row(file.metadata, done)
+            batches = file.iter_batches(
+                block_rows,
+                row_groups=list(range(group, file.num_row_groups)),
+                columns=list(dict.fromkeys(names)),
+            )
+            first = block_rows - skip % block_rows
+            for spans in rechunk(batches, block_rows, skip=rest, first=first):
+                pieces = [batch.slice(start, stop - start) for batch, start, stop in spans]
+                table = pa.Table.from_batches(pieces)
+                columns = {name: table.column(name).combine_chunks() for name in names}
+                rows = np.arange(done + 1, done + table.num_rows + 1)
+                done += table.num_rows
+                yield Chunk(columns, rows, [])
     except (pa.ArrowException, OSError) as error:
         raise DataError(f"{path}: cannot be read after row {done}: {error}") from None
 
 
 def count_rows(path: str) -> int:
-    """Rows of a file, from its footer.
+    """Counts the rows of a file by its footer.
 
     Raises:
         DataError: if the file is no Parquet file or its footer is damaged.
@@ -46,40 +61,11 @@ def count_rows(path: str) -> int:
         raise DataError(f"{path}: cannot be read: {error}") from None
 
 
-def _pieces(
-    file: pq.ParquetFile, names: Sequence[str], block_rows: int, skip: int
-) -> Iterator[tuple[pa.Table | None, int]]:
-    """Tables of `block_rows` rows; row groups that lie in the part to skip are not read."""
-    sizes = [file.metadata.row_group(i).num_rows for i in range(file.num_row_groups)]
-    first = 0
-    passed = min(skip, sum(sizes))
-    if passed:
-        yield None, passed
-    while sizes and passed >= sizes[0]:
-        passed -= sizes.pop(0)
-        first += 1
-    groups = list(range(first, file.num_row_groups))
-    waiting: list[pa.RecordBatch] = []
-    rows, size = 0, block_rows - (skip % block_rows)
-    for batch in file.iter_batches(
-        block_rows, row_groups=groups, columns=list(dict.fromkeys(names))
-    ):
-        cut = min(passed, batch.num_rows)
-        passed, batch = passed - cut, batch.slice(cut)
-        waiting, rows = [*waiting, batch], rows + batch.num_rows
-        while rows >= size:
-            table = pa.Table.from_batches(waiting)
-            yield table.slice(0, size), size
-            waiting, rows, size = table.slice(size).to_batches(), rows - size, block_rows
-    if rows:
-        yield pa.Table.from_batches(waiting), rows
-
-
-def _check_columns(path: str, schema: pa.Schema, names: Sequence[str], lists: set[str]) -> None:
-    check_columns(path, names, schema.names)
-    for name in names:
-        kind = schema.field(name).type
-        is_list = pa.types.is_list(kind) or pa.types.is_large_list(kind)
-        if is_list != (name in lists) and not pa.types.is_null(kind):
-            rule = "must hold lists" if name in lists else "must hold one value a row"
-            raise DataError(f"{path}: column {name!r} {rule}. Received: {kind}")
+def _find_row(metadata: pq.FileMetaData, row: int) -> tuple[int, int]:
+    """The row group in which a row lies, and how many of the group's rows come before it."""
+    for group in range(metadata.num_row_groups):
+        count = metadata.row_group(group).num_rows
+        if row < count:
+            return group, row
+        row -= count
+    return metadata.num_row_groups, 0

@@ -9,11 +9,13 @@ from tafe_tf.data.bad_rows import BadRows
 from tafe_tf.data.blocks.block import Block
 from tafe_tf.data.blocks.convert import to_block
 from tafe_tf.data.errors import DataError
-from tafe_tf.data.formats import csv_files, parquet_files, tfrecord_files
+from tafe_tf.data.formats import csv_files, in_memory, parquet_files, tfrecord_files
+from tafe_tf.data.formats.in_memory import ArrowRows
+from tafe_tf.data.formats.reader import Reader
 from tafe_tf.schema import Schema
 
 BLOCK_ROWS = 1 << 16
-_READERS = {
+_READERS: dict[str, Reader] = {
     ".csv": csv_files.read,
     ".csv.gz": csv_files.read,
     ".parquet": parquet_files.read,
@@ -23,16 +25,16 @@ _READERS = {
 
 
 def extension_of(path: str | pathlib.Path) -> str:
-    """The ending that tells a file's format.
+    """The ending that tells a file's format: .csv, .csv.gz, .parquet, .tfrecord or .tfrecord.gz.
 
     Raises:
-        DataError: if it is none of the known ones.
+        DataError: if it is none of these.
     """
     name = pathlib.Path(path).name
-    found = next((extension for extension in _READERS if name.endswith(extension)), "")
-    if not found:
-        raise DataError(f"{path}: must end in one of {', '.join(_READERS)}")
-    return found
+    for extension in _READERS:
+        if name.endswith(extension):
+            return extension
+    raise DataError(f"{path}: must end in one of {', '.join(_READERS)}")
 
 
 def count_rows(path: str) -> int | None:
@@ -41,45 +43,45 @@ def count_rows(path: str) -> int | None:
     Raises:
         DataError: if the file is no Parquet file or is damaged.
     """
-    return parquet_files.count_rows(path) if extension_of(path) == ".parquet" else None
+    if extension_of(path) != ".parquet":
+        return None
+    return parquet_files.count_rows(path)
 
 
 def find_files(data_dir: str | pathlib.Path, split: str, required: bool = True) -> list[str]:
-    """The files of a split, sorted: `<split>.EXT`, `<split>-*.EXT` and `<split>/*.EXT` below `data_dir`.
+    """Finds a split's files: `<split>.EXT`, `<split>-*.EXT` and `<split>/*.EXT` below `data_dir`.
 
     Args:
         data_dir: the dataset's directory.
         split: "train", "valid" or "test".
-        required: raise if there is none.
+        required: whether to raise if there is no such file. Default: True.
+
+    Returns:
+        The paths, sorted. Hidden files are left out, since a writer may still be at work on them.
 
     Raises:
         DataError: if files are required and missing, or are of several formats.
     """
     directory = pathlib.Path(data_dir)
-    patterns = [
-        f"{split}{x}"
-        for extension in _READERS
-        for x in (extension, f"-*{extension}", f"/*{extension}")
-    ]
-    found = {p for pattern in patterns for p in directory.glob(pattern) if p.is_file()}
-    files = sorted(
-        str(p) for p in found if not p.name.startswith(".")
-    )  # a hidden file is one that a writer began
+    found: set[pathlib.Path] = set()
+    for extension in _READERS:
+        for rest in (extension, f"-*{extension}", f"/*{extension}"):
+            found.update(directory.glob(f"{split}{rest}"))
+    files = sorted(str(path) for path in found if path.is_file() and path.name[0] != ".")
     formats = {extension_of(path).removesuffix(".gz") for path in files}
     if len(formats) > 1:
         raise DataError(
             f"{data_dir}: {split!r} files must be of one format. Received: {', '.join(files)}"
         )
     if required and not files:
+        places = f"{split}.EXT, {split}-*.EXT or {split}/*.EXT"
         kinds = ", ".join(_READERS)
-        raise DataError(
-            f"{data_dir}: no file {split}.EXT, {split}-*.EXT or {split}/*.EXT, where EXT is one of {kinds}"
-        )
+        raise DataError(f"{data_dir}: no file {places}, where EXT is one of {kinds}")
     return files
 
 
 def read_blocks(
-    files: Sequence[str],
+    files: Sequence[str | ArrowRows],
     schema: Schema,
     *,
     bad_rows: BadRows,
@@ -89,58 +91,65 @@ def read_blocks(
     labels: bool = True,
     keep: Sequence[str] = (),
 ) -> Iterator[Block]:
-    """Reads files in the given order.
+    """Reads files, or tables in memory, in the given order.
 
-    A block holds `block_rows` rows, the last one of each file what is left, before bad rows are dropped: the same
-    rows in the same files give the same blocks in every format.
+    A block holds `block_rows` rows, and the last block of each file holds what is left, before bad
+    rows are dropped. So the same rows in the same files give the same blocks in every format.
 
     Args:
-        files: paths of one format.
-        schema: the dataset.
+        files: paths, or rows in memory.
+        schema: what to read, and the rules for it.
         bad_rows: what to do with bad rows.
-        block_rows: rows a block.
-        start_row: rows to pass over first, counted over all files; CSV rows of a wrong width do not count.
-        columns: names of the columns to read, by default all of `schema.columns`.
-        labels: whether to read and check the labels.
-        keep: names of columns to deliver as Arrow arrays besides, of the schema or not; one value a row.
+        block_rows: the rows of a block. Default: 65,536.
+        start_row: rows to pass over first, counted over all files; CSV rows of a wrong width do not
+            count. Default: 0.
+        columns: the names of the columns to read. Default: None, all of `schema.columns`.
+        labels: whether to read and check the labels; they are left out anyway if `columns` is
+            given. Default: True.
+        keep: the names of columns to deliver as Arrow arrays as well, of the schema or not, with
+            one value a row. Default: none.
 
     Raises:
-        DataError: for a file that cannot be used, naming it.
+        DataError: for a file that cannot be used; the message starts with its name.
         BadRowError: at the first bad row, unless `bad_rows` drops them.
         ValueError: if `columns` names none or an unknown column, or `keep` one that holds lists.
     """
-    known = [c.name for c in schema.columns]
-    if columns is not None and (not columns or not set(columns) <= set(known)):
+    known = {column.name: column for column in schema.columns}
+    lists = {column.name for column in schema.columns if column.max_length}
+    if columns is not None and (not columns or not set(columns) <= known.keys()):
         raise ValueError(f"columns must be some of {', '.join(known)}. Received: {list(columns)}")
-    wanted = tuple(c for c in schema.columns if columns is None or c.name in columns)
-    labels = labels and columns is None
-    lists = {c.name for c in schema.columns if c.max_length}
     if lists & set(keep):
         raise ValueError(f"keep must name columns of one value a row. Received: {list(keep)}")
-    kept = {name: next((c for c in schema.columns if c.name == name), None) for name in keep}
-    names = list(
-        dict.fromkeys([*(c.name for c in wanted), *(schema.labels if labels else ()), *keep])
-    )
+    wanted = tuple(c for c in schema.columns if columns is None or c.name in columns)
+    labels = labels and columns is None
+    label_names = schema.labels if labels else ()
+    names = list(dict.fromkeys([*(column.name for column in wanted), *label_names, *keep]))
     to_skip = start_row
-    for index, path in enumerate(files):
-        reader = _READERS[extension_of(path)]
+    for index, source in enumerate(files):
+        reader = _reader_of(source)
         rows_of_file = 0
-        for raw, rows, problems in reader(path, names, lists, block_rows, to_skip):
-            rows_of_file += len(rows)
-            if raw is None:  # passed over
-                to_skip -= len(rows)
+        for chunk in reader(source, names, lists, block_rows, to_skip):
+            rows_of_file += len(chunk.rows)
+            if chunk.columns is None:  # passed over
+                to_skip -= len(chunk.rows)
                 continue
             yield to_block(
-                raw,
-                rows,
-                problems,
+                chunk.columns,
+                chunk.rows,
+                chunk.problems,
                 columns=wanted,
-                keep=kept,
+                keep={name: known.get(name) for name in keep},
                 schema=schema,
                 labels=labels,
                 file=index,
-                path=path,
+                path=str(source),
                 bad_rows=bad_rows,
             )
         if rows_of_file == 0:
-            raise DataError(f"{path}: holds no rows")
+            raise DataError(f"{source}: holds no rows")
+
+
+def _reader_of(source: str | ArrowRows) -> Reader:
+    if isinstance(source, ArrowRows):
+        return in_memory.read
+    return _READERS[extension_of(source)]

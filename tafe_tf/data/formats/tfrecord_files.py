@@ -6,7 +6,7 @@ import gzip
 import io
 import re
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -15,7 +15,7 @@ import tensorflow as tf
 
 from tafe_tf.data.bad_rows import Problem
 from tafe_tf.data.errors import DataError
-from tafe_tf.data.formats.csv_files import Chunk
+from tafe_tf.data.formats.reader import Chunk
 
 _ABSENT_INT = -(2**63)  # stands for "not in the record" while a batch is parsed
 _FRAME = 16  # bytes that TFRecord adds to a record
@@ -23,48 +23,51 @@ _KINDS = {"int64_list": tf.int64, "float_list": tf.float32, "bytes_list": tf.str
 
 
 def read(
-    path: str, names: Sequence[str], lists: set[str], block_rows: int, skip: int
+    path: str, names: Sequence[str], lists: Collection[str], block_rows: int, skip: int
 ) -> Iterator[Chunk]:
-    """Reads a file's features; arguments and result as in `csv_files.read`.
+    """Reads a file's features, see `reader.Reader`.
 
-    A feature may be stored as integers, floats or bytes, the same kind in every record; one that a record lacks
-    is missing there.
+    A feature may be stored as integers, floats or bytes, but is of the same kind in every record.
+    In a record that lacks it, its value is missing.
 
     Raises:
-        DataError: if the file is empty, truncated or corrupt, or no record of its first block has a column.
+        DataError: if the file is empty, truncated or corrupt, or if a column is in no record of the
+            first block.
     """
     compression = "GZIP" if path.endswith(".gz") else ""
     records = tf.data.TFRecordDataset(path, compression, buffer_size=1 << 22)
-    done, size = 0, 0
+    done = 0
+    size = 0
     kinds: dict[str, str] = {}
     try:
         for batch in records.batch(block_rows).prefetch(2):
             serialized = batch.numpy()
-            rows = np.arange(done + 1, done + len(serialized) + 1, dtype=np.int64)
-            done += len(serialized)
-            size += sum(map(len, serialized)) + _FRAME * len(serialized)
+            count = len(serialized)
+            rows = np.arange(done + 1, done + count + 1)
+            passed = min(max(0, skip - done), count)
+            done += count
+            size += sum(map(len, serialized)) + _FRAME * count
             kinds = _find_kinds(path, serialized, names, kinds, is_first=not kinds)
-            first = min(max(0, skip - (done - len(serialized))), len(serialized))
-            if first:
-                yield None, rows[:first], []
-            if first < len(serialized):
+            if passed:
+                yield Chunk(None, rows[:passed], [])
+            if passed < count:
                 known = {name: kinds.get(name) or "float_list" for name in names}
-                yield _parse(serialized[first:], rows[first:], known, lists)
+                yield _parse(serialized[passed:], rows[passed:], known, lists)
         if compression:
             _check_gzip(path, size, done)
     except tf.errors.NotFoundError:
         raise DataError(f"{path}: cannot be read: no such file") from None
     except tf.errors.DataLossError as error:
-        reason = re.sub(
-            r"\{\{.*\}\} | \[Op:.*", "", error.message
-        )  # without the names of graph nodes
+        graph_nodes = r"\{\{.*\}\} | \[Op:.*"
+        reason = re.sub(graph_nodes, "", error.message)
         raise DataError(f"{path}: cannot be read after row {_count(records)}: {reason}") from None
 
 
 def _check_gzip(path: str, size: int, rows: int) -> None:
     """Raises DataError for a truncated gz file, which TensorFlow takes for a short one.
 
-    A whole file ends with its uncompressed size (RFC 1952); where that is not what was read, all of it is checked.
+    A whole file ends with its uncompressed size (RFC 1952). Where that is not what was read, all of
+    the file is checked.
     """
     with open(path, "rb") as file:
         file.seek(0, io.SEEK_END)
@@ -93,9 +96,19 @@ def _count(records: tf.data.TFRecordDataset) -> int:
 def _find_kinds(
     path: str, serialized: np.ndarray, names: Sequence[str], known: dict[str, str], is_first: bool
 ) -> dict[str, str]:
-    """How each column is stored, from the first record with a value of it; "" while only empty lists were seen.
+    """Finds how each column is stored by the first record that has a value of it.
 
-    Skipped records count, so a file is read alike from any row on.
+    Skipped records count as well, so that a file is read alike from any row on.
+
+    Args:
+        path: the file, for messages.
+        serialized: the records of a block.
+        names: the columns.
+        known: what the blocks before have shown.
+        is_first: whether this is the first block.
+
+    Returns:
+        The kind of each column; "" while only empty lists were seen.
 
     Raises:
         DataError: if no record of the first block has the column.
@@ -114,8 +127,9 @@ def _find_kinds(
 
 
 def _find_kind(serialized: np.ndarray, name: str) -> str | None:
-    """The kind of the first value; "" where all are empty lists, None where no record has the feature."""
-    key, found = name.encode(), None
+    """The kind of the first value: "" if all are empty lists, None if no record has the feature."""
+    key = name.encode()
+    found = None
     for text in serialized:
         if key not in text:  # a quick look, before the record is decoded
             continue
@@ -139,17 +153,17 @@ def _features(serialized: bytes) -> Any:
 
 
 def _parse(
-    serialized: np.ndarray, rows: np.ndarray, kinds: dict[str, str], lists: set[str]
+    serialized: np.ndarray, rows: np.ndarray, kinds: dict[str, str], lists: Collection[str]
 ) -> Chunk:
     try:
-        return _parse_batch(serialized, kinds, lists), rows, []
+        return Chunk(_parse_batch(serialized, kinds, lists), rows, [])
     except tf.errors.InvalidArgumentError:
         repaired, problems = _repair(serialized, kinds, lists)
-        return _parse_batch(repaired, kinds, lists), rows, problems
+        return Chunk(_parse_batch(repaired, kinds, lists), rows, problems)
 
 
 def _parse_batch(
-    serialized: np.ndarray, kinds: dict[str, str], lists: set[str]
+    serialized: np.ndarray, kinds: dict[str, str], lists: Collection[str]
 ) -> dict[str, pa.Array]:
     defaults = {"int64_list": _ABSENT_INT, "float_list": float("nan"), "bytes_list": b""}
     specs: dict[str, Any] = {}
@@ -169,22 +183,25 @@ def _to_arrow(values: tf.Tensor | tf.RaggedTensor, kind: str) -> pa.Array:
     array = values.numpy()
     if kind == "bytes_list":
         return pa.array(array, pa.binary())
-    return pa.array(array, mask=array == _ABSENT_INT if kind == "int64_list" else None)
+    if kind == "int64_list":
+        return pa.array(array, mask=array == _ABSENT_INT)
+    return pa.array(array)
 
 
 def _repair(
-    serialized: np.ndarray, kinds: dict[str, str], lists: set[str]
+    serialized: np.ndarray, kinds: dict[str, str], lists: Collection[str]
 ) -> tuple[np.ndarray, list[Problem]]:
     """Removes what cannot be parsed, record by record, and says what it was."""
-    repaired, problems = [], []
+    repaired = []
+    problems: list[Problem] = []
+    first_column = next(iter(kinds))
     for index, text in enumerate(serialized):
         example = tf.train.Example()
         try:
             example.ParseFromString(text)
         except Exception:
-            problems.append(
-                Problem(index, next(iter(kinds)), "the record is no tf.train.Example", text[:40])
-            )
+            rule = "the record is no tf.train.Example"
+            problems.append(Problem(index, first_column, rule, text[:40]))
             repaired.append(b"")
             continue
         for name, kind in kinds.items():

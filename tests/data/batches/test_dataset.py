@@ -11,8 +11,11 @@ import pytest
 
 from tafe_tf import schema
 from tafe_tf.data.bad_rows import BadRows
-from tafe_tf.data.batches.batch import Batch, Stream, deal
-from tafe_tf.data.batches.dataset import FunnelData, Holdout, Position, time_holdout
+from tafe_tf.data.batches.batch import Batch
+from tafe_tf.data.batches.dataset import FunnelData
+from tafe_tf.data.batches.holdout import Holdout, time_holdout
+from tafe_tf.data.batches.position import Position
+from tafe_tf.data.batches.stream import Stream, deal
 from tafe_tf.data.errors import BadRowError, DataError
 from tafe_tf.data.formats.read import find_files
 from tafe_tf.data.formats.write import write
@@ -122,7 +125,7 @@ def test_order_does_not_depend_on_the_format(tmp_path: pathlib.Path) -> None:
 
 def test_stream_keeps_the_readers_error(tmp_path: pathlib.Path) -> None:
     d = data(tmp_path, shards=1)
-    with open(d.files[0], "a") as file:
+    with open(d.paths[0], "a") as file:
         file.write("7,1.0,2,0\n")
     stream = Stream(lambda: d.evaluation_batches("all"), DATASET, "all", lambda columns: columns)
     with pytest.raises(

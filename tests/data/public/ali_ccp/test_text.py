@@ -14,7 +14,8 @@ from ali_ccp_files import ROOT, SINGLE, content, invented, sample, small, twin, 
 
 from tafe_tf import schema_toml
 from tafe_tf.data.bad_rows import BadRows
-from tafe_tf.data.batches.dataset import FunnelData, Position
+from tafe_tf.data.batches.dataset import FunnelData
+from tafe_tf.data.batches.position import Position
 from tafe_tf.data.errors import DataError
 from tafe_tf.data.formats.read import find_files, read_blocks
 from tafe_tf.data.public.ali_ccp.fields import protocol

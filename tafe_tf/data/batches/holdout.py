@@ -1,0 +1,66 @@
+"""Which rows of the training files are held out for validation."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+
+import numpy as np
+
+from tafe_tf.data.bad_rows import BadRows
+from tafe_tf.data.blocks.block import Block
+from tafe_tf.data.formats.in_memory import ArrowRows
+from tafe_tf.data.formats.read import read_blocks
+from tafe_tf.data.hashing import finalize
+from tafe_tf.schema import Schema
+
+_GOLDEN = np.uint64(0x9E3779B97F4A7C15)  # SplitMix64's increment, 2^64 over the golden ratio
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Holdout:
+    """Which rows of the training files are held out for validation.
+
+    Attributes:
+        fraction: the share of the rows, drawn by a hash of the row's place in the files; 0 holds
+            out none, 1 all. Default: 0.
+        time: if not None, the rows with a time of this or later are held out instead, whatever
+            `fraction` is. Default: None.
+    """
+
+    fraction: float = 0.0
+    time: float | None = None
+
+    def mask(self, block: Block, time_column: str) -> np.ndarray:
+        """True for the rows of a block that are held out, [n].
+
+        Args:
+            block: the rows.
+            time_column: the name of the column with the time; only used if `time` is not None.
+        """
+        if self.time is not None:
+            return np.asarray(block.columns[time_column] >= self.time)
+        file = block.file.astype(np.uint64) << np.uint64(40)
+        place = file + block.row.astype(np.uint64)
+        bound = np.uint64(self.fraction * 2.0**53)
+        return finalize(place + _GOLDEN) < bound
+
+
+def time_holdout(
+    files: Sequence[str | ArrowRows], schema: Schema, fraction: float, bad_rows: BadRows
+) -> Holdout:
+    """Holds out the latest rows, where rows of one moment stay together.
+
+    Args:
+        files: the training files.
+        schema: names the column with the time.
+        fraction: the share of the rows to hold out.
+        bad_rows: what to do with bad rows.
+
+    Raises:
+        DataError: if a file cannot be read.
+    """
+    blocks = read_blocks(files, schema, bad_rows=bad_rows, columns=[schema.time])
+    times = np.sort(np.concatenate([block.columns[schema.time] for block in blocks]))
+    last_kept = round((1.0 - fraction) * (len(times) - 1))
+    return Holdout(fraction=fraction, time=float(times[last_kept]))

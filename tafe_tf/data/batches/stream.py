@@ -1,0 +1,109 @@
+"""Batches -> the tf.data pipeline that the loop reads."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Iterator
+from typing import Any, NoReturn
+
+import tensorflow as tf
+
+from tafe_tf.data.batches.batch import Batch, Part, extra_columns_of
+from tafe_tf.data.errors import DataError
+from tafe_tf.schema import Schema
+
+
+class Stream:
+    """A tf.data pipeline over a generator of batches that keeps the generator's own error.
+
+    TensorFlow gives an error of its own in place of the generator's; `reraise` gives it back.
+
+    Args:
+        batches: makes the generator.
+        schema: names the columns and their types.
+        part: what the batches are of.
+        transform: makes model inputs of raw inputs; it runs in the pipeline.
+
+    Attributes:
+        dataset: a `tf.data.Dataset` of `Batch`es of tensors.
+    """
+
+    def __init__(
+        self,
+        batches: Callable[[], Iterator[Batch]],
+        schema: Schema,
+        part: Part,
+        transform: Callable[..., Any],
+    ) -> None:
+        self._batches = batches
+        self._error: Exception | None = None
+        signature = _signature(schema, part)
+        dataset = tf.data.Dataset.from_generator(self._generate, output_signature=signature)
+        dataset = dataset.map(
+            lambda batch: batch._replace(inputs=transform(batch.inputs)), num_parallel_calls=2
+        )
+        self.dataset = dataset.prefetch(4)
+
+    def _generate(self) -> Iterator[Batch]:
+        try:
+            yield from self._batches()
+        except Exception as error:
+            self._error = error
+            raise
+
+    def reraise(self, error: Exception) -> NoReturn:
+        """Raises what went wrong in the generator, or `error` itself if nothing did."""
+        raise (self._error or error) from None
+
+
+def deal(batches: Iterator[Batch], replicas: int) -> Iterator[Batch]:
+    """Cuts each batch into equal pieces, one for each replica.
+
+    The position goes with the first piece, and the others' positions are 0, so that the replicas'
+    positions add up to that of the batch. After the last batch its pieces come again without end:
+    what reads ahead never meets one.
+
+    Args:
+        batches: the batches.
+        replicas: how many replicas of the model this process has.
+
+    Raises:
+        DataError: if a batch cannot be cut so.
+    """
+    pieces: list[Batch] = []
+    for batch in batches:
+        rows = len(batch.labels)
+        if rows % replicas:
+            rule = f"cannot be cut into equal pieces for {replicas} replicas"
+            raise DataError(f"a batch of {rows} rows {rule}")
+        size = rows // replicas
+        pieces = []
+        for replica in range(replicas):
+            cut = slice(replica * size, (replica + 1) * size)
+            piece = tf.nest.map_structure(
+                lambda array, cut=cut: array[cut], batch._replace(position=(), more=())
+            )
+            position = batch.position if replica == 0 else 0 * batch.position
+            pieces.append(piece._replace(position=position, more=batch.more))
+        yield from pieces
+    yield from itertools.cycle(pieces)
+
+
+def _signature(schema: Schema, part: Part) -> Batch:
+    """The types and shapes of a batch."""
+    columns = {}
+    for column in schema.columns:
+        shape = [None, column.max_length] if column.max_length else [None]
+        columns[column.name] = tf.TensorSpec(shape, column.dtype)
+    actions = len(schema.via) if part == "train" else 0
+    extra = [] if part == "train" else extra_columns_of(schema)
+    return Batch(
+        inputs={column.name: columns[column.name] for column in schema.inputs},
+        labels=tf.TensorSpec([None, len(schema.tasks) + actions], tf.float32),
+        weight=tf.TensorSpec([None], tf.float32),
+        file=tf.TensorSpec([None], tf.int32),
+        row=tf.TensorSpec([None], tf.int64),
+        position=tf.TensorSpec([None, 2], tf.int64),
+        more=tf.TensorSpec([1], tf.bool),
+        extra={name: columns[name] for name in extra},
+    )

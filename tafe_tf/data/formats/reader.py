@@ -1,0 +1,79 @@
+"""The interface of all readers: what each takes and what it gives."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Sequence
+from typing import Any, NamedTuple, Protocol
+
+import numpy as np
+import pyarrow as pa
+
+from tafe_tf.data.bad_rows import Problem
+from tafe_tf.data.errors import DataError, check_columns
+
+
+class Chunk(NamedTuple):
+    """Consecutive rows of one file, as its format has them.
+
+    Attributes:
+        columns: Arrow arrays of equal length, by name; None for rows that were only passed over.
+        rows: the numbers of the rows in the file, from 1, int64 [n].
+        problems: what the reader found wrong with some of the rows.
+    """
+
+    columns: dict[str, pa.Array] | None
+    rows: np.ndarray
+    problems: list[Problem]
+
+
+class Reader(Protocol):
+    """A function that reads one file, or one table in memory, chunk by chunk.
+
+    The borders of the chunks do not depend on `skip`: the first chunk that is read ends where it
+    would end if all rows were read.
+    """
+
+    def __call__(
+        self,
+        source: Any,
+        names: Sequence[str],
+        lists: Collection[str],
+        block_rows: int,
+        skip: int,
+        /,
+    ) -> Iterator[Chunk]:
+        """Reads some columns of all rows.
+
+        Args:
+            source: the path of the file, or the table.
+            names: the columns to read.
+            lists: those among them that hold lists.
+            block_rows: the rows of a chunk; the last chunk of a file holds what is left.
+            skip: rows to pass over first.
+
+        Raises:
+            DataError: if the source cannot be read, or a column is missing or not of its kind.
+        """
+        ...
+
+
+def check_types(
+    source: object, schema: pa.Schema, names: Sequence[str], lists: Collection[str]
+) -> None:
+    """Raises DataError if a column is missing or doubled, or holds lists or not, against its role.
+
+    Args:
+        source: the file, for messages.
+        schema: the Arrow types of its columns.
+        names: the columns to read.
+        lists: those among them that must hold lists; the others must hold one value a row.
+    """
+    check_columns(str(source), names, schema.names)
+    for name in names:
+        kind = schema.field(name).type
+        if pa.types.is_null(kind):
+            continue
+        is_list = pa.types.is_list(kind) or pa.types.is_large_list(kind)
+        if is_list != (name in lists):
+            rule = "must hold lists" if name in lists else "must hold one value a row"
+            raise DataError(f"{source}: column {name!r} {rule}. Received: {kind}")
