@@ -19,7 +19,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from tafe_tf import schema_toml
-from tafe_tf.data.atomic import read_json, write_json, write_text
+from tafe_tf.data.atomic import read_json, replacing, write_json, write_text
 from tafe_tf.data.bad_rows import BadRows, Problem
 from tafe_tf.data.blocks.block import Block
 from tafe_tf.data.errors import DataError
@@ -226,10 +226,9 @@ def _table(block: Block, raw: Schema, country: str) -> pa.Table:
 
 
 def _write(path: pathlib.Path, table: pa.Table) -> None:
-    """Writes a file beside its place and renames it; Parquet without a detour by Python values."""
+    """Writes a file that appears whole; Parquet without a detour by Python values."""
     if path.suffix != ".parquet":
         write(path, table.to_pydict())
         return
-    beside = path.with_name(f".{path.name}")
-    pq.write_table(table, beside)
-    os.replace(beside, path)
+    with replacing(path) as beside:
+        pq.write_table(table, beside)

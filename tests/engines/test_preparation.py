@@ -1,0 +1,264 @@
+"""Preparation as a function, here and on Apache Beam: the source's rows, pandas's counts."""
+
+from __future__ import annotations
+
+import json
+import os
+import pathlib
+import shutil
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+import tensorflow as tf
+from preparation_data import SCHEMA, beam_engine, content, make_data, read, rows
+
+from tafe_tf import schema_toml
+from tafe_tf.data.bad_rows import BadRows
+from tafe_tf.data.errors import BadRowError, DataError
+from tafe_tf.data.formats.read import find_files
+from tafe_tf.data.formats.write import write
+from tafe_tf.data.shards import write as shard_write
+from tafe_tf.data.shards.job import ShardJob
+from tafe_tf.engines import local
+from tafe_tf.engines.beam.pipeline import PipelineError
+from tafe_tf.engines.local import LocalEngine
+from tafe_tf.engines.preparation import Engine, VocabularyJob, prepare_shards
+from tafe_tf.features import vocabulary
+from tafe_tf.schema import SchemaError
+
+
+@pytest.fixture(autouse=True)
+def small_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(shard_write, "BLOCK_ROWS", 16)
+
+
+@pytest.fixture
+def beam(monkeypatch: pytest.MonkeyPatch) -> Engine:
+    return beam_engine(monkeypatch)
+
+
+def run(
+    data: pathlib.Path, output: pathlib.Path, engine: Engine | None = None, **settings: Any
+) -> pathlib.Path:
+    """Shards of two blocks and vocabularies, as a function; bad rows are left out."""
+    text = (data / "schema.toml").read_text(encoding="utf-8")
+    keys: dict[str, Any] = {"shard_rows": 32, "on_bad_row": "drop", **settings}
+    job = ShardJob(
+        data_dir=str(data),
+        schema=schema_toml.load(data / "schema.toml"),
+        schema_text=text,
+        output=str(output),
+        **keys,
+    )
+    prepare_shards(job, engine or LocalEngine())
+    return output
+
+
+def counted(values: list[Any], min_count: int) -> list[str]:
+    """What a vocabulary has to hold, by pandas."""
+    counts = pd.Series(values, dtype=object).value_counts()
+    frame = pd.DataFrame({"count": counts.to_numpy(), "value": counts.index.map(str)})
+    frame = frame[frame["count"] >= min_count]
+    return list(frame.sort_values(["count", "value"], ascending=[False, True])["value"])
+
+
+def test_vocabularies_are_what_pandas_counts(tmp_path: pathlib.Path, beam: Engine) -> None:
+    out = run(make_data(tmp_path / "data", "csv"), tmp_path / "out", beam)
+    good = read(tmp_path / "data", "train")
+    statistics = json.loads((out / "statistics.json").read_text())
+    lists = {"tags": [tag for tags in good["tags"] for tag in tags]}
+    ties = 0
+    for name, min_count in (("city", 3), ("user", 1), ("item", 2), ("tags", 1)):
+        values = [value for value in lists.get(name, good[name]) if value not in ("", -1)]
+        expected = counted(values, min_count)
+        assert (out / "vocabulary" / f"{name}.txt").read_text().splitlines() == expected
+        assert statistics["vocabulary"][name] == len(expected)
+        assert statistics["distinct"][name] == len(set(values))
+        ties += len(expected) - len({values.count(value) for value in values})
+    assert ties > 30
+    labels = np.array(good["labels"])
+    assert statistics["rows"] == 248
+    assert statistics["rate"] == {"click": labels[:, 0].mean(), "buy": labels[:, 1].mean()}
+
+
+def test_training_takes_the_vocabularies_of_the_shards(tmp_path: pathlib.Path) -> None:
+    out = run(make_data(tmp_path / "data", "parquet"), tmp_path / "out")
+    schema = schema_toml.load(out / "schema.toml")
+    (tmp_path / "run").mkdir()
+    assert vocabulary.reuse(find_files(out, "train"), schema, out, tmp_path / "run")
+    again = vocabulary.build(find_files(out, "train"), schema, tmp_path / "again", BadRows())
+    assert again == json.loads((out / "statistics.json").read_text())
+
+
+class Killed(BaseException):
+    pass
+
+
+@pytest.mark.parametrize(("extension", "format"), [("csv", "tfrecord"), ("parquet", "parquet")])
+def test_wherever_it_stops_either_goes_on(
+    tmp_path: pathlib.Path,
+    beam: Engine,
+    monkeypatch: pytest.MonkeyPatch,
+    extension: str,
+    format: str,
+) -> None:
+    data = make_data(tmp_path / "data", extension)
+    expected = content(run(data, tmp_path / "whole", format=format))
+    rename = os.replace
+    for stop in (0, 1, 5, 12, 27, 30):
+        calls = iter(range(10**6))
+
+        def replace(
+            source: Any, target: Any, calls: Iterator[int] = calls, stop: int = stop
+        ) -> None:
+            if next(calls) == stop:
+                raise Killed
+            rename(source, target)
+
+        out = tmp_path / f"out{stop}"
+        monkeypatch.setattr("os.replace", replace)
+        with pytest.raises(Killed):
+            run(data, out, format=format)
+        monkeypatch.setattr("os.replace", rename)
+        recorded = {path.stem for path in (out / ".prepare").glob("t*.json")}
+        whole = {
+            path: path.stat().st_mtime_ns
+            for path in out.glob("*-*")
+            if path.name.split(".")[0] in recorded
+        }
+        run(data, out, beam if stop in (1, 12, 30) else None, format=format)
+        assert content(out) == expected
+        assert {
+            path: path.stat().st_mtime_ns for path in whole
+        } == whole  # what is done is not done again
+
+
+def test_bad_rows_are_named_here_and_there(tmp_path: pathlib.Path, beam: Engine) -> None:
+    data = make_data(tmp_path / "data", "csv")
+    rule = "is 1 where the earlier step 'click' is 0. Received: 1"
+    said = rf"^\S*train-b.csv: row 7, column 'buy': {rule}$"
+    engines: list[tuple[str, Engine, type[Exception]]] = [
+        ("local", LocalEngine(), BadRowError),
+        ("beam", beam, PipelineError),
+    ]
+    for name, engine, error in engines:
+        with pytest.raises(error, match=said):
+            run(data, tmp_path / name, engine, on_bad_row="raise")
+        assert not (tmp_path / name / "prepared.json").exists()
+        vocabularies = VocabularyJob(
+            files=find_files(data, "train"),
+            schema=schema_toml.load(data / "schema.toml"),
+            directory=str(tmp_path / f"v{name}"),
+        )
+        with pytest.raises(error, match=said):
+            engine.build_vocabularies(vocabularies)
+    out = run(data, tmp_path / "local")  # the job that stopped goes on with what it was told
+    for _ in range(2):
+        with pytest.raises(
+            BadRowError, match=r"out: was prepared without some rows: .* row 7, column 'buy'"
+        ):
+            run(data, out.rename(tmp_path / "out"), on_bad_row="raise")
+        out = (tmp_path / "out").rename(tmp_path / "local")
+
+
+def test_texts_that_no_shard_takes_are_bad_rows(tmp_path: pathlib.Path, beam: Engine) -> None:
+    data = make_data(tmp_path / "data", "tfrecord")
+    columns = rows(60, 5)
+    write(
+        data / "train-a.tfrecord",
+        columns | {"shop": ["Ångström" if i == 44 else "s" for i in range(60)]},
+    )
+    records = [bytes(r.numpy()) for r in tf.data.TFRecordDataset(str(data / "train-a.tfrecord"))]
+    with tf.io.TFRecordWriter(str(data / "train-a.tfrecord")) as writer:
+        for record in records:
+            writer.write(record.replace("Ångström".encode(), b"\xff" * 10))
+    said = r"train-a.tfrecord: row 45, column 'shop': must be UTF-8 text. Received: b'(\\xff){10}'$"
+    with pytest.raises(BadRowError, match=said):
+        run(data, tmp_path / "raise", on_bad_row="raise")
+    out = run(data, tmp_path / "local")
+    assert content(out) == content(run(data, tmp_path / "beam", beam))
+    prepared = json.loads((out / "prepared.json").read_text())
+    assert prepared["rows"]["train"] == {"read": 160, "written": 157, "dropped": 3, "shards": 6}
+
+
+def test_a_line_break_in_a_vocabulary_is_refused_on_beam_too(
+    tmp_path: pathlib.Path, beam: Engine
+) -> None:
+    data = make_data(tmp_path / "data", "parquet")
+    write(data / "train-a.parquet", rows(150, 0) | {"user": ["a\nb"] * 150})
+    said = r"feature 'user': a value holds a line break; .*'a\\nb'"
+    for name, engine in (("local", LocalEngine()), ("beam", beam)):
+        with pytest.raises(SchemaError, match=said):
+            run(data, tmp_path / name, engine)
+        assert not (tmp_path / name / "prepared.json").exists()
+
+
+def test_a_directory_of_another_job_is_refused(tmp_path: pathlib.Path) -> None:
+    data = make_data(tmp_path / "data", "csv")
+    out = run(data, tmp_path / "out")
+    before = content(out)
+    run(data, out)
+    assert content(out) == before  # nothing left to do
+
+    def refused(message: str, output: pathlib.Path = out, **settings: Any) -> None:
+        with pytest.raises(DataError, match=message):
+            run(data, output, **settings)
+
+    refused(
+        r"out: was prepared with shard_rows 32; take another directory, or empty it. Received: 64",
+        shard_rows=64,
+    )
+    refused("was prepared with format 'parquet'; .* Received: 'tfrecord'", format="tfrecord")
+    refused(
+        r"shard_rows must be a multiple of 65536, or 1 to that. Received: 65537", shard_rows=65537
+    )
+    refused(r"data: holds \S+, which is no shard of this job; take another directory", output=data)
+    (data / "schema.toml").write_text(SCHEMA + "# more\n")
+    refused("was prepared with schema ")
+    (data / "schema.toml").write_text(SCHEMA)
+    shutil.move(out / "train-00000-00001.parquet", tmp_path)
+    refused("out: had 9 train shards when it was prepared; empty it to begin again. Received: 8")
+    shutil.move(tmp_path / "train-00000-00001.parquet", out)
+    assert content(run(data, out)) == before
+    write(data / "valid.csv", rows(41, 2))
+    refused(r"was prepared with valid.csv \d+; .* Received: \d+")
+    (data / "valid.csv").unlink()
+    refused("was prepared with files 4; .* Received: 3")
+
+
+def test_what_goes_wrong_on_the_way_is_noticed(
+    tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data = make_data(tmp_path / "data", "csv")
+    plain = shard_write.convert
+
+    def then(act: Callable[[], object]) -> Callable[..., Iterator[int]]:
+        def convert(job: Any, piece: Any) -> Iterator[int]:
+            yield from plain(job, piece)
+            act()
+
+        return convert
+
+    out = tmp_path / "out"
+    lost = out / "train-00000-00001.parquet"
+    monkeypatch.setattr(local, "convert", then(lambda: lost.unlink(missing_ok=True)))
+    with pytest.raises(
+        DataError, match=r"train-00000-00001.parquet: is missing; run the job again"
+    ):
+        run(data, out)
+    monkeypatch.setattr(local, "convert", then(lambda: write(data / "valid.csv", rows(41, 2))))
+    with pytest.raises(DataError, match=r"out: was begun with valid.csv \d+; .* Received: \d+"):
+        run(data, out)
+    monkeypatch.setattr(local, "convert", plain)
+    write(data / "valid.csv", {name: values[6:7] for name, values in rows(40, 2, bad=True).items()})
+    with pytest.raises(
+        DataError,
+        match=r"no row of the 'valid' files is good; dropped 1 rows, .* row 1, column 'buy'",
+    ):
+        run(data, tmp_path / "none")
+    monkeypatch.setattr(shard_write, "read_blocks", lambda *_, **__: [])
+    with pytest.raises(OSError, match=r"holds 0 rows of 32"):
+        run(data, tmp_path / "unread")
