@@ -4,7 +4,8 @@
     tafe train --help           tells what a command does, and its flags
     tafe train --flagfile=flagfiles/demo.flags
 
-`tafe train` is `python -m tafe_tf.train`; `python -m tafe_tf train` does the same where the script is not installed.
+`tafe train` is `python -m tafe_tf.train`. Where the script is not installed, `python -m tafe_tf`
+stands for it.
 """
 
 from __future__ import annotations
@@ -67,7 +68,7 @@ def usage() -> str:
 def first_sentence(module: str) -> str:
     """How a module's docstring begins.
 
-    The file is read and not imported, because importing a command takes the seconds that TensorFlow takes.
+    The file is read and not imported, because a command imports TensorFlow, which takes seconds.
     """
     text = source_file(module).read_text(encoding="utf-8")
     docstring = ast.get_docstring(ast.parse(text)) or ""

@@ -1,7 +1,7 @@
 """Second names in a checkout: `export` is `tafe_tf.export`, and `serving` is `tafe_tf.serving`.
 
-A module is loaded once, under its canonical name, whichever name it is imported by. An installed package has the
-canonical names only.
+A module is loaded once, under its canonical name, by whichever name it is imported. An installed
+package has the canonical names only.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from types import CodeType, ModuleType
 
 
 class SecondName(importlib.abc.MetaPathFinder):
-    """Finds `alias` and everything below it as `canonical` and what is below that.
+    """Finds each module below one package name as the module of the same name below another.
 
     Args:
         alias: a top-level package name, such as "export".
@@ -30,7 +30,7 @@ class SecondName(importlib.abc.MetaPathFinder):
     def find_spec(
         self, name: str, path: Sequence[str] | None = None, target: ModuleType | None = None
     ) -> ModuleSpec | None:
-        """The spec of a module below the alias; None for any other module."""
+        """The spec of a module below the alias, or None for any other module."""
         if not name.startswith(f"{self._alias}."):
             return None
         real = importlib.util.find_spec(self._canonical + name.removeprefix(self._alias))
@@ -50,18 +50,25 @@ class _CanonicalLoader(importlib.abc.InspectLoader):
         sys.modules[module.__name__] = importlib.import_module(self._real.name)
 
     def get_source(self, fullname: str) -> str | None:
-        loader = self._real.loader
-        assert isinstance(loader, importlib.abc.InspectLoader)
-        return loader.get_source(self._real.name)
+        return self._loader().get_source(self._real.name)
 
     def get_code(self, fullname: str) -> CodeType | None:  # for `python -m`
+        return self._loader().get_code(self._real.name)
+
+    def _loader(self) -> importlib.abc.InspectLoader:
         loader = self._real.loader
         assert isinstance(loader, importlib.abc.InspectLoader)
-        return loader.get_code(self._real.name)
+        return loader
 
 
 def register(alias: str) -> None:
-    """Makes `alias` another name of `tafe_tf.<alias>`; called while the alias is being imported."""
+    """Makes a top-level name another name of a package of ours.
+
+    It must be called while that name is being imported.
+
+    Args:
+        alias: the name, such as "export" for `tafe_tf.export`.
+    """
     canonical = f"tafe_tf.{alias}"
     sys.meta_path.insert(0, SecondName(alias, canonical))
     sys.modules[alias] = importlib.import_module(canonical)

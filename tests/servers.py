@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import pathlib
+import shutil
 import signal
 import socket
 import subprocess
@@ -11,7 +13,19 @@ import time
 from collections.abc import Callable
 from types import TracebackType
 
+import numpy as np
+import small_models
+
+from tafe_tf.export.session_model import SessionModel
+
+FUNNELS = sorted(small_models.SCHEMAS)
 SECONDS = 90.0  # for a process to start, on two busy cores
+
+
+START = """
+import runpy
+runpy.run_module("tafe_tf.serving.server", run_name="__main__", alter_sys=True)
+"""
 
 
 def free_port() -> int:
@@ -22,24 +36,24 @@ def free_port() -> int:
 
 
 class LocalServer:
-    """Starts the server and waits until it listens; its log goes to a file.
+    """Starts the server and waits until it listens.
 
     Args:
-        log: the file.
-        flags: of the server, ports aside.
+        log: the file that its log goes to.
+        flags: the server's flags, without the ports.
         before: Python code to run in the process first.
     """
 
     def __init__(self, log: pathlib.Path, *flags: str, before: str = "") -> None:
         self.log = log
-        self.grpc, self.rest = f"localhost:{free_port()}", f"localhost:{free_port()}"
-        start = "import runpy, sys; runpy.run_module('tafe_tf.serving.server', run_name='__main__', alter_sys=True)"
-        code = f"{before}\n{start}"
-        ports = [f"--port={self.grpc.split(':')[1]}", f"--rest_api_port={self.rest.split(':')[1]}"]
+        grpc_port = free_port()
+        rest_port = free_port()
+        self.grpc = f"localhost:{grpc_port}"
+        self.rest = f"localhost:{rest_port}"
+        ports = (f"--port={grpc_port}", f"--rest_api_port={rest_port}")
+        command = [sys.executable, "-c", f"{before}\n{START}", *ports, *flags]
         with open(log, "wb") as file:
-            self.process = subprocess.Popen(
-                [sys.executable, "-c", code, *ports, *flags], stdout=file, stderr=file
-            )
+            self.process = subprocess.Popen(command, stdout=file, stderr=file)
         self._wait()
 
     def _wait(self) -> None:
@@ -47,13 +61,12 @@ class LocalServer:
         while "Exporting HTTP/REST API" not in self.log.read_text(errors="replace"):
             if self.process.poll() is not None or time.monotonic() > deadline:
                 self.process.kill()
-                raise RuntimeError(
-                    f"the server did not start: {self.log.read_text(errors='replace')}"
-                )
+                said = self.log.read_text(errors="replace")
+                raise RuntimeError(f"the server did not start: {said}")
             time.sleep(0.1)
 
     def stop(self) -> int:
-        """Ends it as an operator does; the exit code."""
+        """Ends the server as an operator does, and returns its exit code."""
         if self.process.poll() is None:
             self.process.send_signal(signal.SIGTERM)
         return self.process.wait(SECONDS)
@@ -72,8 +85,29 @@ class LocalServer:
 
 
 def wait_until(ok: Callable[[], bool], what: str) -> None:
-    """Waits until `ok()` is true, with an end."""
+    """Waits until `ok()` is true, and fails after a while."""
     deadline = time.monotonic() + SECONDS
     while not ok():
         assert time.monotonic() < deadline, f"waited too long: {what}"
         time.sleep(0.05)
+
+
+def model_config(name: str, base_path: pathlib.Path, extra: str = "") -> str:
+    """One model of a `ModelServerConfig` in text form; `extra` holds further fields."""
+    fields = f'name: "{name}" base_path: "{base_path}" model_platform: "tensorflow"'
+    return f"config {{ {fields} {extra} }}"
+
+
+def publish(source: pathlib.Path, base_path: pathlib.Path, version: int) -> None:
+    """Copies an exported version to a directory of versions, where it appears by a rename."""
+    beside = base_path / f".{version}.tmp"
+    shutil.copytree(source, beside)
+    os.rename(beside, base_path / str(version))
+
+
+def answers(path: pathlib.Path, rows: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """What an exported version answers, asked in this process."""
+    model = SessionModel(path)
+    outputs = model(rows)
+    model.close()
+    return outputs

@@ -64,7 +64,7 @@ def test_the_first_sentence_is_that_of_the_imported_docstring(
     ("name", "said"),
     [
         ("trian", "error: there is no command 'trian'; did you mean `tafe train`?"),
-        ("public-data", "error: there is no command 'public-data'; did you mean `tafe public_data`?"),
+        ("public", "error: there is no command 'public'; did you mean `tafe public_data`?"),
         ("xyz", "error: there is no command 'xyz'; `tafe --help` lists the commands"),
     ],
 )  # fmt: skip

@@ -15,6 +15,7 @@ import pytest
 from sources import ROOT, SOURCES, within
 
 import tafe_tf
+from tafe_tf.__main__ import COMMANDS
 
 ENTRY_POINTS = {
     name
@@ -52,7 +53,12 @@ ALLOWED: dict[str, set[str]] = {
         *("schema", "schema_toml", "data", "features", "metrics", "terminal", "training"),
     },
     "tafe_tf.serving.wire": {"schema"},
-    "tafe_tf.serving.client": {"schema", "data", "serving.wire"},
+    "tafe_tf.serving.client": {"schema", "data", "serving.wire", "terminal"},
+    "tafe_tf.serving.server": {"export", "serving.wire", "terminal"},
+    "tafe_tf.serving.batch": {"schema", "data", "engines", "export", "terminal"},
+    "tafe_tf.serving.conformance": {
+        *("schema", "export", "serving.client", "serving.wire", "terminal"),
+    },
 }
 
 
@@ -109,22 +115,30 @@ def test_the_core_knows_neither_export_nor_serving() -> None:
 
 def test_serving_knows_no_layer_and_no_model() -> None:
     serving = [module for module in SOURCES if within(module, {"tafe_tf.serving"})]
-    assert [
-        (m, n)
-        for m in serving
-        for n in imports(m)
-        if within(n, {"tafe_tf.layers", "tafe_tf.models"})
-    ] == []
+    forbidden = {"tafe_tf.layers", "tafe_tf.models"}
+    found = [(module, name) for module in serving for name in imports(module)]
+    assert [pair for pair in found if within(pair[1], forbidden)] == []
 
 
 def test_nothing_imports_an_entry_point() -> None:
-    commands = {name for name in ENTRY_POINTS if not within(name, {"tafe_tf.serving"})}
-    assert commands >= {"tafe_tf.train", "tafe_tf.evaluate", "tafe_tf.prepare", "tafe_tf.report"}
-    assert commands >= {
-        f"tafe_tf.export.{name}" for name in ("saved_model", "check", "score", "rollback")
-    }
+    """A command is a leaf: what others need of it belongs in a module."""
+    core = {"train", "evaluate", "prepare", "report"}
+    export = {"saved_model", "check", "score", "rollback"}
+    serving = {"batch_score", "client.__main__", "conformance.__main__", "server.__main__"}
+    assert {f"tafe_tf.{name}" for name in core} <= ENTRY_POINTS
+    assert {f"tafe_tf.export.{name}" for name in export} <= ENTRY_POINTS
+    assert {f"tafe_tf.serving.{name}" for name in serving} <= ENTRY_POINTS
     found = [(module, name) for module in SOURCES for name in imports(module)]
-    assert [(module, name) for module, name in found if name in commands] == []
+    assert [pair for pair in found if pair[1] in ENTRY_POINTS] == []
+
+
+def test_the_script_knows_every_command() -> None:
+    modules = set(COMMANDS.values())
+    names = {name.removesuffix(".__main__") for name in ENTRY_POINTS}
+    assert modules == names - {"tafe_tf"}  # which is the script itself
+    configuration = setup_cfg()
+    (script,) = configuration["options.entry_points"]["console_scripts"].split("\n")[1:]
+    assert script == "tafe = tafe_tf.__main__:main"
 
 
 @pytest.mark.skipif("TAFE_INSTALLED" not in os.environ, reason="`make test` sets it")
@@ -136,18 +150,21 @@ def test_the_installed_package_is_tested() -> None:
         ".".join(["tafe_tf", *path.relative_to(installed).with_suffix("").parts])
         for path in installed.rglob("*.py")
     }
-    assert {name.removesuffix(".__init__") for name in found} == set(
-        SOURCES
-    )  # none missing, none stale
+    names = {name.removesuffix(".__init__") for name in found}
+    assert names == set(SOURCES)  # none is missing, and none is stale
     assert (installed / "py.typed").exists()
     kit = {path.name for path in (ROOT / "serving" / "tf_serving").iterdir()}
     assert {path.name for path in (installed / "serving" / "tf_serving").iterdir()} == kit
 
 
-def test_a_distribution_has_one_top_level_name() -> None:
+def setup_cfg() -> configparser.ConfigParser:
     configuration = configparser.ConfigParser()
     configuration.read(ROOT / "setup.cfg")
-    names = configuration["options"]["packages"].split()
+    return configuration
+
+
+def test_a_distribution_has_one_top_level_name() -> None:
+    names = setup_cfg()["options"]["packages"].split()
     assert {name.split(".")[0] for name in names} == {"tafe_tf"}
     assert set(names) == {name for name, path in SOURCES.items() if path.name == "__init__.py"}
 

@@ -1,4 +1,4 @@
-"""The wheel, installed away from the checkout: what it puts there, and a whole small job with its script."""
+"""The wheel, installed away from the checkout: its files, its commands and a whole small job."""
 
 from __future__ import annotations
 

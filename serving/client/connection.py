@@ -1,12 +1,15 @@
-"""How a client reaches a server: the channel, its options, and the calls it can make."""
+"""How a client reaches a server: the channel, its options, and what both clients share."""
 
 from __future__ import annotations
 
 import json
+import time
 from typing import Any
 
 import grpc
-from tensorflow_serving.apis import model_service_pb2_grpc, prediction_service_pb2_grpc
+from tensorflow_serving.apis import model_pb2, model_service_pb2_grpc, prediction_service_pb2_grpc
+
+from tafe_tf.serving.client.conversation import Conversation
 
 METHODS = ("Predict", "GetModelMetadata", "GetModelStatus", "HandleReloadConfigRequest")
 
@@ -64,3 +67,43 @@ def methods_of(channel: grpc.Channel) -> dict[str, Any]:
             if hasattr(stub, name):
                 found[name] = getattr(stub, name)
     return found
+
+
+class Connection:
+    """What `Client` and `AsyncClient` share; see `Client` for the arguments."""
+
+    _api: Any  # grpc or grpc.aio
+
+    def __init__(
+        self,
+        target: str,
+        model: str = "default",
+        *,
+        version: int | None = None,
+        label: str | None = None,
+        timeout: float = 10.0,
+        rows_per_request: int = 1024,
+        credentials: grpc.ChannelCredentials | None = None,
+    ) -> None:
+        if version is not None and label is not None:
+            raise ValueError(
+                f"`version` and `label` exclude each other. Received: {version} and {label!r}"
+            )
+        if rows_per_request < 1 or timeout <= 0:
+            raise ValueError(
+                "`rows_per_request` must be 1 or more and `timeout` above 0. "
+                f"Received: rows_per_request={rows_per_request}, timeout={timeout}"
+            )
+        spec = model_pb2.ModelSpec(name=model)
+        if version is not None:
+            spec.version.value = version
+        if label is not None:
+            spec.version_label = label
+        self.timeout = timeout
+        self._conversation = Conversation(spec, rows_per_request)
+        self._channel = open_channel(self._api, target, credentials)
+        self._methods = methods_of(self._channel)
+
+    def _deadline(self, timeout: float | None) -> float:
+        """When a call that begins now must have ended, on the monotonic clock."""
+        return time.monotonic() + (self.timeout if timeout is None else timeout)

@@ -1,173 +1,131 @@
-"""Batch scoring: the model's own scores, keys and shards."""
+"""The command that scores files: killed, wrongly asked, and right."""
 
 from __future__ import annotations
 
-import dataclasses
 import json
+import os
 import pathlib
+import signal
+import subprocess
+import sys
+import time
 
-import numpy as np
-import pyarrow as pa
 import pyarrow.parquet as pq
-import pytest
 import small_models
-import tensorflow as tf
-from scoring_jobs import ROWS, job, mkdir, parts, scores, stamps
-from small_files import EXTENSIONS
+from scoring_jobs import bad_csv, job, mkdir, scores, stamps
 
-from tafe_tf.data.bad_rows import BadRows
-from tafe_tf.data.formats.read import read_blocks
 from tafe_tf.data.formats.write import write
-from tafe_tf.export.session_model import SessionModel
-from tafe_tf.serving.batch import scoring
-from tafe_tf.serving.batch.job import Job
-from tafe_tf.training.run_dir import RunDir
+
+ENVIRONMENT = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}  # the code under test
 
 
-def python_scores(run: RunDir, file: pathlib.Path) -> dict[str, np.ndarray]:
-    """What the Keras model gives for a file's rows: sigmoids of the least logit so far, and their quotients."""
-    dataset = run.schema()
-    (block,) = read_blocks(
-        [str(file)], dataset, bad_rows=BadRows(), columns=[c.name for c in dataset.inputs]
-    )
-    inputs = run.features()({name: tf.constant(values) for name, values in block.columns.items()})
-    logits = np.array(run.load_best()(inputs), np.float64)
-    steps = 1 / (1 + np.exp(-np.minimum.accumulate(logits, axis=1)))
-    columns = [*steps.T, *(steps[:, 1:] / steps[:, :-1]).T]
-    return dict(zip((*dataset.step_names, *dataset.conditional_names), columns, strict=True))
+def command(**flags: object) -> list[str]:
+    given = [f"--{name}={value}" for name, value in flags.items()]
+    return [sys.executable, "-m", "tafe_tf.serving.batch_score", *given]
 
 
-@pytest.mark.parametrize("funnel", small_models.SCHEMAS)
-def test_every_format_gives_the_models_scores(
-    exports: dict[str, pathlib.Path], tmp_path: pathlib.Path, funnel: str
+def test_killed_it_loses_and_doubles_no_row(
+    exports: dict[str, pathlib.Path], tmp_path: pathlib.Path
 ) -> None:
-    columns = small_models.rows(funnel, ROWS, seed=7)
-    for label in ("click", "buy", "view", "apply", "fund"):
-        columns.pop(label, None)  # what is scored has no labels yet
-    run = RunDir(exports[funnel].parents[1] / "run")
-    found = {}
-    for extension in EXTENSIONS:
-        path = mkdir(tmp_path / "in") / f"{extension.replace('.', '_')}.{extension}"
-        write(path, columns)
-        task = job(
-            exports[funnel],
-            path,
-            output=extension,
-            keys=("item",),
-            rows_per_shard=100,
-            batch_size=32,
-        )
-        summary = scoring.run(task)
-        assert (summary["rows"], summary["dropped"], len(parts(task))) == (ROWS, 0, 3)
-        found[extension] = scores(task)
-    first = found["parquet"]
-    names = [*run.schema().step_names, *run.schema().conditional_names]
-    assert list(first) == ["item", "row", *names]
-    assert first["row"] == list(range(1, ROWS + 1)) and first["item"] == columns["item"]
-    assert all(other == first for other in found.values())
-    expected = python_scores(run, tmp_path / "in" / "parquet.parquet")
-    for name in names:
-        np.testing.assert_allclose(first[name], expected[name], rtol=0, atol=1e-6)
-        assert np.std(first[name]) > 1e-3  # rows differ, so a row's score in another's place shows
-
-
-def test_the_scores_are_those_of_the_session(loans: Job) -> None:
-    scoring.run(loans)
-    schema = loans.schema
-    blocks = read_blocks(
-        [loans.inputs[0].path],
-        schema,
-        bad_rows=BadRows(),
-        columns=[c.name for c in schema.inputs],
-        block_rows=64,
-    )
-    model = SessionModel(loans.model)
-    for path, block in zip(parts(loans), blocks, strict=True):
-        table = pq.read_table(path)
-        for start in range(0, len(block.row), 16):
-            rows = slice(start, start + 16)
-            for name, values in model({n: x[rows] for n, x in block.columns.items()}).items():
-                assert table.schema.field(name).type == pa.float32()
-                np.testing.assert_array_equal(table[name].to_numpy()[rows], values)
-
-
-def test_one_signature_gives_one_column(loans: Job) -> None:
-    scoring.run(loans)
-    one = dataclasses.replace(loans, signature="p_fund", output=loans.output + "-one")
-    scoring.run(one)
-    assert list(scores(one)) == ["id", "row", "p_fund"]
-    np.testing.assert_allclose(scores(one)["p_fund"], scores(loans)["p_fund"], rtol=0, atol=1e-6)
-
-
-@pytest.mark.parametrize("extension", ["csv", "parquet", "tfrecord"])
-def test_keys_come_through(
-    exports: dict[str, pathlib.Path], tmp_path: pathlib.Path, extension: str
-) -> None:
-    columns = small_models.rows("loans", 4) | {
-        "user": ["u 1", "é", None, "new"],
-        "item": [7, None, -1, 2**53 + 1],
-        "request": ["r1", "r 2", "x", "r4"],
-        "number": [2**53 + 1, 5, 6, 7],
+    count = 20_000
+    output = tmp_path / "out"
+    columns = small_models.rows("loans", count) | {"id": list(range(count))}
+    write(mkdir(tmp_path / "in") / "a.csv", columns)
+    flags = {
+        "model": exports["loans"].parent,
+        "input": tmp_path / "in" / "*.csv",
+        "output": output,
+        "keys": "id",
     }
-    path = mkdir(tmp_path / "in") / f"a.{extension}"
-    write(path, columns)
-    task = job(exports["loans"], path, keys=("request", "user", "number", "item"))
-    scoring.run(task)
-    found = scores(task)
-    assert list(found)[:5] == ["request", "user", "number", "item", "row"]
-    assert found["user"] == [
-        "u 1",
-        "é",
-        None,
-        "new",
-    ]  # the schema knows it: text, null where missing
-    assert found["item"] == [7, None, -1, 2**53 + 1]
-    requests = [
-        text.encode() if extension == "tfrecord" else text for text in ("r1", "r 2", "x", "r4")
-    ]
-    assert found["request"] == requests  # as the file has it
-    assert found["number"] == [str(n) if extension == "csv" else n for n in columns["number"]]
-    types = {field.name: field.type for field in pq.read_schema(parts(task)[0])}
-    assert (types["user"], types["item"], types["row"]) == (pa.string(), pa.int64(), pa.int64())
-
-
-def test_types_of_parquet_keys(exports: dict[str, pathlib.Path], tmp_path: pathlib.Path) -> None:
-    times = pa.array([1, None, 3], pa.timestamp("ms"))
-    table = pa.table(small_models.rows("loans", 3)).append_column("at", times)
-    table = table.append_column("kind", pa.array(["a", None, "a"]).dictionary_encode())
-    pq.write_table(table, mkdir(tmp_path / "in") / "a.parquet")
-    task = job(exports["loans"], tmp_path / "in" / "a.parquet", keys=("at", "kind"))
-    scoring.run(task)
-    written = pq.read_table(parts(task)[0])
-    assert written["at"].combine_chunks() == times
-    assert written["kind"].to_pylist() == ["a", None, "a"]
-
-
-@pytest.mark.parametrize("extension", ["csv", "parquet", "tfrecord"])
-def test_files_and_shards(
-    exports: dict[str, pathlib.Path], tmp_path: pathlib.Path, extension: str
-) -> None:
-    counts = {"a": 128, "b": 64, "c": 65, "d": 1}  # exact multiples of a shard, and one row more
-    inputs = mkdir(tmp_path / "in")
-    for seed, (stem, count) in enumerate(counts.items()):
-        write(inputs / f"{stem}.{extension}", small_models.rows("numbers", count, seed))
-    (inputs / f".e.{extension}").write_text("begun by a writer")
-    task = job(exports["numbers"], inputs / "*", keys=("item",), rows_per_shard=64)
-    assert [pathlib.Path(source.path).stem for source in task.inputs] == list(counts)
-    summary = scoring.run(task)
-    names = ["a-00000", "a-00001", "b-00000", "c-00000", "c-00001", "d-00000"]
-    assert [path.stem for path in parts(task)] == names
-    assert summary == json.loads((pathlib.Path(task.output) / "_SUCCESS.json").read_text())
-    assert summary["rows"] == sum(counts.values())
-    assert {pathlib.Path(p).stem: item["rows"] for p, item in summary["inputs"].items()} == counts
-    for seed, (stem, count) in enumerate(counts.items()):
-        assert scores(task, stem)["row"] == list(range(1, count + 1))
-        assert scores(task, stem)["item"] == small_models.rows("numbers", count, seed)["item"]
-    origin = json.loads(pq.read_metadata(parts(task)[4]).metadata[b"tafe_tf"])
-    assert origin["input"]["path"] == str(inputs / f"c.{extension}") and origin["model"] == str(
-        exports["numbers"]
+    first = command(**flags, rows_per_shard=1000, batch_size=5)
+    process = subprocess.Popen(first, env=ENVIRONMENT, cwd=tmp_path, stdout=subprocess.DEVNULL)
+    while not list(output.glob("a-*.parquet")):
+        assert process.poll() is None
+        time.sleep(0.02)
+    time.sleep(0.05)  # into the next part
+    process.send_signal(signal.SIGKILL)
+    assert process.wait() == -signal.SIGKILL
+    done = stamps(output.glob("a-*.parquet"))
+    assert 0 < len(done) < 20
+    assert list(output.glob(".*")) != []  # the part it was at, which readers of a directory skip
+    assert all(pq.read_metadata(path).num_rows == 1000 for path in done)
+    again = command(**flags, rows_per_shard=1000, batch_size=1000)
+    ended = subprocess.run(
+        again, env=ENVIRONMENT, cwd=tmp_path, stdout=subprocess.PIPE, text=True, check=True
     )
-    assert (origin["part"], origin["rows"], origin["last"]) == (1, 1, True)
-    before = stamps(parts(task))
-    assert scoring.run(task) == summary  # nothing left to do
-    assert stamps(parts(task)) == before
+    assert "20,000 rows scored, 0 dropped" in ended.stdout
+    assert stamps(done) == done
+    assert list(output.glob(".*")) == []
+    task = job(exports["loans"], tmp_path / "in" / "a.csv")
+    assert scores(task)["row"] == list(range(1, count + 1))
+    assert scores(task)["id"] == [str(i) for i in range(count)]
+
+
+# Runs the command once for each list of arguments, in one process, so that TensorFlow is imported
+# once; the command's flags are taken back each time.
+MANY_COMMANDS = """
+import contextlib, io, json, runpy, sys
+from absl import flags
+import tafe_tf.serving.batch.scoring
+
+sys.modules["apache_beam"] = None  # as where the extra is not installed
+before = set(flags.FLAGS)
+for arguments in json.loads(sys.argv.pop()):
+    sys.argv[1:] = arguments
+    code, out, err = None, io.StringIO(), io.StringIO()
+    with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+        try:
+            runpy.run_module("tafe_tf.serving.batch_score", run_name="__main__", alter_sys=True)
+        except SystemExit as ended:
+            code = ended.code
+    for name in set(flags.FLAGS) - before:
+        delattr(flags.FLAGS, name)
+    print(json.dumps([code, out.getvalue(), err.getvalue()]))
+"""
+
+
+def test_the_command_ends_with_one_line(
+    exports: dict[str, pathlib.Path], tmp_path: pathlib.Path
+) -> None:
+    inputs = mkdir(tmp_path / "in")
+    bad_csv(inputs / "a.csv")
+    (inputs / "b.parquet").write_bytes(b"")
+    (inputs / "c.txt").write_text("x")
+    model = f"--model={exports['loans']}"
+    good = f"--input={inputs}/a.csv"
+    output = f"--output={tmp_path}/out"
+    cases: list[tuple[list[str], str]] = [
+        ([model, good], "--output must be given"),
+        ([good, output], "--model must be given"),
+        ([model], "--input and --output must be given"),
+        ([f"--model={tmp_path}", good, output], f"{tmp_path}: holds no exported version"),
+        ([model, f"--input={inputs}/*.tsv", output], f"{inputs}/*.tsv: no file matches"),
+        ([model, f"--input={inputs}/c.txt", output], f"{inputs}/c.txt: must end in one of .csv"),
+        ([model, f"--input={inputs}/b.parquet", output], f"{inputs}/b.parquet: cannot be read"),
+        ([model, good, output, "--signature=rank"], f"{exports['loans']}: signature 'rank'"),
+        ([model, good, output, "--keys=id"], f"{inputs}/a.csv: column 'id' is missing"),
+        (
+            [model, good, output],
+            f"{inputs}/a.csv: row 140, column 'item': must be an integer",
+        ),
+        (
+            [model, good, output, "--runner=DirectRunner"],
+            "--runner needs Apache Beam: pip install 'tafe_tf[beam]'",
+        ),
+    ]
+    dropping = [model, good, output, "--on_bad_row=drop"]
+    unquoted = [model, good, output, "more.csv"]
+    lines = [*(arguments for arguments, _ in cases), dropping, unquoted]
+    program = [sys.executable, "-c", MANY_COMMANDS, json.dumps(lines)]
+    ended = subprocess.run(
+        program, env=ENVIRONMENT, cwd=tmp_path, capture_output=True, text=True, check=True
+    )
+    *refused, dropped, wrong_usage = [json.loads(line) for line in ended.stdout.splitlines()]
+    for (_, expected), (code, _, _) in zip(cases, refused, strict=True):
+        assert code.startswith(f"error: {expected}") and "\n" not in code
+    code, said, _ = dropped
+    assert not code
+    assert "row 140, column 'item'" in said and "198 rows scored, 2 dropped" in said
+    code, _, said = wrong_usage
+    assert code == 1
+    assert "quote the pattern of --input. Received besides: more.csv" in said

@@ -20,7 +20,7 @@ from tafe_tf.serving.batch.ledger import claim
 
 @pytest.fixture
 def counted(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
-    """The models that Beam's workers load; they run in this process, without a download of Prism."""
+    """The models that Beam's workers load, which run in this process and download no Prism."""
     pytest.importorskip("apache_beam")
     from apache_beam.runners.portability import prism_runner
 

@@ -3,12 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import subprocess
-import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
-from concurrent import futures
 from typing import Any
 
 import grpc
@@ -16,80 +12,11 @@ import numpy as np
 import pytest
 import servers
 import trustme
-from tensorflow.core.framework import types_pb2
-from tensorflow_serving.apis import get_model_metadata_pb2, predict_pb2, prediction_service_pb2_grpc
+from fake_server import Fake, start
 
 from tafe_tf.serving.client import AsyncClient, Client
 from tafe_tf.serving.wire import tensors
 from tafe_tf.serving.wire.errors import ServingError
-
-Behave = Callable[[predict_pb2.PredictRequest, grpc.ServicerContext], None]
-
-
-class Fake(prediction_service_pb2_grpc.PredictionServiceServicer):
-    """Answers each row with twice its item; `behave` sees every request first."""
-
-    def __init__(self) -> None:
-        self.version, self.inputs = 1, ["item"]
-        self.requests: list[predict_pb2.PredictRequest] = []
-        self.behave: Behave = lambda request, context: None
-        self.metadata_calls = 0
-
-    def Predict(self, request: Any, context: Any) -> Any:
-        self.requests.append(request)
-        self.behave(request, context)
-        if (
-            request.model_spec.HasField("version")
-            and request.model_spec.version.value != self.version
-        ):
-            context.abort(grpc.StatusCode.NOT_FOUND, "Servable not found for request: Specific")
-        if set(request.inputs) != set(self.inputs):
-            context.abort(grpc.StatusCode.INVALID_ARGUMENT, "input size does not match signature")
-        response = predict_pb2.PredictResponse()
-        response.model_spec.version.value = self.version
-        items = tensors.decode(request.inputs["item"])
-        tensors.encode(2.0 * items.astype(np.float32), response.outputs["twice"], as_fields=True)
-        tensors.encode(np.full(len(items), self.version), response.outputs["version"])
-        return response
-
-    def GetModelMetadata(self, request: Any, context: Any) -> Any:
-        self.metadata_calls += 1
-        signatures = get_model_metadata_pb2.SignatureDefMap()
-        for signature in ("serving_default", "rank"):
-            for name in self.inputs:
-                info = signatures.signature_def[signature].inputs[name]
-                info.dtype = types_pb2.DT_INT64
-                info.tensor_shape.dim.add().size = -1
-        response = get_model_metadata_pb2.GetModelMetadataResponse()
-        response.metadata["signature_def"].Pack(signatures)
-        return response
-
-
-def start(
-    fake: Fake, address: str, credentials: grpc.ServerCredentials | None = None
-) -> grpc.Server:
-    limits = [("grpc.max_receive_message_length", -1), ("grpc.max_send_message_length", -1)]
-    server = grpc.server(futures.ThreadPoolExecutor(4), options=limits)
-    prediction_service_pb2_grpc.add_PredictionServiceServicer_to_server(fake, server)
-    if credentials is None:
-        server.add_insecure_port(address)
-    else:
-        server.add_secure_port(address, credentials)
-    server.start()
-    return server
-
-
-@pytest.fixture
-def fake() -> Fake:
-    return Fake()
-
-
-@pytest.fixture
-def address(fake: Fake) -> Iterator[str]:
-    address = f"localhost:{servers.free_port()}"
-    server = start(fake, address)
-    yield address
-    server.stop(None)
 
 
 def test_all_rows_come_back_in_order_whatever_the_pieces(fake: Fake, address: str) -> None:
@@ -255,24 +182,3 @@ def test_arguments_that_make_no_sense() -> None:
         Client("localhost:1", version=1, label="x")
     with pytest.raises(ValueError, match="Received: rows_per_request=0, timeout"):
         Client("localhost:1", rows_per_request=0)
-
-
-def test_the_command(fake: Fake, address: str, tmp_path: Any) -> None:
-    (tmp_path / "rows.csv").write_text("item,other\n1,a\n2,\n")
-    command = [
-        sys.executable,
-        "-m",
-        "tafe_tf.serving.client",
-        f"--target={address}",
-        "--model_name=shop",
-    ]
-    done = subprocess.run(
-        [*command, f"--input={tmp_path}/rows.csv"], capture_output=True, text=True
-    )
-    assert done.returncode == 0, done.stderr
-    assert done.stdout.splitlines() == ['"twice","version"', "2,1", "4,1"]
-    assert fake.requests[-1].model_spec.name == "shop"
-    (tmp_path / "bad.csv").write_text("item\n1\nx\n")
-    done = subprocess.run([*command, f"--input={tmp_path}/bad.csv"], capture_output=True, text=True)
-    wrong = "error: INVALID_ARGUMENT: column 'item', row 2: must be an integer. Received: 'x'"
-    assert (done.returncode, done.stderr.splitlines()[-1]) == (1, wrong)

@@ -1,10 +1,11 @@
-"""The files for TensorFlow Serving: they parse as the server parses them, and agree with each other and the exports."""
+"""The files for TensorFlow Serving parse as it does, and agree with each other and the exports."""
 
 from __future__ import annotations
 
 import ast
 import functools
 import http.server
+import json
 import pathlib
 import re
 import shutil
@@ -31,25 +32,23 @@ GRPC, REST = 8500, 8501
 CONFIGURED, MODELS = pathlib.PurePosixPath("/etc/tf_serving"), pathlib.PurePosixPath("/models")
 
 # All flags of tensorflow_model_server 2.20.0 (model_servers/main.cc; those of 2.19.1 are the same).
-SERVER_FLAGS = set(
-    re.findall(
-        r"\w+",
-        """
-    port grpc_socket_path rest_api_port rest_api_num_threads rest_api_timeout_in_ms rest_api_enable_cors_support
-    enable_batching allow_version_labels_for_unavailable_models batching_parameters_file
-    enable_per_model_batching_parameters model_config_file model_config_file_poll_wait_seconds model_name
-    model_base_path num_load_threads num_unload_threads max_num_load_retries load_retry_interval_micros
-    file_system_poll_wait_seconds flush_filesystem_caches tensorflow_session_parallelism
-    tensorflow_session_config_file tensorflow_intra_op_parallelism tensorflow_inter_op_parallelism
-    use_alts_credentials ssl_config_file platform_config_file per_process_gpu_memory_fraction saved_model_tags
-    grpc_channel_arguments grpc_max_threads enable_model_warmup num_request_iterations_for_warmup version
-    monitoring_config_file remove_unused_fields_from_bundle_metagraph prefer_tflite_model num_tflite_pools
-    num_tflite_interpreters_per_pool enable_signature_method_name_check xla_cpu_compilation_enabled
-    xla_gpu_compilation_enabled enable_profiler thread_pool_factory_config_file mixed_precision skip_initialize_tpu
-    enable_grpc_healthcheck_service enable_serialization_as_tensor_content
-    """,
-    )
-)
+SERVER_FLAG_NAMES = """
+port grpc_socket_path rest_api_port rest_api_num_threads rest_api_timeout_in_ms
+rest_api_enable_cors_support enable_batching allow_version_labels_for_unavailable_models
+batching_parameters_file enable_per_model_batching_parameters model_config_file
+model_config_file_poll_wait_seconds model_name model_base_path num_load_threads
+num_unload_threads max_num_load_retries load_retry_interval_micros file_system_poll_wait_seconds
+flush_filesystem_caches tensorflow_session_parallelism tensorflow_session_config_file
+tensorflow_intra_op_parallelism tensorflow_inter_op_parallelism use_alts_credentials
+ssl_config_file platform_config_file per_process_gpu_memory_fraction saved_model_tags
+grpc_channel_arguments grpc_max_threads enable_model_warmup num_request_iterations_for_warmup
+version monitoring_config_file remove_unused_fields_from_bundle_metagraph prefer_tflite_model
+num_tflite_pools num_tflite_interpreters_per_pool enable_signature_method_name_check
+xla_cpu_compilation_enabled xla_gpu_compilation_enabled enable_profiler
+thread_pool_factory_config_file mixed_precision skip_initialize_tpu
+enable_grpc_healthcheck_service enable_serialization_as_tensor_content
+"""
+SERVER_FLAGS = set(SERVER_FLAG_NAMES.split())
 
 # The pip package lacks these messages: field -> number and type, as session_bundle_config.proto and
 # monitoring_config.proto document them.
@@ -324,7 +323,8 @@ def status_server() -> Iterator[Any]:
     class Handler(http.server.BaseHTTPRequestHandler):
         def do_GET(self) -> None:
             server: Any = self.server
-            body = f'{{"model_version_status": [{{"version": "1", "state": "{server.state}"}}]}}'.encode()
+            status = {"model_version_status": [{"version": "1", "state": server.state}]}
+            body = json.dumps(status).encode()
             known = self.path == f"/v1/models/{MODEL}"
             self.send_response(200 if known else 404)
             self.end_headers()

@@ -1,0 +1,146 @@
+"""The client that blocks until the answer is there."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from types import TracebackType
+from typing import Any
+
+import grpc
+
+from tafe_tf.serving.client.connection import Connection
+from tafe_tf.serving.client.conversation import Answer, Predictions, Steps
+from tafe_tf.serving.wire.errors import ServingError
+
+
+class Client(Connection):
+    """Asks one model of a server, and blocks until the answer is there.
+
+    A client may be used from many threads. It connects at the first call. A server that is
+    UNAVAILABLE is asked again, with growing pauses, as long as the call's timeout lasts; no other
+    failure is tried again.
+
+    Args:
+        target: the server, "host:port" or "unix:PATH".
+        model: the model's name on the server, "default" by default.
+        version: the number of the version to ask. By default the latest one answers.
+        label: the label of the version to ask, instead of its number.
+        timeout: seconds that one call may take in all, 10 by default.
+        rows_per_request: rows that one request carries at most, 1024 by default. A longer call is
+            sent in pieces, which are all answered by the same version.
+        credentials: `grpc.ssl_channel_credentials(...)` for TLS; None, the default, for plain text.
+
+    Raises:
+        ValueError: if both a version and a label are given, or a number is out of its range.
+
+    Example:
+        The columns are those of the model's schema; `None` is a missing value.
+
+        >>> from tafe_tf.serving.client import Client
+        >>> client = Client("localhost:8500", "shop", timeout=2.0)
+        >>> rows = {"user": ["u1", "u1"], "item": [7, 8], "price": [9.5, None]}
+        >>> predictions = client.predict(rows)  # doctest: +SKIP
+        >>> predictions["ctr"]  # doctest: +SKIP
+        array([0.31, 0.12], dtype=float32)
+        >>> predictions.version  # doctest: +SKIP
+        3
+        >>> client.close()
+    """
+
+    _api = grpc
+
+    def predict(
+        self,
+        columns: Any,
+        *,
+        signature: str = "serving_default",
+        outputs: Sequence[str] = (),
+        timeout: float | None = None,
+    ) -> Predictions:
+        """Scores rows.
+
+        Args:
+            columns: a mapping from names to sequences, a pandas DataFrame or a pyarrow Table. A
+                column has shape [n], or [n, any length] where the model takes lists. Columns that
+                the model does not take are left out. None is a missing value.
+            signature: the signature to ask, "serving_default" by default. "rank" takes one row of
+                the user's columns and n rows of the others.
+            outputs: names of the outputs to return. By default all are returned.
+            timeout: seconds that this call may take, instead of the client's own timeout.
+
+        Returns:
+            The outputs by name, [n] each, and the version that computed them.
+
+        Raises:
+            ServingError: with the code and the text of what went wrong.
+        """
+        return self._run(self._conversation.predict(columns, signature, outputs), timeout)
+
+    def status(self) -> dict[int, str]:
+        """The state of each version by its number, such as `{3: "AVAILABLE", 2: "END"}`.
+
+        Raises:
+            ServingError: with the code and the text of what went wrong.
+        """
+        return self._run(self._conversation.status(), None)
+
+    def signatures(self) -> dict[str, Any]:
+        """The model's `SignatureDef`s by name.
+
+        Raises:
+            ServingError: with the code and the text of what went wrong.
+        """
+        return self._run(self._conversation.signatures(), None)
+
+    def call(self, method: str, request: Any, *, timeout: float | None = None) -> Any:
+        """Sends one request as it is: neither its model nor its columns are filled in or checked.
+
+        Args:
+            method: a name of `connection.METHODS`, such as "Predict".
+            request: the method's request, such as a `PredictRequest`.
+            timeout: seconds that this call may take, instead of the client's own timeout.
+
+        Returns:
+            The method's response, such as a `PredictResponse`.
+
+        Raises:
+            ServingError: with the code and the text of the server's error.
+        """
+        seconds = self.timeout if timeout is None else timeout
+        try:
+            return self._methods[method](request, timeout=seconds)
+        except grpc.RpcError as error:
+            raise ServingError(error.code(), error.details()) from None
+
+    def _run(self, steps: Steps[Answer], timeout: float | None) -> Answer:
+        """Carries out a conversation."""
+        deadline = self._deadline(timeout)
+        try:
+            method, request = next(steps)
+            while True:
+                remaining = max(deadline - time.monotonic(), 0.0)
+                try:
+                    response = self.call(method, request, timeout=remaining)
+                except ServingError as error:
+                    method, request = steps.throw(error)
+                else:
+                    method, request = steps.send(response)
+        except StopIteration as end:
+            answer: Answer = end.value
+            return answer
+
+    def close(self) -> None:
+        """Closes the connection."""
+        self._channel.close()
+
+    def __enter__(self) -> Client:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()

@@ -1,0 +1,69 @@
+"""A server that answers as a test wants it to, without a model."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from concurrent import futures
+from typing import Any
+
+import grpc
+import numpy as np
+from tensorflow.core.framework import types_pb2
+from tensorflow_serving.apis import get_model_metadata_pb2, predict_pb2, prediction_service_pb2_grpc
+
+from tafe_tf.serving.wire import tensors
+
+Behave = Callable[[predict_pb2.PredictRequest, grpc.ServicerContext], None]
+
+
+class Fake(prediction_service_pb2_grpc.PredictionServiceServicer):
+    """Answers each row with twice its item; `behave` sees every request first."""
+
+    def __init__(self) -> None:
+        self.version, self.inputs = 1, ["item"]
+        self.requests: list[predict_pb2.PredictRequest] = []
+        self.behave: Behave = lambda request, context: None
+        self.metadata_calls = 0
+
+    def Predict(self, request: Any, context: Any) -> Any:
+        self.requests.append(request)
+        self.behave(request, context)
+        if (
+            request.model_spec.HasField("version")
+            and request.model_spec.version.value != self.version
+        ):
+            context.abort(grpc.StatusCode.NOT_FOUND, "Servable not found for request: Specific")
+        if set(request.inputs) != set(self.inputs):
+            context.abort(grpc.StatusCode.INVALID_ARGUMENT, "input size does not match signature")
+        response = predict_pb2.PredictResponse()
+        response.model_spec.version.value = self.version
+        items = tensors.decode(request.inputs["item"])
+        tensors.encode(2.0 * items.astype(np.float32), response.outputs["twice"], as_fields=True)
+        tensors.encode(np.full(len(items), self.version), response.outputs["version"])
+        return response
+
+    def GetModelMetadata(self, request: Any, context: Any) -> Any:
+        self.metadata_calls += 1
+        signatures = get_model_metadata_pb2.SignatureDefMap()
+        for signature in ("serving_default", "rank"):
+            for name in self.inputs:
+                info = signatures.signature_def[signature].inputs[name]
+                info.dtype = types_pb2.DT_INT64
+                info.tensor_shape.dim.add().size = -1
+        response = get_model_metadata_pb2.GetModelMetadataResponse()
+        response.metadata["signature_def"].Pack(signatures)
+        return response
+
+
+def start(
+    fake: Fake, address: str, credentials: grpc.ServerCredentials | None = None
+) -> grpc.Server:
+    limits = [("grpc.max_receive_message_length", -1), ("grpc.max_send_message_length", -1)]
+    server = grpc.server(futures.ThreadPoolExecutor(4), options=limits)
+    prediction_service_pb2_grpc.add_PredictionServiceServicer_to_server(fake, server)
+    if credentials is None:
+        server.add_insecure_port(address)
+    else:
+        server.add_secure_port(address, credentials)
+    server.start()
+    return server

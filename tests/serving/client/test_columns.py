@@ -1,0 +1,101 @@
+"""Columns of every kind become the arrays that a signature takes."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pytest
+from signature_infos import tensor_infos
+
+from tafe_tf.serving.client import columns
+from tafe_tf.serving.wire.errors import ServingError
+
+SHOP = columns.types(tensor_infos(user="string", item="int64", price="float32", tags="strings"))
+
+
+def types(**dtypes: str) -> columns.Types:
+    return columns.types(tensor_infos(**dtypes))
+
+
+GIVEN = {
+    "user": ["u1", None, ""],
+    "item": [7, None, -1],
+    "price": [9.5, None, float("nan")],
+    "tags": [["red"], None, ["red", "blue"]],
+    "label": [0, 1, 0],
+}
+
+
+@pytest.mark.parametrize("kind", ["lists", "arrow", "pandas", "chunks"])
+def test_columns_of_every_kind(kind: str) -> None:
+    table = pa.table(GIVEN)
+    given = {
+        "lists": GIVEN,
+        "arrow": table,
+        "pandas": pd.DataFrame(GIVEN),
+        "chunks": pa.concat_tables([table[:1], table[1:]]),
+    }[kind]
+    arrays, rows = columns.to_arrays(given, SHOP, "serving_default")
+    assert rows == 3 and set(arrays) == set(SHOP)
+    assert arrays["user"].tolist() == ["u1", "", ""]
+    assert arrays["item"].tolist() == [7, -1, -1] and arrays["item"].dtype == np.int64
+    np.testing.assert_array_equal(arrays["price"], np.array([9.5, np.nan, np.nan], np.float32))
+    assert arrays["tags"].tolist() == [["red", ""], ["", ""], ["red", "blue"]]
+
+
+def test_texts_of_a_csv_file() -> None:
+    given = pa.table({"user": ["u1"], "item": ["7"], "price": [""], "tags": ["red|blue"]})
+    arrays, _ = columns.to_arrays(given, SHOP, "serving_default")
+    assert arrays["item"].tolist() == [7] and np.isnan(arrays["price"][0])
+    assert arrays["tags"].tolist() == [["red", "blue"]]
+
+
+def test_arrays_are_sent_as_they_are() -> None:
+    given = {"item": np.array([1, 2]), "price": np.array([1, 2], np.float32)}
+    arrays, _ = columns.to_arrays(given, types(item="int64", price="float32"), "serving_default")
+    assert arrays["item"] is given["item"] and arrays["price"] is given["price"]
+    assert columns.to_arrays({"item": [1.0, 2.0]}, types(item="int64"), "")[0]["item"].tolist() == [
+        1,
+        2,
+    ]
+    assert columns.to_arrays({"item": np.array([1], np.uint64)}, types(item="int64"), "")[0][
+        "item"
+    ].tolist() == [1]
+    empties: list[Any] = [[], np.array([])]
+    for empty in empties:
+        arrays, rows = columns.to_arrays(
+            {"item": empty, "tags": empty}, types(item="int64", tags="strings"), ""
+        )
+        assert rows == 0 and arrays["item"].dtype == np.int64 and arrays["tags"].shape[0] == 0
+
+
+@pytest.mark.parametrize(
+    ("changes", "text"),
+    [
+        ({"item": [1, 2, "x"]}, "column 'item', row 3: must be an integer. Received: 'x'"),
+        ({"item": [1, 2.5, 3]}, "column 'item', row 2: must be an integer. Received: 2.5"),
+        ({"price": ["a", 1, 2]}, "column 'price', row 1: must be a number. Received: 'a'"),
+        ({"item": [1, 2]}, r"columns must have as many rows as each other. Received: .*'item': 2"),
+        ({"item": [2**64, 1, 1]}, "column 'item'"),
+        ({"tags": [["red"], 3, []]}, "column 'tags': cannot be sent as string of 2 dimension"),
+        ({"user": [["u"], ["v"], ["w"]]}, "column 'user': cannot be sent as string of 1 dimension"),
+    ],
+)
+def test_a_wrong_value_is_named(changes: dict[str, Any], text: str) -> None:
+    with pytest.raises(ServingError, match=text):
+        columns.to_arrays({**GIVEN, **changes}, SHOP, "serving_default")
+
+
+def test_missing_columns_and_rank() -> None:
+    with pytest.raises(
+        ServingError, match="columns are missing: price, tags; given are user, item"
+    ):
+        columns.to_arrays({"user": ["u"], "item": [1]}, SHOP, "serving_default")
+    with pytest.raises(TypeError, match=r"must be a mapping, .* Received: list"):
+        columns.to_arrays([1], SHOP, "serving_default")
+    given = {"user": ["u"], "item": [1, 2, 3]}
+    arrays, rows = columns.to_arrays(given, types(user="string", item="int64"), "rank")
+    assert rows == 3 and len(arrays["user"]) == 1

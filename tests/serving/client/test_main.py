@@ -1,0 +1,30 @@
+"""The command that scores a file by asking a server."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from typing import Any
+
+from fake_server import Fake
+
+
+def test_the_command(fake: Fake, address: str, tmp_path: Any) -> None:
+    (tmp_path / "rows.csv").write_text("item,other\n1,a\n2,\n")
+    command = [
+        sys.executable,
+        "-m",
+        "tafe_tf.serving.client",
+        f"--target={address}",
+        "--model_name=shop",
+    ]
+    done = subprocess.run(
+        [*command, f"--input={tmp_path}/rows.csv"], capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines() == ['"twice","version"', "2,1", "4,1"]
+    assert fake.requests[-1].model_spec.name == "shop"
+    (tmp_path / "bad.csv").write_text("item\n1\nx\n")
+    done = subprocess.run([*command, f"--input={tmp_path}/bad.csv"], capture_output=True, text=True)
+    wrong = "error: INVALID_ARGUMENT: column 'item', row 2: must be an integer. Received: 'x'"
+    assert (done.returncode, done.stderr.splitlines()[-1]) == (1, wrong)
