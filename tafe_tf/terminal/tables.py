@@ -85,8 +85,7 @@ def before_after_table(
         cells = []
         for metric in metrics:
             for values in (before, after):
-                value = values[f"{metric}/{name}"]
-                cells.append("-" if value is None else f"{value:.5f}")
+                cells.append(number(values[f"{metric}/{name}"], digits=5))
         table.add_row(name, *cells)
     return table
 
