@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-import keras
 import numpy as np
 
 from tafe_tf.data.batches.batch import Batch, Part
@@ -14,6 +13,9 @@ from tafe_tf.features.graph import Features
 from tafe_tf.terminal.tables import before_after_table, show
 from tafe_tf.training.evaluator import Evaluator
 from tafe_tf.training.run_dir import RunDir, RunError
+
+# A function and not the model itself: an `Evaluator` sets the pieces of a model that it is given.
+Score = Callable[..., Any]
 
 
 class Unseen(NamedTuple):
@@ -63,14 +65,14 @@ def sample(run: RunDir, count: int) -> dict[str, np.ndarray]:
 
 
 def predictions(
-    run: RunDir, model: keras.Model, features: Features
+    run: RunDir, exported: Score, features: Features
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Computes a model's logits on all held-out rows of a run.
+    """Computes an exported model's logits on all held-out rows of a run.
 
     Args:
         run: the run.
-        model: its model.
-        features: its feature graph.
+        exported: the exported model, a function from model inputs to logits.
+        features: the run's feature graph.
 
     Returns:
         Logits [n, N], labels [n, N] and sample weights [n].
@@ -88,7 +90,7 @@ def predictions(
         weights.append(batch.weight)
         return True
 
-    Evaluator(model, features).predict(run.held_out(), "valid", keep)
+    Evaluator(exported, features).predict(run.held_out(), "valid", keep)
     if not logits:
         raise RunError(
             f"{run.path}: no rows were held out (--valid_fraction), which calibration needs"
@@ -96,7 +98,7 @@ def predictions(
     return np.concatenate(logits), np.concatenate(labels), np.concatenate(weights)
 
 
-def show_cost(run: RunDir, exported: Callable[..., Any]) -> None:
+def show_cost(run: RunDir, exported: Score) -> None:
     """Prints the metrics of a model as trained and as exported, on the run's test or held-out rows.
 
     Args:

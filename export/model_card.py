@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import datetime
-import json
 import pathlib
 import platform
 from typing import Any
@@ -12,7 +11,7 @@ import keras
 import tensorflow as tf
 
 import tafe_tf
-from tafe_tf.data.atomic import write_json
+from tafe_tf.data.atomic import read_json, write_json
 from tafe_tf.export.session_model import SessionModel
 from tafe_tf.schema import Schema
 from tafe_tf.training.run_dir import RunDir
@@ -98,4 +97,4 @@ def _describe(info: Any) -> str:
 def _read(run: RunDir, name: str) -> dict[str, Any]:
     """A JSON file of the run; empty if the run has none of that name."""
     path = run.path / f"{name}.json"
-    return json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+    return read_json(path) if path.exists() else {}

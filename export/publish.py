@@ -11,7 +11,6 @@ import time
 from collections.abc import Callable
 from typing import Any, Literal
 
-import keras
 import numpy as np
 import tensorflow as tf
 
@@ -26,6 +25,7 @@ from tafe_tf.export.signatures import Signatures
 from tafe_tf.export.table_storage import STORAGES, Storage
 from tafe_tf.export.versions import SCHEMA_FILE
 from tafe_tf.features.graph import Features
+from tafe_tf.models import FunnelModel
 from tafe_tf.probabilities import probabilities
 from tafe_tf.training.run_dir import RunDir
 
@@ -110,10 +110,7 @@ def publish(
     rows = held_out_rows.sample(run, max(warmup.SIZES))
     tables = table_storage.store(model, config.embedding_storage)
     curves = _curves(run, model, features, config)
-
-    def exported(inputs: Any, training: bool = False) -> tf.Tensor:
-        return calibrated_logits(model, inputs, curves)
-
+    exported = _calibrated(model, curves)
     card = {
         "embedding_storage": tables[0].storage,
         "calibration": "none" if curves is None else curves.describe(),
@@ -138,7 +135,7 @@ def publish(
 
 
 def in_python(
-    model: keras.Model, features: Features, curves: Calibration | None = None
+    model: FunnelModel, features: Features, curves: Calibration | None = None
 ) -> Callable[[Rows], dict[str, np.ndarray]]:
     """Makes the function that an export must equal, without any of `Signatures`.
 
@@ -150,10 +147,11 @@ def in_python(
     Returns:
         A function from raw columns, [B] or [B, length] each, to named probabilities, [B] each.
     """
+    exported = _calibrated(model, curves)
 
     @tf.function
     def serve(columns: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
-        logits = calibrated_logits(model, features(columns), curves)
+        logits = exported(features(columns))
         return probabilities(logits, features.schema)
 
     def run(rows: Rows) -> dict[str, np.ndarray]:
@@ -164,19 +162,24 @@ def in_python(
     return run
 
 
-def calibrated_logits(model: keras.Model, inputs: Any, curves: Calibration | None) -> tf.Tensor:
-    """Model inputs -> logits [B, N], calibrated if there are curves."""
-    logits = model(inputs, training=False)
-    return logits if curves is None else curves(logits)
+def _calibrated(model: FunnelModel, curves: Calibration | None) -> held_out_rows.Score:
+    """Makes the function from model inputs to logits [B, N], calibrated if there are curves."""
+
+    def score(inputs: Any, training: bool = False) -> tf.Tensor:
+        logits = model(inputs, training=training)
+        return logits if curves is None else curves(logits)
+
+    return score
 
 
 def _curves(
-    run: RunDir, model: keras.Model, features: Features, config: ExportConfig
+    run: RunDir, model: FunnelModel, features: Features, config: ExportConfig
 ) -> Calibration | None:
     """The calibration that the settings ask for, fitted on the run's held-out rows."""
     if config.calibration == "none":
         return None
-    logits, labels, weights = held_out_rows.predictions(run, model, features)
+    trained = _calibrated(model, None)
+    logits, labels, weights = held_out_rows.predictions(run, trained, features)
     return calibration.fit(config.calibration, logits, labels, weights)
 
 

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Callable
 from typing import Any
 
 from tafe_tf.export.errors import ExportError
-from tafe_tf.export.held_out_rows import unseen
+from tafe_tf.export.held_out_rows import Score, unseen
 from tafe_tf.metrics import Metrics
 from tafe_tf.terminal.tables import show
 from tafe_tf.training.evaluator import Evaluator
@@ -50,7 +49,7 @@ class Terms:
             if not (math.isfinite(value) and value >= 0.0):
                 raise ValueError(f"`{name}` must be finite and not negative. Received: {value}")
 
-    def judge(self, run: RunDir, exported: Callable[..., Any]) -> dict[str, Any] | None:
+    def judge(self, run: RunDir, exported: Score) -> dict[str, Any] | None:
         """Measures both models, prints their metrics, and lets the new model pass or not.
 
         Args:

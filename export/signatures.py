@@ -9,8 +9,8 @@ import keras
 import tensorflow as tf
 
 from tafe_tf.export.session_model import DEFAULT_SIGNATURE
-from tafe_tf.export.table_storage import embeddings
 from tafe_tf.features.graph import Features
+from tafe_tf.models import FunnelModel
 from tafe_tf.probabilities import probabilities
 from tafe_tf.schema import ABSENT, Schema
 
@@ -39,7 +39,7 @@ class Signatures:
     """
 
     def __init__(
-        self, model: keras.Model, features: Features, calibrate: Calibrate | None = None
+        self, model: FunnelModel, features: Features, calibrate: Calibrate | None = None
     ) -> None:
         self._features = features
         self._schema = features.schema
@@ -99,9 +99,9 @@ class Signatures:
         return self.columns(rows)
 
 
-def _scorer(model: keras.Model, schema: Schema, calibrate: Calibrate | None) -> Serve:
+def _scorer(model: FunnelModel, schema: Schema, calibrate: Calibrate | None) -> Serve:
     """Makes the function from model inputs to named probabilities."""
-    stored = {id(variable) for layer in embeddings(model) for variable in layer.variables}
+    stored = {id(variable) for layer in model.tables() for variable in layer.variables}
     dense = []
     for variable in model.variables:
         if id(variable) not in stored:

@@ -8,7 +8,6 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from tafe_tf.layers import FusedEmbedding
 from tafe_tf.models import FunnelModel
 
 Storage = Literal["float32", "float16", "int8"]
@@ -53,11 +52,6 @@ class StoredTable(tf.Module):
         return read * self._scale.sparse_read(rows)
 
 
-def embeddings(model: FunnelModel) -> list[FusedEmbedding]:
-    """All embedding layers of a model."""
-    return model.tables()
-
-
 def store(model: FunnelModel, storage: Storage) -> list[StoredTable]:
     """Makes a model read its embeddings from stored tables.
 
@@ -69,7 +63,7 @@ def store(model: FunnelModel, storage: Storage) -> list[StoredTable]:
         The stored tables, in the order of the model's embedding layers.
     """
     tables = []
-    for layer in embeddings(model):
+    for layer in model.tables():
         layer.reader = StoredTable(layer.table, storage)
         tables.append(layer.reader)
     return tables

@@ -65,6 +65,7 @@ def files_of(path: pathlib.Path) -> dict[str, bytes]:
 @pytest.mark.parametrize("kind", calibration.KINDS)
 @pytest.mark.parametrize("storage", [pytest.param("float16", marks=pytest.mark.slow), "int8"])
 def test_calibrated_and_stored_in_fewer_bits(
+    exports: dict[str, pathlib.Path],
     tmp_path: pathlib.Path,
     capsys: pytest.CaptureFixture[str],
     kind: calibration.Kind,
@@ -82,9 +83,20 @@ def test_calibrated_and_stored_in_fewer_bits(
     dtypes = {dtype.name for dtype in reader.get_variable_to_dtype_map().values()}
     assert storage in dtypes
     held_out = next(run.held_out(10_000).evaluation_batches("valid"))
-    outputs = SessionModel(path)(held_out.inputs)
+    model = SessionModel(path)
+    # As many pieces as in an export without calibration, which evaluates nothing.
+    assert products(model) == products(SessionModel(exports["shop"])) > 0
+    outputs = model(held_out.inputs)
     assert np.all(outputs["ctcvr"] <= outputs["ctr"])
     assert outputs["ctr"].sum() == pytest.approx(held_out.labels[:, 0].sum(), rel=1e-4)
+
+
+def products(model: SessionModel) -> int:
+    """The number of matrix products in the graph."""
+    nodes = []
+    for function in model.graph.as_graph_def().library.function:
+        nodes.extend(function.node_def)
+    return sum(node.op in ("MatMul", "BatchMatMulV2", "Einsum") for node in nodes)
 
 
 def test_a_run_whose_data_is_gone(tmp_path: pathlib.Path) -> None:

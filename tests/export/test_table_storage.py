@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import small_models
 
-from tafe_tf.export.table_storage import Storage, StoredTable, embeddings
+from tafe_tf.export.table_storage import Storage, StoredTable
 
 
 @pytest.mark.parametrize(
@@ -22,7 +22,7 @@ from tafe_tf.export.table_storage import Storage, StoredTable, embeddings
 def test_numbers_are_within_the_bound(
     exports: dict[str, pathlib.Path], storage: Storage, bound: float, row_bytes: int
 ) -> None:
-    (layer,) = embeddings(small_models.run_of(exports["shop"]).load_best())
+    (layer,) = small_models.run_of(exports["shop"]).load_best().tables()
     table = layer.table.numpy()
     rows = np.array([[0, 5], [7, 5]])
     stored = StoredTable(layer.table, storage)
@@ -33,7 +33,7 @@ def test_numbers_are_within_the_bound(
 
 
 def test_a_row_of_zeros_stays_zero(exports: dict[str, pathlib.Path]) -> None:
-    (layer,) = embeddings(small_models.run_of(exports["shop"]).load_best())
+    (layer,) = small_models.run_of(exports["shop"]).load_best().tables()
     layer.table.assign(np.zeros(layer.table.shape))
     rows = np.array([[0, 5], [7, 5]])
     np.testing.assert_array_equal(StoredTable(layer.table, "int8")(rows), np.zeros((2, 2, 4)))

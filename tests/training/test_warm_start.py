@@ -26,7 +26,6 @@ from tafe_tf.export import model_card, saved_model
 from tafe_tf.export.errors import ExportError
 from tafe_tf.export.publish import publish
 from tafe_tf.export.publish_terms import Terms
-from tafe_tf.export.table_storage import embeddings
 from tafe_tf.features import vocabulary
 from tafe_tf.metrics import Metrics
 from tafe_tf.models import BY_NAME
@@ -127,7 +126,7 @@ def by_value(run: RunDir, table: Any) -> dict[tuple[str, str], np.ndarray]:
 
 def dense(model: keras.Model) -> list[np.ndarray]:
     """All weights but the tables, the schedule's step and the seeds of dropout among them."""
-    tables = {id(layer.table) for layer in embeddings(model)}
+    tables = {id(layer.table) for layer in model.tables()}
     return [np.array(variable) for variable in model.variables if id(variable) not in tables]
 
 
@@ -240,16 +239,16 @@ def test_rows_and_moments_go_with_their_values(
     best = before.run.load_best()
     start = warm(before.run, days[1], tmp_path / "run1")
     after = Made(RunDir(tmp_path / "run1"), name, rates[1], **own)
-    begun = [by_value(after.run, layer.table) for layer in embeddings(after.model)]
+    begun = [by_value(after.run, layer.table) for layer in after.model.tables()]
     start.load(after.model, after.optimizer)
-    for layer, trained, new in zip(embeddings(after.model), embeddings(best), begun, strict=True):
+    for layer, trained, new in zip(after.model.tables(), best.tables(), begun, strict=True):
         now, then = by_value(after.run, layer.table), by_value(before.run, trained.table)
         assert len(now) == len(then) + 10 and set(now) > set(then)
         for value, row in now.items():
             np.testing.assert_array_equal(row, then.get(value, new[value]))
     for here, there in zip(dense(after.model), dense(best), strict=True):
         np.testing.assert_array_equal(here, there)
-    tables = {id(layer.table) for layer in embeddings(after.model)}
+    tables = {id(layer.table) for layer in after.model.tables()}
     for (weight, *moments), (_, *earlier_moments) in zip(
         after.moments(), before.moments(), strict=True
     ):
