@@ -121,19 +121,33 @@ class Run:
                 parts.setdefault(name, []).append(keras.ops.convert_to_numpy(values))
         return {name: np.concatenate(values) for name, values in parts.items()}
 
-    def evaluate(self, rows: Any, batch_size: int = EVALUATION_ROWS) -> Metrics:
+    def evaluate(
+        self, rows: Any, batch_size: int = EVALUATION_ROWS, bad_rows: BadRows | None = None
+    ) -> Metrics:
         """The metrics of rows with labels.
 
         Args:
             rows: see `as_rows`.
             batch_size: number of rows that go through the model together. The default is 4,096.
+            bad_rows: what to do with bad rows. By default the first one is an error.
 
         Raises:
             DataError: on a bad row.
         """
-        data = FunnelData(files=self._sources(rows), schema=self.schema, batch_size=batch_size)
+        data = self.data(rows, batch_size, bad_rows)
         metrics = Evaluator(self.model, self.features).evaluate(data)
         return {**metrics, "parameters": self.model.count_params()}
+
+    def data(
+        self, rows: Any, batch_size: int = EVALUATION_ROWS, bad_rows: BadRows | None = None
+    ) -> FunnelData:
+        """Rows as the evaluator reads them; see `evaluate` for the arguments."""
+        return FunnelData(
+            files=self._sources(rows),
+            schema=self.schema,
+            batch_size=batch_size,
+            bad_rows=bad_rows or BadRows(),
+        )
 
     def export(self, export_dir: str | pathlib.Path, **settings: Any) -> pathlib.Path:
         """Exports the model as a SavedModel for TensorFlow Serving, once it has passed the gate.
