@@ -61,6 +61,16 @@ class DataConfig:
     data_dir: str = ""
     schema_file: str = ""
 
+    def __post_init__(self) -> None:
+        for _, rows in self.splits():
+            for path in () if isinstance(rows, pa.Table) else rows:
+                if not os.path.exists(path):
+                    raise FileNotFoundError(f"{path}: there is no such file")
+
+    def splits(self) -> list[tuple[str, Rows]]:
+        """The rows by the name of their split."""
+        return [("train", self.train), ("valid", self.valid), ("test", self.test)]
+
     @classmethod
     def in_directory(cls, data_dir: str | pathlib.Path, schema_file: str = "") -> DataConfig:
         """The files `train`, `valid` and `test` of a directory, of which only the first must be there.
@@ -184,16 +194,12 @@ def _claim(run: RunDir, data: DataConfig, model: ModelConfig, config: TrainingCo
         model,
         config,
         flags={"data_dir": data.data_dir, "schema": data.schema_file},
-        comments={} if data.data_dir else {name: _named(rows) for name, rows in _splits(data)},
+        comments={} if data.data_dir else {name: _named(rows) for name, rows in data.splits()},
     )
     schema_text = schema_toml.dump(data.schema)
     if data.schema_file:
         schema_text = pathlib.Path(data.schema_file).read_text(encoding="utf-8")
     run.claim(lines, model.name, schema_text)
-
-
-def _splits(data: DataConfig) -> list[tuple[str, Rows]]:
-    return [("train", data.train), ("valid", data.valid), ("test", data.test)]
 
 
 def _named(rows: Rows) -> str:
@@ -209,7 +215,7 @@ def keep_rows(run: RunDir, data: DataConfig) -> DataConfig:
         RunError: if other rows lie there.
     """
     files: dict[str, Any] = {}
-    for name, rows in _splits(data):
+    for name, rows in data.splits():
         if isinstance(rows, pa.Table):
             path = run.path / "rows" / f"{name}.parquet"
             run.keep_table(path, rows)

@@ -22,7 +22,7 @@ from tafe_tf.metrics import Metrics
 from tafe_tf.probabilities import probabilities
 from tafe_tf.schema import Schema
 from tafe_tf.training.evaluator import Evaluator
-from tafe_tf.training.run_dir import RunDir, RunError
+from tafe_tf.training.run_dir import RunDir
 
 EVALUATION_ROWS = 4096  # rows of a batch where nothing is learned from it
 
@@ -178,6 +178,4 @@ def load(run_dir: str | pathlib.Path) -> Run:
     Raises:
         RunError: if it holds none.
     """
-    if not pathlib.Path(run_dir).is_dir():
-        raise RunError(f"{run_dir}: holds no run")
     return Run(RunDir(run_dir))
