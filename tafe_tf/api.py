@@ -31,26 +31,32 @@ def fit(
 ) -> Run:
     """Trains a model on a funnel, evaluates it on the test rows and leaves a run directory.
 
-    Called again with the same arguments it goes on from where it was interrupted, and ends with the same weights, to the
-    bit; a finished run is opened. Rows in memory and the same rows in a file end with the same weights.
+    Called again with the same arguments it goes on from where it was interrupted, and ends with the
+    same weights, to the bit; a finished run is opened. Rows in memory and the same rows in a file
+    end with the same weights.
 
     Args:
-        schema: what the columns are: a `Schema`, the path of a TOML file, or a dict with the keys of such a file.
-        train: the training rows: a pandas or Polars DataFrame, a pyarrow Table, a dict of arrays or lists by column, or
-            the path of a file, or a list of paths.
-        valid: the rows for early stopping, given in the same ways. By default a tenth of the training rows is held
-            out.
-        test: the rows that the finished model is evaluated on. By default there are none, and no metrics.
+        schema: what the columns are: a `Schema`, the path of a TOML file, or a dict with the keys
+            of such a file.
+        train: the training rows: a pandas or Polars DataFrame, a pyarrow Table, a dict of arrays or
+            lists by column, or the path of a file, or a list of paths.
+        valid: the rows for early stopping, given in the same ways. By default a tenth of the
+            training rows is held out.
+        test: the rows that the finished model is evaluated on. By default there are none, and no
+            metrics.
         model: the architecture, a key of `tafe_tf.models.BY_NAME`. The default is "tafe".
-        run_dir: the directory of the run; made if it is not there. Rows in memory are kept in it, in `rows/`.
-        callbacks: Keras callbacks. They see epochs, batches (one for each call of several steps) and metrics ("loss",
-            "val_auc/ctr", ...) as logs, and may stop the training.
+        run_dir: the directory of the run; made if it is not there. Rows in memory are kept in it,
+            in `rows/`.
+        callbacks: Keras callbacks. They see epochs, batches (one for each call of several steps)
+            and metrics ("loss", "val_auc/ctr", ...) as logs, and may stop the training.
         verbose: whether to print epochs and metrics. The default is True.
-        **settings: fields of `tafe_tf.training.config.TrainingConfig`, such as `epochs` or `batch_size`, and arguments
-            of the model, such as `num_layers` or `dropout`. What is left out has its default.
+        **settings: fields of `tafe_tf.training.config.TrainingConfig`, such as `epochs` or
+            `batch_size`, and arguments of the model, such as `num_layers` or `dropout`. What is
+            left out has its default.
 
     Returns:
-        The run: `run.metrics`, `run.history`, `run.model`, `run.predict(rows)`, `run.evaluate(rows)`, `run.export(dir)`.
+        The run: `run.metrics`, `run.history`, `run.model`, `run.predict(rows)`,
+        `run.evaluate(rows)`, `run.export(dir)`.
 
     Raises:
         TypeError: for a setting that neither training nor the model has.
@@ -122,8 +128,9 @@ def _sorted_settings(model: str, given: Mapping[str, Any]) -> tuple[TrainingConf
     unknown = sorted(set(given) - of_training - of_model)
     if unknown:
         raise TypeError(
-            f"fit() got unexpected settings {', '.join(unknown)}. Training takes "
-            f"{', '.join(sorted(of_training))}; model {model!r} takes {', '.join(sorted(of_model))}."
+            f"fit() got unexpected settings {', '.join(unknown)}. "
+            f"Training takes {', '.join(sorted(of_training))}; "
+            f"model {model!r} takes {', '.join(sorted(of_model))}."
         )
     training = {name: value for name, value in given.items() if name in of_training}
     of_the_model = {name: value for name, value in given.items() if name not in of_training}

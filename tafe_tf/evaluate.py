@@ -2,7 +2,8 @@
 
     python -m tafe_tf.evaluate --run_dir=DIR --data_dir=DIR [--split=test]
 
-Metrics of the test rows also go into `<run_dir>/metrics.json`. --batch_size is by default 4,096 here.
+Metrics of the test rows also go into `<run_dir>/metrics.json`. --batch_size is by default 4,096
+here.
 """
 
 from __future__ import annotations

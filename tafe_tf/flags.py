@@ -1,8 +1,8 @@
-"""Flags that several commands share, and those of training, which are made from the code that uses them.
+"""Flags that several commands share. Those of training are made from the code that uses them.
 
-A flag of training has the name, the type and the explanation of a field of `TrainingConfig` or of an argument of a
-model's constructor. Its own default is None, "not given": what is not given is not passed on, so that every default is
-written once, where it is used.
+A flag of training has the name, the type and the explanation of a field of `TrainingConfig` or of
+an argument of a model's constructor. Its own default is None, "not given": what is not given is not
+passed on, so that every default is written once, where it is used.
 """
 
 from __future__ import annotations
@@ -23,8 +23,9 @@ from tafe_tf.training.settings import Setting
 DATA_DIR = flags.DEFINE_string(
     "data_dir",
     "",
-    "Directory of the rows: train.EXT, test.EXT and, if there is one, valid.EXT, where EXT is csv, csv.gz, parquet, "
-    "tfrecord or tfrecord.gz; or shards train-*.EXT or train/*.EXT, and so on.",
+    "Directory of the rows: train.EXT, test.EXT and, if there is one, valid.EXT, where EXT is csv, "
+    "csv.gz, parquet, tfrecord or tfrecord.gz; or shards train-*.EXT or train/*.EXT, and so on. "
+    "Training needs it.",
 )
 RUN_DIR = flags.DEFINE_string(
     "run_dir", "", "Directory where the run keeps vocabularies, checkpoints and metrics."
@@ -39,8 +40,8 @@ STRATEGY = flags.DEFINE_enum(
     "strategy",
     "auto",
     clusters.NAMES,
-    "Where to train. By default, auto: on parameter servers or several workers if TF_CONFIG has them, on the TPU of "
-    "--tpu, on all GPUs if there are several, and otherwise on one device.",
+    "Where to train. By default, auto: on parameter servers or several workers if TF_CONFIG has "
+    "them, on the TPU of --tpu, on all GPUs if there are several, and otherwise on one device.",
 )
 TPU = flags.DEFINE_string(
     "tpu",
@@ -143,7 +144,10 @@ def training_config() -> TrainingConfig:
 
 
 def model_config() -> ModelConfig:
-    """The model that the flags ask for; flags of other models are passed over, so that one flagfile serves several."""
+    """The model that the flags ask for.
+
+    Flags of other models are passed over, so that one flagfile serves several models.
+    """
     name = given("model") or _MODEL.default
     asked = {argument: given(argument) for argument in model_arguments(name)}
     arguments = {argument: value for argument, value in asked.items() if value is not None}
@@ -151,7 +155,7 @@ def model_config() -> ModelConfig:
 
 
 def as_flagfile(but: Collection[str] = ()) -> str:
-    """The flags that were given and that the trained weights depend on, except `but`, one a line."""
+    """The flags that were given and that the weights depend on, except `but`, one a line."""
     lines = []
     for name in names():
         if name not in but and flags.FLAGS[name].value not in (None, "", []):

@@ -3,10 +3,11 @@
     python -m tafe_tf.launch --workers=2 -- --flagfile=flagfiles/demo.flags
     python -m tafe_tf.launch --workers=2 --servers=2 -- --flagfile=flagfiles/demo.flags
 
-What follows `--` goes to `tafe_tf.train` in every process. Each process finds its place in TF_CONFIG, as a cluster's
-manager sets it. Without servers the workers train in step (MultiWorkerMirroredStrategy); if one of them is lost, all
-are started again from the last checkpoint. With servers (ParameterServerStrategy) there is a coordinator too; a lost
-worker is started again alone, a lost server with all the others.
+What follows `--` goes to `tafe_tf.train` in every process. Each process finds its place in
+TF_CONFIG, as a cluster's manager sets it. Without servers the workers train in step
+(MultiWorkerMirroredStrategy); if one of them is lost, all are started again from the last
+checkpoint. With servers (ParameterServerStrategy) there is a coordinator too; a lost worker is
+started again alone, a lost server with all the others.
 """
 
 from __future__ import annotations

@@ -18,9 +18,13 @@ _OPTIONS = {
 
 
 def pieces(batch_size: int) -> int:
-    """Pieces for `FunnelModel.pieces`: by the batch alone, so that a seed means the same on any number of cores.
+    """Number of pieces that a batch is cut into, for `FunnelModel.pieces`.
 
-    An accelerator takes the batch whole.
+    It depends on the batch alone, so that a seed means the same on any number of cores. An
+    accelerator takes the batch whole.
+
+    Args:
+        batch_size: B, the number of rows of the batch.
     """
     accelerators = tf.config.list_physical_devices("GPU") + tf.config.list_physical_devices("TPU")
     return 1 if accelerators else max(batch_size // _PIECE_ROWS, 1)
@@ -29,9 +33,9 @@ def pieces(batch_size: int) -> int:
 def set_threads(batch_size: int) -> None:
     """Leaves each operation the threads that its piece's share of the cores is.
 
-    An operation on two cores waits for the slower one a hundred times a step, and its tensors leave both caches. Call
-    it first: where TensorFlow has begun to work the threads stay as they are, and `TF_NUM_INTRAOP_THREADS` in the
-    environment wins.
+    An operation on two cores waits for the slower one a hundred times a step, and its tensors leave
+    both caches. Call it first: where TensorFlow has begun to work the threads stay as they are, and
+    `TF_NUM_INTRAOP_THREADS` in the environment wins.
     """
     if "TF_NUM_INTRAOP_THREADS" in os.environ:
         return
@@ -47,9 +51,10 @@ def set_threads(batch_size: int) -> None:
 def keep_freed_memory() -> None:
     """Has glibc keep freed memory for the next step, which takes as much again.
 
-    By default it returns the top of the heap at once, and the system clears and maps the same pages anew each step: on
-    a virtual machine up to half of the time. What is larger than 32 MiB is still returned. Nothing changes under
-    another C library, or where the environment has settings of its own (`MALLOC_...`, `GLIBC_TUNABLES`).
+    By default it returns the top of the heap at once, and the system clears and maps the same pages
+    anew each step: on a virtual machine up to half of the time. What is larger than 32 MiB is still
+    returned. Nothing changes under another C library, or where the environment has settings of its
+    own (`MALLOC_...`, `GLIBC_TUNABLES`).
     """
     if any(name.startswith(("MALLOC_", "GLIBC_TUNABLES")) for name in os.environ):
         return

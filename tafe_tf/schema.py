@@ -1,7 +1,7 @@
 """What a dataset is: its features, its funnel of tasks and its special columns.
 
-`tafe_tf.schema_toml` reads a schema from a TOML file, or from a dict with the same keys, and writes it
-back.
+`tafe_tf.schema_toml` reads a schema from a TOML file, or from a dict with the same keys, and writes
+it back.
 """
 
 from __future__ import annotations

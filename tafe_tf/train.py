@@ -2,8 +2,8 @@
 
     python -m tafe_tf.train --flagfile=flagfiles/demo.flags
 
-Run the same command again to go on with a run that was interrupted. A flag on the command line wins over the flagfile.
-On several machines the command is the same, with TF_CONFIG in the environment.
+Run the same command again to go on with a run that was interrupted. A flag on the command line wins
+over the flagfile. On several machines the command is the same, with TF_CONFIG in the environment.
 """
 
 from __future__ import annotations
@@ -30,8 +30,8 @@ LOST = 138  # "try again": another process of the job is gone
 def main(argv: list[str]) -> None:
     """Runs the job; what the user can mend ends it with one line and exit code 1.
 
-    Exit code 143 says that SIGTERM came and a checkpoint is written, 138 that another process of the job is gone. After
-    either, the same command goes on.
+    Exit code 143 says that SIGTERM came and a checkpoint is written, 138 that another process of
+    the job is gone. After either, the same command goes on.
     """
     command.only_flags(argv)
     logging.set_verbosity(logging.WARNING)  # TensorFlow notes every checkpoint

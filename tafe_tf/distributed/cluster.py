@@ -1,4 +1,4 @@
-"""The processes that train together: their strategy, who is chief, and what they tell each other."""
+"""The processes that train together: their strategy, their chief, and what they exchange."""
 
 from __future__ import annotations
 
@@ -14,21 +14,24 @@ NAMES = ("auto", "one_device", "mirrored", "multi_worker", "parameter_server", "
 
 
 class Cluster:
-    """One process's view of the job; by itself if nothing is said.
+    """This process's view of the job. The defaults describe a job of one process.
 
     Args:
-        strategy: of tf.distribute.
-        worker: this process's number.
-        workers: number of processes that run the loop, each on its own part of the rows.
-        stepping: number of workers that this process, as a coordinator, sends batches to; 0 if it steps itself.
-        servers: number of parameter servers.
+        strategy: of tf.distribute; by default the current one.
+        worker: this process's number, from 0. The default is 0.
+        workers: number of processes that run the loop, each on its own part of the rows. The
+            default is 1.
+        stepping: number of workers that this process, as a coordinator, sends batches to. The
+            default, 0, means that it steps itself.
+        servers: number of parameter servers. The default is 0.
 
     Attributes:
         strategy: of tf.distribute.
         chief: whether this process writes and prints.
-        local_replicas: replicas of the model in this process.
+        local_replicas: number of replicas of the model in this process.
         is_tpu: whether all shapes must be known.
-        replicas: in all processes; with parameter servers 1, since each of their workers steps by itself.
+        replicas: number of replicas in all processes; with parameter servers 1, since each of their
+            workers steps by itself.
     """
 
     def __init__(
@@ -40,8 +43,11 @@ class Cluster:
         servers: int = 0,
     ) -> None:
         self.strategy = strategy or tf.distribute.get_strategy()
-        self.stepping, self.servers = stepping, servers
-        self.worker, self.workers, self.chief = worker, workers, worker == 0
+        self.worker = worker
+        self.workers = workers
+        self.stepping = stepping
+        self.servers = servers
+        self.chief = worker == 0
         self.replicas = self.strategy.num_replicas_in_sync
         self.local_replicas = self.replicas // workers
         self.is_tpu = isinstance(self.strategy, tf.distribute.TPUStrategy)
@@ -69,11 +75,11 @@ class Cluster:
         return iter(self.strategy.distribute_datasets_from_function(lambda _: endless))
 
     def all(self, flag: bool) -> bool:
-        """Whether every process says so; all must ask together."""
+        """Whether the flag is set in every process. All processes must ask together."""
         return flag if self.workers == 1 else self._sum(int(not flag)) == 0
 
     def any(self, flag: bool) -> bool:
-        """Whether a process says so; all must ask together."""
+        """Whether the flag is set in any process. All processes must ask together."""
         return flag if self.workers == 1 else self._sum(int(flag)) > 0
 
     def barrier(self) -> None:
@@ -81,14 +87,24 @@ class Cluster:
         self.all(True)
 
     def first(self, do: Callable[[], Any]) -> Any:
-        """Does something in all processes, in the chief before the others, which then find what it wrote."""
+        """Does something in all processes, in the chief first.
+
+        The other processes then find what the chief wrote.
+        """
         if self.chief:
             result = do()
         self.barrier()
         return result if self.chief else do()
 
     def gather(self, arrays: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-        """Each array with those of all processes one after the other, [n, ...] -> [sum of n, ...], in every process."""
+        """Joins the arrays of all processes, in every process.
+
+        Args:
+            arrays: [n, ...] by name, the same names in every process; n may differ.
+
+        Returns:
+            The arrays of all processes one after the other, [sum of n, ...] by name.
+        """
         if self.workers == 1:
             return dict(arrays)
         return {name: self._gather(array) for name, array in arrays.items()}
@@ -98,28 +114,27 @@ class Cluster:
 
     def _gather(self, array: np.ndarray) -> np.ndarray:
         counts = self._exchange(np.array([len(array)]))
-        padded = np.zeros(
-            (max(counts.max(), 1), *array.shape[1:]), array.dtype
-        )  # collectives crash on nothing at all
+        longest = max(counts.max(), 1)  # collectives crash on an empty array
+        padded = np.zeros((longest, *array.shape[1:]), array.dtype)
         padded[: len(array)] = array
-        parts = np.split(self._exchange(padded), self.workers)
-        return np.concatenate([part[:count] for part, count in zip(parts, counts, strict=True)])
+        of_workers = np.split(self._exchange(padded), self.workers)
+        rows = [part[:count] for part, count in zip(of_workers, counts, strict=True)]
+        return np.concatenate(rows)
 
     def _exchange(self, array: np.ndarray) -> np.ndarray:
         """`gather` for arrays that are equally long, and not empty, in all processes."""
-        sent = array.astype(np.int32) if array.dtype.itemsize < 4 else array
-        sent = (
-            sent.view(np.int64) if sent.dtype == np.uint64 else sent
-        )  # the types that collectives know
+        sent = array
+        if array.dtype.itemsize < 4:
+            sent = array.astype(np.int32)  # collectives know neither smaller types
+        elif array.dtype == np.uint64:
+            sent = array.view(np.int64)  # nor this one
         gathered = _all_gather(self.strategy, tf.constant(sent)).numpy()
-        gathered = gathered.reshape(self.workers, self.local_replicas, *array.shape)[:, 0].reshape(
-            -1, *array.shape[1:]
-        )
-        return (
-            gathered.view(array.dtype)
-            if array.dtype == np.uint64
-            else gathered.astype(array.dtype, copy=False)
-        )
+        of_replicas = gathered.reshape(self.workers, self.local_replicas, *array.shape)
+        of_workers = of_replicas[:, 0]  # a worker's replicas all send the same
+        joined = of_workers.reshape(-1, *array.shape[1:])
+        if array.dtype == np.uint64:
+            return joined.view(np.uint64)
+        return joined.astype(array.dtype, copy=False)
 
 
 @tf.function(reduce_retracing=True)
@@ -133,14 +148,15 @@ def _all_gather(strategy: tf.distribute.Strategy, rows: tf.Tensor) -> tf.Tensor:
 
 
 def make(name: str = "auto", tpu: str = "") -> Cluster:
-    """The cluster that TF_CONFIG, the TPU's address and the devices of this machine say; call it first.
+    """Finds this process's place in TF_CONFIG, or else the devices of this machine. Call it first.
 
-    A process that TF_CONFIG makes a parameter server, or a worker beside parameter servers, serves here and does not
-    come back.
+    A process that TF_CONFIG makes a parameter server, or a worker beside parameter servers, serves
+    here and does not come back.
 
     Args:
-        name: of a strategy, one of `NAMES`; "auto" takes parameter servers or several workers if TF_CONFIG has them, a
-            TPU if its address is given, all GPUs if there are several, and else one device.
+        name: of a strategy, one of `NAMES`; "auto" takes parameter servers or several workers if
+            TF_CONFIG has them, a TPU if its address is given, all GPUs if there are several, and
+            else one device.
         tpu: address of a TPU, or "local" on its own host.
 
     Raises:
@@ -152,7 +168,9 @@ def make(name: str = "auto", tpu: str = "") -> Cluster:
     if name == "auto":
         name = _found(jobs, workers, tpu)
     if name in ("multi_worker", "parameter_server") and not jobs:
-        raise ValueError(f"--strategy={name} needs the environment variable TF_CONFIG, see README")
+        raise ValueError(
+            f"--strategy={name} needs the environment variable TF_CONFIG, see docs/clusters.md"
+        )
     if name == "multi_worker":
         task = config["task"]
         number = int(task["index"]) + (

@@ -58,7 +58,7 @@ class LocalJob:
             self._restart(lost)
 
     def _restart(self, lost: Mapping[Task, int]) -> None:
-        """Starts the lost workers again, if parameter servers hold the weights, and otherwise all."""
+        """Starts the lost workers alone, if parameter servers hold the weights, or else all."""
         exits = [f"{kind} {number} (exit code {code})" for (kind, number), code in lost.items()]
         workers_only = all(kind == "worker" for kind, _ in lost)
         alone = "ps" in self._cluster and workers_only

@@ -18,9 +18,10 @@ from tafe_tf.training.sync_steps import SyncSteps
 class AsyncSteps:
     """Called as `SyncSteps` is, but every worker makes steps of its own.
 
-    A call hands up to `per_call` batches for each worker to whichever worker is free, and waits for all of them. The
-    coordinator reads the files and sends the batches, so that each row is trained on once whatever becomes of a worker:
-    the batch of a lost worker goes to another one. A step reads the weights as they are by then and adds its own update.
+    A call hands up to `per_call` batches for each worker to whichever worker is free, and waits for
+    all of them. The coordinator reads the files and sends the batches, so that each row is trained
+    on once whatever becomes of a worker: the batch of a lost worker goes to another one. A step
+    reads the weights as they are by then and adds its own update.
 
     Args:
         steps: whose `step` a worker runs.

@@ -20,7 +20,8 @@ def batch_logs(report: StepReport, task_names: Sequence[str]) -> Logs:
     """What callbacks see after a call of several steps.
 
     Returns:
-        "loss" and "log_loss/<task>", both the mean over the call's steps, and "rows", the number of rows of the call.
+        "loss" and "log_loss/<task>", both the mean over the call's steps, and "rows", the number of
+        rows of the call.
     """
     steps = float(report.steps)
     logs: Logs = {"loss": float(report.loss) / steps, "rows": int(report.rows)}
@@ -33,8 +34,9 @@ def epoch_logs(train_loss: float, metrics: Metrics) -> Logs:
     """What callbacks see after an epoch.
 
     Returns:
-        "loss", the mean over the epoch's steps, and every validation metric as "val_<metric>", such as "val_auc/ctr".
-        A metric that is undefined is NaN. Without validation rows there is "loss" alone.
+        "loss", the mean over the epoch's steps, and every validation metric as "val_<metric>", such
+        as "val_auc/ctr". A metric that is undefined is NaN. Without validation rows there is "loss"
+        alone.
     """
     logs: Logs = {"loss": train_loss}
     if metrics["rows"] == 0:

@@ -1,7 +1,8 @@
 """What a training job is asked for: frozen settings that check themselves.
 
-Each default is written here once. The command line takes names, types, defaults and help texts of its flags from these
-classes (`tafe_tf.flags`), and `tafe_tf.fit` takes its keyword arguments from them.
+Each default is written here once. The command line takes names, types, defaults and help texts of
+its flags from these classes (`tafe_tf.flags`), and `tafe_tf.fit` takes its keyword arguments from
+them.
 """
 
 from __future__ import annotations
@@ -50,34 +51,44 @@ class TrainingConfig:
     Attributes:
         batch_size: B, the number of rows of one training step.
         epochs: Number of passes over the training rows, at most.
-        patience: Number of epochs without a better `monitor` after which training stops. It needs validation rows.
-        monitor: The validation metric that early stopping goes by: "auc" or "log_loss", both as the mean over the
-            tasks on all impressions, or the name of one metric, such as "auc/ctr".
+        patience: Number of epochs without a better `monitor` after which training stops. It needs
+            validation rows.
+        monitor: The validation metric that early stopping goes by: "auc" or "log_loss", both as the
+            mean over the tasks on all impressions, or the name of one metric, such as "auc/ctr".
         learning_rate: Learning rate of the optimizer, LazyAdam.
-        learning_rate_decay: "none" keeps the learning rate; "linear" lets it fall to 0 over all epochs.
-        dependence_weight: Weight of L_D (eq. 25). By default the model's own: 1 for tafe and 0 for the others.
-        order_weight: Weight of max(f_i - f_{i-1}, 0). By default the model's own: 0.6 for aitm and 0 for the others.
+        learning_rate_decay: "none" keeps the learning rate; "linear" lets it fall to 0 over all
+            epochs.
+        dependence_weight: Weight of L_D (eq. 25). By default the model's own: 1 for tafe and 0 for
+            the others.
+        order_weight: Weight of max(f_i - f_{i-1}, 0). By default the model's own: 0.6 for aitm and
+            0 for the others.
         seed: Seed of the initial weights, of dropout, of the shuffle and of the hold-out.
-        valid_fraction: Share of the training rows held out for early stopping where there are no validation files.
-        valid_split: "random" holds out random rows, "time" the latest ones by the schema's time column.
+        valid_fraction: Share of the training rows held out for early stopping where there are no
+            validation files.
+        valid_split: "random" holds out random rows, "time" the latest ones by the schema's time
+            column.
         shuffle_rows: Number of consecutive rows that are shuffled together.
-        on_bad_row: "raise" stops at the first bad row; "drop" leaves bad rows out, counts and reports them.
-        intercept_rows: Number of training rows on which the intercept of each task is set after the last epoch, so
-            that predictions sum to labels. 0 leaves the intercepts alone.
+        on_bad_row: "raise" stops at the first bad row; "drop" leaves bad rows out, counts and
+            reports them.
+        intercept_rows: Number of training rows on which the intercept of each task is set after the
+            last epoch, so that predictions sum to labels. 0 leaves the intercepts alone.
         dtype_policy: Keras's dtype policy of the computations.
-        embedding_parts: Number of tables that the embedding table is cut into, each of whole fields. By default, 0,
-            one for each parameter server, and otherwise one.
-        readers: Number of parts into which the input is dealt, by file: a multiple of the number of workers. By
-            default, 0, one for each worker. With the same number of readers any number of workers sees the same
-            batches, and a job goes on with fewer or more workers.
-        warm_start: Directory of a finished run to go on from with new files. Schema and model must be that run's.
-        retire_after: With `warm_start`, the number of runs in a row, this one the last, whose training files a value
-            must be missing from to lose its row of the table. 0 keeps all values.
-        warm_gamma: With `warm_start`, whether the schedule of gamma (eq. 16) goes on ("continue") or starts anew
-            ("restart").
-        steps_per_call: Number of steps between two looks at the loss. The weights do not depend on it.
-        checkpoint_steps: Number of steps between two checkpoints, rounded up to whole calls. The weights do not depend
-            on it.
+        embedding_parts: Number of tables that the embedding table is cut into, each of whole
+            fields. By default, 0, one for each parameter server, and otherwise one.
+        readers: Number of parts into which the input is dealt, by file: a multiple of the number of
+            workers. By default, 0, one for each worker. With the same number of readers any number
+            of workers sees the same batches, and a job goes on with fewer or more workers.
+        warm_start: Directory of a finished run to go on from with new files. Schema and model must
+            be that run's.
+        retire_after: With `warm_start`, the number of runs in a row, this one the last, whose
+            training files a value must be missing from to lose its row of the table. 0 keeps all
+            values.
+        warm_gamma: With `warm_start`, whether the schedule of gamma (eq. 16) goes on ("continue")
+            or starts anew ("restart").
+        steps_per_call: Number of steps between two looks at the loss. The weights do not depend on
+            it.
+        checkpoint_steps: Number of steps between two checkpoints, rounded up to whole calls. The
+            weights do not depend on it.
         save_predictions: Whether to write the logits of the test rows to `predictions.npz`.
     """
 
@@ -128,7 +139,8 @@ class ModelConfig:
 
     Attributes:
         name: The architecture, a key of `tafe_tf.models.BY_NAME`.
-        arguments: Arguments of its constructor, by name. Those that are left out have the constructor's defaults.
+        arguments: Arguments of its constructor, by name. Those that are left out have the
+            constructor's defaults.
     """
 
     name: str = "tafe"
@@ -141,9 +153,8 @@ class ModelConfig:
         known_arguments = model_arguments(self.name)
         for name in self.arguments:
             if name not in known_arguments:
-                raise ValueError(
-                    f"model {self.name!r} has no argument {name!r}; it takes {', '.join(known_arguments)}"
-                )
+                takes = ", ".join(known_arguments)
+                raise ValueError(f"model {self.name!r} has no argument {name!r}; it takes {takes}")
 
     def all_arguments(self) -> dict[str, Any]:
         """The arguments with the defaults of those that were left out."""

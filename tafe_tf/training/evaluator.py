@@ -73,7 +73,10 @@ class Evaluator:
         return {**metrics.result(), "seconds": round(time.monotonic() - began, 3)}
 
     def predict(self, data: FunnelData, part: Part, use: Use) -> None:
-        """Calls `use` with logits [B, N] and batch, both as NumPy, in file order, as long as it returns true."""
+        """Calls `use` with logits [B, N] and batch, both as NumPy, as long as it returns true.
+
+        The rows come in the order of the files.
+        """
         data = dataclasses.replace(data, readers=self.cluster.workers)
         stream = Stream(
             lambda: data.evaluation_batches(part, self.cluster.worker),

@@ -50,8 +50,8 @@ class DataConfig:
         valid: The rows for early stopping. By default, (), a part of the training rows is held out.
         test: The rows that the finished model is evaluated on. By default, (), there are none.
         data_dir: The directory where the files were found, "" if they were named one by one.
-        schema_file: The schema's TOML file, "" if it did not come from one. Vocabularies of the same rows that lie
-            beside it are used, see `tafe_tf.prepare`.
+        schema_file: The schema's TOML file, "" if it did not come from one. Vocabularies of the
+            same rows that lie beside it are used, see `tafe_tf.prepare`.
     """
 
     schema: Schema
@@ -73,7 +73,7 @@ class DataConfig:
 
     @classmethod
     def in_directory(cls, data_dir: str | pathlib.Path, schema_file: str = "") -> DataConfig:
-        """The files `train`, `valid` and `test` of a directory, of which only the first must be there.
+        """The files `train`, `valid` and `test` of a directory; only the first must be there.
 
         Args:
             data_dir: the directory.
@@ -106,13 +106,15 @@ def fit(
 ) -> Run:
     """Trains a model, evaluates it on the test rows and leaves a run directory.
 
-    Called again with the same arguments it goes on from where it was killed, and ends with the same weights. Every
-    process of a cluster must call it; the chief alone writes and prints. It sets Keras's global seed.
+    Called again with the same arguments it goes on from where it was killed, and ends with the same
+    weights. Every process of a cluster must call it; the chief alone writes and prints. It sets
+    Keras's global seed.
 
     Args:
         data: the rows and their schema.
-        run_dir: the directory of the run; made if it is not there. Rows in memory are kept in it, as Parquet files in
-            `rows/`, so that the run can be resumed, evaluated and exported later.
+        run_dir: the directory of the run; made if it is not there. Rows in memory are kept in it,
+            as Parquet files in `rows/`, so that the run can be resumed, evaluated and exported
+            later.
         model: which model; by default TAFE with the paper's settings.
         training: how to train it; by default the defaults of `TrainingConfig`.
         cluster: the processes that train together; by default this one.
@@ -209,7 +211,7 @@ def _named(rows: Rows) -> str:
 
 
 def keep_rows(run: RunDir, data: DataConfig) -> DataConfig:
-    """The same data with files only: tables in memory are written into the run directory, as `rows/<split>.parquet`.
+    """The same data with files only: tables in memory go into the run directory, as Parquet.
 
     Raises:
         RunError: if other rows lie there.
@@ -226,7 +228,11 @@ def keep_rows(run: RunDir, data: DataConfig) -> DataConfig:
 def split(
     data: DataConfig, config: TrainingConfig, cluster: Cluster, bad_rows: BadRows
 ) -> tuple[FunnelData, FunnelData]:
-    """Training and validation rows: the validation files if there are any, otherwise a part of the training files."""
+    """Training and validation rows.
+
+    The latter are the validation files if there are any, and otherwise a part of the training
+    files.
+    """
     training = FunnelData(
         files=list(data.train),
         schema=data.schema,
@@ -259,7 +265,11 @@ def _warm_start(config: TrainingConfig, run: RunDir) -> WarmStart | None:
 
 
 def _prepare(run: RunDir, rows: FunnelData, schema_file: str, warm: WarmStart | None) -> int:
-    """The number of rows in the training files; builds the run's vocabularies, or takes those beside the schema."""
+    """Builds the run's vocabularies, or takes those beside the schema.
+
+    Returns:
+        The number of rows in the training files.
+    """
     statistics = run.path / "statistics.json"
     if warm:
         warm.grow(rows.paths, rows.schema, rows.bad_rows)
@@ -328,7 +338,7 @@ def _evaluate_test(
     config: TrainingConfig,
     cluster: Cluster,
 ) -> None:
-    """Writes and prints the metrics of the test rows, if there are any, with the weights that an export will have."""
+    """Writes and prints the metrics of the test rows, if there are any."""
     if not data.test:
         where = f" in {data.data_dir}" if data.data_dir else ""
         print(f"no test files{where}: no metrics.json")

@@ -1,4 +1,4 @@
-"""Which run a directory holds: the settings that its weights depend on, as text that is a flagfile too.
+"""Which run a directory holds: the settings that its weights depend on, as a flagfile.
 
 --batch_size=512
 --model=tafe
@@ -50,8 +50,8 @@ def as_text(lines: Mapping[str, str]) -> str:
 def differing(known: str, lines: Mapping[str, str], model: str) -> list[str]:
     """The lines by which two runs differ.
 
-    A setting that one of the two does not name has its default: another version of this package may have written the
-    text, with more settings or fewer, and for models that this run does not have.
+    A setting that one of the two does not name has its default: another version of this package may
+    have written the text, with more settings or fewer, and for models that this run does not have.
 
     Args:
         known: a text that `as_text` made.

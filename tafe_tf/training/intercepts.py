@@ -13,17 +13,17 @@ _LARGEST_STEP = 1.0
 def intercept_shifts(
     logits: np.ndarray, labels: np.ndarray, weights: np.ndarray, products: bool = False
 ) -> np.ndarray:
-    """Constants c [N] for which sum w sigmoid(logit + c) = sum w label, by Newton's method in float64.
+    """Constants c [N] for which sum w sigmoid(logit + c) = sum w label, by Newton's method.
 
-    A constant is 0 where the labels are all equal, for which no finite one will do, and where it would be below 1e-6,
-    which float32 logits do not resolve: applied again, nothing changes.
+    A constant is 0 where the labels are all equal, for which no finite one will do, and where it
+    would be below 1e-6, which float32 logits do not resolve: applied again, nothing changes.
 
     Args:
         logits: [n, N].
         labels: 0 or 1, [n, N].
         weights: of the rows, [n].
-        products: whether to add c to the logits of the conditional probabilities f_i / f_{i-1} instead, one step after
-            the other. The default is False.
+        products: whether to add c to the logits of the conditional probabilities f_i / f_{i-1}
+            instead, one step after the other. The default is False.
     """
     shifts = np.zeros(logits.shape[1])
     mass = weights.astype(np.float64)  # of each row: its weight, times P(T_{i-1}) for products

@@ -112,8 +112,9 @@ class Trainer:
         loss: of labels and logits.
         config: how to train.
         run: where checkpoints, history and curves go.
-        callbacks: Keras callbacks. They run in the chief alone, but may end the training of all. They see an epoch as
-            Keras shows it, and as a batch each call of several steps; see `batch_logs` and `epoch_logs`.
+        callbacks: Keras callbacks. They run in the chief alone, but may end the training of all.
+            They see an epoch as Keras shows it, and as a batch each call of several steps; see
+            `batch_logs` and `epoch_logs`.
     """
 
     def __init__(
@@ -162,9 +163,10 @@ class Trainer:
         steps: int | None = None,
         begin: Callable[[], None] | None = None,
     ) -> list[Metrics]:
-        """Trains until the epochs are over or the monitor stops improving; then restores the best weights.
+        """Trains until the epochs are over or the monitor stops improving.
 
-        A killed run that is started again goes on from its last checkpoint and ends with the same weights.
+        The model has its best weights then. A killed run that is started again goes on from its last checkpoint and ends with the same
+        weights.
 
         Args:
             data: the training rows.
@@ -320,12 +322,16 @@ class Trainer:
         for file, row, *wrong in report.bad[is_bad].astype(np.int64):
             names = [name for name, bad in zip(self._task_names, wrong, strict=True) if bad]
             raise NotFiniteError(
-                f"step {self._step()}: the loss of {', '.join(names) or 'the batch'} is not finite, "
-                f"first at {data.files[file - 1]}: row {row}; the last checkpoint is from before"
+                f"step {self._step()}: the loss of {', '.join(names) or 'the batch'} is not "
+                f"finite, first at {data.files[file - 1]}: row {row}; the last checkpoint is from "
+                "before"
             )
 
     def _end_epoch(self, validation: FunnelData, state: State, trained: _Epoch) -> None:
-        """Evaluates, keeps the best weights, and writes checkpoint and history, in an order that a kill cannot hurt."""
+        """Evaluates, keeps the best weights, and writes checkpoint and history.
+
+        A kill between any two of these costs nothing but the time of an epoch.
+        """
         train_metrics = trained.metrics()
         metrics = self.evaluator.evaluate(validation, "valid")
         stopping = self._early_stopping(state)
@@ -334,7 +340,8 @@ class Trainer:
         state.best = stopping.best
         state.waited = stopping.waited
         epoch = state.position.epoch
-        # Before the checkpoint: what a callback changes, a learning rate for example, belongs to it.
+        # Before the checkpoint: what a callback changes, a learning rate for example, belongs to
+        # it.
         self._callbacks.on_epoch_end(epoch, epoch_logs(trained.mean_loss, metrics))
         state.stopped = self._asked_to_stop()
         state.history.append({"epoch": epoch + 1, **train_metrics, **metrics})
@@ -356,10 +363,10 @@ class Trainer:
             self._best.save()
 
     def _set_intercepts(self, data: FunnelData) -> None:
-        """Shifts the logits so that each task's predictions sum to its labels, as at the minimum of the cross entropy.
+        """Shifts the logits so that each task's predictions sum to its labels.
 
-        The last noisy steps leave these sums off by some per cent. Starting from shifts of 0 each time, it may be
-        interrupted and done again.
+        So they do at the minimum of the cross entropy. The last noisy steps leave these sums off by some per cent. Starting from shifts of 0 each
+        time, it may be interrupted and done again.
         """
         wanted = math.ceil(self._config.intercept_rows / self.cluster.workers)
         if wanted == 0:

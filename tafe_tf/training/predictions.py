@@ -45,8 +45,8 @@ class Predictions:
         """All rows.
 
         Returns:
-            "logits" float32 [n, N]; "depth", how many steps were reached, uint8 [n]; "weight" float32 [n]; and, if
-            there is a group, "group", its hash, uint64 [n].
+            "logits" float32 [n, N]; "depth", how many steps were reached, uint8 [n]; "weight"
+            float32 [n]; and, if there is a group, "group", its hash, uint64 [n].
         """
         names = self._parts[0]
         return {name: np.concatenate([part[name] for part in self._parts]) for name in names}

@@ -9,7 +9,7 @@ from typing import Any
 
 
 class Preempted(Exception):
-    """Training was asked to stop and has written a checkpoint, from which the same command goes on."""
+    """Training was asked to stop and has written a checkpoint; the same command goes on."""
 
 
 class Preemption:

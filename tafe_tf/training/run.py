@@ -31,8 +31,8 @@ def as_rows(rows: Any, name: str) -> tuple[str, ...] | pa.Table:
     """Rows as a user gives them: a path or several are files, anything else is a table in memory.
 
     Args:
-        rows: a path, a sequence of paths, a pandas or Polars DataFrame, a pyarrow Table, or a mapping of column names
-            to arrays or lists.
+        rows: a path, a sequence of paths, a pandas or Polars DataFrame, a pyarrow Table, or a
+            mapping of column names to arrays or lists.
         name: of the rows, for error messages.
 
     Raises:
@@ -100,8 +100,8 @@ class Run:
             batch_size: number of rows that go through the model together. The default is 4,096.
 
         Returns:
-            float32 [n] by name: "ctr", "ctcvr" and "cvr", or the longer funnel's names; as an export of the run
-            answers.
+            float32 [n] by name: "ctr", "ctcvr" and "cvr", or the longer funnel's names; as an
+            export of the run answers.
 
         Raises:
             DataError: on a bad row.

@@ -1,16 +1,15 @@
 """What a run leaves behind, and how to open it again.
 
 <run_dir>/flags.txt       the settings that the weights depend on, a flagfile
-          schema.toml     the dataset
-          data.json       the files of held-out and test rows
-          vocabulary/     one value a line; statistics.json: rows and rates
-          warm_start.json the run that a warm-started one went on from; vocabulary/*.age: runs since a value was seen
-          model.json      the model's class and arguments; model.keras: the finished model, for Keras
-          rows/           the rows that were given in memory
-          checkpoints/    the latest states of training; best/: the best weights so far
-          history.json    validation metrics by epoch; tensorboard/: the same as curves
-          metrics.json    metrics of the test rows; previous_metrics.json: of the model before, after a warm start
-          predictions.npz the test rows' logits, if --save_predictions asked for them
+          schema.toml     the dataset data.json       the files of held-out and test rows
+          vocabulary/     one value a line; statistics.json: rows and rates warm_start.json the run
+          that a warm-started one went on from; vocabulary/*.age: runs since a value was seen
+          model.json      the model's class and arguments; model.keras: the finished model, for
+          Keras rows/           the rows that were given in memory checkpoints/    the latest states
+          of training; best/: the best weights so far history.json    validation metrics by epoch;
+          tensorboard/: the same as curves metrics.json    metrics of the test rows;
+          previous_metrics.json: of the model before, after a warm start predictions.npz the test
+          rows' logits, if --save_predictions asked for them
 """
 
 from __future__ import annotations
@@ -57,7 +56,10 @@ def claim(texts: Mapping[pathlib.Path, str], otherwise: str) -> None:
 
 
 def variables(owner: keras.Model | keras.optimizers.Optimizer) -> list[tf.Variable]:
-    """All variables, the seeds of random layers included, which tf.train.Checkpoint does not find by itself."""
+    """All variables of a model or an optimizer.
+
+    They include the seeds of random layers, which tf.train.Checkpoint does not find by itself.
+    """
     return [variable.value for variable in owner.variables]
 
 
@@ -122,7 +124,12 @@ class RunDir:
         return Features(self.schema(), self.path)
 
     def save_data(self, validation: FunnelData, test_files: list[str]) -> None:
-        """Notes which rows were held out, the "valid" part of `validation`, and where the test rows are."""
+        """Notes which rows were held out and where the test rows are.
+
+        Args:
+            validation: the data whose "valid" part was held out.
+            test_files: paths of the test rows.
+        """
         noted = {
             "files": [os.path.abspath(file) for file in validation.paths],
             "holdout": dataclasses.asdict(validation.holdout),
@@ -172,7 +179,7 @@ class RunDir:
         write_json(self.path / "model.json", keras.saving.serialize_keras_object(model))
 
     def checkpoints(self, **state: Any) -> tf.train.CheckpointManager:
-        """Manages the states of training (lists of variables, or variables); the last two are kept."""
+        """Manages the states of training, each a variable or a list; the last two are kept."""
         return tf.train.CheckpointManager(
             tf.train.Checkpoint(**state), str(self.path / "checkpoints"), max_to_keep=2
         )
@@ -188,7 +195,10 @@ class RunDir:
             raise RunError(f"{self.path}: holds no trained model; run tafe_tf.train first")
 
     def save_keras(self, model: keras.Model) -> None:
-        """Writes a model as `model.keras`, which `keras.saving.load_model` opens; it appears whole or not at all."""
+        """Writes a model as `model.keras`, which `keras.saving.load_model` opens.
+
+        The file appears whole or not at all.
+        """
         path = self.path / "model.keras"
         with tempfile.TemporaryDirectory(dir=self.path) as directory:
             written = pathlib.Path(directory) / path.name
@@ -196,7 +206,7 @@ class RunDir:
             written.replace(path)
 
     def load_best(self) -> keras.Model:
-        """The trained model with its best weights, computing in float32 whatever precision it was trained in.
+        """The trained model with its best weights; it computes in float32, however it was trained.
 
         Raises:
             RunError: if the run has not finished an epoch.

@@ -1,6 +1,7 @@
 """Settings read off the code that uses them: a dataclass's fields, or a constructor's arguments.
 
-The command line makes its flags from them, so that a name, a type, a default and an explanation are written once.
+The command line makes its flags from them, so that a name, a type, a default and an explanation are
+written once.
 """
 
 from __future__ import annotations

@@ -18,9 +18,11 @@ class StepReport(NamedTuple):
         loss: sum over the steps of the loss.
         task_losses: sum over the steps of each task's mean cross entropy, [N].
         more: of the last step, the number of replicas that have another batch.
-        position: of the last step, where each reader stands after it, [R, 2]; see `Position.readers`.
-        bad: of the last step, one line a replica, [replicas, 2 + N]: file index and row number, both from 1, of the
-            first row whose loss is not finite, and which of its tasks' losses are not. All 0 where all are finite.
+        position: of the last step, where each reader stands after it, [R, 2]; see
+            `Position.readers`.
+        bad: of the last step, one line a replica, [replicas, 2 + N]: file index and row number,
+            both from 1, of the first row whose loss is not finite, and which of its tasks' losses
+            are not. All 0 where all are finite.
     """
 
     steps: tf.Tensor
@@ -39,9 +41,9 @@ _SUMMED = ("steps", "rows", "loss", "task_losses")  # the other fields are the l
 class ReportLayout:
     """Turns reports into vectors and back.
 
-    A report crosses replicas as one float64 vector, so that a step needs one collective operation for it instead of
-    seven, whatever the strategy. Its sum over the replicas is the report of the whole step. float64 holds every row
-    number below 2^53 exactly.
+    A report crosses replicas as one float64 vector, so that a step needs one collective operation
+    for it instead of seven, whatever the strategy. Its sum over the replicas is the report of the
+    whole step. float64 holds every row number below 2^53 exactly.
 
     Attributes:
         num_tasks: N.

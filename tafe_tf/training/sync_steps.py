@@ -73,8 +73,8 @@ class SyncSteps:
         weights = self._model.trainable_variables
         with tf.GradientTape() as tape:
             logits = self._model(batch.inputs, training=True)
-            # The loss is a mean over the global batch. Keras has already divided it by the number of replicas, whose
-            # gradients are summed; what layers add to it has to be divided here.
+            # The loss is a mean over the global batch. Keras has already divided it by the number
+            # of replicas, whose gradients are summed; what layers add to it has to be divided here.
             loss = self._loss(batch.labels, logits, sample_weight=batch.weight)
             loss += sum(self._model.losses) / self._replicas
         gradients = tape.gradient(loss, [weight.value for weight in weights])

@@ -113,7 +113,7 @@ class WarmStart:
         write_json(self._run.path / NOTE, {"run": grown_from, "iterations": steps})
 
     def _grown(self, feature: Feature, counts: ValueCounts, work: pathlib.Path) -> Kept:
-        """The earlier values except those retired, then the new ones; leaves their ages beside them."""
+        """The earlier values that stay, then the new ones; leaves their ages beside them."""
         known = vocabulary.read(self.previous.path, feature)
         counted = counts.keep(feature.min_count, frozenset(known))
         seen = {value for value, _ in counted.counts}
@@ -213,7 +213,7 @@ def _moved(variable: keras.Variable, earlier: np.ndarray, rows: np.ndarray) -> n
 
 
 def _stored(directory: pathlib.Path, key: str, last: int | None = None) -> Iterator[np.ndarray]:
-    """The `last` variables, or all, of a list in the newest checkpoint, see `RunDir.checkpoints`."""
+    """The `last` variables, or all, of a list in the newest checkpoint."""
     reader = tf.train.load_checkpoint(str(directory))
     names = reader.get_variable_to_shape_map()
     count = sum(name.startswith(f"{key}/") for name in names)
