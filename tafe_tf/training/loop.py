@@ -165,8 +165,8 @@ class Trainer:
     ) -> list[Metrics]:
         """Trains until the epochs are over or the monitor stops improving.
 
-        The model has its best weights then. A killed run that is started again goes on from its last checkpoint and ends with the same
-        weights.
+        The model has its best weights then. A killed run that is started again goes on from its
+        last checkpoint and ends with the same weights.
 
         Args:
             data: the training rows.
@@ -365,8 +365,8 @@ class Trainer:
     def _set_intercepts(self, data: FunnelData) -> None:
         """Shifts the logits so that each task's predictions sum to its labels.
 
-        So they do at the minimum of the cross entropy. The last noisy steps leave these sums off by some per cent. Starting from shifts of 0 each
-        time, it may be interrupted and done again.
+        So they do at the minimum of the cross entropy. The last noisy steps leave these sums off by
+        some per cent. Starting from shifts of 0 each time, it may be interrupted and done again.
         """
         wanted = math.ceil(self._config.intercept_rows / self.cluster.workers)
         if wanted == 0:
