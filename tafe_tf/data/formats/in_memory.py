@@ -189,21 +189,21 @@ def _simplified(
     kind = _simplified_type(values.type, small=values.nbytes < _SMALL)
     if kind == values.type:
         return values
+    chunks = values.chunks if isinstance(values, pa.ChunkedArray) else [values]
     try:
-        return _decoded(values).cast(kind)
+        return pa.chunked_array([_cast(chunk, kind) for chunk in chunks], kind)
     except pa.ArrowException as error:
         reason = f"cannot be read as {kind}: {error}"
         raise DataError(f"{name}: column {column!r} {reason}") from None
 
 
-def _decoded(values: pa.Array | pa.ChunkedArray) -> pa.Array | pa.ChunkedArray:
-    """Categories as their values."""
-    if not pa.types.is_dictionary(values.type):
-        return values
-    if isinstance(values, pa.Array):
-        return values.dictionary_decode()
-    kind = values.type.value_type
-    return pa.chunked_array([chunk.dictionary_decode() for chunk in values.chunks], kind)
+def _cast(values: pa.Array, kind: pa.DataType) -> pa.Array:
+    """The values as another type; categories become their values."""
+    if pa.types.is_dictionary(values.type):
+        return values.dictionary.cast(kind).take(values.indices)
+    if pa.types.is_list_view(values.type) or pa.types.is_large_list_view(values.type):
+        return pa.array(values.to_pylist(), kind)  # Arrow 25 casts views with nulls wrongly
+    return values.cast(kind)
 
 
 def _simplified_type(kind: pa.DataType, small: bool) -> pa.DataType:
