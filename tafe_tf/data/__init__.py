@@ -1,1 +1,1 @@
-"""Where batches come from: one reader a format, common checks, shuffled and resumable batches, synthetic funnels."""
+"""Where batches come from: files and tables, read, checked, shuffled and cut; public data sets."""

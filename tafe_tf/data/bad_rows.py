@@ -1,4 +1,4 @@
-"""What becomes of bad rows: stop at the first, or drop, count and report them."""
+"""What to do with bad rows: stop at the first, or drop, count and report them."""
 
 from __future__ import annotations
 
@@ -17,7 +17,14 @@ Policy = Literal["raise", "drop"]
 
 @dataclasses.dataclass(frozen=True)
 class Problem:
-    """One reason why a row is bad: its place in the block, the column, the rule and the value received."""
+    """One reason why a row is bad.
+
+    Attributes:
+        index: the row's place in its block, from 0.
+        column: the column that breaks the rule, or `WHOLE_ROW`.
+        rule: what the value must be.
+        value: the value received.
+    """
 
     index: int
     column: str
@@ -32,7 +39,14 @@ class Problem:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Dropped:
-    """Rows of one file that were dropped for one reason: the column, the rule, how many, and the first one's text."""
+    """Rows of one file that were dropped for one reason.
+
+    Attributes:
+        column: the column that breaks the rule.
+        rule: what its values must be.
+        rows: how many different rows were dropped.
+        first: the message for the first of them.
+    """
 
     column: str
     rule: str
@@ -44,10 +58,11 @@ class Dropped:
 
 
 class BadRows:
-    """What to do with bad rows: raise at the first, or drop, count and report.
+    """Judges bad rows, and keeps account of those that were dropped.
 
     Args:
-        policy: "raise" or "drop".
+        policy: "raise" to raise an error at the first bad row, or "drop" to leave bad rows out.
+            Default: "raise".
     """
 
     def __init__(self, policy: Policy = "raise") -> None:
@@ -56,16 +71,18 @@ class BadRows:
         self._first: dict[tuple[str, str, str], str] = {}
 
     def judge(self, path: str, rows: np.ndarray, problems: list[Problem]) -> None:
-        """Raises BadRowError for the first bad row, or notes all of them.
+        """Notes the bad rows of a block, or raises for the first of them.
 
         Args:
-            path: the file.
-            rows: row numbers of the block.
-            problems: what is wrong; may be empty.
+            path: the file, for messages.
+            rows: the numbers of the block's rows in the file.
+            problems: what is wrong with some of them; may be empty.
+
+        Raises:
+            BadRowError: if the policy is "raise" and there is a problem.
         """
-        for problem in sorted(
-            problems, key=lambda p: int(rows[p.index])
-        ):  # CSV rows of a wrong width come last
+        # The problems of CSV rows of a wrong width come last in a block, wherever the rows stand.
+        for problem in sorted(problems, key=lambda problem: int(rows[problem.index])):
             row = int(rows[problem.index])
             text = f"{path}: row {row}{problem.place}: {problem.rule}. Received: {problem.value!r}"
             if self.policy == "raise":
@@ -76,23 +93,33 @@ class BadRows:
 
     @property
     def count(self) -> int:
-        """Number of different rows dropped so far."""
-        return len({(path, row) for (path, _, _), rows in self._rows.items() for row in rows})
+        """The number of different rows dropped so far."""
+        by_file: dict[str, set[int]] = collections.defaultdict(set)
+        for (path, _, _), rows in self._rows.items():
+            by_file[path] |= rows
+        return sum(len(rows) for rows in by_file.values())
 
     def take(self) -> tuple[int, list[Dropped]]:
-        """Hands over what was noted since the last time: the number of different rows, and the reasons."""
-        taken = self.count, self.reasons()
+        """Hands over what was noted since the last call, and forgets it.
+
+        Returns:
+            The number of different rows that were dropped, and the reasons.
+        """
+        count = self.count
+        reasons = self.reasons()
         self._rows.clear()
         self._first.clear()
-        return taken
+        return count, reasons
 
     def reasons(self) -> list[Dropped]:
-        """What was dropped, for each file, column and rule."""
-        return [
-            Dropped(column=key[1], rule=key[2], rows=len(rows), first=self._first[key])
-            for key, rows in self._rows.items()
-        ]
+        """What was dropped: an entry for each file, column and rule."""
+        found = []
+        for key, rows in self._rows.items():
+            _, column, rule = key
+            first = self._first[key]
+            found.append(Dropped(column=column, rule=rule, rows=len(rows), first=first))
+        return found
 
     def report(self) -> list[str]:
-        """One line for each file, column and rule: how many rows, and the first."""
+        """A line for each file, column and rule: how many rows were dropped, and the first."""
         return [str(dropped) for dropped in self.reasons()]

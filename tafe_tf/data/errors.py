@@ -1,4 +1,4 @@
-"""What is wrong with a file or with a row of it."""
+"""The errors for files that cannot be used and for bad rows in them."""
 
 from __future__ import annotations
 
@@ -14,7 +14,14 @@ class BadRowError(DataError):
 
 
 def check_columns(path: str, names: Sequence[str], present: Sequence[str], where: str = "") -> None:
-    """Raises DataError if a column to read is missing from a file, or stands there more than once."""
+    """Raises DataError if a column to read is missing from a file, or stands there more than once.
+
+    Args:
+        path: the file, for the message.
+        names: the columns to read.
+        present: the columns that the file has.
+        where: in what part of the file they stand, as " in the header". Default: "".
+    """
     for name in names:
         count = present.count(name)
         if count != 1:

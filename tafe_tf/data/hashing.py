@@ -6,7 +6,14 @@ import numpy as np
 
 
 def finalize(x: np.ndarray) -> np.ndarray:
-    """SplitMix64's finalizer (Steele, Lea, Flood 2014) of uint64 numbers, its top 53 bits, any shape."""
+    """Mixes the bits of numbers by SplitMix64's finalizer (Steele, Lea, Flood 2014).
+
+    Args:
+        x: uint64, of any shape.
+
+    Returns:
+        The top 53 bits of the result, of the same shape: as many as a float64 holds exactly.
+    """
     x = (x ^ (x >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
     x = (x ^ (x >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
     return (x ^ (x >> np.uint64(31))) >> np.uint64(11)

@@ -1,13 +1,14 @@
-"""Iterators that read ahead: the same items, errors in their turn, nothing read without bound."""
+"""Iterators: the same items or rows, errors in their turn, and nothing read without bound."""
 
 from __future__ import annotations
 
+import itertools
 import threading
 from collections.abc import Iterator
 
 import pytest
 
-from tafe_tf.data.iterators import in_order, mark_last, read_ahead
+from tafe_tf.data.iterators import in_order, mark_last, read_ahead, rechunk
 
 
 def numbers(count: int, drawn: list[int], error: Exception | None = None) -> Iterator[int]:
@@ -71,3 +72,34 @@ def test_an_error_in_a_result_comes_in_its_turn() -> None:
     assert [next(results), next(results)] == [2, 3]
     with pytest.raises(ZeroDivisionError):
         next(results)
+
+
+@pytest.mark.parametrize("pieces", [["abc", "", "defgh", "i"], ["abcdefghi"], list("abcdefghi")])
+@pytest.mark.parametrize("size", [1, 2, 4, 9, 20])
+@pytest.mark.parametrize("skip", [0, 1, 3, 4, 9, 12])
+@pytest.mark.parametrize("first", [0, 1, 3])
+def test_chunks_are_slices_of_the_whole(
+    pieces: list[str], size: int, skip: int, first: int
+) -> None:
+    chunks = list(rechunk(pieces, size, skip=skip, first=first))
+    found = ["".join(piece[start:stop] for piece, start, stop in chunk) for chunk in chunks]
+    rest = "abcdefghi"[skip:]
+    cuts = [0, *range(first or size, len(rest), size), len(rest)]
+    assert found == [rest[a:b] for a, b in itertools.pairwise(cuts) if a < b]
+    assert all(start < stop for chunk in chunks for _, start, stop in chunk)
+
+
+def test_a_piece_is_not_drawn_before_it_is_needed() -> None:
+    drawn = []
+
+    def pieces() -> Iterator[str]:
+        for piece in ("abc", "def", "g"):
+            drawn.append(piece)
+            yield piece
+
+    chunks = rechunk(pieces(), 2)
+    next(chunks)
+    assert drawn == ["abc"]
+    next(chunks)
+    assert drawn == ["abc", "def"]
+    assert next(chunks) == [("def", 1, 3)] and drawn == ["abc", "def"]

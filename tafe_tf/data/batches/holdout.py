@@ -41,9 +41,9 @@ class Holdout:
         if self.time is not None:
             return np.asarray(block.columns[time_column] >= self.time)
         file = block.file.astype(np.uint64) << np.uint64(40)
-        place = file + block.row.astype(np.uint64)
-        bound = np.uint64(self.fraction * 2.0**53)
-        return finalize(place + _GOLDEN) < bound
+        row = block.row.astype(np.uint64)
+        hashes = finalize(file + row + _GOLDEN)  # 0 to 2^53 - 1
+        return hashes < np.uint64(self.fraction * 2.0**53)
 
 
 def time_holdout(
@@ -61,6 +61,8 @@ def time_holdout(
         DataError: if a file cannot be read.
     """
     blocks = read_blocks(files, schema, bad_rows=bad_rows, columns=[schema.time])
-    times = np.sort(np.concatenate([block.columns[schema.time] for block in blocks]))
-    last_kept = round((1.0 - fraction) * (len(times) - 1))
-    return Holdout(fraction=fraction, time=float(times[last_kept]))
+    times = np.concatenate([block.columns[schema.time] for block in blocks])
+    times.sort()
+    rank = round((1.0 - fraction) * (len(times) - 1))
+    earliest = float(times[rank])
+    return Holdout(fraction=fraction, time=earliest)

@@ -13,13 +13,15 @@ class Block:
     """Consecutive rows of one file; n rows, N tasks.
 
     Attributes:
-        columns: by name; [n] of int64, float32, float64 or object (str, or bytes from TFRecord: TensorFlow takes
-            both), or [n, max_length] for lists, padded with the dtype's `schema.ABSENT` (weights with 0).
-        labels: uint8 [n, N]; [n, 0] where labels were not asked for.
-        row: data rows inside the file, from 1, int64 [n].
-        file: index of the file, int32 [n].
-        raw_rows: rows that the block had before bad ones were dropped, CSV rows of a wrong width not counted.
-        kept: columns that were asked for as Arrow arrays, by name, n long.
+        columns: the columns by name; [n] of int64, float32, float64 or object (str, or bytes from
+            TFRecord: TensorFlow takes both), or [n, max_length] for lists, which are padded with
+            the dtype's `schema.ABSENT`, and weights with 0.
+        labels: uint8 [n, N]; [n, 0] if labels were not asked for.
+        row: the numbers of the rows inside the file, from 1, int64 [n].
+        file: the index of the file, int32 [n].
+        raw_rows: how many rows the block had before bad ones were dropped; CSV rows of a wrong
+            width do not count.
+        kept: the columns that were asked for as Arrow arrays, by name, [n]. Default: none.
     """
 
     columns: dict[str, np.ndarray]
@@ -30,7 +32,7 @@ class Block:
     kept: dict[str, pa.Array] = dataclasses.field(default_factory=dict)
 
     def take(self, good: np.ndarray) -> Block:
-        """The rows that a mask [n] picks; `raw_rows` stays."""
+        """The rows that a mask [n] picks; `raw_rows` stays as it is."""
         return Block(
             columns={name: values[good] for name, values in self.columns.items()},
             labels=self.labels[good],

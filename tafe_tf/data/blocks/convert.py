@@ -1,4 +1,4 @@
-"""Arrow columns -> checked NumPy columns; the same for every file format."""
+"""Arrow columns -> checked NumPy columns, the same for every file format."""
 
 from __future__ import annotations
 
@@ -32,39 +32,38 @@ def to_block(
     """Checks and converts one block.
 
     Args:
-        raw: Arrow columns of equal length.
-        rows: row numbers in the file.
+        raw: Arrow columns of equal length, by name.
+        rows: the numbers of the rows in the file.
         problems: what the reader found already.
         columns: the columns to convert.
-        keep: columns to keep as Arrow arrays: those that the schema knows, in its dtype, null where missing; None
-            for others, which stay as the file has them.
-        schema: the dataset, for labels and roles.
+        keep: the columns to keep as Arrow arrays: for each name what the schema says of it, or None
+            if it does not know the column, see `keep_column`.
+        schema: says which columns are labels, weights and so on.
         labels: whether to read the labels.
         file: the file's index.
-        path: its name, for messages.
+        path: the file's name, for messages.
         bad_rows: what to do with bad rows.
 
     Raises:
         BadRowError: at the first bad row, unless `bad_rows` drops them.
-        DataError: if a column's type can be no value of its dtype.
+        DataError: if a column is of a type that has no values of its dtype.
     """
-    unreadable = {
-        problem.index for problem in problems
-    }  # the row is judged once, by what the reader found
+    # A row is judged once: by what the reader found, if that was anything.
+    unreadable = {problem.index for problem in problems}
     found: list[Problem] = []
     converted = {}
     for column in columns:
         try:
             converted[column.name] = to_column(raw[column.name], column, found)
         except pa.ArrowNotImplementedError as error:
-            raise DataError(
-                f"{path}: column {column.name!r} cannot be read as {column.dtype}: {error}"
-            ) from None
+            reason = f"cannot be read as {column.dtype}: {error}"
+            raise DataError(f"{path}: column {column.name!r} {reason}") from None
     kept = {name: keep_column(raw[name], column, found, path) for name, column in keep.items()}
     _check_roles(converted, schema, found)
     _check_list_weights(raw, converted, schema, found)
-    targets = _labels(raw, schema, found, path) if labels else np.zeros((len(rows), 0), np.uint8)
+    targets = np.zeros((len(rows), 0), np.uint8)
     if labels:
+        targets = _labels(raw, schema, found, path)
         _check_actions(converted, targets, schema, found)
     problems = problems + [problem for problem in found if problem.index not in unreadable]
     raw_rows = len(rows) - sum(problem.column == WHOLE_ROW for problem in problems)
@@ -85,17 +84,30 @@ def to_block(
 
 
 def to_column(array: pa.Array, column: Column, problems: list[Problem]) -> np.ndarray:
-    """One column, [n] or [n, max_length], missing values as `ABSENT`; what is no value of its dtype is a problem."""
+    """Converts one column to NumPy.
+
+    Args:
+        array: the values, [n].
+        column: their dtype, and for lists the length to which they are cut or padded.
+        problems: receives a problem for each value that the dtype cannot hold.
+
+    Returns:
+        [n], or [n, max_length] for lists; missing values and padding are the dtype's `ABSENT`.
+
+    Raises:
+        pa.ArrowNotImplementedError: if the array is of a type that has no values of the dtype.
+    """
     if not column.max_length:
         return _values(array, column, problems, np.arange(len(array)))
     lists = as_lists(array, column)
-    lengths = pc.fill_null(pc.list_value_length(lists), 0).to_numpy(zero_copy_only=False)
+    lengths = _lengths(lists)
     owner = np.repeat(np.arange(len(lists)), lengths)
-    place = np.arange(len(owner)) - np.repeat(np.cumsum(lengths) - lengths, lengths)
-    values = _values(lists.flatten(), column, problems, owner)
-    padding = (
-        b"" if column.dtype == "string" and is_binary(lists.flatten()) else ABSENT[column.dtype]
-    )
+    starts = np.cumsum(lengths) - lengths
+    place = np.arange(len(owner)) - np.repeat(starts, lengths)
+    flat = lists.flatten()
+    values = _values(flat, column, problems, owner)
+    is_bytes = column.dtype == "string" and is_binary(flat)
+    padding = b"" if is_bytes else ABSENT[column.dtype]
     padded = np.full((len(lists), column.max_length), padding, values.dtype)
     kept = place < column.max_length
     padded[owner[kept], place[kept]] = values[kept]
@@ -108,22 +120,27 @@ def as_lists(array: pa.Array, column: Column) -> pa.Array:
         return array.cast(pa.list_(pa.string()))
     if pa.types.is_list(array.type) or pa.types.is_large_list(array.type):
         return array
-    array = array.cast(pa.string())
-    return pc.split_pattern(pc.if_else(pc.equal(array, ""), None, array), column.separator)
+    cells = array.cast(pa.string())
+    is_empty = pc.equal(cells, "")
+    texts = pc.if_else(is_empty, None, cells)
+    return pc.split_pattern(texts, column.separator)
+
+
+def _lengths(lists: pa.Array) -> np.ndarray:
+    """The length of each list, 0 for a missing one, [n]."""
+    return pc.fill_null(pc.list_value_length(lists), 0).to_numpy(zero_copy_only=False)
 
 
 def _values(
     array: pa.Array, column: Column, problems: list[Problem], owner: np.ndarray
 ) -> np.ndarray:
-    """One value an entry; `owner` gives the row of each for messages."""
+    """Converts single values, be it of a column or of its lists; `owner` gives the row of each."""
     if column.dtype == "string":
-        if not (
-            pa.types.is_string(array.type)
-            or pa.types.is_large_string(array.type)
-            or is_binary(array)
-        ):
+        if is_binary(array):
+            return pc.fill_null(array, b"").to_numpy(zero_copy_only=False)
+        if not (pa.types.is_string(array.type) or pa.types.is_large_string(array.type)):
             array = array.cast(pa.string())
-        return pc.fill_null(array, b"" if is_binary(array) else "").to_numpy(zero_copy_only=False)
+        return pc.fill_null(array, "").to_numpy(zero_copy_only=False)
     found = numbers(array, column, problems, owner)
     if found.null_count:
         found = found.fill_null(ABSENT[column.dtype])
@@ -133,20 +150,18 @@ def _values(
 def _report(
     mask: np.ndarray, column: str, rule: str, values: np.ndarray, problems: list[Problem]
 ) -> None:
-    problems += [Problem(int(i), column, rule, values[i].item()) for i in np.flatnonzero(mask)]
+    """Adds a problem for each row where a mask [n] is true."""
+    for index in np.flatnonzero(mask):
+        problems.append(Problem(int(index), column, rule, values[index].item()))
 
 
 def _check_roles(columns: dict[str, np.ndarray], schema: Schema, problems: list[Problem]) -> None:
+    """Checks the sample weights, the times, and the true probabilities."""
     weight = columns.get(schema.sample_weight)
     if weight is not None:
-        ok = np.isfinite(weight) & (weight >= 0)
-        _report(
-            ~ok,
-            schema.sample_weight,
-            "a sample weight must be a finite number, 0 or more",
-            weight,
-            problems,
-        )
+        wrong = ~np.isfinite(weight) | (weight < 0)
+        rule = "a sample weight must be a finite number, 0 or more"
+        _report(wrong, schema.sample_weight, rule, weight, problems)
     for name in (schema.time, *(task.truth for task in schema.tasks)):
         if name in columns and columns[name].dtype.kind == "f":
             values = columns[name]
@@ -159,6 +174,7 @@ def _check_list_weights(
     schema: Schema,
     problems: list[Problem],
 ) -> None:
+    """Checks that a list has as many weights as values, all finite; makes padding's weights 0."""
     for feature in schema.features:
         if not feature.weights or feature.weights not in columns:
             continue
@@ -166,12 +182,9 @@ def _check_list_weights(
             np.nan_to_num(columns[feature.weights], copy=False, posinf=0.0, neginf=0.0)
             continue
         values, weights = (as_lists(raw[c.name], c) for c in feature.columns)
-        lengths = [
-            pc.fill_null(pc.list_value_length(x), 0).to_numpy(zero_copy_only=False)
-            for x in (values, weights)
-        ]
+        lengths = _lengths(weights)
         rule = f"must hold as many numbers as {feature.column!r} holds values"
-        _report(lengths[0] != lengths[1], feature.weights, rule, lengths[1], problems)
+        _report(_lengths(values) != lengths, feature.weights, rule, lengths, problems)
         present = columns[feature.column] != ABSENT[feature.raw_dtype]
         if feature.raw_dtype == "float32":
             present = ~np.isnan(columns[feature.column])
@@ -179,24 +192,23 @@ def _check_list_weights(
             present = columns[feature.column] != b""
         table = columns[feature.weights]
         wrong = present & ~np.isfinite(table)
-        _report(
-            wrong.any(axis=1), feature.weights, "must hold finite numbers", lengths[1], problems
-        )
+        rule = "must hold finite numbers"
+        _report(wrong.any(axis=1), feature.weights, rule, lengths, problems)
         table[~np.isfinite(table)] = 0.0
 
 
 def _labels(
     raw: Mapping[str, pa.Array], schema: Schema, problems: list[Problem], path: str
 ) -> np.ndarray:
-    """[n, N], each 0 or 1, nested."""
+    """Reads the labels, uint8 [n, N], and checks that each is 0 or 1, and 1 only after a 1."""
     names = schema.labels
-    labels = np.zeros((len(raw[names[0]]), len(names)), np.uint8)
+    count = len(raw[names[0]])
+    labels = np.zeros((count, len(names)), np.uint8)
     for i, name in enumerate(names):
         found: list[Problem] = []
+        column = Column(name=name, dtype="float64")
         try:
-            values = _values(
-                raw[name], Column(name=name, dtype="float64"), found, np.arange(len(labels))
-            )
+            values = _values(raw[name], column, found, np.arange(count))
         except pa.ArrowNotImplementedError as error:
             raise DataError(f"{path}: column {name!r} cannot be read as a label: {error}") from None
         reasons = {problem.index: problem.value for problem in found}
@@ -215,17 +227,14 @@ def _labels(
 def _check_actions(
     columns: dict[str, np.ndarray], labels: np.ndarray, schema: Schema, problems: list[Problem]
 ) -> None:
+    """Checks that each action is 0 or 1, and 1 only after the step before it."""
     for i in schema.via:
         name = schema.tasks[i].via
-        if name in columns:
-            values = columns[name]
-            wrong = (values != 0) & (values != 1)
-            _report(wrong, name, "an action must be 0 or 1", values, problems)
-            too_early = ~wrong & (values > labels[:, i - 1])
-            _report(
-                too_early,
-                name,
-                f"is 1 where the earlier step {schema.labels[i - 1]!r} is 0",
-                values,
-                problems,
-            )
+        if name not in columns:
+            continue
+        values = columns[name]
+        wrong = (values != 0) & (values != 1)
+        _report(wrong, name, "an action must be 0 or 1", values, problems)
+        too_early = ~wrong & (values > labels[:, i - 1])
+        rule = f"is 1 where the earlier step {schema.labels[i - 1]!r} is 0"
+        _report(too_early, name, rule, values, problems)

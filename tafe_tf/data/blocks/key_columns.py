@@ -1,4 +1,4 @@
-"""Columns that are carried through as Arrow arrays, for who joins scores with the rows they belong to."""
+"""Key columns, passed through unread so that scores can be joined back to their rows."""
 
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ _TYPES = {"int64": pa.int64(), "float32": pa.float32(), "float64": pa.float64()}
 def keep_column(
     array: pa.Array, column: Column | None, problems: list[Problem], path: str
 ) -> pa.Array:
-    """A column of one value a row.
+    """Gives a column of one value a row as an Arrow array.
 
     Args:
-        array: as the file has it, [n].
-        column: what the schema knows of it: then it takes that dtype, and is null where missing. None leaves it as
-            it is, a dictionary decoded.
-        problems: receives values that the dtype cannot hold.
+        array: the column as the file has it, [n].
+        column: what the schema says of it. The result is then of its dtype, and null where a value
+            is missing. None leaves the values as they are, and only decodes a dictionary.
+        problems: receives a problem for each value that the dtype cannot hold.
         path: the file, for messages.
 
     Raises:
-        DataError: if the column's type can be no value of the dtype.
+        DataError: if the column is of a type that has no values of the dtype.
     """
     if pa.types.is_dictionary(array.type):
         array = array.dictionary_decode()
@@ -39,16 +39,15 @@ def keep_column(
             return pc.if_else(pc.equal(texts, ""), None, texts)
         found = numbers(array, column, problems, np.arange(len(array)))
     except pa.ArrowNotImplementedError as error:
-        raise DataError(
-            f"{path}: column {column.name!r} cannot be read as {column.dtype}: {error}"
-        ) from None
+        reason = f"cannot be read as {column.dtype}: {error}"
+        raise DataError(f"{path}: column {column.name!r} {reason}") from None
     if pa.types.is_floating(found.type):
         found = pc.if_else(pc.is_nan(found), None, found)
     return found.cast(_TYPES[column.dtype], safe=False)
 
 
 def _texts(array: pa.Array, column: Column, problems: list[Problem]) -> pa.Array:
-    """Texts; bytes that are none become null and a problem."""
+    """The values as texts; bytes that are not UTF-8 become null and a problem."""
     try:
         return array.cast(pa.string())
     except pa.ArrowInvalid:

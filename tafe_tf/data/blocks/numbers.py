@@ -1,4 +1,4 @@
-"""Arrow arrays as numbers: texts, other widths, dates and dictionaries included."""
+"""Numbers of Arrow arrays that hold numbers of any width, texts, dates or dictionaries."""
 
 from __future__ import annotations
 
@@ -14,14 +14,26 @@ _NUMBER_TYPES = {"int64": pa.int64(), "float32": pa.float64(), "float64": pa.flo
 
 
 def is_binary(array: pa.Array) -> bool:
-    """Whether the array holds bytes."""
+    """Whether an array holds bytes, with offsets of 32 or 64 bits."""
     return bool(pa.types.is_binary(array.type) or pa.types.is_large_binary(array.type))
 
 
 def numbers(
     array: pa.Array, column: Column, problems: list[Problem], owner: np.ndarray
 ) -> pa.Array:
-    """Casts to numbers; what is no number becomes null and a problem."""
+    """Casts an array to the numbers of a column.
+
+    Dates and times become the number of their own unit since 1970-01-01 or midnight.
+
+    Args:
+        array: the values, [n].
+        column: says to which type.
+        problems: receives a problem for each value that is no such number; it becomes null.
+        owner: the row of each value in its block, [n], for the problems.
+
+    Raises:
+        pa.ArrowNotImplementedError: if the array is of a type that cannot hold numbers.
+    """
     target = _NUMBER_TYPES[column.dtype]
     if pa.types.is_dictionary(array.type):
         array = array.dictionary_decode()
@@ -59,27 +71,32 @@ def _decode(array: pa.Array) -> pa.Array:
     try:
         return array.cast(pa.string())
     except pa.ArrowInvalid:
-        return pa.array(
-            [None if x is None else x.decode(errors="backslashreplace") for x in array.to_pylist()]
-        )
+        texts = []
+        for value in array.to_pylist():
+            texts.append(None if value is None else value.decode(errors="backslashreplace"))
+        return pa.array(texts)
 
 
 def _cast_texts(array: pa.Array, target: pa.DataType) -> pa.Array | None:
-    """As `_cast`; an integer beside a "3.0" keeps all its digits, of which a float64 has no more than 15."""
+    """Casts texts as `_cast` does, but keeps all digits of an integer that stands beside a "3.0".
+
+    Cast as one, they would all go through float64, which holds no more than 15 digits.
+    """
     try:
         return array.cast(target)
     except pa.ArrowInvalid:
-        digits = pc.fill_null(pc.match_substring_regex(array, r"^-?\d+$"), False)
-    parts = [_cast(pc.if_else(mask, array, None), target) for mask in (digits, pc.invert(digits))]
-    return None if parts[0] is None or parts[1] is None else pc.coalesce(*parts)
+        are_digits = pc.fill_null(pc.match_substring_regex(array, r"^-?\d+$"), False)
+    integers = _cast(pc.if_else(are_digits, array, None), target)
+    others = _cast(pc.if_else(are_digits, None, array), target)
+    if integers is None or others is None:
+        return None
+    return pc.coalesce(integers, others)
 
 
 def _cast(array: pa.Array, target: pa.DataType) -> pa.Array | None:
-    """The array as numbers, or None if some value is none."""
-    for through in (
-        target,
-        pa.float64(),
-    ):  # "3.0" is an integer too: writers that know no missing integer say so
+    """The array as numbers, or None if some value is no number."""
+    # "3.0" is an integer as well: libraries that know no missing integer write integers so.
+    for through in (target, pa.float64()):
         try:
             return array.cast(through).cast(target)
         except pa.ArrowInvalid:

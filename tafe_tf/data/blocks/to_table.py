@@ -1,4 +1,4 @@
-"""Checked blocks -> Arrow tables that are read as the same blocks again."""
+"""Arrow tables of checked blocks; a file of them is read as the same blocks again."""
 
 from __future__ import annotations
 
@@ -20,34 +20,38 @@ _TYPES = {
 
 
 def to_table(block: Block, schema: Schema) -> pa.Table:
-    """All columns of the schema and the labels, in this order; missing values as `ABSENT`, lists without padding.
+    """Makes a table of a block: all columns of the schema, then the labels.
+
+    Missing values are as in the block, see `schema.ABSENT`. Lists are without their padding.
 
     Raises:
-        pa.ArrowInvalid: if a text is no UTF-8, see `not_text`.
+        pa.ArrowInvalid: if a text is not UTF-8, see `not_text`.
     """
     lengths = _lengths(block, schema)
-    columns = {
-        c.name: _array(block.columns[c.name], c, lengths.get(c.name)) for c in schema.columns
-    }
-    return pa.table(
-        columns | {name: pa.array(block.labels[:, i]) for i, name in enumerate(schema.labels)}
-    )
+    columns = {}
+    for column in schema.columns:
+        values = block.columns[column.name]
+        columns[column.name] = _array(values, column, lengths.get(column.name))
+    for i, name in enumerate(schema.labels):
+        columns[name] = pa.array(block.labels[:, i])
+    return pa.table(columns)
 
 
 def not_text(block: Block, schema: Schema) -> list[Problem]:
-    """Texts that are no UTF-8: TensorFlow takes any bytes, a text column does not."""
+    """Finds texts that are not UTF-8, which TensorFlow takes and a table's text column does not."""
     problems = []
     for column in schema.columns:
-        values = block.columns[column.name]
-        for index, value in enumerate(values.reshape(-1)) if column.dtype == "string" else ():
+        if column.dtype != "string":
+            continue
+        per_row = column.max_length or 1
+        for index, value in enumerate(block.columns[column.name].reshape(-1)):
+            if not isinstance(value, bytes):
+                continue
             try:
-                _ = value.decode() if isinstance(value, bytes) else value
+                value.decode()
             except UnicodeDecodeError:
-                problems.append(
-                    Problem(
-                        index // (column.max_length or 1), column.name, "must be UTF-8 text", value
-                    )
-                )
+                row = index // per_row
+                problems.append(Problem(row, column.name, "must be UTF-8 text", value))
     return problems
 
 
@@ -55,26 +59,28 @@ def _array(values: np.ndarray, column: Column, lengths: np.ndarray | None) -> pa
     kind = _TYPES[column.dtype]
     if lengths is None:
         return pa.array(values, kind)
-    flat = values[np.arange(column.max_length) < lengths[:, None]]
-    return pa.ListArray.from_arrays(
-        pa.array(np.append(0, np.cumsum(lengths)), pa.int32()), pa.array(flat, kind)
-    )
+    present = np.arange(column.max_length) < lengths[:, None]
+    ends = np.cumsum(lengths)
+    offsets = pa.array(np.append(0, ends), pa.int32())
+    flat = pa.array(values[present], kind)
+    return pa.ListArray.from_arrays(offsets, flat)
 
 
 def _lengths(block: Block, schema: Schema) -> dict[str, np.ndarray]:
-    """Length of each list [n], by column: to its last value; a list and its weights are as long as each other."""
+    """The length of each list up to its last value, [n], by column.
+
+    A list and its weights are as long as each other.
+    """
     weighted = [feature for feature in schema.features if feature.weights]
     padding: dict[str, Any] = {feature.weights: 0.0 for feature in weighted}
     lengths = {}
     for column in schema.columns:
         if column.max_length:
-            absent = _is_absent(
-                block.columns[column.name], padding.get(column.name, ABSENT[column.dtype])
-            )
-            lengths[column.name] = np.where(absent, 0, np.arange(1, column.max_length + 1)).max(
-                axis=1
-            )
-    for _ in weighted:  # again and again, since features may share a column
+            pad = padding.get(column.name, ABSENT[column.dtype])
+            absent = _is_absent(block.columns[column.name], pad)
+            places = np.arange(1, column.max_length + 1)
+            lengths[column.name] = np.where(absent, 0, places).max(axis=1)
+    for _ in weighted:  # features may share a column, so that lengths go from one to the next
         for feature in weighted:
             longest = np.maximum(lengths[feature.column], lengths[feature.weights])
             lengths[feature.column] = lengths[feature.weights] = longest
@@ -84,4 +90,6 @@ def _lengths(block: Block, schema: Schema) -> dict[str, np.ndarray]:
 def _is_absent(values: np.ndarray, absent: Any) -> np.ndarray:
     if absent == "":
         return np.asarray((values == "") | (values == b""))
-    return np.isnan(values) if absent != absent else np.asarray(values == absent)
+    if np.isnan(absent):
+        return np.isnan(values)
+    return np.asarray(values == absent)

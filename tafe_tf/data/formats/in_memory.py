@@ -117,20 +117,21 @@ def write_parquet(path: str | pathlib.Path, table: pa.Table) -> None:
 def _columns(rows: Any, name: str) -> dict[str, pa.ChunkedArray | pa.Array]:
     """The columns of a table as Arrow arrays, not yet of common types."""
     if isinstance(rows, Mapping):
-        given = [(str(column), values) for column, values in rows.items()]
+        names = list(rows)
+        given = list(rows.values())
     elif _is_pandas(rows):
-        given = [(str(column), rows.iloc[:, i]) for i, column in enumerate(rows.columns)]
-    elif isinstance(rows, pa.Table | pa.RecordBatch):
-        given = list(zip(rows.schema.names, rows.columns, strict=True))
-    elif hasattr(rows, "__arrow_c_stream__") or hasattr(rows, "to_arrow"):
-        table = _from_stream(rows, name)
-        given = list(zip(table.schema.names, table.columns, strict=True))
+        names = list(rows.columns)
+        given = [rows.iloc[:, i] for i in range(len(names))]
     else:
-        kinds = "a pandas or Polars DataFrame, a pyarrow Table, or a mapping of names to arrays"
-        raise DataError(f"{name}: must be {kinds}. Received: {type(rows)}")
-    names = [column for column, _ in given]
+        table = _table(rows, name)
+        names = table.schema.names
+        given = table.columns
+    names = [str(column) for column in names]
     check_columns(name, list(dict.fromkeys(names)), names)
-    return {column: _array(values, name, column) for column, values in given}
+    columns = {}
+    for column, values in zip(names, given, strict=True):
+        columns[column] = _array(values, name, column)
+    return columns
 
 
 def _is_pandas(rows: Any) -> bool:
@@ -138,11 +139,19 @@ def _is_pandas(rows: Any) -> bool:
     return kind.__module__.partition(".")[0] == "pandas" and kind.__name__ == "DataFrame"
 
 
-def _from_stream(rows: Any, name: str) -> pa.Table:
+def _table(rows: Any, name: str) -> pa.Table:
+    """A table of Arrow's own, or of a library that can give one."""
+    if isinstance(rows, pa.Table | pa.RecordBatch):
+        return rows
     try:
-        return pa.table(rows) if hasattr(rows, "__arrow_c_stream__") else rows.to_arrow()
+        if hasattr(rows, "__arrow_c_stream__"):
+            return pa.table(rows)
+        if hasattr(rows, "to_arrow"):
+            return rows.to_arrow()
     except (pa.ArrowException, TypeError) as error:
         raise DataError(f"{name}: cannot be read as a table: {error}") from None
+    kinds = "a pandas or Polars DataFrame, a pyarrow Table, or a mapping of names to arrays"
+    raise DataError(f"{name}: must be {kinds}. Received: {type(rows)}")
 
 
 def _array(values: Any, name: str, column: str) -> pa.Array | pa.ChunkedArray:
@@ -189,21 +198,22 @@ def _simplified(
     kind = _simplified_type(values.type, small=values.nbytes < _SMALL)
     if kind == values.type:
         return values
+    chunks = values.chunks if isinstance(values, pa.ChunkedArray) else [values]
     try:
-        return _decoded(values).cast(kind)
+        return pa.chunked_array([_cast(chunk, kind) for chunk in chunks], kind)
     except pa.ArrowException as error:
         reason = f"cannot be read as {kind}: {error}"
         raise DataError(f"{name}: column {column!r} {reason}") from None
 
 
-def _decoded(values: pa.Array | pa.ChunkedArray) -> pa.Array | pa.ChunkedArray:
-    """Categories as their values."""
-    if not pa.types.is_dictionary(values.type):
-        return values
-    if isinstance(values, pa.Array):
-        return values.dictionary_decode()
-    kind = values.type.value_type
-    return pa.chunked_array([chunk.dictionary_decode() for chunk in values.chunks], kind)
+def _cast(values: pa.Array, kind: pa.DataType) -> pa.Array:
+    """The values as another type; categories become their values."""
+    if pa.types.is_dictionary(values.type):
+        return values.dictionary.cast(kind).take(values.indices)
+    is_view = pa.types.is_list_view(values.type) or pa.types.is_large_list_view(values.type)
+    if is_view:
+        return pa.array(values.to_pylist(), kind)  # Arrow 25 casts views with nulls wrongly
+    return values.cast(kind)
 
 
 def _simplified_type(kind: pa.DataType, small: bool) -> pa.DataType:

@@ -1,10 +1,11 @@
-"""Writes columns as CSV, Parquet or TFRecord, beside the target and then renamed."""
+"""Writes columns as CSV, Parquet or TFRecord files that appear whole or not at all."""
 
 from __future__ import annotations
 
 import csv
 import gzip
 import io
+import math
 import os
 import pathlib
 from collections.abc import Mapping, Sequence
@@ -22,40 +23,49 @@ Columns = Mapping[str, "np.ndarray | Sequence[Any]"]
 class Writer:
     """Writes a file in pieces; the file appears whole when the `with` block ends, or not at all.
 
-    Values are integers (booleans as 0 and 1), floats or strings (bytes as UTF-8), or lists of these; None and NaN
-    are missing. In CSV a list is joined by "|". TFRecord keeps floats as float32: write a time as integers.
+    Values are integers (booleans as 0 and 1), floats or strings (bytes as UTF-8), or lists of
+    these. None and NaN are missing. In CSV a list is joined by "|". TFRecord keeps floats as
+    float32, so write a time as integers. The same pieces give the same bytes.
 
     Args:
-        path: ends in .csv, .csv.gz, .parquet, .tfrecord or .tfrecord.gz.
+        path: the file; it ends in .csv, .csv.gz, .parquet, .tfrecord or .tfrecord.gz.
 
     Raises:
-        ValueError: for another ending, a piece with other columns than the first, columns of unequal length, a list
-            with None, a "|" inside a value of a CSV list, or if nothing was appended.
+        ValueError: for another ending, a piece with other columns than the first, columns of
+            unequal length, a list with None, a "|" inside a value of a CSV list, or if nothing was
+            appended.
+
+    Example:
+        >>> import pathlib, tempfile
+        >>> path = pathlib.Path(tempfile.mkdtemp()) / "train.csv"
+        >>> with Writer(path) as writer:
+        ...     writer.append({"item": [1, None], "tags": [["a", "b"], []]})
+        >>> path.read_text()
+        'item,tags\\n1,a|b\\n,\\n'
     """
 
     def __init__(self, path: str | pathlib.Path) -> None:
         self._path = pathlib.Path(path)
         self._beside = self._path.with_name(f".{os.getpid()}.{self._path.name}")
         kinds: dict[str, Any] = {".csv": _Csv, ".parquet": _Parquet, ".tfrecord": _TFRecord}
-        kind = next((k for k in kinds if self._path.name.removesuffix(".gz").endswith(k)), None)
+        kind = kinds.get(pathlib.Path(self._path.name.removesuffix(".gz")).suffix)
         if kind is None:
             raise ValueError(f"{path}: must end in one of {', '.join(kinds)}")
-        self._format = kinds[kind](str(self._beside))
+        self._format = kind(str(self._beside))
         self._names: list[str] = []
 
     def __enter__(self) -> Writer:
         return self
 
     def append(self, columns: Columns) -> None:
-        """Writes some more rows."""
+        """Writes some more rows: columns of equal length by name, the same names in every piece."""
         self._names = self._names or list(columns)
         if list(columns) != self._names:
-            raise ValueError(
-                f"{self._path}: every piece must have the columns {self._names}. Received: {list(columns)}"
-            )
+            rule = f"every piece must have the columns {self._names}"
+            raise ValueError(f"{self._path}: {rule}. Received: {list(columns)}")
         plain = {name: _plain(name, values) for name, values in columns.items()}
-        if len({len(values) for values in plain.values()}) > 1:
-            lengths = {name: len(values) for name, values in plain.items()}
+        lengths = {name: len(values) for name, values in plain.items()}
+        if len(set(lengths.values())) > 1:
             raise ValueError(f"{self._path}: columns must be of one length. Received: {lengths}")
         self._format.append(plain)
 
@@ -76,23 +86,27 @@ class Writer:
 
 
 def write(path: str | pathlib.Path, columns: Columns) -> None:
-    """Writes all rows at once."""
+    """Writes a file of all rows at once, see `Writer`."""
     with Writer(path) as writer:
         writer.append(columns)
 
 
 def _plain(name: str, values: np.ndarray | Sequence[Any]) -> list[Any]:
-    """Python values, None where one is missing."""
+    """A column as Python values, None where one is missing."""
     if isinstance(values, np.ndarray) and values.ndim == 1 and values.dtype.kind in "iu":
         return list(values.tolist())
-    items = [_value(item) for item in values]
-    if any(isinstance(item, list) and None in item for item in items):
-        raise ValueError(f"column {name!r}: a list must not hold None")
-    return [None if isinstance(item, float) and item != item else item for item in items]
+    plain = []
+    for value in values:
+        item = _value(value)
+        if isinstance(item, list) and None in item:
+            raise ValueError(f"column {name!r}: a list must not hold None")
+        is_nan = isinstance(item, float) and math.isnan(item)
+        plain.append(None if is_nan else item)
+    return plain
 
 
 def _value(item: Any) -> Any:
-    """A Python number, text or list: NumPy's own integers are no `int`, and would be stored as floats."""
+    """A number, text or list of Python's own; of NumPy's, integers would be stored as floats."""
     if isinstance(item, (list, tuple, np.ndarray)):
         return [_value(x) for x in item]
     if isinstance(item, np.generic):
@@ -104,20 +118,21 @@ def _value(item: Any) -> Any:
 
 class _Csv:
     def __init__(self, path: str) -> None:
-        raw = open(path, "wb")  # noqa: SIM115
-        # No name and no time in the gz header: the same rows give the same bytes.
-        self._file = gzip.GzipFile("", "wb", 6, raw, mtime=0) if path.endswith(".gz") else raw
-        self._raw, self._has_header = raw, False
-        self._text = io.TextIOWrapper(self._file, "utf-8", newline="")
+        self._has_header = False
+        self._raw = open(path, "wb")  # noqa: SIM115
+        file: Any = self._raw
+        if path.endswith(".gz"):
+            # No name and no time in the gz header: the same rows give the same bytes.
+            file = gzip.GzipFile("", "wb", 6, self._raw, mtime=0)
+        self._text = io.TextIOWrapper(file, "utf-8", newline="")
         self._writer = csv.writer(self._text, lineterminator="\n")
 
     def append(self, columns: dict[str, list[Any]]) -> None:
         if not self._has_header:
             self._writer.writerow(columns)
             self._has_header = True
-        self._writer.writerows(
-            zip(*(map(_cell, values) for values in columns.values()), strict=True)
-        )
+        cells = [map(_cell, values) for values in columns.values()]
+        self._writer.writerows(zip(*cells, strict=True))
 
     def close(self) -> None:
         self._text.close()
@@ -158,20 +173,18 @@ class _TFRecord:
         for name, values in columns.items():
             self._check_kind(name, values)
         for row in zip(*columns.values(), strict=True):
-            named = zip(columns, row, strict=True)
-            features = {
-                name: _feature(value, self._is_float.get(name))
-                for name, value in named
-                if value is not None
-            }
+            features = {}
+            for name, value in zip(columns, row, strict=True):
+                if value is not None:
+                    features[name] = _feature(value, self._is_float.get(name))
             example = tf.train.Example(features=tf.train.Features(feature=features))
             self._writer.write(example.SerializeToString(deterministic=True))
 
     def _check_kind(self, name: str, values: list[Any]) -> None:
-        """One float makes the column a float column: a reader takes one kind a column."""
-        kinds = {
-            type(v) for value in values for v in (value if isinstance(value, list) else [value])
-        }
+        """Notes a column with any float as one of floats: a reader takes one kind a column."""
+        kinds: set[type] = set()
+        for value in values:
+            kinds.update(map(type, value if isinstance(value, list) else [value]))
         if float in kinds and not self._is_float.get(name, True):
             raise ValueError(
                 f"column {name!r}: the pieces before held integers, this one holds floats"
@@ -184,11 +197,15 @@ class _TFRecord:
 
 
 def _feature(value: Any, is_float: bool | None) -> tf.train.Feature:
+    """A value or a list as a feature of a record; `is_float` makes integers floats."""
     values = value if isinstance(value, list) else [value]
     if not values:
         return tf.train.Feature()  # an empty list has no kind
-    if all(isinstance(v, str) for v in values):
-        return tf.train.Feature(bytes_list=tf.train.BytesList(value=[v.encode() for v in values]))
-    if not is_float and all(isinstance(v, int) for v in values):
-        return tf.train.Feature(int64_list=tf.train.Int64List(value=values))
-    return tf.train.Feature(float_list=tf.train.FloatList(value=values))
+    if all(isinstance(item, str) for item in values):
+        texts = tf.train.BytesList(value=[item.encode() for item in values])
+        return tf.train.Feature(bytes_list=texts)
+    if not is_float and all(isinstance(item, int) for item in values):
+        integers = tf.train.Int64List(value=values)
+        return tf.train.Feature(int64_list=integers)
+    floats = tf.train.FloatList(value=values)
+    return tf.train.Feature(float_list=floats)

@@ -1,8 +1,12 @@
-"""Writes Arrow tables as Parquet or TFRecord, piece by piece: the same pieces give the same bytes."""
+"""Writes Arrow tables as Parquet or TFRecord, piece by piece.
+
+The same pieces give the same bytes.
+"""
 
 from __future__ import annotations
 
 import contextlib
+import math
 import pathlib
 from typing import Any
 
@@ -11,12 +15,24 @@ import pyarrow.parquet as pq
 
 
 def open_tables(path: pathlib.Path, schema: pa.Schema) -> ParquetTables | TFRecordTables:
-    """A context manager whose `append` takes tables of the schema; a path that ends in .parquet says Parquet."""
-    return (ParquetTables if path.suffix == ".parquet" else TFRecordTables)(path, schema)
+    """Opens a file for tables of one schema.
+
+    Args:
+        path: the file; .parquet makes it a Parquet file, any other ending TFRecord.
+        schema: the Arrow types of the tables.
+
+    Returns:
+        A context manager whose `append` takes tables.
+    """
+    kind = ParquetTables if path.suffix == ".parquet" else TFRecordTables
+    return kind(path, schema)
 
 
 class ParquetTables(contextlib.AbstractContextManager["ParquetTables"]):
-    """A row group for each piece: what is read at once later on fits in memory as it did now."""
+    """A Parquet file with a row group for each piece.
+
+    What a reader takes at once thus fits in its memory as it did in the writer's.
+    """
 
     def __init__(self, path: pathlib.Path, schema: pa.Schema) -> None:
         self._writer = pq.ParquetWriter(path, schema)
@@ -32,14 +48,13 @@ class ParquetTables(contextlib.AbstractContextManager["ParquetTables"]):
 class TFRecordTables(contextlib.AbstractContextManager["TFRecordTables"]):
     """A `tf.train.Example` for each row.
 
-    A float32 NaN is an empty list, so that a reader finds the column where all values are missing. A float64 is
-    decimal text, of which no digit is lost.
+    A float32 NaN is written as an empty list, so that a reader finds the column even where all of
+    its values are missing. A float64 is written as decimal text, of which no digit is lost.
     """
 
     def __init__(self, path: pathlib.Path, schema: pa.Schema) -> None:
-        from tafe_tf.data.formats.write import (
-            Writer,
-        )  # TensorFlow takes seconds, and Parquet needs none
+        # Imports TensorFlow, which takes seconds, and which Parquet does not need.
+        from tafe_tf.data.formats.write import Writer
 
         self._writer = Writer(path)
         self._names = schema.names
@@ -53,11 +68,10 @@ class TFRecordTables(contextlib.AbstractContextManager["TFRecordTables"]):
 
 
 def _cells(column: pa.ChunkedArray) -> list[Any]:
+    """The values of a column as `Writer` takes them."""
     values: list[Any] = column.to_pylist()
     if column.type == pa.float64():
         return [repr(value) for value in values]
-    return (
-        [[] if value != value else value for value in values]
-        if column.type == pa.float32()
-        else values
-    )
+    if column.type == pa.float32():
+        return [[] if value is not None and math.isnan(value) else value for value in values]
+    return values

@@ -1,4 +1,4 @@
-"""Columns that are carried through: the same rows as the others, and what becomes of their values."""
+"""Key columns: they stay with the rows of the others, and keep their values."""
 
 from __future__ import annotations
 

@@ -127,7 +127,7 @@ def test_what_was_written(tmp_path: pathlib.Path, extension: str) -> None:
             "tag_weights",
             4,
             [1.0],
-            "row 4, column 'tag_weights': must hold as many numbers as 'tags' holds values. Rec.*: 1",
+            "row 4, column 'tag_weights': must hold as many numbers as 'tags' holds values. .*: 1",
         ),
         ("tag_weights", 2, [float("inf")], "row 2, column 'tag_weights': must hold finite numbers"),
     ],

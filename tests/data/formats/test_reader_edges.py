@@ -74,8 +74,8 @@ def test_lists_that_are_empty_in_the_first_block(tmp_path: pathlib.Path, extensi
 @pytest.mark.parametrize("extension", EXTENSIONS)
 def test_weights_of_an_empty_list(tmp_path: pathlib.Path, extension: str) -> None:
     path = written(tmp_path, extension, tags=[["x", "y"], [], ["x"], ["y"]])
-    rule = r"row 2, column 'tag_weights': must hold as many numbers as 'tags' holds values. Received: 1"
-    with pytest.raises(BadRowError, match=rule):
+    rule = "must hold as many numbers as 'tags' holds values. Received: 1"
+    with pytest.raises(BadRowError, match=f"row 2, column 'tag_weights': {rule}"):
         read(path)
 
 
@@ -123,7 +123,10 @@ def test_a_file_that_is_gone(tmp_path: pathlib.Path, extension: str) -> None:
 
 @pytest.mark.parametrize("extension", ["csv.gz", "tfrecord", "tfrecord.gz", "parquet"])
 def test_damaged_files_raise_data_errors_only(tmp_path: pathlib.Path, extension: str) -> None:
-    """Any byte: never another exception; silent only in Parquet, whose pages carry no checksum by default."""
+    """Whatever byte is damaged, no other error is raised.
+
+    Only Parquet may stay silent: its pages carry no checksum by default.
+    """
     picked = np.random.default_rng(0).integers(0, 4, 2000)
     path = written(
         tmp_path, extension, **{name: [values[i] for i in picked] for name, values in GOOD.items()}
@@ -157,10 +160,11 @@ def test_wrong_width_does_not_hide_behind_a_later_row(tmp_path: pathlib.Path) ->
     dropping = BadRows("drop")
     assert [block.row.tolist() for block in read(path, dropping)] == [[1, 3, 5]]
     assert dropping.count == 2
-    assert dropping.report() == [
-        f"dropped 1 rows, the first: {path}: row 2: must have 7 cells. Received: 'too,short'",
-        f"dropped 1 rows, the first: {path}: row 4, column 'click': a label must be 0 or 1. Received: '7'",
+    reasons = [
+        "row 2: must have 7 cells. Received: 'too,short'",
+        "row 4, column 'click': a label must be 0 or 1. Received: '7'",
     ]
+    assert dropping.report() == [f"dropped 1 rows, the first: {path}: {x}" for x in reasons]
 
 
 @pytest.mark.parametrize("extension", ["csv", "csv.gz"])
@@ -222,7 +226,7 @@ def test_parquet_types(
         ),
         (
             "click",
-            r"train.parquet: column 'click' cannot be read as a label: Unsupported cast from struct",
+            r"train.parquet: column 'click' cannot be read as a label: Unsupported cast from",
         ),
     ],
 )
