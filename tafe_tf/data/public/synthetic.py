@@ -23,7 +23,7 @@ class SyntheticFunnel:
     The fields are independent, with Zipf-distributed values. The logit of each step, given the one
     before, is a sum of an effect of every field's value and of an interaction of each field with
     the next; half of a later step's effects are those of the step before. An intercept sets the
-    step's rate over all rows. The same arguments give the same rows to the bit, in every version.
+    step's rate over all rows. The same arguments give the same rows.
 
     Args:
         tasks: The names of the steps, in order. Default: "click" and "conversion".

@@ -1,4 +1,4 @@
-"""Preparing raw Ali-CCP files as a job: what bad files say, kills, directories of another job, the command."""
+"""Preparing raw Ali-CCP files: what bad files say, kills, folders of another job, the command."""
 
 from __future__ import annotations
 
@@ -35,12 +35,14 @@ BAD = [
     (
         "skeleton",
         "1,0,0,00000000deadbeef,0,",
-        r"row 4, column 'common_feature_index': has no row in common_features_train.csv. Received: '00000000deadbeef'",
+        r"row 4, column 'common_feature_index': has no row in common_features_train.csv. "
+        r"Received: '00000000deadbeef'",
     ),
     (
         "skeleton",
         "1,0,0,{key},2,205\x021\x031.0",
-        r"row 4, column 'feature_num': must be the number of features in the list, 1. Received: '2'",
+        r"row 4, column 'feature_num': must be the number of features in the list, 1. "
+        r"Received: '2'",
     ),
     (
         "skeleton",
@@ -50,8 +52,8 @@ BAD = [
     (
         "skeleton",
         "1,0,0,{key},1,205\x031\x021.0",
-        r"row 4, column 'feature_list': a feature must be field, \\x02, id, \\x03, value, and \\x01 between two. "
-        r"Received: '205\\x031\\x021.0'",
+        r"row 4, column 'feature_list': a feature must be field, \\x02, id, \\x03, value, and "
+        r"\\x01 between two. Received: '205\\x031\\x021.0'",
     ),
     (
         "common",
@@ -66,8 +68,8 @@ BAD = [
     (
         "common",
         "{new},1,205\x02-1\x031.0",
-        r"row 4, column 'feature_list': a feature's id must be an integer from 0 to 2\^63 - 1. Received: "
-        r"'205\\x02-1\\x031.0'",
+        r"row 4, column 'feature_list': a feature's id must be an integer from 0 to 2\^63 - 1. "
+        r"Received: '205\\x02-1\\x031.0'",
     ),
     (
         "common",
@@ -127,11 +129,10 @@ def test_missing_and_empty_files(tmp_path: pathlib.Path) -> None:
 def test_any_damaged_byte_is_an_error_or_what_the_twin_reads(tmp_path: pathlib.Path) -> None:
     """What Arrow refuses the slow reader explains, and the reverse."""
     raw = invented(tmp_path / "raw", rows=20)
-    path, settings = (
-        raw / "sample_skeleton_train.csv",
-        Settings(row_split="random", protocol="full23"),
-    )
-    whole, rng = path.read_bytes(), np.random.default_rng(0)
+    path = raw / "sample_skeleton_train.csv"
+    settings = Settings(row_split="random", protocol="full23")
+    whole = path.read_bytes()
+    rng = np.random.default_rng(0)
     letters = [*b"\x01\x02\x03,.-0a\"'\\ \x00\xff", 200]
     errors = 0
     for place in rng.integers(0, len(whole), 100).tolist():
@@ -222,7 +223,10 @@ def test_a_directory_is_of_one_job(tmp_path: pathlib.Path) -> None:
     first = prepare(raw, out)
     before = content(out)
     assert prepare(raw, out) == first and content(out) == before  # nothing left to do
-    refused = r"out: was prepared with protocol 'aitm18'; take another directory, or empty it. Received: 'full23'"
+    refused = (
+        r"out: was prepared with protocol 'aitm18'; take another directory, or empty it. "
+        r"Received: 'full23'"
+    )
     with pytest.raises(DataError, match=refused):
         prepare(raw, out, Settings(protocol="full23"))
     with pytest.raises(DataError, match=r"was prepared with seed 0; .* Received: 1"):
@@ -293,4 +297,6 @@ def test_the_commands(tmp_path: pathlib.Path) -> None:
     assert again.returncode == 1 and again.stderr.startswith(
         f"error: {out}: was prepared with protocol 'full23'"
     )
-    assert run("tafe_tf.public_data", f"--raw_dir={raw}").returncode == 1
+    missing = run("tafe_tf.public_data", f"--raw_dir={raw}")
+    assert missing.returncode == 1
+    assert missing.stderr.endswith("error: --data_dir must be given\n")

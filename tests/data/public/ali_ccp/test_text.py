@@ -1,4 +1,4 @@
-"""The reader of raw Ali-CCP files against a twin that parses line by line, on the sample and on invented rows."""
+"""The raw Ali-CCP reader against a twin that parses line by line, on invented rows and a sample."""
 
 from __future__ import annotations
 
@@ -19,9 +19,7 @@ from tafe_tf.data.batches.position import Position
 from tafe_tf.data.errors import DataError
 from tafe_tf.data.formats.read import find_files, read_blocks
 from tafe_tf.data.public.ali_ccp.fields import protocol
-from tafe_tf.data.public.ali_ccp.lists import largest
 from tafe_tf.data.public.ali_ccp.prepare import prepare
-from tafe_tf.data.public.ali_ccp.raw_files import count_rows, line_blocks
 from tafe_tf.data.public.ali_ccp.shards import uniform
 from tafe_tf.features import vocabulary
 from tafe_tf.features.graph import Features
@@ -93,20 +91,6 @@ def test_the_hash_of_a_place() -> None:
     assert abs(np.corrcoef(first[:-1], first[1:])[0, 1]) < 0.01
 
 
-def test_the_largest_of_a_cell_keep_their_places() -> None:
-    cell = np.array([0, 0, 0, 0, 2, 2])
-    values = np.array([1, 3, 1, 3, 5, 4], np.float32)
-    assert largest(cell, values, np.array([3, 1, 1])).tolist() == [
-        True,
-        True,
-        False,
-        True,
-        True,
-        False,
-    ]
-    assert largest(cell, values, np.array([4, 0, 2])).all()
-
-
 def test_gz_gives_the_same_bytes(tmp_path: pathlib.Path) -> None:
     raw = invented(tmp_path / "raw")
     prepare(raw, tmp_path / "plain", small())
@@ -123,25 +107,6 @@ def test_gz_gives_the_same_bytes(tmp_path: pathlib.Path) -> None:
         prepare(raw, tmp_path / "cut", small())
 
 
-def test_blocks_of_lines(tmp_path: pathlib.Path) -> None:
-    path = tmp_path / "x"
-    for text, rows in (
-        (b"", 0),
-        (b"a\nbc\n", 2),
-        (b"a\n\n\nbc", 2),
-        (b"\r\na\r\nb\r\n", 2),
-        (b"\n\n", 0),
-        (b"long line", 1),
-    ):
-        path.write_bytes(text)
-        for size in (1, 2, 5, 100):
-            blocks = list(line_blocks(path, size))
-            assert b"".join(blocks) == text
-            assert (
-                sum(map(count_rows, blocks)) == rows or size < 3
-            )  # a line break may be cut in two
-
-
 @pytest.mark.parametrize("name", ["aitm18", "full23"])
 def test_tfrecord_holds_the_same_rows_and_training_reads_them(
     tmp_path: pathlib.Path, name: str
@@ -150,19 +115,19 @@ def test_tfrecord_holds_the_same_rows_and_training_reads_them(
     for extension in ("parquet", "tfrecord"):
         out = tmp_path / extension
         prepared = prepare(raw, out, small(protocol=name, format=extension, max_values=6))
-        dataset, files = schema_toml.load(out / "schema.toml"), find_files(out, "train")
-        assert dataset == protocol(name, 6).schema()
-        read = list(read_blocks(files, dataset, bad_rows=BadRows()))
-        names = [column.name for column in dataset.columns]
+        schema, files = schema_toml.load(out / "schema.toml"), find_files(out, "train")
+        assert schema == protocol(name, 6).schema()
+        read = list(read_blocks(files, schema, bad_rows=BadRows()))
+        names = [column.name for column in schema.columns]
         blocks[extension] = [
             {n: block.columns[n].tolist() for n in names} | {"y": block.labels.tolist()}
             for block in read
         ]
     assert blocks["parquet"] == blocks["tfrecord"]
-    statistics = vocabulary.build(files, dataset, out, BadRows())
+    statistics = vocabulary.build(files, schema, out, BadRows())
     assert statistics["rows"] == prepared["rows"]["train"]["written"]
-    data = FunnelData(files=files, schema=dataset, batch_size=16)
-    features, rows = Features(dataset, out), 0
+    data = FunnelData(files=files, schema=schema, batch_size=16)
+    features, rows = Features(schema, out), 0
     for batch in data.training_batches(Position()):
         inputs = features({key: tf.constant(values) for key, values in batch.inputs.items()})
         assert inputs["ids"].shape == (16, 18 if name == "aitm18" else 14 + 5 * 6 + 4 * 5)
