@@ -1,4 +1,4 @@
-"""A benchmark as a command, with a peer's beside it whose figures are known."""
+"""A benchmark as a command, beside a peer whose figures are known."""
 
 from __future__ import annotations
 
@@ -10,27 +10,31 @@ import sys
 import pytest
 
 ROOT = pathlib.Path(__file__).parents[1]
+PEER = """
+print("warming up")
+print('{"peer": "known", "train_sps": {"median": 500.0, "min": 1.0}}')
+"""
 
 
 def test_train_speed_prints_ours_theirs_and_their_ratio(tmp_path: pathlib.Path) -> None:
     peer = tmp_path / "peer.py"
-    peer.write_text(
-        'print("warming up"); print(\'{"peer": "known", "train_sps": {"median": 500.0, "min": 1.0}}\')'
-    )
+    peer.write_text(PEER)
     command = [
-        sys.executable,
-        "-m",
-        "benchmarks.train_speed",
+        *(sys.executable, "-m", "benchmarks.train_speed"),
         "--models=shared_bottom",
         "--batch_size=64",
+        "--rounds=2",
+        "--seconds=0.1",
+        f"--against={sys.executable} {peer}",
     ]
-    command += ["--rounds=2", "--seconds=0.1", f"--against={sys.executable} {peer}"]
-    out = subprocess.run(
+    ended = subprocess.run(
         command, cwd=ROOT, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=True
     )
-    spreads, last = (json.loads(line) for line in out.stdout.splitlines() if line.startswith("{"))
+    objects = [json.loads(line) for line in ended.stdout.splitlines() if line.startswith("{")]
+    spreads, last = objects
     ours = spreads["shared_bottom"]["train_sps"]
     assert 0 < ours["least"] <= ours["median"] <= ours["most"]
     assert last["train_sps"]["ours"] == ours
     assert last["train_sps"]["theirs"] == {"median": 500.0, "least": 500.0, "most": 500.0}
-    assert last["train_sps"]["ratio"]["median"] == pytest.approx(ours["median"] / 500.0, abs=1e-3)
+    ratio = last["train_sps"]["ratio"]["median"]
+    assert ratio == pytest.approx(ours["median"] / 500.0, abs=1e-3)

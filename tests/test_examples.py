@@ -1,4 +1,4 @@
-"""The notebooks run as they lie there, and what they show is so."""
+"""The notebooks run as they are, and the figures that they show are right."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ FOLDERS = (
 
 @pytest.fixture
 def folder(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> pathlib.Path:
-    """Where a kernel of this Python, with these packages, works and writes."""
+    """A folder in which a kernel of this Python, with these packages, runs and writes."""
     for name in os.environ:
         if name.startswith(("JUPYTER", "IPYTHON", "MPL")):
             monkeypatch.delenv(name)
@@ -38,17 +38,23 @@ def folder(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> pathlib.P
 
 
 def executed(name: str, folder: pathlib.Path, asked: str) -> tuple[nbformat.NotebookNode, Any]:
-    """A notebook that ran, and what an expression is in its namespace then."""
+    """Runs a notebook; returns it, and the value of an expression in its namespace afterwards."""
     notebook = nbformat.read(EXAMPLES / name, as_version=4)
-    notebook.cells.append(nbformat.v4.new_code_cell(f"import json\nprint(json.dumps({asked}))"))
-    NotebookClient(
-        notebook, timeout=600, kernel_name="python3", resources={"metadata": {"path": str(folder)}}
-    ).execute()
-    return notebook, json.loads(notebook.cells[-1].outputs[0].text)
+    question = nbformat.v4.new_code_cell(f"import json\nprint(json.dumps({asked}))")
+    notebook.cells.append(question)
+    client = NotebookClient(
+        notebook,
+        timeout=600,
+        kernel_name="python3",
+        resources={"metadata": {"path": str(folder)}},
+    )
+    client.execute()
+    answer = notebook.cells[-1].outputs[0].text
+    return notebook, json.loads(answer)
 
 
 @pytest.mark.parametrize("path", sorted(EXAMPLES.glob("*.ipynb")), ids=lambda path: path.name)
-def test_they_lie_there_without_outputs(path: pathlib.Path) -> None:
+def test_notebooks_are_kept_without_outputs(path: pathlib.Path) -> None:
     for cell in nbformat.read(path, as_version=4).cells:
         assert cell.cell_type == "markdown" or (cell.outputs == [] and cell.execution_count is None)
 
@@ -66,11 +72,10 @@ def test_keras(folder: pathlib.Path) -> None:
             assert exact[f"truth_ratio/{step}"] == pytest.approx(1, abs=0.1)
         assert histories[name]["loss"][-1] < histories[name]["loss"][0]
     assert difference == 0
-    assert any(
-        "image/png" in output.get("data", {})
-        for cell in notebook.cells[:-1]
-        for output in cell.get("outputs", [])
-    )
+    outputs = []
+    for cell in notebook.cells[:-1]:
+        outputs += cell.get("outputs", [])
+    assert any("image/png" in output.get("data", {}) for output in outputs)
 
 
 def test_dataframe(folder: pathlib.Path) -> None:
