@@ -22,7 +22,7 @@ from tafe_tf import flags, train  # noqa: F401  (flags)
 from tafe_tf.data.public.synthetic import SyntheticFunnel
 from tafe_tf.export import model_card, saved_model
 from tafe_tf.export.check import check
-from tafe_tf.export.table_storage import StoredTable, embeddings
+from tafe_tf.export.table_storage import StoredTable
 from tafe_tf.layers import FusedEmbedding
 from tafe_tf.models import BY_NAME
 from tafe_tf.training.loop import Trainer
@@ -203,7 +203,7 @@ def test_the_export_serves_the_table_as_it_was_trained(
     assert check(path)
     assert json.loads((path / model_card.FILE).read_text())["embedding_storage"] == dtype
     assert dtype in {d.name for d in variables(path)}
-    (layer,) = embeddings(run.load_best())
+    (layer,) = run.load_best().tables()
     rows, values = np.arange(20), layer.table.numpy()[:20].astype(np.float32)
     small = StoredTable(layer.table, "int8")
     assert (
