@@ -1,4 +1,4 @@
-"""Every model as a plain `keras.Model`: compile, fit, evaluate, predict, save and go on, callbacks included."""
+"""Every model as a plain `keras.Model`: fit, evaluate, predict, save and go on, callbacks too."""
 
 from __future__ import annotations
 
@@ -61,10 +61,10 @@ def assert_same(one: FunnelModel, other: FunnelModel) -> None:
         np.testing.assert_array_equal(a, b, err_msg=name)
 
 
-@pytest.mark.parametrize(
-    "name",
-    all_slow_but({"tafe", "single_task", "mmoe+dselect_k", "escm2+dr", "esm2+action"}, MODELS),
-)
+QUICK = {"tafe", "single_task", "mmoe+dselect_k", "escm2+dr", "esm2+action"}
+
+
+@pytest.mark.parametrize("name", all_slow_but(QUICK, MODELS))
 def test_fit_evaluate_save_and_go_on(name: str, tmp_path: pathlib.Path) -> None:
     model, (x, y, w) = compiled(name), rows(name)
     settings: dict[str, Any] = {"batch_size": B, "shuffle": False, "verbose": 0}

@@ -177,7 +177,7 @@ def test_rounding_by_chance_is_right_in_the_mean(dtype: str) -> None:
 
 @pytest.mark.parametrize("dtype", ["bfloat16", "float16"])
 def test_half_precision_follows_float32_where_single_steps_are_lost_in_rounding(dtype: str) -> None:
-    """512 steps of 1e-4 from 1: to the nearest, a step of 1/40 (1/5) of a unit would never leave it."""
+    """512 steps of 1e-4 from 1: to the nearest, a step of 1/40 (1/5) of a unit would be lost."""
     low = keras.Variable(np.ones((400, 1)), dtype=dtype, name="low")
     full = keras.Variable(np.ones((400, 1)), dtype="float32", name="full")
     optimizers = LazyAdam(1e-4), LazyAdam(1e-4)

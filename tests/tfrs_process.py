@@ -1,4 +1,7 @@
-"""The models as TensorFlow Recommenders models; `test_tfrs.py` runs this with legacy Keras, in a process of its own."""
+"""The models as TensorFlow Recommenders models.
+
+`test_tfrs.py` runs this in a process of its own, with legacy Keras.
+"""
 
 from __future__ import annotations
 

@@ -76,7 +76,7 @@ def test_propensity_and_target_of_the_imputation_are_constants(kind: str) -> Non
 
 @pytest.mark.parametrize("kind", ["ips", "dr", "naive"])
 def test_with_true_propensities_the_risk_is_that_of_the_entire_space(kind: str) -> None:
-    """Five kinds of rows, each with P(click), P(buy | click) and a wrong prediction of the latter."""
+    """Five kinds of rows, each with P(click), P(buy | click) and a wrong prediction of it."""
     click, buy = np.array([0.9, 0.5, 0.2, 0.05, 0.03]), np.array([0.1, 0.7, 0.3, 0.9, 0.5])
     predicted = np.stack([np.log(click / (1 - click)), RNG.normal(size=5)], axis=1)
     y = np.concatenate(

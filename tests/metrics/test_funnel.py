@@ -30,7 +30,7 @@ def collect(*parts: tuple[np.ndarray, ...]) -> FunnelMetrics:
 def test_everything_against_scikit_learn() -> None:
     logits, labels, weight, group = data = funnel(3000)
     result = collect(data).result()
-    p = sigmoid(logits)
+    p = sigmoid(logits.astype(np.float64))
     for i, name in enumerate(NAMES[0]):
         y = labels[:, i]
         assert result[f"auc/{name}"] == pytest.approx(
