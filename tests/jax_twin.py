@@ -1,11 +1,13 @@
-"""The JAX side of test_jax.py: reads FOLDER/<case>.npz, each a model, its weights and rows; leaves what it answers in
+"""The JAX side of `test_jax_training.py`.
 
+It reads FOLDER/<case>.npz, each with a model, its weights and rows, and leaves its answers in
 FOLDER/<case>.answer.npz:
 
     inference, training   logits
     loss                  the model's own, of the training logits
     gradient_<i>          of the loss, by trainable weight
-    stepped_<i>           weights and then moments after steps of LazyAdam, a batch each, on `devices` devices
+    stepped_<i>           weights and then moments after steps of LazyAdam, a batch each, on
+                          `devices` devices
     large                 the operations of a step whose result has the size of an embedding table
 """
 
@@ -22,10 +24,8 @@ import keras
 import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
-import tafe_tf.losses
-import tafe_tf.metrics
-import tafe_tf.models  # noqa: F401  (registers all that a configuration names)
 from tafe_tf.jax_training import LazyAdam, State, training_step
+from tafe_tf.models import FunnelModel  # registers all that a configuration names
 
 Arrays = dict[str, Any]
 
@@ -63,7 +63,7 @@ def rows_of(case: Arrays, rows: slice = slice(None)) -> Any:
     return {"ids": ids, "weights": case["pooling"][rows]} if "pooling" in case else ids
 
 
-def stepped(model: keras.Model, case: Arrays) -> Arrays:
+def stepped(model: FunnelModel, case: Arrays) -> Arrays:
     """Weights and moments after a step a batch, and what is large in a step."""
     mesh = Mesh(np.array(jax.devices()[: int(case["devices"])]), ("rows",))
     everywhere, cut = (
@@ -79,9 +79,11 @@ def stepped(model: keras.Model, case: Arrays) -> Arrays:
     )
     size = int(case["batch_size"])
     batches = [slice(start, start + size) for start in range(0, len(case["labels"]), size)]
-    rows, dim = state.weights[0].shape  # the table comes first
     trace = step.trace(state, rows_of(case, batches[0]), case["labels"][batches[0]])
-    large = re.findall(rf":f32\[{rows},{dim}\] = (\w+)", str(trace.jaxpr))
+    shapes = {tuple(layer.table.shape) for layer in model.tables()}
+    large = []
+    for rows, dim in shapes:
+        large += re.findall(rf":f32\[{rows},{dim}\] = (\w+)", str(trace.jaxpr))
     for batch in batches:
         state, _ = step(state, *jax.device_put((rows_of(case, batch), case["labels"][batch]), cut))
     state.assign_to(model, optimizer)

@@ -94,13 +94,15 @@ ids, labels = rng.integers(0, 9, (80, 2)), (rng.random((80, 1)) < [0.5, 0.2]).as
 for strategy in (tf.distribute.get_strategy(), tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])):
     with strategy.scope():
         keras.utils.set_random_seed(0)
-        model = SharedBottom([9, 9], 2, 4, bottom_units=[4], tower_units=[4], embedding_dtype="bfloat16")
+        sizes = {"bottom_units": [4], "tower_units": [4]}
+        model = SharedBottom([9, 9], 2, 4, embedding_dtype="bfloat16", **sizes)
         model.compile(optimizer=LazyAdam(0.01), loss=model.paper_loss())
     start = np.array(model.embedding.table, "float32")
     model.fit(ids, labels, batch_size=20, verbose=0, shuffle=False)
     tables.append(np.array(model.embedding.table, "float32"))
 assert np.abs(tables[0] - start).max() > 0.01
-np.testing.assert_allclose(tables[1], tables[0], rtol=2**-7)  # sums of gradients differ in their last bits
+# Sums of gradients differ in their last bits.
+np.testing.assert_allclose(tables[1], tables[0], rtol=2**-7)
 print("equal")
 """
 

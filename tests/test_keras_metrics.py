@@ -50,10 +50,9 @@ def exact(
 
 
 @pytest.mark.parametrize(
-    (
-        "rates",
-        "bound",
-    ),  # 30 positives of 1e-4 are ranked half a bin off by chance; their AUC's standard error is 0.05
+    # 30 positives of 1e-4 are ranked half a bin off by chance; the standard error of their AUC is
+    # 0.05.
+    ("rates", "bound"),
     [((0.3, 0.1, 0.03), 2e-5), ((3e-2, 1e-3, 1e-4), 5e-4)],
 )
 @pytest.mark.parametrize("weighted", [False, True])
@@ -171,12 +170,14 @@ with scope():
     metrics = funnel_metrics(("ctr", "ctcvr"), ("cvr",))
     model.compile(optimizer="adam", loss=model.paper_loss(), weighted_metrics=metrics)
 model.fit(ids, labels, sample_weight=weights, batch_size=40, epochs=1, verbose=0)
-given = model.evaluate(ids, labels, sample_weight=weights, batch_size=40, verbose=0, return_dict=True)
+settings = dict(batch_size=40, verbose=0, return_dict=True)
+given = model.evaluate(ids, labels, sample_weight=weights, **settings)
 exact = FunnelMetrics(("ctr", "ctcvr"), ("cvr",))
 exact.update(model.predict(ids, verbose=0), labels, weights)
 exact = exact.result()
 for metric in metrics:
-    tolerance = 5e-3 if metric.name.startswith("auc") else 1e-4  # 200 rows of 81 logits: few pairs share a bin
+    # 200 rows of 81 logits: few pairs share a bin.
+    tolerance = 5e-3 if metric.name.startswith("auc") else 1e-4
     assert abs(given[metric.name] - exact[metric.name]) < tolerance, (metric.name, given, exact)
 assert len(metrics) == 9
 print("equal")

@@ -11,7 +11,7 @@ from keras import ops
 
 from tafe_tf.layers.configured import Configured
 from tafe_tf.layers.embedding import FusedEmbedding, TableDtype, by_name, slots_of
-from tafe_tf.types import Inputs, Tensor
+from tafe_tf.types import Inputs, Shape, Tensor
 
 
 @keras.saving.register_keras_serializable("tafe_tf")
@@ -96,6 +96,11 @@ class PartitionedEmbedding(Configured):
         """Looks up and pools: [B, S] -> [B, F, d]."""
         pairs = zip(self.parts, self._split(inputs), strict=True)
         return ops.concatenate([part(own) for part, own in pairs], axis=1)
+
+    def compute_output_shape(self, input_shape: Any) -> Shape:
+        """Returns [B, F, d]."""
+        fields = sum(len(part.field_rows) for part in self.parts)
+        return (by_name(input_shape)["ids"][0], fields, self.parts[0].dim)
 
     def _split(self, inputs: Inputs) -> list[dict[str, Tensor]]:
         """Cuts the inputs into those of each part."""

@@ -9,6 +9,9 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from registry import randomize
+from twins.baselines import embed, tower
+from twins.numbers import layer_norm, softmax
 
 from tafe_tf.models import TAFE
 
@@ -20,27 +23,10 @@ LABELS = np.array([[0, 0, 0], [1, 0, 0], [1, 1, 0], [1, 1, 1], [0, 0, 0], [1, 1,
 
 def made(**ablation: Any) -> TAFE:
     """In float64, with weights of size 1."""
-    model = TAFE(
-        ROWS,
-        N,
-        embedding_dim=D,
-        num_inducing=K,
-        num_heads=M,
-        num_layers=2,
-        dtype="float64",
-        **ablation,
-    )
-    rng = np.random.default_rng(3)
-    for variable in model.trainable_variables:
-        variable.assign(rng.normal(scale=0.7, size=variable.shape))
+    sizes = {"embedding_dim": D, "num_inducing": K, "num_heads": M, "num_layers": 2}
+    model = TAFE(ROWS, N, dtype="float64", **{**sizes, **ablation})
+    randomize(model)
     return model
-
-
-def embed(model: TAFE, row: np.ndarray) -> np.ndarray:
-    table = model.embedding.table.numpy()
-    return np.stack(
-        [table[offset + i] for offset, i in zip(model.embedding.offsets, row, strict=True)]
-    )
 
 
 def self_attention(block: Any, h: np.ndarray) -> np.ndarray:
@@ -50,33 +36,24 @@ def self_attention(block: Any, h: np.ndarray) -> np.ndarray:
     for m in range(M):
         q, k, v = h @ query[:, m], h @ key[:, m], h @ value[:, m]
         for f in range(len(h)):
-            scores = np.exp(k @ q[f] / np.sqrt(D / M))
-            out[f] += scores / scores.sum() @ v @ output[m]
-    centred = out - out.mean(axis=1, keepdims=True)
-    scaled = centred / np.sqrt(out.var(axis=1, keepdims=True) + 1e-3)
-    return np.asarray(scaled * block.norm.gamma.numpy() + block.norm.beta.numpy())
-
-
-def towers(model: Any, t: int, x: np.ndarray) -> float:
-    for kernel, bias in zip(model.towers.kernels, model.towers.biases, strict=True):
-        x = np.maximum(x @ kernel.numpy()[t] + bias.numpy()[t], 0)
-    return float(x @ model.heads.kernel.numpy()[t] + model.heads.bias.numpy()[t])
+            out[f] += softmax(k @ q[f] / np.sqrt(D / M)) @ v @ output[m]
+    return np.asarray(layer_norm(out, block.norm.gamma.numpy(), block.norm.beta.numpy()))
 
 
 def test_without_both_parts_it_is_its_twin() -> None:
     model = made(use_asrg=False, use_tsa=False, tower_units=[5, 4])
     for row, logits in zip(IDS, np.array(model(IDS)), strict=True):
-        y = embed(model, row)
+        y = embed(model.embedding, row)
         for block in model.blocks:
             y = self_attention(block, y)
         np.testing.assert_allclose(
-            logits, [towers(model, t, y.mean(axis=0)) for t in range(N)], rtol=0, atol=CLOSE
+            logits, [tower(model, t, y.mean(axis=0)) for t in range(N)], rtol=0, atol=CLOSE
         )
 
 
 def test_without_asrg_adapters_read_the_fields() -> None:
     model = made(use_asrg=False)
-    y, t = np.stack([embed(model, row) for row in IDS]), None
+    y, t = np.stack([embed(model.embedding, row) for row in IDS]), None
     for block, adapter in zip(model.blocks, model.adapters, strict=True):
         y = np.stack([self_attention(block, h) for h in y])
         t = adapter(y, t)
@@ -91,7 +68,7 @@ def test_without_tsa_every_task_reads_the_mean_of_the_last_block() -> None:
         h = y = block(h, model.gamma.value())
     means = np.array(y).mean(axis=1)
     np.testing.assert_allclose(
-        model(IDS), [[towers(model, t, x) for t in range(N)] for x in means], rtol=0, atol=1e-12
+        model(IDS), [[tower(model, t, x) for t in range(N)] for x in means], rtol=0, atol=1e-12
     )
 
 
@@ -104,7 +81,7 @@ def test_towers_on_the_adapters() -> None:
     for block, adapter in zip(plain.blocks, plain.adapters, strict=True):
         y = block(y, plain.gamma.value())
         t = adapter(y, t)
-    expected = [[towers(model, n, x[n]) for n in range(N)] for x in np.array(t)]
+    expected = [[tower(model, n, x[n]) for n in range(N)] for x in np.array(t)]
     np.testing.assert_allclose(model(IDS), expected, rtol=0, atol=1e-12)
 
 

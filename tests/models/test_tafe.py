@@ -1,13 +1,16 @@
-"""TAFE as a whole: its size, its values and gradients against a NumPy twin, its symmetries and its state."""
+"""TAFE as a whole: its size, values and gradients against the twin, symmetries and state."""
 
 import pathlib
-from collections.abc import Callable
 from typing import Any
 
 import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from registry import randomize
+from twins import losses as twin_losses
+from twins import tafe as twin
+from twins.numbers import complex_step
 
 from tafe_tf.losses import FunnelLoss
 from tafe_tf.models import TAFE
@@ -34,6 +37,7 @@ ALI_CCP_ROWS = [
 ]
 
 ROWS, D, K, M, L, N, B = [4, 3, 5], 4, 3, 2, 2, 3, 6
+OFFSETS = [0, 4, 7]
 TASK_WEIGHTS, ROW_WEIGHTS = [1.0, 2.0, 0.5], np.array([1, 0.5, 0, 2, 1, 0.25])
 SIZES: dict[str, Any] = {"embedding_dim": D, "num_inducing": K, "num_heads": M, "num_layers": L}
 IDS = np.stack([np.random.default_rng(0).integers(0, n, B) for n in ROWS], axis=1)
@@ -45,120 +49,17 @@ def tiny(**kwargs: Any) -> TAFE:
 
 
 def trained(seed: int = 17, **kwargs: Any) -> TAFE:
-    """In float64, with weights of size 1 that no symmetry ties, and gamma such that some units are shut, some open."""
+    """In float64, with weights of size 1, and gamma such that some units are shut, some open."""
     model = tiny(dtype="float64", gamma_start=2.0, gamma_decay_steps=1000, **kwargs)
-    rng = np.random.default_rng(seed)
-    for variable in model.trainable_variables:
-        variable.assign(rng.normal(scale=0.8, size=variable.shape))
+    randomize(model, seed, scale=0.8)
     model.gamma.step.assign(10)
     return model
 
 
-def variables(model: TAFE) -> dict[str, keras.Variable]:
-    """All trainable variables, by the names of the twin."""
-    named = {
-        "table": model.embedding.table,
-        "head": model.heads.kernel,
-        "head_bias": model.heads.bias,
-    }
-    for i, (block, adapter) in enumerate(zip(model.blocks, model.adapters, strict=True)):
-        for j, dense in enumerate([*block.selector.hidden, block.selector.projection]):
-            named |= {f"mlp{i}{j}": dense.kernel, f"mlp_bias{i}{j}": dense.bias}
-        a = block.attention
-        named |= {
-            f"I{i}": a.inducing_points,
-            f"k{i}": a.key,
-            f"v{i}": a.value,
-            f"o{i}": a.output_projection,
-        }
-        named |= {f"gain{i}": block.norm.gamma, f"bias{i}": block.norm.beta}
-        named |= {f"alpha{i}": adapter.indicators, f"tk{i}": adapter.key, f"tv{i}": adapter.value}
-        named |= {
-            f"to{i}": adapter.output_projection,
-            f"tgain{i}": adapter.scale,
-            f"tbias{i}": adapter.shift,
-        }
-    assert {id(v) for v in named.values()} == {id(v) for v in model.trainable_variables}
-    return named
-
-
-# The twin: NumPy, real or complex (for derivatives by a complex step, exact to rounding).
-
-Weights = dict[str, np.ndarray]
-
-
-def softmax(x: np.ndarray) -> Any:
-    e = np.exp(x)
-    return e / e.sum(axis=-1, keepdims=True)
-
-
-def norm(x: np.ndarray) -> Any:
-    centred = x - x.mean(axis=-1, keepdims=True)
-    return centred / np.sqrt((centred * centred).mean(axis=-1, keepdims=True) + 1e-3)
-
-
-def attend(
-    query: np.ndarray, h: np.ndarray, key: np.ndarray, value: np.ndarray, output: np.ndarray
-) -> Any:
-    """[B, Q, d], [B, F, d] -> [B, Q, d], eq. 18-19."""
-    e = D // M
-    parts = []
-    for cut in (slice(j * e, (j + 1) * e) for j in range(M)):
-        scores = query[..., cut] @ (h @ key[:, cut]).transpose(0, 2, 1) / np.sqrt(e)
-        parts.append(softmax(scores) @ (h @ value[:, cut]))
-    return np.concatenate(parts, axis=-1) @ output
-
-
-def select(p: Weights, i: int, h: np.ndarray, gamma: float) -> np.ndarray:
-    """Eq. 14-16."""
-    x, last = h.reshape(len(h), -1), sum(name.startswith(f"mlp{i}") for name in p) - 1
-    for j in range(last + 1):
-        x = x @ p[f"mlp{i}{j}"] + p[f"mlp_bias{i}{j}"]
-        x = np.where((x.real > 0) | (j == last), x, 0)
-    cubic = -2 / gamma**3 * x**3 + 3 / (2 * gamma) * x + 0.5
-    return np.where(x.real <= -gamma / 2, 0, np.where(x.real >= gamma / 2, 1, cubic))
-
-
-def forward(p: Weights, ids: np.ndarray, gamma: float) -> tuple[np.ndarray, list[np.ndarray]]:
-    """Logits [B, N] and the selectors' outputs."""
-    y = p["table"][ids + np.array([0, 4, 7])]
-    t, selected = np.zeros((len(ids), N, D)), []
-    for i in range(L):
-        z = select(p, i, y, gamma)
-        selected.append(z)
-        query = p[f"I{i}"] * z[:, :, None]
-        o = attend(query, y, p[f"k{i}"], p[f"v{i}"], p[f"o{i}"])
-        y = norm(o + (query if i == 0 else y)) * p[f"gain{i}"] + p[f"bias{i}"]
-        alpha = np.tile(p[f"alpha{i}"], (len(ids), 1, 1))
-        own = [
-            attend(alpha[:, n : n + 1], y, *(p[f"{w}{i}"][n] for w in ("tk", "tv", "to")))
-            for n in range(N)
-        ]
-        t = norm(t + np.concatenate(own, axis=1)) * p[f"tgain{i}"] + p[f"tbias{i}"]
-    return (t * p["head"]).sum(axis=-1) + p["head_bias"], selected
-
-
-def loss_of(p: Weights, gamma: float) -> Any:
+def loss_of(p: twin.Weights, gamma: float) -> Any:
     """Eq. 25 with task and row weights."""
-    f = 1 / (1 + np.exp(-forward(p, IDS, gamma)[0]))
-    rows = -(np.array(TASK_WEIGHTS) * (LABELS * np.log(f) + (1 - LABELS) * np.log(1 - f))).sum(
-        axis=1
-    )
-    for i in range(1, N):
-        rows = rows + ((f[:, i - 1] - f[:, i]) - (LABELS[:, i - 1] - LABELS[:, i])) ** 2
-    return (ROW_WEIGHTS * rows).sum() / B
-
-
-def complex_step(
-    function: Callable[[Weights], Any], p: Weights, name: str, size: float = 1e-30
-) -> np.ndarray:
-    """d function / d p[name], one entry at a time."""
-    gradient = np.zeros(p[name].shape)
-    for place in np.ndindex(gradient.shape):
-        moved = p[name].astype(complex)
-        moved[place] += 1j * size
-        gradient[place] = function({**p, name: moved}).imag / size
-    return gradient
+    logits, _ = twin.logits(p, IDS, OFFSETS, gamma, M)
+    return (ROW_WEIGHTS * twin_losses.funnel(LABELS, logits, TASK_WEIGHTS)).sum() / B
 
 
 @pytest.fixture(scope="module", params=[(), (5,)], ids=["one layer", "hidden layer"])
@@ -167,9 +68,9 @@ def model(request: pytest.FixtureRequest) -> TAFE:
 
 
 def test_outputs_equal_the_twins(model: TAFE) -> None:
-    p = {name: v.numpy() for name, v in variables(model).items()}
+    p = twin.values(twin.variables(model))
     gamma = float(model.gamma.value())
-    want, selected = forward(p, IDS, gamma)
+    want, selected = twin.logits(p, IDS, OFFSETS, gamma, M)
     for z in selected:  # all three branches of eq. 16
         assert (z == 0).any() and (z == 1).any() and ((z > 0) & (z < 1)).any()
     got = model(IDS).numpy()
@@ -179,8 +80,9 @@ def test_outputs_equal_the_twins(model: TAFE) -> None:
 
 @pytest.mark.parametrize("training", [False, True])
 def test_all_gradients_equal_the_twins(model: TAFE, training: bool) -> None:
-    named = variables(model)
-    p, gamma = {name: v.numpy() for name, v in named.items()}, float(model.gamma.value())
+    named = twin.variables(model)
+    p = twin.values(named)
+    gamma = float(model.gamma.value())
     loss = FunnelLoss(TASK_WEIGHTS, dtype="float64")
     with tf.GradientTape() as tape:
         value = loss(LABELS, model(IDS, training=training), ROW_WEIGHTS)
@@ -204,8 +106,8 @@ def test_the_order_of_fields_is_of_no_account() -> None:
         gamma_decay_steps=1000,
         **SIZES,
     )
-    for name, variable in variables(other).items():
-        variable.assign(variables(one)[name].numpy().reshape(variable.shape))
+    for name, variable in twin.variables(other).items():
+        variable.assign(twin.variables(one)[name].numpy().reshape(variable.shape))
     blocks = np.split(one.embedding.table.numpy(), np.cumsum(ROWS)[:-1])
     other.embedding.table.assign(np.concatenate([blocks[f] for f in order]))
     kernel = one.blocks[0].selector.projection.kernel.numpy().reshape(len(ROWS), D, K)

@@ -1,0 +1,130 @@
+"""One tiny case of every layer and of every model, for the tests that all of them must pass."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+import keras
+import numpy as np
+
+from tafe_tf.layers import (
+    ASRG,
+    CrossStitch,
+    DSelectKGates,
+    FieldSelfAttention,
+    FusedEmbedding,
+    InducingPointAttention,
+    PartitionedEmbedding,
+    SmoothStepSelector,
+    SoftmaxGates,
+    TaskSpecificAdapter,
+    Towers,
+)
+from tafe_tf.models import BY_NAME, FunnelModel
+
+_TAFE: dict[str, Any] = {
+    "num_inducing": 4,
+    "num_layers": 2,
+    "gamma_start": 3.0,
+    "gamma_decay_steps": 100,
+    "selector_hidden": [5],
+}
+_MMOE: dict[str, Any] = {"num_experts": 4, "expert_units": [6, 5], "tower_units": [3]}
+_PLE: dict[str, Any] = {
+    "num_levels": 3,
+    "num_specific": 2,
+    "num_shared": 3,
+    "expert_units": [6, 5],
+    "tower_units": [3],
+}
+_TOWERS: dict[str, Any] = {"tower_units": [6, 5]}
+
+# Name of the case -> the model's name and its own arguments. What follows a plus is the variant.
+MODELS: dict[str, tuple[str, dict[str, Any]]] = {
+    "tafe": ("tafe", _TAFE),
+    "tafe+no_asrg": ("tafe", {**_TAFE, "num_layers": 1, "use_asrg": False}),
+    "tafe+no_tsa": ("tafe", {**_TAFE, "num_layers": 1, "use_tsa": False}),
+    "tafe+parts": ("tafe", {**_TAFE, "num_layers": 1, "embedding_parts": 2}),
+    "single_task": ("single_task", _TOWERS),
+    "shared_bottom": ("shared_bottom", {"bottom_units": [7, 5], "tower_units": [4, 3]}),
+    "mmoe": ("mmoe", _MMOE),
+    "mmoe+dselect_k": ("mmoe", {**_MMOE, "gate": "dselect_k", "entropy_weight": 0.1}),
+    "ple": ("ple", _PLE),
+    "aitm": ("aitm", _TOWERS),
+    "cross_stitch": ("cross_stitch", {"tower_units": [6, 5, 3]}),
+    "esmm": ("esmm", _TOWERS),
+    "escm2": ("escm2", _TOWERS),
+    "escm2+dr": ("escm2", {**_TOWERS, "estimator": "dr"}),
+    "escm2+naive": ("escm2", {**_TOWERS, "estimator": "naive"}),
+    "esm2": ("esm2", _TOWERS),
+    "esm2+action": ("esm2", {**_TOWERS, "via": [1]}),
+}
+BASELINES = [name for name in MODELS if not name.startswith("tafe")]
+
+
+def make(
+    name: str, field_rows: Sequence[int], num_tasks: int, embedding_dim: int = 4, **arguments: Any
+) -> FunnelModel:
+    """A model of the registry; further arguments win over its own."""
+    model, own = MODELS[name]
+    return BY_NAME[model](field_rows, num_tasks, embedding_dim, **{**own, **arguments})
+
+
+def randomize(model: FunnelModel, seed: int = 3, scale: float = 0.7) -> FunnelModel:
+    """The same model, with weights of a size at which no symmetry ties them."""
+    rng = np.random.default_rng(seed)
+    for variable in model.trainable_variables:
+        variable.assign(rng.normal(scale=scale, size=variable.shape))
+    return model
+
+
+# Sizes of the layers' inputs: rows, fields, dimension, inducing points, heads and tasks.
+B, F, D, K, M, N = 4, 5, 6, 3, 2, 3
+
+
+def normal(*shape: int, seed: int = 0) -> np.ndarray:
+    return np.random.default_rng(seed).normal(size=shape)
+
+
+class LayerCase(NamedTuple):
+    """How a layer is made and called.
+
+    Attributes:
+        make: makes it; takes further arguments of the constructor.
+        arguments: those of the call, B rows each but for scalars.
+        half: dtype of the output under the policy mixed_bfloat16.
+    """
+
+    make: Callable[..., keras.layers.Layer]
+    arguments: tuple[Any, ...]
+    half: str = "bfloat16"
+
+
+IDS = np.array([[0, 1, 0, 2, 1], [2, 3, 1, 0, 0], [0, 0, 0, 0, 0], [2, 3, 1, 2, 2]])
+_H = normal(B, F, D)
+_Y = normal(B, K, D)
+LAYERS = {
+    "embedding": LayerCase(lambda **kw: FusedEmbedding([3, 4, 2, 3, 3], D, **kw), (IDS,)),
+    "embedding of lists": LayerCase(
+        lambda **kw: FusedEmbedding([4, 3], D, [2, 3], **kw),
+        ({"ids": IDS, "weights": normal(B, 5)},),
+    ),
+    "embedding in parts": LayerCase(
+        lambda **kw: PartitionedEmbedding([3, 4, 2, 3, 3], D, 2, **kw), (IDS,)
+    ),
+    "selector": LayerCase(lambda **kw: SmoothStepSelector(K, **kw), (_H, 3.0), "float32"),
+    "deep selector": LayerCase(
+        lambda **kw: SmoothStepSelector(K, (7, 4), **kw), (_H, 3.0), "float32"
+    ),
+    "attention": LayerCase(lambda **kw: InducingPointAttention(K, M, **kw), (_H, normal(B, K) > 0)),
+    "first block": LayerCase(lambda **kw: ASRG(K, M, residual="query", **kw), (_H, 3.0)),
+    "later block": LayerCase(lambda **kw: ASRG(K, M, (4,), **kw), (_Y, 3.0)),
+    "self-attention": LayerCase(lambda **kw: FieldSelfAttention(M, **kw), (_H,)),
+    "first adapter": LayerCase(lambda **kw: TaskSpecificAdapter(N, M, **kw), (_Y,)),
+    "later adapter": LayerCase(lambda **kw: TaskSpecificAdapter(N, M, **kw), (_Y, normal(B, N, D))),
+    "towers": LayerCase(lambda **kw: Towers(N, [7, 4], **kw), (_H[:, 0],)),
+    "gates": LayerCase(lambda **kw: SoftmaxGates(N, **kw), (_H[:, 0], normal(B, 4, D))),
+    "sparse gates": LayerCase(lambda **kw: DSelectKGates(N, **kw), (_H[:, 0], normal(B, 4, D))),
+    "cross-stitch": LayerCase(lambda **kw: CrossStitch(**kw), (normal(B, N, D),)),
+}

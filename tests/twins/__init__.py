@@ -1,0 +1,1 @@
+"""NumPy twins of the models, the losses and the optimizer: the equations, literally."""
