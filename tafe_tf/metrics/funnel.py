@@ -239,7 +239,12 @@ def _compare(name: str, log_p: np.ndarray, truth: np.ndarray, weight: np.ndarray
 
 
 def log_sigmoid(x: np.ndarray) -> np.ndarray:
-    """Returns log P of logits, float64."""
+    """Returns log P of logits, float64.
+
+    Example:
+        >>> log_sigmoid(np.array([0.0, -1000.0]))
+        array([-6.93147181e-01, -1.00000000e+03])
+    """
     return np.asarray(log_expit(x.astype(np.float64)))
 
 

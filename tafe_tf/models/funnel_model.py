@@ -51,6 +51,21 @@ class FunnelModel(Configured, InPieces, SavedSeeds):
 
     Raises:
         ValueError: if `num_tasks` is below 2, or another argument breaks its rule.
+
+    Example: an architecture of one's own, a linear head for each task on the embeddings.
+        >>> import numpy as np
+        >>> class Linear(FunnelModel):
+        ...     def __init__(self, field_rows, num_tasks, **kwargs):
+        ...         super().__init__(field_rows, num_tasks, **kwargs)
+        ...         self.embedding = self.make_embedding()
+        ...         self.finish(self.flat_size)
+        ...
+        ...     def score(self, h, training):
+        ...         flat = self.flatten(h)[:, None]  # [B, 1, F d]
+        ...         return self.heads(ops.repeat(flat, self.num_tasks, axis=1))
+        >>> model = Linear(field_rows=[10, 20], num_tasks=2)
+        >>> tuple(model(np.array([[1, 2], [3, 4], [9, 19]])).shape)
+        (3, 2)
     """
 
     products = False
