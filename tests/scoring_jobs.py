@@ -18,14 +18,14 @@ ROWS = 250
 
 def loans_job(exports: dict[str, pathlib.Path], tmp_path: pathlib.Path) -> Job:
     """See the fixture `loans`."""
-    columns = small_models.rows("loans", ROWS)
-    write(mkdir(tmp_path / "in") / "a.csv", columns | {"id": [f"r{i}" for i in range(ROWS)]})
-    return job(
-        exports["loans"], tmp_path / "in" / "a.csv", keys=("id",), rows_per_shard=64, batch_size=16
-    )
+    file = mkdir(tmp_path / "in") / "a.csv"
+    ids = [f"r{i}" for i in range(ROWS)]
+    write(file, {**small_models.rows("loans", ROWS), "id": ids})
+    return job(exports["loans"], file, keys=("id",), rows_per_shard=64, batch_size=16)
 
 
 def mkdir(path: pathlib.Path) -> pathlib.Path:
+    """Makes a directory if it is not there, and returns its path."""
     path.mkdir(exist_ok=True)
     return path
 
@@ -47,9 +47,9 @@ def stamps(paths: Iterable[pathlib.Path]) -> dict[pathlib.Path, tuple[int, int]]
 
 
 def parts(job: Job) -> list[pathlib.Path]:
-    return sorted(
-        path for path in pathlib.Path(job.output).iterdir() if path.name.endswith(".parquet")
-    )
+    """The paths of a job's files of scores, hidden ones included, sorted."""
+    paths = pathlib.Path(job.output).iterdir()
+    return sorted(path for path in paths if path.name.endswith(".parquet"))
 
 
 def scores(job: Job, stem: str = "") -> dict[str, list[Any]]:

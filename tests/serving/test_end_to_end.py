@@ -27,18 +27,19 @@ FLAGS = absl_flags.FLAGS
 
 
 def unseen(rows: dict[str, list[object]], name: str) -> dict[str, list[object]]:
-    """The same rows with users and items that training never met in every tenth."""
-    user = [10_000 + i if name == "numbers" else f"new {i}" for i in range(len(rows["user"]))]
-    return {
-        **rows,
-        "user": [user[i] if i % 10 == 0 else value for i, value in enumerate(rows["user"])],
-        "item": [-7 if i % 10 == 5 else value for i, value in enumerate(rows["item"])],
-    }
+    """The same rows; every tenth has a user, and every tenth an item, that training never met."""
+    user = list(rows["user"])
+    for i in range(0, len(user), 10):
+        user[i] = 10_000 + i if name == "numbers" else f"new {i}"
+    item = list(rows["item"])
+    item[5::10] = [-7] * len(item[5::10])
+    return {**rows, "user": user, "item": item}
 
 
 def predicted(run: RunDir, rows: dict[str, list[object]]) -> dict[str, np.ndarray]:
     """The outputs by `model.predict`, from rows padded here, not by the client."""
-    features, columns = run.features(), {}
+    features = run.features()
+    columns = {}
     for column in features.schema.inputs:
         absent = ABSENT[column.dtype]
         values: list[Any] = [absent if value is None else value for value in rows[column.name]]

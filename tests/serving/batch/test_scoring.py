@@ -27,15 +27,17 @@ from tafe_tf.training.run_dir import RunDir
 
 def python_scores(run: RunDir, file: pathlib.Path) -> dict[str, np.ndarray]:
     """The Keras model's scores of a file: sigmoids of the least logit so far, and quotients."""
-    dataset = run.schema()
-    (block,) = read_blocks(
-        [str(file)], dataset, bad_rows=BadRows(), columns=[c.name for c in dataset.inputs]
-    )
-    inputs = run.features()({name: tf.constant(values) for name, values in block.columns.items()})
-    logits = np.array(run.load_best()(inputs), np.float64)
-    steps = 1 / (1 + np.exp(-np.minimum.accumulate(logits, axis=1)))
-    columns = [*steps.T, *(steps[:, 1:] / steps[:, :-1]).T]
-    return dict(zip((*dataset.step_names, *dataset.conditional_names), columns, strict=True))
+    schema = run.schema()
+    names = [column.name for column in schema.inputs]
+    (block,) = read_blocks([str(file)], schema, bad_rows=BadRows(), columns=names)
+    columns = {name: tf.constant(values) for name, values in block.columns.items()}
+    logits = np.array(run.load_best()(run.features()(columns)), np.float64)
+    least = np.minimum.accumulate(logits, axis=1)
+    steps = 1 / (1 + np.exp(-least))
+    given_previous = steps[:, 1:] / steps[:, :-1]
+    found = dict(zip(schema.step_names, steps.T, strict=True))
+    found |= zip(schema.conditional_names, given_previous.T, strict=True)
+    return found
 
 
 @pytest.mark.parametrize("funnel", small_models.SCHEMAS)
@@ -45,7 +47,7 @@ def test_every_format_gives_the_models_scores(
     columns = small_models.rows(funnel, ROWS, seed=7)
     for label in ("click", "buy", "view", "apply", "fund"):
         columns.pop(label, None)  # what is scored has no labels yet
-    run = RunDir(exports[funnel].parents[1] / "run")
+    run = small_models.run_of(exports[funnel])
     found = {}
     for extension in EXTENSIONS:
         path = mkdir(tmp_path / "in") / f"{extension.replace('.', '_')}.{extension}"
@@ -134,8 +136,9 @@ def test_keys_come_through(
 
 def test_types_of_parquet_keys(exports: dict[str, pathlib.Path], tmp_path: pathlib.Path) -> None:
     times = pa.array([1, None, 3], pa.timestamp("ms"))
-    table = pa.table(small_models.rows("loans", 3)).append_column("at", times)
-    table = table.append_column("kind", pa.array(["a", None, "a"]).dictionary_encode())
+    kinds = pa.array(["a", None, "a"]).dictionary_encode()
+    table = pa.table(small_models.rows("loans", 3))
+    table = table.append_column("at", times).append_column("kind", kinds)
     pq.write_table(table, mkdir(tmp_path / "in") / "a.parquet")
     task = job(exports["loans"], tmp_path / "in" / "a.parquet", keys=("at", "kind"))
     scoring.run(task)
@@ -160,14 +163,14 @@ def test_files_and_shards(
     assert [path.stem for path in parts(task)] == names
     assert summary == json.loads((pathlib.Path(task.output) / "_SUCCESS.json").read_text())
     assert summary["rows"] == sum(counts.values())
-    assert {pathlib.Path(p).stem: item["rows"] for p, item in summary["inputs"].items()} == counts
+    rows = {pathlib.Path(path).stem: item["rows"] for path, item in summary["inputs"].items()}
+    assert rows == counts
     for seed, (stem, count) in enumerate(counts.items()):
         assert scores(task, stem)["row"] == list(range(1, count + 1))
         assert scores(task, stem)["item"] == small_models.rows("numbers", count, seed)["item"]
     origin = json.loads(pq.read_metadata(parts(task)[4]).metadata[b"tafe_tf"])
-    assert origin["input"]["path"] == str(inputs / f"c.{extension}") and origin["model"] == str(
-        exports["numbers"]
-    )
+    assert origin["input"]["path"] == str(inputs / f"c.{extension}")
+    assert origin["model"] == str(exports["numbers"])
     assert (origin["part"], origin["rows"], origin["last"]) == (1, 1, True)
     before = stamps(parts(task))
     assert scoring.run(task) == summary  # nothing left to do
@@ -182,10 +185,8 @@ def test_bad_rows_stop_the_job_or_are_dropped(
     rule = r"a.csv: row 140, column 'item': must be an integer. Received: 'seven'"
     with pytest.raises(BadRowError, match=rule):
         scoring.run(task)
-    assert [part.name for part in parts(task)] == [
-        "a-00000.parquet",
-        "a-00001.parquet",
-    ]  # what came before it stands
+    names = [part.name for part in parts(task)]
+    assert names == ["a-00000.parquet", "a-00001.parquet"]  # what came before the bad row stands
     before = stamps(parts(task))
     dropping = dataclasses.replace(task, on_bad_row="drop")
     summary = scoring.run(dropping)["inputs"][str(path)]
