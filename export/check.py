@@ -1,4 +1,4 @@
-"""Checks an exported model once more: the gate that every version passes before it is published.
+"""Checks an export: the gate that every version passes before it is published.
 
     python -m export.check DIR       # DIR is a version, or holds the versions: then the highest one
 

@@ -1,4 +1,4 @@
-"""Scores the first rows of a file with an export and prints them, beside the truth if known.
+"""Scores the first rows of a file with an export, and prints them.
 
     python -m export.score DIR FILE [ROWS]       # DIR holds the versions: the highest is used
 

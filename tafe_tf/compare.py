@@ -1,4 +1,4 @@
-"""Trains models side by side on one data set and tests which is better, and by how much.
+"""Trains models side by side, and tests which one is better and by how much.
 
     python -m tafe_tf.compare --flagfile=flagfiles/steam.flags --run_dir=runs/compare \\
         --models=single_task,mmoe,tafe,tafe/dependence_weight=0 --seeds=5

@@ -1,4 +1,4 @@
-"""Writes a synthetic funnel whose true probabilities are known: train and test rows, and a schema.
+"""Writes a synthetic funnel, with a schema, whose true probabilities are known.
 
     python -m tafe_tf.generate --data_dir=DIR
 

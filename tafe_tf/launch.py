@@ -1,4 +1,4 @@
-"""Runs a training job in several processes on this machine, and restarts those that are lost.
+"""Runs a training job in several processes, and restarts those that are lost.
 
     python -m tafe_tf.launch --workers=2 -- --flagfile=flagfiles/demo.flags
     python -m tafe_tf.launch --workers=2 --servers=2 -- --flagfile=flagfiles/demo.flags

@@ -1,4 +1,4 @@
-"""Brings a public dataset's raw files into the form that training reads: shards and their schema.
+"""Prepares a public dataset for training: raw files in, shards and a schema out.
 
     python -m tafe_tf.public_data --dataset=ali_ccp --raw_dir=RAW --data_dir=DIR
 

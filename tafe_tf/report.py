@@ -1,4 +1,4 @@
-"""Prints what finished runs have reached: validation AUCs by epoch, and metrics of the test rows.
+"""Prints the validation AUCs of finished runs by epoch, and their test metrics.
 
 python -m tafe_tf.report RUN_DIR [RUN_DIR ...]
 """

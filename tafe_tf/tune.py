@@ -1,4 +1,4 @@
-"""Searches each model's settings with the same budget, so that a comparison of them is fair.
+"""Searches each model's settings, with the same budget for all models.
 
     python -m tafe_tf.tune --flagfile=flagfiles/steam.flags --run_dir=runs/tuned \\
         --models=mmoe,tafe --trials=12
