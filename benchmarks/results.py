@@ -11,7 +11,6 @@ first. Prints which sections were written.
 
 from __future__ import annotations
 
-import json
 import pathlib
 import re
 from typing import Any
@@ -23,6 +22,7 @@ from benchmarks.support.figures import save
 from tafe_tf import schema, schema_toml
 from tafe_tf.comparison.statistics import MEAN
 from tafe_tf.comparison.tables import markdown
+from tafe_tf.data.atomic import read_json
 from tafe_tf.terminal import command
 
 
@@ -48,7 +48,7 @@ def main(argv: list[str]) -> None:
 
 def section(run: pathlib.Path, out: pathlib.Path) -> str:
     """Makes the page's section of one comparison, and writes its figures to `out`."""
-    results = json.loads((run / "compare.json").read_text(encoding="utf-8"))
+    results = read_json(run / "compare.json")
     dataset = schema_toml.load(run / "prepared" / "schema.toml")
     figures = {"AUC by model": forest(results, out / f"{run.name}.svg")}
     if any(_has_truth(model) for model in results["models"].values()):

@@ -11,7 +11,6 @@ other programs use it, start this in a network namespace of its own:
 
 from __future__ import annotations
 
-import json
 import pathlib
 import statistics
 import tempfile
@@ -22,6 +21,7 @@ from absl import flags
 
 from benchmarks.support import ali_ccp_shape, rounds, training_steps
 from tafe_tf import machine
+from tafe_tf.data.atomic import read_json, write_json
 from tafe_tf.distributed import cluster
 from tafe_tf.distributed.local_job import LocalJob
 from tafe_tf.optimizers import LazyAdam
@@ -99,7 +99,7 @@ def _way(count: int, ids: str) -> rounds.Measure:
                     raise RuntimeError(f"{count} workers failed; their output is above")
             finally:
                 job.stop()
-            figures: rounds.Figures = json.loads(report.read_text())
+            figures: rounds.Figures = read_json(report)
             return figures
 
     return measure
@@ -140,7 +140,7 @@ def work(ids: int, report: pathlib.Path) -> None:
             "step_ms": 1000 * seconds / rows * _BATCH_SIZE.value,
             "step_kib": sent / 1024 / (_CALLS.value * per_call),
         }
-        report.write_text(json.dumps(figures))
+        write_json(report, figures)
     made.barrier()
 
 

@@ -5,14 +5,13 @@ python -m tafe_tf.report RUN_DIR [RUN_DIR ...]
 
 from __future__ import annotations
 
-import json
 import pathlib
-from typing import Any
 
 from absl import app
 from rich.table import Table
 
 from tafe_tf import schema_toml
+from tafe_tf.data.atomic import read_json
 from tafe_tf.schema import Schema
 from tafe_tf.terminal import command
 from tafe_tf.terminal.tables import number, print_metrics, show
@@ -35,8 +34,8 @@ def report(run_dir: pathlib.Path) -> None:
     """
     try:
         loaded = schema_toml.load(run_dir / "schema.toml")
-        history = _read(run_dir / "history.json")
-        metrics = _read(run_dir / "metrics.json")
+        history = read_json(run_dir / "history.json")
+        metrics = read_json(run_dir / "metrics.json")
     except FileNotFoundError as error:
         raise FileNotFoundError(f"{error}; has the run finished?") from None
     show(history_table(history, loaded, f"{run_dir}: validation by epoch"))
@@ -59,10 +58,6 @@ def history_table(history: list[dict[str, float]], schema: Schema, title: str) -
         aucs = [number(epoch[f"auc/{name}"]) for name in names]
         table.add_row(str(int(epoch["epoch"])), number(epoch["train_seconds"], 1), *aucs)
     return table
-
-
-def _read(path: pathlib.Path) -> Any:
-    return json.loads(path.read_text(encoding="utf-8"))
 
 
 if __name__ == "__main__":

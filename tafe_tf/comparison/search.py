@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
-import json
 import math
 import pathlib
 from typing import Any
@@ -15,7 +14,7 @@ from optuna.storages.journal import JournalFileBackend
 from optuna.trial import TrialState
 
 from tafe_tf.comparison.runs import ChildRun, Shared, Variant
-from tafe_tf.data.atomic import write_json, write_text
+from tafe_tf.data.atomic import read_json, write_json, write_text
 from tafe_tf.metrics import goodness, monitored
 from tafe_tf.schema import Schema
 
@@ -185,6 +184,6 @@ def best_value(run_dir: pathlib.Path, monitor: str, schema: Schema) -> float:
         monitor: the metric, as in `--monitor`.
         schema: the data set's schema.
     """
-    history = json.loads((run_dir / "history.json").read_text(encoding="utf-8"))
+    history = read_json(run_dir / "history.json")
     values = [monitored(epoch, monitor, schema.step_names) for epoch in history]
     return max(values, key=lambda value: goodness(value, monitor))

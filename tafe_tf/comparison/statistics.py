@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 import statistics
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -12,6 +11,7 @@ import numpy as np
 
 from tafe_tf.comparison.bootstrap import RankedRows, interval, over_seeds, p_value, resamples
 from tafe_tf.comparison.runs import ChildRun
+from tafe_tf.data.atomic import read_json
 from tafe_tf.metrics import log_sigmoid
 from tafe_tf.schema import Schema
 
@@ -187,7 +187,7 @@ class _Model:
     def __init__(self, runs: Sequence[ChildRun]) -> None:
         self.runs = runs
         self.seeds = [run.seed for run in runs]
-        self.metrics = [_read_json(run.path / "metrics.json") for run in runs]
+        self.metrics = [read_json(run.path / "metrics.json") for run in runs]
 
     def values(self, key: str) -> list[float]:
         """A metric's values by seed, without the undefined ones."""
@@ -252,11 +252,7 @@ def _predictions(run: ChildRun) -> Arrays:
 
 def _training_speed(run: ChildRun) -> float:
     """Median rows per second of training, without the first epoch, which compiles, if possible."""
-    history = _read_json(run.path / "history.json")
+    history = read_json(run.path / "history.json")
     epochs = history[1:] or history
     speeds = [epoch["train_rows"] / epoch["train_seconds"] for epoch in epochs]
     return float(statistics.median(speeds))
-
-
-def _read_json(path: Any) -> Any:
-    return json.loads(path.read_text(encoding="utf-8"))

@@ -16,7 +16,6 @@ from __future__ import annotations
 
 import dataclasses
 import filecmp
-import json
 import os
 import pathlib
 import tempfile
@@ -29,7 +28,7 @@ import tensorflow as tf
 
 from tafe_tf import models as _registered  # noqa: F401  (their classes, for Keras)
 from tafe_tf import schema, schema_toml
-from tafe_tf.data.atomic import write_json, write_text
+from tafe_tf.data.atomic import read_json, write_json, write_text
 from tafe_tf.data.batches.dataset import FunnelData
 from tafe_tf.data.batches.holdout import Holdout
 from tafe_tf.data.formats.in_memory import write_parquet
@@ -166,7 +165,7 @@ class RunDir:
         path = self.path / "data.json"
         if not path.exists():
             raise RunError(f"{self.path}: does not say which rows were held out (no data.json)")
-        noted: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        noted: dict[str, Any] = read_json(path)
         gone = [file for file in noted[key] if not os.path.exists(file)]
         if gone:
             raise RunError(
@@ -212,7 +211,7 @@ class RunDir:
             RunError: if the run has not finished an epoch.
         """
         self.check_trained()
-        description = json.loads((self.path / "model.json").read_text(encoding="utf-8"))
+        description = read_json(self.path / "model.json")
         description["config"]["dtype"] = "float32"
         model = keras.saving.deserialize_keras_object(description)
         manager = self.best(model)
