@@ -2,21 +2,14 @@
 
 from __future__ import annotations
 
-import json
 import pathlib
 import tomllib
 
-import keras
 import numpy as np
 
-from tafe_tf import schema_toml
-from tafe_tf.data.bad_rows import BadRows
-from tafe_tf.data.batches.dataset import FunnelData
-from tafe_tf.data.batches.holdout import Holdout
 from tafe_tf.data.formats.write import write
-from tafe_tf.features import vocabulary
-from tafe_tf.features.graph import Features
-from tafe_tf.models import TAFE
+from tafe_tf.training.config import ModelConfig, TrainingConfig
+from tafe_tf.training.fit import DataConfig, fit
 from tafe_tf.training.run_dir import RunDir
 
 CLICK_BUY = """
@@ -124,7 +117,7 @@ def _shop_columns(rng: np.random.Generator, count: int) -> dict[str, list[object
 
 
 def make_run(directory: pathlib.Path, name: str, *, seed: int = 0, count: int = 600) -> RunDir:
-    """Makes a run of an untrained model, whose weights are large enough for rows to differ.
+    """Makes a run that has learned nothing, with weights large enough for rows to differ.
 
     Args:
         directory: where to make it: the run in `run/`, its files in `data/`.
@@ -137,33 +130,33 @@ def make_run(directory: pathlib.Path, name: str, *, seed: int = 0, count: int = 
     (data / "schema.toml").write_text(SCHEMAS[name])
     write(data / "train.parquet", rows(name, count))
     write(data / "test.parquet", rows(name, count, seed=1))
-    run = RunDir(directory / "run")
-    run.claim({"data_dir": f"--data_dir={data}"}, "tafe", SCHEMAS[name])
-    dataset = schema_toml.load(data / "schema.toml")
-    vocabulary.build([str(data / "train.parquet")], dataset, run.path, BadRows())
-    (run.path / "metrics.json").write_text(json.dumps({"rows": count, "auc/ctr": 0.5}))
-    keras.utils.set_random_seed(seed)
-    features = Features(dataset, run.path)
-    model = TAFE(
-        features.rows,
-        len(dataset.tasks),
-        embedding_dim=4,
-        num_inducing=4,
-        num_layers=1,
-        embedding_stddev=0.3,
-        slots=features.slots,
+    model = ModelConfig(
+        arguments={
+            "embedding_dim": 4,
+            "num_inducing": 4,
+            "num_layers": 1,
+            "embedding_stddev": 0.3,
+        }
     )
-    model.heads.bias.assign(np.linspace(-0.5, -1.5, len(dataset.tasks)))
-    run.save_model_config(model)
-    held_out = FunnelData(
-        files=[str(data / "train.parquet")],
-        schema=dataset,
+    nothing_is_learned = TrainingConfig(
+        seed=seed,
+        epochs=1,
         batch_size=100,
-        holdout=Holdout(fraction=0.5),
+        learning_rate=0.0,
+        intercept_rows=0,
+        valid_fraction=0.5,
     )
-    run.save_data(held_out, [str(data / "test.parquet")])
-    run.best(model).save()
-    return run
+    run = fit(
+        DataConfig.in_directory(data),
+        directory / "run",
+        model=model,
+        training=nothing_is_learned,
+        verbose=False,
+    )
+    num_tasks = len(run.schema.tasks)
+    run.model.heads.bias.assign(np.linspace(-0.5, -1.5, num_tasks))
+    run.directory.best(run.model).save()
+    return run.directory
 
 
 def run_of(export: pathlib.Path) -> RunDir:
