@@ -233,7 +233,8 @@ def test_weights_are_saved_and_restored_exactly(
 
 
 def test_auc_is_scikit_learns_in_bins_of_a_tenth(loans: schema.Schema) -> None:
-    model, columns = made("shared_bottom"), batch(3000)
+    model = make("shared_bottom", ROWS, N, D, bottom_units=[7], tower_units=[4])
+    columns = batch(3000)
     for variable in model.trainable_variables:
         variable.assign(variable.value * 3.0)  # probabilities of all sizes
     model.shift_logits(np.array([0.0, -3.0, -6.0], np.float32))  # and rare ones
