@@ -51,7 +51,7 @@ def test_a_constructor_that_hands_nothing_on_has_its_own_arguments_only() -> Non
 
 
 def test_numpy_becomes_python_and_nothing_is_tracked() -> None:
-    layer = Wide(np.array([3, 4]), np.float64(0.1))
+    layer = Wide(list(np.array([3, 4])), np.float64(0.1))
     assert keras.saving.serialize_keras_object(layer)["config"]["sizes"] == [3, 4]
     assert type(layer.arguments["rate"]) is float
     layer.get_config()["sizes"].append(5)

@@ -77,7 +77,7 @@ def test_gamma_schedule_refuses(arguments: dict[str, Any]) -> None:
 def test_the_selector_is_equations_14_to_16(name: str) -> None:
     layer = build(LAYERS[name], dtype="float64")
     h, gamma = LAYERS[name].arguments
-    p = {}
+    p: dict[str, np.ndarray] = {}
     for i, dense in enumerate([*layer.hidden, layer.projection]):
         p |= {f"mlp{i}": dense.kernel.numpy(), f"mlp_bias{i}": dense.bias.numpy()}
     want = twin.select(p, h, gamma)

@@ -23,7 +23,7 @@ def prediction(kind: str, conditionals: np.ndarray = CONDITIONALS) -> np.ndarray
     return np.concatenate([*parts, IMPUTED] if kind == "dr" else parts, axis=1)
 
 
-def loss_of(kind: str, n: int = 3, **settings: Any) -> CounterfactualLoss:
+def loss_of(kind: Any, n: int = 3, **settings: Any) -> CounterfactualLoss:
     return CounterfactualLoss(
         n, kind, reduction="none", dtype="float64", dependence_weight=0.0, **settings
     )
