@@ -33,7 +33,7 @@ HALF = ["bfloat16", pytest.param("float16", marks=pytest.mark.slow)]
 FLAGS = absl_flags.FLAGS
 
 
-def table(table_dtype: str | None, **kwargs: Any) -> FusedEmbedding:
+def table(table_dtype: Any, **kwargs: Any) -> FusedEmbedding:
     keras.utils.set_random_seed(4)
     layer = FusedEmbedding([30, 20], 8, table_dtype=table_dtype, **kwargs)
     layer.build()

@@ -1,4 +1,4 @@
-"""Pieces of a batch, threads of an operation and freed memory; each in a new process, as TensorFlow must not have begun."""
+"""Pieces of a batch, threads of an operation and freed memory, each in a process of its own."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ print(tf.config.threading.get_intra_op_parallelism_threads())
 
 
 def threads(**environment: str) -> list[int]:
-    """What is set in a process that has 8 cores, for batches of several sizes; the last one where it is too late."""
+    """The threads of a process with 8 cores, by batch size; the last ones are set too late."""
     env = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path), **environment}
     out = subprocess.check_output(
         [sys.executable, "-c", SHOW], env=env, stderr=subprocess.DEVNULL, text=True

@@ -1,4 +1,4 @@
-"""TensorFlow Recommenders: its tests run in a process of their own, which has legacy Keras for `tf.keras`."""
+"""TensorFlow Recommenders: its tests run in a process whose `tf.keras` is legacy Keras."""
 
 from __future__ import annotations
 

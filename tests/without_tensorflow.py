@@ -1,4 +1,7 @@
-"""Runs a module as `python -m` does, on a machine without TensorFlow: python without_tensorflow.py MODULE ARGUMENTS."""
+"""Runs a module as `python -m` does, on a machine without TensorFlow.
+
+python without_tensorflow.py MODULE ARGUMENTS
+"""
 
 from __future__ import annotations
 

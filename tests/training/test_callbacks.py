@@ -1,4 +1,4 @@
-"""Anyone's Keras callbacks in our loop: they see what Keras shows them, and may stop the training."""
+"""Keras callbacks in our loop: they see what Keras shows them, and may stop the training."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Settings are read off signatures and docstrings, and every setting of the package is explained."""
+"""Settings are read off signatures and docstrings; every one of the package is explained."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A new day's files after a trained run: rows by value, moments, resumption, retirement, terms of publishing."""
+"""A new day after a trained run: rows by value, moments, resumption, retirement, publishing."""
 
 from __future__ import annotations
 
@@ -107,7 +107,7 @@ def counts(columns: dict[str, list[Any]], name: str) -> collections.Counter[str]
 
 
 def by_value(run: RunDir, table: Any) -> dict[tuple[str, str], np.ndarray]:
-    """Rows of a table, or of its moment, by field and value; fields without a vocabulary number theirs."""
+    """Rows of a table or of its moment, by field and value; some fields number their values."""
     rows: dict[tuple[str, str], np.ndarray] = {}
     left = np.array(table)
     for feature in run.schema().features:
@@ -144,7 +144,7 @@ class Made:
         self.optimizer.build(self.model.trainable_variables)
 
     def leave(self) -> Made:
-        """Leaves best weights, then other weights and moments in a checkpoint, as training does; all are random."""
+        """Leaves random best weights, then other random weights and moments in a checkpoint."""
         rng = np.random.default_rng(5)
         self.run.save_model_config(self.model)
         training = {
@@ -417,7 +417,7 @@ def test_stopped_and_started_again_it_ends_the_same(
 
 
 def judged(run: RunDir, data: pathlib.Path) -> dict[str, float]:
-    """AUC and log loss of a run's model on a day's test rows, by scikit-learn, rows through its own vocabularies."""
+    """AUC and log loss of a run's model on a day's test rows, by scikit-learn."""
     logits = np.array(run.load_best()(run.features()(raw(run, data))), np.float64)
     (block,) = read_blocks([str(data / "test.parquet")], run.schema(), bad_rows=BadRows())
     found = {}
