@@ -127,7 +127,7 @@ class Job:
         ]
 
     def predictions(self) -> dict[str, np.ndarray]:
-        """The test rows' numbers, each sorted for itself, since processes order rows differently."""
+        """The test rows' numbers, each sorted for itself, as processes order rows differently."""
         with np.load(self.run / "predictions.npz") as rows:
             return {name: np.sort(rows[name], axis=0) for name in rows}
 
