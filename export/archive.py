@@ -15,7 +15,10 @@ from tafe_tf.features.graph import Features
 
 
 def write(
-    path: pathlib.Path, signatures: Signatures, features: Features, tables: Sequence[StoredTable]
+    path: pathlib.Path,
+    signatures: Signatures,
+    features: Features,
+    tables: Sequence[StoredTable],
 ) -> None:
     """Writes a SavedModel with all signatures, unchecked. The same run gives the same bytes.
 

@@ -42,12 +42,20 @@ class Curve:
         x = tf.constant(self.x, tf.float32)
         y = tf.constant(self.y, tf.float32)
         knot = tf.searchsorted(x, logit, side="right") - 1
-        left = tf.clip_by_value(knot, 0, len(self.x) - 2)
+        left = tf.clip_by_value(
+            knot,
+            0,
+            len(self.x) - 2,
+        )
         x0 = tf.gather(x, left)
         x1 = tf.gather(x, left + 1)
         y0 = tf.gather(y, left)
         y1 = tf.gather(y, left + 1)
-        share = tf.clip_by_value((logit - x0) / (x1 - x0), 0.0, 1.0)
+        share = tf.clip_by_value(
+            (logit - x0) / (x1 - x0),
+            0.0,
+            1.0,
+        )
         return y0 + share * (y1 - y0)
 
 
@@ -76,7 +84,10 @@ class Calibration:
     def describe(self) -> dict[str, Any]:
         """What the model card says about it."""
         if self.kind == "isotonic":
-            return {"kind": self.kind, "knots": [len(curve.x) for curve in self.curves]}
+            return {
+                "kind": self.kind,
+                "knots": [len(curve.x) for curve in self.curves],
+            }
         return {
             "kind": self.kind,
             "a": [curve.slope for curve in self.curves],
@@ -84,7 +95,12 @@ class Calibration:
         }
 
 
-def fit(kind: Kind, logits: np.ndarray, labels: np.ndarray, weights: np.ndarray) -> Calibration:
+def fit(
+    kind: Kind,
+    logits: np.ndarray,
+    labels: np.ndarray,
+    weights: np.ndarray,
+) -> Calibration:
     """Fits a curve for each step on its own, over the entire space.
 
     "platt" fits sigmoid(a logit + b) by maximum likelihood (Platt 1999, without his smoothed
@@ -125,14 +141,22 @@ def fit(kind: Kind, logits: np.ndarray, labels: np.ndarray, weights: np.ndarray)
             raise CalibrationError(
                 f"step {i + 1}: its held-out labels are all equal ({len(seen)} rows)"
             )
-        curve = fit_curve(lowest[:, i], labels[:, i], weights)
+        curve = fit_curve(
+            lowest[:, i],
+            labels[:, i],
+            weights,
+        )
         if curve.slope < 0:
             raise CalibrationError(f"step {i + 1}: its held-out labels fall where its logits rise")
         curves.append(curve)
     return Calibration(kind, tuple(curves))
 
 
-def _platt(logit: np.ndarray, label: np.ndarray, weight: np.ndarray) -> Curve:
+def _platt(
+    logit: np.ndarray,
+    label: np.ndarray,
+    weight: np.ndarray,
+) -> Curve:
     """The line a logit + b of largest likelihood, by Newton steps in a trust region."""
     total = weight.sum()
 
@@ -157,10 +181,18 @@ def _platt(logit: np.ndarray, label: np.ndarray, weight: np.ndarray) -> Curve:
         options={"gtol": 1e-10},
     )
     a, b = found.x
-    return Curve(np.zeros(1), np.array([b]), float(a))
+    return Curve(
+        np.zeros(1),
+        np.array([b]),
+        float(a),
+    )
 
 
-def _isotonic(logit: np.ndarray, label: np.ndarray, weight: np.ndarray) -> Curve:
+def _isotonic(
+    logit: np.ndarray,
+    label: np.ndarray,
+    weight: np.ndarray,
+) -> Curve:
     """Joins the blocks of the isotonic regression at their middles; predictions sum to labels."""
     seen = weight > 0
     x, row = np.unique(logit[seen], return_inverse=True)  # equal logits get equal probabilities
@@ -173,10 +205,20 @@ def _isotonic(logit: np.ndarray, label: np.ndarray, weight: np.ndarray) -> Curve
     share = np.add.reduceat(total * rate, starts) / block
     # A block without a positive, or of positives only, is no proof of probability 0 or 1.
     least = 0.5 / (block + 1.0)
-    share = np.maximum.accumulate(np.clip(share, least, 1.0 - least))
+    share = np.maximum.accumulate(
+        np.clip(
+            share,
+            least,
+            1.0 - least,
+        )
+    )
     y = scipy.special.logit(share)
     calibrated = np.interp(logit, middle, y)
-    shift = intercept_shifts(calibrated[:, None], label[:, None], weight)
+    shift = intercept_shifts(
+        calibrated[:, None],
+        label[:, None],
+        weight,
+    )
     return Curve(middle, y + shift)
 
 

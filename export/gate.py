@@ -118,7 +118,11 @@ def _check_signature_names(served: SessionModel, dataset: Schema) -> None:
         raise ExportError(f"signatures are missing: {', '.join(missing)}")
 
 
-def _check_signatures(served: SessionModel, dataset: Schema, rows: Rows) -> float:
+def _check_signatures(
+    served: SessionModel,
+    dataset: Schema,
+    rows: Rows,
+) -> float:
     """Compares all signatures with `serving_default`, and that with the rules of probabilities.
 
     Returns:
@@ -147,7 +151,11 @@ def _check_funnel(outputs: Outputs, dataset: Schema) -> None:
             raise ExportError(f"output {later} must not be above {earlier}, by which it is reached")
 
 
-def _check_batches(served: SessionModel, dataset: Schema, rows: Rows) -> float:
+def _check_batches(
+    served: SessionModel,
+    dataset: Schema,
+    rows: Rows,
+) -> float:
     """Scores rows in several batches, none, and padded: no row's score may depend on it.
 
     Returns:
@@ -166,7 +174,11 @@ def _check_batches(served: SessionModel, dataset: Schema, rows: Rows) -> float:
     return max(worst, _compare(padded, whole, "padding lists with missing values"))
 
 
-def _cut(rows: Rows, start: int, end: int) -> dict[str, np.ndarray]:
+def _cut(
+    rows: Rows,
+    start: int,
+    end: int,
+) -> dict[str, np.ndarray]:
     return {name: values[start:end] for name, values in rows.items()}
 
 
@@ -177,7 +189,11 @@ def _padded(rows: Rows, dataset: Schema) -> dict[str, np.ndarray]:
         values = rows[column.name]
         if column.max_length:
             absent = ABSENT[column.dtype]
-            values = np.pad(values, ((0, 0), (0, 5)), constant_values=absent)
+            values = np.pad(
+                values,
+                ((0, 0), (0, 5)),
+                constant_values=absent,
+            )
         padded[column.name] = values
     return padded
 
@@ -190,7 +206,11 @@ def _check_warmup(served: SessionModel) -> int:
         raise ExportError(f"warm-up: {error}") from None
 
 
-def _compare(outputs: Outputs, expected: Outputs, what: str) -> float:
+def _compare(
+    outputs: Outputs,
+    expected: Outputs,
+    what: str,
+) -> float:
     """The largest difference between outputs.
 
     Raises:

@@ -20,7 +20,11 @@ FILE = pathlib.PurePath("assets.extra", "model_card.json")  # within a version
 METHOD = "Task Aware Feature Extraction Framework for Sequential Dependence Multi-Task Learning"
 
 
-def write(served: SessionModel, run: RunDir, **made: Any) -> None:
+def write(
+    served: SessionModel,
+    run: RunDir,
+    **made: Any,
+) -> None:
     """Writes the card into a SavedModel.
 
     Args:
@@ -61,7 +65,13 @@ def _interface(dataset: Schema) -> dict[str, Any]:
     columns = []
     for column in dataset.inputs:
         is_list = column.max_length > 0
-        columns.append({"name": column.name, "dtype": column.dtype, "list": is_list})
+        columns.append(
+            {
+                "name": column.name,
+                "dtype": column.dtype,
+                "list": is_list,
+            }
+        )
     return {
         "funnel": [task.name for task in dataset.tasks],
         "outputs": {

@@ -14,11 +14,20 @@ _INT64_MAX = 2**63 - 1
 _INT64_MIN = -(2**63)
 _INTEGERS = [0, 1, 2, 17, _INT64_MAX, _INT64_MIN]
 _FLOAT32 = np.finfo(np.float32)
-_EXTREME = [np.nan, np.inf, -np.inf, float(_FLOAT32.max), float(_FLOAT32.min)]
+_EXTREME = [
+    np.nan,
+    np.inf,
+    -np.inf,
+    float(_FLOAT32.max),
+    float(_FLOAT32.min),
+]
 
 
 def probe_rows(
-    dataset: Schema, vocabularies: str | pathlib.Path, size: int, seed: int = 0
+    dataset: Schema,
+    vocabularies: str | pathlib.Path,
+    size: int,
+    seed: int = 0,
 ) -> dict[str, np.ndarray]:
     """Draws raw rows with known, unseen, missing and extreme values of every field.
 
@@ -56,12 +65,33 @@ def _weights(rng: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray:
 def _values(feature: Feature, vocabularies: pathlib.Path) -> np.ndarray:
     """The values to draw from, [n]."""
     if feature.kind == "log_round":
-        return np.array([0.0, -0.0, 1.0, -1.0, 12.5, -3e4, *_EXTREME], np.float32)
+        return np.array(
+            [
+                0.0,
+                -0.0,
+                1.0,
+                -1.0,
+                12.5,
+                -3e4,
+                *_EXTREME,
+            ],
+            np.float32,
+        )
     absent = ABSENT[feature.raw_dtype]
     known = _known(feature, vocabularies)
     if feature.raw_dtype == "string":
         numbers = [str(number) for number in _INTEGERS]
-        return np.array([absent, *known, *numbers, "é", "a b", "x" * 10_000], object)
+        return np.array(
+            [
+                absent,
+                *known,
+                *numbers,
+                "é",
+                "a b",
+                "x" * 10_000,
+            ],
+            object,
+        )
     known_numbers = [int(text) for text in known]
     return np.array([absent, *known_numbers, *_INTEGERS], np.int64)
 

@@ -14,7 +14,9 @@ Rows = Mapping[str, np.ndarray]
 
 
 def signature_inputs(
-    schema: Schema, rows: Rows, signatures: Collection[str]
+    schema: Schema,
+    rows: Rows,
+    signatures: Collection[str],
 ) -> Iterator[tuple[str, dict[str, np.ndarray]]]:
     """Yields the inputs of every signature for the same rows, by the signature's name.
 
@@ -63,7 +65,11 @@ def examples(schema: Schema, rows: Rows) -> np.ndarray:
     return np.array(serialized, object)
 
 
-def _example(schema: Schema, rows: Rows, i: int) -> bytes:
+def _example(
+    schema: Schema,
+    rows: Rows,
+    i: int,
+) -> bytes:
     """Row i as a tf.Example."""
     features = {}
     for column in schema.inputs:

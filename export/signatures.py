@@ -39,12 +39,20 @@ class Signatures:
     """
 
     def __init__(
-        self, model: FunnelModel, features: Features, calibrate: Calibrate | None = None
+        self,
+        model: FunnelModel,
+        features: Features,
+        calibrate: Calibrate | None = None,
     ) -> None:
         self._features = features
         self._schema = features.schema
         self._score = tf.function(
-            _scorer(model, self._schema, calibrate), input_signature=[features.model_signature]
+            _scorer(
+                model,
+                self._schema,
+                calibrate,
+            ),
+            input_signature=[features.model_signature],
         )
 
     def functions(self) -> dict[str, tuple[Serve, list[Any]]]:
@@ -83,7 +91,11 @@ class Signatures:
             if column.max_length:
                 parsing[column.name] = tf.io.RaggedFeature(dtype)
             else:
-                parsing[column.name] = tf.io.FixedLenFeature([], dtype, ABSENT[column.dtype])
+                parsing[column.name] = tf.io.FixedLenFeature(
+                    [],
+                    dtype,
+                    ABSENT[column.dtype],
+                )
         return parsing
 
     def rank(self, columns: Mapping[str, Any]) -> Outputs:
@@ -94,12 +106,22 @@ class Signatures:
         rows = dict(columns)
         for name in user:
             values = columns[name]
-            shape = tf.concat([[count], tf.shape(values)[1:]], 0)
+            shape = tf.concat(
+                [
+                    [count],
+                    tf.shape(values)[1:],
+                ],
+                0,
+            )
             rows[name] = tf.broadcast_to(values, shape)
         return self.columns(rows)
 
 
-def _scorer(model: FunnelModel, schema: Schema, calibrate: Calibrate | None) -> Serve:
+def _scorer(
+    model: FunnelModel,
+    schema: Schema,
+    calibrate: Calibrate | None,
+) -> Serve:
     """Makes the function from model inputs to named probabilities."""
     stored = {id(variable) for layer in model.tables() for variable in layer.variables}
     dense = []

@@ -17,7 +17,11 @@ FILE = pathlib.PurePath("assets.extra", "tf_serving_warmup_requests")  # within 
 SIZES = (1, 8, 64, 512)  # rows of a request
 
 
-def write(served: SessionModel, schema: Schema, rows: Rows) -> None:
+def write(
+    served: SessionModel,
+    schema: Schema,
+    rows: Rows,
+) -> None:
     """Writes requests of several sizes to every signature of a SavedModel into it.
 
     Args:
@@ -39,7 +43,9 @@ def _resized(rows: Rows, size: int) -> dict[str, np.ndarray]:
 
 
 def _log(
-    model: str, signature: str, inputs: Mapping[str, np.ndarray]
+    model: str,
+    signature: str,
+    inputs: Mapping[str, np.ndarray],
 ) -> prediction_log_pb2.PredictionLog:
     """A request to a signature, as TensorFlow Serving logs and replays it."""
     log = prediction_log_pb2.PredictionLog()

@@ -10,7 +10,10 @@ CHUNK = 1 << 21  # how many counts are held in memory at a time
 
 
 def resamples(
-    rows: int, group: np.ndarray | None, replicates: int, seed: int = 0
+    rows: int,
+    group: np.ndarray | None,
+    replicates: int,
+    seed: int = 0,
 ) -> Iterator[np.ndarray]:
     """Draws test rows with replacement; every call with the same arguments draws the same ones.
 
@@ -60,7 +63,12 @@ class RankedRows:
         order = np.argsort(scores[rows], kind="stable")
         self._rows = rows[order]
         ranked = scores[self._rows]
-        is_first = np.concatenate([[True], ranked[1:] != ranked[:-1]])
+        is_first = np.concatenate(
+            [
+                [True],
+                ranked[1:] != ranked[:-1],
+            ]
+        )
         self._ties = np.flatnonzero(is_first)  # where each run of equal scores starts
         label = labels[self._rows].astype(np.float32)
         row_weight = weight[self._rows].astype(np.float32)
@@ -86,7 +94,14 @@ class RankedRows:
 
     def _by_score(self, weights: np.ndarray) -> np.ndarray:
         """Sums of weights [r, n] over rows with equal scores, float64 [r, different scores]."""
-        return np.asarray(np.add.reduceat(weights, self._ties, axis=1, dtype=np.float64))
+        return np.asarray(
+            np.add.reduceat(
+                weights,
+                self._ties,
+                axis=1,
+                dtype=np.float64,
+            )
+        )
 
 
 def over_seeds(aucs: np.ndarray, seed: int = 0) -> np.ndarray:

@@ -87,10 +87,18 @@ def _range(parts: list[str]) -> FloatDistribution:
     low, high, *scale = parts
     if scale not in ([], ["log"]):
         raise ValueError
-    return FloatDistribution(float(low), float(high), log=scale == ["log"])
+    return FloatDistribution(
+        float(low),
+        float(high),
+        log=scale == ["log"],
+    )
 
 
-def tune_model(search: Search, variant: Variant, schema: Schema) -> dict[str, Any]:
+def tune_model(
+    search: Search,
+    variant: Variant,
+    schema: Schema,
+) -> dict[str, Any]:
     """Makes the missing trials of one model and writes its flagfile.
 
     Args:
@@ -116,8 +124,18 @@ def tune_model(search: Search, variant: Variant, schema: Schema) -> dict[str, An
     best = study.best_params
     flagfile = "".join(f"--{flag}={value}\n" for flag, value in best.items())
     write_text(search.shared.directory / f"{variant.folder}.flags", flagfile)
-    trials = [{"params": each.params, "score": each.value} for each in _finished(study)]
-    return {"best": best, "score": study.best_value, "trials": trials}
+    trials = [
+        {
+            "params": each.params,
+            "score": each.value,
+        }
+        for each in _finished(study)
+    ]
+    return {
+        "best": best,
+        "score": study.best_value,
+        "trials": trials,
+    }
 
 
 def _study(search: Search, variant: Variant) -> optuna.Study:
@@ -176,7 +194,11 @@ def _choices(distribution: BaseDistribution) -> list[Any]:
     return []
 
 
-def best_value(run_dir: pathlib.Path, monitor: str, schema: Schema) -> float:
+def best_value(
+    run_dir: pathlib.Path,
+    monitor: str,
+    schema: Schema,
+) -> float:
     """The best value of a validation metric over the epochs of a finished run.
 
     Args:

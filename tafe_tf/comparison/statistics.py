@@ -110,12 +110,19 @@ class Comparison:
             raise ValueError(f"{run.path}: was tested on other rows than the first run")
         ranked = self._ranked(rows)
         parts: dict[str, list[np.ndarray]] = {key: [] for key in ranked}
-        for counts in resamples(len(rows["logits"]), rows.get("group"), self.replicates):
+        for counts in resamples(
+            len(rows["logits"]),
+            rows.get("group"),
+            self.replicates,
+        ):
             for key, metric in ranked.items():
                 parts[key].append(metric.aucs(counts))
         aucs = {key: np.concatenate(values) for key, values in parts.items()}
         step_aucs = [aucs[f"auc/{name}"] for name in self.schema.step_names]
-        return {**aucs, MEAN: np.mean(step_aucs, axis=0)}
+        return {
+            **aucs,
+            MEAN: np.mean(step_aucs, axis=0),
+        }
 
     def _ranked(self, rows: Arrays) -> dict[str, RankedRows]:
         """The test rows ranked by each probability, by metric."""
@@ -124,10 +131,22 @@ class Comparison:
         weight = rows["weight"]
         ranked = {}
         for i, name in enumerate(self.schema.step_names):
-            ranked[f"auc/{name}"] = RankedRows(log_p[:, i], depth > i, weight)
+            ranked[f"auc/{name}"] = RankedRows(
+                log_p[:, i],
+                depth > i,
+                weight,
+            )
         for i, name in enumerate(self.schema.conditional_names, start=1):
-            log_conditional = np.minimum(log_p[:, i] - log_p[:, i - 1], 0.0)
-            ranked[f"auc/{name}"] = RankedRows(log_conditional, depth > i, weight, depth >= i)
+            log_conditional = np.minimum(
+                log_p[:, i] - log_p[:, i - 1],
+                0.0,
+            )
+            ranked[f"auc/{name}"] = RankedRows(
+                log_conditional,
+                depth > i,
+                weight,
+                depth >= i,
+            )
         return ranked
 
     def _difference(
@@ -241,7 +260,11 @@ def _by_model(runs: Sequence[ChildRun]) -> dict[str, _Model]:
 def _spread(values: list[float]) -> dict[str, Any]:
     """Mean and standard deviation; the latter is None for a single value."""
     deviation = statistics.stdev(values) if len(values) > 1 else None
-    return {"mean": statistics.fmean(values), "sd": deviation, "values": values}
+    return {
+        "mean": statistics.fmean(values),
+        "sd": deviation,
+        "values": values,
+    }
 
 
 def _predictions(run: ChildRun) -> Arrays:

@@ -29,7 +29,11 @@ def quality(results: Results, schema: Schema) -> Rows:
     return rows
 
 
-def _quality_row(name: str, model: Results, schema: Schema) -> list[str]:
+def _quality_row(
+    name: str,
+    model: Results,
+    schema: Schema,
+) -> list[str]:
     names = [*schema.step_names, *schema.conditional_names]
     metrics = model["metrics"]
     aucs = [_mean_and_deviation(metrics.get(f"auc/{step}")) for step in names]
@@ -52,11 +56,23 @@ def _quality_row(name: str, model: Results, schema: Schema) -> list[str]:
     ]
 
 
-def _published_row(title: str, published: Results, schema: Schema) -> list[str]:
+def _published_row(
+    title: str,
+    published: Results,
+    schema: Schema,
+) -> list[str]:
     names = [*schema.step_names, *schema.conditional_names]
     aucs = [_short(published.get(f"auc/{name}")) for name in names]
     over_tasks = _mean_of([published.get(f"auc/{name}") for name in schema.step_names])
-    return [title, "", *aucs, _short(over_tasks), "", "", ""]
+    return [
+        title,
+        "",
+        *aucs,
+        _short(over_tasks),
+        "",
+        "",
+        "",
+    ]
 
 
 def calibration(results: Results, schema: Schema) -> Rows:

@@ -70,7 +70,12 @@ class BadRows:
         self._rows: dict[tuple[str, str, str], set[int]] = collections.defaultdict(set)
         self._first: dict[tuple[str, str, str], str] = {}
 
-    def judge(self, path: str, rows: np.ndarray, problems: list[Problem]) -> None:
+    def judge(
+        self,
+        path: str,
+        rows: np.ndarray,
+        problems: list[Problem],
+    ) -> None:
         """Notes the bad rows of a block, or raises for the first of them.
 
         Args:
@@ -117,7 +122,14 @@ class BadRows:
         for key, rows in self._rows.items():
             _, column, rule = key
             first = self._first[key]
-            found.append(Dropped(column=column, rule=rule, rows=len(rows), first=first))
+            found.append(
+                Dropped(
+                    column=column,
+                    rule=rule,
+                    rows=len(rows),
+                    first=first,
+                )
+            )
         return found
 
     def report(self) -> list[str]:

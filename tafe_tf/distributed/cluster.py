@@ -129,7 +129,11 @@ class Cluster:
         elif array.dtype == np.uint64:
             sent = array.view(np.int64)  # nor this one
         gathered = _all_gather(self.strategy, tf.constant(sent)).numpy()
-        of_replicas = gathered.reshape(self.workers, self.local_replicas, *array.shape)
+        of_replicas = gathered.reshape(
+            self.workers,
+            self.local_replicas,
+            *array.shape,
+        )
         of_workers = of_replicas[:, 0]  # a worker's replicas all send the same
         joined = of_workers.reshape(-1, *array.shape[1:])
         if array.dtype == np.uint64:
@@ -141,7 +145,8 @@ class Cluster:
 def _all_gather(strategy: tf.distribute.Strategy, rows: tf.Tensor) -> tf.Tensor:
     def own(rows: tf.Tensor) -> tf.Tensor:
         return tf.distribute.get_replica_context().all_gather(
-            tf.identity(rows), axis=0
+            tf.identity(rows),
+            axis=0,
         )  # as an operation it has a device
 
     return strategy.experimental_local_results(strategy.run(own, args=(rows,)))[0]
@@ -176,16 +181,28 @@ def make(name: str = "auto", tpu: str = "") -> Cluster:
         number = int(task["index"]) + (
             len(jobs.get("chief", [])) if task["type"] == "worker" else 0
         )
-        return Cluster(tf.distribute.MultiWorkerMirroredStrategy(), number, workers)
+        return Cluster(
+            tf.distribute.MultiWorkerMirroredStrategy(),
+            number,
+            workers,
+        )
     if name == "parameter_server":
-        return Cluster(_parameter_servers(), stepping=len(jobs["worker"]), servers=len(jobs["ps"]))
+        return Cluster(
+            _parameter_servers(),
+            stepping=len(jobs["worker"]),
+            servers=len(jobs["ps"]),
+        )
     if name == "tpu":
         resolver = tf.distribute.cluster_resolver.TPUClusterResolver.connect(tpu or None)
         return Cluster(tf.distribute.TPUStrategy(resolver))
     return Cluster(tf.distribute.MirroredStrategy() if name == "mirrored" else None)
 
 
-def _found(jobs: Mapping[str, Any], workers: int, tpu: str) -> str:
+def _found(
+    jobs: Mapping[str, Any],
+    workers: int,
+    tpu: str,
+) -> str:
     if "ps" in jobs:
         return "parameter_server"
     if workers > 1:

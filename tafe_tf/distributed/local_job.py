@@ -26,7 +26,12 @@ class LocalJob:
             share all cores.
     """
 
-    def __init__(self, tasks: Sequence[Task], command: Sequence[str], cores: int = 0) -> None:
+    def __init__(
+        self,
+        tasks: Sequence[Task],
+        command: Sequence[str],
+        cores: int = 0,
+    ) -> None:
         self._tasks = list(tasks)
         self._command = list(command)
         self._cores = cores
@@ -64,7 +69,11 @@ class LocalJob:
         alone = "ps" in self._cluster and workers_only
         first_kind, first_number = next(iter(lost))
         again = f"{first_kind} {first_number}" if alone else "all"
-        print(f"lost {', '.join(exits)}; starting {again} again", file=sys.stderr, flush=True)
+        print(
+            f"lost {', '.join(exits)}; starting {again} again",
+            file=sys.stderr,
+            flush=True,
+        )
         if alone:
             for task in lost:
                 self.processes[task] = self._start(task)
@@ -82,9 +91,21 @@ class LocalJob:
 
     def _start(self, task: Task) -> subprocess.Popen[bytes]:
         kind, number = task
-        place = {"cluster": self._cluster, "task": {"type": kind, "index": number}}
-        environment = {**os.environ, "TF_CONFIG": json.dumps(place)}
-        process = subprocess.Popen([sys.executable, "-m", *self._command], env=environment)
+        place = {
+            "cluster": self._cluster,
+            "task": {
+                "type": kind,
+                "index": number,
+            },
+        }
+        environment = {
+            **os.environ,
+            "TF_CONFIG": json.dumps(place),
+        }
+        process = subprocess.Popen(
+            [sys.executable, "-m", *self._command],
+            env=environment,
+        )
         if self._cores:
             os.sched_setaffinity(process.pid, self._cores_of(task))
         return process

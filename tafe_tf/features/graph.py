@@ -72,7 +72,11 @@ class Features(tf.Module):
         specs = {}
         for column in self.schema.inputs:
             shape = [None, None] if column.max_length else [None]
-            specs[column.name] = tf.TensorSpec(shape, column.dtype, column.name)
+            specs[column.name] = tf.TensorSpec(
+                shape,
+                column.dtype,
+                column.name,
+            )
         return specs
 
     @property
@@ -100,7 +104,10 @@ class Features(tf.Module):
             group_ids, group_weights = self._fields(group, columns)
             ids.append(group_ids)
             weights.append(group_weights)
-        parts = {"ids": tf.concat(ids, axis=1), "weights": tf.concat(weights, axis=1)}
+        parts = {
+            "ids": tf.concat(ids, axis=1),
+            "weights": tf.concat(weights, axis=1),
+        }
         inputs = {name: parts[name] for name in self.model_signature}
         if self._order is None:
             return inputs
@@ -113,7 +120,10 @@ class Features(tf.Module):
         feature = group[0]
         if feature.max_length:
             return self._list_field(feature, columns)
-        raw = tf.stack([columns[feature.column] for feature in group], axis=1)
+        raw = tf.stack(
+            [columns[feature.column] for feature in group],
+            axis=1,
+        )
         ids = self._ids(group, raw)
         return ids, tf.ones_like(ids, tf.float32)
 
@@ -121,7 +131,11 @@ class Features(tf.Module):
         self, feature: Feature, columns: Mapping[str, tf.Tensor]
     ) -> tuple[tf.Tensor, tf.Tensor]:
         """Ids and weights of a feature that holds lists, [B, max_length]."""
-        raw = _fit(columns[feature.column], feature.max_length, ABSENT[feature.raw_dtype])
+        raw = _fit(
+            columns[feature.column],
+            feature.max_length,
+            ABSENT[feature.raw_dtype],
+        )
         ids = self._ids((feature,), raw)
         present = tf.cast(ids != MISSING, tf.float32)
         weights = present
@@ -132,7 +146,11 @@ class Features(tf.Module):
             # Not a product, since the weight of a missing value may be NaN.
             weights = tf.where(known, given, 0.0)
         if feature.pooling == "mean":
-            total = tf.reduce_sum(tf.abs(weights), axis=1, keepdims=True)
+            total = tf.reduce_sum(
+                tf.abs(weights),
+                axis=1,
+                keepdims=True,
+            )
             weights = tf.math.divide_no_nan(weights, total)
         is_empty = tf.reduce_sum(present, axis=1, keepdims=True) == 0.0
         first = tf.one_hot(0, feature.max_length)[None, :]
@@ -152,7 +170,11 @@ class Features(tf.Module):
         else:
             text = raw if raw.dtype == tf.string else tf.strings.as_string(raw)
             ids = tf.strings.to_hash_bucket_fast(text, feature.buckets) + FIRST
-        return tf.where(raw == ABSENT[feature.raw_dtype], MISSING, tf.cast(ids, tf.int32))
+        return tf.where(
+            raw == ABSENT[feature.raw_dtype],
+            MISSING,
+            tf.cast(ids, tf.int32),
+        )
 
 
 def _bucket_ids(group: Group, raw: tf.Tensor) -> tf.Tensor:
@@ -207,7 +229,10 @@ def _lookup_table(path: pathlib.Path, feature: Feature) -> tuple[tf.lookup.Stati
     if path.stat().st_size == 0:
         # No value reached min_count. TensorFlow has no empty table, so it knows the missing value.
         missing = tf.constant([ABSENT[feature.dtype]], key_dtype)
-        initializer = tf.lookup.KeyValueTensorInitializer(missing, tf.constant([MISSING], tf.int64))
+        initializer = tf.lookup.KeyValueTensorInitializer(
+            missing,
+            tf.constant([MISSING], tf.int64),
+        )
         return tf.lookup.StaticHashTable(initializer, default_value=UNSEEN), 0
     initializer = tf.lookup.TextFileInitializer(
         str(path),
@@ -221,10 +246,18 @@ def _lookup_table(path: pathlib.Path, feature: Feature) -> tuple[tf.lookup.Stati
     return table, int(table.size())
 
 
-def _fit(lists: tf.Tensor, length: int, padding: str | int | float) -> tf.Tensor:
+def _fit(
+    lists: tf.Tensor,
+    length: int,
+    padding: str | int | float,
+) -> tf.Tensor:
     """Cuts or pads [B, any] to [B, length]."""
     lists = lists[:, :length]
     short = length - tf.shape(lists)[1]
     fill = tf.constant(padding, lists.dtype)
-    lists = tf.pad(lists, [[0, 0], [0, short]], constant_values=fill)
+    lists = tf.pad(
+        lists,
+        [[0, 0], [0, short]],
+        constant_values=fill,
+    )
     return tf.ensure_shape(lists, [None, length])

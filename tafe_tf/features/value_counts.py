@@ -39,7 +39,11 @@ class Kept:
         return [*self.first, *(value for _, value in others)]
 
 
-def keep(counts: Iterable[ValueCount], min_count: int, known: Collection[str] = ()) -> Kept:
+def keep(
+    counts: Iterable[ValueCount],
+    min_count: int,
+    known: Collection[str] = (),
+) -> Kept:
     """Keeps the frequent and the known of different values.
 
     Args:
@@ -83,7 +87,11 @@ class ValueCounts:
         """The values with at least `min_count` occurrences, and those `known` that occur at all."""
         runs = [_read_run(path) for path in self._runs]
         in_memory = sorted(self._counts.items())
-        merged = heapq.merge(*runs, in_memory, key=operator.itemgetter(0))
+        merged = heapq.merge(
+            *runs,
+            in_memory,
+            key=operator.itemgetter(0),
+        )
         return keep(_summed(merged), min_count, known)
 
 

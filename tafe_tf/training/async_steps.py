@@ -63,5 +63,8 @@ class AsyncSteps:
             count.assign(steps_before + len(sent))
         total = self._layout.nothing()
         for vector in sent:
-            total = self._layout.add(total, self._layout.unpack(vector.fetch()))
+            total = self._layout.add(
+                total,
+                self._layout.unpack(vector.fetch()),
+            )
         return total

@@ -24,7 +24,10 @@ def batch_logs(report: StepReport, task_names: Sequence[str]) -> Logs:
         rows of the call.
     """
     steps = float(report.steps)
-    logs: Logs = {"loss": float(report.loss) / steps, "rows": int(report.rows)}
+    logs: Logs = {
+        "loss": float(report.loss) / steps,
+        "rows": int(report.rows),
+    }
     for name, total in zip(task_names, report.task_losses, strict=True):
         logs[f"log_loss/{name}"] = float(total) / steps
     return logs

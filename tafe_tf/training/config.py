@@ -125,10 +125,23 @@ class TrainingConfig:
             self._check(name, getattr(self, name) >= 1, "must be 1 or more")
         for name in _NOT_NEGATIVE:
             value = getattr(self, name)
-            self._check(name, value is None or value >= 0, "must be 0 or more")
-        self._check("valid_fraction", 0 <= self.valid_fraction <= 0.9, "must be between 0 and 0.9")
+            self._check(
+                name,
+                value is None or value >= 0,
+                "must be 0 or more",
+            )
+        self._check(
+            "valid_fraction",
+            0 <= self.valid_fraction <= 0.9,
+            "must be between 0 and 0.9",
+        )
 
-    def _check(self, name: str, holds: bool, rule: str) -> None:
+    def _check(
+        self,
+        name: str,
+        holds: bool,
+        rule: str,
+    ) -> None:
         if not holds:
             raise ValueError(f"{name} {rule}. Received: {getattr(self, name)!r}")
 

@@ -47,7 +47,11 @@ def as_text(lines: Mapping[str, str]) -> str:
     return "".join(f"{line}\n" for line in sorted(lines.values()))
 
 
-def differing(known: str, lines: Mapping[str, str], model: str) -> list[str]:
+def differing(
+    known: str,
+    lines: Mapping[str, str],
+    model: str,
+) -> list[str]:
     """The lines by which two runs differ.
 
     A setting that one of the two does not name has its default: another version of this package may
@@ -58,7 +62,10 @@ def differing(known: str, lines: Mapping[str, str], model: str) -> list[str]:
         lines: another run's lines.
         model: the other run's model.
     """
-    defaults = {**settings.of_dataclass(TrainingConfig), **model_arguments(model)}
+    defaults = {
+        **settings.of_dataclass(TrainingConfig),
+        **model_arguments(model),
+    }
     other: dict[str, str] = {}
     for line in known.splitlines():
         other[_name(line, defaults)] = line

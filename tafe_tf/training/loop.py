@@ -68,7 +68,12 @@ class State:
     def from_json(cls, text: str) -> State:
         """The state that `to_json` wrote."""
         fields = json.loads(text)
-        return cls(**{**fields, "position": Position(**fields["position"])})
+        return cls(
+            **{
+                **fields,
+                "position": Position(**fields["position"]),
+            }
+        )
 
 
 @dataclasses.dataclass
@@ -152,7 +157,10 @@ class Trainer:
         self._has_callbacks = bool(callbacks)
         chiefs = [Curves(run.path / "tensorboard"), *callbacks] if self.cluster.chief else []
         self._callbacks = keras.callbacks.CallbackList(
-            chiefs, model=model, epochs=config.epochs, verbose=0
+            chiefs,
+            model=model,
+            epochs=config.epochs,
+            verbose=0,
         )
 
     def fit(
@@ -188,7 +196,13 @@ class Trainer:
         with Preemption() as preemption:
             while not self._is_over(state):
                 self._callbacks.on_epoch_begin(state.position.epoch)
-                trained = self._train_epoch(make_steps, data, state, steps, preemption)
+                trained = self._train_epoch(
+                    make_steps,
+                    data,
+                    state,
+                    steps,
+                    preemption,
+                )
                 self._end_epoch(validation, state, trained)
         self._callbacks.on_train_end()
         self.cluster.barrier()  # the chief has written
@@ -199,10 +213,23 @@ class Trainer:
     def _make_steps(self, readers: int) -> SyncSteps | AsyncSteps:
         per_call = self._config.steps_per_call
         strategy = self.cluster.strategy
-        steps = SyncSteps(self.model, self._optimizer, self._loss, strategy, readers, per_call)
+        steps = SyncSteps(
+            self.model,
+            self._optimizer,
+            self._loss,
+            strategy,
+            readers,
+            per_call,
+        )
         if self.cluster.stepping == 0:
             return steps
-        return AsyncSteps(steps, self.model, self._optimizer, self.cluster, per_call)
+        return AsyncSteps(
+            steps,
+            self.model,
+            self._optimizer,
+            self.cluster,
+            per_call,
+        )
 
     def _is_over(self, state: State) -> bool:
         if state.stopped or self._early_stopping(state).is_over:
@@ -308,7 +335,10 @@ class Trainer:
         return deal(itertools.chain(first, batches), self.cluster.local_replicas), more
 
     def _call(
-        self, make_steps: SyncSteps | AsyncSteps, stream: Stream, iterator: Any
+        self,
+        make_steps: SyncSteps | AsyncSteps,
+        stream: Stream,
+        iterator: Any,
     ) -> StepReport:
         try:
             report = make_steps(iterator)
@@ -327,7 +357,12 @@ class Trainer:
                 "before"
             )
 
-    def _end_epoch(self, validation: FunnelData, state: State, trained: _Epoch) -> None:
+    def _end_epoch(
+        self,
+        validation: FunnelData,
+        state: State,
+        trained: _Epoch,
+    ) -> None:
         """Evaluates, keeps the best weights, and writes checkpoint and history.
 
         A kill between any two of these costs nothing but the time of an epoch.
@@ -344,7 +379,13 @@ class Trainer:
         # it.
         self._callbacks.on_epoch_end(epoch, epoch_logs(trained.mean_loss, metrics))
         state.stopped = self._asked_to_stop()
-        state.history.append({"epoch": epoch + 1, **train_metrics, **metrics})
+        state.history.append(
+            {
+                "epoch": epoch + 1,
+                **train_metrics,
+                **metrics,
+            }
+        )
         state.position = Position(epoch=epoch + 1)
         self._save(state)
         if self.cluster.chief:
@@ -374,10 +415,17 @@ class Trainer:
         num_tasks = len(data.schema.tasks)
         seen = Predictions(num_tasks)
         self.evaluator.predict(
-            data, "all", lambda logits, batch: seen.add(logits, batch) and seen.rows < wanted
+            data,
+            "all",
+            lambda logits, batch: seen.add(logits, batch) and seen.rows < wanted,
         )
         rows = self.cluster.gather(seen.arrays())
         labels = rows["depth"][:, None] > np.arange(num_tasks)
-        shifts = intercept_shifts(rows["logits"], labels, rows["weight"], self.model.products)
+        shifts = intercept_shifts(
+            rows["logits"],
+            labels,
+            rows["weight"],
+            self.model.products,
+        )
         self.model.shift_logits(shifts)
         self._keep_best()

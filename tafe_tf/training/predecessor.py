@@ -27,7 +27,10 @@ def predecessor_of(run: RunDir) -> RunDir | None:
 
 
 def evaluate(
-    predecessor: RunDir, data: FunnelData, part: Part = "all", cluster: Cluster | None = None
+    predecessor: RunDir,
+    data: FunnelData,
+    part: Part = "all",
+    cluster: Cluster | None = None,
 ) -> Metrics:
     """The metrics of a run's best model on the rows of another run.
 
@@ -53,12 +56,19 @@ def evaluate(
         )
     schema = dataclasses.replace(data.schema, features=own_schema.features)
     rows = dataclasses.replace(data, schema=schema)
-    evaluator = Evaluator(predecessor.load_best(), predecessor.features(), cluster)
+    evaluator = Evaluator(
+        predecessor.load_best(),
+        predecessor.features(),
+        cluster,
+    )
     return evaluator.evaluate(rows, part)
 
 
 def compare(
-    run: RunDir, metrics: Metrics, data: FunnelData, cluster: Cluster | None = None
+    run: RunDir,
+    metrics: Metrics,
+    data: FunnelData,
+    cluster: Cluster | None = None,
 ) -> None:
     """Prints the metrics of a warm-started run beside its predecessor's, on the same test rows.
 
@@ -87,8 +97,18 @@ def compare(
         show(comparison_table(before, metrics, data.schema, title))
 
 
-def comparison_table(before: Metrics, new: Metrics, schema: Schema, title: str) -> Table:
+def comparison_table(
+    before: Metrics,
+    new: Metrics,
+    schema: Schema,
+    title: str,
+) -> Table:
     """The table of both models' metrics, by probability."""
     return before_after_table(
-        before, new, schema, title, metrics=_SHOWN, headings=("previous", "new")
+        before,
+        new,
+        schema,
+        title,
+        metrics=_SHOWN,
+        headings=("previous", "new"),
     )

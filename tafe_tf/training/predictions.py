@@ -34,7 +34,11 @@ class Predictions:
     def add(self, logits: np.ndarray, batch: Batch) -> bool:
         """Adds a batch; always true, so that `Evaluator.predict` goes on."""
         depth = batch.labels.sum(axis=1).astype(np.uint8)
-        part = {"logits": logits.astype(np.float32), "depth": depth, "weight": batch.weight}
+        part = {
+            "logits": logits.astype(np.float32),
+            "depth": depth,
+            "weight": batch.weight,
+        }
         if self._group:
             part["group"] = hashes(batch.extra[self._group], depth.shape)
         self._parts.append(part)

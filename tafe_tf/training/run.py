@@ -122,7 +122,10 @@ class Run:
         return {name: np.concatenate(values) for name, values in parts.items()}
 
     def evaluate(
-        self, rows: Any, batch_size: int = EVALUATION_ROWS, bad_rows: BadRows | None = None
+        self,
+        rows: Any,
+        batch_size: int = EVALUATION_ROWS,
+        bad_rows: BadRows | None = None,
     ) -> Metrics:
         """The metrics of rows with labels.
 
@@ -136,10 +139,16 @@ class Run:
         """
         data = self.data(rows, batch_size, bad_rows)
         metrics = Evaluator(self.model, self.features).evaluate(data)
-        return {**metrics, "parameters": self.model.count_params()}
+        return {
+            **metrics,
+            "parameters": self.model.count_params(),
+        }
 
     def data(
-        self, rows: Any, batch_size: int = EVALUATION_ROWS, bad_rows: BadRows | None = None
+        self,
+        rows: Any,
+        batch_size: int = EVALUATION_ROWS,
+        bad_rows: BadRows | None = None,
     ) -> FunnelData:
         """Rows as the evaluator reads them; see `evaluate` for the arguments."""
         return FunnelData(

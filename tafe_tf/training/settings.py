@@ -40,7 +40,12 @@ def of_dataclass(cls: type) -> dict[str, Setting]:
     explained = explanations(cls, "Attributes")
     found = {}
     for field in dataclasses.fields(cls):
-        found[field.name] = _setting(field.name, hints[field.name], field.default, explained)
+        found[field.name] = _setting(
+            field.name,
+            hints[field.name],
+            field.default,
+            explained,
+        )
     return found
 
 
@@ -61,13 +66,23 @@ def of_constructor(cls: type) -> dict[str, Setting]:
                 continue
             known = found.get(name)
             if known is None:
-                found[name] = _setting(name, hints[name], parameter.default, explained)
+                found[name] = _setting(
+                    name,
+                    hints[name],
+                    parameter.default,
+                    explained,
+                )
             elif not known.explanation and name in explained:
                 found[name] = dataclasses.replace(known, explanation=explained[name])
     return found
 
 
-def _setting(name: str, hint: Any, default: Any, explained: dict[str, str]) -> Setting:
+def _setting(
+    name: str,
+    hint: Any,
+    default: Any,
+    explained: dict[str, str],
+) -> Setting:
     kind, choices = _kind_of(hint)
     return Setting(
         name=name,

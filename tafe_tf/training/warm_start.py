@@ -62,7 +62,12 @@ class WarmStart:
     """
 
     def __init__(
-        self, previous: RunDir, run: RunDir, *, retire_after: int = 0, restart_gamma: bool = False
+        self,
+        previous: RunDir,
+        run: RunDir,
+        *,
+        retire_after: int = 0,
+        restart_gamma: bool = False,
     ) -> None:
         self.previous = previous
         self._run = run
@@ -88,7 +93,12 @@ class WarmStart:
                 + "; ".join(differing)
             )
 
-    def grow(self, files: list[str], schema: Schema, bad_rows: BadRows) -> None:
+    def grow(
+        self,
+        files: list[str],
+        schema: Schema,
+        bad_rows: BadRows,
+    ) -> None:
         """Writes the new run's vocabularies and statistics, and notes what it grew from.
 
         Does nothing if they are there already.
@@ -106,13 +116,30 @@ class WarmStart:
                 for feature in vocabulary.vocabulary_features(schema)
             )
             vocabulary.publish(
-                work, files, schema, counted.rows, counted.positives, kept, [made_from]
+                work,
+                files,
+                schema,
+                counted.rows,
+                counted.positives,
+                kept,
+                [made_from],
             )
         steps = int(next(_stored(self.previous.path / "checkpoints", "optimizer")))
         grown_from = os.path.abspath(self.previous.path)
-        write_json(self._run.path / NOTE, {"run": grown_from, "iterations": steps})
+        write_json(
+            self._run.path / NOTE,
+            {
+                "run": grown_from,
+                "iterations": steps,
+            },
+        )
 
-    def _grown(self, feature: Feature, counts: ValueCounts, work: pathlib.Path) -> Kept:
+    def _grown(
+        self,
+        feature: Feature,
+        counts: ValueCounts,
+        work: pathlib.Path,
+    ) -> Kept:
         """The earlier values that stay, then the new ones; leaves their ages beside them."""
         known = vocabulary.read(self.previous.path, feature)
         counted = counts.keep(feature.min_count, frozenset(known))
@@ -153,9 +180,16 @@ class WarmStart:
             if id(variable) in by_row:
                 by_row |= {id(moments[2 * i]), id(moments[2 * i + 1])}
         rows = self._rows(self._run.schema())
-        copied = [("best", "weights", model.variables), ("checkpoints", "optimizer", moments)]
+        copied = [
+            ("best", "weights", model.variables),
+            ("checkpoints", "optimizer", moments),
+        ]
         for folder, key, variables in copied:
-            stored = _stored(self.previous.path / folder, key, last=len(variables))
+            stored = _stored(
+                self.previous.path / folder,
+                key,
+                last=len(variables),
+            )
             for variable, value in zip(variables, stored, strict=True):
                 is_table = id(variable) in by_row
                 variable.assign(_moved(variable, value, rows) if is_table else value)
@@ -190,7 +224,13 @@ class WarmStart:
                 known = vocabulary.read(self.previous.path, feature)
                 place = {value: FIRST + i for i, value in enumerate(known)}
                 values = vocabulary.read(self._run.path, feature)
-                own = np.array([UNSEEN, MISSING, *(place.get(value, -1) for value in values)])
+                own = np.array(
+                    [
+                        UNSEEN,
+                        MISSING,
+                        *(place.get(value, -1) for value in values),
+                    ]
+                )
                 size = feature.rows(len(known))
             parts.append(np.where(own < 0, -1, own + offset))
             offset += size
@@ -204,7 +244,11 @@ def _shaping(description: Mapping[str, Any]) -> dict[str, Any]:
     return {"model": description["class_name"], **config}
 
 
-def _moved(variable: keras.Variable, earlier: np.ndarray, rows: np.ndarray) -> np.ndarray:
+def _moved(
+    variable: keras.Variable,
+    earlier: np.ndarray,
+    rows: np.ndarray,
+) -> np.ndarray:
     """The variable's value, in which each row that has an earlier one is replaced by it."""
     value = keras.ops.convert_to_numpy(variable).copy()
     has_earlier = rows >= 0
@@ -212,7 +256,11 @@ def _moved(variable: keras.Variable, earlier: np.ndarray, rows: np.ndarray) -> n
     return value
 
 
-def _stored(directory: pathlib.Path, key: str, last: int | None = None) -> Iterator[np.ndarray]:
+def _stored(
+    directory: pathlib.Path,
+    key: str,
+    last: int | None = None,
+) -> Iterator[np.ndarray]:
     """The `last` variables, or all, of a list in the newest checkpoint."""
     reader = tf.train.load_checkpoint(str(directory))
     names = reader.get_variable_to_shape_map()

@@ -95,7 +95,13 @@ class FunnelData:
         chunks = []
         for reader in mine:
             start, before = starts[reader]
-            windows = self._windows("train", reader, start, before, position.epoch)
+            windows = self._windows(
+                "train",
+                reader,
+                start,
+                before,
+                position.epoch,
+            )
             passed = position.batch * size - before
             chunks.append(rechunk(windows, size, skip=passed))
         numbered = enumerate(zip(*chunks, strict=False), position.batch)
@@ -141,7 +147,12 @@ class FunnelData:
         return True
 
     def _windows(
-        self, part: Part, reader: int, start: int = 0, before: int = 0, epoch: int | None = None
+        self,
+        part: Part,
+        reader: int,
+        start: int = 0,
+        before: int = 0,
+        epoch: int | None = None,
     ) -> Iterator[Rows]:
         """Gives the rows of a part that belong to a reader, window by window.
 
@@ -156,13 +167,23 @@ class FunnelData:
         names = columns_of(self.schema, part)
         order = self._file_order(reader, epoch)
         files = [self.files[i] for i in order]
-        read = read_blocks(files, self.schema, start_row=start, bad_rows=self.bad_rows)
+        read = read_blocks(
+            files,
+            self.schema,
+            start_row=start,
+            bad_rows=self.bad_rows,
+        )
         window_rows = 1 if epoch is None else self.shuffle_rows
         blocks: list[Block] = []
         raw_rows = 0
         for block in itertools.chain(read, [None]):
             if block is not None:
-                blocks.append(dataclasses.replace(block, file=order[block.file].astype(np.int32)))
+                blocks.append(
+                    dataclasses.replace(
+                        block,
+                        file=order[block.file].astype(np.int32),
+                    )
+                )
                 raw_rows += block.raw_rows
                 if raw_rows < window_rows:
                     continue
@@ -200,7 +221,12 @@ class FunnelData:
         """Whether readers share the files, rather than the rows of every file."""
         return len(self.files) >= self.readers
 
-    def _pick(self, blocks: Sequence[Block], part: Part, reader: int) -> np.ndarray:
+    def _pick(
+        self,
+        blocks: Sequence[Block],
+        part: Part,
+        reader: int,
+    ) -> np.ndarray:
         """The indices of the rows that belong to a part and a reader, among those of all blocks."""
         masks = []
         for block in blocks:

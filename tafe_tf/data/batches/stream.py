@@ -40,7 +40,8 @@ class Stream:
         signature = _signature(schema, part)
         dataset = tf.data.Dataset.from_generator(self._generate, output_signature=signature)
         dataset = dataset.map(
-            lambda batch: batch._replace(inputs=transform(batch.inputs)), num_parallel_calls=2
+            lambda batch: batch._replace(inputs=transform(batch.inputs)),
+            num_parallel_calls=2,
         )
         self.dataset = dataset.prefetch(4)
 
@@ -81,7 +82,8 @@ def deal(batches: Iterator[Batch], replicas: int) -> Iterator[Batch]:
         for replica in range(replicas):
             cut = slice(replica * size, (replica + 1) * size)
             piece = tf.nest.map_structure(
-                lambda array, cut=cut: array[cut], batch._replace(position=(), more=())
+                lambda array, cut=cut: array[cut],
+                batch._replace(position=(), more=()),
             )
             position = batch.position if replica == 0 else 0 * batch.position
             pieces.append(piece._replace(position=position, more=batch.more))

@@ -54,7 +54,11 @@ def to_block(
     converted = {}
     for column in columns:
         try:
-            converted[column.name] = to_column(raw[column.name], column, found)
+            converted[column.name] = to_column(
+                raw[column.name],
+                column,
+                found,
+            )
         except pa.ArrowNotImplementedError as error:
             reason = f"cannot be read as {column.dtype}: {error}"
             raise DataError(f"{path}: column {column.name!r} {reason}") from None
@@ -83,7 +87,11 @@ def to_block(
     return block.take(good)
 
 
-def to_column(array: pa.Array, column: Column, problems: list[Problem]) -> np.ndarray:
+def to_column(
+    array: pa.Array,
+    column: Column,
+    problems: list[Problem],
+) -> np.ndarray:
     """Converts one column to NumPy.
 
     Args:
@@ -98,7 +106,12 @@ def to_column(array: pa.Array, column: Column, problems: list[Problem]) -> np.nd
         pa.ArrowNotImplementedError: if the array is of a type that has no values of the dtype.
     """
     if not column.max_length:
-        return _values(array, column, problems, np.arange(len(array)))
+        return _values(
+            array,
+            column,
+            problems,
+            np.arange(len(array)),
+        )
     lists = as_lists(array, column)
     lengths = _lengths(lists)
     owner = np.repeat(np.arange(len(lists)), lengths)
@@ -132,7 +145,10 @@ def _lengths(lists: pa.Array) -> np.ndarray:
 
 
 def _values(
-    array: pa.Array, column: Column, problems: list[Problem], owner: np.ndarray
+    array: pa.Array,
+    column: Column,
+    problems: list[Problem],
+    owner: np.ndarray,
 ) -> np.ndarray:
     """Converts single values, be it of a column or of its lists; `owner` gives the row of each."""
     if column.dtype == "string":
@@ -148,14 +164,29 @@ def _values(
 
 
 def _report(
-    mask: np.ndarray, column: str, rule: str, values: np.ndarray, problems: list[Problem]
+    mask: np.ndarray,
+    column: str,
+    rule: str,
+    values: np.ndarray,
+    problems: list[Problem],
 ) -> None:
     """Adds a problem for each row where a mask [n] is true."""
     for index in np.flatnonzero(mask):
-        problems.append(Problem(int(index), column, rule, values[index].item()))
+        problems.append(
+            Problem(
+                int(index),
+                column,
+                rule,
+                values[index].item(),
+            )
+        )
 
 
-def _check_roles(columns: dict[str, np.ndarray], schema: Schema, problems: list[Problem]) -> None:
+def _check_roles(
+    columns: dict[str, np.ndarray],
+    schema: Schema,
+    problems: list[Problem],
+) -> None:
     """Checks the sample weights, the times, and the true probabilities."""
     weight = columns.get(schema.sample_weight)
     if weight is not None:
@@ -165,7 +196,13 @@ def _check_roles(columns: dict[str, np.ndarray], schema: Schema, problems: list[
     for name in (schema.time, *(task.truth for task in schema.tasks)):
         if name in columns and columns[name].dtype.kind == "f":
             values = columns[name]
-            _report(~np.isfinite(values), name, "must be a finite number", values, problems)
+            _report(
+                ~np.isfinite(values),
+                name,
+                "must be a finite number",
+                values,
+                problems,
+            )
 
 
 def _check_list_weights(
@@ -179,12 +216,23 @@ def _check_list_weights(
         if not feature.weights or feature.weights not in columns:
             continue
         if feature.column not in columns:  # nothing to compare with
-            np.nan_to_num(columns[feature.weights], copy=False, posinf=0.0, neginf=0.0)
+            np.nan_to_num(
+                columns[feature.weights],
+                copy=False,
+                posinf=0.0,
+                neginf=0.0,
+            )
             continue
         values, weights = (as_lists(raw[c.name], c) for c in feature.columns)
         lengths = _lengths(weights)
         rule = f"must hold as many numbers as {feature.column!r} holds values"
-        _report(_lengths(values) != lengths, feature.weights, rule, lengths, problems)
+        _report(
+            _lengths(values) != lengths,
+            feature.weights,
+            rule,
+            lengths,
+            problems,
+        )
         present = columns[feature.column] != ABSENT[feature.raw_dtype]
         if feature.raw_dtype == "float32":
             present = ~np.isnan(columns[feature.column])
@@ -193,12 +241,21 @@ def _check_list_weights(
         table = columns[feature.weights]
         wrong = present & ~np.isfinite(table)
         rule = "must hold finite numbers"
-        _report(wrong.any(axis=1), feature.weights, rule, lengths, problems)
+        _report(
+            wrong.any(axis=1),
+            feature.weights,
+            rule,
+            lengths,
+            problems,
+        )
         table[~np.isfinite(table)] = 0.0
 
 
 def _labels(
-    raw: Mapping[str, pa.Array], schema: Schema, problems: list[Problem], path: str
+    raw: Mapping[str, pa.Array],
+    schema: Schema,
+    problems: list[Problem],
+    path: str,
 ) -> np.ndarray:
     """Reads the labels, uint8 [n, N], and checks that each is 0 or 1, and 1 only after a 1."""
     names = schema.labels
@@ -208,24 +265,45 @@ def _labels(
         found: list[Problem] = []
         column = Column(name=name, dtype="float64")
         try:
-            values = _values(raw[name], column, found, np.arange(count))
+            values = _values(
+                raw[name],
+                column,
+                found,
+                np.arange(count),
+            )
         except pa.ArrowNotImplementedError as error:
             raise DataError(f"{path}: column {name!r} cannot be read as a label: {error}") from None
         reasons = {problem.index: problem.value for problem in found}
         wrong = (values != 0) & (values != 1)  # NaN included
         for index in np.flatnonzero(wrong):
             value = reasons.get(int(index), raw[name][int(index)].as_py())
-            problems.append(Problem(int(index), name, "a label must be 0 or 1", value))
+            problems.append(
+                Problem(
+                    int(index),
+                    name,
+                    "a label must be 0 or 1",
+                    value,
+                )
+            )
         labels[:, i] = values == 1
     for i in range(1, len(names)):
         wrong = labels[:, i] > labels[:, i - 1]
         rule = f"is 1 where the earlier step {names[i - 1]!r} is 0"
-        _report(wrong, names[i], rule, labels[:, i], problems)
+        _report(
+            wrong,
+            names[i],
+            rule,
+            labels[:, i],
+            problems,
+        )
     return labels
 
 
 def _check_actions(
-    columns: dict[str, np.ndarray], labels: np.ndarray, schema: Schema, problems: list[Problem]
+    columns: dict[str, np.ndarray],
+    labels: np.ndarray,
+    schema: Schema,
+    problems: list[Problem],
 ) -> None:
     """Checks that each action is 0 or 1, and 1 only after the step before it."""
     for i in schema.via:

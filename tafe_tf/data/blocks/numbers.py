@@ -10,7 +10,11 @@ from tafe_tf.data.bad_rows import Problem
 from tafe_tf.schema import Column
 
 _MISSING_TEXTS = pa.array(["", "NA", "N/A", "NaN", "nan", "null", "NULL", "None"])
-_NUMBER_TYPES = {"int64": pa.int64(), "float32": pa.float64(), "float64": pa.float64()}
+_NUMBER_TYPES = {
+    "int64": pa.int64(),
+    "float32": pa.float64(),
+    "float64": pa.float64(),
+}
 
 
 def is_binary(array: pa.Array) -> bool:
@@ -19,7 +23,10 @@ def is_binary(array: pa.Array) -> bool:
 
 
 def numbers(
-    array: pa.Array, column: Column, problems: list[Problem], owner: np.ndarray
+    array: pa.Array,
+    column: Column,
+    problems: list[Problem],
+    owner: np.ndarray,
 ) -> pa.Array:
     """Casts an array to the numbers of a column.
 
@@ -61,7 +68,14 @@ def numbers(
     for place in range(len(array)):
         piece = _cast(array.slice(place, 1), target)
         if piece is None:
-            problems.append(Problem(int(owner[place]), column.name, rule, array[place].as_py()))
+            problems.append(
+                Problem(
+                    int(owner[place]),
+                    column.name,
+                    rule,
+                    array[place].as_py(),
+                )
+            )
         pieces.append(pa.nulls(1, target) if piece is None else piece)
     return pa.concat_arrays(pieces)
 

@@ -31,7 +31,11 @@ def to_table(block: Block, schema: Schema) -> pa.Table:
     columns = {}
     for column in schema.columns:
         values = block.columns[column.name]
-        columns[column.name] = _array(values, column, lengths.get(column.name))
+        columns[column.name] = _array(
+            values,
+            column,
+            lengths.get(column.name),
+        )
     for i, name in enumerate(schema.labels):
         columns[name] = pa.array(block.labels[:, i])
     return pa.table(columns)
@@ -51,17 +55,31 @@ def not_text(block: Block, schema: Schema) -> list[Problem]:
                 value.decode()
             except UnicodeDecodeError:
                 row = index // per_row
-                problems.append(Problem(row, column.name, "must be UTF-8 text", value))
+                problems.append(
+                    Problem(
+                        row,
+                        column.name,
+                        "must be UTF-8 text",
+                        value,
+                    )
+                )
     return problems
 
 
-def _array(values: np.ndarray, column: Column, lengths: np.ndarray | None) -> pa.Array:
+def _array(
+    values: np.ndarray,
+    column: Column,
+    lengths: np.ndarray | None,
+) -> pa.Array:
     kind = _TYPES[column.dtype]
     if lengths is None:
         return pa.array(values, kind)
     present = np.arange(column.max_length) < lengths[:, None]
     ends = np.cumsum(lengths)
-    offsets = pa.array(np.append(0, ends), pa.int32())
+    offsets = pa.array(
+        np.append(0, ends),
+        pa.int32(),
+    )
     flat = pa.array(values[present], kind)
     return pa.ListArray.from_arrays(offsets, flat)
 

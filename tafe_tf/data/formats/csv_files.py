@@ -29,7 +29,11 @@ class _WrongWidth(NamedTuple):
 
 
 def read(
-    path: str, names: Sequence[str], lists: Collection[str], block_rows: int, skip: int
+    path: str,
+    names: Sequence[str],
+    lists: Collection[str],
+    block_rows: int,
+    skip: int,
 ) -> Iterator[Chunk]:
     """Reads a file's columns as texts, see `reader.Reader`; a list is one text as well.
 
@@ -44,7 +48,13 @@ def read(
 
     def note(row: pacsv.InvalidRow) -> str:
         rule = f"must have {row.expected_columns} cells"
-        invalid.append(_WrongWidth(row.number - 1, rule, row.text))
+        invalid.append(
+            _WrongWidth(
+                row.number - 1,
+                rule,
+                row.text,
+            )
+        )
         return "skip"
 
     parsed = 0
@@ -53,7 +63,11 @@ def read(
         for spans in rechunk(_open(path, names, note), block_rows):
             pieces = [batch.slice(start, stop - start) for batch, start, stop in spans]
             table = pa.Table.from_batches(pieces)
-            rows = _number(parsed, table.num_rows, [item.row for item in invalid])
+            rows = _number(
+                parsed,
+                table.num_rows,
+                [item.row for item in invalid],
+            )
             passed = min(max(0, skip - parsed), len(rows))
             parsed += len(rows)
             if passed:
@@ -68,7 +82,11 @@ def read(
         rest = invalid[reported:]
         if rest and skip <= parsed:
             nothing = {name: pa.array([], pa.string()) for name in names}
-            yield _with_invalid(nothing, np.zeros(0, np.int64), rest)
+            yield _with_invalid(
+                nothing,
+                np.zeros(0, np.int64),
+                rest,
+            )
     except (pa.ArrowInvalid, OSError, EOFError) as error:
         row = _row_not_utf8(path) if "UTF8" in str(error) else 0
         if row:
@@ -91,7 +109,9 @@ def _row_not_utf8(path: str) -> int:
 
 
 def _with_invalid(
-    columns: dict[str, pa.Array], rows: np.ndarray, invalid: list[_WrongWidth]
+    columns: dict[str, pa.Array],
+    rows: np.ndarray,
+    invalid: list[_WrongWidth],
 ) -> Chunk:
     """Adds rows of a wrong width as empty rows with a problem, for them to be judged as others."""
     if not invalid:
@@ -100,12 +120,27 @@ def _with_invalid(
     longer = {name: pa.concat_arrays([array, empty]) for name, array in columns.items()}
     problems = []
     for index, item in enumerate(invalid, start=len(rows)):
-        problems.append(Problem(index, WHOLE_ROW, item.rule, item.text))
+        problems.append(
+            Problem(
+                index,
+                WHOLE_ROW,
+                item.rule,
+                item.text,
+            )
+        )
     numbers = np.array([item.row for item in invalid], np.int64)
-    return Chunk(longer, np.concatenate([rows, numbers]), problems)
+    return Chunk(
+        longer,
+        np.concatenate([rows, numbers]),
+        problems,
+    )
 
 
-def _number(parsed: int, count: int, invalid: list[int]) -> np.ndarray:
+def _number(
+    parsed: int,
+    count: int,
+    invalid: list[int],
+) -> np.ndarray:
     """The numbers of `count` rows after `parsed` ones; rows of a wrong width have numbers too."""
     start = parsed + 1
     numbers: list[np.ndarray] = []
@@ -137,10 +172,20 @@ def _check_header(path: str, names: Sequence[str]) -> None:
 def _open_text(path: str, errors: str) -> IO[str]:
     """Opens plain or gz text; a byte order mark is no part of it."""
     opener = gzip.open if path.endswith(".gz") else open
-    return opener(path, "rt", encoding="utf-8-sig", errors=errors, newline="")
+    return opener(
+        path,
+        "rt",
+        encoding="utf-8-sig",
+        errors=errors,
+        newline="",
+    )
 
 
-def _open(path: str, names: Sequence[str], note: object) -> pacsv.CSVStreamingReader:
+def _open(
+    path: str,
+    names: Sequence[str],
+    note: object,
+) -> pacsv.CSVStreamingReader:
     return pacsv.open_csv(
         path,
         # More threads would lose the numbers of invalid rows.

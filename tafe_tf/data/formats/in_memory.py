@@ -37,7 +37,11 @@ class ArrowRows:
 
 
 def read(
-    source: ArrowRows, names: Sequence[str], lists: Collection[str], block_rows: int, skip: int
+    source: ArrowRows,
+    names: Sequence[str],
+    lists: Collection[str],
+    block_rows: int,
+    skip: int,
 ) -> Iterator[Chunk]:
     """Reads columns of a table in their own types, see `reader.Reader`.
 
@@ -49,7 +53,11 @@ def read(
     check_types(source, table.schema, names, lists)
     done = min(skip, table.num_rows)
     if done:
-        yield Chunk(None, np.arange(1, done + 1), [])
+        yield Chunk(
+            None,
+            np.arange(1, done + 1),
+            [],
+        )
     while done < table.num_rows:
         part = table.slice(done, block_rows - done % block_rows)
         columns = {name: part.column(name).combine_chunks() for name in names}
@@ -154,7 +162,11 @@ def _table(rows: Any, name: str) -> pa.Table:
     raise DataError(f"{name}: must be {kinds}. Received: {type(rows)}")
 
 
-def _array(values: Any, name: str, column: str) -> pa.Array | pa.ChunkedArray:
+def _array(
+    values: Any,
+    name: str,
+    column: str,
+) -> pa.Array | pa.ChunkedArray:
     """One column as an Arrow array, with NaN and the like as missing values."""
     if isinstance(values, pa.Array | pa.ChunkedArray):
         return values
@@ -188,11 +200,17 @@ def _first_failure(values: Any) -> int:
             return True
         return False
 
-    return bisect.bisect_left(range(len(values)), True, key=fails)
+    return bisect.bisect_left(
+        range(len(values)),
+        True,
+        key=fails,
+    )
 
 
 def _simplified(
-    values: pa.Array | pa.ChunkedArray, name: str, column: str
+    values: pa.Array | pa.ChunkedArray,
+    name: str,
+    column: str,
 ) -> pa.Array | pa.ChunkedArray:
     """The same values in a type that Parquet keeps as it is."""
     kind = _simplified_type(values.type, small=values.nbytes < _SMALL)

@@ -14,7 +14,11 @@ from tafe_tf.data.iterators import rechunk
 
 
 def read(
-    path: str, names: Sequence[str], lists: Collection[str], block_rows: int, skip: int
+    path: str,
+    names: Sequence[str],
+    lists: Collection[str],
+    block_rows: int,
+    skip: int,
 ) -> Iterator[Chunk]:
     """Reads a file's columns in their own types, see `reader.Reader`.
 
@@ -30,7 +34,11 @@ def read(
             check_types(path, file.schema_arrow, names, lists)
             done = min(skip, file.metadata.num_rows)
             if done:
-                yield Chunk(None, np.arange(1, done + 1), [])
+                yield Chunk(
+                    None,
+                    np.arange(1, done + 1),
+                    [],
+                )
             group, rest = _find_row(file.metadata, done)
             batches = file.iter_batches(
                 block_rows,

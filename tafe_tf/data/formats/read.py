@@ -48,7 +48,11 @@ def count_rows(path: str) -> int | None:
     return parquet_files.count_rows(path)
 
 
-def find_files(data_dir: str | pathlib.Path, split: str, required: bool = True) -> list[str]:
+def find_files(
+    data_dir: str | pathlib.Path,
+    split: str,
+    required: bool = True,
+) -> list[str]:
     """Finds a split's files: `<split>.EXT`, `<split>-*.EXT` and `<split>/*.EXT` below `data_dir`.
 
     Args:
@@ -123,7 +127,15 @@ def read_blocks(
     wanted = tuple(c for c in schema.columns if columns is None or c.name in columns)
     labels = labels and columns is None
     label_names = schema.labels if labels else ()
-    names = list(dict.fromkeys([*(column.name for column in wanted), *label_names, *keep]))
+    names = list(
+        dict.fromkeys(
+            [
+                *(column.name for column in wanted),
+                *label_names,
+                *keep,
+            ]
+        )
+    )
     to_skip = start_row
     for index, source in enumerate(files):
         reader = _reader_of(source)

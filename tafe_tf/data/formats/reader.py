@@ -58,7 +58,10 @@ class Reader(Protocol):
 
 
 def check_types(
-    source: object, schema: pa.Schema, names: Sequence[str], lists: Collection[str]
+    source: object,
+    schema: pa.Schema,
+    names: Sequence[str],
+    lists: Collection[str],
 ) -> None:
     """Raises DataError if a column is missing or doubled, or holds lists or not, against its role.
 

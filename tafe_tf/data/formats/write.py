@@ -47,7 +47,11 @@ class Writer:
     def __init__(self, path: str | pathlib.Path) -> None:
         self._path = pathlib.Path(path)
         self._beside = self._path.with_name(f".{os.getpid()}.{self._path.name}")
-        kinds: dict[str, Any] = {".csv": _Csv, ".parquet": _Parquet, ".tfrecord": _TFRecord}
+        kinds: dict[str, Any] = {
+            ".csv": _Csv,
+            ".parquet": _Parquet,
+            ".tfrecord": _TFRecord,
+        }
         kind = kinds.get(pathlib.Path(self._path.name.removesuffix(".gz")).suffix)
         if kind is None:
             raise ValueError(f"{path}: must end in one of {', '.join(kinds)}")
@@ -123,7 +127,13 @@ class _Csv:
         file: Any = self._raw
         if path.endswith(".gz"):
             # No name and no time in the gz header: the same rows give the same bytes.
-            file = gzip.GzipFile("", "wb", 6, self._raw, mtime=0)
+            file = gzip.GzipFile(
+                "",
+                "wb",
+                6,
+                self._raw,
+                mtime=0,
+            )
         self._text = io.TextIOWrapper(file, "utf-8", newline="")
         self._writer = csv.writer(self._text, lineterminator="\n")
 
@@ -184,7 +194,12 @@ class _TFRecord:
         """Notes a column with any float as one of floats: a reader takes one kind a column."""
         kinds: set[type] = set()
         for value in values:
-            kinds.update(map(type, value if isinstance(value, list) else [value]))
+            kinds.update(
+                map(
+                    type,
+                    value if isinstance(value, list) else [value],
+                )
+            )
         if float in kinds and not self._is_float.get(name, True):
             raise ValueError(
                 f"column {name!r}: the pieces before held integers, this one holds floats"

@@ -41,7 +41,12 @@ RawFile = tuple[str, str]  # the country, "" where there is only one, and the pa
 class _Unclicked(BadRows):
     """Drops conversions without a click; any other bad row raises."""
 
-    def judge(self, path: str, rows: np.ndarray, problems: list[Problem]) -> None:
+    def judge(
+        self,
+        path: str,
+        rows: np.ndarray,
+        problems: list[Problem],
+    ) -> None:
         """Raises BadRowError for the first bad row that is none of these."""
         others = [problem for problem in problems if (problem.column, problem.rule) != _UNCLICKED]
         super().judge(path, rows, others)
@@ -101,12 +106,23 @@ def prepare(
         schema = schema_of(countries)
         write_text(data_dir / "schema.toml", schema_toml.dump(schema))
         for split in SPLITS:
-            _write_split(data_dir, split, files[split], schema, record, on_rows)
+            _write_split(
+                data_dir,
+                split,
+                files[split],
+                schema,
+                record,
+                on_rows,
+            )
         os.replace(data_dir / _PREPARING, data_dir / _PREPARED)
     return record
 
 
-def _find(raw_dir: pathlib.Path, countries: Sequence[str], split: str) -> list[RawFile]:
+def _find(
+    raw_dir: pathlib.Path,
+    countries: Sequence[str],
+    split: str,
+) -> list[RawFile]:
     """The raw files of a split."""
     folders = [path for path in raw_dir.glob(f"{_FOLDER}*") if path.is_dir()]
     known = sorted(path.name.removeprefix(_FOLDER) for path in folders)
@@ -147,8 +163,17 @@ def _begin(data_dir: pathlib.Path, settings: dict[str, Any]) -> dict[str, Any]:
         if others := find_files(data_dir, split, required=False):
             what = f"{data_dir}: holds {pathlib.Path(others[0]).name} of another job"
             raise DataError(f"{what}; take another directory")
-    counts = {"read": 0, "written": 0, "dropped": 0, "shards": 0, "complete": False}
-    record = {**settings, "rows": {split: dict(counts) for split in SPLITS}}
+    counts = {
+        "read": 0,
+        "written": 0,
+        "dropped": 0,
+        "shards": 0,
+        "complete": False,
+    }
+    record = {
+        **settings,
+        "rows": {split: dict(counts) for split in SPLITS},
+    }
     write_json(data_dir / _PREPARING, record)
     return record
 
@@ -162,7 +187,12 @@ def _check_shards(data_dir: pathlib.Path, record: dict[str, Any]) -> None:
                 raise DataError(f"{path}: {rule}")
 
 
-def _shard(data_dir: pathlib.Path, split: str, number: int, record: dict[str, Any]) -> pathlib.Path:
+def _shard(
+    data_dir: pathlib.Path,
+    split: str,
+    number: int,
+    record: dict[str, Any],
+) -> pathlib.Path:
     return data_dir / f"{split}-{number:05d}.{record['format']}"
 
 
@@ -210,7 +240,11 @@ def _without_country(schema: Schema) -> Schema:
     return dataclasses.replace(schema, features=features)
 
 
-def _table(block: Block, raw: Schema, country: str) -> pa.Table:
+def _table(
+    block: Block,
+    raw: Schema,
+    country: str,
+) -> pa.Table:
     """The columns in the order of the raw files, null where missing.
 
     The country comes first where there are several.
@@ -220,7 +254,10 @@ def _table(block: Block, raw: Schema, country: str) -> pa.Table:
     start = {raw.group: search}
     if country:
         ids = pc.binary_join_element_wise(country, search, "_")
-        start = {"country": pa.repeat(country, len(search)), raw.group: ids}
+        start = {
+            "country": pa.repeat(country, len(search)),
+            raw.group: ids,
+        }
     labels = {name: pa.array(block.labels[:, i]) for i, name in enumerate(raw.labels)}
     return pa.table({**start, **columns, **labels})
 

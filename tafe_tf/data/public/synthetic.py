@@ -101,7 +101,11 @@ class SyntheticFunnel:
             reached = reached * _sigmoid(logit + low)
 
     def _ids(self, rng: np.random.Generator, rows: int) -> np.ndarray:
-        return rng.choice(self.values, size=(rows, self.fields), p=self._share)
+        return rng.choice(
+            self.values,
+            size=(rows, self.fields),
+            p=self._share,
+        )
 
     def _logit(self, step: int, ids: np.ndarray) -> np.ndarray:
         """The logit of a step, given the one before; [rows]."""
@@ -119,7 +123,12 @@ class SyntheticFunnel:
             steps.append(_sigmoid(self._logit(step, ids) + intercept))
         return np.cumprod(np.stack(steps, axis=1), axis=1)
 
-    def chunk(self, stream: int, number: int, rows: int) -> dict[str, np.ndarray]:
+    def chunk(
+        self,
+        stream: int,
+        number: int,
+        rows: int,
+    ) -> dict[str, np.ndarray]:
         """Columns of some rows: the fields, `true_<task>` and the labels.
 
         Args:
@@ -141,7 +150,12 @@ class SyntheticFunnel:
             columns[task] = labels[:, i].astype(np.int64)
         return columns
 
-    def write(self, path: str | pathlib.Path, rows: int, stream: int) -> None:
+    def write(
+        self,
+        path: str | pathlib.Path,
+        rows: int,
+        stream: int,
+    ) -> None:
         """Writes rows to a file.
 
         Args:
@@ -151,16 +165,32 @@ class SyntheticFunnel:
         """
         with Writer(path) as writer:
             for number, start in enumerate(range(0, rows, CHUNK)):
-                writer.append(self.chunk(stream, number, min(CHUNK, rows - start)))
+                writer.append(
+                    self.chunk(
+                        stream,
+                        number,
+                        min(CHUNK, rows - start),
+                    )
+                )
 
     def schema(self) -> Schema:
         """The dataset's schema: every field has a vocabulary, every task a column of its truth."""
         features = []
         for field in range(self.fields):
             dtype: Dtype = "int64" if _holds_integers(field) else "string"
-            features.append(Feature(name=f"field_{field}", kind="vocabulary", dtype=dtype))
+            features.append(
+                Feature(
+                    name=f"field_{field}",
+                    kind="vocabulary",
+                    dtype=dtype,
+                )
+            )
         tasks = tuple(Task(name=task, truth=f"true_{task}") for task in self.tasks)
-        return Schema(name="synthetic", features=tuple(features), tasks=tasks)
+        return Schema(
+            name="synthetic",
+            features=tuple(features),
+            tasks=tasks,
+        )
 
 
 def _holds_integers(field: int) -> bool:

@@ -67,7 +67,11 @@ class ShardJob:
         """The files of each split that has some."""
         found = {}
         for split in SPLITS:
-            files = find_files(self.data_dir, split, required=split == "train")
+            files = find_files(
+                self.data_dir,
+                split,
+                required=split == "train",
+            )
             if files:
                 found[split] = files
         return found
@@ -91,17 +95,31 @@ class ShardJob:
         """The hidden folder of what is known while the job is under way."""
         return pathlib.Path(self.output) / ".prepare"
 
-    def shard(self, split: str, file: int, part: int) -> pathlib.Path:
+    def shard(
+        self,
+        split: str,
+        file: int,
+        part: int,
+    ) -> pathlib.Path:
         """Where the shard of a part of a file lies."""
         extension = EXTENSIONS[self.format]
         return pathlib.Path(self.output) / f"{_stem(split, file, part)}{extension}"
 
-    def record(self, split: str, file: int, part: int) -> pathlib.Path:
+    def record(
+        self,
+        split: str,
+        file: int,
+        part: int,
+    ) -> pathlib.Path:
         """Where the record of a part of a file lies."""
         return self.work / f"{_stem(split, file, part)}.json"
 
 
-def _stem(split: str, file: int, part: int) -> str:
+def _stem(
+    split: str,
+    file: int,
+    part: int,
+) -> str:
     return f"{split}-{file:05d}-{part:05d}"
 
 

@@ -46,7 +46,11 @@ def begin(job: ShardJob, each_part: bool = False) -> list[Piece] | None:
         shutil.rmtree(job.work, ignore_errors=True)
         return None
     if (job.work / _SETTINGS).exists():
-        _check_settings(job, "is being prepared", read_json(job.work / _SETTINGS))
+        _check_settings(
+            job,
+            "is being prepared",
+            read_json(job.work / _SETTINGS),
+        )
     else:
         _check_empty(output)
         job.work.mkdir(parents=True, exist_ok=True)
@@ -71,12 +75,20 @@ def summary(job: ShardJob) -> dict[str, Any]:
     _check_settings(job, "was begun", read_json(job.work / _SETTINGS))
     missing = next(_left(job, each_part=False), None)
     if missing is not None:
-        shard = job.shard(missing.split, missing.file, missing.first)
+        shard = job.shard(
+            missing.split,
+            missing.file,
+            missing.first,
+        )
         raise DataError(f"{shard}: is missing; run the job again")
     rows = {}
     reasons = []
     for split, files in job.files.items():
-        rows[split], found = _split_summary(job, split, len(files))
+        rows[split], found = _split_summary(
+            job,
+            split,
+            len(files),
+        )
         reasons += found
     return {"rows": rows, "reasons": reasons}
 
@@ -111,10 +123,19 @@ def _check_empty(output: pathlib.Path) -> None:
         raise DataError(f"{what}; take another directory")
 
 
-def _check_settings(job: ShardJob, part: str, before: dict[str, Any]) -> None:
+def _check_settings(
+    job: ShardJob,
+    part: str,
+    before: dict[str, Any],
+) -> None:
     """Compares the files first: their names and sizes say more than their number."""
     settings = job.settings()
-    check_same(job.output, part, before["sources"], settings.pop("sources"))
+    check_same(
+        job.output,
+        part,
+        before["sources"],
+        settings.pop("sources"),
+    )
     check_same(job.output, part, before, settings)
 
 
@@ -139,15 +160,26 @@ def _left(job: ShardJob, each_part: bool) -> Iterator[Piece]:
                 yield Piece(split, file, first, None)
 
 
-def _count_parts(job: ShardJob, path: str, done: dict[int, Record]) -> int | None:
+def _count_parts(
+    job: ShardJob,
+    path: str,
+    done: dict[int, Record],
+) -> int | None:
     """How many parts a file has, if that is known."""
     rows = count_rows(path)
     if rows is not None:
         return max(1, math.ceil(rows / job.shard_rows))  # of a file without rows, reading complains
-    return next((part + 1 for part, record in done.items() if record.last), None)
+    return next(
+        (part + 1 for part, record in done.items() if record.last),
+        None,
+    )
 
 
-def _records(job: ShardJob, split: str, file: int) -> dict[int, Record]:
+def _records(
+    job: ShardJob,
+    split: str,
+    file: int,
+) -> dict[int, Record]:
     """The parts of a file that are done, by number; one whose shard is gone is not."""
     found = {}
     for path in sorted(job.work.glob(f"{split}-{file:05d}-*.json")):
@@ -159,7 +191,11 @@ def _records(job: ShardJob, split: str, file: int) -> dict[int, Record]:
     return found
 
 
-def _split_summary(job: ShardJob, split: str, files: int) -> tuple[dict[str, int], list[str]]:
+def _split_summary(
+    job: ShardJob,
+    split: str,
+    files: int,
+) -> tuple[dict[str, int], list[str]]:
     """The counts of a split, and why rows of it were dropped."""
     counts = dict.fromkeys(_COUNTS, 0)
     reasons = []

@@ -58,7 +58,13 @@ def read_parts(
     """
     bad_rows = BadRows(policy)
     start = first * part_rows
-    blocks = read_blocks([path], schema, bad_rows=bad_rows, start_row=start, **settings)
+    blocks = read_blocks(
+        [path],
+        schema,
+        bad_rows=bad_rows,
+        start_row=start,
+        **settings,
+    )
     noted = ((block, bad_rows.take()) for block in blocks)
     for (block, (dropped, reasons)), last in mark_last(noted):
         part = start // part_rows
@@ -66,7 +72,14 @@ def read_parts(
         if part == stop:
             break
         ends = last or start % part_rows == 0
-        yield Cut(part, block, dropped, reasons, ends=ends, last=last)
+        yield Cut(
+            part,
+            block,
+            dropped,
+            reasons,
+            ends=ends,
+            last=last,
+        )
 
 
 def merge(reasons: Iterable[Dropped]) -> list[Dropped]:

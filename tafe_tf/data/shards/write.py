@@ -47,10 +47,20 @@ def convert(job: ShardJob, piece: Piece) -> Iterator[int]:
         block_rows=min(job.shard_rows, BLOCK_ROWS),
     )
     for first in cuts:
-        yield from _write(job, piece, path, itertools.chain([first], cuts))
+        yield from _write(
+            job,
+            piece,
+            path,
+            itertools.chain([first], cuts),
+        )
 
 
-def _write(job: ShardJob, piece: Piece, path: str, cuts: Iterator[Cut]) -> Iterator[int]:
+def _write(
+    job: ShardJob,
+    piece: Piece,
+    path: str,
+    cuts: Iterator[Cut],
+) -> Iterator[int]:
     """Writes one shard, up to the cut that ends it; none where no row is good."""
     # Another worker may write the same shard at the same time.
     beside = job.work / f"{uuid.uuid4().hex}.tmp{EXTENSIONS[job.format]}"
@@ -72,13 +82,28 @@ def _write(job: ShardJob, piece: Piece, path: str, cuts: Iterator[Cut]) -> Itera
                 break
     if written:
         _check(beside, job.schema, written)
-        os.replace(beside, job.shard(piece.split, piece.file, cut.part))
-    record = Record(written=written, dropped=dropped, reasons=reasons, last=cut.last)
+        os.replace(
+            beside,
+            job.shard(piece.split, piece.file, cut.part),
+        )
+    record = Record(
+        written=written,
+        dropped=dropped,
+        reasons=reasons,
+        last=cut.last,
+    )
     beside.write_text(json.dumps(record.to_json()), encoding="utf-8")
-    os.replace(beside, job.record(piece.split, piece.file, cut.part))
+    os.replace(
+        beside,
+        job.record(piece.split, piece.file, cut.part),
+    )
 
 
-def _table(job: ShardJob, path: str, cut: Cut) -> tuple[pa.Table, int, list[Dropped]]:
+def _table(
+    job: ShardJob,
+    path: str,
+    cut: Cut,
+) -> tuple[pa.Table, int, list[Dropped]]:
     """A cut's rows, the number of bad ones and why they are bad.
 
     Some rows are bad only because a table does not take their text.
@@ -96,9 +121,17 @@ def _table(job: ShardJob, path: str, cut: Cut) -> tuple[pa.Table, int, list[Drop
         return table, cut.dropped + dropped, [*cut.reasons, *reasons]
 
 
-def _check(path: pathlib.Path, schema: Schema, written: int) -> None:
+def _check(
+    path: pathlib.Path,
+    schema: Schema,
+    written: int,
+) -> None:
     """Raises OSError if a shard does not read as it was written."""
-    blocks = read_blocks([str(path)], schema, bad_rows=BadRows())
+    blocks = read_blocks(
+        [str(path)],
+        schema,
+        bad_rows=BadRows(),
+    )
     rows = sum(len(block.row) for block in blocks)
     if rows != written:
         raise OSError(f"{path}: holds {rows} rows of {written}")

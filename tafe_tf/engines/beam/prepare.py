@@ -70,7 +70,11 @@ class BeamEngine:
         """
         with vocabulary.beside(job.directory) as work:
             task = _Count(job.schema, job.on_bad_row, work)
-            pipeline.run(list(enumerate(job.files)), _counting(task), self._options)
+            pipeline.run(
+                list(enumerate(job.files)),
+                _counting(task),
+                self._options,
+            )
             counted = [read_json(work / f"file-{index}.json") for index in range(len(job.files))]
             _publish(work, job, counted)
         return [Dropped(**reason) for item in counted for reason in item["reasons"]]
@@ -94,12 +98,23 @@ def _counting(task: _Count) -> Any:
     )
 
 
-def _publish(work: pathlib.Path, job: VocabularyJob, counted: list[dict[str, Any]]) -> None:
+def _publish(
+    work: pathlib.Path,
+    job: VocabularyJob,
+    counted: list[dict[str, Any]],
+) -> None:
     rows = sum(item["rows"] for item in counted)
     positives = np.sum([item["positives"] for item in counted], axis=0).tolist()
     features = vocabulary.vocabulary_features(job.schema)
     kept = ((feature, _kept(work, feature.name)) for feature in features)
-    vocabulary.publish(work, list(job.files), job.schema, rows, positives, kept)
+    vocabulary.publish(
+        work,
+        list(job.files),
+        job.schema,
+        rows,
+        positives,
+        kept,
+    )
 
 
 def _count(task: _Count, source: tuple[int, str]) -> Iterator[tuple[_Value, int]]:
@@ -117,7 +132,11 @@ def _count(task: _Count, source: tuple[int, str]) -> Iterator[tuple[_Value, int]
             for value, count in counts.items():
                 yield (feature.name, value), count
     reasons = [dataclasses.asdict(reason) for reason in bad_rows.reasons()]
-    counted = {"rows": rows, "positives": positives.tolist(), "reasons": reasons}
+    counted = {
+        "rows": rows,
+        "positives": positives.tolist(),
+        "reasons": reasons,
+    }
     _write(task.work / f"file-{index}.json", counted)
 
 
@@ -133,7 +152,10 @@ def _keep(task: _Count, item: tuple[_Bucket, Iterable[ValueCount]]) -> None:
     (name, bucket), counts = item
     feature = next(feature for feature in task.schema.features if feature.name == name)
     kept = value_counts.keep(counts, feature.min_count)
-    stored = {"distinct": kept.distinct, "counts": kept.counts}
+    stored = {
+        "distinct": kept.distinct,
+        "counts": kept.counts,
+    }
     _write(task.work / f"values-{name}-{bucket}.json", stored)
 
 

@@ -60,7 +60,10 @@ class Common:
         """The common row of each key, -1 where there is none; int64 [n]."""
         if not len(self.keys):
             return np.full(len(keys), -1)
-        place = np.minimum(np.searchsorted(self.keys, keys), len(self.keys) - 1)
+        place = np.minimum(
+            np.searchsorted(self.keys, keys),
+            len(self.keys) - 1,
+        )
         return np.where(self.keys[place] == keys, self.order[place], -1)
 
 
@@ -105,7 +108,11 @@ def build(
     os.rename(beside, directory)
 
 
-def load(path: pathlib.Path, directory: pathlib.Path, protocol: Protocol) -> Common:
+def load(
+    path: pathlib.Path,
+    directory: pathlib.Path,
+    protocol: Protocol,
+) -> Common:
     """Opens what `build` wrote."""
     keys = _whole(directory, "keys")
     order = np.argsort(keys, kind="stable")
@@ -143,7 +150,11 @@ class _Compact(NamedTuple):
     unknown: int
 
 
-def _blocks(path: pathlib.Path, protocol: Protocol, block_bytes: int) -> Iterator[_Block]:
+def _blocks(
+    path: pathlib.Path,
+    protocol: Protocol,
+    block_bytes: int,
+) -> Iterator[_Block]:
     row = 1
     for text in line_blocks(path, block_bytes):
         yield _Block(protocol, str(path), text, row)
@@ -152,8 +163,17 @@ def _blocks(path: pathlib.Path, protocol: Protocol, block_bytes: int) -> Iterato
 
 def _compact(block: _Block) -> _Compact:
     protocol = block.protocol
-    rows = parse(block.path, block.text, block.first_row, protocol.fields, skeleton=False)
-    limits = np.array(list(protocol.lists.values()), np.int64)
+    rows = parse(
+        block.path,
+        block.text,
+        block.first_row,
+        protocol.fields,
+        skeleton=False,
+    )
+    limits = np.array(
+        list(protocol.lists.values()),
+        np.int64,
+    )
     single, several = single_values(rows.features, len(protocol.single))
     lists = to_lists(rows.features, len(protocol.single), limits)
     arrays = {

@@ -70,7 +70,11 @@ def join_single(own: np.ndarray, common: np.ndarray) -> tuple[np.ndarray, np.nda
     return np.where(present, own, common), both.any(axis=1)
 
 
-def to_lists(features: FeatureLists, first: int, limits: np.ndarray) -> Lists:
+def to_lists(
+    features: FeatureLists,
+    first: int,
+    limits: np.ndarray,
+) -> Lists:
     """The lists of the fields from index `first` on, in the order of the text.
 
     Args:
@@ -84,9 +88,16 @@ def to_lists(features: FeatureLists, first: int, limits: np.ndarray) -> Lists:
     order = np.argsort(cell, kind="stable")
     place = place[order]
     cell = cell[order]
-    kept = largest(cell, features.values[place], np.tile(limits, features.rows))
+    kept = largest(
+        cell,
+        features.values[place],
+        np.tile(limits, features.rows),
+    )
     place = place[kept]
-    counts = np.bincount(cell[kept], minlength=features.rows * len(limits))
+    counts = np.bincount(
+        cell[kept],
+        minlength=features.rows * len(limits),
+    )
     return Lists(
         offsets=_offsets(counts),
         ids=features.ids[place],
@@ -94,7 +105,11 @@ def to_lists(features: FeatureLists, first: int, limits: np.ndarray) -> Lists:
     )
 
 
-def largest(cell: np.ndarray, values: np.ndarray, limits: np.ndarray) -> np.ndarray:
+def largest(
+    cell: np.ndarray,
+    values: np.ndarray,
+    limits: np.ndarray,
+) -> np.ndarray:
     """Which values are among the largest of their cell; of equal ones the earlier wins.
 
     Args:
@@ -120,7 +135,12 @@ def largest(cell: np.ndarray, values: np.ndarray, limits: np.ndarray) -> np.ndar
 
 
 def join_list(
-    own: Lists, common: Lists, rows: np.ndarray, users: np.ndarray, index: int, limits: np.ndarray
+    own: Lists,
+    common: Lists,
+    rows: np.ndarray,
+    users: np.ndarray,
+    index: int,
+    limits: np.ndarray,
 ) -> Lists:
     """One list of some rows: their own ids, then those of their common rows, cut as in `to_lists`.
 
@@ -157,7 +177,12 @@ def join_list(
 
 
 def _offsets(counts: np.ndarray) -> np.ndarray:
-    return np.concatenate([np.zeros(1, np.int64), np.cumsum(counts)])
+    return np.concatenate(
+        [
+            np.zeros(1, np.int64),
+            np.cumsum(counts),
+        ]
+    )
 
 
 def _spread(starts: np.ndarray, sizes: np.ndarray) -> np.ndarray:

@@ -103,12 +103,25 @@ def prepare(
     names = ("train", "test") if settings.row_split == "official" else ("train",)
     files = {name: _files(raw_dir, name) for name in names}
     sizes = {path.name: path.stat().st_size for paths in files.values() for path in paths}
-    made_from = {"dataset": "ali_ccp", **dataclasses.asdict(settings), "sources": sizes}
+    made_from = {
+        "dataset": "ali_ccp",
+        **dataclasses.asdict(settings),
+        "sources": sizes,
+    }
     work = data_dir / ".ali_ccp"
     if not _is_whole(data_dir, work, made_from):
         counts: Counts = collections.Counter()
         for name in names:
-            counts.update(_convert(name, files[name], data_dir, work, settings, on_rows))
+            counts.update(
+                _convert(
+                    name,
+                    files[name],
+                    data_dir,
+                    work,
+                    settings,
+                    on_rows,
+                )
+            )
         schema = protocol(settings.protocol, settings.max_values).schema()
         write_text(data_dir / "schema.toml", schema_toml.dump(schema))
         write_json(data_dir / _PREPARED, {**made_from, **_summary(counts)})
@@ -121,7 +134,11 @@ def _files(raw_dir: str | pathlib.Path, split: str) -> tuple[pathlib.Path, pathl
     return find_file(raw_dir, _SKELETON + split), find_file(raw_dir, _COMMON + split)
 
 
-def _is_whole(data_dir: pathlib.Path, work: pathlib.Path, made_from: dict[str, Any]) -> bool:
+def _is_whole(
+    data_dir: pathlib.Path,
+    work: pathlib.Path,
+    made_from: dict[str, Any],
+) -> bool:
     """Whether all was done before.
 
     Otherwise makes the hidden folder, or checks that the one that is there belongs to this job.
@@ -132,7 +149,12 @@ def _is_whole(data_dir: pathlib.Path, work: pathlib.Path, made_from: dict[str, A
         return True
     begun = work / "settings.json"
     if begun.exists():
-        check_same(data_dir, "is being prepared", read_json(begun), made_from)
+        check_same(
+            data_dir,
+            "is being prepared",
+            read_json(begun),
+            made_from,
+        )
         return False
     others: list[str] = []
     for pattern in ("train*", "valid*", "test*", "schema.toml"):
@@ -185,4 +207,8 @@ def _summary(counts: Counts) -> dict[str, Any]:
         rows[split] = {key: counts[f"{split}/{key}"] for key in _COUNTS}
         if counts[f"common_rows/{split}"]:
             common[split] = counts[f"common_rows/{split}"]
-    return {"rows": rows, "common_rows": common, "features_of_unknown_fields": counts["unknown"]}
+    return {
+        "rows": rows,
+        "common_rows": common,
+        "features_of_unknown_fields": counts["unknown"],
+    }

@@ -125,7 +125,13 @@ def _blocks(source: Source) -> Iterator[_Block]:
 def _join(source: Source, block: _Block) -> _Joined:
     """Parses a block and joins its rows with their common rows."""
     protocol = source.protocol
-    lines = parse(source.path, block.text, block.first_row, protocol.fields, skeleton=True)
+    lines = parse(
+        source.path,
+        block.text,
+        block.first_row,
+        protocol.fields,
+        skeleton=True,
+    )
     numbers = block.first_row + np.arange(len(lines.keys))
     users = source.common.find(lines.keys)
     _check_found(source, lines, users, numbers)
@@ -136,7 +142,13 @@ def _join(source: Source, block: _Block) -> _Joined:
     tables = {}
     for split, is_in_split in _splits(source, numbers).items():
         rows = np.flatnonzero(is_in_split & ~is_bad)
-        tables[split], several = _table(source, lines, own, rows, users[rows])
+        tables[split], several = _table(
+            source,
+            lines,
+            own,
+            rows,
+            users[rows],
+        )
         counts[f"{split}/read"] = int(is_in_split.sum())
         counts[f"{split}/dropped"] = int((is_in_split & is_bad).sum())
         counts[f"{split}/written"] = len(rows)
@@ -162,14 +174,21 @@ class _Own(NamedTuple):
     @classmethod
     def of(cls, lines: Lines, protocol: Protocol) -> _Own:
         fields = len(protocol.single)
-        limits = np.array(list(protocol.lists.values()), np.int64)
+        limits = np.array(
+            list(protocol.lists.values()),
+            np.int64,
+        )
         single, several = single_values(lines.features, fields)
         lists = to_lists(lines.features, fields, limits)
         return cls(single, several, lists, limits)
 
 
 def _table(
-    source: Source, lines: Lines, own: _Own, rows: np.ndarray, users: np.ndarray
+    source: Source,
+    lines: Lines,
+    own: _Own,
+    rows: np.ndarray,
+    users: np.ndarray,
 ) -> tuple[pa.Table, int]:
     """Some rows of a block with their common rows, and how many have several ids of one field."""
     common = source.common
@@ -180,19 +199,35 @@ def _table(
     for i, name in enumerate(source.protocol.single):
         columns[column(name)] = pa.array(joined[:, i])
     for i, name in enumerate(source.protocol.lists):
-        part = join_list(own.lists, common.lists, rows, users, i, own.limits)
+        part = join_list(
+            own.lists,
+            common.lists,
+            rows,
+            users,
+            i,
+            own.limits,
+        )
         columns |= _list_columns(column(name), part)
     several = own.several[rows] | common.several[users] | in_both
     return pa.table(columns), int(several.sum())
 
 
-def _check_found(source: Source, lines: Lines, users: np.ndarray, numbers: np.ndarray) -> None:
+def _check_found(
+    source: Source,
+    lines: Lines,
+    users: np.ndarray,
+    numbers: np.ndarray,
+) -> None:
     """Raises BadRowError for the first row whose key no common row has."""
     rule = f"has no row in {pathlib.Path(source.common.path).name}"
     for i in np.flatnonzero(users < 0)[:1]:
         key = f"{int(lines.keys[i]):016x}"
         problem = Problem(int(i), "common_feature_index", rule, key)
-        BadRows().judge(str(source.path), numbers, [problem])
+        BadRows().judge(
+            str(source.path),
+            numbers,
+            [problem],
+        )
 
 
 def _splits(source: Source, numbers: np.ndarray) -> dict[str, np.ndarray]:
@@ -218,7 +253,10 @@ def _list_columns(name: str, lists: Lists) -> dict[str, pa.Array]:
 
 
 def _write_shard(
-    source: Source, shard: int, blocks: Iterable[_Joined], on_rows: Callable[[int], None]
+    source: Source,
+    shard: int,
+    blocks: Iterable[_Joined],
+    on_rows: Callable[[int], None],
 ) -> None:
     """Writes the shard's files into the hidden folder and moves them; the counts come last."""
     counts: Counts = collections.Counter()
@@ -236,5 +274,8 @@ def _write_shard(
             counts.update(block.counts)
             on_rows(block.counts["rows"])
     for split in writers:
-        os.replace(source.work / names[split], source.data_dir / names[split])
+        os.replace(
+            source.work / names[split],
+            source.data_dir / names[split],
+        )
     write_text(source.counts_file(shard), json.dumps(counts))
