@@ -91,7 +91,16 @@ def read_ahead(items: Iterator[T], size: int) -> Generator[T, None, None]:
 
     An error in drawing an item is raised when its turn comes.
     """
-    drawn = in_order(lambda _: next(items, _END), itertools.count(), threads=1, ahead=size)
+
+    def draw(_: int) -> T:
+        return next(items, _END)
+
+    drawn = in_order(
+        draw,
+        itertools.count(),
+        threads=1,
+        ahead=size,
+    )
     with contextlib.closing(drawn):
         yield from itertools.takewhile(lambda item: item is not _END, drawn)
 

@@ -69,8 +69,10 @@ def time_holdout(
         bad_rows=bad_rows,
         columns=[schema.time],
     )
-    times = np.concatenate([block.columns[schema.time] for block in blocks])
+    of_blocks = [block.columns[schema.time] for block in blocks]
+    times = np.concatenate(of_blocks)
     times.sort()
-    rank = round((1.0 - fraction) * (len(times) - 1))
+    last = len(times) - 1
+    rank = round((1.0 - fraction) * last)
     earliest = float(times[rank])
     return Holdout(fraction=fraction, time=earliest)

@@ -62,15 +62,20 @@ def to_block(
         except pa.ArrowNotImplementedError as error:
             reason = f"cannot be read as {column.dtype}: {error}"
             raise DataError(f"{path}: column {column.name!r} {reason}") from None
-    kept = {name: keep_column(raw[name], column, found, path) for name, column in keep.items()}
+    kept = {}
+    for name, known in keep.items():
+        kept[name] = keep_column(raw[name], known, found, path)
     _check_roles(converted, schema, found)
     _check_list_weights(raw, converted, schema, found)
-    targets = np.zeros((len(rows), 0), np.uint8)
+    no_labels = (len(rows), 0)
+    targets = np.zeros(no_labels, np.uint8)
     if labels:
         targets = _labels(raw, schema, found, path)
         _check_actions(converted, targets, schema, found)
-    problems = problems + [problem for problem in found if problem.index not in unreadable]
-    raw_rows = len(rows) - sum(problem.column == WHOLE_ROW for problem in problems)
+    new = [problem for problem in found if problem.index not in unreadable]
+    problems = problems + new
+    wrong_width = sum(problem.column == WHOLE_ROW for problem in problems)
+    raw_rows = len(rows) - wrong_width
     block = Block(
         columns=converted,
         labels=targets,
@@ -82,8 +87,9 @@ def to_block(
     if not problems:
         return block
     bad_rows.judge(path, rows, problems)
+    bad = [problem.index for problem in problems]
     good = np.ones(len(rows), bool)
-    good[[problem.index for problem in problems]] = False
+    good[bad] = False
     return block.take(good)
 
 
@@ -114,14 +120,17 @@ def to_column(
         )
     lists = as_lists(array, column)
     lengths = _lengths(lists)
-    owner = np.repeat(np.arange(len(lists)), lengths)
+    rows = np.arange(len(lists))
+    owner = np.repeat(rows, lengths)
     starts = np.cumsum(lengths) - lengths
-    place = np.arange(len(owner)) - np.repeat(starts, lengths)
+    place = np.arange(len(owner))
+    place -= np.repeat(starts, lengths)
     flat = lists.flatten()
     values = _values(flat, column, problems, owner)
     is_bytes = column.dtype == "string" and is_binary(flat)
     padding = b"" if is_bytes else ABSENT[column.dtype]
-    padded = np.full((len(lists), column.max_length), padding, values.dtype)
+    shape = (len(lists), column.max_length)
+    padded = np.full(shape, padding, values.dtype)
     kept = place < column.max_length
     padded[owner[kept], place[kept]] = values[kept]
     return padded
@@ -131,7 +140,8 @@ def as_lists(array: pa.Array, column: Column) -> pa.Array:
     """The column as a list array; a cell of text is split at the column's separator."""
     if pa.types.is_null(array.type):
         return array.cast(pa.list_(pa.string()))
-    if pa.types.is_list(array.type) or pa.types.is_large_list(array.type):
+    is_list = pa.types.is_list(array.type)
+    if is_list or pa.types.is_large_list(array.type):
         return array
     cells = array.cast(pa.string())
     is_empty = pc.equal(cells, "")
@@ -141,7 +151,13 @@ def as_lists(array: pa.Array, column: Column) -> pa.Array:
 
 def _lengths(lists: pa.Array) -> np.ndarray:
     """The length of each list, 0 for a missing one, [n]."""
-    return pc.fill_null(pc.list_value_length(lists), 0).to_numpy(zero_copy_only=False)
+    return _filled(pc.list_value_length(lists), 0)
+
+
+def _filled(array: pa.Array, missing: str | bytes | int) -> np.ndarray:
+    """The values with one in place of each that is missing, [n]."""
+    filled = pc.fill_null(array, missing)
+    return filled.to_numpy(zero_copy_only=False)
 
 
 def _values(
@@ -153,14 +169,21 @@ def _values(
     """Converts single values, be it of a column or of its lists; `owner` gives the row of each."""
     if column.dtype == "string":
         if is_binary(array):
-            return pc.fill_null(array, b"").to_numpy(zero_copy_only=False)
-        if not (pa.types.is_string(array.type) or pa.types.is_large_string(array.type)):
-            array = array.cast(pa.string())
-        return pc.fill_null(array, "").to_numpy(zero_copy_only=False)
+            return _filled(array, b"")
+        return _filled(_texts(array), "")
     found = numbers(array, column, problems, owner)
     if found.null_count:
         found = found.fill_null(ABSENT[column.dtype])
-    return found.to_numpy(zero_copy_only=False).astype(column.dtype, copy=False)
+    values = found.to_numpy(zero_copy_only=False)
+    return values.astype(column.dtype, copy=False)
+
+
+def _texts(array: pa.Array) -> pa.Array:
+    """The values as texts, with offsets of 32 or 64 bits."""
+    is_small = pa.types.is_string(array.type)
+    if is_small or pa.types.is_large_string(array.type):
+        return array
+    return array.cast(pa.string())
 
 
 def _report(
@@ -193,7 +216,8 @@ def _check_roles(
         wrong = ~np.isfinite(weight) | (weight < 0)
         rule = "a sample weight must be a finite number, 0 or more"
         _report(wrong, schema.sample_weight, rule, weight, problems)
-    for name in (schema.time, *(task.truth for task in schema.tasks)):
+    truths = [task.truth for task in schema.tasks]
+    for name in (schema.time, *truths):
         if name in columns and columns[name].dtype.kind == "f":
             values = columns[name]
             _report(
@@ -223,7 +247,9 @@ def _check_list_weights(
                 neginf=0.0,
             )
             continue
-        values, weights = (as_lists(raw[c.name], c) for c in feature.columns)
+        values_column, weights_column = feature.columns
+        values = as_lists(raw[values_column.name], values_column)
+        weights = as_lists(raw[weights_column.name], weights_column)
         lengths = _lengths(weights)
         rule = f"must hold as many numbers as {feature.column!r} holds values"
         _report(
@@ -260,7 +286,8 @@ def _labels(
     """Reads the labels, uint8 [n, N], and checks that each is 0 or 1, and 1 only after a 1."""
     names = schema.labels
     count = len(raw[names[0]])
-    labels = np.zeros((count, len(names)), np.uint8)
+    shape = (count, len(names))
+    labels = np.zeros(shape, np.uint8)
     for i, name in enumerate(names):
         found: list[Problem] = []
         column = Column(name=name, dtype="float64")
@@ -275,16 +302,12 @@ def _labels(
             raise DataError(f"{path}: column {name!r} cannot be read as a label: {error}") from None
         reasons = {problem.index: problem.value for problem in found}
         wrong = (values != 0) & (values != 1)  # NaN included
-        for index in np.flatnonzero(wrong):
-            value = reasons.get(int(index), raw[name][int(index)].as_py())
-            problems.append(
-                Problem(
-                    int(index),
-                    name,
-                    "a label must be 0 or 1",
-                    value,
-                )
-            )
+        rule = "a label must be 0 or 1"
+        for place in np.flatnonzero(wrong):
+            index = int(place)
+            as_stored = raw[name][index].as_py()
+            value = reasons.get(index, as_stored)
+            problems.append(Problem(index, name, rule, value))
         labels[:, i] = values == 1
     for i in range(1, len(names)):
         wrong = labels[:, i] > labels[:, i - 1]

@@ -43,7 +43,8 @@ def keep_column(
     try:
         if column.dtype == "string":
             texts = _texts(array, column, problems)
-            return pc.if_else(pc.equal(texts, ""), None, texts)
+            is_empty = pc.equal(texts, "")
+            return pc.if_else(is_empty, None, texts)
         found = numbers(
             array,
             column,
@@ -54,7 +55,8 @@ def keep_column(
         reason = f"cannot be read as {column.dtype}: {error}"
         raise DataError(f"{path}: column {column.name!r} {reason}") from None
     if pa.types.is_floating(found.type):
-        found = pc.if_else(pc.is_nan(found), None, found)
+        is_nan = pc.is_nan(found)
+        found = pc.if_else(is_nan, None, found)
     return found.cast(_TYPES[column.dtype], safe=False)
 
 
@@ -69,18 +71,15 @@ def _texts(
     except pa.ArrowInvalid:
         if not is_binary(array):
             raise
+    rule = "a key must be UTF-8 text"
     texts: list[str | None] = []
     for index, value in enumerate(array.to_pylist()):
+        if value is None:
+            texts.append(None)
+            continue
         try:
-            texts.append(None if value is None else value.decode())
+            texts.append(value.decode())
         except UnicodeDecodeError:
             texts.append(None)
-            problems.append(
-                Problem(
-                    index,
-                    column.name,
-                    "a key must be UTF-8 text",
-                    value,
-                )
-            )
+            problems.append(Problem(index, column.name, rule, value))
     return pa.array(texts, pa.string())

@@ -48,7 +48,8 @@ def not_text(block: Block, schema: Schema) -> list[Problem]:
         if column.dtype != "string":
             continue
         per_row = column.max_length or 1
-        for index, value in enumerate(block.columns[column.name].reshape(-1)):
+        flat = block.columns[column.name].reshape(-1)
+        for index, value in enumerate(flat):
             if not isinstance(value, bytes):
                 continue
             try:
@@ -76,10 +77,7 @@ def _array(
         return pa.array(values, kind)
     present = np.arange(column.max_length) < lengths[:, None]
     ends = np.cumsum(lengths)
-    offsets = pa.array(
-        np.append(0, ends),
-        pa.int32(),
-    )
+    offsets = pa.array(np.append(0, ends), pa.int32())
     flat = pa.array(values[present], kind)
     return pa.ListArray.from_arrays(offsets, flat)
 
@@ -93,15 +91,20 @@ def _lengths(block: Block, schema: Schema) -> dict[str, np.ndarray]:
     padding: dict[str, Any] = {feature.weights: 0.0 for feature in weighted}
     lengths = {}
     for column in schema.columns:
-        if column.max_length:
-            pad = padding.get(column.name, ABSENT[column.dtype])
-            absent = _is_absent(block.columns[column.name], pad)
-            places = np.arange(1, column.max_length + 1)
-            lengths[column.name] = np.where(absent, 0, places).max(axis=1)
+        if not column.max_length:
+            continue
+        pad = padding.get(column.name, ABSENT[column.dtype])
+        absent = _is_absent(block.columns[column.name], pad)
+        places = np.arange(1, column.max_length + 1)
+        last = np.where(absent, 0, places)
+        lengths[column.name] = last.max(axis=1)
     for _ in weighted:  # features may share a column, so that lengths go from one to the next
         for feature in weighted:
-            longest = np.maximum(lengths[feature.column], lengths[feature.weights])
-            lengths[feature.column] = lengths[feature.weights] = longest
+            of_values = lengths[feature.column]
+            of_weights = lengths[feature.weights]
+            longest = np.maximum(of_values, of_weights)
+            lengths[feature.column] = longest
+            lengths[feature.weights] = longest
     return lengths
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
@@ -10,6 +10,7 @@ import pyarrow as pa
 
 from tafe_tf.data.bad_rows import Problem
 from tafe_tf.data.errors import DataError, check_columns
+from tafe_tf.data.iterators import Span
 
 
 class Chunk(NamedTuple):
@@ -55,6 +56,14 @@ class Reader(Protocol):
             DataError: if the source cannot be read, or a column is missing or not of its kind.
         """
         ...
+
+
+def table_of(spans: Iterable[Span[pa.RecordBatch]]) -> pa.Table:
+    """One table of the rows of all spans, which are not copied."""
+    pieces = []
+    for batch, start, stop in spans:
+        pieces.append(batch.slice(start, stop - start))
+    return pa.Table.from_batches(pieces)
 
 
 def check_types(

@@ -56,9 +56,11 @@ def read(
             serialized = batch.numpy()
             count = len(serialized)
             rows = np.arange(done + 1, done + count + 1)
-            passed = min(max(0, skip - done), count)
+            to_skip = max(0, skip - done)
+            passed = min(to_skip, count)
             done += count
-            size += sum(map(len, serialized)) + _FRAME * count
+            size += sum(map(len, serialized))
+            size += _FRAME * count
             kinds = _find_kinds(
                 path,
                 serialized,
@@ -99,7 +101,9 @@ def _check_gzip(
     with open(path, "rb") as file:
         file.seek(0, io.SEEK_END)
         file.seek(max(0, file.tell() - 4))
-        if int.from_bytes(file.read(4), "little") == size % 2**32:
+        last = file.read(4)
+        uncompressed = int.from_bytes(last, "little")
+        if uncompressed == size % 2**32:
             return
     try:
         with gzip.open(path) as file:
@@ -190,10 +194,12 @@ def _parse(
     lists: Collection[str],
 ) -> Chunk:
     try:
-        return Chunk(_parse_batch(serialized, kinds, lists), rows, [])
+        columns = _parse_batch(serialized, kinds, lists)
+        return Chunk(columns, rows, [])
     except tf.errors.InvalidArgumentError:
         repaired, problems = _repair(serialized, kinds, lists)
-        return Chunk(_parse_batch(repaired, kinds, lists), rows, problems)
+        columns = _parse_batch(repaired, kinds, lists)
+        return Chunk(columns, rows, problems)
 
 
 def _parse_batch(
@@ -208,25 +214,26 @@ def _parse_batch(
     }
     specs: dict[str, Any] = {}
     for name, kind in kinds.items():
+        dtype = _KINDS[kind]
         if name in lists:
-            specs[name] = tf.io.RaggedFeature(_KINDS[kind], row_splits_dtype=tf.int64)
+            specs[name] = tf.io.RaggedFeature(dtype, row_splits_dtype=tf.int64)
         else:
-            specs[name] = tf.io.FixedLenFeature(
-                [],
-                _KINDS[kind],
-                defaults[kind],
-            )
+            specs[name] = tf.io.FixedLenFeature([], dtype, defaults[kind])
     parsed = tf.io.parse_example(serialized, specs)
-    return {name: _to_arrow(parsed[name], kind) for name, kind in kinds.items()}
+    columns = {}
+    for name, kind in kinds.items():
+        columns[name] = _to_arrow(parsed[name], kind)
+    return columns
 
 
-def _to_arrow(values: tf.Tensor | tf.RaggedTensor, kind: str) -> pa.Array:
+def _to_arrow(
+    values: tf.Tensor | tf.RaggedTensor,
+    kind: str,
+) -> pa.Array:
     if isinstance(values, tf.RaggedTensor):
         flat = _to_arrow(values.values, kind)
-        return pa.LargeListArray.from_arrays(
-            pa.array(values.row_splits.numpy()),
-            flat,
-        )
+        offsets = pa.array(values.row_splits.numpy())
+        return pa.LargeListArray.from_arrays(offsets, flat)
     array = values.numpy()
     if kind == "bytes_list":
         return pa.array(array, pa.binary())

@@ -48,7 +48,10 @@ class _Unclicked(BadRows):
         problems: list[Problem],
     ) -> None:
         """Raises BadRowError for the first bad row that is none of these."""
-        others = [problem for problem in problems if (problem.column, problem.rule) != _UNCLICKED]
+        others = []
+        for problem in problems:
+            if (problem.column, problem.rule) != _UNCLICKED:
+                others.append(problem)
         super().judge(path, rows, others)
 
 
@@ -92,7 +95,9 @@ def prepare(
     if shard_rows < 1:
         raise ValueError(f"shard_rows must be 1 or more. Received: {shard_rows}")
     extension_of(f"train.{format}")
-    files = {split: _find(pathlib.Path(raw_dir), countries, split) for split in SPLITS}
+    files = {}
+    for split in SPLITS:
+        files[split] = _find(pathlib.Path(raw_dir), countries, split)
     settings = {
         "dataset": "aliexpress",
         "countries": list(countries),
@@ -142,18 +147,29 @@ def _find(
     return found
 
 
-def _sizes(raw_dir: str | pathlib.Path, files: dict[str, list[RawFile]]) -> dict[str, int]:
+def _sizes(
+    raw_dir: str | pathlib.Path,
+    files: dict[str, list[RawFile]],
+) -> dict[str, int]:
     sizes = {}
     for split in SPLITS:
         for _, path in files[split]:
-            sizes[os.path.relpath(path, raw_dir)] = os.path.getsize(path)
+            name = os.path.relpath(path, raw_dir)
+            sizes[name] = os.path.getsize(path)
     return sizes
 
 
-def _begin(data_dir: pathlib.Path, settings: dict[str, Any]) -> dict[str, Any]:
+def _begin(
+    data_dir: pathlib.Path,
+    settings: dict[str, Any],
+) -> dict[str, Any]:
     """What an earlier call with the same settings has done, or the record of a new one."""
     data_dir.mkdir(parents=True, exist_ok=True)
-    for name, part in ((_PREPARED, "was prepared"), (_PREPARING, "is being prepared")):
+    records = {
+        _PREPARED: "was prepared",
+        _PREPARING: "is being prepared",
+    }
+    for name, part in records.items():
         if (data_dir / name).exists():
             record: dict[str, Any] = read_json(data_dir / name)
             check_same(data_dir, part, record, settings)
@@ -223,7 +239,8 @@ def _write_split(
         if len(block.row):
             country, _ = files[block.file[0]]
             table = _table(block, raw, country)
-            _write(_shard(data_dir, split, counts["shards"], record), table)
+            path = _shard(data_dir, split, counts["shards"], record)
+            _write(path, table)
             counts["shards"] += 1
         counts["read"] += block.raw_rows
         counts["written"] += len(block.row)
@@ -249,7 +266,9 @@ def _table(
 
     The country comes first where there are several.
     """
-    columns = {name: pa.array(values, from_pandas=True) for name, values in block.columns.items()}
+    columns = {}
+    for name, values in block.columns.items():
+        columns[name] = pa.array(values, from_pandas=True)
     search = columns.pop(raw.group)
     start = {raw.group: search}
     if country:
@@ -258,7 +277,9 @@ def _table(
             "country": pa.repeat(country, len(search)),
             raw.group: ids,
         }
-    labels = {name: pa.array(block.labels[:, i]) for i, name in enumerate(raw.labels)}
+    labels = {}
+    for i, name in enumerate(raw.labels):
+        labels[name] = pa.array(block.labels[:, i])
     return pa.table({**start, **columns, **labels})
 
 

@@ -114,14 +114,17 @@ class SyntheticFunnel:
         left = self._left[step][field, ids]
         right = self._right[step][field, ids]
         interaction = left * np.roll(right, 1, axis=1)
-        return np.asarray((effect + interaction).sum(axis=1))
+        of_fields = effect + interaction
+        return np.asarray(of_fields.sum(axis=1))
 
     def probabilities(self, ids: np.ndarray) -> np.ndarray:
         """P(T_i = 1 | X) over the entire space, [rows, N], of value indices [rows, fields]."""
         steps = []
         for step, intercept in enumerate(self._intercepts):
-            steps.append(_sigmoid(self._logit(step, ids) + intercept))
-        return np.cumprod(np.stack(steps, axis=1), axis=1)
+            logit = self._logit(step, ids)
+            steps.append(_sigmoid(logit + intercept))
+        conditional = np.stack(steps, axis=1)
+        return np.cumprod(conditional, axis=1)
 
     def chunk(
         self,
@@ -136,7 +139,8 @@ class SyntheticFunnel:
             number: The number of the chunk; each is drawn anew from the seed.
             rows: How many rows.
         """
-        rng = np.random.default_rng([self._seed, 2, stream, number])
+        seeds = [self._seed, 2, stream, number]
+        rng = np.random.default_rng(seeds)
         ids = self._ids(rng, rows)
         truth = self.probabilities(ids)
         # One draw a row, against decreasing probabilities, so that the labels are nested.
@@ -165,31 +169,28 @@ class SyntheticFunnel:
         """
         with Writer(path) as writer:
             for number, start in enumerate(range(0, rows, CHUNK)):
-                writer.append(
-                    self.chunk(
-                        stream,
-                        number,
-                        min(CHUNK, rows - start),
-                    )
-                )
+                count = min(CHUNK, rows - start)
+                columns = self.chunk(stream, number, count)
+                writer.append(columns)
 
     def schema(self) -> Schema:
         """The dataset's schema: every field has a vocabulary, every task a column of its truth."""
         features = []
         for field in range(self.fields):
             dtype: Dtype = "int64" if _holds_integers(field) else "string"
-            features.append(
-                Feature(
-                    name=f"field_{field}",
-                    kind="vocabulary",
-                    dtype=dtype,
-                )
+            feature = Feature(
+                name=f"field_{field}",
+                kind="vocabulary",
+                dtype=dtype,
             )
-        tasks = tuple(Task(name=task, truth=f"true_{task}") for task in self.tasks)
+            features.append(feature)
+        tasks = []
+        for name in self.tasks:
+            tasks.append(Task(name=name, truth=f"true_{name}"))
         return Schema(
             name="synthetic",
             features=tuple(features),
-            tasks=tasks,
+            tasks=tuple(tasks),
         )
 
 
@@ -201,7 +202,8 @@ def _column(field: int, ids: np.ndarray) -> np.ndarray:
     """The raw values of a field."""
     if _holds_integers(field):
         return ids
-    return np.char.add(f"v{field}_", ids.astype(str)).astype(object)
+    texts = np.char.add(f"v{field}_", ids.astype(str))
+    return texts.astype(object)
 
 
 def _sigmoid(x: np.ndarray) -> np.ndarray:

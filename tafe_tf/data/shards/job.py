@@ -57,8 +57,9 @@ class ShardJob:
         if self.format not in EXTENSIONS:
             rule = f"format must be one of {', '.join(EXTENSIONS)}"
             raise DataError(f"{rule}. Received: {self.format!r}")
-        is_multiple = self.shard_rows % BLOCK_ROWS == 0
-        if self.shard_rows < 1 or (self.shard_rows > BLOCK_ROWS and not is_multiple):
+        fits_a_block = 1 <= self.shard_rows <= BLOCK_ROWS
+        is_multiple = self.shard_rows > 0 and self.shard_rows % BLOCK_ROWS == 0
+        if not fits_a_block and not is_multiple:
             rule = f"shard_rows must be a multiple of {BLOCK_ROWS}, or 1 to that"
             raise DataError(f"{rule}. Received: {self.shard_rows}")
 
@@ -81,9 +82,11 @@ class ShardJob:
         sources = {}
         for files in self.files.values():
             for path in files:
-                sources[os.path.relpath(path, self.data_dir)] = os.path.getsize(path)
+                name = os.path.relpath(path, self.data_dir)
+                sources[name] = os.path.getsize(path)
+        schema_hash = hashlib.sha256(self.schema_text.encode())
         return {
-            "schema": hashlib.sha256(self.schema_text.encode()).hexdigest()[:16],
+            "schema": schema_hash.hexdigest()[:16],
             "format": self.format,
             "shard_rows": self.shard_rows,
             "files": len(sources),

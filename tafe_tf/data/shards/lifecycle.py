@@ -46,11 +46,8 @@ def begin(job: ShardJob, each_part: bool = False) -> list[Piece] | None:
         shutil.rmtree(job.work, ignore_errors=True)
         return None
     if (job.work / _SETTINGS).exists():
-        _check_settings(
-            job,
-            "is being prepared",
-            read_json(job.work / _SETTINGS),
-        )
+        begun = read_json(job.work / _SETTINGS)
+        _check_settings(job, "is being prepared", begun)
     else:
         _check_empty(output)
         job.work.mkdir(parents=True, exist_ok=True)
@@ -75,20 +72,12 @@ def summary(job: ShardJob) -> dict[str, Any]:
     _check_settings(job, "was begun", read_json(job.work / _SETTINGS))
     missing = next(_left(job, each_part=False), None)
     if missing is not None:
-        shard = job.shard(
-            missing.split,
-            missing.file,
-            missing.first,
-        )
+        shard = job.shard(missing.split, missing.file, missing.first)
         raise DataError(f"{shard}: is missing; run the job again")
     rows = {}
     reasons = []
     for split, files in job.files.items():
-        rows[split], found = _split_summary(
-            job,
-            split,
-            len(files),
-        )
+        rows[split], found = _split_summary(job, split, len(files))
         reasons += found
     return {"rows": rows, "reasons": reasons}
 
@@ -117,7 +106,8 @@ def _check_finished(job: ShardJob, known: dict[str, Any]) -> None:
 
 
 def _check_empty(output: pathlib.Path) -> None:
-    visible = sorted(path.name for path in output.glob("*") if not path.name.startswith("."))
+    names = sorted(path.name for path in output.glob("*"))
+    visible = [name for name in names if not name.startswith(".")]
     if visible:
         what = f"{output}: holds {visible[0]}, which is no shard of this job"
         raise DataError(f"{what}; take another directory")
@@ -153,7 +143,8 @@ def _left(job: ShardJob, each_part: bool) -> Iterator[Piece]:
             parts = itertools.count() if total is None else range(total)
             missing = (part for part in parts if part not in done)
             if each_part and total is not None:
-                yield from (Piece(split, file, part, part + 1) for part in missing)
+                for part in missing:
+                    yield Piece(split, file, part, part + 1)
                 continue
             first = next(missing, None)
             if first is not None:
@@ -169,10 +160,10 @@ def _count_parts(
     rows = count_rows(path)
     if rows is not None:
         return max(1, math.ceil(rows / job.shard_rows))  # of a file without rows, reading complains
-    return next(
-        (part + 1 for part, record in done.items() if record.last),
-        None,
-    )
+    for part, record in done.items():
+        if record.last:
+            return part + 1
+    return None
 
 
 def _records(
@@ -186,7 +177,8 @@ def _records(
         part = int(path.stem.rpartition("-")[2])
         record = Record.from_json(read_json(path))
         _refuse_dropped(job, [str(reason) for reason in record.reasons])
-        if not record.written or job.shard(split, file, part).exists():
+        shard = job.shard(split, file, part)
+        if not record.written or shard.exists():
             found[part] = record
     return found
 

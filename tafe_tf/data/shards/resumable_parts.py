@@ -66,7 +66,8 @@ def read_parts(
         **settings,
     )
     noted = ((block, bad_rows.take()) for block in blocks)
-    for (block, (dropped, reasons)), last in mark_last(noted):
+    for (block, bad), last in mark_last(noted):
+        dropped, reasons = bad
         part = start // part_rows
         start += block.raw_rows
         if part == stop:
@@ -91,5 +92,6 @@ def merge(reasons: Iterable[Dropped]) -> list[Dropped]:
         if known is None:
             found[key] = reason
         else:
-            found[key] = dataclasses.replace(known, rows=known.rows + reason.rows)
+            rows = known.rows + reason.rows
+            found[key] = dataclasses.replace(known, rows=rows)
     return list(found.values())

@@ -72,7 +72,9 @@ def _write(
         for cut in cuts:
             table, bad, why = _table(job, path, cut)
             if table.num_rows:
-                writer = writer or stack.enter_context(open_tables(beside, table.schema))
+                if writer is None:
+                    tables = open_tables(beside, table.schema)
+                    writer = stack.enter_context(tables)
                 writer.append(table)
             written += table.num_rows
             dropped += bad
@@ -82,21 +84,18 @@ def _write(
                 break
     if written:
         _check(beside, job.schema, written)
-        os.replace(
-            beside,
-            job.shard(piece.split, piece.file, cut.part),
-        )
+        shard = job.shard(piece.split, piece.file, cut.part)
+        os.replace(beside, shard)
     record = Record(
         written=written,
         dropped=dropped,
         reasons=reasons,
         last=cut.last,
     )
-    beside.write_text(json.dumps(record.to_json()), encoding="utf-8")
-    os.replace(
-        beside,
-        job.record(piece.split, piece.file, cut.part),
-    )
+    text = json.dumps(record.to_json())
+    beside.write_text(text, encoding="utf-8")
+    of_part = job.record(piece.split, piece.file, cut.part)
+    os.replace(beside, of_part)
 
 
 def _table(
@@ -109,16 +108,20 @@ def _table(
     Some rows are bad only because a table does not take their text.
     """
     try:
-        return to_table(cut.block, job.schema), cut.dropped, cut.reasons
+        table = to_table(cut.block, job.schema)
+        return table, cut.dropped, cut.reasons
     except pa.ArrowInvalid:
         bad_rows = BadRows(job.on_bad_row)
         problems = not_text(cut.block, job.schema)
         bad_rows.judge(path, cut.block.row, problems)
+        not_texts = [problem.index for problem in problems]
         good = np.ones(len(cut.block.row), bool)
-        good[[problem.index for problem in problems]] = False
+        good[not_texts] = False
         table = to_table(cut.block.take(good), job.schema)
         dropped, reasons = bad_rows.take()
-        return table, cut.dropped + dropped, [*cut.reasons, *reasons]
+        dropped += cut.dropped
+        reasons = [*cut.reasons, *reasons]
+        return table, dropped, reasons
 
 
 def _check(

@@ -26,7 +26,10 @@ def find_file(raw_dir: str | pathlib.Path, name: str) -> pathlib.Path:
     raise DataError(f"{plain}: no such file, nor with .gz behind")
 
 
-def line_blocks(path: str | pathlib.Path, block_bytes: int = BLOCK_BYTES) -> Iterator[bytes]:
+def line_blocks(
+    path: str | pathlib.Path,
+    block_bytes: int = BLOCK_BYTES,
+) -> Iterator[bytes]:
     """The file in blocks of whole lines; the same file gives the same blocks.
 
     Args:

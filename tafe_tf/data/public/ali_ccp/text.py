@@ -172,10 +172,14 @@ def _features(
     )
     ids = columns["id"].to_numpy()
     values = columns["value"].to_numpy()
-    if len(ids) != total or (ids < 0).any() or not np.isfinite(values).all():
+    is_complete = len(ids) == total
+    has_negative = (ids < 0).any()
+    is_finite = np.isfinite(values).all()
+    if not is_complete or has_negative or not is_finite:
         raise _UnreadableError("features")
+    places = np.arange(len(lists))
     return FeatureLists(
-        owner=np.repeat(np.arange(len(lists)), counts),
+        owner=np.repeat(places, counts),
         field=_codes(columns["field"], fields),
         ids=ids,
         values=values,
@@ -184,12 +188,10 @@ def _features(
 
 
 def _joined(lists: pa.Array) -> bytes:
-    offsets = pa.array(
-        [0, len(lists)],
-        pa.int32(),
-    )
+    offsets = pa.array([0, len(lists)], pa.int32())
     whole = pa.ListArray.from_arrays(offsets, lists)
-    return bytes(pc.binary_join(whole, b"\x01")[0].as_py())
+    joined = pc.binary_join(whole, b"\x01")
+    return bytes(joined[0].as_py())
 
 
 def _check_separators(text: bytes, features: int) -> None:
@@ -200,10 +202,8 @@ def _check_separators(text: bytes, features: int) -> None:
     letters = np.frombuffer(text, np.uint8)
     is_separator = (letters - np.uint8(1)) < 3
     count = max(3 * features - 1, 0)
-    expected = np.resize(
-        np.array([2, 3, 1], np.uint8),
-        count,
-    )
+    one_feature = np.array([2, 3, 1], np.uint8)
+    expected = np.resize(one_feature, count)
     if not np.array_equal(letters[is_separator], expected):
         raise _UnreadableError("separators")
 
@@ -214,12 +214,14 @@ def _codes(column: pa.Array, fields: tuple[str, ...]) -> np.ndarray:
         return np.zeros(0, np.int64)
     column = column.dictionary_encode()
     codes = []
-    for encoded in column.dictionary.cast(pa.binary()).to_pylist():
+    names = column.dictionary.cast(pa.binary())
+    for encoded in names.to_pylist():
         name = encoded.decode(errors="backslashreplace")
         if not name:
             raise _UnreadableError("fields")
         codes.append(_code(name, fields))
-    return np.array(codes, np.int64)[column.indices.to_numpy()]
+    of_names = np.array(codes, np.int64)
+    return of_names[column.indices.to_numpy()]
 
 
 def _code(name: str, fields: tuple[str, ...]) -> int:
@@ -230,29 +232,31 @@ def _code(name: str, fields: tuple[str, ...]) -> int:
 
 def _label(column: pa.Array) -> np.ndarray:
     """Whether each label is 1, bool."""
-    is_one = pc.equal(
-        column,
-        pa.scalar(b"1", pa.binary()),
-    )
-    is_zero = pc.equal(
-        column,
-        pa.scalar(b"0", pa.binary()),
-    )
-    if len(column) and not pc.all(pc.or_(is_one, is_zero)).as_py():
+    one = pa.scalar(b"1", pa.binary())
+    zero = pa.scalar(b"0", pa.binary())
+    is_one = pc.equal(column, one)
+    is_zero = pc.equal(column, zero)
+    are_labels = pc.all(pc.or_(is_one, is_zero))
+    if len(column) and not are_labels.as_py():
         raise _UnreadableError("labels")
     return np.asarray(is_one.to_numpy(zero_copy_only=False))
 
 
 def _keys(column: pa.Array) -> np.ndarray:
     """Sixteen hexadecimal digits as one number, uint64."""
-    if (pc.binary_length(column).to_numpy() != KEY_LENGTH).any():
+    lengths = pc.binary_length(column).to_numpy()
+    if (lengths != KEY_LENGTH).any():
         raise _UnreadableError("keys")
-    buffer = column.cast(pa.binary(KEY_LENGTH)).buffers()[1]
+    of_fixed_length = column.cast(pa.binary(KEY_LENGTH))
+    buffer = of_fixed_length.buffers()[1]
     letters = np.array(buffer, copy=False).view(np.uint8)
-    digits = _NIBBLE[letters[: len(column) * KEY_LENGTH]].reshape(-1, KEY_LENGTH)
+    letters = letters[: len(column) * KEY_LENGTH]
+    digits = _NIBBLE[letters]
+    digits = digits.reshape(-1, KEY_LENGTH)
     if (digits == 255).any():
         raise _UnreadableError("keys")
     high = digits[:, 0::2]
     low = digits[:, 1::2]
     packed = np.ascontiguousarray((high << 4) | low)  # [n, 8], the highest byte first
-    return packed.view(">u8").reshape(-1).astype(np.uint64)
+    keys = packed.view(">u8").reshape(-1)
+    return keys.astype(np.uint64)
