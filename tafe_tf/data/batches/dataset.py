@@ -310,7 +310,7 @@ def _joined(
     spans: Iterable[Span[Rows]],
     array_of: Callable[..., np.ndarray],
 ) -> np.ndarray:
-    """One array of the rows of each span, all spans' rows in one."""
+    """The rows of all spans, one span after the other, of one of the arrays that they have."""
     parts = []
     for rows, start, stop in spans:
         array = array_of(rows)

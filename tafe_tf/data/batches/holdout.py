@@ -69,8 +69,7 @@ def time_holdout(
         bad_rows=bad_rows,
         columns=[schema.time],
     )
-    of_blocks = [block.columns[schema.time] for block in blocks]
-    times = np.concatenate(of_blocks)
+    times = np.concatenate([block.columns[schema.time] for block in blocks])
     times.sort()
     last = len(times) - 1
     rank = round((1.0 - fraction) * last)

@@ -72,8 +72,8 @@ def to_block(
     if labels:
         targets = _labels(raw, schema, found, path)
         _check_actions(converted, targets, schema, found)
-    new = [problem for problem in found if problem.index not in unreadable]
-    problems = problems + new
+    others = [problem for problem in found if problem.index not in unreadable]
+    problems = problems + others
     wrong_width = sum(problem.column == WHOLE_ROW for problem in problems)
     raw_rows = len(rows) - wrong_width
     block = Block(

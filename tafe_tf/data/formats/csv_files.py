@@ -48,13 +48,7 @@ def read(
 
     def note(row: pacsv.InvalidRow) -> str:
         rule = f"must have {row.expected_columns} cells"
-        invalid.append(
-            _WrongWidth(
-                row.number - 1,
-                rule,
-                row.text,
-            )
-        )
+        invalid.append(_WrongWidth(row.number - 1, rule, row.text))
         return "skip"
 
     parsed = 0
@@ -133,11 +127,7 @@ def _with_invalid(
             )
         )
     numbers = np.array([item.row for item in invalid], np.int64)
-    return Chunk(
-        longer,
-        np.concatenate([rows, numbers]),
-        problems,
-    )
+    return Chunk(longer, np.concatenate([rows, numbers]), problems)
 
 
 def _number(

@@ -53,11 +53,7 @@ def read(
     check_types(source, table.schema, names, lists)
     done = min(skip, table.num_rows)
     if done:
-        yield Chunk(
-            None,
-            np.arange(1, done + 1),
-            [],
-        )
+        yield Chunk(None, np.arange(1, done + 1), [])
     while done < table.num_rows:
         part = table.slice(done, block_rows - done % block_rows)
         columns = {}

@@ -34,11 +34,7 @@ def read(
             check_types(path, file.schema_arrow, names, lists)
             done = min(skip, file.metadata.num_rows)
             if done:
-                yield Chunk(
-                    None,
-                    np.arange(1, done + 1),
-                    [],
-                )
+                yield Chunk(None, np.arange(1, done + 1), [])
             group, rest = _find_row(file.metadata, done)
             batches = file.iter_batches(
                 block_rows,

@@ -39,9 +39,10 @@ def line_blocks(
     Raises:
         DataError: If the file cannot be read.
     """
+    is_gz = str(path).endswith(".gz")
     rest = b""
     try:
-        with gzip.open(path) if str(path).endswith(".gz") else open(path, "rb") as file:
+        with gzip.open(path) if is_gz else open(path, "rb") as file:
             while piece := file.read(block_bytes):
                 rest += piece
                 end = rest.rfind(b"\n") + 1

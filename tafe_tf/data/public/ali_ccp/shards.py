@@ -188,10 +188,7 @@ class _Own(NamedTuple):
     @classmethod
     def of(cls, lines: Lines, protocol: Protocol) -> _Own:
         fields = len(protocol.single)
-        limits = np.array(
-            list(protocol.lists.values()),
-            np.int64,
-        )
+        limits = np.array(list(protocol.lists.values()), np.int64)
         single, several = single_values(lines.features, fields)
         lists = to_lists(lines.features, fields, limits)
         return cls(single, several, lists, limits)
@@ -241,11 +238,7 @@ def _check_found(
     for i in np.flatnonzero(users < 0)[:1]:
         key = f"{int(lines.keys[i]):016x}"
         problem = Problem(int(i), "common_feature_index", rule, key)
-        BadRows().judge(
-            str(source.path),
-            numbers,
-            [problem],
-        )
+        BadRows().judge(str(source.path), numbers, [problem])
 
 
 def _splits(source: Source, numbers: np.ndarray) -> dict[str, np.ndarray]:
