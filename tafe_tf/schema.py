@@ -198,7 +198,9 @@ class Feature:
         _check_separator(self.separator, f"{self._where}: separator")
 
     def _is_default(self, key: str) -> bool:
-        return bool(getattr(self, key) == getattr(type(self), key))
+        value = getattr(self, key)
+        default = getattr(type(self), key)
+        return bool(value == default)
 
     @property
     def slots(self) -> int:
@@ -410,7 +412,8 @@ class Schema:
                 target = roles.get(column.name)
                 rule = f"must not be a target ({target}): the model would read its own answer"
                 _check(target is None, where, rule, column.name)
-                first, side = known.setdefault(column.name, (column, feature.side))
+                own = (column, feature.side)
+                first, side = known.setdefault(column.name, own)
                 rule = "is read by two features, so dtype and list shape must agree"
                 _check(first == column, where, rule, column)
                 rule = "is read by two features, so side must agree"
@@ -425,8 +428,11 @@ class Schema:
     @property
     def inputs(self) -> tuple[Column, ...]:
         """The raw columns that the features read, in schema order: what the served model takes."""
-        columns = (column for feature in self.features for column in feature.columns)
-        return tuple({column.name: column for column in columns}.values())
+        columns = {}
+        for feature in self.features:
+            for column in feature.columns:
+                columns[column.name] = column
+        return tuple(columns.values())
 
     @property
     def user_inputs(self) -> tuple[str, ...]:
@@ -505,7 +511,8 @@ def _check_integer(
     least: int,
     key: str,
 ) -> None:
-    ok = isinstance(value, int) and not isinstance(value, bool) and value >= least
+    is_bool = isinstance(value, bool)
+    ok = isinstance(value, int) and not is_bool and value >= least
     _check(ok, key, f"must be an integer, {least} or more", value)
 
 
@@ -550,7 +557,8 @@ def _tuple_of(
     items: Any,
     key: str,
 ) -> tuple[Any, ...]:
-    ok = isinstance(items, (list, tuple)) and all(isinstance(item, kind) for item in items)
+    is_sequence = isinstance(items, (list, tuple))
+    ok = is_sequence and all(isinstance(item, kind) for item in items)
     _check(ok, key, f"must be a sequence of {kind.__name__}", items)
     return tuple(items)
 

@@ -121,12 +121,17 @@ def values_of(feature: Feature, block: Block) -> Iterable[str]:
     """
     flat = block.columns[feature.column].reshape(-1)
     if feature.dtype == "int64":
-        return map(str, flat[flat != ABSENT["int64"]].tolist())
+        present = flat[flat != ABSENT["int64"]]
+        return map(str, present.tolist())
     try:
-        texts = [value.decode() if isinstance(value, bytes) else value for value in flat.tolist()]
+        texts = [_text(value) for value in flat.tolist()]
     except UnicodeDecodeError as error:
         raise _unfit(feature, "is no UTF-8", error.object) from None
     return filter(None, texts)
+
+
+def _text(value: str | bytes) -> str:
+    return value.decode() if isinstance(value, bytes) else value
 
 
 def _unfit(
@@ -216,9 +221,13 @@ def fingerprint(
         schema: What is read of them.
         *grown_from: The fingerprint of the vocabularies to which the files only add, if any.
     """
-    sources = [(pathlib.Path(file).name, os.path.getsize(file)) for file in files]
+    sources = []
+    for file in files:
+        name = pathlib.Path(file).name
+        sources.append((name, os.path.getsize(file)))
     made_from = repr((schema, sources, *grown_from))
-    return hashlib.blake2b(made_from.encode(), digest_size=16).hexdigest()
+    digest = hashlib.blake2b(made_from.encode(), digest_size=16)
+    return digest.hexdigest()
 
 
 def reuse(
@@ -252,11 +261,8 @@ def reuse(
 
 def read(directory: str | pathlib.Path, feature: Feature) -> list[str]:
     """A feature's values, in the order of their ids."""
-    with open(
-        vocabulary_file(directory, feature),
-        encoding="utf-8",
-        newline="\n",
-    ) as file:
+    path = vocabulary_file(directory, feature)
+    with open(path, encoding="utf-8", newline="\n") as file:
         return [line[:-1] for line in file]
 
 
@@ -266,12 +272,9 @@ def _write(
     values: list[str],
 ) -> int:
     """Writes a vocabulary and returns the number of its values."""
-    broken = next(
-        (value for value in values if "\n" in value or "\r" in value),
-        None,
-    )
-    if broken is not None:
-        raise _unfit(feature, "holds a line break", broken)
+    for value in values:
+        if "\n" in value or "\r" in value:
+            raise _unfit(feature, "holds a line break", value)
     path.parent.mkdir(exist_ok=True)
     with open(path, "w", encoding="utf-8", newline="\n") as file:
         file.writelines(f"{value}\n" for value in values)

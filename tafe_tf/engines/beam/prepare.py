@@ -75,9 +75,14 @@ class BeamEngine:
                 _counting(task),
                 self._options,
             )
-            counted = [read_json(work / f"file-{index}.json") for index in range(len(job.files))]
+            counted = []
+            for index in range(len(job.files)):
+                counted.append(read_json(work / f"file-{index}.json"))
             _publish(work, job, counted)
-        return [Dropped(**reason) for item in counted for reason in item["reasons"]]
+        dropped = []
+        for item in counted:
+            dropped += [Dropped(**reason) for reason in item["reasons"]]
+        return dropped
 
 
 class _Count(NamedTuple):
@@ -104,7 +109,8 @@ def _publish(
     counted: list[dict[str, Any]],
 ) -> None:
     rows = sum(item["rows"] for item in counted)
-    positives = np.sum([item["positives"] for item in counted], axis=0).tolist()
+    of_files = [item["positives"] for item in counted]
+    positives = np.sum(of_files, axis=0)
     features = vocabulary.vocabulary_features(job.schema)
     kept = ((feature, _kept(work, feature.name)) for feature in features)
     vocabulary.publish(
@@ -112,12 +118,15 @@ def _publish(
         list(job.files),
         job.schema,
         rows,
-        positives,
+        positives.tolist(),
         kept,
     )
 
 
-def _count(task: _Count, source: tuple[int, str]) -> Iterator[tuple[_Value, int]]:
+def _count(
+    task: _Count,
+    source: tuple[int, str],
+) -> Iterator[tuple[_Value, int]]:
     """Counts of a file's values, block by block; rows, labels and bad rows are left in a file."""
     index, path = source
     features = vocabulary.vocabulary_features(task.schema)
@@ -128,7 +137,8 @@ def _count(task: _Count, source: tuple[int, str]) -> Iterator[tuple[_Value, int]
         rows += len(block.row)
         positives += block.labels.sum(axis=0, dtype=np.int64)
         for feature in features:
-            counts = collections.Counter(vocabulary.values_of(feature, block))
+            values = vocabulary.values_of(feature, block)
+            counts = collections.Counter(values)
             for value, count in counts.items():
                 yield (feature.name, value), count
     reasons = [dataclasses.asdict(reason) for reason in bad_rows.reasons()]
@@ -150,7 +160,8 @@ def _bucket(item: tuple[_Value, int]) -> tuple[_Bucket, ValueCount]:
 def _keep(task: _Count, item: tuple[_Bucket, Iterable[ValueCount]]) -> None:
     """Leaves the frequent values of a bucket in a file."""
     (name, bucket), counts = item
-    feature = next(feature for feature in task.schema.features if feature.name == name)
+    named = {feature.name: feature for feature in task.schema.features}
+    feature = named[name]
     kept = value_counts.keep(counts, feature.min_count)
     stored = {
         "distinct": kept.distinct,
