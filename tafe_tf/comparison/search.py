@@ -53,7 +53,9 @@ def tune(search: Search, variants: list[Variant]) -> None:
         ValueError: if a trial fails.
     """
     schema = search.shared.prepare()
-    results = {variant.text: tune_model(search, variant, schema) for variant in variants}
+    results = {}
+    for variant in variants:
+        results[variant.text] = tune_model(search, variant, schema)
     write_json(search.shared.directory / "tune.json", results)
 
 
@@ -152,7 +154,8 @@ def _study(search: Search, variant: Variant) -> optuna.Study:
         study.tell(interrupted.number, state=TrialState.FAIL)
         study.enqueue_trial(interrupted.params)
     if math.isfinite(_grid_size(search.space)):
-        for point in itertools.product(*map(_choices, search.space.values())):
+        choices = map(_choices, search.space.values())
+        for point in itertools.product(*choices):
             settings = dict(zip(search.space, point, strict=True))
             study.enqueue_trial(settings, skip_if_exists=True)
     return study
@@ -184,7 +187,10 @@ def _make(
 
 def _grid_size(space: Space) -> float:
     """Number of combinations; infinite unless every flag has a list of values."""
-    return math.prod(len(_choices(each)) or math.inf for each in space.values())
+    size: float = 1
+    for each in space.values():
+        size *= len(_choices(each)) or math.inf
+    return size
 
 
 def _choices(distribution: BaseDistribution) -> list[Any]:
