@@ -171,7 +171,9 @@ class ModelConfig:
 
     def all_arguments(self) -> dict[str, Any]:
         """The arguments with the defaults of those that were left out."""
-        defaults = {name: given.default for name, given in model_arguments(self.name).items()}
+        defaults = {}
+        for name, argument in model_arguments(self.name).items():
+            defaults[name] = argument.default
         return {**defaults, **_IN_A_JOB, **self.arguments}
 
 
@@ -182,4 +184,8 @@ def model_arguments(name: str) -> dict[str, Setting]:
         name: a key of `tafe_tf.models.BY_NAME`.
     """
     found = settings.of_constructor(models.BY_NAME[name])
-    return {name: each for name, each in found.items() if name not in _GIVEN_BY_THE_JOB}
+    chosen = {}
+    for name, setting in found.items():
+        if name not in _GIVEN_BY_THE_JOB:
+            chosen[name] = setting
+    return chosen

@@ -208,14 +208,19 @@ def _claim(
     config: TrainingConfig,
 ) -> None:
     """Makes the directory this run's own, or finds that it already is."""
+    flags = {
+        "data_dir": data.data_dir,
+        "schema": data.schema_file,
+    }
+    comments = {}
+    if not data.data_dir:
+        for name, rows in data.splits():
+            comments[name] = _named(rows)
     lines = identity.lines_of(
         model,
         config,
-        flags={
-            "data_dir": data.data_dir,
-            "schema": data.schema_file,
-        },
-        comments={} if data.data_dir else {name: _named(rows) for name, rows in data.splits()},
+        flags=flags,
+        comments=comments,
     )
     schema_text = schema_toml.dump(data.schema)
     if data.schema_file:
@@ -311,7 +316,12 @@ def _prepare(
         warm.grow(rows.paths, rows.schema, rows.bad_rows)
     elif not statistics.exists():
         beside = pathlib.Path(schema_file).parent
-        reused = schema_file and vocabulary.reuse(rows.paths, rows.schema, beside, run.path)
+        reused = schema_file and vocabulary.reuse(
+            rows.paths,
+            rows.schema,
+            beside,
+            run.path,
+        )
         if not reused:
             vocabulary.build(
                 rows.paths,
@@ -368,7 +378,8 @@ def build_loss(
         "order_weight": config.order_weight,
     }
     given = {name: value for name, value in asked.items() if value is not None}
-    return model.paper_loss([task.weight for task in schema.tasks], **given)
+    task_weights = [task.weight for task in schema.tasks]
+    return model.paper_loss(task_weights, **given)
 
 
 def learning_rate(
@@ -402,10 +413,15 @@ def _evaluate_test(
         holdout=Holdout(),
     )
     seen = Predictions(len(data.schema.tasks), data.schema.group)
-    also: Callable[..., bool] | None = seen.add if config.save_predictions else None
-    metrics = Evaluator(model, features, cluster).evaluate(rows, also=also)
+    also: Callable[..., bool] | None = None
+    if config.save_predictions:
+        also = seen.add
+    evaluator = Evaluator(model, features, cluster)
+    metrics = evaluator.evaluate(rows, also=also)
     metrics["parameters"] = model.count_params()
-    predictions = cluster.gather(seen.arrays()) if config.save_predictions else None
+    predictions = None
+    if config.save_predictions:
+        predictions = cluster.gather(seen.arrays())
     if cluster.chief:
         write_json(run.path / "metrics.json", metrics)
         if predictions is not None:

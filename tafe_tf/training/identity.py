@@ -37,8 +37,12 @@ def lines_of(
     for name, setting in settings.of_dataclass(TrainingConfig).items():
         if name not in FREE_SETTINGS:
             lines[name] = _line(setting, getattr(training, name))
-    lines |= {name: f"--{name}={value}" for name, value in flags.items() if value}
-    lines |= {name: f"# {name}={value}" for name, value in comments.items() if value}
+    for name, value in flags.items():
+        if value:
+            lines[name] = f"--{name}={value}"
+    for name, value in comments.items():
+        if value:
+            lines[name] = f"# {name}={value}"
     return {name: line for name, line in lines.items() if line}
 
 
@@ -73,7 +77,9 @@ def differing(
     for name, line in lines.items():
         if name == "schema":  # its content is compared, wherever it lies
             continue
-        default = _line(defaults[name], defaults[name].default) if name in defaults else ""
+        default = ""
+        if name in defaults:
+            default = _line(defaults[name], defaults[name].default)
         there = other.get(name, default)
         means_default = there == f"--{name}="  # an empty list means the model's own
         if there != line and not (means_default and line == default):
@@ -92,12 +98,17 @@ def _line(setting: Setting, value: Any) -> str:
     if setting.kind is bool:
         return f"--{setting.name}" if value else f"--no{setting.name}"
     if setting.kind is list:
-        return f"--{setting.name}={','.join(str(size) for size in value)}"
+        sizes = ",".join(str(size) for size in value)
+        return f"--{setting.name}={sizes}"
     return f"--{setting.name}={setting.kind(value)}"
 
 
 def _name(line: str, known: Mapping[str, Setting]) -> str:
     """The setting that a line is about."""
-    name = line.removeprefix("# ").removeprefix("--").partition("=")[0]
-    is_negated = "=" not in line and name.removeprefix("no") in known
-    return name.removeprefix("no") if is_negated and name not in known else name
+    setting = line.removeprefix("# ").removeprefix("--")
+    name, equals, _ = setting.partition("=")
+    if name in known:
+        return name
+    affirmed = name.removeprefix("no")
+    is_negated = not equals and affirmed in known
+    return affirmed if is_negated else name

@@ -155,7 +155,10 @@ class Trainer:
         model.optimizer = optimizer  # where callbacks look for it
         model.stop_training = False  # what callbacks set
         self._has_callbacks = bool(callbacks)
-        chiefs = [Curves(run.path / "tensorboard"), *callbacks] if self.cluster.chief else []
+        chiefs: list[keras.callbacks.Callback] = []
+        if self.cluster.chief:
+            curves = Curves(run.path / "tensorboard")
+            chiefs = [curves, *callbacks]
         self._callbacks = keras.callbacks.CallbackList(
             chiefs,
             model=model,
@@ -206,7 +209,8 @@ class Trainer:
                 self._end_epoch(validation, state, trained)
         self._callbacks.on_train_end()
         self.cluster.barrier()  # the chief has written
-        self._best.checkpoint.restore(tf.train.latest_checkpoint(self._best.directory))
+        best = tf.train.latest_checkpoint(self._best.directory)
+        self._best.checkpoint.restore(best)
         self._set_intercepts(data)
         return state.history
 
@@ -246,7 +250,11 @@ class Trainer:
             seen=len(state.history),
         )
 
-    def _restore(self, data: FunnelData, begin: Callable[[], None] | None) -> State:
+    def _restore(
+        self,
+        data: FunnelData,
+        begin: Callable[[], None] | None,
+    ) -> State:
         latest = tf.train.latest_checkpoint(self._checkpoints.directory)
         state = State()
         if latest is not None:
@@ -267,7 +275,8 @@ class Trainer:
 
     def _check_one_directory(self) -> None:
         """Raises RunError if the workers have restored different checkpoints."""
-        steps = self.cluster.gather({"step": np.array([self._step()])})["step"]
+        own = {"step": np.array([self._step()])}
+        steps = self.cluster.gather(own)["step"]
         if (steps != steps[0]).any():
             raise RunError(
                 f"{self._run.path}: must be one directory for all workers; "
@@ -294,7 +303,8 @@ class Trainer:
         start = state.position
         saved = start.batch
         epoch = _Epoch()
-        self.model.pieces = machine.pieces(data.batch_size // self.cluster.replicas)
+        rows_of_replica = data.batch_size // self.cluster.replicas
+        self.model.pieces = machine.pieces(rows_of_replica)
         batches, more = self._batches(data, start)
         stream = Stream(lambda: batches, data.schema, "train", self.features)
         iterator = self.cluster.iterate(stream.dataset)
@@ -315,7 +325,8 @@ class Trainer:
                 epoch.add(report)
                 more = report.more == self.cluster.replicas
                 preempted = self.cluster.any(preemption.asked)
-                if preempted or state.position.batch - saved >= self._config.checkpoint_steps:
+                unsaved = state.position.batch - saved
+                if preempted or unsaved >= self._config.checkpoint_steps:
                     self._save(state)
                     saved = state.position.batch
                 if preempted:
@@ -323,7 +334,11 @@ class Trainer:
                     raise Preempted(f"{self._run.path}: saved at {where}")
         return epoch
 
-    def _batches(self, data: FunnelData, start: Position) -> tuple[Iterator[Any], bool]:
+    def _batches(
+        self,
+        data: FunnelData,
+        start: Position,
+    ) -> tuple[Iterator[Any], bool]:
         """The epoch's batches for this process's replicas, and whether every process has any."""
         mine = self.cluster.readers(data.readers)
         batches = data.training_batches(start, mine)
@@ -332,7 +347,9 @@ class Trainer:
         if not more and start.batch == 0:
             names = ", ".join(str(file) for file in data.files)
             raise DataError(f"{names}: no row is left to train on")
-        return deal(itertools.chain(first, batches), self.cluster.local_replicas), more
+        every = itertools.chain(first, batches)
+        pieces = deal(every, self.cluster.local_replicas)
+        return pieces, more
 
     def _call(
         self,
@@ -349,8 +366,9 @@ class Trainer:
 
     def _check_finite(self, report: StepReport, data: FunnelData) -> None:
         is_bad = report.bad[:, 0] > 0
-        for file, row, *wrong in report.bad[is_bad].astype(np.int64):
-            names = [name for name, bad in zip(self._task_names, wrong, strict=True) if bad]
+        lines = report.bad[is_bad].astype(np.int64)
+        for file, row, *wrong in lines:
+            names = itertools.compress(self._task_names, wrong)
             raise NotFiniteError(
                 f"step {self._step()}: the loss of {', '.join(names) or 'the batch'} is not "
                 f"finite, first at {data.files[file - 1]}: row {row}; the last checkpoint is from "
@@ -414,11 +432,12 @@ class Trainer:
             return
         num_tasks = len(data.schema.tasks)
         seen = Predictions(num_tasks)
-        self.evaluator.predict(
-            data,
-            "all",
-            lambda logits, batch: seen.add(logits, batch) and seen.rows < wanted,
-        )
+
+        def add(logits: np.ndarray, batch: Any) -> bool:
+            seen.add(logits, batch)
+            return seen.rows < wanted
+
+        self.evaluator.predict(data, "all", add)
         rows = self.cluster.gather(seen.arrays())
         labels = rows["depth"][:, None] > np.arange(num_tasks)
         shifts = intercept_shifts(

@@ -23,7 +23,10 @@ _SHOWN = ("auc", "log_loss", "pcoc")
 def predecessor_of(run: RunDir) -> RunDir | None:
     """The run that `run` was warm-started from; None if it started cold."""
     note = run.path / NOTE
-    return RunDir(read_json(note)["run"]) if note.exists() else None
+    if not note.exists():
+        return None
+    noted = read_json(note)
+    return RunDir(noted["run"])
 
 
 def evaluate(

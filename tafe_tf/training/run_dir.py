@@ -49,7 +49,9 @@ def claim(texts: Mapping[pathlib.Path, str], otherwise: str) -> None:
     for path, text in texts.items():
         known = path.read_text(encoding="utf-8") if path.exists() else text
         if known != text:
-            differing = sorted(set(text.splitlines()) ^ set(known.splitlines()))
+            lines = set(text.splitlines())
+            known_lines = set(known.splitlines())
+            differing = sorted(lines ^ known_lines)
             raise RunError(f"{path}: {otherwise}. Differing lines: {differing}")
         write_text(path, text)
 
@@ -166,14 +168,12 @@ class RunDir:
             RunError: if the run does not say where, or its files are gone.
         """
         files = self._noted("test_files")["test_files"]
-        return (
-            FunnelData(
-                files=files,
-                schema=self.schema(),
-                batch_size=batch_size,
-            )
-            if files
-            else None
+        if not files:
+            return None
+        return FunnelData(
+            files=files,
+            schema=self.schema(),
+            batch_size=batch_size,
         )
 
     def _noted(self, key: str) -> dict[str, Any]:

@@ -55,12 +55,11 @@ class SyncSteps:
         """Makes the steps on the batches of a (distributed) iterator."""
         total = self.layout.nothing()
         for _ in tf.range(self._per_call):
-            of_replicas = self._strategy.run(
-                self.step,
-                args=(iterator.get_next(),),
-            )
+            batch = iterator.get_next()
+            of_replicas = self._strategy.run(self.step, args=(batch,))
             vector = self._strategy.reduce("SUM", of_replicas, axis=None)
-            total = self.layout.add(total, self.layout.unpack(vector))
+            report = self.layout.unpack(vector)
+            total = self.layout.add(total, report)
             is_last = total.more < self._replicas
             if is_last or tf.reduce_any(total.bad > 0):
                 break
@@ -112,19 +111,11 @@ class SyncSteps:
         wrong = ~tf.math.is_finite(losses)  # [B, N]
         first = tf.argmax(tf.reduce_any(wrong, axis=1))  # the first bad row; row 0 if there is none
         file = tf.cast(batch.file[first], tf.int64) + 1
-        line = tf.concat(
-            [
-                [file, batch.row[first]],
-                tf.cast(wrong[first], tf.int64),
-            ],
-            axis=0,
-        )
+        place = [file, batch.row[first]]
+        wrong_tasks = tf.cast(wrong[first], tf.int64)
+        line = tf.concat([place, wrong_tasks], axis=0)
         finite = tf.math.is_finite(loss) & ~tf.reduce_any(wrong)
         line = tf.where(finite, tf.constant(0, tf.int64), line)
         replica = tf.distribute.get_replica_context().replica_id_in_sync_group
-        is_mine = tf.one_hot(
-            replica,
-            self._replicas,
-            dtype=tf.int64,
-        )
+        is_mine = tf.one_hot(replica, self._replicas, dtype=tf.int64)
         return is_mine[:, None] * line

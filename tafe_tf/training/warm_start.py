@@ -86,7 +86,9 @@ class WarmStart:
 
     def check_schema(self, schema: Schema) -> None:
         """Raises RunError, with all that differs, if the earlier run had another schema."""
-        differing = _differences(_flat(self.previous.schema()), _flat(schema))
+        there = _flat(self.previous.schema())
+        here = _flat(schema)
+        differing = _differences(there, here)
         if differing:
             raise RunError(
                 f"{self.previous.path}: --warm_start needs the same schema, but "
@@ -124,15 +126,12 @@ class WarmStart:
                 kept,
                 [made_from],
             )
-        steps = int(next(_stored(self.previous.path / "checkpoints", "optimizer")))
-        grown_from = os.path.abspath(self.previous.path)
-        write_json(
-            self._run.path / NOTE,
-            {
-                "run": grown_from,
-                "iterations": steps,
-            },
-        )
+        of_optimizer = _stored(self.previous.path / "checkpoints", "optimizer")
+        note = {
+            "run": os.path.abspath(self.previous.path),
+            "iterations": int(next(of_optimizer)),
+        }
+        write_json(self._run.path / NOTE, note)
 
     def _grown(
         self,
@@ -144,8 +143,9 @@ class WarmStart:
         known = vocabulary.read(self.previous.path, feature)
         counted = counts.keep(feature.min_count, frozenset(known))
         seen = {value for value, _ in counted.counts}
+        ages_before = _ages(self.previous.path, feature)
         age = {}
-        for value, age_before in zip(known, _ages(self.previous.path, feature), strict=True):
+        for value, age_before in zip(known, ages_before, strict=True):
             age[value] = 0 if value in seen else age_before + 1
         stays = known
         if self._retire_after:
@@ -154,7 +154,8 @@ class WarmStart:
         ages = [age.get(value, 0) for value in kept.values]
         path = _age_file(work, feature)
         path.parent.mkdir(exist_ok=True)
-        path.write_text("".join(f"{runs}\n" for runs in ages), encoding="utf-8")
+        text = "".join(f"{runs}\n" for runs in ages)
+        path.write_text(text, encoding="utf-8")
         print(
             f"{feature.name}: {len(stays):,} values kept, {len(ages) - len(stays):,} new, "
             f"{len(known) - len(stays):,} retired"
@@ -178,7 +179,8 @@ class WarmStart:
         by_row = {id(layer.table) for layer in model.tables()}
         for i, variable in enumerate(trainable):
             if id(variable) in by_row:
-                by_row |= {id(moments[2 * i]), id(moments[2 * i + 1])}
+                first, second = moments[2 * i : 2 * i + 2]
+                by_row |= {id(first), id(second)}
         rows = self._rows(self._run.schema())
         copied = [
             ("best", "weights", model.variables),
@@ -191,8 +193,9 @@ class WarmStart:
                 last=len(variables),
             )
             for variable, value in zip(variables, stored, strict=True):
-                is_table = id(variable) in by_row
-                variable.assign(_moved(variable, value, rows) if is_table else value)
+                if id(variable) in by_row:
+                    value = _moved(variable, value, rows)
+                variable.assign(value)
         optimizer.iterations.assign(self.iterations)
         if self._restart_gamma:
             for schedule in model.schedules():
@@ -200,7 +203,9 @@ class WarmStart:
 
     def _check_model(self, model: keras.Model) -> None:
         there = _shaping(read_json(self.previous.path / "model.json"))
-        here = _shaping(json.loads(json.dumps(keras.saving.serialize_keras_object(model))))
+        serialized = keras.saving.serialize_keras_object(model)
+        as_stored = json.loads(json.dumps(serialized))
+        here = _shaping(as_stored)
         if here["embedding_parts"] > 1:
             raise RunError(
                 "--warm_start moves the rows of one table: it needs --embedding_parts=1, "
@@ -224,13 +229,8 @@ class WarmStart:
                 known = vocabulary.read(self.previous.path, feature)
                 place = {value: FIRST + i for i, value in enumerate(known)}
                 values = vocabulary.read(self._run.path, feature)
-                own = np.array(
-                    [
-                        UNSEEN,
-                        MISSING,
-                        *(place.get(value, -1) for value in values),
-                    ]
-                )
+                places = [place.get(value, -1) for value in values]
+                own = np.array([UNSEEN, MISSING, *places])
                 size = feature.rows(len(known))
             parts.append(np.where(own < 0, -1, own + offset))
             offset += size
@@ -239,7 +239,10 @@ class WarmStart:
 
 def _shaping(description: Mapping[str, Any]) -> dict[str, Any]:
     """What two serialized models must share: the class and the arguments that are not free."""
-    config = {key: value for key, value in description["config"].items() if key not in _FREE}
+    config = {}
+    for key, value in description["config"].items():
+        if key not in _FREE:
+            config[key] = value
     config["embedding_dtype"] = config["embedding_dtype"] or "float32"  # the type of all weights
     return {"model": description["class_name"], **config}
 
@@ -279,7 +282,8 @@ def _ages(directory: pathlib.Path, feature: Feature) -> list[int]:
     path = _age_file(directory, feature)
     if not path.exists():  # a run that started cold has just seen all of its values
         return [0] * len(vocabulary.read(directory, feature))
-    return [int(line) for line in path.read_text(encoding="utf-8").split()]
+    text = path.read_text(encoding="utf-8")
+    return [int(line) for line in text.split()]
 
 
 def _flat(schema: Schema) -> dict[str, Any]:
@@ -293,6 +297,15 @@ def _flat(schema: Schema) -> dict[str, Any]:
     return flat
 
 
-def _differences(there: Mapping[str, Any], here: Mapping[str, Any]) -> list[str]:
-    differing = [key for key in {**there, **here} if there.get(key) != here.get(key)]
-    return [f"{key} is {there.get(key)!r} there and {here.get(key)!r} here" for key in differing]
+def _differences(
+    there: Mapping[str, Any],
+    here: Mapping[str, Any],
+) -> list[str]:
+    """What differs between two mappings, a text for each key."""
+    found = []
+    for key in {**there, **here}:
+        earlier = there.get(key)
+        now = here.get(key)
+        if earlier != now:
+            found.append(f"{key} is {earlier!r} there and {now!r} here")
+    return found
