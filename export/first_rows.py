@@ -88,5 +88,6 @@ def _truth(dataset: Schema, block: Block) -> dict[str, np.ndarray]:
         return {}
     steps = [block.columns[task.truth] for task in dataset.tasks]
     conditionals = [later / earlier for earlier, later in itertools.pairwise(steps)]
-    names = (*dataset.step_names, *dataset.conditional_names)
-    return dict(zip(names, (*steps, *conditionals), strict=True))
+    names = [*dataset.step_names, *dataset.conditional_names]
+    values = [*steps, *conditionals]
+    return dict(zip(names, values, strict=True))

@@ -31,7 +31,10 @@ FORBIDDEN_OPS = {"PyFunc", "PyFuncStateless", "EagerPyFunc"}
 Outputs = Mapping[str, np.ndarray]
 
 
-def check(path: str | pathlib.Path, trained: Callable[[Rows], Outputs] | None = None) -> list[str]:
+def check(
+    path: str | pathlib.Path,
+    trained: Callable[[Rows], Outputs] | None = None,
+) -> list[str]:
     """Checks a SavedModel: its graph, its signatures, its answers and its warm-up requests.
 
     Args:
@@ -102,7 +105,9 @@ def _nodes(graph: graph_pb2.GraphDef) -> Iterator[node_def_pb2.NodeDef]:
 def _check_signature_shapes(served: SessionModel) -> None:
     """Dimension 0 of every input and output must be free: it is the batch."""
     for name, signature in served.signatures.items():
-        for tensor in (*signature.inputs.values(), *signature.outputs.values()):
+        inputs = signature.inputs.values()
+        outputs = signature.outputs.values()
+        for tensor in (*inputs, *outputs):
             sizes = [dimension.size for dimension in tensor.tensor_shape.dim]
             if not sizes or sizes[0] != -1:
                 raise ExportError(
@@ -135,7 +140,8 @@ def _check_signatures(
     for name, inputs in signature_inputs(dataset, rows, served.signatures):
         outputs = served(inputs, name)
         reference = expected_rank if name == "rank" else expected
-        worst = max(worst, _compare(outputs, reference, f"signature {name}"))
+        difference = _compare(outputs, reference, f"signature {name}")
+        worst = max(worst, difference)
     return worst
 
 
@@ -164,8 +170,13 @@ def _check_batches(
     whole = served(rows)
     count = len(next(iter(rows.values())))
     cuts = [0, 1, 8, count // 2, count]
-    parts = [served(_cut(rows, start, end)) for start, end in itertools.pairwise(cuts)]
-    joined = {name: np.concatenate([part[name] for part in parts]) for name in whole}
+    parts = []
+    for start, end in itertools.pairwise(cuts):
+        part = _cut(rows, start, end)
+        parts.append(served(part))
+    joined = {}
+    for name in whole:
+        joined[name] = np.concatenate([part[name] for part in parts])
     worst = _compare(joined, whole, "scoring in several batches")
     empty = served(_cut(rows, 0, 0))
     if any(values.shape != (0,) for values in empty.values()):
@@ -189,11 +200,8 @@ def _padded(rows: Rows, dataset: Schema) -> dict[str, np.ndarray]:
         values = rows[column.name]
         if column.max_length:
             absent = ABSENT[column.dtype]
-            values = np.pad(
-                values,
-                ((0, 0), (0, 5)),
-                constant_values=absent,
-            )
+            added = ((0, 0), (0, 5))
+            values = np.pad(values, added, constant_values=absent)
         padded[column.name] = values
     return padded
 
@@ -218,11 +226,13 @@ def _compare(
     """
     worst = 0.0
     for name, values in outputs.items():
-        if values.shape != np.shape(expected[name]):
+        wanted = expected[name]
+        if values.shape != np.shape(wanted):
             raise ExportError(
-                f"{what}, output {name}: has shape {values.shape} for {np.shape(expected[name])}"
+                f"{what}, output {name}: has shape {values.shape} for {np.shape(wanted)}"
             )
-        difference = float(np.max(np.abs(values - expected[name]), initial=0.0))
+        differences = np.abs(values - wanted)
+        difference = float(np.max(differences, initial=0.0))
         if not difference <= TOLERANCE:  # true for NaN
             raise ExportError(
                 f"{what}, output {name}: differs by {difference:.3g}, more than {TOLERANCE:g}, "

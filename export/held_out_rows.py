@@ -92,16 +92,17 @@ def predictions(
         weights.append(batch.weight)
         return True
 
-    Evaluator(exported, features).predict(
-        run.held_out(),
-        "valid",
-        keep,
-    )
+    evaluator = Evaluator(exported, features)
+    evaluator.predict(run.held_out(), "valid", keep)
     if not logits:
         raise RunError(
             f"{run.path}: no rows were held out (--valid_fraction), which calibration needs"
         )
-    return np.concatenate(logits), np.concatenate(labels), np.concatenate(weights)
+    return (
+        np.concatenate(logits),
+        np.concatenate(labels),
+        np.concatenate(weights),
+    )
 
 
 def show_cost(run: RunDir, exported: Score) -> None:

@@ -74,7 +74,8 @@ class Terms:
             )
         data, part, name = unseen(run)
         before = evaluate(previous, data, part)
-        new = Evaluator(exported, run.features()).evaluate(data, part)
+        evaluator = Evaluator(exported, run.features())
+        new = evaluator.evaluate(data, part)
         rows = f"{new['rows']:,} {name}"
         show(
             comparison_table(
@@ -162,4 +163,9 @@ class Terms:
 
 def _recorded(metrics: Metrics) -> Metrics:
     """The metrics that the model card keeps."""
-    return {name: value for name, value in metrics.items() if name.split("/")[0] in _RECORDED}
+    recorded = {}
+    for name, value in metrics.items():
+        kind, _, _ = name.partition("/")
+        if kind in _RECORDED:
+            recorded[name] = value
+    return recorded

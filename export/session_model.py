@@ -73,11 +73,16 @@ class SessionModel:
             self._session.close()
             raise
         self.signature_defs = dict(meta_graph.signature_def)
-        self.signatures = {name: s for name, s in self.signature_defs.items() if s.inputs}
+        self.signatures = {}
+        for name, signature in self.signature_defs.items():
+            if signature.inputs:
+                self.signatures[name] = signature
         self._callable = functools.lru_cache(maxsize=256)(self._make_callable)
 
     def __call__(
-        self, columns: Mapping[str, Any], signature: str = DEFAULT_SIGNATURE
+        self,
+        columns: Mapping[str, Any],
+        signature: str = DEFAULT_SIGNATURE,
     ) -> dict[str, np.ndarray]:
         """Runs one signature.
 
@@ -99,7 +104,8 @@ class SessionModel:
             dtype = tf.dtypes.as_dtype(info.dtype).as_numpy_dtype
             feeds[name] = np.asarray(columns[name], dtype)
         names = tuple(definition.outputs)
-        return dict(zip(names, self.run(signature, feeds, names), strict=True))
+        values = self.run(signature, feeds, names)
+        return dict(zip(names, values, strict=True))
 
     def run(
         self,

@@ -39,7 +39,11 @@ def write(
 
 def _resized(rows: Rows, size: int) -> dict[str, np.ndarray]:
     """The first `size` rows, from the beginning again where there are fewer."""
-    return {name: np.resize(values, (size, *values.shape[1:])) for name, values in rows.items()}
+    resized = {}
+    for name, values in rows.items():
+        shape = (size, *values.shape[1:])
+        resized[name] = np.resize(values, shape)
+    return resized
 
 
 def _log(
@@ -99,7 +103,9 @@ def run(served: SessionModel) -> int:
             raise ValueError(
                 f"{served.path / FILE}: names a signature that the model lacks: {name!r}"
             )
-        feeds = {key: tf.make_ndarray(tensor) for key, tensor in request.inputs.items()}
+        feeds = {}
+        for key, tensor in request.inputs.items():
+            feeds[key] = tf.make_ndarray(tensor)
         outputs = sorted(served.signatures[name].outputs)
         served.run(name, feeds, outputs)
         count += 1
