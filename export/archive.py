@@ -15,7 +15,10 @@ from tafe_tf.features.graph import Features
 
 
 def write(
-    path: pathlib.Path, signatures: Signatures, features: Features, tables: Sequence[StoredTable]
+    path: pathlib.Path,
+    signatures: Signatures,
+    features: Features,
+    tables: Sequence[StoredTable],
 ) -> None:
     """Writes a SavedModel with all signatures, unchecked. The same run gives the same bytes.
 
@@ -29,7 +32,8 @@ def write(
     archive.track(features)  # its lookup tables and their vocabularies
     for table in tables:
         archive.track(table)
-    for name, (function, inputs) in signatures.functions().items():
+    functions = signatures.functions()
+    for name, (function, inputs) in functions.items():
         archive.add_endpoint(name, function, input_signature=inputs)
     archive.write_out(str(path), verbose=False)
     _name_by_content(path / "fingerprint.pb")
@@ -40,5 +44,6 @@ def _name_by_content(path: pathlib.Path) -> None:
     fingerprint = fingerprint_pb2.FingerprintDef.FromString(path.read_bytes())
     fingerprint.uuid = ""
     content = fingerprint.SerializeToString(deterministic=True)
-    fingerprint.uuid = str(uuid.uuid5(uuid.NAMESPACE_OID, content.hex()))
+    identity = uuid.uuid5(uuid.NAMESPACE_OID, content.hex())
+    fingerprint.uuid = str(identity)
     path.write_bytes(fingerprint.SerializeToString(deterministic=True))

@@ -38,7 +38,8 @@ class Curve:
     def __call__(self, logit: tf.Tensor) -> tf.Tensor:
         """Logits [B] -> calibrated logits, float32 [B]."""
         if len(self.x) == 1:
-            return self.y[0] + self.slope * (logit - self.x[0])
+            distance = logit - self.x[0]
+            return self.y[0] + self.slope * distance
         x = tf.constant(self.x, tf.float32)
         y = tf.constant(self.y, tf.float32)
         knot = tf.searchsorted(x, logit, side="right") - 1
@@ -47,7 +48,8 @@ class Curve:
         x1 = tf.gather(x, left + 1)
         y0 = tf.gather(y, left)
         y1 = tf.gather(y, left + 1)
-        share = tf.clip_by_value((logit - x0) / (x1 - x0), 0.0, 1.0)
+        share = (logit - x0) / (x1 - x0)
+        share = tf.clip_by_value(share, 0.0, 1.0)
         return y0 + share * (y1 - y0)
 
 
@@ -70,13 +72,17 @@ class Calibration:
     def __call__(self, logits: tf.Tensor) -> tf.Tensor:
         """Logits [B, N] -> calibrated logits [B, N]."""
         lowest = lowest_so_far(logits)
-        calibrated = [curve(logit) for curve, logit in zip(self.curves, lowest, strict=True)]
+        steps = zip(self.curves, lowest, strict=True)
+        calibrated = [curve(logit) for curve, logit in steps]
         return tf.stack(calibrated, axis=1)
 
     def describe(self) -> dict[str, Any]:
         """What the model card says about it."""
         if self.kind == "isotonic":
-            return {"kind": self.kind, "knots": [len(curve.x) for curve in self.curves]}
+            return {
+                "kind": self.kind,
+                "knots": [len(curve.x) for curve in self.curves],
+            }
         return {
             "kind": self.kind,
             "a": [curve.slope for curve in self.curves],
@@ -84,7 +90,12 @@ class Calibration:
         }
 
 
-def fit(kind: Kind, logits: np.ndarray, labels: np.ndarray, weights: np.ndarray) -> Calibration:
+def fit(
+    kind: Kind,
+    logits: np.ndarray,
+    labels: np.ndarray,
+    weights: np.ndarray,
+) -> Calibration:
     """Fits a curve for each step on its own, over the entire space.
 
     "platt" fits sigmoid(a logit + b) by maximum likelihood (Platt 1999, without his smoothed
@@ -115,7 +126,8 @@ def fit(kind: Kind, logits: np.ndarray, labels: np.ndarray, weights: np.ndarray)
     2.0
     """
     fit_curve = {"platt": _platt, "isotonic": _isotonic}[kind]
-    lowest = np.minimum.accumulate(logits.astype(np.float64), axis=1)
+    lowest = logits.astype(np.float64)
+    lowest = np.minimum.accumulate(lowest, axis=1)
     labels = labels.astype(np.float64)
     weights = weights.astype(np.float64)
     curves = []
@@ -132,7 +144,11 @@ def fit(kind: Kind, logits: np.ndarray, labels: np.ndarray, weights: np.ndarray)
     return Calibration(kind, tuple(curves))
 
 
-def _platt(logit: np.ndarray, label: np.ndarray, weight: np.ndarray) -> Curve:
+def _platt(
+    logit: np.ndarray,
+    label: np.ndarray,
+    weight: np.ndarray,
+) -> Curve:
     """The line a logit + b of largest likelihood, by Newton steps in a trust region."""
     total = weight.sum()
 
@@ -144,9 +160,11 @@ def _platt(logit: np.ndarray, label: np.ndarray, weight: np.ndarray) -> Curve:
         return value / total, gradient / total
 
     def curvature(ab: np.ndarray) -> np.ndarray:
-        p = scipy.special.expit(ab[0] * logit + ab[1])
+        z = ab[0] * logit + ab[1]
+        p = scipy.special.expit(z)
+        variance = weight * p * (1.0 - p)
         inputs = np.stack([logit, np.ones_like(logit)])
-        return (inputs * (weight * p * (1.0 - p))) @ inputs.T / total
+        return np.asarray((inputs * variance) @ inputs.T / total)
 
     found = scipy.optimize.minimize(
         loss,
@@ -160,12 +178,17 @@ def _platt(logit: np.ndarray, label: np.ndarray, weight: np.ndarray) -> Curve:
     return Curve(np.zeros(1), np.array([b]), float(a))
 
 
-def _isotonic(logit: np.ndarray, label: np.ndarray, weight: np.ndarray) -> Curve:
+def _isotonic(
+    logit: np.ndarray,
+    label: np.ndarray,
+    weight: np.ndarray,
+) -> Curve:
     """Joins the blocks of the isotonic regression at their middles; predictions sum to labels."""
     seen = weight > 0
     x, row = np.unique(logit[seen], return_inverse=True)  # equal logits get equal probabilities
     total = np.bincount(row, weight[seen])
-    rate = np.bincount(row, (weight * label)[seen]) / total
+    positive = (weight * label)[seen]
+    rate = np.bincount(row, positive) / total
     regression = scipy.optimize.isotonic_regression(rate, weights=total)
     starts = _apart(regression.blocks[:-1], x)
     block = np.add.reduceat(total, starts)
@@ -173,10 +196,15 @@ def _isotonic(logit: np.ndarray, label: np.ndarray, weight: np.ndarray) -> Curve
     share = np.add.reduceat(total * rate, starts) / block
     # A block without a positive, or of positives only, is no proof of probability 0 or 1.
     least = 0.5 / (block + 1.0)
-    share = np.maximum.accumulate(np.clip(share, least, 1.0 - least))
+    share = np.clip(share, least, 1.0 - least)
+    share = np.maximum.accumulate(share)
     y = scipy.special.logit(share)
     calibrated = np.interp(logit, middle, y)
-    shift = intercept_shifts(calibrated[:, None], label[:, None], weight)
+    shift = intercept_shifts(
+        calibrated[:, None],
+        label[:, None],
+        weight,
+    )
     return Curve(middle, y + shift)
 
 

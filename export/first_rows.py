@@ -21,7 +21,9 @@ ROWS = 10
 
 
 def score_first_rows(
-    export_dir: str | pathlib.Path, file: str | pathlib.Path, rows: int = ROWS
+    export_dir: str | pathlib.Path,
+    file: str | pathlib.Path,
+    rows: int = ROWS,
 ) -> Table:
     """Reads rows, runs `serving_default` through the session loader, and lays both out as a table.
 
@@ -40,7 +42,12 @@ def score_first_rows(
     """
     path = latest(export_dir)
     dataset = schema_toml.load(path / SCHEMA_FILE)
-    blocks = read_blocks([str(file)], dataset, bad_rows=BadRows("drop"), block_rows=rows)
+    blocks = read_blocks(
+        [str(file)],
+        dataset,
+        bad_rows=BadRows("drop"),
+        block_rows=rows,
+    )
     block = next(blocks)
     inputs = {column.name: block.columns[column.name] for column in dataset.inputs}
     with contextlib.closing(SessionModel(path)) as served:
@@ -49,7 +56,12 @@ def score_first_rows(
     return _table(title, dataset, block, scores)
 
 
-def _table(title: str, dataset: Schema, block: Block, scores: dict[str, np.ndarray]) -> Table:
+def _table(
+    title: str,
+    dataset: Schema,
+    block: Block,
+    scores: dict[str, np.ndarray],
+) -> Table:
     """One row for each row of the block: its probabilities, and the last step that it reached."""
     truth = _truth(dataset, block)
     table = Table(title=title, title_justify="left")
@@ -76,5 +88,6 @@ def _truth(dataset: Schema, block: Block) -> dict[str, np.ndarray]:
         return {}
     steps = [block.columns[task.truth] for task in dataset.tasks]
     conditionals = [later / earlier for earlier, later in itertools.pairwise(steps)]
-    names = (*dataset.step_names, *dataset.conditional_names)
-    return dict(zip(names, (*steps, *conditionals), strict=True))
+    names = [*dataset.step_names, *dataset.conditional_names]
+    values = [*steps, *conditionals]
+    return dict(zip(names, values, strict=True))

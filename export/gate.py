@@ -31,7 +31,10 @@ FORBIDDEN_OPS = {"PyFunc", "PyFuncStateless", "EagerPyFunc"}
 Outputs = Mapping[str, np.ndarray]
 
 
-def check(path: str | pathlib.Path, trained: Callable[[Rows], Outputs] | None = None) -> list[str]:
+def check(
+    path: str | pathlib.Path,
+    trained: Callable[[Rows], Outputs] | None = None,
+) -> list[str]:
     """Checks a SavedModel: its graph, its signatures, its answers and its warm-up requests.
 
     Args:
@@ -102,7 +105,9 @@ def _nodes(graph: graph_pb2.GraphDef) -> Iterator[node_def_pb2.NodeDef]:
 def _check_signature_shapes(served: SessionModel) -> None:
     """Dimension 0 of every input and output must be free: it is the batch."""
     for name, signature in served.signatures.items():
-        for tensor in (*signature.inputs.values(), *signature.outputs.values()):
+        inputs = signature.inputs.values()
+        outputs = signature.outputs.values()
+        for tensor in (*inputs, *outputs):
             sizes = [dimension.size for dimension in tensor.tensor_shape.dim]
             if not sizes or sizes[0] != -1:
                 raise ExportError(
@@ -118,7 +123,11 @@ def _check_signature_names(served: SessionModel, dataset: Schema) -> None:
         raise ExportError(f"signatures are missing: {', '.join(missing)}")
 
 
-def _check_signatures(served: SessionModel, dataset: Schema, rows: Rows) -> float:
+def _check_signatures(
+    served: SessionModel,
+    dataset: Schema,
+    rows: Rows,
+) -> float:
     """Compares all signatures with `serving_default`, and that with the rules of probabilities.
 
     Returns:
@@ -131,7 +140,8 @@ def _check_signatures(served: SessionModel, dataset: Schema, rows: Rows) -> floa
     for name, inputs in signature_inputs(dataset, rows, served.signatures):
         outputs = served(inputs, name)
         reference = expected_rank if name == "rank" else expected
-        worst = max(worst, _compare(outputs, reference, f"signature {name}"))
+        difference = _compare(outputs, reference, f"signature {name}")
+        worst = max(worst, difference)
     return worst
 
 
@@ -147,7 +157,11 @@ def _check_funnel(outputs: Outputs, dataset: Schema) -> None:
             raise ExportError(f"output {later} must not be above {earlier}, by which it is reached")
 
 
-def _check_batches(served: SessionModel, dataset: Schema, rows: Rows) -> float:
+def _check_batches(
+    served: SessionModel,
+    dataset: Schema,
+    rows: Rows,
+) -> float:
     """Scores rows in several batches, none, and padded: no row's score may depend on it.
 
     Returns:
@@ -156,8 +170,13 @@ def _check_batches(served: SessionModel, dataset: Schema, rows: Rows) -> float:
     whole = served(rows)
     count = len(next(iter(rows.values())))
     cuts = [0, 1, 8, count // 2, count]
-    parts = [served(_cut(rows, start, end)) for start, end in itertools.pairwise(cuts)]
-    joined = {name: np.concatenate([part[name] for part in parts]) for name in whole}
+    parts = []
+    for start, end in itertools.pairwise(cuts):
+        part = _cut(rows, start, end)
+        parts.append(served(part))
+    joined = {}
+    for name in whole:
+        joined[name] = np.concatenate([part[name] for part in parts])
     worst = _compare(joined, whole, "scoring in several batches")
     empty = served(_cut(rows, 0, 0))
     if any(values.shape != (0,) for values in empty.values()):
@@ -166,7 +185,11 @@ def _check_batches(served: SessionModel, dataset: Schema, rows: Rows) -> float:
     return max(worst, _compare(padded, whole, "padding lists with missing values"))
 
 
-def _cut(rows: Rows, start: int, end: int) -> dict[str, np.ndarray]:
+def _cut(
+    rows: Rows,
+    start: int,
+    end: int,
+) -> dict[str, np.ndarray]:
     return {name: values[start:end] for name, values in rows.items()}
 
 
@@ -177,7 +200,8 @@ def _padded(rows: Rows, dataset: Schema) -> dict[str, np.ndarray]:
         values = rows[column.name]
         if column.max_length:
             absent = ABSENT[column.dtype]
-            values = np.pad(values, ((0, 0), (0, 5)), constant_values=absent)
+            added = ((0, 0), (0, 5))
+            values = np.pad(values, added, constant_values=absent)
         padded[column.name] = values
     return padded
 
@@ -190,7 +214,11 @@ def _check_warmup(served: SessionModel) -> int:
         raise ExportError(f"warm-up: {error}") from None
 
 
-def _compare(outputs: Outputs, expected: Outputs, what: str) -> float:
+def _compare(
+    outputs: Outputs,
+    expected: Outputs,
+    what: str,
+) -> float:
     """The largest difference between outputs.
 
     Raises:
@@ -198,11 +226,13 @@ def _compare(outputs: Outputs, expected: Outputs, what: str) -> float:
     """
     worst = 0.0
     for name, values in outputs.items():
-        if values.shape != np.shape(expected[name]):
+        wanted = expected[name]
+        if values.shape != np.shape(wanted):
             raise ExportError(
-                f"{what}, output {name}: has shape {values.shape} for {np.shape(expected[name])}"
+                f"{what}, output {name}: has shape {values.shape} for {np.shape(wanted)}"
             )
-        difference = float(np.max(np.abs(values - expected[name]), initial=0.0))
+        differences = np.abs(values - wanted)
+        difference = float(np.max(differences, initial=0.0))
         if not difference <= TOLERANCE:  # true for NaN
             raise ExportError(
                 f"{what}, output {name}: differs by {difference:.3g}, more than {TOLERANCE:g}, "

@@ -65,7 +65,9 @@ def sample(run: RunDir, count: int) -> dict[str, np.ndarray]:
 
 
 def predictions(
-    run: RunDir, exported: Score, features: Features
+    run: RunDir,
+    exported: Score,
+    features: Features,
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Computes an exported model's logits on all held-out rows of a run.
 
@@ -90,12 +92,17 @@ def predictions(
         weights.append(batch.weight)
         return True
 
-    Evaluator(exported, features).predict(run.held_out(), "valid", keep)
+    evaluator = Evaluator(exported, features)
+    evaluator.predict(run.held_out(), "valid", keep)
     if not logits:
         raise RunError(
             f"{run.path}: no rows were held out (--valid_fraction), which calibration needs"
         )
-    return np.concatenate(logits), np.concatenate(labels), np.concatenate(weights)
+    return (
+        np.concatenate(logits),
+        np.concatenate(labels),
+        np.concatenate(weights),
+    )
 
 
 def show_cost(run: RunDir, exported: Score) -> None:

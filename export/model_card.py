@@ -20,7 +20,11 @@ FILE = pathlib.PurePath("assets.extra", "model_card.json")  # within a version
 METHOD = "Task Aware Feature Extraction Framework for Sequential Dependence Multi-Task Learning"
 
 
-def write(served: SessionModel, run: RunDir, **made: Any) -> None:
+def write(
+    served: SessionModel,
+    run: RunDir,
+    **made: Any,
+) -> None:
     """Writes the card into a SavedModel.
 
     Args:
@@ -30,6 +34,7 @@ def write(served: SessionModel, run: RunDir, **made: Any) -> None:
     """
     now = datetime.datetime.now(datetime.UTC)
     statistics = _read(run, "statistics")
+    flags = (run.path / "flags.txt").read_text(encoding="utf-8")
     card = {
         "name": run.schema().name,
         "created": now.isoformat(timespec="seconds"),
@@ -41,7 +46,7 @@ def write(served: SessionModel, run: RunDir, **made: Any) -> None:
         "training": {
             "rows": statistics.get("rows"),
             "rate": statistics.get("rate"),
-            "flags": (run.path / "flags.txt").read_text(encoding="utf-8").splitlines(),
+            "flags": flags.splitlines(),
         },
         # The hash covers the schema, and the names and sizes of the training files.
         "data_hash": statistics.get("made_from"),
@@ -61,7 +66,12 @@ def _interface(dataset: Schema) -> dict[str, Any]:
     columns = []
     for column in dataset.inputs:
         is_list = column.max_length > 0
-        columns.append({"name": column.name, "dtype": column.dtype, "list": is_list})
+        described = {
+            "name": column.name,
+            "dtype": column.dtype,
+            "list": is_list,
+        }
+        columns.append(described)
     return {
         "funnel": [task.name for task in dataset.tasks],
         "outputs": {
@@ -89,9 +99,12 @@ def _tensors(tensors: Any) -> dict[str, str]:
 
 
 def _describe(info: Any) -> str:
-    sizes = [dimension.size for dimension in info.tensor_shape.dim]
-    shape = ", ".join("?" if size < 0 else str(size) for size in sizes)
-    return f"{tf.dtypes.as_dtype(info.dtype).name} [{shape}]"
+    sizes = []
+    for dimension in info.tensor_shape.dim:
+        size = "?" if dimension.size < 0 else str(dimension.size)
+        sizes.append(size)
+    dtype = tf.dtypes.as_dtype(info.dtype)
+    return f"{dtype.name} [{', '.join(sizes)}]"
 
 
 def _read(run: RunDir, name: str) -> dict[str, Any]:

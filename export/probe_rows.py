@@ -14,11 +14,20 @@ _INT64_MAX = 2**63 - 1
 _INT64_MIN = -(2**63)
 _INTEGERS = [0, 1, 2, 17, _INT64_MAX, _INT64_MIN]
 _FLOAT32 = np.finfo(np.float32)
-_EXTREME = [np.nan, np.inf, -np.inf, float(_FLOAT32.max), float(_FLOAT32.min)]
+_EXTREME = [
+    np.nan,
+    np.inf,
+    -np.inf,
+    float(_FLOAT32.max),
+    float(_FLOAT32.min),
+]
 
 
 def probe_rows(
-    dataset: Schema, vocabularies: str | pathlib.Path, size: int, seed: int = 0
+    dataset: Schema,
+    vocabularies: str | pathlib.Path,
+    size: int,
+    seed: int = 0,
 ) -> dict[str, np.ndarray]:
     """Draws raw rows with known, unseen, missing and extreme values of every field.
 
@@ -36,9 +45,12 @@ def probe_rows(
     rng = np.random.default_rng([seed, size])
     columns: dict[str, np.ndarray] = {}
     for feature in dataset.features:
-        shape = (size, feature.max_length + 1) if feature.max_length else (size,)
+        shape: tuple[int, ...] = (size,)
+        if feature.max_length:
+            shape = (size, feature.max_length + 1)
         values = _values(feature, pathlib.Path(vocabularies))
-        columns[feature.column] = values[rng.integers(len(values), size=shape)]
+        drawn = rng.integers(len(values), size=shape)
+        columns[feature.column] = values[drawn]
         columns[feature.column][-1] = ABSENT[feature.raw_dtype]
         if feature.weights:
             columns[feature.weights] = _weights(rng, shape)
@@ -50,18 +62,36 @@ def _weights(rng: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray:
     is_extreme = rng.random(shape) < 0.1
     extreme = rng.choice(_EXTREME, shape)
     usual = rng.normal(size=shape)
-    return np.where(is_extreme, extreme, usual).astype(np.float32)
+    weights = np.where(is_extreme, extreme, usual)
+    return weights.astype(np.float32)
 
 
 def _values(feature: Feature, vocabularies: pathlib.Path) -> np.ndarray:
     """The values to draw from, [n]."""
     if feature.kind == "log_round":
-        return np.array([0.0, -0.0, 1.0, -1.0, 12.5, -3e4, *_EXTREME], np.float32)
+        values = [
+            0.0,
+            -0.0,
+            1.0,
+            -1.0,
+            12.5,
+            -3e4,
+            *_EXTREME,
+        ]
+        return np.array(values, np.float32)
     absent = ABSENT[feature.raw_dtype]
     known = _known(feature, vocabularies)
     if feature.raw_dtype == "string":
         numbers = [str(number) for number in _INTEGERS]
-        return np.array([absent, *known, *numbers, "é", "a b", "x" * 10_000], object)
+        texts = [
+            absent,
+            *known,
+            *numbers,
+            "é",
+            "a b",
+            "x" * 10_000,
+        ]
+        return np.array(texts, object)
     known_numbers = [int(text) for text in known]
     return np.array([absent, *known_numbers, *_INTEGERS], np.int64)
 
@@ -72,4 +102,5 @@ def _known(feature: Feature, vocabularies: pathlib.Path) -> list[str]:
     if feature.kind != "vocabulary" or not path.exists():  # an empty vocabulary is no asset
         return []
     with open(path, encoding="utf-8", newline="\n") as file:
-        return [line.rstrip("\n") for line in itertools.islice(file, KNOWN)]
+        first = itertools.islice(file, KNOWN)
+        return [line.rstrip("\n") for line in first]

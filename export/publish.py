@@ -74,7 +74,9 @@ class ExportConfig:
 
 
 def publish(
-    run: RunDir, export_dir: str | pathlib.Path, config: ExportConfig | None = None
+    run: RunDir,
+    export_dir: str | pathlib.Path,
+    config: ExportConfig | None = None,
 ) -> pathlib.Path:
     """Writes a version under a temporary name, checks it, and publishes it by a rename.
 
@@ -135,7 +137,9 @@ def publish(
 
 
 def in_python(
-    model: FunnelModel, features: Features, curves: Calibration | None = None
+    model: FunnelModel,
+    features: Features,
+    curves: Calibration | None = None,
 ) -> Callable[[Rows], dict[str, np.ndarray]]:
     """Makes the function that an export must equal, without any of `Signatures`.
 
@@ -173,7 +177,10 @@ def _calibrated(model: FunnelModel, curves: Calibration | None) -> held_out_rows
 
 
 def _curves(
-    run: RunDir, model: FunnelModel, features: Features, config: ExportConfig
+    run: RunDir,
+    model: FunnelModel,
+    features: Features,
+    config: ExportConfig,
 ) -> Calibration | None:
     """The calibration that the settings ask for, fitted on the run's held-out rows."""
     if config.calibration == "none":
@@ -183,7 +190,12 @@ def _curves(
     return calibration.fit(config.calibration, logits, labels, weights)
 
 
-def _write_extras(path: pathlib.Path, run: RunDir, rows: Rows, card: dict[str, Any]) -> None:
+def _write_extras(
+    path: pathlib.Path,
+    run: RunDir,
+    rows: Rows,
+    card: dict[str, Any],
+) -> None:
     """Adds schema, warm-up requests and model card to the SavedModel at `path`."""
     schema_file = path / SCHEMA_FILE
     schema_file.parent.mkdir()

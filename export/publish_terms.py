@@ -74,11 +74,15 @@ class Terms:
             )
         data, part, name = unseen(run)
         before = evaluate(previous, data, part)
-        new = Evaluator(exported, run.features()).evaluate(data, part)
+        evaluator = Evaluator(exported, run.features())
+        new = evaluator.evaluate(data, part)
         rows = f"{new['rows']:,} {name}"
         show(
             comparison_table(
-                before, new, data.schema, f"{rows}: {previous.path}, and this run as exported"
+                before,
+                new,
+                data.schema,
+                f"{rows}: {previous.path}, and this run as exported",
             )
         )
         broken = self.broken(before, new, data.schema.step_names)
@@ -97,7 +101,12 @@ class Terms:
             "metrics": _recorded(new),
         }
 
-    def broken(self, before: Metrics, new: Metrics, steps: tuple[str, ...]) -> list[str]:
+    def broken(
+        self,
+        before: Metrics,
+        new: Metrics,
+        steps: tuple[str, ...],
+    ) -> list[str]:
         """Finds the terms that a model does not keep.
 
         Args:
@@ -113,13 +122,24 @@ class Terms:
             return ["there is no row to tell by"]
         found = []
         for step in steps:
-            found += self._broken_auc(step, before[f"auc/{step}"], new[f"auc/{step}"])
+            found += self._broken_auc(
+                step,
+                before[f"auc/{step}"],
+                new[f"auc/{step}"],
+            )
             found += self._broken_log_loss(
-                step, before[f"log_loss/{step}"], new[f"log_loss/{step}"]
+                step,
+                before[f"log_loss/{step}"],
+                new[f"log_loss/{step}"],
             )
         return found
 
-    def _broken_auc(self, step: str, before: float | None, new: float | None) -> list[str]:
+    def _broken_auc(
+        self,
+        step: str,
+        before: float | None,
+        new: float | None,
+    ) -> list[str]:
         if before is None or new is None:
             return []
         is_worse = before - new > self.max_auc_loss
@@ -127,7 +147,12 @@ class Terms:
         text = f"AUC of {step} {new:.5f} after {before:.5f}, lower by more than {margin}"
         return [text] if is_worse else []
 
-    def _broken_log_loss(self, step: str, before: float | None, new: float | None) -> list[str]:
+    def _broken_log_loss(
+        self,
+        step: str,
+        before: float | None,
+        new: float | None,
+    ) -> list[str]:
         if before is None or new is None:
             return []
         is_worse = new > before * (1.0 + self.max_log_loss_rise)
@@ -138,4 +163,9 @@ class Terms:
 
 def _recorded(metrics: Metrics) -> Metrics:
     """The metrics that the model card keeps."""
-    return {name: value for name, value in metrics.items() if name.split("/")[0] in _RECORDED}
+    recorded = {}
+    for name, value in metrics.items():
+        kind, _, _ = name.partition("/")
+        if kind in _RECORDED:
+            recorded[name] = value
+    return recorded

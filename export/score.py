@@ -16,7 +16,8 @@ from tafe_tf.terminal.tables import show
 
 def main(argv: list[str]) -> None:
     """Prints the table of scores."""
-    if len(argv) not in (3, 4) or not all(text.isdigit() for text in argv[3:]):
+    is_number = all(text.isdigit() for text in argv[3:])
+    if len(argv) not in (3, 4) or not is_number:
         raise app.UsageError(
             "give a directory of versions, a file and, if you like, a number of rows"
         )

@@ -73,11 +73,16 @@ class SessionModel:
             self._session.close()
             raise
         self.signature_defs = dict(meta_graph.signature_def)
-        self.signatures = {name: s for name, s in self.signature_defs.items() if s.inputs}
+        self.signatures = {}
+        for name, signature in self.signature_defs.items():
+            if signature.inputs:
+                self.signatures[name] = signature
         self._callable = functools.lru_cache(maxsize=256)(self._make_callable)
 
     def __call__(
-        self, columns: Mapping[str, Any], signature: str = DEFAULT_SIGNATURE
+        self,
+        columns: Mapping[str, Any],
+        signature: str = DEFAULT_SIGNATURE,
     ) -> dict[str, np.ndarray]:
         """Runs one signature.
 
@@ -99,10 +104,14 @@ class SessionModel:
             dtype = tf.dtypes.as_dtype(info.dtype).as_numpy_dtype
             feeds[name] = np.asarray(columns[name], dtype)
         names = tuple(definition.outputs)
-        return dict(zip(names, self.run(signature, feeds, names), strict=True))
+        values = self.run(signature, feeds, names)
+        return dict(zip(names, values, strict=True))
 
     def run(
-        self, signature: str, feeds: Mapping[str, np.ndarray], outputs: Sequence[str]
+        self,
+        signature: str,
+        feeds: Mapping[str, np.ndarray],
+        outputs: Sequence[str],
     ) -> list[np.ndarray]:
         """Runs one signature on arrays as they are: the runtime judges their types and shapes.
 
@@ -123,7 +132,12 @@ class SessionModel:
         call = self._callable(signature, tuple(outputs), is_one_row)
         return list(call(*values))
 
-    def _make_callable(self, signature: str, outputs: tuple[str, ...], is_one_row: bool) -> Any:
+    def _make_callable(
+        self,
+        signature: str,
+        outputs: tuple[str, ...],
+        is_one_row: bool,
+    ) -> Any:
         """Prepares a call, which at one row takes 0.5 ms less than `Session.run` with its casts.
 
         One row has nothing to share: it is computed by the thread that asks, which saves waking
@@ -147,7 +161,11 @@ class SessionModel:
 def _load(session: tf.compat.v1.Session, path: pathlib.Path) -> Any:
     """Loads a SavedModel into a session and returns its MetaGraphDef."""
     with session.graph.as_default(), _errors_only():
-        return tf.compat.v1.saved_model.load(session, [tf.saved_model.SERVING], str(path))
+        return tf.compat.v1.saved_model.load(
+            session,
+            [tf.saved_model.SERVING],
+            str(path),
+        )
 
 
 @contextlib.contextmanager

@@ -14,7 +14,9 @@ Rows = Mapping[str, np.ndarray]
 
 
 def signature_inputs(
-    schema: Schema, rows: Rows, signatures: Collection[str]
+    schema: Schema,
+    rows: Rows,
+    signatures: Collection[str],
 ) -> Iterator[tuple[str, dict[str, np.ndarray]]]:
     """Yields the inputs of every signature for the same rows, by the signature's name.
 
@@ -44,7 +46,8 @@ def tiled(schema: Schema, rows: Rows) -> dict[str, np.ndarray]:
     count = len(next(iter(rows.values())))
     columns = {column.name: rows[column.name] for column in schema.inputs}
     for name in schema.user_inputs:
-        columns[name] = np.repeat(rows[name][:1], count, axis=0)
+        first = rows[name][:1]
+        columns[name] = np.repeat(first, count, axis=0)
     return columns
 
 
@@ -63,7 +66,11 @@ def examples(schema: Schema, rows: Rows) -> np.ndarray:
     return np.array(serialized, object)
 
 
-def _example(schema: Schema, rows: Rows, i: int) -> bytes:
+def _example(
+    schema: Schema,
+    rows: Rows,
+    i: int,
+) -> bytes:
     """Row i as a tf.Example."""
     features = {}
     for column in schema.inputs:
@@ -72,7 +79,8 @@ def _example(schema: Schema, rows: Rows, i: int) -> bytes:
             features[column.name] = _feature(column.dtype, list(value))
         elif not _is_absent(column.dtype, value):
             features[column.name] = _feature(column.dtype, [value])
-    example = tf.train.Example(features=tf.train.Features(feature=features))
+    by_name = tf.train.Features(feature=features)
+    example = tf.train.Example(features=by_name)
     return bytes(example.SerializeToString(deterministic=True))
 
 
@@ -84,8 +92,14 @@ def _is_absent(dtype: str, value: Any) -> bool:
 
 def _feature(dtype: str, values: Sequence[Any]) -> tf.train.Feature:
     if dtype == "string":
-        texts = [value if isinstance(value, bytes) else value.encode() for value in values]
-        return tf.train.Feature(bytes_list=tf.train.BytesList(value=texts))
+        texts = tf.train.BytesList(value=[_encoded(value) for value in values])
+        return tf.train.Feature(bytes_list=texts)
     if dtype == "int64":
-        return tf.train.Feature(int64_list=tf.train.Int64List(value=values))
-    return tf.train.Feature(float_list=tf.train.FloatList(value=values))
+        integers = tf.train.Int64List(value=values)
+        return tf.train.Feature(int64_list=integers)
+    floats = tf.train.FloatList(value=values)
+    return tf.train.Feature(float_list=floats)
+
+
+def _encoded(text: str | bytes) -> bytes:
+    return text if isinstance(text, bytes) else text.encode()

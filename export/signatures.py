@@ -39,12 +39,16 @@ class Signatures:
     """
 
     def __init__(
-        self, model: FunnelModel, features: Features, calibrate: Calibrate | None = None
+        self,
+        model: FunnelModel,
+        features: Features,
+        calibrate: Calibrate | None = None,
     ) -> None:
         self._features = features
         self._schema = features.schema
-        self._score = tf.function(
-            _scorer(model, self._schema, calibrate), input_signature=[features.model_signature]
+        self._score: Serve = tf.function(
+            _scorer(model, self._schema, calibrate),
+            input_signature=[features.model_signature],
         )
 
     def functions(self) -> dict[str, tuple[Serve, list[Any]]]:
@@ -54,8 +58,10 @@ class Signatures:
         functions: dict[str, tuple[Serve, list[Any]]] = {
             DEFAULT_SIGNATURE: (self.columns, [columns])
         }
-        for name in (*self._schema.step_names, *self._schema.conditional_names):
-            functions[name] = (_only(self.columns, name), [columns])
+        names = (*self._schema.step_names, *self._schema.conditional_names)
+        for name in names:
+            only_this = _only(self.columns, name)
+            functions[name] = (only_this, [columns])
         functions["examples"] = (self.examples, [serialized])
         if 0 < len(self._schema.user_inputs) < len(columns):
             functions["rank"] = (self.rank, [columns])
@@ -71,8 +77,9 @@ class Signatures:
         columns = {}
         absent = {column.name: ABSENT[column.dtype] for column in self._schema.inputs}
         for name, values in parsed.items():
-            is_ragged = isinstance(values, tf.RaggedTensor)
-            columns[name] = values.to_tensor(absent[name]) if is_ragged else values
+            if isinstance(values, tf.RaggedTensor):
+                values = values.to_tensor(absent[name])
+            columns[name] = values
         return self.columns(columns)
 
     def _parsing(self) -> dict[str, Any]:
@@ -83,29 +90,42 @@ class Signatures:
             if column.max_length:
                 parsing[column.name] = tf.io.RaggedFeature(dtype)
             else:
-                parsing[column.name] = tf.io.FixedLenFeature([], dtype, ABSENT[column.dtype])
+                parsing[column.name] = tf.io.FixedLenFeature(
+                    [],
+                    dtype,
+                    ABSENT[column.dtype],
+                )
         return parsing
 
     def rank(self, columns: Mapping[str, Any]) -> Outputs:
         """Scores n items for one user: user columns are [1], item columns and outputs [n]."""
         user = self._schema.user_inputs
         items = [column.name for column in self._schema.inputs if column.name not in user]
-        count = tf.shape(columns[items[0]])[0]
+        first_item = columns[items[0]]
+        count = tf.shape(first_item)[0]
         rows = dict(columns)
         for name in user:
             values = columns[name]
-            shape = tf.concat([[count], tf.shape(values)[1:]], 0)
+            of_one_row = tf.shape(values)[1:]
+            shape = tf.concat([[count], of_one_row], 0)
             rows[name] = tf.broadcast_to(values, shape)
         return self.columns(rows)
 
 
-def _scorer(model: FunnelModel, schema: Schema, calibrate: Calibrate | None) -> Serve:
+def _scorer(
+    model: FunnelModel,
+    schema: Schema,
+    calibrate: Calibrate | None,
+) -> Serve:
     """Makes the function from model inputs to named probabilities."""
-    stored = {id(variable) for layer in model.tables() for variable in layer.variables}
+    stored: set[int] = set()
+    for layer in model.tables():
+        stored.update(id(variable) for variable in layer.variables)
     dense = []
     for variable in model.variables:
         if id(variable) not in stored:
-            dense.append((variable, keras.ops.convert_to_numpy(variable)))
+            value = keras.ops.convert_to_numpy(variable)
+            dense.append((variable, value))
 
     def score(inputs: Any) -> Outputs:
         constants = [(variable, tf.constant(value)) for variable, value in dense]

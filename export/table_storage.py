@@ -38,15 +38,26 @@ class StoredTable(tf.Module):
             return
         values = table.numpy().astype(np.float32)
         if storage == "int8":
-            scale = np.abs(values).max(axis=1, keepdims=True) / np.float32(127)
+            largest = np.abs(values).max(axis=1, keepdims=True)
+            scale = largest / np.float32(127)
             self._scale = tf.Variable(scale, trainable=False, name="scale")
-            quotient = np.divide(values, scale, out=np.zeros_like(values), where=scale > 0)
+            quotient = np.divide(
+                values,
+                scale,
+                out=np.zeros_like(values),
+                where=scale > 0,
+            )
             values = np.rint(quotient)
-        self._table = tf.Variable(values.astype(storage), trainable=False, name="table")
+        self._table = tf.Variable(
+            values.astype(storage),
+            trainable=False,
+            name="table",
+        )
 
     def __call__(self, rows: tf.Tensor) -> tf.Tensor:
         """Row numbers, any shape -> embeddings, float32 [..., d]."""
-        read = tf.cast(self._table.sparse_read(rows), tf.float32)
+        stored = self._table.sparse_read(rows)
+        read = tf.cast(stored, tf.float32)
         if self._scale is None:
             return read
         return read * self._scale.sparse_read(rows)

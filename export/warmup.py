@@ -17,7 +17,11 @@ FILE = pathlib.PurePath("assets.extra", "tf_serving_warmup_requests")  # within 
 SIZES = (1, 8, 64, 512)  # rows of a request
 
 
-def write(served: SessionModel, schema: Schema, rows: Rows) -> None:
+def write(
+    served: SessionModel,
+    schema: Schema,
+    rows: Rows,
+) -> None:
     """Writes requests of several sizes to every signature of a SavedModel into it.
 
     Args:
@@ -35,11 +39,17 @@ def write(served: SessionModel, schema: Schema, rows: Rows) -> None:
 
 def _resized(rows: Rows, size: int) -> dict[str, np.ndarray]:
     """The first `size` rows, from the beginning again where there are fewer."""
-    return {name: np.resize(values, (size, *values.shape[1:])) for name, values in rows.items()}
+    resized = {}
+    for name, values in rows.items():
+        shape = (size, *values.shape[1:])
+        resized[name] = np.resize(values, shape)
+    return resized
 
 
 def _log(
-    model: str, signature: str, inputs: Mapping[str, np.ndarray]
+    model: str,
+    signature: str,
+    inputs: Mapping[str, np.ndarray],
 ) -> prediction_log_pb2.PredictionLog:
     """A request to a signature, as TensorFlow Serving logs and replays it."""
     log = prediction_log_pb2.PredictionLog()
@@ -93,7 +103,9 @@ def run(served: SessionModel) -> int:
             raise ValueError(
                 f"{served.path / FILE}: names a signature that the model lacks: {name!r}"
             )
-        feeds = {key: tf.make_ndarray(tensor) for key, tensor in request.inputs.items()}
+        feeds = {}
+        for key, tensor in request.inputs.items():
+            feeds[key] = tf.make_ndarray(tensor)
         outputs = sorted(served.signatures[name].outputs)
         served.run(name, feeds, outputs)
         count += 1

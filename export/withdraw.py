@@ -10,7 +10,10 @@ from tafe_tf.export.gate import check
 from tafe_tf.export.versions import versions
 
 
-def withdraw(export_dir: str | pathlib.Path, to_version: int = 0) -> list[pathlib.Path]:
+def withdraw(
+    export_dir: str | pathlib.Path,
+    to_version: int = 0,
+) -> list[pathlib.Path]:
     """Withdraws every version above `to_version`, which must itself pass the gate.
 
     A version is withdrawn by a rename to `withdrawn-<version>`. TensorFlow Serving polls the
@@ -43,7 +46,10 @@ def withdraw(export_dir: str | pathlib.Path, to_version: int = 0) -> list[pathli
         names = ", ".join(path.name for path in found)
         raise ExportError(f"{target}: is no version; there are {names}")
     check(target)
-    newer = [path for path in found if int(path.name) > int(target.name)]
+    newer = []
+    for path in found:
+        if int(path.name) > int(target.name):
+            newer.append(path)
     withdrawn = [path.with_name(f"withdrawn-{path.name}") for path in newer]
     pairs = list(zip(newer, withdrawn, strict=True))
     for path, new_path in reversed(pairs):  # the newest first, so that no gap is served

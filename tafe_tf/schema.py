@@ -15,7 +15,12 @@ from typing import Any, Literal
 Dtype = Literal["string", "int64", "float32", "float64"]
 
 UNSEEN, MISSING, FIRST = 0, 1, 2  # the first two rows of every field; its values start at FIRST
-ABSENT: dict[str, Any] = {"string": "", "int64": -1, "float32": math.nan, "float64": math.nan}
+ABSENT: dict[str, Any] = {
+    "string": "",
+    "int64": -1,
+    "float32": math.nan,
+    "float64": math.nan,
+}
 
 _KEYS_OF_KIND = {
     "vocabulary": {"dtype", "min_count"},
@@ -135,11 +140,21 @@ class Feature:
         of_any_kind = set().union(*_KEYS_OF_KIND.values())
         for key in sorted(of_any_kind - _KEYS_OF_KIND[self.kind]):
             rule = f"has no meaning for kind {self.kind!r}"
-            _check(self._is_default(key), f"{self._where}: {key}", rule, getattr(self, key))
+            _check(
+                self._is_default(key),
+                f"{self._where}: {key}",
+                rule,
+                getattr(self, key),
+            )
 
     def _check_values(self) -> None:
         is_dtype = self.dtype in ("string", "int64")
-        _check(is_dtype, f"{self._where}: dtype", "must be 'string' or 'int64'", self.dtype)
+        _check(
+            is_dtype,
+            f"{self._where}: dtype",
+            "must be 'string' or 'int64'",
+            self.dtype,
+        )
         _check_integer(self.min_count, 1, f"{self._where}: min_count")
         if self.kind == "integer":
             _check_integer(self.size, 1, f"{self._where}: size")
@@ -148,22 +163,44 @@ class Feature:
         for key in ("scale", "max_abs"):
             value = getattr(self, key)
             is_positive = _is_number(value) and 0 < value < math.inf
-            _check(is_positive, f"{self._where}: {key}", "must be a positive number", value)
+            _check(
+                is_positive,
+                f"{self._where}: {key}",
+                "must be a positive number",
+                value,
+            )
         is_side = self.side in ("user", "item")
-        _check(is_side, f"{self._where}: side", "must be 'user' or 'item'", self.side)
+        _check(
+            is_side,
+            f"{self._where}: side",
+            "must be 'user' or 'item'",
+            self.side,
+        )
 
     def _check_list(self) -> None:
         _check_integer(self.max_length, 0, f"{self._where}: max_length")
         for key in _KEYS_OF_LISTS:
             has_meaning = self.max_length > 0 or self._is_default(key)
             rule = "needs max_length > 0 (a list)"
-            _check(has_meaning, f"{self._where}: {key}", rule, getattr(self, key))
+            _check(
+                has_meaning,
+                f"{self._where}: {key}",
+                rule,
+                getattr(self, key),
+            )
         is_pooling = self.pooling in ("sum", "mean")
-        _check(is_pooling, f"{self._where}: pooling", "must be 'sum' or 'mean'", self.pooling)
+        _check(
+            is_pooling,
+            f"{self._where}: pooling",
+            "must be 'sum' or 'mean'",
+            self.pooling,
+        )
         _check_separator(self.separator, f"{self._where}: separator")
 
     def _is_default(self, key: str) -> bool:
-        return bool(getattr(self, key) == getattr(type(self), key))
+        value = getattr(self, key)
+        default = getattr(type(self), key)
+        return bool(value == default)
 
     @property
     def slots(self) -> int:
@@ -249,7 +286,12 @@ class Task:
         where = f"task {self.name!r}"
         _check_texts(self, f"{where}: ")
         is_weight = _is_number(self.weight) and 0 <= self.weight < math.inf
-        _check(is_weight, f"{where}: weight", "must be a number, 0 or more", self.weight)
+        _check(
+            is_weight,
+            f"{where}: weight",
+            "must be a number, 0 or more",
+            self.weight,
+        )
         object.__setattr__(self, "column", self.column or self.name)
 
 
@@ -296,8 +338,16 @@ class Schema:
     def __post_init__(self) -> None:
         _check_name(self.name, "name")
         _check_texts(self, "")
-        object.__setattr__(self, "features", _tuple_of(Feature, self.features, "features"))
-        object.__setattr__(self, "tasks", _tuple_of(Task, self.tasks, "tasks"))
+        object.__setattr__(
+            self,
+            "features",
+            _tuple_of(Feature, self.features, "features"),
+        )
+        object.__setattr__(
+            self,
+            "tasks",
+            _tuple_of(Task, self.tasks, "tasks"),
+        )
         self._check_features()
         self._check_tasks()
         roles = self._targets()
@@ -306,21 +356,41 @@ class Schema:
 
     def _check_features(self) -> None:
         count = len(self.features)
-        _check(count > 0, "features", "must hold at least one feature", count)
+        _check(
+            count > 0,
+            "features",
+            "must hold at least one feature",
+            count,
+        )
         _check_distinct("feature", [feature.name for feature in self.features])
 
     def _check_tasks(self) -> None:
         count = len(self.tasks)
-        _check(count > 1, "tasks", "must hold the funnel, two steps or more", count)
+        _check(
+            count > 1,
+            "tasks",
+            "must hold the funnel, two steps or more",
+            count,
+        )
         _check_distinct("task", [task.name for task in self.tasks])
         first = self.tasks[0]
-        _check(not first.via, f"task {first.name!r}: via", "needs a step before", first.via)
+        _check(
+            not first.via,
+            f"task {first.name!r}: via",
+            "needs a step before",
+            first.via,
+        )
 
     def _targets(self) -> dict[str, str]:
         """The columns that a model must not read, and the role of each."""
         roles: dict[str, str] = {}
         for name, role in self._named_targets():
-            _check(name not in roles, role, f"must not read the column of {roles.get(name)}", name)
+            _check(
+                name not in roles,
+                role,
+                f"must not read the column of {roles.get(name)}",
+                name,
+            )
             roles[name] = role
         return roles
 
@@ -342,7 +412,8 @@ class Schema:
                 target = roles.get(column.name)
                 rule = f"must not be a target ({target}): the model would read its own answer"
                 _check(target is None, where, rule, column.name)
-                first, side = known.setdefault(column.name, (column, feature.side))
+                own = (column, feature.side)
+                first, side = known.setdefault(column.name, own)
                 rule = "is read by two features, so dtype and list shape must agree"
                 _check(first == column, where, rule, column)
                 rule = "is read by two features, so side must agree"
@@ -357,8 +428,11 @@ class Schema:
     @property
     def inputs(self) -> tuple[Column, ...]:
         """The raw columns that the features read, in schema order: what the served model takes."""
-        columns = (column for feature in self.features for column in feature.columns)
-        return tuple({column.name: column for column in columns}.values())
+        columns = {}
+        for feature in self.features:
+            for column in feature.columns:
+                columns[column.name] = column
+        return tuple(columns.values())
 
     @property
     def user_inputs(self) -> tuple[str, ...]:
@@ -410,7 +484,11 @@ class Schema:
         """Names of f_i / f_{i-1} for i = 2..N: "cvr", or "p_<task>_given_<previous>"."""
         if len(self.tasks) == 2:
             return ("cvr",)
-        pairs = zip(self.tasks[1:], self.tasks[:-1], strict=True)
+        pairs = zip(
+            self.tasks[1:],
+            self.tasks[:-1],
+            strict=True,
+        )
         return tuple(f"p_{task.name}_given_{previous.name}" for task, previous in pairs)
 
 
@@ -418,22 +496,41 @@ def _is_number(value: object) -> bool:
     return isinstance(value, (int, float)) and not isinstance(value, bool)
 
 
-def _check(ok: bool, key: str, rule: str, value: object) -> None:
+def _check(
+    ok: bool,
+    key: str,
+    rule: str,
+    value: object,
+) -> None:
     if not ok:
         raise SchemaError(f"{key} {rule}. Received: {value!r}")
 
 
-def _check_integer(value: object, least: int, key: str) -> None:
-    ok = isinstance(value, int) and not isinstance(value, bool) and value >= least
+def _check_integer(
+    value: object,
+    least: int,
+    key: str,
+) -> None:
+    is_bool = isinstance(value, bool)
+    ok = isinstance(value, int) and not is_bool and value >= least
     _check(ok, key, f"must be an integer, {least} or more", value)
 
 
 def _check_name(value: object, key: str) -> None:
     ok = isinstance(value, str) and _IDENTIFIER.match(value) is not None
-    _check(ok, key, "must be letters, digits and underscores, starting with a letter", value)
+    _check(
+        ok,
+        key,
+        "must be letters, digits and underscores, starting with a letter",
+        value,
+    )
 
 
-def _check_one_of(value: object, known: Iterable[str], key: str) -> None:
+def _check_one_of(
+    value: object,
+    known: Iterable[str],
+    key: str,
+) -> None:
     _check(value in list(known), key, f"must be one of {list(known)}", value)
 
 
@@ -447,11 +544,21 @@ def _check_texts(item: Feature | Task | Schema, start: str) -> None:
     for field in dataclasses.fields(item):
         if isinstance(field.default, str):
             value = getattr(item, field.name)
-            _check(isinstance(value, str), f"{start}{field.name}", "must be a string", value)
+            _check(
+                isinstance(value, str),
+                f"{start}{field.name}",
+                "must be a string",
+                value,
+            )
 
 
-def _tuple_of(kind: type, items: Any, key: str) -> tuple[Any, ...]:
-    ok = isinstance(items, (list, tuple)) and all(isinstance(item, kind) for item in items)
+def _tuple_of(
+    kind: type,
+    items: Any,
+    key: str,
+) -> tuple[Any, ...]:
+    is_sequence = isinstance(items, (list, tuple))
+    ok = is_sequence and all(isinstance(item, kind) for item in items)
     _check(ok, key, f"must be a sequence of {kind.__name__}", items)
     return tuple(items)
 
@@ -459,4 +566,9 @@ def _tuple_of(kind: type, items: Any, key: str) -> tuple[Any, ...]:
 def _check_distinct(kind: str, names: list[str]) -> None:
     for name in names:
         count = names.count(name)
-        _check(count == 1, f"{kind} {name!r}: name", "must be given once", count)
+        _check(
+            count == 1,
+            f"{kind} {name!r}: name",
+            "must be given once",
+            count,
+        )

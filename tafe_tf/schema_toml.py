@@ -50,7 +50,8 @@ def load(path: str | pathlib.Path) -> Schema:
         OSError: If the file cannot be read.
     """
     try:
-        mapping = tomllib.loads(pathlib.Path(path).read_text(encoding="utf-8"))
+        text = pathlib.Path(path).read_text(encoding="utf-8")
+        mapping = tomllib.loads(text)
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise SchemaError(f"{path}: {error}") from None
     return parse(mapping, where=str(path))
@@ -77,8 +78,10 @@ def parse(mapping: Mapping[str, Any], where: str = "schema") -> Schema:
         26
     """
     try:
-        items = {key: _items(cls, mapping, key) for key, cls in _TABLES.items()}
-        return _build(Schema, {**mapping, **items}, "the top level")
+        arguments = dict(mapping)
+        for key, cls in _TABLES.items():
+            arguments[key] = _items(cls, mapping, key)
+        return _build(Schema, arguments, "the top level")
     except SchemaError as error:
         raise SchemaError(f"{where}: {error}") from None
 
@@ -114,7 +117,8 @@ def dump(schema: Schema) -> str:
     parts = [tomli_w.dumps(_keys(schema))]
     for key in _TABLES:
         for item in getattr(schema, key):
-            parts.append(f"[[{key}]]\n{tomli_w.dumps(_keys(item))}")
+            table = tomli_w.dumps(_keys(item))
+            parts.append(f"[[{key}]]\n{table}")
     return "\n".join(parts)
 
 
@@ -130,16 +134,28 @@ def _keys(item: Feature | Task | Schema) -> dict[str, Any]:
     return keys
 
 
-def _items(cls: type[T], mapping: Mapping[str, Any], key: str) -> tuple[T, ...]:
+def _items(
+    cls: type[T],
+    mapping: Mapping[str, Any],
+    key: str,
+) -> tuple[T, ...]:
     """The tasks or the features."""
     tables = mapping.get(key, [])
     is_list = isinstance(tables, (list, tuple))
     if not is_list or not all(isinstance(table, Mapping) for table in tables):
         raise SchemaError(f"{key} must be written as [[{key}]] tables. Received: {tables!r}")
-    return tuple(_build(cls, table, f"{key}[{i}]") for i, table in enumerate(tables))
+    items = []
+    for i, table in enumerate(tables):
+        item = _build(cls, table, f"{key}[{i}]")
+        items.append(item)
+    return tuple(items)
 
 
-def _build(cls: type[T], table: Mapping[str, Any], where: str) -> T:
+def _build(
+    cls: type[T],
+    table: Mapping[str, Any],
+    where: str,
+) -> T:
     fields = dataclasses.fields(cls)
     names = [field.name for field in fields]
     for key, value in table.items():

@@ -10,7 +10,10 @@ CHUNK = 1 << 21  # how many counts are held in memory at a time
 
 
 def resamples(
-    rows: int, group: np.ndarray | None, replicates: int, seed: int = 0
+    rows: int,
+    group: np.ndarray | None,
+    replicates: int,
+    seed: int = 0,
 ) -> Iterator[np.ndarray]:
     """Draws test rows with replacement; every call with the same arguments draws the same ones.
 
@@ -56,11 +59,14 @@ class RankedRows:
         weight: np.ndarray,
         which: np.ndarray | None = None,
     ) -> None:
-        rows = np.arange(len(scores)) if which is None else np.flatnonzero(which)
+        if which is None:
+            which = np.ones(len(scores), np.bool_)
+        rows = np.flatnonzero(which)
         order = np.argsort(scores[rows], kind="stable")
         self._rows = rows[order]
         ranked = scores[self._rows]
-        is_first = np.concatenate([[True], ranked[1:] != ranked[:-1]])
+        is_new = ranked[1:] != ranked[:-1]
+        is_first = np.concatenate([[True], is_new])
         self._ties = np.flatnonzero(is_first)  # where each run of equal scores starts
         label = labels[self._rows].astype(np.float32)
         row_weight = weight[self._rows].astype(np.float32)
@@ -81,12 +87,20 @@ class RankedRows:
         negative = self._by_score(drawn * self._negative)
         below = np.cumsum(negative, axis=1) - negative / 2
         won = (positive * below).sum(axis=1)
+        positives = positive.sum(axis=1)
+        negatives = negative.sum(axis=1)
         with np.errstate(invalid="ignore", divide="ignore"):
-            return np.asarray(won / positive.sum(axis=1) / negative.sum(axis=1))
+            return np.asarray(won / positives / negatives)
 
     def _by_score(self, weights: np.ndarray) -> np.ndarray:
         """Sums of weights [r, n] over rows with equal scores, float64 [r, different scores]."""
-        return np.asarray(np.add.reduceat(weights, self._ties, axis=1, dtype=np.float64))
+        sums = np.add.reduceat(
+            weights,
+            self._ties,
+            axis=1,
+            dtype=np.float64,
+        )
+        return np.asarray(sums)
 
 
 def over_seeds(aucs: np.ndarray, seed: int = 0) -> np.ndarray:
@@ -105,10 +119,14 @@ def over_seeds(aucs: np.ndarray, seed: int = 0) -> np.ndarray:
     seeds, replicates = aucs.shape
     rng = np.random.default_rng([seed, seeds])
     drawn = rng.integers(seeds, size=(seeds, replicates))
-    return np.asarray(np.take_along_axis(aucs, drawn, axis=0).mean(axis=0))
+    of_drawn = np.take_along_axis(aucs, drawn, axis=0)
+    return np.asarray(of_drawn.mean(axis=0))
 
 
-def interval(values: np.ndarray, level: float = 0.95) -> tuple[float, float] | None:
+def interval(
+    values: np.ndarray,
+    level: float = 0.95,
+) -> tuple[float, float] | None:
     """The percentile interval of the replicates [R] that are defined; None if none is.
 
     Args:
@@ -118,7 +136,8 @@ def interval(values: np.ndarray, level: float = 0.95) -> tuple[float, float] | N
     if not np.isfinite(values).any():
         return None
     tail = (1 - level) / 2
-    low, high = np.nanquantile(values, [tail, (1 + level) / 2])
+    ends = [tail, (1 + level) / 2]
+    low, high = np.nanquantile(values, ends)
     return float(low), float(high)
 
 
@@ -131,5 +150,8 @@ def p_value(differences: np.ndarray) -> float:
         differences: the difference in each replicate, [R]; NaN where it is undefined.
     """
     known = differences[np.isfinite(differences)]
-    beyond = min((known <= 0).sum(), (known >= 0).sum())
-    return float(min(2.0 * (beyond + 1) / (len(known) + 1), 1.0))
+    below = (known <= 0).sum()
+    above = (known >= 0).sum()
+    beyond = min(below, above)
+    share = 2.0 * (beyond + 1) / (len(known) + 1)
+    return float(min(share, 1.0))

@@ -73,12 +73,18 @@ def compare(plan: Plan) -> dict[str, str]:
     """
     directory = plan.shared.directory
     schema = plan.shared.prepare()
-    arguments = {variant.text: plan.arguments(variant) for variant in plan.variants}
+    arguments = {}
+    for variant in plan.variants:
+        arguments[variant.text] = plan.arguments(variant)
     # Seed by seed, so that a comparison that is stopped early has all models.
-    in_turn = [plan.run(variant, seed) for seed in plan.seeds for variant in plan.variants]
+    in_turn = []
+    for seed in plan.seeds:
+        in_turn += [plan.run(variant, seed) for variant in plan.variants]
     failed = train_all(in_turn, arguments)
 
-    by_model = [plan.run(variant, seed) for variant in plan.variants for seed in plan.seeds]
+    by_model = []
+    for variant in plan.variants:
+        by_model += [plan.run(variant, seed) for seed in plan.seeds]
     comparison = Comparison(
         schema=schema,
         replicates=plan.replicates,

@@ -38,7 +38,12 @@ class Variant:
     settings: Mapping[str, str]
 
     @classmethod
-    def parse(cls, text: str, models: Sequence[str], flags: Sequence[str]) -> Variant:
+    def parse(
+        cls,
+        text: str,
+        models: Sequence[str],
+        flags: Sequence[str],
+    ) -> Variant:
         """Reads an element of `--models`.
 
         Args:
@@ -112,7 +117,12 @@ class Shared:
         self._prepared.mkdir(parents=True, exist_ok=True)
         self._claim()
         if not (self._prepared / "statistics.json").exists():
-            vocabulary.build(train_files, loaded, self._prepared, self.bad_rows)
+            vocabulary.build(
+                train_files,
+                loaded,
+                self._prepared,
+                self.bad_rows,
+            )
         return loaded
 
     def _claim(self) -> None:
@@ -177,7 +187,12 @@ class ChildRun:
         """
         own = [f"--seed={self.seed}", f"--run_dir={self.path}", "--save_predictions"]
         train = [sys.executable, "-m", "tafe_tf.train"]
-        command = [*train, *arguments, *self.variant.arguments, *own]
+        command = [
+            *train,
+            *arguments,
+            *self.variant.arguments,
+            *own,
+        ]
         self.log.parent.mkdir(parents=True, exist_ok=True)
         with open(self.log, "w", encoding="utf-8") as log:
             ended = subprocess.run(

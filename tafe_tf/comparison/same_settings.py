@@ -23,7 +23,9 @@ def differing(first: str, second: str) -> list[str]:
         first: the text of a flagfile, one flag a line.
         second: the text of the other one.
     """
-    in_one_only = set(first.splitlines()) ^ set(second.splitlines())
+    first_lines = set(first.splitlines())
+    second_lines = set(second.splitlines())
+    in_one_only = first_lines ^ second_lines
     defaults = _defaults()
     return sorted(line for line in in_one_only if not _is_default(line, defaults))
 
@@ -51,7 +53,8 @@ def _is_default(line: str, defaults: dict[str, list[Any]]) -> bool:
     if name not in defaults:
         return False
     is_models_own = equals == "=" and value == ""  # an empty list
-    return is_models_own or all(value == _as_text(default) for default in defaults[name])
+    texts = [_as_text(default) for default in defaults[name]]
+    return is_models_own or all(value == text for text in texts)
 
 
 def _as_text(default: Any) -> str:

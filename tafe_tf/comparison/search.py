@@ -53,7 +53,9 @@ def tune(search: Search, variants: list[Variant]) -> None:
         ValueError: if a trial fails.
     """
     schema = search.shared.prepare()
-    results = {variant.text: tune_model(search, variant, schema) for variant in variants}
+    results = {}
+    for variant in variants:
+        results[variant.text] = tune_model(search, variant, schema)
     write_json(search.shared.directory / "tune.json", results)
 
 
@@ -87,10 +89,18 @@ def _range(parts: list[str]) -> FloatDistribution:
     low, high, *scale = parts
     if scale not in ([], ["log"]):
         raise ValueError
-    return FloatDistribution(float(low), float(high), log=scale == ["log"])
+    return FloatDistribution(
+        float(low),
+        float(high),
+        log=scale == ["log"],
+    )
 
 
-def tune_model(search: Search, variant: Variant, schema: Schema) -> dict[str, Any]:
+def tune_model(
+    search: Search,
+    variant: Variant,
+    schema: Schema,
+) -> dict[str, Any]:
     """Makes the missing trials of one model and writes its flagfile.
 
     Args:
@@ -116,8 +126,18 @@ def tune_model(search: Search, variant: Variant, schema: Schema) -> dict[str, An
     best = study.best_params
     flagfile = "".join(f"--{flag}={value}\n" for flag, value in best.items())
     write_text(search.shared.directory / f"{variant.folder}.flags", flagfile)
-    trials = [{"params": each.params, "score": each.value} for each in _finished(study)]
-    return {"best": best, "score": study.best_value, "trials": trials}
+    trials = [
+        {
+            "params": each.params,
+            "score": each.value,
+        }
+        for each in _finished(study)
+    ]
+    return {
+        "best": best,
+        "score": study.best_value,
+        "trials": trials,
+    }
 
 
 def _study(search: Search, variant: Variant) -> optuna.Study:
@@ -134,7 +154,8 @@ def _study(search: Search, variant: Variant) -> optuna.Study:
         study.tell(interrupted.number, state=TrialState.FAIL)
         study.enqueue_trial(interrupted.params)
     if math.isfinite(_grid_size(search.space)):
-        for point in itertools.product(*map(_choices, search.space.values())):
+        choices = map(_choices, search.space.values())
+        for point in itertools.product(*choices):
             settings = dict(zip(search.space, point, strict=True))
             study.enqueue_trial(settings, skip_if_exists=True)
     return study
@@ -166,7 +187,10 @@ def _make(
 
 def _grid_size(space: Space) -> float:
     """Number of combinations; infinite unless every flag has a list of values."""
-    return math.prod(len(_choices(each)) or math.inf for each in space.values())
+    size: float = 1
+    for each in space.values():
+        size *= len(_choices(each)) or math.inf
+    return size
 
 
 def _choices(distribution: BaseDistribution) -> list[Any]:
@@ -176,7 +200,11 @@ def _choices(distribution: BaseDistribution) -> list[Any]:
     return []
 
 
-def best_value(run_dir: pathlib.Path, monitor: str, schema: Schema) -> float:
+def best_value(
+    run_dir: pathlib.Path,
+    monitor: str,
+    schema: Schema,
+) -> float:
     """The best value of a validation metric over the epochs of a finished run.
 
     Args:

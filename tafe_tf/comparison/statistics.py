@@ -38,7 +38,11 @@ class Comparison:
     against: str = ""
     published: Mapping[str, Any] = dataclasses.field(default_factory=dict)
 
-    def results(self, runs: Sequence[ChildRun], failed: Mapping[str, str]) -> dict[str, Any]:
+    def results(
+        self,
+        runs: Sequence[ChildRun],
+        failed: Mapping[str, str],
+    ) -> dict[str, Any]:
         """Computes all figures, ready to be written as JSON.
 
         Args:
@@ -61,10 +65,11 @@ class Comparison:
         groups = None
         if "group" in test_rows:
             groups = len(np.unique(test_rows["group"]))
+        single = models.get("single_task")
         described = {}
         for name, model in models.items():
             described[name] = {
-                **self._described(model, models.get("single_task"), replicates[name]),
+                **self._described(model, single, replicates[name]),
                 "difference": self._difference(models, replicates, name, against),
                 "published": dict(self.published.get(name, {})),
             }
@@ -86,7 +91,9 @@ class Comparison:
         replicates: Mapping[str, np.ndarray],
     ) -> dict[str, Any]:
         """A model's own figures and its gains over `single`."""
-        intervals = {key: interval(over_seeds(aucs)) for key, aucs in replicates.items()}
+        intervals = {}
+        for key, aucs in replicates.items():
+            intervals[key] = interval(over_seeds(aucs))
         step_aucs = [f"auc/{name}" for name in self.schema.step_names]
         return {
             **model.summary(),
@@ -94,13 +101,18 @@ class Comparison:
             "gain": model.gains(single, step_aucs),
         }
 
-    def _replicates(self, models: Mapping[str, _Model], test_rows: Arrays) -> dict[str, Arrays]:
+    def _replicates(
+        self,
+        models: Mapping[str, _Model],
+        test_rows: Arrays,
+    ) -> dict[str, Arrays]:
         """AUCs [S, R] by model and metric; S seeds, R replicates."""
         found: dict[str, Arrays] = {}
         for name, model in models.items():
             by_seed = [self._aucs(run, test_rows) for run in model.runs]
-            metrics = by_seed[0].keys()
-            found[name] = {key: np.stack([aucs[key] for aucs in by_seed]) for key in metrics}
+            found[name] = {}
+            for key in by_seed[0]:
+                found[name][key] = np.stack([aucs[key] for aucs in by_seed])
         return found
 
     def _aucs(self, run: ChildRun, test_rows: Arrays) -> Arrays:
@@ -110,12 +122,22 @@ class Comparison:
             raise ValueError(f"{run.path}: was tested on other rows than the first run")
         ranked = self._ranked(rows)
         parts: dict[str, list[np.ndarray]] = {key: [] for key in ranked}
-        for counts in resamples(len(rows["logits"]), rows.get("group"), self.replicates):
+        drawn = resamples(
+            len(rows["logits"]),
+            rows.get("group"),
+            self.replicates,
+        )
+        for counts in drawn:
             for key, metric in ranked.items():
                 parts[key].append(metric.aucs(counts))
-        aucs = {key: np.concatenate(values) for key, values in parts.items()}
+        aucs = {}
+        for key, values in parts.items():
+            aucs[key] = np.concatenate(values)
         step_aucs = [aucs[f"auc/{name}"] for name in self.schema.step_names]
-        return {**aucs, MEAN: np.mean(step_aucs, axis=0)}
+        return {
+            **aucs,
+            MEAN: np.mean(step_aucs, axis=0),
+        }
 
     def _ranked(self, rows: Arrays) -> dict[str, RankedRows]:
         """The test rows ranked by each probability, by metric."""
@@ -124,10 +146,20 @@ class Comparison:
         weight = rows["weight"]
         ranked = {}
         for i, name in enumerate(self.schema.step_names):
-            ranked[f"auc/{name}"] = RankedRows(log_p[:, i], depth > i, weight)
+            ranked[f"auc/{name}"] = RankedRows(
+                log_p[:, i],
+                depth > i,
+                weight,
+            )
         for i, name in enumerate(self.schema.conditional_names, start=1):
-            log_conditional = np.minimum(log_p[:, i] - log_p[:, i - 1], 0.0)
-            ranked[f"auc/{name}"] = RankedRows(log_conditional, depth > i, weight, depth >= i)
+            log_ratio = log_p[:, i] - log_p[:, i - 1]
+            log_conditional = np.minimum(log_ratio, 0.0)
+            ranked[f"auc/{name}"] = RankedRows(
+                log_conditional,
+                depth > i,
+                weight,
+                depth >= i,
+            )
         return ranked
 
     def _difference(
@@ -158,7 +190,9 @@ class Comparison:
         difference = (own_aucs - base_aucs).mean()
         if not np.isfinite(difference):
             return {}
-        drawn = over_seeds(replicates[name][MEAN][own] - replicates[against][MEAN][base])
+        own_replicates = replicates[name][MEAN][own]
+        base_replicates = replicates[against][MEAN][base]
+        drawn = over_seeds(own_replicates - base_replicates)
         return {
             "mean": float(difference),
             "interval": interval(drawn),
@@ -169,15 +203,22 @@ class Comparison:
     def _step_aucs(self, model: _Model) -> np.ndarray:
         """AUCs over all impressions by seed and step, [S, N]; NaN where one is undefined."""
         keys = [f"auc/{name}" for name in self.schema.step_names]
-        values = [[metrics.get(key) for key in keys] for metrics in model.metrics]
+        values = []
+        for metrics in model.metrics:
+            values.append([metrics.get(key) for key in keys])
         return np.array(values, np.float64)
 
     def _best_baseline(self, models: Mapping[str, _Model]) -> str:
         """The model with the highest mean AUC among those that are not TAFE, or among all."""
-        baselines = [name for name in models if name.split("/")[0] != "tafe"]
+        baselines = []
+        for name in models:
+            family, _, _ = name.partition("/")
+            if family != "tafe":
+                baselines.append(name)
         means = {}
         for name in baselines or models:
-            means[name] = np.nan_to_num(self._step_aucs(models[name])).mean()
+            aucs = self._step_aucs(models[name])
+            means[name] = np.nan_to_num(aucs).mean()
         return max(means, key=lambda name: means[name])
 
 
@@ -191,14 +232,19 @@ class _Model:
 
     def values(self, key: str) -> list[float]:
         """A metric's values by seed, without the undefined ones."""
-        return [metrics[key] for metrics in self.metrics if metrics.get(key) is not None]
+        values = [metrics.get(key) for metrics in self.metrics]
+        return [value for value in values if value is not None]
 
     def mean(self, key: str) -> float | None:
         """A metric's mean over seeds; None if it is undefined for all of them."""
         values = self.values(key)
         return statistics.fmean(values) if values else None
 
-    def gains(self, single: _Model | None, keys: Sequence[str]) -> dict[str, float]:
+    def gains(
+        self,
+        single: _Model | None,
+        keys: Sequence[str],
+    ) -> dict[str, float]:
         """(AUC - AUC of single_task) / AUC of single_task, as in the paper's Table 2."""
         if single is None:
             return {}
@@ -234,14 +280,19 @@ def _by_model(runs: Sequence[ChildRun]) -> dict[str, _Model]:
     """The runs of each model, by its name, in the order of the runs."""
     by_name: dict[str, list[ChildRun]] = {}
     for run in runs:
-        by_name.setdefault(run.variant.text, []).append(run)
+        of_model = by_name.setdefault(run.variant.text, [])
+        of_model.append(run)
     return {name: _Model(its_runs) for name, its_runs in by_name.items()}
 
 
 def _spread(values: list[float]) -> dict[str, Any]:
     """Mean and standard deviation; the latter is None for a single value."""
     deviation = statistics.stdev(values) if len(values) > 1 else None
-    return {"mean": statistics.fmean(values), "sd": deviation, "values": values}
+    return {
+        "mean": statistics.fmean(values),
+        "sd": deviation,
+        "values": values,
+    }
 
 
 def _predictions(run: ChildRun) -> Arrays:

@@ -19,8 +19,16 @@ def quality(results: Results, schema: Schema) -> Rows:
     """AUCs with their spread over seeds, gains over single_task, and the paired test."""
     names = [*schema.step_names, *schema.conditional_names]
     aucs = [f"AUC {name}" for name in names]
-    test = [f"against {results['against']}", "p"]
-    rows = [["model", "seeds", *aucs, "mean over tasks [95 %]", "gain", *test]]
+    header = [
+        "model",
+        "seeds",
+        *aucs,
+        "mean over tasks [95 %]",
+        "gain",
+        f"against {results['against']}",
+        "p",
+    ]
+    rows = [header]
     for name, model in results["models"].items():
         rows.append(_quality_row(name, model, schema))
         if model["published"]:
@@ -29,11 +37,16 @@ def quality(results: Results, schema: Schema) -> Rows:
     return rows
 
 
-def _quality_row(name: str, model: Results, schema: Schema) -> list[str]:
+def _quality_row(
+    name: str,
+    model: Results,
+    schema: Schema,
+) -> list[str]:
     names = [*schema.step_names, *schema.conditional_names]
     metrics = model["metrics"]
     aucs = [_mean_and_deviation(metrics.get(f"auc/{step}")) for step in names]
-    over_tasks = _mean_of([_mean(model, f"auc/{step}") for step in schema.step_names])
+    of_tasks = [_mean(model, f"auc/{step}") for step in schema.step_names]
+    over_tasks = _mean_of(of_tasks)
     bounds = model["interval"].get(MEAN)
     spread = ""
     if bounds:
@@ -52,11 +65,24 @@ def _quality_row(name: str, model: Results, schema: Schema) -> list[str]:
     ]
 
 
-def _published_row(title: str, published: Results, schema: Schema) -> list[str]:
+def _published_row(
+    title: str,
+    published: Results,
+    schema: Schema,
+) -> list[str]:
     names = [*schema.step_names, *schema.conditional_names]
     aucs = [_short(published.get(f"auc/{name}")) for name in names]
-    over_tasks = _mean_of([published.get(f"auc/{name}") for name in schema.step_names])
-    return [title, "", *aucs, _short(over_tasks), "", "", ""]
+    of_tasks = [published.get(f"auc/{name}") for name in schema.step_names]
+    over_tasks = _mean_of(of_tasks)
+    return [
+        title,
+        "",
+        *aucs,
+        _short(over_tasks),
+        "",
+        "",
+        "",
+    ]
 
 
 def calibration(results: Results, schema: Schema) -> Rows:
@@ -68,10 +94,15 @@ def calibration(results: Results, schema: Schema) -> Rows:
     for name, model in results["models"].items():
         row = [name]
         for step in schema.step_names:
-            row.append(_short(_mean(model, f"log_loss/{step}")))
-            row.append(_short(_mean(model, f"pcoc/{step}"), digits=3))
-            row.append(_short(_mean(model, f"ece/{step}")))
-        rows.append([*row, share(_mean(model, "violation_rate"))])
+            log_loss = _mean(model, f"log_loss/{step}")
+            predicted_over_observed = _mean(model, f"pcoc/{step}")
+            calibration_error = _mean(model, f"ece/{step}")
+            row.append(_short(log_loss))
+            row.append(_short(predicted_over_observed, digits=3))
+            row.append(_short(calibration_error))
+        violations = _mean(model, "violation_rate")
+        row.append(share(violations))
+        rows.append(row)
     return rows
 
 
@@ -88,8 +119,10 @@ def truth(results: Results, schema: Schema) -> Rows:
             continue
         row = [model_name]
         for name in names:
-            row.append(_short(_mean(model, f"truth_ratio/{name}"), digits=3))
-            row.append(_short(_mean(model, f"truth_mae/{name}")))
+            ratio = _mean(model, f"truth_ratio/{name}")
+            error = _mean(model, f"truth_mae/{name}")
+            row.append(_short(ratio, digits=3))
+            row.append(_short(error))
         rows.append(row)
     return rows
 
@@ -141,7 +174,9 @@ def tables(results: Results, schema: Schema) -> list[Table]:
 
 def markdown(results: Results, schema: Schema) -> str:
     """The tables and the failed runs in Markdown."""
-    parts = [f"**{title}**\n\n{_lines(rows)}" for title, rows in sections(results, schema)]
+    parts = []
+    for title, rows in sections(results, schema):
+        parts.append(f"**{title}**\n\n{_lines(rows)}")
     failures = [f"- failed: {run}: {error}\n" for run, error in results["failed"].items()]
     if failures:
         parts.append("".join(failures))
@@ -149,9 +184,9 @@ def markdown(results: Results, schema: Schema) -> str:
 
 
 def _lines(rows: Sequence[Sequence[str]]) -> str:
-    lines = [f"| {' | '.join(row)} |\n" for row in rows]
+    header, *others = [f"| {' | '.join(row)} |\n" for row in rows]
     rule = f"|{'---|' * len(rows[0])}\n"
-    return "".join([lines[0], rule, *lines[1:]])
+    return "".join([header, rule, *others])
 
 
 def _mean(model: Results, metric: str) -> float | None:
@@ -163,7 +198,9 @@ def _mean(model: Results, metric: str) -> float | None:
 def _mean_of(values: Sequence[float | None]) -> float | None:
     """The mean; None if any value is undefined."""
     known = [value for value in values if value is not None]
-    return sum(known) / len(known) if len(known) == len(values) else None
+    if len(known) < len(values):
+        return None
+    return sum(known) / len(known)
 
 
 def _short(value: float | None, digits: int = 4) -> str:

@@ -47,14 +47,16 @@ def read_json(path: str | pathlib.Path) -> Any:
         FileNotFoundError: if there is no such file.
     """
     try:
-        return json.loads(pathlib.Path(path).read_text(encoding="utf-8"))
+        text = pathlib.Path(path).read_text(encoding="utf-8")
+        return json.loads(text)
     except ValueError as error:  # a JSONDecodeError, or a UnicodeDecodeError
         raise DataError(f"{path}: holds no JSON: {error}") from None
 
 
 def write_json(path: str | pathlib.Path, value: Any) -> None:
     """Writes a value as indented JSON, atomically."""
-    write_text(path, json.dumps(value, indent=2) + "\n")
+    text = json.dumps(value, indent=2)
+    write_text(path, text + "\n")
 
 
 def write_text(path: str | pathlib.Path, text: str) -> None:
@@ -63,7 +65,10 @@ def write_text(path: str | pathlib.Path, text: str) -> None:
         temporary.write_text(text, encoding="utf-8")
 
 
-def write_arrays(path: str | pathlib.Path, arrays: Mapping[str, np.ndarray]) -> None:
+def write_arrays(
+    path: str | pathlib.Path,
+    arrays: Mapping[str, np.ndarray],
+) -> None:
     """Writes arrays by name as an uncompressed .npz file, atomically."""
     with replacing(path) as temporary, open(temporary, "wb") as file:
         np.savez(file, allow_pickle=False, **arrays)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import collections
 import dataclasses
-from typing import Literal
+from typing import Literal, TypeAlias
 
 import numpy as np
 
@@ -13,6 +13,7 @@ from tafe_tf.data.errors import BadRowError
 WHOLE_ROW = "*"  # the column of a problem with the row's width
 
 Policy = Literal["raise", "drop"]
+_Reason: TypeAlias = tuple[str, str, str]  # file, column, rule
 
 
 @dataclasses.dataclass(frozen=True)
@@ -67,10 +68,15 @@ class BadRows:
 
     def __init__(self, policy: Policy = "raise") -> None:
         self.policy = policy
-        self._rows: dict[tuple[str, str, str], set[int]] = collections.defaultdict(set)
-        self._first: dict[tuple[str, str, str], str] = {}
+        self._rows: dict[_Reason, set[int]] = collections.defaultdict(set)
+        self._first: dict[_Reason, str] = {}
 
-    def judge(self, path: str, rows: np.ndarray, problems: list[Problem]) -> None:
+    def judge(
+        self,
+        path: str,
+        rows: np.ndarray,
+        problems: list[Problem],
+    ) -> None:
         """Notes the bad rows of a block, or raises for the first of them.
 
         Args:
@@ -81,9 +87,13 @@ class BadRows:
         Raises:
             BadRowError: if the policy is "raise" and there is a problem.
         """
+
+        def row_of(problem: Problem) -> int:
+            return int(rows[problem.index])
+
         # The problems of CSV rows of a wrong width come last in a block, wherever the rows stand.
-        for problem in sorted(problems, key=lambda problem: int(rows[problem.index])):
-            row = int(rows[problem.index])
+        for problem in sorted(problems, key=row_of):
+            row = row_of(problem)
             text = f"{path}: row {row}{problem.place}: {problem.rule}. Received: {problem.value!r}"
             if self.policy == "raise":
                 raise BadRowError(text)
@@ -95,7 +105,8 @@ class BadRows:
     def count(self) -> int:
         """The number of different rows dropped so far."""
         by_file: dict[str, set[int]] = collections.defaultdict(set)
-        for (path, _, _), rows in self._rows.items():
+        for reason, rows in self._rows.items():
+            path = reason[0]
             by_file[path] |= rows
         return sum(len(rows) for rows in by_file.values())
 
@@ -117,7 +128,14 @@ class BadRows:
         for key, rows in self._rows.items():
             _, column, rule = key
             first = self._first[key]
-            found.append(Dropped(column=column, rule=rule, rows=len(rows), first=first))
+            found.append(
+                Dropped(
+                    column=column,
+                    rule=rule,
+                    rows=len(rows),
+                    first=first,
+                )
+            )
         return found
 
     def report(self) -> list[str]:

@@ -13,7 +13,12 @@ class BadRowError(DataError):
     """A row breaks a rule; the message names file, row, column and value."""
 
 
-def check_columns(path: str, names: Sequence[str], present: Sequence[str], where: str = "") -> None:
+def check_columns(
+    path: str,
+    names: Sequence[str],
+    present: Sequence[str],
+    where: str = "",
+) -> None:
     """Raises DataError if a column to read is missing from a file, or stands there more than once.
 
     Args:

@@ -30,7 +30,11 @@ class Span(NamedTuple, Generic[S]):
 
 
 def rechunk(
-    pieces: Iterable[S], size: int, *, skip: int = 0, first: int = 0
+    pieces: Iterable[S],
+    size: int,
+    *,
+    skip: int = 0,
+    first: int = 0,
 ) -> Iterator[list[Span[S]]]:
     """Deals the rows of all pieces into chunks of a fixed number of rows, the last one shorter.
 
@@ -87,13 +91,25 @@ def read_ahead(items: Iterator[T], size: int) -> Generator[T, None, None]:
 
     An error in drawing an item is raised when its turn comes.
     """
-    drawn = in_order(lambda _: next(items, _END), itertools.count(), threads=1, ahead=size)
+
+    def draw(_: int) -> T:
+        return next(items, _END)
+
+    drawn = in_order(
+        draw,
+        itertools.count(),
+        threads=1,
+        ahead=size,
+    )
     with contextlib.closing(drawn):
         yield from itertools.takewhile(lambda item: item is not _END, drawn)
 
 
 def in_order(
-    function: Callable[[T], R], items: Iterator[T], threads: int = 2, ahead: int | None = None
+    function: Callable[[T], R],
+    items: Iterator[T],
+    threads: int = 2,
+    ahead: int | None = None,
 ) -> Generator[R, None, None]:
     """Computes a result for each item in threads, and gives the results in the order of the items.
 

@@ -63,7 +63,8 @@ class Cluster:
                 f"--readers must be a multiple of the {self.workers} workers. Received: {count}"
             )
         each = count // self.workers
-        return range(self.worker * each, (self.worker + 1) * each)
+        first = self.worker * each
+        return range(first, first + each)
 
     def iterate(self, dataset: tf.data.Dataset) -> Any:
         """An iterator over batches, each a replica's piece in turn, without end."""
@@ -76,11 +77,17 @@ class Cluster:
 
     def all(self, flag: bool) -> bool:
         """Whether the flag is set in every process. All processes must ask together."""
-        return flag if self.workers == 1 else self._sum(int(not flag)) == 0
+        if self.workers == 1:
+            return flag
+        unset = self._sum(int(not flag))
+        return unset == 0
 
     def any(self, flag: bool) -> bool:
         """Whether the flag is set in any process. All processes must ask together."""
-        return flag if self.workers == 1 else self._sum(int(flag)) > 0
+        if self.workers == 1:
+            return flag
+        set_in = self._sum(int(flag))
+        return set_in > 0
 
     def barrier(self) -> None:
         """Waits for all processes."""
@@ -110,15 +117,19 @@ class Cluster:
         return {name: self._gather(array) for name, array in arrays.items()}
 
     def _sum(self, value: int) -> int:
-        return int(self._exchange(np.array([value])).sum())
+        of_workers = self._exchange(np.array([value]))
+        return int(of_workers.sum())
 
     def _gather(self, array: np.ndarray) -> np.ndarray:
         counts = self._exchange(np.array([len(array)]))
         longest = max(counts.max(), 1)  # collectives crash on an empty array
-        padded = np.zeros((longest, *array.shape[1:]), array.dtype)
+        shape = (longest, *array.shape[1:])
+        padded = np.zeros(shape, array.dtype)
         padded[: len(array)] = array
         of_workers = np.split(self._exchange(padded), self.workers)
-        rows = [part[:count] for part, count in zip(of_workers, counts, strict=True)]
+        rows = []
+        for part, count in zip(of_workers, counts, strict=True):
+            rows.append(part[:count])
         return np.concatenate(rows)
 
     def _exchange(self, array: np.ndarray) -> np.ndarray:
@@ -128,8 +139,12 @@ class Cluster:
             sent = array.astype(np.int32)  # collectives know neither smaller types
         elif array.dtype == np.uint64:
             sent = array.view(np.int64)  # nor this one
-        gathered = _all_gather(self.strategy, tf.constant(sent)).numpy()
-        of_replicas = gathered.reshape(self.workers, self.local_replicas, *array.shape)
+        gathered = _all_gather(self.strategy, tf.constant(sent))
+        of_replicas = gathered.numpy().reshape(
+            self.workers,
+            self.local_replicas,
+            *array.shape,
+        )
         of_workers = of_replicas[:, 0]  # a worker's replicas all send the same
         joined = of_workers.reshape(-1, *array.shape[1:])
         if array.dtype == np.uint64:
@@ -140,11 +155,13 @@ class Cluster:
 @tf.function(reduce_retracing=True)
 def _all_gather(strategy: tf.distribute.Strategy, rows: tf.Tensor) -> tf.Tensor:
     def own(rows: tf.Tensor) -> tf.Tensor:
-        return tf.distribute.get_replica_context().all_gather(
-            tf.identity(rows), axis=0
-        )  # as an operation it has a device
+        context = tf.distribute.get_replica_context()
+        on_device = tf.identity(rows)  # as an operation it has a device
+        return context.all_gather(on_device, axis=0)
 
-    return strategy.experimental_local_results(strategy.run(own, args=(rows,)))[0]
+    of_replicas = strategy.run(own, args=(rows,))
+    local = strategy.experimental_local_results(of_replicas)
+    return local[0]
 
 
 def make(name: str = "auto", tpu: str = "") -> Cluster:
@@ -164,7 +181,8 @@ def make(name: str = "auto", tpu: str = "") -> Cluster:
     """
     config = json.loads(os.environ.get("TF_CONFIG") or "{}")
     jobs = config.get("cluster", {})
-    workers = len(jobs.get("chief", [])) + len(jobs.get("worker", []))
+    chiefs = len(jobs.get("chief", []))
+    workers = chiefs + len(jobs.get("worker", []))
     if name == "auto":
         name = _found(jobs, workers, tpu)
     if name in ("multi_worker", "parameter_server") and not jobs:
@@ -173,19 +191,31 @@ def make(name: str = "auto", tpu: str = "") -> Cluster:
         )
     if name == "multi_worker":
         task = config["task"]
-        number = int(task["index"]) + (
-            len(jobs.get("chief", [])) if task["type"] == "worker" else 0
+        number = int(task["index"])
+        if task["type"] == "worker":
+            number += chiefs
+        return Cluster(
+            tf.distribute.MultiWorkerMirroredStrategy(),
+            number,
+            workers,
         )
-        return Cluster(tf.distribute.MultiWorkerMirroredStrategy(), number, workers)
     if name == "parameter_server":
-        return Cluster(_parameter_servers(), stepping=len(jobs["worker"]), servers=len(jobs["ps"]))
+        return Cluster(
+            _parameter_servers(),
+            stepping=len(jobs["worker"]),
+            servers=len(jobs["ps"]),
+        )
     if name == "tpu":
         resolver = tf.distribute.cluster_resolver.TPUClusterResolver.connect(tpu or None)
         return Cluster(tf.distribute.TPUStrategy(resolver))
     return Cluster(tf.distribute.MirroredStrategy() if name == "mirrored" else None)
 
 
-def _found(jobs: Mapping[str, Any], workers: int, tpu: str) -> str:
+def _found(
+    jobs: Mapping[str, Any],
+    workers: int,
+    tpu: str,
+) -> str:
     if "ps" in jobs:
         return "parameter_server"
     if workers > 1:

@@ -26,7 +26,12 @@ class LocalJob:
             share all cores.
     """
 
-    def __init__(self, tasks: Sequence[Task], command: Sequence[str], cores: int = 0) -> None:
+    def __init__(
+        self,
+        tasks: Sequence[Task],
+        command: Sequence[str],
+        cores: int = 0,
+    ) -> None:
         self._tasks = list(tasks)
         self._command = list(command)
         self._cores = cores
@@ -46,7 +51,9 @@ class LocalJob:
         chief = self._tasks[0]
         while True:
             time.sleep(_SECONDS_BETWEEN_LOOKS)
-            codes = {task: self.processes[task].poll() for task in self._tasks}
+            codes = {}
+            for task in self._tasks:
+                codes[task] = self.processes[task].poll()
             if codes[chief] == 0:
                 return 0
             lost = {task: code for task, code in codes.items() if code}
@@ -59,12 +66,18 @@ class LocalJob:
 
     def _restart(self, lost: Mapping[Task, int]) -> None:
         """Starts the lost workers alone, if parameter servers hold the weights, or else all."""
-        exits = [f"{kind} {number} (exit code {code})" for (kind, number), code in lost.items()]
+        exits = []
+        for (kind, number), code in lost.items():
+            exits.append(f"{kind} {number} (exit code {code})")
         workers_only = all(kind == "worker" for kind, _ in lost)
         alone = "ps" in self._cluster and workers_only
         first_kind, first_number = next(iter(lost))
         again = f"{first_kind} {first_number}" if alone else "all"
-        print(f"lost {', '.join(exits)}; starting {again} again", file=sys.stderr, flush=True)
+        print(
+            f"lost {', '.join(exits)}; starting {again} again",
+            file=sys.stderr,
+            flush=True,
+        )
         if alone:
             for task in lost:
                 self.processes[task] = self._start(task)
@@ -77,14 +90,27 @@ class LocalJob:
         self._cluster = {}
         ports = _free_ports(len(self._tasks))
         for (kind, _), port in zip(self._tasks, ports, strict=True):
-            self._cluster.setdefault(kind, []).append(f"localhost:{port}")
+            addresses = self._cluster.setdefault(kind, [])
+            addresses.append(f"localhost:{port}")
         self.processes = {task: self._start(task) for task in self._tasks}
 
     def _start(self, task: Task) -> subprocess.Popen[bytes]:
         kind, number = task
-        place = {"cluster": self._cluster, "task": {"type": kind, "index": number}}
-        environment = {**os.environ, "TF_CONFIG": json.dumps(place)}
-        process = subprocess.Popen([sys.executable, "-m", *self._command], env=environment)
+        place = {
+            "cluster": self._cluster,
+            "task": {
+                "type": kind,
+                "index": number,
+            },
+        }
+        environment = {
+            **os.environ,
+            "TF_CONFIG": json.dumps(place),
+        }
+        process = subprocess.Popen(
+            [sys.executable, "-m", *self._command],
+            env=environment,
+        )
         if self._cores:
             os.sched_setaffinity(process.pid, self._cores_of(task))
         return process
@@ -92,7 +118,8 @@ class LocalJob:
     def _cores_of(self, task: Task) -> set[int]:
         every = sorted(os.sched_getaffinity(0))
         first = self._tasks.index(task) * self._cores
-        return {every[(first + i) % len(every)] for i in range(self._cores)}
+        places = range(first, first + self._cores)
+        return {every[place % len(every)] for place in places}
 
     def stop(self) -> None:
         """Kills all processes."""

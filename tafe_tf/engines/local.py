@@ -42,5 +42,10 @@ class LocalEngine:
     def build_vocabularies(self, job: VocabularyJob) -> list[Dropped]:
         """Writes vocabularies and statistics, and returns which rows were dropped."""
         bad_rows = BadRows(job.on_bad_row)
-        vocabulary.build(list(job.files), job.schema, job.directory, bad_rows)
+        vocabulary.build(
+            list(job.files),
+            job.schema,
+            job.directory,
+            bad_rows,
+        )
         return bad_rows.reasons()

@@ -72,7 +72,11 @@ class Features(tf.Module):
         specs = {}
         for column in self.schema.inputs:
             shape = [None, None] if column.max_length else [None]
-            specs[column.name] = tf.TensorSpec(shape, column.dtype, column.name)
+            specs[column.name] = tf.TensorSpec(
+                shape,
+                column.dtype,
+                column.name,
+            )
         return specs
 
     @property
@@ -100,11 +104,17 @@ class Features(tf.Module):
             group_ids, group_weights = self._fields(group, columns)
             ids.append(group_ids)
             weights.append(group_weights)
-        parts = {"ids": tf.concat(ids, axis=1), "weights": tf.concat(weights, axis=1)}
+        parts = {
+            "ids": tf.concat(ids, axis=1),
+            "weights": tf.concat(weights, axis=1),
+        }
         inputs = {name: parts[name] for name in self.model_signature}
         if self._order is None:
             return inputs
-        return {name: tf.gather(part, self._order, axis=1) for name, part in inputs.items()}
+        ordered = {}
+        for name, part in inputs.items():
+            ordered[name] = tf.gather(part, self._order, axis=1)
+        return ordered
 
     def _fields(
         self, group: Group, columns: Mapping[str, tf.Tensor]
@@ -113,7 +123,8 @@ class Features(tf.Module):
         feature = group[0]
         if feature.max_length:
             return self._list_field(feature, columns)
-        raw = tf.stack([columns[feature.column] for feature in group], axis=1)
+        of_group = [columns[feature.column] for feature in group]
+        raw = tf.stack(of_group, axis=1)
         ids = self._ids(group, raw)
         return ids, tf.ones_like(ids, tf.float32)
 
@@ -121,7 +132,11 @@ class Features(tf.Module):
         self, feature: Feature, columns: Mapping[str, tf.Tensor]
     ) -> tuple[tf.Tensor, tf.Tensor]:
         """Ids and weights of a feature that holds lists, [B, max_length]."""
-        raw = _fit(columns[feature.column], feature.max_length, ABSENT[feature.raw_dtype])
+        raw = _fit(
+            columns[feature.column],
+            feature.max_length,
+            ABSENT[feature.raw_dtype],
+        )
         ids = self._ids((feature,), raw)
         present = tf.cast(ids != MISSING, tf.float32)
         weights = present
@@ -132,9 +147,11 @@ class Features(tf.Module):
             # Not a product, since the weight of a missing value may be NaN.
             weights = tf.where(known, given, 0.0)
         if feature.pooling == "mean":
-            total = tf.reduce_sum(tf.abs(weights), axis=1, keepdims=True)
+            sizes = tf.abs(weights)
+            total = tf.reduce_sum(sizes, axis=1, keepdims=True)
             weights = tf.math.divide_no_nan(weights, total)
-        is_empty = tf.reduce_sum(present, axis=1, keepdims=True) == 0.0
+        values = tf.reduce_sum(present, axis=1, keepdims=True)
+        is_empty = values == 0.0
         first = tf.one_hot(0, feature.max_length)[None, :]
         return ids, tf.where(is_empty, first, weights)
 
@@ -146,26 +163,40 @@ class Features(tf.Module):
         if feature.kind == "vocabulary":
             ids = self._tables[feature.name].lookup(raw)
         elif feature.kind == "integer":
-            sizes = tf.constant([feature.size for feature in group], raw.dtype)
+            of_group = [feature.size for feature in group]
+            sizes = tf.constant(of_group, raw.dtype)
             known = (raw >= 0) & (raw < sizes)
             ids = tf.where(known, raw + FIRST, UNSEEN)
         else:
-            text = raw if raw.dtype == tf.string else tf.strings.as_string(raw)
-            ids = tf.strings.to_hash_bucket_fast(text, feature.buckets) + FIRST
-        return tf.where(raw == ABSENT[feature.raw_dtype], MISSING, tf.cast(ids, tf.int32))
+            text = raw
+            if raw.dtype != tf.string:
+                text = tf.strings.as_string(raw)
+            bucket = tf.strings.to_hash_bucket_fast(text, feature.buckets)
+            ids = bucket + FIRST
+        return tf.where(
+            raw == ABSENT[feature.raw_dtype],
+            MISSING,
+            tf.cast(ids, tf.int32),
+        )
 
 
 def _bucket_ids(group: Group, raw: tf.Tensor) -> tf.Tensor:
     """Ids of numbers by their log-round buckets, [B, one column a feature]."""
-    scale = tf.constant([float(feature.scale) for feature in group])
-    max_abs = tf.constant([float(feature.max_abs) for feature in group])
-    largest = tf.constant([feature.largest_bucket for feature in group])
+    scales = [float(feature.scale) for feature in group]
+    scale = tf.constant(scales)
+    limits = [float(feature.max_abs) for feature in group]
+    max_abs = tf.constant(limits)
+    buckets = [feature.largest_bucket for feature in group]
+    largest = tf.constant(buckets)
     magnitude = tf.minimum(tf.abs(raw), max_abs)
     # float32 may round max_abs itself one bucket further, which would be another field's row.
     rounded = tf.round(scale * tf.math.log1p(magnitude))
-    bucket = tf.sign(raw) * tf.minimum(rounded, tf.cast(largest, tf.float32))
+    sign = tf.sign(raw)
+    limit = tf.cast(largest, tf.float32)
+    bucket = sign * tf.minimum(rounded, limit)
     missing = tf.math.is_nan(raw)
-    ids = tf.cast(tf.where(missing, 0.0, bucket), tf.int32) + FIRST + largest
+    known = tf.where(missing, 0.0, bucket)
+    ids = tf.cast(known, tf.int32) + FIRST + largest
     return tf.where(missing, MISSING, ids)
 
 
@@ -182,7 +213,10 @@ def _groups(features: Iterable[Feature]) -> tuple[Group, ...]:
     return tuple(tuple(group) for group in groups.values())
 
 
-def _order(features: Iterable[Feature], groups: Iterable[Group]) -> np.ndarray | None:
+def _order(
+    features: Iterable[Feature],
+    groups: Iterable[Group],
+) -> np.ndarray | None:
     """Where each slot of the schema's order stands in the groups' order, [S]; None if unchanged."""
     places: dict[str, range] = {}
     end = 0
@@ -194,10 +228,14 @@ def _order(features: Iterable[Feature], groups: Iterable[Group]) -> np.ndarray |
         for feature in group:
             grouped += places[feature.name]
     order = np.argsort(grouped)
-    return None if np.array_equal(order, np.arange(end)) else order
+    is_unchanged = np.array_equal(order, np.arange(end))
+    return None if is_unchanged else order
 
 
-def _lookup_table(path: pathlib.Path, feature: Feature) -> tuple[tf.lookup.StaticHashTable, int]:
+def _lookup_table(
+    path: pathlib.Path,
+    feature: Feature,
+) -> tuple[tf.lookup.StaticHashTable, int]:
     """The lookup table of a vocabulary, and the number of its values."""
     if not path.exists():
         raise FileNotFoundError(
@@ -206,13 +244,16 @@ def _lookup_table(path: pathlib.Path, feature: Feature) -> tuple[tf.lookup.Stati
     key_dtype = tf.string if feature.dtype == "string" else tf.int64
     if path.stat().st_size == 0:
         # No value reached min_count. TensorFlow has no empty table, so it knows the missing value.
-        missing = tf.constant([ABSENT[feature.dtype]], key_dtype)
-        initializer = tf.lookup.KeyValueTensorInitializer(missing, tf.constant([MISSING], tf.int64))
-        return tf.lookup.StaticHashTable(initializer, default_value=UNSEEN), 0
+        key = tf.constant([ABSENT[feature.dtype]], key_dtype)
+        value = tf.constant([MISSING], tf.int64)
+        initializer = tf.lookup.KeyValueTensorInitializer(key, value)
+        table = tf.lookup.StaticHashTable(initializer, default_value=UNSEEN)
+        return table, 0
+    whole_line = tf.lookup.TextFileIndex.WHOLE_LINE
     initializer = tf.lookup.TextFileInitializer(
         str(path),
         key_dtype=key_dtype,
-        key_index=tf.lookup.TextFileIndex.WHOLE_LINE if key_dtype == tf.string else 0,
+        key_index=whole_line if key_dtype == tf.string else 0,
         value_dtype=tf.int64,
         value_index=tf.lookup.TextFileIndex.LINE_NUMBER,
         value_index_offset=FIRST,
@@ -221,10 +262,18 @@ def _lookup_table(path: pathlib.Path, feature: Feature) -> tuple[tf.lookup.Stati
     return table, int(table.size())
 
 
-def _fit(lists: tf.Tensor, length: int, padding: str | int | float) -> tf.Tensor:
+def _fit(
+    lists: tf.Tensor,
+    length: int,
+    padding: str | int | float,
+) -> tf.Tensor:
     """Cuts or pads [B, any] to [B, length]."""
     lists = lists[:, :length]
     short = length - tf.shape(lists)[1]
     fill = tf.constant(padding, lists.dtype)
-    lists = tf.pad(lists, [[0, 0], [0, short]], constant_values=fill)
+    lists = tf.pad(
+        lists,
+        [[0, 0], [0, short]],
+        constant_values=fill,
+    )
     return tf.ensure_shape(lists, [None, length])

@@ -35,11 +35,16 @@ class Kept:
     def values(self) -> list[str]:
         """`first`, then the other values: the most frequent first, ties in code point order."""
         placed = set(self.first)
-        others = sorted((-count, value) for value, count in self.counts if value not in placed)
+        others = [(-count, value) for value, count in self.counts if value not in placed]
+        others.sort()
         return [*self.first, *(value for _, value in others)]
 
 
-def keep(counts: Iterable[ValueCount], min_count: int, known: Collection[str] = ()) -> Kept:
+def keep(
+    counts: Iterable[ValueCount],
+    min_count: int,
+    known: Collection[str] = (),
+) -> Kept:
     """Keeps the frequent and the known of different values.
 
     Args:
@@ -64,7 +69,11 @@ class ValueCounts:
         max_distinct: The number of different values that fit in memory. Default: 20,000,000.
     """
 
-    def __init__(self, directory: str | pathlib.Path, max_distinct: int = MAX_DISTINCT) -> None:
+    def __init__(
+        self,
+        directory: str | pathlib.Path,
+        max_distinct: int = MAX_DISTINCT,
+    ) -> None:
         self._directory = pathlib.Path(directory)
         self._max_distinct = max_distinct
         self._counts: collections.Counter[str] = collections.Counter()
@@ -83,13 +92,18 @@ class ValueCounts:
         """The values with at least `min_count` occurrences, and those `known` that occur at all."""
         runs = [_read_run(path) for path in self._runs]
         in_memory = sorted(self._counts.items())
-        merged = heapq.merge(*runs, in_memory, key=operator.itemgetter(0))
+        merged = heapq.merge(
+            *runs,
+            in_memory,
+            key=operator.itemgetter(0),
+        )
         return keep(_summed(merged), min_count, known)
 
 
 def _summed(merged: Iterable[ValueCount]) -> Iterator[ValueCount]:
     """Each value once, with the sum of its counts; equal values must stand side by side."""
-    for value, items in itertools.groupby(merged, key=operator.itemgetter(0)):
+    by_value = itertools.groupby(merged, key=operator.itemgetter(0))
+    for value, items in by_value:
         yield value, sum(count for _, count in items)
 
 

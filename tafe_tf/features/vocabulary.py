@@ -41,7 +41,12 @@ class Counted:
     values: dict[str, ValueCounts]
 
 
-def count(files: list[str], schema: Schema, work: pathlib.Path, bad_rows: BadRows) -> Counted:
+def count(
+    files: list[str],
+    schema: Schema,
+    work: pathlib.Path,
+    bad_rows: BadRows,
+) -> Counted:
     """Counts values, rows and labels in one pass over the training files.
 
     Args:
@@ -67,7 +72,10 @@ def count(files: list[str], schema: Schema, work: pathlib.Path, bad_rows: BadRow
 
 
 def build(
-    files: list[str], schema: Schema, directory: str | pathlib.Path, bad_rows: BadRows
+    files: list[str],
+    schema: Schema,
+    directory: str | pathlib.Path,
+    bad_rows: BadRows,
 ) -> dict[str, Any]:
     """Writes `vocabulary/<feature>.txt` and `statistics.json` into a directory, all or nothing.
 
@@ -90,7 +98,14 @@ def build(
             (feature, counted.values[feature.name].keep(feature.min_count))
             for feature in vocabulary_features(schema)
         )
-        return publish(work, files, schema, counted.rows, counted.positives, kept)
+        return publish(
+            work,
+            files,
+            schema,
+            counted.rows,
+            counted.positives,
+            kept,
+        )
 
 
 def vocabulary_features(schema: Schema) -> list[Feature]:
@@ -106,15 +121,24 @@ def values_of(feature: Feature, block: Block) -> Iterable[str]:
     """
     flat = block.columns[feature.column].reshape(-1)
     if feature.dtype == "int64":
-        return map(str, flat[flat != ABSENT["int64"]].tolist())
+        present = flat[flat != ABSENT["int64"]]
+        return map(str, present.tolist())
     try:
-        texts = [value.decode() if isinstance(value, bytes) else value for value in flat.tolist()]
+        texts = [_text(value) for value in flat.tolist()]
     except UnicodeDecodeError as error:
         raise _unfit(feature, "is no UTF-8", error.object) from None
     return filter(None, texts)
 
 
-def _unfit(feature: Feature, what: str, value: str | bytes) -> SchemaError:
+def _text(value: str | bytes) -> str:
+    return value.decode() if isinstance(value, bytes) else value
+
+
+def _unfit(
+    feature: Feature,
+    what: str,
+    value: str | bytes,
+) -> SchemaError:
     start = f"feature {feature.name!r}: a value {what}"
     return SchemaError(f"{start}; use kind 'hash'. Received: {value!r}")
 
@@ -164,7 +188,11 @@ def publish(
     sizes = {}
     distinct = {}
     for feature, values in kept:
-        sizes[feature.name] = _write(vocabulary_file(work, feature), feature, values.values)
+        sizes[feature.name] = _write(
+            vocabulary_file(work, feature),
+            feature,
+            values.values,
+        )
         distinct[feature.name] = values.distinct
     rates = {
         task.name: positive / max(rows, 1)
@@ -181,7 +209,11 @@ def publish(
     return statistics
 
 
-def fingerprint(files: list[str], schema: Schema, *grown_from: str) -> str:
+def fingerprint(
+    files: list[str],
+    schema: Schema,
+    *grown_from: str,
+) -> str:
     """A hash of what vocabularies are made from; those of the same one need not be built again.
 
     Args:
@@ -189,13 +221,20 @@ def fingerprint(files: list[str], schema: Schema, *grown_from: str) -> str:
         schema: What is read of them.
         *grown_from: The fingerprint of the vocabularies to which the files only add, if any.
     """
-    sources = [(pathlib.Path(file).name, os.path.getsize(file)) for file in files]
+    sources = []
+    for file in files:
+        name = pathlib.Path(file).name
+        sources.append((name, os.path.getsize(file)))
     made_from = repr((schema, sources, *grown_from))
-    return hashlib.blake2b(made_from.encode(), digest_size=16).hexdigest()
+    digest = hashlib.blake2b(made_from.encode(), digest_size=16)
+    return digest.hexdigest()
 
 
 def reuse(
-    files: list[str], schema: Schema, prepared: str | pathlib.Path, directory: str | pathlib.Path
+    files: list[str],
+    schema: Schema,
+    prepared: str | pathlib.Path,
+    directory: str | pathlib.Path,
 ) -> bool:
     """Copies vocabularies that were built before, if they are of these files and this schema.
 
@@ -222,15 +261,20 @@ def reuse(
 
 def read(directory: str | pathlib.Path, feature: Feature) -> list[str]:
     """A feature's values, in the order of their ids."""
-    with open(vocabulary_file(directory, feature), encoding="utf-8", newline="\n") as file:
+    path = vocabulary_file(directory, feature)
+    with open(path, encoding="utf-8", newline="\n") as file:
         return [line[:-1] for line in file]
 
 
-def _write(path: pathlib.Path, feature: Feature, values: list[str]) -> int:
+def _write(
+    path: pathlib.Path,
+    feature: Feature,
+    values: list[str],
+) -> int:
     """Writes a vocabulary and returns the number of its values."""
-    broken = next((value for value in values if "\n" in value or "\r" in value), None)
-    if broken is not None:
-        raise _unfit(feature, "holds a line break", broken)
+    for value in values:
+        if "\n" in value or "\r" in value:
+            raise _unfit(feature, "holds a line break", value)
     path.parent.mkdir(exist_ok=True)
     with open(path, "w", encoding="utf-8", newline="\n") as file:
         file.writelines(f"{value}\n" for value in values)

@@ -55,7 +55,8 @@ class AsyncSteps:
         before = [int(count.numpy()) for count in self._counts]
         sent = []
         for batch in itertools.islice(iterator, self._batches):
-            sent.append(self._coordinator.schedule(self._step, args=(batch,)))
+            vector = self._coordinator.schedule(self._step, args=(batch,))
+            sent.append(vector)
             if not batch.more[0]:
                 break
         self._coordinator.join()
@@ -63,5 +64,6 @@ class AsyncSteps:
             count.assign(steps_before + len(sent))
         total = self._layout.nothing()
         for vector in sent:
-            total = self._layout.add(total, self._layout.unpack(vector.fetch()))
+            report = self._layout.unpack(vector.fetch())
+            total = self._layout.add(total, report)
         return total

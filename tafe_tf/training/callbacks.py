@@ -24,7 +24,10 @@ def batch_logs(report: StepReport, task_names: Sequence[str]) -> Logs:
         rows of the call.
     """
     steps = float(report.steps)
-    logs: Logs = {"loss": float(report.loss) / steps, "rows": int(report.rows)}
+    logs: Logs = {
+        "loss": float(report.loss) / steps,
+        "rows": int(report.rows),
+    }
     for name, total in zip(task_names, report.task_losses, strict=True):
         logs[f"log_loss/{name}"] = float(total) / steps
     return logs
@@ -60,8 +63,11 @@ class Curves(keras.callbacks.Callback):
 
     def on_train_batch_end(self, batch: int, logs: Logs | None = None) -> None:
         """Writes the training losses."""
-        scalars = {name: value for name, value in (logs or {}).items() if name != "rows"}
-        self._write({f"train/{name}": value for name, value in scalars.items()})
+        scalars = {}
+        for name, value in (logs or {}).items():
+            if name != "rows":
+                scalars[f"train/{name}"] = value
+        self._write(scalars)
 
     def on_epoch_end(self, epoch: int, logs: Logs | None = None) -> None:
         """Writes the validation metrics that are defined."""

@@ -125,10 +125,23 @@ class TrainingConfig:
             self._check(name, getattr(self, name) >= 1, "must be 1 or more")
         for name in _NOT_NEGATIVE:
             value = getattr(self, name)
-            self._check(name, value is None or value >= 0, "must be 0 or more")
-        self._check("valid_fraction", 0 <= self.valid_fraction <= 0.9, "must be between 0 and 0.9")
+            self._check(
+                name,
+                value is None or value >= 0,
+                "must be 0 or more",
+            )
+        self._check(
+            "valid_fraction",
+            0 <= self.valid_fraction <= 0.9,
+            "must be between 0 and 0.9",
+        )
 
-    def _check(self, name: str, holds: bool, rule: str) -> None:
+    def _check(
+        self,
+        name: str,
+        holds: bool,
+        rule: str,
+    ) -> None:
         if not holds:
             raise ValueError(f"{name} {rule}. Received: {getattr(self, name)!r}")
 
@@ -158,7 +171,9 @@ class ModelConfig:
 
     def all_arguments(self) -> dict[str, Any]:
         """The arguments with the defaults of those that were left out."""
-        defaults = {name: given.default for name, given in model_arguments(self.name).items()}
+        defaults = {}
+        for name, argument in model_arguments(self.name).items():
+            defaults[name] = argument.default
         return {**defaults, **_IN_A_JOB, **self.arguments}
 
 
@@ -169,4 +184,8 @@ def model_arguments(name: str) -> dict[str, Setting]:
         name: a key of `tafe_tf.models.BY_NAME`.
     """
     found = settings.of_constructor(models.BY_NAME[name])
-    return {name: each for name, each in found.items() if name not in _GIVEN_BY_THE_JOB}
+    chosen = {}
+    for name, setting in found.items():
+        if name not in _GIVEN_BY_THE_JOB:
+            chosen[name] = setting
+    return chosen

@@ -33,13 +33,21 @@ class Evaluator:
     """
 
     def __init__(
-        self, model: keras.Model, features: Features, cluster: Cluster | None = None
+        self,
+        model: keras.Model,
+        features: Features,
+        cluster: Cluster | None = None,
     ) -> None:
         self.model = model
         self.features = features
         self.cluster = cluster or Cluster()
 
-    def evaluate(self, data: FunnelData, part: Part = "all", also: Use | None = None) -> Metrics:
+    def evaluate(
+        self,
+        data: FunnelData,
+        part: Part = "all",
+        also: Use | None = None,
+    ) -> Metrics:
         """The metrics of a part of the data, and the "seconds" that it took.
 
         Args:
@@ -70,9 +78,17 @@ class Evaluator:
             # A worker without any row needs the arrays that the others have.
             metrics.update(**_no_rows(schema))
             metrics = metrics.of_all(self.cluster.gather)
-        return {**metrics.result(), "seconds": round(time.monotonic() - began, 3)}
+        return {
+            **metrics.result(),
+            "seconds": round(time.monotonic() - began, 3),
+        }
 
-    def predict(self, data: FunnelData, part: Part, use: Use) -> None:
+    def predict(
+        self,
+        data: FunnelData,
+        part: Part,
+        use: Use,
+    ) -> None:
         """Calls `use` with logits [B, N] and batch, both as NumPy, as long as it returns true.
 
         The rows come in the order of the files.
@@ -105,7 +121,10 @@ def _truth(schema: Schema, batch: Batch) -> np.ndarray | None:
     columns = [task.truth for task in schema.tasks]
     if not all(columns):
         return None
-    return np.stack([batch.extra[name] for name in columns], axis=1)
+    return np.stack(
+        [batch.extra[name] for name in columns],
+        axis=1,
+    )
 
 
 def _no_rows(schema: Schema) -> dict[str, Any]:

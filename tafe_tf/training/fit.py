@@ -69,7 +69,11 @@ class DataConfig:
 
     def splits(self) -> list[tuple[str, Rows]]:
         """The rows by the name of their split."""
-        return [("train", self.train), ("valid", self.valid), ("test", self.test)]
+        return [
+            ("train", self.train),
+            ("valid", self.valid),
+            ("test", self.test),
+        ]
 
     @classmethod
     def in_directory(cls, data_dir: str | pathlib.Path, schema_file: str = "") -> DataConfig:
@@ -134,7 +138,14 @@ def fit(
         if not (verbose and cluster.chief):
             nowhere = stack.enter_context(open(os.devnull, "w"))
             stack.enter_context(contextlib.redirect_stdout(nowhere))
-        return _fit(data, RunDir(run_dir), model, training, cluster, callbacks)
+        return _fit(
+            data,
+            RunDir(run_dir),
+            model,
+            training,
+            cluster,
+            callbacks,
+        )
 
 
 def _fit(
@@ -190,13 +201,26 @@ def _fit(
     return Run(run)
 
 
-def _claim(run: RunDir, data: DataConfig, model: ModelConfig, config: TrainingConfig) -> None:
+def _claim(
+    run: RunDir,
+    data: DataConfig,
+    model: ModelConfig,
+    config: TrainingConfig,
+) -> None:
     """Makes the directory this run's own, or finds that it already is."""
+    flags = {
+        "data_dir": data.data_dir,
+        "schema": data.schema_file,
+    }
+    comments = {}
+    if not data.data_dir:
+        for name, rows in data.splits():
+            comments[name] = _named(rows)
     lines = identity.lines_of(
         model,
         config,
-        flags={"data_dir": data.data_dir, "schema": data.schema_file},
-        comments={} if data.data_dir else {name: _named(rows) for name, rows in data.splits()},
+        flags=flags,
+        comments=comments,
     )
     schema_text = schema_toml.dump(data.schema)
     if data.schema_file:
@@ -226,7 +250,10 @@ def keep_rows(run: RunDir, data: DataConfig) -> DataConfig:
 
 
 def split(
-    data: DataConfig, config: TrainingConfig, cluster: Cluster, bad_rows: BadRows
+    data: DataConfig,
+    config: TrainingConfig,
+    cluster: Cluster,
+    bad_rows: BadRows,
 ) -> tuple[FunnelData, FunnelData]:
     """Training and validation rows.
 
@@ -244,11 +271,20 @@ def split(
     )
     if data.valid:
         everything = Holdout(fraction=1.0)
-        return training, dataclasses.replace(training, files=list(data.valid), holdout=everything)
+        return training, dataclasses.replace(
+            training,
+            files=list(data.valid),
+            holdout=everything,
+        )
     fraction = config.valid_fraction
     holdout = Holdout(fraction=fraction)
     if config.valid_split == "time" and fraction:
-        holdout = time_holdout(training.files, data.schema, fraction, bad_rows)
+        holdout = time_holdout(
+            training.files,
+            data.schema,
+            fraction,
+            bad_rows,
+        )
     training = dataclasses.replace(training, holdout=holdout)
     return training, training
 
@@ -264,7 +300,12 @@ def _warm_start(config: TrainingConfig, run: RunDir) -> WarmStart | None:
     )
 
 
-def _prepare(run: RunDir, rows: FunnelData, schema_file: str, warm: WarmStart | None) -> int:
+def _prepare(
+    run: RunDir,
+    rows: FunnelData,
+    schema_file: str,
+    warm: WarmStart | None,
+) -> int:
     """Builds the run's vocabularies, or takes those beside the schema.
 
     Returns:
@@ -275,9 +316,19 @@ def _prepare(run: RunDir, rows: FunnelData, schema_file: str, warm: WarmStart | 
         warm.grow(rows.paths, rows.schema, rows.bad_rows)
     elif not statistics.exists():
         beside = pathlib.Path(schema_file).parent
-        reused = schema_file and vocabulary.reuse(rows.paths, rows.schema, beside, run.path)
+        reused = schema_file and vocabulary.reuse(
+            rows.paths,
+            rows.schema,
+            beside,
+            run.path,
+        )
         if not reused:
-            vocabulary.build(rows.paths, rows.schema, run.path, rows.bad_rows)
+            vocabulary.build(
+                rows.paths,
+                rows.schema,
+                run.path,
+                rows.bad_rows,
+            )
     return int(read_json(statistics)["rows"])
 
 
@@ -292,7 +343,11 @@ def _dtype_policy(policy: str) -> Iterator[None]:
         keras.config.set_dtype_policy(before)
 
 
-def build_model(config: ModelConfig, features: Features, parts: int = 1) -> models.FunnelModel:
+def build_model(
+    config: ModelConfig,
+    features: Features,
+    parts: int = 1,
+) -> models.FunnelModel:
     """An untrained model for a feature graph.
 
     Args:
@@ -312,17 +367,26 @@ def build_model(config: ModelConfig, features: Features, parts: int = 1) -> mode
     )
 
 
-def build_loss(model: models.FunnelModel, schema: Schema, config: TrainingConfig) -> FunnelLoss:
+def build_loss(
+    model: models.FunnelModel,
+    schema: Schema,
+    config: TrainingConfig,
+) -> FunnelLoss:
     """The loss that is asked for; what the settings leave open is as in the model's paper."""
     asked = {
         "dependence_weight": config.dependence_weight,
         "order_weight": config.order_weight,
     }
     given = {name: value for name, value in asked.items() if value is not None}
-    return model.paper_loss([task.weight for task in schema.tasks], **given)
+    task_weights = [task.weight for task in schema.tasks]
+    return model.paper_loss(task_weights, **given)
 
 
-def learning_rate(config: TrainingConfig, steps: int, start: int) -> float | LinearDecay:
+def learning_rate(
+    config: TrainingConfig,
+    steps: int,
+    start: int,
+) -> float | LinearDecay:
     """The learning rate from step `start` on, where an epoch has `steps`."""
     if config.learning_rate_decay == "none":
         return config.learning_rate
@@ -343,12 +407,21 @@ def _evaluate_test(
         where = f" in {data.data_dir}" if data.data_dir else ""
         print(f"no test files{where}: no metrics.json")
         return
-    rows = dataclasses.replace(training, files=list(data.test), holdout=Holdout())
+    rows = dataclasses.replace(
+        training,
+        files=list(data.test),
+        holdout=Holdout(),
+    )
     seen = Predictions(len(data.schema.tasks), data.schema.group)
-    also: Callable[..., bool] | None = seen.add if config.save_predictions else None
-    metrics = Evaluator(model, features, cluster).evaluate(rows, also=also)
+    also: Callable[..., bool] | None = None
+    if config.save_predictions:
+        also = seen.add
+    evaluator = Evaluator(model, features, cluster)
+    metrics = evaluator.evaluate(rows, also=also)
     metrics["parameters"] = model.count_params()
-    predictions = cluster.gather(seen.arrays()) if config.save_predictions else None
+    predictions = None
+    if config.save_predictions:
+        predictions = cluster.gather(seen.arrays())
     if cluster.chief:
         write_json(run.path / "metrics.json", metrics)
         if predictions is not None:

@@ -37,8 +37,12 @@ def lines_of(
     for name, setting in settings.of_dataclass(TrainingConfig).items():
         if name not in FREE_SETTINGS:
             lines[name] = _line(setting, getattr(training, name))
-    lines |= {name: f"--{name}={value}" for name, value in flags.items() if value}
-    lines |= {name: f"# {name}={value}" for name, value in comments.items() if value}
+    for name, value in flags.items():
+        if value:
+            lines[name] = f"--{name}={value}"
+    for name, value in comments.items():
+        if value:
+            lines[name] = f"# {name}={value}"
     return {name: line for name, line in lines.items() if line}
 
 
@@ -47,7 +51,11 @@ def as_text(lines: Mapping[str, str]) -> str:
     return "".join(f"{line}\n" for line in sorted(lines.values()))
 
 
-def differing(known: str, lines: Mapping[str, str], model: str) -> list[str]:
+def differing(
+    known: str,
+    lines: Mapping[str, str],
+    model: str,
+) -> list[str]:
     """The lines by which two runs differ.
 
     A setting that one of the two does not name has its default: another version of this package may
@@ -58,7 +66,10 @@ def differing(known: str, lines: Mapping[str, str], model: str) -> list[str]:
         lines: another run's lines.
         model: the other run's model.
     """
-    defaults = {**settings.of_dataclass(TrainingConfig), **model_arguments(model)}
+    defaults = {
+        **settings.of_dataclass(TrainingConfig),
+        **model_arguments(model),
+    }
     other: dict[str, str] = {}
     for line in known.splitlines():
         other[_name(line, defaults)] = line
@@ -66,7 +77,9 @@ def differing(known: str, lines: Mapping[str, str], model: str) -> list[str]:
     for name, line in lines.items():
         if name == "schema":  # its content is compared, wherever it lies
             continue
-        default = _line(defaults[name], defaults[name].default) if name in defaults else ""
+        default = ""
+        if name in defaults:
+            default = _line(defaults[name], defaults[name].default)
         there = other.get(name, default)
         means_default = there == f"--{name}="  # an empty list means the model's own
         if there != line and not (means_default and line == default):
@@ -85,12 +98,17 @@ def _line(setting: Setting, value: Any) -> str:
     if setting.kind is bool:
         return f"--{setting.name}" if value else f"--no{setting.name}"
     if setting.kind is list:
-        return f"--{setting.name}={','.join(str(size) for size in value)}"
+        sizes = ",".join(str(size) for size in value)
+        return f"--{setting.name}={sizes}"
     return f"--{setting.name}={setting.kind(value)}"
 
 
 def _name(line: str, known: Mapping[str, Setting]) -> str:
     """The setting that a line is about."""
-    name = line.removeprefix("# ").removeprefix("--").partition("=")[0]
-    is_negated = "=" not in line and name.removeprefix("no") in known
-    return name.removeprefix("no") if is_negated and name not in known else name
+    setting = line.removeprefix("# ").removeprefix("--")
+    name, equals, _ = setting.partition("=")
+    if name in known:
+        return name
+    affirmed = name.removeprefix("no")
+    is_negated = not equals and affirmed in known
+    return affirmed if is_negated else name

@@ -11,7 +11,10 @@ _LARGEST_STEP = 1.0
 
 
 def intercept_shifts(
-    logits: np.ndarray, labels: np.ndarray, weights: np.ndarray, products: bool = False
+    logits: np.ndarray,
+    labels: np.ndarray,
+    weights: np.ndarray,
+    products: bool = False,
 ) -> np.ndarray:
     """Constants c [N] for which sum w sigmoid(logit + c) = sum w label, by Newton's method.
 
@@ -31,23 +34,32 @@ def intercept_shifts(
     for i in range(len(shifts)):
         x = logits[:, i].astype(np.float64)
         if products and i:
-            log_ratio = np.minimum(log_p[:, i] - log_p[:, i - 1], -1e-7)
+            log_ratio = log_p[:, i] - log_p[:, i - 1]
+            log_ratio = np.minimum(log_ratio, -1e-7)
             x = log_ratio - np.log(-np.expm1(log_ratio))
-        target = (weights * labels[:, i]).sum(dtype=np.float64)
+        positives = weights * labels[:, i]
+        target = positives.sum(dtype=np.float64)
         if 0 < target < mass.sum():
             shifts[i] = _intercept(x, target, mass)
         if products:
-            mass = mass / (1.0 + np.exp(-(x + shifts[i])))
+            shifted = x + shifts[i]
+            mass = mass / (1.0 + np.exp(-shifted))
     return np.where(np.abs(shifts) < _RESOLVED, 0.0, shifts)
 
 
-def _intercept(logits: np.ndarray, target: float, weights: np.ndarray) -> float:
+def _intercept(
+    logits: np.ndarray,
+    target: float,
+    weights: np.ndarray,
+) -> float:
     """The constant that makes predictions sum to `target`."""
     shift = 0.0
     for _ in range(20):
-        p = 1.0 / (1.0 + np.exp(-(logits + shift)))
+        shifted = logits + shift
+        p = 1.0 / (1.0 + np.exp(-shifted))
         slope = (weights * p * (1.0 - p)).sum()
-        step = (target - (weights * p).sum()) / slope
+        missing = target - (weights * p).sum()
+        step = missing / slope
         shift += float(np.clip(step, -_LARGEST_STEP, _LARGEST_STEP))
         if abs(step) < 1e-9:
             break

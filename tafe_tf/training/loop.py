@@ -68,7 +68,12 @@ class State:
     def from_json(cls, text: str) -> State:
         """The state that `to_json` wrote."""
         fields = json.loads(text)
-        return cls(**{**fields, "position": Position(**fields["position"])})
+        return cls(
+            **{
+                **fields,
+                "position": Position(**fields["position"]),
+            }
+        )
 
 
 @dataclasses.dataclass
@@ -150,9 +155,15 @@ class Trainer:
         model.optimizer = optimizer  # where callbacks look for it
         model.stop_training = False  # what callbacks set
         self._has_callbacks = bool(callbacks)
-        chiefs = [Curves(run.path / "tensorboard"), *callbacks] if self.cluster.chief else []
+        chiefs: list[keras.callbacks.Callback] = []
+        if self.cluster.chief:
+            curves = Curves(run.path / "tensorboard")
+            chiefs = [curves, *callbacks]
         self._callbacks = keras.callbacks.CallbackList(
-            chiefs, model=model, epochs=config.epochs, verbose=0
+            chiefs,
+            model=model,
+            epochs=config.epochs,
+            verbose=0,
         )
 
     def fit(
@@ -188,21 +199,41 @@ class Trainer:
         with Preemption() as preemption:
             while not self._is_over(state):
                 self._callbacks.on_epoch_begin(state.position.epoch)
-                trained = self._train_epoch(make_steps, data, state, steps, preemption)
+                trained = self._train_epoch(
+                    make_steps,
+                    data,
+                    state,
+                    steps,
+                    preemption,
+                )
                 self._end_epoch(validation, state, trained)
         self._callbacks.on_train_end()
         self.cluster.barrier()  # the chief has written
-        self._best.checkpoint.restore(tf.train.latest_checkpoint(self._best.directory))
+        best = tf.train.latest_checkpoint(self._best.directory)
+        self._best.checkpoint.restore(best)
         self._set_intercepts(data)
         return state.history
 
     def _make_steps(self, readers: int) -> SyncSteps | AsyncSteps:
         per_call = self._config.steps_per_call
         strategy = self.cluster.strategy
-        steps = SyncSteps(self.model, self._optimizer, self._loss, strategy, readers, per_call)
+        steps = SyncSteps(
+            self.model,
+            self._optimizer,
+            self._loss,
+            strategy,
+            readers,
+            per_call,
+        )
         if self.cluster.stepping == 0:
             return steps
-        return AsyncSteps(steps, self.model, self._optimizer, self.cluster, per_call)
+        return AsyncSteps(
+            steps,
+            self.model,
+            self._optimizer,
+            self.cluster,
+            per_call,
+        )
 
     def _is_over(self, state: State) -> bool:
         if state.stopped or self._early_stopping(state).is_over:
@@ -219,7 +250,11 @@ class Trainer:
             seen=len(state.history),
         )
 
-    def _restore(self, data: FunnelData, begin: Callable[[], None] | None) -> State:
+    def _restore(
+        self,
+        data: FunnelData,
+        begin: Callable[[], None] | None,
+    ) -> State:
         latest = tf.train.latest_checkpoint(self._checkpoints.directory)
         state = State()
         if latest is not None:
@@ -240,7 +275,8 @@ class Trainer:
 
     def _check_one_directory(self) -> None:
         """Raises RunError if the workers have restored different checkpoints."""
-        steps = self.cluster.gather({"step": np.array([self._step()])})["step"]
+        own = {"step": np.array([self._step()])}
+        steps = self.cluster.gather(own)["step"]
         if (steps != steps[0]).any():
             raise RunError(
                 f"{self._run.path}: must be one directory for all workers; "
@@ -267,7 +303,8 @@ class Trainer:
         start = state.position
         saved = start.batch
         epoch = _Epoch()
-        self.model.pieces = machine.pieces(data.batch_size // self.cluster.replicas)
+        rows_of_replica = data.batch_size // self.cluster.replicas
+        self.model.pieces = machine.pieces(rows_of_replica)
         batches, more = self._batches(data, start)
         stream = Stream(lambda: batches, data.schema, "train", self.features)
         iterator = self.cluster.iterate(stream.dataset)
@@ -288,7 +325,8 @@ class Trainer:
                 epoch.add(report)
                 more = report.more == self.cluster.replicas
                 preempted = self.cluster.any(preemption.asked)
-                if preempted or state.position.batch - saved >= self._config.checkpoint_steps:
+                unsaved = state.position.batch - saved
+                if preempted or unsaved >= self._config.checkpoint_steps:
                     self._save(state)
                     saved = state.position.batch
                 if preempted:
@@ -296,7 +334,11 @@ class Trainer:
                     raise Preempted(f"{self._run.path}: saved at {where}")
         return epoch
 
-    def _batches(self, data: FunnelData, start: Position) -> tuple[Iterator[Any], bool]:
+    def _batches(
+        self,
+        data: FunnelData,
+        start: Position,
+    ) -> tuple[Iterator[Any], bool]:
         """The epoch's batches for this process's replicas, and whether every process has any."""
         mine = self.cluster.readers(data.readers)
         batches = data.training_batches(start, mine)
@@ -305,10 +347,15 @@ class Trainer:
         if not more and start.batch == 0:
             names = ", ".join(str(file) for file in data.files)
             raise DataError(f"{names}: no row is left to train on")
-        return deal(itertools.chain(first, batches), self.cluster.local_replicas), more
+        every = itertools.chain(first, batches)
+        pieces = deal(every, self.cluster.local_replicas)
+        return pieces, more
 
     def _call(
-        self, make_steps: SyncSteps | AsyncSteps, stream: Stream, iterator: Any
+        self,
+        make_steps: SyncSteps | AsyncSteps,
+        stream: Stream,
+        iterator: Any,
     ) -> StepReport:
         try:
             report = make_steps(iterator)
@@ -319,15 +366,21 @@ class Trainer:
 
     def _check_finite(self, report: StepReport, data: FunnelData) -> None:
         is_bad = report.bad[:, 0] > 0
-        for file, row, *wrong in report.bad[is_bad].astype(np.int64):
-            names = [name for name, bad in zip(self._task_names, wrong, strict=True) if bad]
+        lines = report.bad[is_bad].astype(np.int64)
+        for file, row, *wrong in lines:
+            names = itertools.compress(self._task_names, wrong)
             raise NotFiniteError(
                 f"step {self._step()}: the loss of {', '.join(names) or 'the batch'} is not "
                 f"finite, first at {data.files[file - 1]}: row {row}; the last checkpoint is from "
                 "before"
             )
 
-    def _end_epoch(self, validation: FunnelData, state: State, trained: _Epoch) -> None:
+    def _end_epoch(
+        self,
+        validation: FunnelData,
+        state: State,
+        trained: _Epoch,
+    ) -> None:
         """Evaluates, keeps the best weights, and writes checkpoint and history.
 
         A kill between any two of these costs nothing but the time of an epoch.
@@ -344,7 +397,13 @@ class Trainer:
         # it.
         self._callbacks.on_epoch_end(epoch, epoch_logs(trained.mean_loss, metrics))
         state.stopped = self._asked_to_stop()
-        state.history.append({"epoch": epoch + 1, **train_metrics, **metrics})
+        state.history.append(
+            {
+                "epoch": epoch + 1,
+                **train_metrics,
+                **metrics,
+            }
+        )
         state.position = Position(epoch=epoch + 1)
         self._save(state)
         if self.cluster.chief:
@@ -373,11 +432,19 @@ class Trainer:
             return
         num_tasks = len(data.schema.tasks)
         seen = Predictions(num_tasks)
-        self.evaluator.predict(
-            data, "all", lambda logits, batch: seen.add(logits, batch) and seen.rows < wanted
-        )
+
+        def add(logits: np.ndarray, batch: Any) -> bool:
+            seen.add(logits, batch)
+            return seen.rows < wanted
+
+        self.evaluator.predict(data, "all", add)
         rows = self.cluster.gather(seen.arrays())
         labels = rows["depth"][:, None] > np.arange(num_tasks)
-        shifts = intercept_shifts(rows["logits"], labels, rows["weight"], self.model.products)
+        shifts = intercept_shifts(
+            rows["logits"],
+            labels,
+            rows["weight"],
+            self.model.products,
+        )
         self.model.shift_logits(shifts)
         self._keep_best()

@@ -23,11 +23,17 @@ _SHOWN = ("auc", "log_loss", "pcoc")
 def predecessor_of(run: RunDir) -> RunDir | None:
     """The run that `run` was warm-started from; None if it started cold."""
     note = run.path / NOTE
-    return RunDir(read_json(note)["run"]) if note.exists() else None
+    if not note.exists():
+        return None
+    noted = read_json(note)
+    return RunDir(noted["run"])
 
 
 def evaluate(
-    predecessor: RunDir, data: FunnelData, part: Part = "all", cluster: Cluster | None = None
+    predecessor: RunDir,
+    data: FunnelData,
+    part: Part = "all",
+    cluster: Cluster | None = None,
 ) -> Metrics:
     """The metrics of a run's best model on the rows of another run.
 
@@ -53,12 +59,19 @@ def evaluate(
         )
     schema = dataclasses.replace(data.schema, features=own_schema.features)
     rows = dataclasses.replace(data, schema=schema)
-    evaluator = Evaluator(predecessor.load_best(), predecessor.features(), cluster)
+    evaluator = Evaluator(
+        predecessor.load_best(),
+        predecessor.features(),
+        cluster,
+    )
     return evaluator.evaluate(rows, part)
 
 
 def compare(
-    run: RunDir, metrics: Metrics, data: FunnelData, cluster: Cluster | None = None
+    run: RunDir,
+    metrics: Metrics,
+    data: FunnelData,
+    cluster: Cluster | None = None,
 ) -> None:
     """Prints the metrics of a warm-started run beside its predecessor's, on the same test rows.
 
@@ -87,8 +100,18 @@ def compare(
         show(comparison_table(before, metrics, data.schema, title))
 
 
-def comparison_table(before: Metrics, new: Metrics, schema: Schema, title: str) -> Table:
+def comparison_table(
+    before: Metrics,
+    new: Metrics,
+    schema: Schema,
+    title: str,
+) -> Table:
     """The table of both models' metrics, by probability."""
     return before_after_table(
-        before, new, schema, title, metrics=_SHOWN, headings=("previous", "new")
+        before,
+        new,
+        schema,
+        title,
+        metrics=_SHOWN,
+        headings=("previous", "new"),
     )

@@ -33,10 +33,16 @@ class Predictions:
 
     def add(self, logits: np.ndarray, batch: Batch) -> bool:
         """Adds a batch; always true, so that `Evaluator.predict` goes on."""
-        depth = batch.labels.sum(axis=1).astype(np.uint8)
-        part = {"logits": logits.astype(np.float32), "depth": depth, "weight": batch.weight}
+        steps_reached = batch.labels.sum(axis=1)
+        depth = steps_reached.astype(np.uint8)
+        part = {
+            "logits": logits.astype(np.float32),
+            "depth": depth,
+            "weight": batch.weight,
+        }
         if self._group:
-            part["group"] = hashes(batch.extra[self._group], depth.shape)
+            groups = batch.extra[self._group]
+            part["group"] = hashes(groups, depth.shape)
         self._parts.append(part)
         self.rows += len(depth)
         return True
@@ -48,5 +54,7 @@ class Predictions:
             "logits" float32 [n, N]; "depth", how many steps were reached, uint8 [n]; "weight"
             float32 [n]; and, if there is a group, "group", its hash, uint64 [n].
         """
-        names = self._parts[0]
-        return {name: np.concatenate([part[name] for part in self._parts]) for name in names}
+        joined = {}
+        for name in self._parts[0]:
+            joined[name] = np.concatenate([part[name] for part in self._parts])
+        return joined

@@ -40,7 +40,8 @@ def as_rows(rows: Any, name: str) -> tuple[str, ...] | pa.Table:
     """
     if isinstance(rows, str | os.PathLike):
         return (os.fspath(rows),)
-    if isinstance(rows, list | tuple) and all(isinstance(row, str | os.PathLike) for row in rows):
+    is_sequence = isinstance(rows, list | tuple)
+    if is_sequence and all(isinstance(row, str | os.PathLike) for row in rows):
         return tuple(os.fspath(row) for row in rows)
     return to_arrow(rows, name)
 
@@ -92,7 +93,11 @@ class Run:
         history: list[Metrics] = read_json(self.path / "history.json")
         return history
 
-    def predict(self, rows: Any, batch_size: int = EVALUATION_ROWS) -> dict[str, np.ndarray]:
+    def predict(
+        self,
+        rows: Any,
+        batch_size: int = EVALUATION_ROWS,
+    ) -> dict[str, np.ndarray]:
         """The probabilities of rows, whose labels may be missing.
 
         Args:
@@ -116,13 +121,21 @@ class Run:
             labels=False,
         )
         for block in blocks:
-            logits = self.model(self.features(block.columns), training=False)
+            inputs = self.features(block.columns)
+            logits = self.model(inputs, training=False)
             for name, values in probabilities(logits, self.schema).items():
-                parts.setdefault(name, []).append(keras.ops.convert_to_numpy(values))
-        return {name: np.concatenate(values) for name, values in parts.items()}
+                of_name = parts.setdefault(name, [])
+                of_name.append(keras.ops.convert_to_numpy(values))
+        joined = {}
+        for name, arrays in parts.items():
+            joined[name] = np.concatenate(arrays)
+        return joined
 
     def evaluate(
-        self, rows: Any, batch_size: int = EVALUATION_ROWS, bad_rows: BadRows | None = None
+        self,
+        rows: Any,
+        batch_size: int = EVALUATION_ROWS,
+        bad_rows: BadRows | None = None,
     ) -> Metrics:
         """The metrics of rows with labels.
 
@@ -135,11 +148,18 @@ class Run:
             DataError: on a bad row.
         """
         data = self.data(rows, batch_size, bad_rows)
-        metrics = Evaluator(self.model, self.features).evaluate(data)
-        return {**metrics, "parameters": self.model.count_params()}
+        evaluator = Evaluator(self.model, self.features)
+        metrics = evaluator.evaluate(data)
+        return {
+            **metrics,
+            "parameters": self.model.count_params(),
+        }
 
     def data(
-        self, rows: Any, batch_size: int = EVALUATION_ROWS, bad_rows: BadRows | None = None
+        self,
+        rows: Any,
+        batch_size: int = EVALUATION_ROWS,
+        bad_rows: BadRows | None = None,
     ) -> FunnelData:
         """Rows as the evaluator reads them; see `evaluate` for the arguments."""
         return FunnelData(
@@ -149,7 +169,11 @@ class Run:
             bad_rows=bad_rows or BadRows(),
         )
 
-    def export(self, export_dir: str | pathlib.Path, **settings: Any) -> pathlib.Path:
+    def export(
+        self,
+        export_dir: str | pathlib.Path,
+        **settings: Any,
+    ) -> pathlib.Path:
         """Exports the model as a SavedModel for TensorFlow Serving, once it has passed the gate.
 
         Args:
@@ -165,11 +189,14 @@ class Run:
         # Inside the function: `tafe_tf.export` knows training, and not the other way around.
         from tafe_tf.export.publish import ExportConfig, publish
 
-        return publish(self.directory, export_dir, ExportConfig(**settings))
+        config = ExportConfig(**settings)
+        return publish(self.directory, export_dir, config)
 
     def _sources(self, rows: Any) -> Sequence[str | ArrowRows]:
         given = as_rows(rows, "rows")
-        return [ArrowRows("rows", given)] if isinstance(given, pa.Table) else list(given)
+        if isinstance(given, pa.Table):
+            return [ArrowRows("rows", given)]
+        return list(given)
 
 
 def load(run_dir: str | pathlib.Path) -> Run:

@@ -49,7 +49,9 @@ def claim(texts: Mapping[pathlib.Path, str], otherwise: str) -> None:
     for path, text in texts.items():
         known = path.read_text(encoding="utf-8") if path.exists() else text
         if known != text:
-            differing = sorted(set(text.splitlines()) ^ set(known.splitlines()))
+            lines = set(text.splitlines())
+            known_lines = set(known.splitlines())
+            differing = sorted(lines ^ known_lines)
             raise RunError(f"{path}: {otherwise}. Differing lines: {differing}")
         write_text(path, text)
 
@@ -72,7 +74,12 @@ class RunDir:
     def __init__(self, path: str | pathlib.Path) -> None:
         self.path = pathlib.Path(path)
 
-    def claim(self, lines: Mapping[str, str], model: str, schema_text: str) -> None:
+    def claim(
+        self,
+        lines: Mapping[str, str],
+        model: str,
+        schema_text: str,
+    ) -> None:
         """Makes the directory this run's own, or finds that it already is.
 
         Args:
@@ -86,7 +93,11 @@ class RunDir:
         otherwise = "this directory holds another run; give another --run_dir or remove it"
         path = self.path / "flags.txt"
         if path.exists():
-            different = identity.differing(path.read_text(encoding="utf-8"), lines, model)
+            different = identity.differing(
+                path.read_text(encoding="utf-8"),
+                lines,
+                model,
+            )
             if different:
                 raise RunError(f"{path}: {otherwise}. Differing lines: {different}")
         self.path.mkdir(parents=True, exist_ok=True)
@@ -157,8 +168,12 @@ class RunDir:
             RunError: if the run does not say where, or its files are gone.
         """
         files = self._noted("test_files")["test_files"]
-        return (
-            FunnelData(files=files, schema=self.schema(), batch_size=batch_size) if files else None
+        if not files:
+            return None
+        return FunnelData(
+            files=files,
+            schema=self.schema(),
+            batch_size=batch_size,
         )
 
     def _noted(self, key: str) -> dict[str, Any]:
@@ -180,13 +195,19 @@ class RunDir:
     def checkpoints(self, **state: Any) -> tf.train.CheckpointManager:
         """Manages the states of training, each a variable or a list; the last two are kept."""
         return tf.train.CheckpointManager(
-            tf.train.Checkpoint(**state), str(self.path / "checkpoints"), max_to_keep=2
+            tf.train.Checkpoint(**state),
+            str(self.path / "checkpoints"),
+            max_to_keep=2,
         )
 
     def best(self, model: keras.Model) -> tf.train.CheckpointManager:
         """Manages the best weights; one state is kept."""
         weights = tf.train.Checkpoint(weights=variables(model))
-        return tf.train.CheckpointManager(weights, str(self.path / "best"), max_to_keep=1)
+        return tf.train.CheckpointManager(
+            weights,
+            str(self.path / "best"),
+            max_to_keep=1,
+        )
 
     def check_trained(self) -> None:
         """Raises RunError if the run has not finished an epoch."""

@@ -40,7 +40,12 @@ def of_dataclass(cls: type) -> dict[str, Setting]:
     explained = explanations(cls, "Attributes")
     found = {}
     for field in dataclasses.fields(cls):
-        found[field.name] = _setting(field.name, hints[field.name], field.default, explained)
+        found[field.name] = _setting(
+            field.name,
+            hints[field.name],
+            field.default,
+            explained,
+        )
     return found
 
 
@@ -51,23 +56,35 @@ def of_constructor(cls: type) -> dict[str, Setting]:
     """
     found: dict[str, Setting] = {}
     for base in cls.__mro__:
-        if "__init__" not in vars(base) or not base.__module__.startswith("tafe_tf."):
+        is_ours = base.__module__.startswith("tafe_tf.")
+        if not is_ours or "__init__" not in vars(base):
             continue
         constructor = vars(base)["__init__"]
         hints = typing.get_type_hints(constructor)
         explained = explanations(base, "Args")
-        for name, parameter in inspect.signature(constructor).parameters.items():
+        parameters = inspect.signature(constructor).parameters
+        for name, parameter in parameters.items():
             if parameter.default is inspect.Parameter.empty:
                 continue
             known = found.get(name)
             if known is None:
-                found[name] = _setting(name, hints[name], parameter.default, explained)
+                found[name] = _setting(
+                    name,
+                    hints[name],
+                    parameter.default,
+                    explained,
+                )
             elif not known.explanation and name in explained:
                 found[name] = dataclasses.replace(known, explanation=explained[name])
     return found
 
 
-def _setting(name: str, hint: Any, default: Any, explained: dict[str, str]) -> Setting:
+def _setting(
+    name: str,
+    hint: Any,
+    default: Any,
+    explained: dict[str, str],
+) -> Setting:
     kind, choices = _kind_of(hint)
     return Setting(
         name=name,
@@ -81,10 +98,12 @@ def _setting(name: str, hint: Any, default: Any, explained: dict[str, str]) -> S
 def _kind_of(hint: Any) -> tuple[type, tuple[str, ...]]:
     """The kind and the choices of an annotation, None aside."""
     if typing.get_origin(hint) in (typing.Union, types.UnionType):
-        (hint,) = (part for part in typing.get_args(hint) if part is not type(None))
-    if typing.get_origin(hint) is Literal:
+        parts = typing.get_args(hint)
+        (hint,) = (part for part in parts if part is not type(None))
+    origin = typing.get_origin(hint)
+    if origin is Literal:
         return str, typing.get_args(hint)
-    if typing.get_origin(hint) is not None and issubclass(typing.get_origin(hint), Sequence):
+    if origin is not None and issubclass(origin, Sequence):
         return list, ()
     return hint, ()
 

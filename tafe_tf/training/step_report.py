@@ -70,21 +70,31 @@ class ReportLayout:
 
     def nothing(self) -> StepReport:
         """The report of no step."""
-        return StepReport(*(tf.zeros(shape, tf.float64) for shape in self.shapes))
+        zeros = [tf.zeros(shape, tf.float64) for shape in self.shapes]
+        return StepReport(*zeros)
 
     def pack(self, report: StepReport) -> tf.Tensor:
         """A report as one vector."""
-        flat = [tf.reshape(tf.cast(values, tf.float64), [-1]) for values in report]
+        flat = [_flat(values) for values in report]
         return tf.concat(flat, axis=0)
 
     def unpack(self, vector: tf.Tensor) -> StepReport:
         """The report that `pack` made a vector of."""
         sizes = [math.prod(shape) for shape in self.shapes]
         parts = tf.split(vector, sizes)
-        shaped = [tf.reshape(part, shape) for part, shape in zip(parts, self.shapes, strict=True)]
+        fields = zip(parts, self.shapes, strict=True)
+        shaped = [tf.reshape(part, shape) for part, shape in fields]
         return StepReport(*shaped)
 
     def add(self, total: StepReport, step: StepReport) -> StepReport:
         """The report of the steps so far and of one more."""
-        sums = {name: getattr(total, name) + getattr(step, name) for name in _SUMMED}
+        sums = {}
+        for name in _SUMMED:
+            sums[name] = getattr(total, name) + getattr(step, name)
         return step._replace(**sums)
+
+
+def _flat(values: tf.Tensor) -> tf.Tensor:
+    """A field as a float64 vector."""
+    as_float64 = tf.cast(values, tf.float64)
+    return tf.reshape(as_float64, [-1])

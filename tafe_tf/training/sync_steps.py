@@ -55,9 +55,11 @@ class SyncSteps:
         """Makes the steps on the batches of a (distributed) iterator."""
         total = self.layout.nothing()
         for _ in tf.range(self._per_call):
-            of_replicas = self._strategy.run(self.step, args=(iterator.get_next(),))
+            batch = iterator.get_next()
+            of_replicas = self._strategy.run(self.step, args=(batch,))
             vector = self._strategy.reduce("SUM", of_replicas, axis=None)
-            total = self.layout.add(total, self.layout.unpack(vector))
+            report = self.layout.unpack(vector)
+            total = self.layout.add(total, report)
             is_last = total.more < self._replicas
             if is_last or tf.reduce_any(total.bad > 0):
                 break
@@ -75,12 +77,19 @@ class SyncSteps:
             logits = self._model(batch.inputs, training=True)
             # The loss is a mean over the global batch. Keras has already divided it by the number
             # of replicas, whose gradients are summed; what layers add to it has to be divided here.
-            loss = self._loss(batch.labels, logits, sample_weight=batch.weight)
+            loss = self._loss(
+                batch.labels,
+                logits,
+                sample_weight=batch.weight,
+            )
             loss += sum(self._model.losses) / self._replicas
         gradients = tape.gradient(loss, [weight.value for weight in weights])
         self._optimizer.apply(gradients, weights)
 
-        losses = task_losses(batch.labels[:, :num_tasks], logits[:, :num_tasks])  # [B, N]
+        losses = task_losses(
+            batch.labels[:, :num_tasks],
+            logits[:, :num_tasks],
+        )  # [B, N]
         report = StepReport(
             steps=1.0 / self._replicas,
             rows=tf.shape(logits)[0],
@@ -92,12 +101,19 @@ class SyncSteps:
         )
         return self.layout.pack(report)
 
-    def _bad(self, batch: Batch, loss: tf.Tensor, losses: tf.Tensor) -> tf.Tensor:
+    def _bad(
+        self,
+        batch: Batch,
+        loss: tf.Tensor,
+        losses: tf.Tensor,
+    ) -> tf.Tensor:
         """`StepReport.bad` with this replica's line alone."""
         wrong = ~tf.math.is_finite(losses)  # [B, N]
         first = tf.argmax(tf.reduce_any(wrong, axis=1))  # the first bad row; row 0 if there is none
         file = tf.cast(batch.file[first], tf.int64) + 1
-        line = tf.concat([[file, batch.row[first]], tf.cast(wrong[first], tf.int64)], axis=0)
+        place = [file, batch.row[first]]
+        wrong_tasks = tf.cast(wrong[first], tf.int64)
+        line = tf.concat([place, wrong_tasks], axis=0)
         finite = tf.math.is_finite(loss) & ~tf.reduce_any(wrong)
         line = tf.where(finite, tf.constant(0, tf.int64), line)
         replica = tf.distribute.get_replica_context().replica_id_in_sync_group

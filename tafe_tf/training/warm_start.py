@@ -62,7 +62,12 @@ class WarmStart:
     """
 
     def __init__(
-        self, previous: RunDir, run: RunDir, *, retire_after: int = 0, restart_gamma: bool = False
+        self,
+        previous: RunDir,
+        run: RunDir,
+        *,
+        retire_after: int = 0,
+        restart_gamma: bool = False,
     ) -> None:
         self.previous = previous
         self._run = run
@@ -81,14 +86,21 @@ class WarmStart:
 
     def check_schema(self, schema: Schema) -> None:
         """Raises RunError, with all that differs, if the earlier run had another schema."""
-        differing = _differences(_flat(self.previous.schema()), _flat(schema))
+        there = _flat(self.previous.schema())
+        here = _flat(schema)
+        differing = _differences(there, here)
         if differing:
             raise RunError(
                 f"{self.previous.path}: --warm_start needs the same schema, but "
                 + "; ".join(differing)
             )
 
-    def grow(self, files: list[str], schema: Schema, bad_rows: BadRows) -> None:
+    def grow(
+        self,
+        files: list[str],
+        schema: Schema,
+        bad_rows: BadRows,
+    ) -> None:
         """Writes the new run's vocabularies and statistics, and notes what it grew from.
 
         Does nothing if they are there already.
@@ -106,19 +118,34 @@ class WarmStart:
                 for feature in vocabulary.vocabulary_features(schema)
             )
             vocabulary.publish(
-                work, files, schema, counted.rows, counted.positives, kept, [made_from]
+                work,
+                files,
+                schema,
+                counted.rows,
+                counted.positives,
+                kept,
+                [made_from],
             )
-        steps = int(next(_stored(self.previous.path / "checkpoints", "optimizer")))
-        grown_from = os.path.abspath(self.previous.path)
-        write_json(self._run.path / NOTE, {"run": grown_from, "iterations": steps})
+        of_optimizer = _stored(self.previous.path / "checkpoints", "optimizer")
+        note = {
+            "run": os.path.abspath(self.previous.path),
+            "iterations": int(next(of_optimizer)),
+        }
+        write_json(self._run.path / NOTE, note)
 
-    def _grown(self, feature: Feature, counts: ValueCounts, work: pathlib.Path) -> Kept:
+    def _grown(
+        self,
+        feature: Feature,
+        counts: ValueCounts,
+        work: pathlib.Path,
+    ) -> Kept:
         """The earlier values that stay, then the new ones; leaves their ages beside them."""
         known = vocabulary.read(self.previous.path, feature)
         counted = counts.keep(feature.min_count, frozenset(known))
         seen = {value for value, _ in counted.counts}
+        ages_before = _ages(self.previous.path, feature)
         age = {}
-        for value, age_before in zip(known, _ages(self.previous.path, feature), strict=True):
+        for value, age_before in zip(known, ages_before, strict=True):
             age[value] = 0 if value in seen else age_before + 1
         stays = known
         if self._retire_after:
@@ -127,7 +154,8 @@ class WarmStart:
         ages = [age.get(value, 0) for value in kept.values]
         path = _age_file(work, feature)
         path.parent.mkdir(exist_ok=True)
-        path.write_text("".join(f"{runs}\n" for runs in ages), encoding="utf-8")
+        text = "".join(f"{runs}\n" for runs in ages)
+        path.write_text(text, encoding="utf-8")
         print(
             f"{feature.name}: {len(stays):,} values kept, {len(ages) - len(stays):,} new, "
             f"{len(known) - len(stays):,} retired"
@@ -151,14 +179,23 @@ class WarmStart:
         by_row = {id(layer.table) for layer in model.tables()}
         for i, variable in enumerate(trainable):
             if id(variable) in by_row:
-                by_row |= {id(moments[2 * i]), id(moments[2 * i + 1])}
+                first, second = moments[2 * i : 2 * i + 2]
+                by_row |= {id(first), id(second)}
         rows = self._rows(self._run.schema())
-        copied = [("best", "weights", model.variables), ("checkpoints", "optimizer", moments)]
+        copied = [
+            ("best", "weights", model.variables),
+            ("checkpoints", "optimizer", moments),
+        ]
         for folder, key, variables in copied:
-            stored = _stored(self.previous.path / folder, key, last=len(variables))
+            stored = _stored(
+                self.previous.path / folder,
+                key,
+                last=len(variables),
+            )
             for variable, value in zip(variables, stored, strict=True):
-                is_table = id(variable) in by_row
-                variable.assign(_moved(variable, value, rows) if is_table else value)
+                if id(variable) in by_row:
+                    value = _moved(variable, value, rows)
+                variable.assign(value)
         optimizer.iterations.assign(self.iterations)
         if self._restart_gamma:
             for schedule in model.schedules():
@@ -166,7 +203,9 @@ class WarmStart:
 
     def _check_model(self, model: keras.Model) -> None:
         there = _shaping(read_json(self.previous.path / "model.json"))
-        here = _shaping(json.loads(json.dumps(keras.saving.serialize_keras_object(model))))
+        serialized = keras.saving.serialize_keras_object(model)
+        as_stored = json.loads(json.dumps(serialized))
+        here = _shaping(as_stored)
         if here["embedding_parts"] > 1:
             raise RunError(
                 "--warm_start moves the rows of one table: it needs --embedding_parts=1, "
@@ -190,7 +229,8 @@ class WarmStart:
                 known = vocabulary.read(self.previous.path, feature)
                 place = {value: FIRST + i for i, value in enumerate(known)}
                 values = vocabulary.read(self._run.path, feature)
-                own = np.array([UNSEEN, MISSING, *(place.get(value, -1) for value in values)])
+                places = [place.get(value, -1) for value in values]
+                own = np.array([UNSEEN, MISSING, *places])
                 size = feature.rows(len(known))
             parts.append(np.where(own < 0, -1, own + offset))
             offset += size
@@ -199,12 +239,19 @@ class WarmStart:
 
 def _shaping(description: Mapping[str, Any]) -> dict[str, Any]:
     """What two serialized models must share: the class and the arguments that are not free."""
-    config = {key: value for key, value in description["config"].items() if key not in _FREE}
+    config = {}
+    for key, value in description["config"].items():
+        if key not in _FREE:
+            config[key] = value
     config["embedding_dtype"] = config["embedding_dtype"] or "float32"  # the type of all weights
     return {"model": description["class_name"], **config}
 
 
-def _moved(variable: keras.Variable, earlier: np.ndarray, rows: np.ndarray) -> np.ndarray:
+def _moved(
+    variable: keras.Variable,
+    earlier: np.ndarray,
+    rows: np.ndarray,
+) -> np.ndarray:
     """The variable's value, in which each row that has an earlier one is replaced by it."""
     value = keras.ops.convert_to_numpy(variable).copy()
     has_earlier = rows >= 0
@@ -212,7 +259,11 @@ def _moved(variable: keras.Variable, earlier: np.ndarray, rows: np.ndarray) -> n
     return value
 
 
-def _stored(directory: pathlib.Path, key: str, last: int | None = None) -> Iterator[np.ndarray]:
+def _stored(
+    directory: pathlib.Path,
+    key: str,
+    last: int | None = None,
+) -> Iterator[np.ndarray]:
     """The `last` variables, or all, of a list in the newest checkpoint."""
     reader = tf.train.load_checkpoint(str(directory))
     names = reader.get_variable_to_shape_map()
@@ -231,7 +282,8 @@ def _ages(directory: pathlib.Path, feature: Feature) -> list[int]:
     path = _age_file(directory, feature)
     if not path.exists():  # a run that started cold has just seen all of its values
         return [0] * len(vocabulary.read(directory, feature))
-    return [int(line) for line in path.read_text(encoding="utf-8").split()]
+    text = path.read_text(encoding="utf-8")
+    return [int(line) for line in text.split()]
 
 
 def _flat(schema: Schema) -> dict[str, Any]:
@@ -245,6 +297,15 @@ def _flat(schema: Schema) -> dict[str, Any]:
     return flat
 
 
-def _differences(there: Mapping[str, Any], here: Mapping[str, Any]) -> list[str]:
-    differing = [key for key in {**there, **here} if there.get(key) != here.get(key)]
-    return [f"{key} is {there.get(key)!r} there and {here.get(key)!r} here" for key in differing]
+def _differences(
+    there: Mapping[str, Any],
+    here: Mapping[str, Any],
+) -> list[str]:
+    """What differs between two mappings, a text for each key."""
+    found = []
+    for key in {**there, **here}:
+        earlier = there.get(key)
+        now = here.get(key)
+        if earlier != now:
+            found.append(f"{key} is {earlier!r} there and {now!r} here")
+    return found

@@ -80,5 +80,8 @@ def actions_of(schema: Schema) -> list[str]:
 
 def extra_columns_of(schema: Schema) -> list[str]:
     """The columns that evaluation reads beside the inputs: the group, and each task's truth."""
-    names = [schema.group, *(task.truth for task in schema.tasks)]
+    names = [
+        schema.group,
+        *(task.truth for task in schema.tasks),
+    ]
     return [name for name in names if name]

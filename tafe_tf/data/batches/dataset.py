@@ -16,13 +16,20 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, TypeAlias
 
 import numpy as np
 
 from tafe_tf.data.bad_rows import BadRows
-from tafe_tf.data.batches.batch import Batch, Part, Rows, actions_of, columns_of, extra_columns_of
+from tafe_tf.data.batches.batch import (
+    Batch,
+    Part,
+    Rows,
+    actions_of,
+    columns_of,
+    extra_columns_of,
+)
 from tafe_tf.data.batches.holdout import Holdout
 from tafe_tf.data.batches.position import Position
 from tafe_tf.data.blocks.block import Block
@@ -75,7 +82,11 @@ class FunnelData:
                 raise DataError(f"{file}: are rows in memory, where a file is needed")
         return [str(file) for file in self.files]
 
-    def training_batches(self, position: Position, mine: Sequence[int] = (0,)) -> Iterator[Batch]:
+    def training_batches(
+        self,
+        position: Position,
+        mine: Sequence[int] = (0,),
+    ) -> Iterator[Batch]:
         """Gives the epoch's batches from a position on, in an order that seed and epoch fix.
 
         Files are read in a random order, and windows of `shuffle_rows` rows are permuted whole. The
@@ -95,14 +106,26 @@ class FunnelData:
         chunks = []
         for reader in mine:
             start, before = starts[reader]
-            windows = self._windows("train", reader, start, before, position.epoch)
+            windows = self._windows(
+                "train",
+                reader,
+                start,
+                before,
+                position.epoch,
+            )
             passed = position.batch * size - before
             chunks.append(rechunk(windows, size, skip=passed))
-        numbered = enumerate(zip(*chunks, strict=False), position.batch)
+        in_step = zip(*chunks, strict=False)
+        numbered = enumerate(in_step, position.batch)
         full = itertools.takewhile(self._is_full, numbered)
-        return self._batches((parts for _, parts in full), "train")
+        batches = (parts for _, parts in full)
+        return self._batches(batches, "train")
 
-    def evaluation_batches(self, part: Part, reader: int = 0) -> Iterator[Batch]:
+    def evaluation_batches(
+        self,
+        part: Part,
+        reader: int = 0,
+    ) -> Iterator[Batch]:
         """Gives all rows of a part in file order, the last, partial batch included.
 
         Args:
@@ -112,8 +135,10 @@ class FunnelData:
         Raises:
             DataError: if a file cannot be read.
         """
-        chunks = rechunk(self._windows(part, reader), self.batch_size)
-        return self._batches(zip(chunks, strict=True), part)
+        windows = self._windows(part, reader)
+        chunks = rechunk(windows, self.batch_size)
+        one_reader = zip(chunks, strict=True)
+        return self._batches(one_reader, part)
 
     def _rows_a_reader(self) -> int:
         if self.batch_size % self.readers:
@@ -141,7 +166,12 @@ class FunnelData:
         return True
 
     def _windows(
-        self, part: Part, reader: int, start: int = 0, before: int = 0, epoch: int | None = None
+        self,
+        part: Part,
+        reader: int,
+        start: int = 0,
+        before: int = 0,
+        epoch: int | None = None,
     ) -> Iterator[Rows]:
         """Gives the rows of a part that belong to a reader, window by window.
 
@@ -156,13 +186,19 @@ class FunnelData:
         names = columns_of(self.schema, part)
         order = self._file_order(reader, epoch)
         files = [self.files[i] for i in order]
-        read = read_blocks(files, self.schema, start_row=start, bad_rows=self.bad_rows)
+        read = read_blocks(
+            files,
+            self.schema,
+            start_row=start,
+            bad_rows=self.bad_rows,
+        )
         window_rows = 1 if epoch is None else self.shuffle_rows
         blocks: list[Block] = []
         raw_rows = 0
         for block in itertools.chain(read, [None]):
             if block is not None:
-                blocks.append(dataclasses.replace(block, file=order[block.file].astype(np.int32)))
+                file = order[block.file].astype(np.int32)
+                blocks.append(dataclasses.replace(block, file=file))
                 raw_rows += block.raw_rows
                 if raw_rows < window_rows:
                     continue
@@ -170,16 +206,17 @@ class FunnelData:
                 break
             which = self._pick(blocks, part, reader)
             if epoch is not None:
-                generator = np.random.default_rng([self.seed, epoch, start, reader])
+                seeds = [self.seed, epoch, start, reader]
+                generator = np.random.default_rng(seeds)
                 which = which[generator.permutation(len(which))]
             columns = {}
             for name in names:
-                columns[name] = np.concatenate([block.columns[name] for block in blocks])[which]
+                columns[name] = _gather([block.columns[name] for block in blocks], which)
             yield Rows(
                 columns=columns,
-                labels=np.concatenate([block.labels for block in blocks])[which],
-                file=np.concatenate([block.file for block in blocks])[which],
-                row=np.concatenate([block.row for block in blocks])[which],
+                labels=_gather([block.labels for block in blocks], which),
+                file=_gather([block.file for block in blocks], which),
+                row=_gather([block.row for block in blocks], which),
                 reader=reader,
                 position=(start, before),
             )
@@ -190,17 +227,26 @@ class FunnelData:
 
     def _file_order(self, reader: int, epoch: int | None) -> np.ndarray:
         """The indices of the files that a reader reads, in its order."""
-        order = np.arange(len(self.files))
+        count = len(self.files)
+        order = np.arange(count)
         if epoch is not None:
-            order = np.random.default_rng([self.seed, epoch]).permutation(len(self.files))
-        return order[reader :: self.readers] if self._by_file else order
+            generator = np.random.default_rng([self.seed, epoch])
+            order = generator.permutation(count)
+        if not self._by_file:
+            return order
+        return order[reader :: self.readers]
 
     @property
     def _by_file(self) -> bool:
         """Whether readers share the files, rather than the rows of every file."""
         return len(self.files) >= self.readers
 
-    def _pick(self, blocks: Sequence[Block], part: Part, reader: int) -> np.ndarray:
+    def _pick(
+        self,
+        blocks: Sequence[Block],
+        part: Part,
+        reader: int,
+    ) -> np.ndarray:
         """The indices of the rows that belong to a part and a reader, among those of all blocks."""
         masks = []
         for block in blocks:
@@ -213,7 +259,11 @@ class FunnelData:
             masks.append(mask)
         return np.flatnonzero(np.concatenate(masks))
 
-    def _batches(self, chunks: Iterable[tuple[_Chunk, ...]], part: Part) -> Iterator[Batch]:
+    def _batches(
+        self,
+        chunks: Iterable[tuple[_Chunk, ...]],
+        part: Part,
+    ) -> Iterator[Batch]:
         """Makes a batch of each item, which holds the parts of several readers."""
         schema = self.schema
         names = columns_of(schema, part)
@@ -221,24 +271,48 @@ class FunnelData:
         extra = [] if part == "train" else extra_columns_of(schema)
         to_the_end: Iterator[Any] = itertools.chain(chunks, [None])
         for parts, following in itertools.pairwise(to_the_end):
-            position = np.zeros((self.readers, 2), np.int64)
+            shape = (self.readers, 2)
+            position = np.zeros(shape, np.int64)
             for chunk in parts:
                 first = chunk[0].piece
                 position[first.reader] = first.position
             spans = list(itertools.chain.from_iterable(parts))
             columns = {}
             for name in names:
-                columns[name] = np.concatenate([r.columns[name][a:b] for r, a, b in spans])
-            labels = np.concatenate([rows.labels[start:stop] for rows, start, stop in spans])
+                columns[name] = _joined(spans, lambda rows, name=name: rows.columns[name])
+            labels = _joined(spans, lambda rows: rows.labels)
+            if schema.sample_weight:
+                weight = columns[schema.sample_weight]
+            else:
+                weight = np.ones(len(labels), np.float32)
             taken = [columns[name] for name in actions]
-            weight = columns[schema.sample_weight] if schema.sample_weight else None
+            targets = np.column_stack([labels, *taken])
+            targets = targets.astype(np.float32)
             yield Batch(
                 inputs={column.name: columns[column.name] for column in schema.inputs},
-                labels=np.column_stack([labels, *taken]).astype(np.float32),
-                weight=np.ones(len(labels), np.float32) if weight is None else weight,
-                file=np.concatenate([rows.file[start:stop] for rows, start, stop in spans]),
-                row=np.concatenate([rows.row[start:stop] for rows, start, stop in spans]),
+                labels=targets,
+                weight=weight,
+                file=_joined(spans, lambda rows: rows.file),
+                row=_joined(spans, lambda rows: rows.row),
                 position=position,
                 more=np.array([following is not None]),
                 extra={name: columns[name] for name in extra},
             )
+
+
+def _gather(parts: list[np.ndarray], which: np.ndarray) -> np.ndarray:
+    """Some rows of consecutive arrays, by their places in all of them together."""
+    whole = np.concatenate(parts)
+    return whole[which]
+
+
+def _joined(
+    spans: Iterable[Span[Rows]],
+    array_of: Callable[..., np.ndarray],
+) -> np.ndarray:
+    """The rows of all spans, one span after the other, of one of the arrays that they have."""
+    parts = []
+    for rows, start, stop in spans:
+        array = array_of(rows)
+        parts.append(array[start:stop])
+    return np.concatenate(parts)

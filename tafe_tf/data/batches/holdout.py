@@ -47,7 +47,10 @@ class Holdout:
 
 
 def time_holdout(
-    files: Sequence[str | ArrowRows], schema: Schema, fraction: float, bad_rows: BadRows
+    files: Sequence[str | ArrowRows],
+    schema: Schema,
+    fraction: float,
+    bad_rows: BadRows,
 ) -> Holdout:
     """Holds out the latest rows, where rows of one moment stay together.
 
@@ -60,9 +63,15 @@ def time_holdout(
     Raises:
         DataError: if a file cannot be read.
     """
-    blocks = read_blocks(files, schema, bad_rows=bad_rows, columns=[schema.time])
+    blocks = read_blocks(
+        files,
+        schema,
+        bad_rows=bad_rows,
+        columns=[schema.time],
+    )
     times = np.concatenate([block.columns[schema.time] for block in blocks])
     times.sort()
-    rank = round((1.0 - fraction) * (len(times) - 1))
+    last = len(times) - 1
+    rank = round((1.0 - fraction) * last)
     earliest = float(times[rank])
     return Holdout(fraction=fraction, time=earliest)

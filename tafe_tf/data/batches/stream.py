@@ -40,7 +40,8 @@ class Stream:
         signature = _signature(schema, part)
         dataset = tf.data.Dataset.from_generator(self._generate, output_signature=signature)
         dataset = dataset.map(
-            lambda batch: batch._replace(inputs=transform(batch.inputs)), num_parallel_calls=2
+            lambda batch: batch._replace(inputs=transform(batch.inputs)),
+            num_parallel_calls=2,
         )
         self.dataset = dataset.prefetch(4)
 
@@ -81,10 +82,12 @@ def deal(batches: Iterator[Batch], replicas: int) -> Iterator[Batch]:
         for replica in range(replicas):
             cut = slice(replica * size, (replica + 1) * size)
             piece = tf.nest.map_structure(
-                lambda array, cut=cut: array[cut], batch._replace(position=(), more=())
+                lambda array, cut=cut: array[cut],
+                batch._replace(position=(), more=()),
             )
             position = batch.position if replica == 0 else 0 * batch.position
-            pieces.append(piece._replace(position=position, more=batch.more))
+            piece = piece._replace(position=position, more=batch.more)
+            pieces.append(piece)
         yield from pieces
     yield from itertools.cycle(pieces)
 
@@ -95,11 +98,15 @@ def _signature(schema: Schema, part: Part) -> Batch:
     for column in schema.columns:
         shape = [None, column.max_length] if column.max_length else [None]
         columns[column.name] = tf.TensorSpec(shape, column.dtype)
-    actions = len(schema.via) if part == "train" else 0
-    extra = [] if part == "train" else extra_columns_of(schema)
+    targets = len(schema.tasks)
+    extra = []
+    if part == "train":
+        targets += len(schema.via)
+    else:
+        extra = extra_columns_of(schema)
     return Batch(
         inputs={column.name: columns[column.name] for column in schema.inputs},
-        labels=tf.TensorSpec([None, len(schema.tasks) + actions], tf.float32),
+        labels=tf.TensorSpec([None, targets], tf.float32),
         weight=tf.TensorSpec([None], tf.float32),
         file=tf.TensorSpec([None], tf.int32),
         row=tf.TensorSpec([None], tf.int64),

@@ -33,11 +33,15 @@ class Block:
 
     def take(self, good: np.ndarray) -> Block:
         """The rows that a mask [n] picks; `raw_rows` stays as it is."""
+        mask = pa.array(good)
+        kept = {}
+        for name, array in self.kept.items():
+            kept[name] = array.filter(mask)
         return Block(
             columns={name: values[good] for name, values in self.columns.items()},
             labels=self.labels[good],
             row=self.row[good],
             file=self.file[good],
             raw_rows=self.raw_rows,
-            kept={name: array.filter(pa.array(good)) for name, array in self.kept.items()},
+            kept=kept,
         )

@@ -54,19 +54,28 @@ def to_block(
     converted = {}
     for column in columns:
         try:
-            converted[column.name] = to_column(raw[column.name], column, found)
+            converted[column.name] = to_column(
+                raw[column.name],
+                column,
+                found,
+            )
         except pa.ArrowNotImplementedError as error:
             reason = f"cannot be read as {column.dtype}: {error}"
             raise DataError(f"{path}: column {column.name!r} {reason}") from None
-    kept = {name: keep_column(raw[name], column, found, path) for name, column in keep.items()}
+    kept = {}
+    for name, known in keep.items():
+        kept[name] = keep_column(raw[name], known, found, path)
     _check_roles(converted, schema, found)
     _check_list_weights(raw, converted, schema, found)
-    targets = np.zeros((len(rows), 0), np.uint8)
+    no_labels = (len(rows), 0)
+    targets = np.zeros(no_labels, np.uint8)
     if labels:
         targets = _labels(raw, schema, found, path)
         _check_actions(converted, targets, schema, found)
-    problems = problems + [problem for problem in found if problem.index not in unreadable]
-    raw_rows = len(rows) - sum(problem.column == WHOLE_ROW for problem in problems)
+    others = [problem for problem in found if problem.index not in unreadable]
+    problems = problems + others
+    wrong_width = sum(problem.column == WHOLE_ROW for problem in problems)
+    raw_rows = len(rows) - wrong_width
     block = Block(
         columns=converted,
         labels=targets,
@@ -78,12 +87,17 @@ def to_block(
     if not problems:
         return block
     bad_rows.judge(path, rows, problems)
+    bad = [problem.index for problem in problems]
     good = np.ones(len(rows), bool)
-    good[[problem.index for problem in problems]] = False
+    good[bad] = False
     return block.take(good)
 
 
-def to_column(array: pa.Array, column: Column, problems: list[Problem]) -> np.ndarray:
+def to_column(
+    array: pa.Array,
+    column: Column,
+    problems: list[Problem],
+) -> np.ndarray:
     """Converts one column to NumPy.
 
     Args:
@@ -98,17 +112,25 @@ def to_column(array: pa.Array, column: Column, problems: list[Problem]) -> np.nd
         pa.ArrowNotImplementedError: if the array is of a type that has no values of the dtype.
     """
     if not column.max_length:
-        return _values(array, column, problems, np.arange(len(array)))
+        return _values(
+            array,
+            column,
+            problems,
+            np.arange(len(array)),
+        )
     lists = as_lists(array, column)
     lengths = _lengths(lists)
-    owner = np.repeat(np.arange(len(lists)), lengths)
+    rows = np.arange(len(lists))
+    owner = np.repeat(rows, lengths)
     starts = np.cumsum(lengths) - lengths
-    place = np.arange(len(owner)) - np.repeat(starts, lengths)
+    place = np.arange(len(owner))
+    place -= np.repeat(starts, lengths)
     flat = lists.flatten()
     values = _values(flat, column, problems, owner)
     is_bytes = column.dtype == "string" and is_binary(flat)
     padding = b"" if is_bytes else ABSENT[column.dtype]
-    padded = np.full((len(lists), column.max_length), padding, values.dtype)
+    shape = (len(lists), column.max_length)
+    padded = np.full(shape, padding, values.dtype)
     kept = place < column.max_length
     padded[owner[kept], place[kept]] = values[kept]
     return padded
@@ -118,7 +140,8 @@ def as_lists(array: pa.Array, column: Column) -> pa.Array:
     """The column as a list array; a cell of text is split at the column's separator."""
     if pa.types.is_null(array.type):
         return array.cast(pa.list_(pa.string()))
-    if pa.types.is_list(array.type) or pa.types.is_large_list(array.type):
+    is_list = pa.types.is_list(array.type)
+    if is_list or pa.types.is_large_list(array.type):
         return array
     cells = array.cast(pa.string())
     is_empty = pc.equal(cells, "")
@@ -128,44 +151,82 @@ def as_lists(array: pa.Array, column: Column) -> pa.Array:
 
 def _lengths(lists: pa.Array) -> np.ndarray:
     """The length of each list, 0 for a missing one, [n]."""
-    return pc.fill_null(pc.list_value_length(lists), 0).to_numpy(zero_copy_only=False)
+    return _filled(pc.list_value_length(lists), 0)
+
+
+def _filled(array: pa.Array, missing: str | bytes | int) -> np.ndarray:
+    """The values with one in place of each that is missing, [n]."""
+    filled = pc.fill_null(array, missing)
+    return filled.to_numpy(zero_copy_only=False)
 
 
 def _values(
-    array: pa.Array, column: Column, problems: list[Problem], owner: np.ndarray
+    array: pa.Array,
+    column: Column,
+    problems: list[Problem],
+    owner: np.ndarray,
 ) -> np.ndarray:
     """Converts single values, be it of a column or of its lists; `owner` gives the row of each."""
     if column.dtype == "string":
         if is_binary(array):
-            return pc.fill_null(array, b"").to_numpy(zero_copy_only=False)
-        if not (pa.types.is_string(array.type) or pa.types.is_large_string(array.type)):
-            array = array.cast(pa.string())
-        return pc.fill_null(array, "").to_numpy(zero_copy_only=False)
+            return _filled(array, b"")
+        return _filled(_texts(array), "")
     found = numbers(array, column, problems, owner)
     if found.null_count:
         found = found.fill_null(ABSENT[column.dtype])
-    return found.to_numpy(zero_copy_only=False).astype(column.dtype, copy=False)
+    values = found.to_numpy(zero_copy_only=False)
+    return values.astype(column.dtype, copy=False)
+
+
+def _texts(array: pa.Array) -> pa.Array:
+    """The values as texts, with offsets of 32 or 64 bits."""
+    is_small = pa.types.is_string(array.type)
+    if is_small or pa.types.is_large_string(array.type):
+        return array
+    return array.cast(pa.string())
 
 
 def _report(
-    mask: np.ndarray, column: str, rule: str, values: np.ndarray, problems: list[Problem]
+    mask: np.ndarray,
+    column: str,
+    rule: str,
+    values: np.ndarray,
+    problems: list[Problem],
 ) -> None:
     """Adds a problem for each row where a mask [n] is true."""
     for index in np.flatnonzero(mask):
-        problems.append(Problem(int(index), column, rule, values[index].item()))
+        problems.append(
+            Problem(
+                int(index),
+                column,
+                rule,
+                values[index].item(),
+            )
+        )
 
 
-def _check_roles(columns: dict[str, np.ndarray], schema: Schema, problems: list[Problem]) -> None:
+def _check_roles(
+    columns: dict[str, np.ndarray],
+    schema: Schema,
+    problems: list[Problem],
+) -> None:
     """Checks the sample weights, the times, and the true probabilities."""
     weight = columns.get(schema.sample_weight)
     if weight is not None:
         wrong = ~np.isfinite(weight) | (weight < 0)
         rule = "a sample weight must be a finite number, 0 or more"
         _report(wrong, schema.sample_weight, rule, weight, problems)
-    for name in (schema.time, *(task.truth for task in schema.tasks)):
+    truths = [task.truth for task in schema.tasks]
+    for name in (schema.time, *truths):
         if name in columns and columns[name].dtype.kind == "f":
             values = columns[name]
-            _report(~np.isfinite(values), name, "must be a finite number", values, problems)
+            _report(
+                ~np.isfinite(values),
+                name,
+                "must be a finite number",
+                values,
+                problems,
+            )
 
 
 def _check_list_weights(
@@ -179,12 +240,25 @@ def _check_list_weights(
         if not feature.weights or feature.weights not in columns:
             continue
         if feature.column not in columns:  # nothing to compare with
-            np.nan_to_num(columns[feature.weights], copy=False, posinf=0.0, neginf=0.0)
+            np.nan_to_num(
+                columns[feature.weights],
+                copy=False,
+                posinf=0.0,
+                neginf=0.0,
+            )
             continue
-        values, weights = (as_lists(raw[c.name], c) for c in feature.columns)
+        values_column, weights_column = feature.columns
+        values = as_lists(raw[values_column.name], values_column)
+        weights = as_lists(raw[weights_column.name], weights_column)
         lengths = _lengths(weights)
         rule = f"must hold as many numbers as {feature.column!r} holds values"
-        _report(_lengths(values) != lengths, feature.weights, rule, lengths, problems)
+        _report(
+            _lengths(values) != lengths,
+            feature.weights,
+            rule,
+            lengths,
+            problems,
+        )
         present = columns[feature.column] != ABSENT[feature.raw_dtype]
         if feature.raw_dtype == "float32":
             present = ~np.isnan(columns[feature.column])
@@ -193,39 +267,66 @@ def _check_list_weights(
         table = columns[feature.weights]
         wrong = present & ~np.isfinite(table)
         rule = "must hold finite numbers"
-        _report(wrong.any(axis=1), feature.weights, rule, lengths, problems)
+        _report(
+            wrong.any(axis=1),
+            feature.weights,
+            rule,
+            lengths,
+            problems,
+        )
         table[~np.isfinite(table)] = 0.0
 
 
 def _labels(
-    raw: Mapping[str, pa.Array], schema: Schema, problems: list[Problem], path: str
+    raw: Mapping[str, pa.Array],
+    schema: Schema,
+    problems: list[Problem],
+    path: str,
 ) -> np.ndarray:
     """Reads the labels, uint8 [n, N], and checks that each is 0 or 1, and 1 only after a 1."""
     names = schema.labels
     count = len(raw[names[0]])
-    labels = np.zeros((count, len(names)), np.uint8)
+    shape = (count, len(names))
+    labels = np.zeros(shape, np.uint8)
     for i, name in enumerate(names):
         found: list[Problem] = []
         column = Column(name=name, dtype="float64")
         try:
-            values = _values(raw[name], column, found, np.arange(count))
+            values = _values(
+                raw[name],
+                column,
+                found,
+                np.arange(count),
+            )
         except pa.ArrowNotImplementedError as error:
             raise DataError(f"{path}: column {name!r} cannot be read as a label: {error}") from None
         reasons = {problem.index: problem.value for problem in found}
         wrong = (values != 0) & (values != 1)  # NaN included
-        for index in np.flatnonzero(wrong):
-            value = reasons.get(int(index), raw[name][int(index)].as_py())
-            problems.append(Problem(int(index), name, "a label must be 0 or 1", value))
+        rule = "a label must be 0 or 1"
+        for place in np.flatnonzero(wrong):
+            index = int(place)
+            as_stored = raw[name][index].as_py()
+            value = reasons.get(index, as_stored)
+            problems.append(Problem(index, name, rule, value))
         labels[:, i] = values == 1
     for i in range(1, len(names)):
         wrong = labels[:, i] > labels[:, i - 1]
         rule = f"is 1 where the earlier step {names[i - 1]!r} is 0"
-        _report(wrong, names[i], rule, labels[:, i], problems)
+        _report(
+            wrong,
+            names[i],
+            rule,
+            labels[:, i],
+            problems,
+        )
     return labels
 
 
 def _check_actions(
-    columns: dict[str, np.ndarray], labels: np.ndarray, schema: Schema, problems: list[Problem]
+    columns: dict[str, np.ndarray],
+    labels: np.ndarray,
+    schema: Schema,
+    problems: list[Problem],
 ) -> None:
     """Checks that each action is 0 or 1, and 1 only after the step before it."""
     for i in schema.via:

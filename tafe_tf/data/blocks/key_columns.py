@@ -11,11 +11,18 @@ from tafe_tf.data.blocks.numbers import is_binary, numbers
 from tafe_tf.data.errors import DataError
 from tafe_tf.schema import Column
 
-_TYPES = {"int64": pa.int64(), "float32": pa.float32(), "float64": pa.float64()}
+_TYPES = {
+    "int64": pa.int64(),
+    "float32": pa.float32(),
+    "float64": pa.float64(),
+}
 
 
 def keep_column(
-    array: pa.Array, column: Column | None, problems: list[Problem], path: str
+    array: pa.Array,
+    column: Column | None,
+    problems: list[Problem],
+    path: str,
 ) -> pa.Array:
     """Gives a column of one value a row as an Arrow array.
 
@@ -36,28 +43,43 @@ def keep_column(
     try:
         if column.dtype == "string":
             texts = _texts(array, column, problems)
-            return pc.if_else(pc.equal(texts, ""), None, texts)
-        found = numbers(array, column, problems, np.arange(len(array)))
+            is_empty = pc.equal(texts, "")
+            return pc.if_else(is_empty, None, texts)
+        found = numbers(
+            array,
+            column,
+            problems,
+            np.arange(len(array)),
+        )
     except pa.ArrowNotImplementedError as error:
         reason = f"cannot be read as {column.dtype}: {error}"
         raise DataError(f"{path}: column {column.name!r} {reason}") from None
     if pa.types.is_floating(found.type):
-        found = pc.if_else(pc.is_nan(found), None, found)
+        is_nan = pc.is_nan(found)
+        found = pc.if_else(is_nan, None, found)
     return found.cast(_TYPES[column.dtype], safe=False)
 
 
-def _texts(array: pa.Array, column: Column, problems: list[Problem]) -> pa.Array:
+def _texts(
+    array: pa.Array,
+    column: Column,
+    problems: list[Problem],
+) -> pa.Array:
     """The values as texts; bytes that are not UTF-8 become null and a problem."""
     try:
         return array.cast(pa.string())
     except pa.ArrowInvalid:
         if not is_binary(array):
             raise
+    rule = "a key must be UTF-8 text"
     texts: list[str | None] = []
     for index, value in enumerate(array.to_pylist()):
+        if value is None:
+            texts.append(None)
+            continue
         try:
-            texts.append(None if value is None else value.decode())
+            texts.append(value.decode())
         except UnicodeDecodeError:
             texts.append(None)
-            problems.append(Problem(index, column.name, "a key must be UTF-8 text", value))
+            problems.append(Problem(index, column.name, rule, value))
     return pa.array(texts, pa.string())

@@ -31,7 +31,11 @@ def to_table(block: Block, schema: Schema) -> pa.Table:
     columns = {}
     for column in schema.columns:
         values = block.columns[column.name]
-        columns[column.name] = _array(values, column, lengths.get(column.name))
+        columns[column.name] = _array(
+            values,
+            column,
+            lengths.get(column.name),
+        )
     for i, name in enumerate(schema.labels):
         columns[name] = pa.array(block.labels[:, i])
     return pa.table(columns)
@@ -44,18 +48,30 @@ def not_text(block: Block, schema: Schema) -> list[Problem]:
         if column.dtype != "string":
             continue
         per_row = column.max_length or 1
-        for index, value in enumerate(block.columns[column.name].reshape(-1)):
+        flat = block.columns[column.name].reshape(-1)
+        for index, value in enumerate(flat):
             if not isinstance(value, bytes):
                 continue
             try:
                 value.decode()
             except UnicodeDecodeError:
                 row = index // per_row
-                problems.append(Problem(row, column.name, "must be UTF-8 text", value))
+                problems.append(
+                    Problem(
+                        row,
+                        column.name,
+                        "must be UTF-8 text",
+                        value,
+                    )
+                )
     return problems
 
 
-def _array(values: np.ndarray, column: Column, lengths: np.ndarray | None) -> pa.Array:
+def _array(
+    values: np.ndarray,
+    column: Column,
+    lengths: np.ndarray | None,
+) -> pa.Array:
     kind = _TYPES[column.dtype]
     if lengths is None:
         return pa.array(values, kind)
@@ -75,15 +91,20 @@ def _lengths(block: Block, schema: Schema) -> dict[str, np.ndarray]:
     padding: dict[str, Any] = {feature.weights: 0.0 for feature in weighted}
     lengths = {}
     for column in schema.columns:
-        if column.max_length:
-            pad = padding.get(column.name, ABSENT[column.dtype])
-            absent = _is_absent(block.columns[column.name], pad)
-            places = np.arange(1, column.max_length + 1)
-            lengths[column.name] = np.where(absent, 0, places).max(axis=1)
+        if not column.max_length:
+            continue
+        pad = padding.get(column.name, ABSENT[column.dtype])
+        absent = _is_absent(block.columns[column.name], pad)
+        places = np.arange(1, column.max_length + 1)
+        last = np.where(absent, 0, places)
+        lengths[column.name] = last.max(axis=1)
     for _ in weighted:  # features may share a column, so that lengths go from one to the next
         for feature in weighted:
-            longest = np.maximum(lengths[feature.column], lengths[feature.weights])
-            lengths[feature.column] = lengths[feature.weights] = longest
+            of_values = lengths[feature.column]
+            of_weights = lengths[feature.weights]
+            longest = np.maximum(of_values, of_weights)
+            lengths[feature.column] = longest
+            lengths[feature.weights] = longest
     return lengths
 
 

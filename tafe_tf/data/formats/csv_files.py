@@ -14,7 +14,7 @@ import pyarrow.csv as pacsv
 
 from tafe_tf.data.bad_rows import WHOLE_ROW, Problem
 from tafe_tf.data.errors import DataError, check_columns
-from tafe_tf.data.formats.reader import Chunk
+from tafe_tf.data.formats.reader import Chunk, table_of
 from tafe_tf.data.iterators import rechunk
 
 _READ_BYTES = 1 << 22
@@ -29,7 +29,11 @@ class _WrongWidth(NamedTuple):
 
 
 def read(
-    path: str, names: Sequence[str], lists: Collection[str], block_rows: int, skip: int
+    path: str,
+    names: Sequence[str],
+    lists: Collection[str],
+    block_rows: int,
+    skip: int,
 ) -> Iterator[Chunk]:
     """Reads a file's columns as texts, see `reader.Reader`; a list is one text as well.
 
@@ -51,24 +55,29 @@ def read(
     reported = 0
     try:
         for spans in rechunk(_open(path, names, note), block_rows):
-            pieces = [batch.slice(start, stop - start) for batch, start, stop in spans]
-            table = pa.Table.from_batches(pieces)
-            rows = _number(parsed, table.num_rows, [item.row for item in invalid])
-            passed = min(max(0, skip - parsed), len(rows))
+            table = table_of(spans)
+            invalid_rows = [item.row for item in invalid]
+            rows = _number(parsed, table.num_rows, invalid_rows)
+            to_skip = max(0, skip - parsed)
+            passed = min(to_skip, len(rows))
             parsed += len(rows)
             if passed:
                 yield Chunk(None, rows[:passed], [])
-                reported += sum(item.row < rows[passed - 1] for item in invalid[reported:])
+                reported += len(_before(rows[passed - 1], invalid[reported:]))
             if passed == len(rows):
                 continue
-            columns = {name: table.column(name).combine_chunks()[passed:] for name in names}
-            known = [item for item in invalid[reported:] if item.row < rows[-1]]
+            columns = {}
+            for name in names:
+                array = table.column(name).combine_chunks()
+                columns[name] = array[passed:]
+            known = _before(rows[-1], invalid[reported:])
             reported += len(known)
             yield _with_invalid(columns, rows[passed:], known)
         rest = invalid[reported:]
         if rest and skip <= parsed:
             nothing = {name: pa.array([], pa.string()) for name in names}
-            yield _with_invalid(nothing, np.zeros(0, np.int64), rest)
+            no_rows = np.zeros(0, np.int64)
+            yield _with_invalid(nothing, no_rows, rest)
     except (pa.ArrowInvalid, OSError, EOFError) as error:
         row = _row_not_utf8(path) if "UTF8" in str(error) else 0
         if row:
@@ -76,6 +85,11 @@ def read(
         else:
             reason = str(error)
         raise DataError(f"{path}: cannot be read after row {parsed}: {reason}") from None
+
+
+def _before(row: int, invalid: list[_WrongWidth]) -> list[_WrongWidth]:
+    """The rows of a wrong width that stand before a row."""
+    return [item for item in invalid if item.row < row]
 
 
 def _row_not_utf8(path: str) -> int:
@@ -91,21 +105,36 @@ def _row_not_utf8(path: str) -> int:
 
 
 def _with_invalid(
-    columns: dict[str, pa.Array], rows: np.ndarray, invalid: list[_WrongWidth]
+    columns: dict[str, pa.Array],
+    rows: np.ndarray,
+    invalid: list[_WrongWidth],
 ) -> Chunk:
     """Adds rows of a wrong width as empty rows with a problem, for them to be judged as others."""
     if not invalid:
         return Chunk(columns, rows, [])
     empty = pa.nulls(len(invalid), pa.string())
-    longer = {name: pa.concat_arrays([array, empty]) for name, array in columns.items()}
+    longer = {}
+    for name, array in columns.items():
+        longer[name] = pa.concat_arrays([array, empty])
     problems = []
     for index, item in enumerate(invalid, start=len(rows)):
-        problems.append(Problem(index, WHOLE_ROW, item.rule, item.text))
+        problems.append(
+            Problem(
+                index,
+                WHOLE_ROW,
+                item.rule,
+                item.text,
+            )
+        )
     numbers = np.array([item.row for item in invalid], np.int64)
     return Chunk(longer, np.concatenate([rows, numbers]), problems)
 
 
-def _number(parsed: int, count: int, invalid: list[int]) -> np.ndarray:
+def _number(
+    parsed: int,
+    count: int,
+    invalid: list[int],
+) -> np.ndarray:
     """The numbers of `count` rows after `parsed` ones; rows of a wrong width have numbers too."""
     start = parsed + 1
     numbers: list[np.ndarray] = []
@@ -137,10 +166,20 @@ def _check_header(path: str, names: Sequence[str]) -> None:
 def _open_text(path: str, errors: str) -> IO[str]:
     """Opens plain or gz text; a byte order mark is no part of it."""
     opener = gzip.open if path.endswith(".gz") else open
-    return opener(path, "rt", encoding="utf-8-sig", errors=errors, newline="")
+    return opener(
+        path,
+        "rt",
+        encoding="utf-8-sig",
+        errors=errors,
+        newline="",
+    )
 
 
-def _open(path: str, names: Sequence[str], note: object) -> pacsv.CSVStreamingReader:
+def _open(
+    path: str,
+    names: Sequence[str],
+    note: object,
+) -> pacsv.CSVStreamingReader:
     return pacsv.open_csv(
         path,
         # More threads would lose the numbers of invalid rows.

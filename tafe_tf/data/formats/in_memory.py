@@ -37,7 +37,11 @@ class ArrowRows:
 
 
 def read(
-    source: ArrowRows, names: Sequence[str], lists: Collection[str], block_rows: int, skip: int
+    source: ArrowRows,
+    names: Sequence[str],
+    lists: Collection[str],
+    block_rows: int,
+    skip: int,
 ) -> Iterator[Chunk]:
     """Reads columns of a table in their own types, see `reader.Reader`.
 
@@ -52,9 +56,12 @@ def read(
         yield Chunk(None, np.arange(1, done + 1), [])
     while done < table.num_rows:
         part = table.slice(done, block_rows - done % block_rows)
-        columns = {name: part.column(name).combine_chunks() for name in names}
-        rows = np.arange(done + 1, done + part.num_rows + 1)
-        done += part.num_rows
+        columns = {}
+        for name in names:
+            columns[name] = part.column(name).combine_chunks()
+        end = done + part.num_rows
+        rows = np.arange(done + 1, end + 1)
+        done = end
         yield Chunk(columns, rows, [])
 
 
@@ -109,7 +116,8 @@ def write_parquet(path: str | pathlib.Path, table: pa.Table) -> None:
     try:
         with replacing(path) as temporary, ParquetTables(temporary, table.schema) as file:
             for start in range(0, table.num_rows, _GROUP_ROWS):
-                file.append(table.slice(start, _GROUP_ROWS).combine_chunks())
+                group = table.slice(start, _GROUP_ROWS)
+                file.append(group.combine_chunks())
     except pa.ArrowException as error:
         raise DataError(f"{path}: cannot be written: {error}") from None
 
@@ -135,8 +143,14 @@ def _columns(rows: Any, name: str) -> dict[str, pa.ChunkedArray | pa.Array]:
 
 
 def _is_pandas(rows: Any) -> bool:
-    kind = type(rows)
-    return kind.__module__.partition(".")[0] == "pandas" and kind.__name__ == "DataFrame"
+    is_frame = type(rows).__name__ == "DataFrame"
+    return is_frame and _is_of_pandas(rows)
+
+
+def _is_of_pandas(value: Any) -> bool:
+    """Whether a value is of a class of pandas, which need not be installed."""
+    package, _, _ = type(value).__module__.partition(".")
+    return package == "pandas"
 
 
 def _table(rows: Any, name: str) -> pa.Table:
@@ -154,11 +168,15 @@ def _table(rows: Any, name: str) -> pa.Table:
     raise DataError(f"{name}: must be {kinds}. Received: {type(rows)}")
 
 
-def _array(values: Any, name: str, column: str) -> pa.Array | pa.ChunkedArray:
+def _array(
+    values: Any,
+    name: str,
+    column: str,
+) -> pa.Array | pa.ChunkedArray:
     """One column as an Arrow array, with NaN and the like as missing values."""
     if isinstance(values, pa.Array | pa.ChunkedArray):
         return values
-    is_series = type(values).__module__.partition(".")[0] == "pandas"
+    is_series = _is_of_pandas(values)
     if hasattr(values, "__arrow_c_stream__") and not is_series:
         return pa.chunked_array(values)
     if hasattr(values, "__array__") and not is_series:
@@ -188,11 +206,17 @@ def _first_failure(values: Any) -> int:
             return True
         return False
 
-    return bisect.bisect_left(range(len(values)), True, key=fails)
+    return bisect.bisect_left(
+        range(len(values)),
+        True,
+        key=fails,
+    )
 
 
 def _simplified(
-    values: pa.Array | pa.ChunkedArray, name: str, column: str
+    values: pa.Array | pa.ChunkedArray,
+    name: str,
+    column: str,
 ) -> pa.Array | pa.ChunkedArray:
     """The same values in a type that Parquet keeps as it is."""
     kind = _simplified_type(values.type, small=values.nbytes < _SMALL)
@@ -200,7 +224,8 @@ def _simplified(
         return values
     chunks = values.chunks if isinstance(values, pa.ChunkedArray) else [values]
     try:
-        return pa.chunked_array([_cast(chunk, kind) for chunk in chunks], kind)
+        simple = [_cast(chunk, kind) for chunk in chunks]
+        return pa.chunked_array(simple, kind)
     except pa.ArrowException as error:
         reason = f"cannot be read as {kind}: {error}"
         raise DataError(f"{name}: column {column!r} {reason}") from None
@@ -210,8 +235,7 @@ def _cast(values: pa.Array, kind: pa.DataType) -> pa.Array:
     """The values as another type; categories become their values."""
     if pa.types.is_dictionary(values.type):
         return values.dictionary.cast(kind).take(values.indices)
-    is_view = pa.types.is_list_view(values.type) or pa.types.is_large_list_view(values.type)
-    if is_view:
+    if _is_list_view(values.type):
         return pa.array(values.to_pylist(), kind)  # Arrow 25 casts views with nulls wrongly
     return values.cast(kind)
 
@@ -243,5 +267,11 @@ def _simplified_type(kind: pa.DataType, small: bool) -> pa.DataType:
 
 def _is_any_list(kind: pa.DataType) -> bool:
     is_list = pa.types.is_list(kind) or pa.types.is_large_list(kind)
-    is_view = pa.types.is_list_view(kind) or pa.types.is_large_list_view(kind)
-    return bool(is_list or is_view or pa.types.is_fixed_size_list(kind))
+    is_fixed = pa.types.is_fixed_size_list(kind)
+    return bool(is_list or is_fixed or _is_list_view(kind))
+
+
+def _is_list_view(kind: pa.DataType) -> bool:
+    is_small = pa.types.is_list_view(kind)
+    is_large = pa.types.is_large_list_view(kind)
+    return bool(is_small or is_large)

@@ -9,12 +9,16 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from tafe_tf.data.errors import DataError
-from tafe_tf.data.formats.reader import Chunk, check_types
+from tafe_tf.data.formats.reader import Chunk, check_types, table_of
 from tafe_tf.data.iterators import rechunk
 
 
 def read(
-    path: str, names: Sequence[str], lists: Collection[str], block_rows: int, skip: int
+    path: str,
+    names: Sequence[str],
+    lists: Collection[str],
+    block_rows: int,
+    skip: int,
 ) -> Iterator[Chunk]:
     """Reads a file's columns in their own types, see `reader.Reader`.
 
@@ -39,11 +43,13 @@ def read(
             )
             first = block_rows - skip % block_rows
             for spans in rechunk(batches, block_rows, skip=rest, first=first):
-                pieces = [batch.slice(start, stop - start) for batch, start, stop in spans]
-                table = pa.Table.from_batches(pieces)
-                columns = {name: table.column(name).combine_chunks() for name in names}
-                rows = np.arange(done + 1, done + table.num_rows + 1)
-                done += table.num_rows
+                table = table_of(spans)
+                columns = {}
+                for name in names:
+                    columns[name] = table.column(name).combine_chunks()
+                end = done + table.num_rows
+                rows = np.arange(done + 1, end + 1)
+                done = end
                 yield Chunk(columns, rows, [])
     except (pa.ArrowException, OSError) as error:
         raise DataError(f"{path}: cannot be read after row {done}: {error}") from None

@@ -48,7 +48,11 @@ def count_rows(path: str) -> int | None:
     return parquet_files.count_rows(path)
 
 
-def find_files(data_dir: str | pathlib.Path, split: str, required: bool = True) -> list[str]:
+def find_files(
+    data_dir: str | pathlib.Path,
+    split: str,
+    required: bool = True,
+) -> list[str]:
     """Finds a split's files: `<split>.EXT`, `<split>-*.EXT` and `<split>/*.EXT` below `data_dir`.
 
     Args:
@@ -67,7 +71,8 @@ def find_files(data_dir: str | pathlib.Path, split: str, required: bool = True) 
     for extension in _READERS:
         for rest in (extension, f"-*{extension}", f"/*{extension}"):
             found.update(directory.glob(f"{split}{rest}"))
-    files = sorted(str(path) for path in found if path.is_file() and path.name[0] != ".")
+    visible = [path for path in found if path.name[0] != "."]
+    files = sorted(str(path) for path in visible if path.is_file())
     formats = {extension_of(path).removesuffix(".gz") for path in files}
     if len(formats) > 1:
         raise DataError(
@@ -116,14 +121,22 @@ def read_blocks(
     """
     known = {column.name: column for column in schema.columns}
     lists = {column.name for column in schema.columns if column.max_length}
-    if columns is not None and (not columns or not set(columns) <= known.keys()):
-        raise ValueError(f"columns must be some of {', '.join(known)}. Received: {list(columns)}")
+    if columns is not None:
+        are_known = set(columns) <= known.keys()
+        if not columns or not are_known:
+            rule = f"columns must be some of {', '.join(known)}"
+            raise ValueError(f"{rule}. Received: {list(columns)}")
     if lists & set(keep):
         raise ValueError(f"keep must name columns of one value a row. Received: {list(keep)}")
-    wanted = tuple(c for c in schema.columns if columns is None or c.name in columns)
+    wanted = schema.columns
+    if columns is not None:
+        wanted = tuple(column for column in wanted if column.name in columns)
     labels = labels and columns is None
-    label_names = schema.labels if labels else ()
-    names = list(dict.fromkeys([*(column.name for column in wanted), *label_names, *keep]))
+    names = [column.name for column in wanted]
+    if labels:
+        names += schema.labels
+    names += keep
+    names = list(dict.fromkeys(names))
     to_skip = start_row
     for index, source in enumerate(files):
         reader = _reader_of(source)

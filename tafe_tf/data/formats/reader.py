@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
@@ -10,6 +10,7 @@ import pyarrow as pa
 
 from tafe_tf.data.bad_rows import Problem
 from tafe_tf.data.errors import DataError, check_columns
+from tafe_tf.data.iterators import Span
 
 
 class Chunk(NamedTuple):
@@ -57,8 +58,19 @@ class Reader(Protocol):
         ...
 
 
+def table_of(spans: Iterable[Span[pa.RecordBatch]]) -> pa.Table:
+    """One table of the rows of all spans, which are not copied."""
+    pieces = []
+    for batch, start, stop in spans:
+        pieces.append(batch.slice(start, stop - start))
+    return pa.Table.from_batches(pieces)
+
+
 def check_types(
-    source: object, schema: pa.Schema, names: Sequence[str], lists: Collection[str]
+    source: object,
+    schema: pa.Schema,
+    names: Sequence[str],
+    lists: Collection[str],
 ) -> None:
     """Raises DataError if a column is missing or doubled, or holds lists or not, against its role.
 

@@ -19,11 +19,19 @@ from tafe_tf.data.formats.reader import Chunk
 
 _ABSENT_INT = -(2**63)  # stands for "not in the record" while a batch is parsed
 _FRAME = 16  # bytes that TFRecord adds to a record
-_KINDS = {"int64_list": tf.int64, "float_list": tf.float32, "bytes_list": tf.string}
+_KINDS = {
+    "int64_list": tf.int64,
+    "float_list": tf.float32,
+    "bytes_list": tf.string,
+}
 
 
 def read(
-    path: str, names: Sequence[str], lists: Collection[str], block_rows: int, skip: int
+    path: str,
+    names: Sequence[str],
+    lists: Collection[str],
+    block_rows: int,
+    skip: int,
 ) -> Iterator[Chunk]:
     """Reads a file's features, see `reader.Reader`.
 
@@ -35,7 +43,11 @@ def read(
             first block.
     """
     compression = "GZIP" if path.endswith(".gz") else ""
-    records = tf.data.TFRecordDataset(path, compression, buffer_size=1 << 22)
+    records = tf.data.TFRecordDataset(
+        path,
+        compression,
+        buffer_size=1 << 22,
+    )
     done = 0
     size = 0
     kinds: dict[str, str] = {}
@@ -44,15 +56,28 @@ def read(
             serialized = batch.numpy()
             count = len(serialized)
             rows = np.arange(done + 1, done + count + 1)
-            passed = min(max(0, skip - done), count)
+            to_skip = max(0, skip - done)
+            passed = min(to_skip, count)
             done += count
-            size += sum(map(len, serialized)) + _FRAME * count
-            kinds = _find_kinds(path, serialized, names, kinds, is_first=not kinds)
+            size += sum(map(len, serialized))
+            size += _FRAME * count
+            kinds = _find_kinds(
+                path,
+                serialized,
+                names,
+                kinds,
+                is_first=not kinds,
+            )
             if passed:
                 yield Chunk(None, rows[:passed], [])
             if passed < count:
                 known = {name: kinds.get(name) or "float_list" for name in names}
-                yield _parse(serialized[passed:], rows[passed:], known, lists)
+                yield _parse(
+                    serialized[passed:],
+                    rows[passed:],
+                    known,
+                    lists,
+                )
         if compression:
             _check_gzip(path, size, done)
     except tf.errors.NotFoundError:
@@ -63,7 +88,11 @@ def read(
         raise DataError(f"{path}: cannot be read after row {_count(records)}: {reason}") from None
 
 
-def _check_gzip(path: str, size: int, rows: int) -> None:
+def _check_gzip(
+    path: str,
+    size: int,
+    rows: int,
+) -> None:
     """Raises DataError for a truncated gz file, which TensorFlow takes for a short one.
 
     A whole file ends with its uncompressed size (RFC 1952). Where that is not what was read, all of
@@ -72,7 +101,9 @@ def _check_gzip(path: str, size: int, rows: int) -> None:
     with open(path, "rb") as file:
         file.seek(0, io.SEEK_END)
         file.seek(max(0, file.tell() - 4))
-        if int.from_bytes(file.read(4), "little") == size % 2**32:
+        last = file.read(4)
+        uncompressed = int.from_bytes(last, "little")
+        if uncompressed == size % 2**32:
             return
     try:
         with gzip.open(path) as file:
@@ -94,7 +125,11 @@ def _count(records: tf.data.TFRecordDataset) -> int:
 
 
 def _find_kinds(
-    path: str, serialized: np.ndarray, names: Sequence[str], known: dict[str, str], is_first: bool
+    path: str,
+    serialized: np.ndarray,
+    names: Sequence[str],
+    known: dict[str, str],
+    is_first: bool,
 ) -> dict[str, str]:
     """Finds how each column is stored by the first record that has a value of it.
 
@@ -153,33 +188,52 @@ def _features(serialized: bytes) -> Any:
 
 
 def _parse(
-    serialized: np.ndarray, rows: np.ndarray, kinds: dict[str, str], lists: Collection[str]
+    serialized: np.ndarray,
+    rows: np.ndarray,
+    kinds: dict[str, str],
+    lists: Collection[str],
 ) -> Chunk:
     try:
-        return Chunk(_parse_batch(serialized, kinds, lists), rows, [])
+        columns = _parse_batch(serialized, kinds, lists)
+        return Chunk(columns, rows, [])
     except tf.errors.InvalidArgumentError:
         repaired, problems = _repair(serialized, kinds, lists)
-        return Chunk(_parse_batch(repaired, kinds, lists), rows, problems)
+        columns = _parse_batch(repaired, kinds, lists)
+        return Chunk(columns, rows, problems)
 
 
 def _parse_batch(
-    serialized: np.ndarray, kinds: dict[str, str], lists: Collection[str]
+    serialized: np.ndarray,
+    kinds: dict[str, str],
+    lists: Collection[str],
 ) -> dict[str, pa.Array]:
-    defaults = {"int64_list": _ABSENT_INT, "float_list": float("nan"), "bytes_list": b""}
+    defaults = {
+        "int64_list": _ABSENT_INT,
+        "float_list": float("nan"),
+        "bytes_list": b"",
+    }
     specs: dict[str, Any] = {}
     for name, kind in kinds.items():
+        dtype = _KINDS[kind]
         if name in lists:
-            specs[name] = tf.io.RaggedFeature(_KINDS[kind], row_splits_dtype=tf.int64)
+            specs[name] = tf.io.RaggedFeature(dtype, row_splits_dtype=tf.int64)
         else:
-            specs[name] = tf.io.FixedLenFeature([], _KINDS[kind], defaults[kind])
+            specs[name] = tf.io.FixedLenFeature([], dtype, defaults[kind])
     parsed = tf.io.parse_example(serialized, specs)
-    return {name: _to_arrow(parsed[name], kind) for name, kind in kinds.items()}
+    columns = {}
+    for name, kind in kinds.items():
+        columns[name] = _to_arrow(parsed[name], kind)
+    return columns
 
 
-def _to_arrow(values: tf.Tensor | tf.RaggedTensor, kind: str) -> pa.Array:
+def _to_arrow(
+    values: tf.Tensor | tf.RaggedTensor,
+    kind: str,
+) -> pa.Array:
     if isinstance(values, tf.RaggedTensor):
         flat = _to_arrow(values.values, kind)
-        return pa.LargeListArray.from_arrays(pa.array(values.row_splits.numpy()), flat)
+        offsets = pa.array(values.row_splits.numpy())
+        return pa.LargeListArray.from_arrays(offsets, flat)
     array = values.numpy()
     if kind == "bytes_list":
         return pa.array(array, pa.binary())
@@ -189,7 +243,9 @@ def _to_arrow(values: tf.Tensor | tf.RaggedTensor, kind: str) -> pa.Array:
 
 
 def _repair(
-    serialized: np.ndarray, kinds: dict[str, str], lists: Collection[str]
+    serialized: np.ndarray,
+    kinds: dict[str, str],
+    lists: Collection[str],
 ) -> tuple[np.ndarray, list[Problem]]:
     """Removes what cannot be parsed, record by record, and says what it was."""
     repaired = []
@@ -201,11 +257,25 @@ def _repair(
             example.ParseFromString(text)
         except Exception:
             rule = "the record is no tf.train.Example"
-            problems.append(Problem(index, first_column, rule, text[:40]))
+            problems.append(
+                Problem(
+                    index,
+                    first_column,
+                    rule,
+                    text[:40],
+                )
+            )
             repaired.append(b"")
             continue
         for name, kind in kinds.items():
-            _repair_feature(example, name, kind, name in lists, index, problems)
+            _repair_feature(
+                example,
+                name,
+                kind,
+                name in lists,
+                index,
+                problems,
+            )
         repaired.append(example.SerializeToString())
     return np.array(repaired, object), problems
 
@@ -224,7 +294,14 @@ def _repair_feature(
     found = feature.WhichOneof("kind")
     values = list(getattr(feature, found).value)
     if found != kind and values:
-        problems.append(Problem(index, name, f"must be stored as {kind}, as before", values[0]))
+        problems.append(
+            Problem(
+                index,
+                name,
+                f"must be stored as {kind}, as before",
+                values[0],
+            )
+        )
     elif len(values) > 1 and not is_list:
         problems.append(Problem(index, name, "must hold one value", values))
     elif len(values) == 1 or (is_list and found == kind):

@@ -47,8 +47,13 @@ class Writer:
     def __init__(self, path: str | pathlib.Path) -> None:
         self._path = pathlib.Path(path)
         self._beside = self._path.with_name(f".{os.getpid()}.{self._path.name}")
-        kinds: dict[str, Any] = {".csv": _Csv, ".parquet": _Parquet, ".tfrecord": _TFRecord}
-        kind = kinds.get(pathlib.Path(self._path.name.removesuffix(".gz")).suffix)
+        kinds: dict[str, Any] = {
+            ".csv": _Csv,
+            ".parquet": _Parquet,
+            ".tfrecord": _TFRecord,
+        }
+        uncompressed = self._path.name.removesuffix(".gz")
+        kind = kinds.get(pathlib.Path(uncompressed).suffix)
         if kind is None:
             raise ValueError(f"{path}: must end in one of {', '.join(kinds)}")
         self._format = kind(str(self._beside))
@@ -63,7 +68,9 @@ class Writer:
         if list(columns) != self._names:
             rule = f"every piece must have the columns {self._names}"
             raise ValueError(f"{self._path}: {rule}. Received: {list(columns)}")
-        plain = {name: _plain(name, values) for name, values in columns.items()}
+        plain = {}
+        for name, values in columns.items():
+            plain[name] = _plain(name, values)
         lengths = {name: len(values) for name, values in plain.items()}
         if len(set(lengths.values())) > 1:
             raise ValueError(f"{self._path}: columns must be of one length. Received: {lengths}")
@@ -93,8 +100,10 @@ def write(path: str | pathlib.Path, columns: Columns) -> None:
 
 def _plain(name: str, values: np.ndarray | Sequence[Any]) -> list[Any]:
     """A column as Python values, None where one is missing."""
-    if isinstance(values, np.ndarray) and values.ndim == 1 and values.dtype.kind in "iu":
-        return list(values.tolist())
+    if isinstance(values, np.ndarray):
+        are_integers = values.dtype.kind in "iu"
+        if values.ndim == 1 and are_integers:
+            return list(values.tolist())
     plain = []
     for value in values:
         item = _value(value)
@@ -123,7 +132,13 @@ class _Csv:
         file: Any = self._raw
         if path.endswith(".gz"):
             # No name and no time in the gz header: the same rows give the same bytes.
-            file = gzip.GzipFile("", "wb", 6, self._raw, mtime=0)
+            file = gzip.GzipFile(
+                "",
+                "wb",
+                6,
+                self._raw,
+                mtime=0,
+            )
         self._text = io.TextIOWrapper(file, "utf-8", newline="")
         self._writer = csv.writer(self._text, lineterminator="\n")
 
@@ -154,7 +169,8 @@ class _Parquet:
         self._writer: pq.ParquetWriter | None = None
 
     def append(self, columns: dict[str, list[Any]]) -> None:
-        table = pa.table(columns, schema=self._writer and self._writer.schema)
+        schema = None if self._writer is None else self._writer.schema
+        table = pa.table(columns, schema=schema)
         if self._writer is None:
             self._writer = pq.ParquetWriter(self._path, table.schema)
         self._writer.write_table(table)
@@ -166,7 +182,8 @@ class _Parquet:
 
 class _TFRecord:
     def __init__(self, path: str) -> None:
-        self._writer = tf.io.TFRecordWriter(path, "GZIP" if path.endswith(".gz") else "")
+        compression = "GZIP" if path.endswith(".gz") else ""
+        self._writer = tf.io.TFRecordWriter(path, compression)
         self._is_float: dict[str, bool] = {}
 
     def append(self, columns: dict[str, list[Any]]) -> None:
@@ -176,21 +193,26 @@ class _TFRecord:
             features = {}
             for name, value in zip(columns, row, strict=True):
                 if value is not None:
-                    features[name] = _feature(value, self._is_float.get(name))
-            example = tf.train.Example(features=tf.train.Features(feature=features))
-            self._writer.write(example.SerializeToString(deterministic=True))
+                    is_float = self._is_float.get(name)
+                    features[name] = _feature(value, is_float)
+            by_name = tf.train.Features(feature=features)
+            example = tf.train.Example(features=by_name)
+            serialized = example.SerializeToString(deterministic=True)
+            self._writer.write(serialized)
 
     def _check_kind(self, name: str, values: list[Any]) -> None:
         """Notes a column with any float as one of floats: a reader takes one kind a column."""
         kinds: set[type] = set()
         for value in values:
-            kinds.update(map(type, value if isinstance(value, list) else [value]))
+            items = value if isinstance(value, list) else [value]
+            kinds.update(map(type, items))
         if float in kinds and not self._is_float.get(name, True):
             raise ValueError(
                 f"column {name!r}: the pieces before held integers, this one holds floats"
             )
         if kinds & {int, float}:
-            self._is_float[name] = self._is_float.get(name, False) or float in kinds
+            held_floats = self._is_float.get(name, False)
+            self._is_float[name] = held_floats or float in kinds
 
     def close(self) -> None:
         self._writer.close()
@@ -202,7 +224,8 @@ def _feature(value: Any, is_float: bool | None) -> tf.train.Feature:
     if not values:
         return tf.train.Feature()  # an empty list has no kind
     if all(isinstance(item, str) for item in values):
-        texts = tf.train.BytesList(value=[item.encode() for item in values])
+        encoded = [item.encode() for item in values]
+        texts = tf.train.BytesList(value=encoded)
         return tf.train.Feature(bytes_list=texts)
     if not is_float and all(isinstance(item, int) for item in values):
         integers = tf.train.Int64List(value=values)

@@ -14,7 +14,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 
-def open_tables(path: pathlib.Path, schema: pa.Schema) -> ParquetTables | TFRecordTables:
+def open_tables(
+    path: pathlib.Path,
+    schema: pa.Schema,
+) -> ParquetTables | TFRecordTables:
     """Opens a file for tables of one schema.
 
     Args:
@@ -61,9 +64,16 @@ class TFRecordTables(contextlib.AbstractContextManager["TFRecordTables"]):
 
     def append(self, table: pa.Table) -> None:
         """Writes some more rows, one or more."""
-        self._writer.append({name: _cells(table[name]) for name in self._names})
+        columns = {}
+        for name in self._names:
+            columns[name] = _cells(table[name])
+        self._writer.append(columns)
 
-    def __exit__(self, kind: type[BaseException] | None, *error: Any) -> None:
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        *error: Any,
+    ) -> None:
         self._writer.__exit__(kind, *error)
 
 
@@ -73,5 +83,9 @@ def _cells(column: pa.ChunkedArray) -> list[Any]:
     if column.type == pa.float64():
         return [repr(value) for value in values]
     if column.type == pa.float32():
-        return [[] if value is not None and math.isnan(value) else value for value in values]
+        return [[] if _is_nan(value) else value for value in values]
     return values
+
+
+def _is_nan(value: float | None) -> bool:
+    return value is not None and math.isnan(value)

@@ -41,9 +41,17 @@ RawFile = tuple[str, str]  # the country, "" where there is only one, and the pa
 class _Unclicked(BadRows):
     """Drops conversions without a click; any other bad row raises."""
 
-    def judge(self, path: str, rows: np.ndarray, problems: list[Problem]) -> None:
+    def judge(
+        self,
+        path: str,
+        rows: np.ndarray,
+        problems: list[Problem],
+    ) -> None:
         """Raises BadRowError for the first bad row that is none of these."""
-        others = [problem for problem in problems if (problem.column, problem.rule) != _UNCLICKED]
+        others = []
+        for problem in problems:
+            if (problem.column, problem.rule) != _UNCLICKED:
+                others.append(problem)
         super().judge(path, rows, others)
 
 
@@ -87,7 +95,9 @@ def prepare(
     if shard_rows < 1:
         raise ValueError(f"shard_rows must be 1 or more. Received: {shard_rows}")
     extension_of(f"train.{format}")
-    files = {split: _find(pathlib.Path(raw_dir), countries, split) for split in SPLITS}
+    files = {}
+    for split in SPLITS:
+        files[split] = _find(pathlib.Path(raw_dir), countries, split)
     settings = {
         "dataset": "aliexpress",
         "countries": list(countries),
@@ -101,12 +111,23 @@ def prepare(
         schema = schema_of(countries)
         write_text(data_dir / "schema.toml", schema_toml.dump(schema))
         for split in SPLITS:
-            _write_split(data_dir, split, files[split], schema, record, on_rows)
+            _write_split(
+                data_dir,
+                split,
+                files[split],
+                schema,
+                record,
+                on_rows,
+            )
         os.replace(data_dir / _PREPARING, data_dir / _PREPARED)
     return record
 
 
-def _find(raw_dir: pathlib.Path, countries: Sequence[str], split: str) -> list[RawFile]:
+def _find(
+    raw_dir: pathlib.Path,
+    countries: Sequence[str],
+    split: str,
+) -> list[RawFile]:
     """The raw files of a split."""
     folders = [path for path in raw_dir.glob(f"{_FOLDER}*") if path.is_dir()]
     known = sorted(path.name.removeprefix(_FOLDER) for path in folders)
@@ -126,18 +147,29 @@ def _find(raw_dir: pathlib.Path, countries: Sequence[str], split: str) -> list[R
     return found
 
 
-def _sizes(raw_dir: str | pathlib.Path, files: dict[str, list[RawFile]]) -> dict[str, int]:
+def _sizes(
+    raw_dir: str | pathlib.Path,
+    files: dict[str, list[RawFile]],
+) -> dict[str, int]:
     sizes = {}
     for split in SPLITS:
         for _, path in files[split]:
-            sizes[os.path.relpath(path, raw_dir)] = os.path.getsize(path)
+            name = os.path.relpath(path, raw_dir)
+            sizes[name] = os.path.getsize(path)
     return sizes
 
 
-def _begin(data_dir: pathlib.Path, settings: dict[str, Any]) -> dict[str, Any]:
+def _begin(
+    data_dir: pathlib.Path,
+    settings: dict[str, Any],
+) -> dict[str, Any]:
     """What an earlier call with the same settings has done, or the record of a new one."""
     data_dir.mkdir(parents=True, exist_ok=True)
-    for name, part in ((_PREPARED, "was prepared"), (_PREPARING, "is being prepared")):
+    records = {
+        _PREPARED: "was prepared",
+        _PREPARING: "is being prepared",
+    }
+    for name, part in records.items():
         if (data_dir / name).exists():
             record: dict[str, Any] = read_json(data_dir / name)
             check_same(data_dir, part, record, settings)
@@ -147,8 +179,17 @@ def _begin(data_dir: pathlib.Path, settings: dict[str, Any]) -> dict[str, Any]:
         if others := find_files(data_dir, split, required=False):
             what = f"{data_dir}: holds {pathlib.Path(others[0]).name} of another job"
             raise DataError(f"{what}; take another directory")
-    counts = {"read": 0, "written": 0, "dropped": 0, "shards": 0, "complete": False}
-    record = {**settings, "rows": {split: dict(counts) for split in SPLITS}}
+    counts = {
+        "read": 0,
+        "written": 0,
+        "dropped": 0,
+        "shards": 0,
+        "complete": False,
+    }
+    record = {
+        **settings,
+        "rows": {split: dict(counts) for split in SPLITS},
+    }
     write_json(data_dir / _PREPARING, record)
     return record
 
@@ -162,7 +203,12 @@ def _check_shards(data_dir: pathlib.Path, record: dict[str, Any]) -> None:
                 raise DataError(f"{path}: {rule}")
 
 
-def _shard(data_dir: pathlib.Path, split: str, number: int, record: dict[str, Any]) -> pathlib.Path:
+def _shard(
+    data_dir: pathlib.Path,
+    split: str,
+    number: int,
+    record: dict[str, Any],
+) -> pathlib.Path:
     return data_dir / f"{split}-{number:05d}.{record['format']}"
 
 
@@ -193,7 +239,8 @@ def _write_split(
         if len(block.row):
             country, _ = files[block.file[0]]
             table = _table(block, raw, country)
-            _write(_shard(data_dir, split, counts["shards"], record), table)
+            path = _shard(data_dir, split, counts["shards"], record)
+            _write(path, table)
             counts["shards"] += 1
         counts["read"] += block.raw_rows
         counts["written"] += len(block.row)
@@ -210,18 +257,29 @@ def _without_country(schema: Schema) -> Schema:
     return dataclasses.replace(schema, features=features)
 
 
-def _table(block: Block, raw: Schema, country: str) -> pa.Table:
+def _table(
+    block: Block,
+    raw: Schema,
+    country: str,
+) -> pa.Table:
     """The columns in the order of the raw files, null where missing.
 
     The country comes first where there are several.
     """
-    columns = {name: pa.array(values, from_pandas=True) for name, values in block.columns.items()}
+    columns = {}
+    for name, values in block.columns.items():
+        columns[name] = pa.array(values, from_pandas=True)
     search = columns.pop(raw.group)
     start = {raw.group: search}
     if country:
         ids = pc.binary_join_element_wise(country, search, "_")
-        start = {"country": pa.repeat(country, len(search)), raw.group: ids}
-    labels = {name: pa.array(block.labels[:, i]) for i, name in enumerate(raw.labels)}
+        start = {
+            "country": pa.repeat(country, len(search)),
+            raw.group: ids,
+        }
+    labels = {}
+    for i, name in enumerate(raw.labels):
+        labels[name] = pa.array(block.labels[:, i])
     return pa.table({**start, **columns, **labels})
 
 

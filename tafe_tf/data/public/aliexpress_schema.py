@@ -20,7 +20,13 @@ def schema_of(countries: Sequence[str] = ()) -> Schema:
     """
     features = []
     if len(countries) > 1:
-        features.append(Feature(name="country", kind="vocabulary", side="user"))
+        features.append(
+            Feature(
+                name="country",
+                kind="vocabulary",
+                side="user",
+            )
+        )
     for i in range(1, _CATEGORICAL + 1):
         side = "user" if i <= _CATEGORICAL_OF_USER else "item"
         features.append(_categorical(f"categorical_{i}", side))
@@ -37,7 +43,13 @@ def schema_of(countries: Sequence[str] = ()) -> Schema:
 
 
 def _categorical(name: str, side: str) -> Feature:
-    return Feature(name=name, kind="vocabulary", dtype="int64", min_count=10, side=side)
+    return Feature(
+        name=name,
+        kind="vocabulary",
+        dtype="int64",
+        min_count=10,
+        side=side,
+    )
 
 
 def _integer(name: str, side: str) -> Feature:
@@ -46,4 +58,10 @@ def _integer(name: str, side: str) -> Feature:
 
 def _fraction(name: str, side: str) -> Feature:
     """A number from 0 to 1, in 140 buckets where the default scale would give it 4."""
-    return Feature(name=name, kind="log_round", scale=200, max_abs=1, side=side)
+    return Feature(
+        name=name,
+        kind="log_round",
+        scale=200,
+        max_abs=1,
+        side=side,
+    )

@@ -101,7 +101,11 @@ class SyntheticFunnel:
             reached = reached * _sigmoid(logit + low)
 
     def _ids(self, rng: np.random.Generator, rows: int) -> np.ndarray:
-        return rng.choice(self.values, size=(rows, self.fields), p=self._share)
+        return rng.choice(
+            self.values,
+            size=(rows, self.fields),
+            p=self._share,
+        )
 
     def _logit(self, step: int, ids: np.ndarray) -> np.ndarray:
         """The logit of a step, given the one before; [rows]."""
@@ -110,16 +114,24 @@ class SyntheticFunnel:
         left = self._left[step][field, ids]
         right = self._right[step][field, ids]
         interaction = left * np.roll(right, 1, axis=1)
-        return np.asarray((effect + interaction).sum(axis=1))
+        of_fields = effect + interaction
+        return np.asarray(of_fields.sum(axis=1))
 
     def probabilities(self, ids: np.ndarray) -> np.ndarray:
         """P(T_i = 1 | X) over the entire space, [rows, N], of value indices [rows, fields]."""
         steps = []
         for step, intercept in enumerate(self._intercepts):
-            steps.append(_sigmoid(self._logit(step, ids) + intercept))
-        return np.cumprod(np.stack(steps, axis=1), axis=1)
+            logit = self._logit(step, ids)
+            steps.append(_sigmoid(logit + intercept))
+        conditional = np.stack(steps, axis=1)
+        return np.cumprod(conditional, axis=1)
 
-    def chunk(self, stream: int, number: int, rows: int) -> dict[str, np.ndarray]:
+    def chunk(
+        self,
+        stream: int,
+        number: int,
+        rows: int,
+    ) -> dict[str, np.ndarray]:
         """Columns of some rows: the fields, `true_<task>` and the labels.
 
         Args:
@@ -127,7 +139,8 @@ class SyntheticFunnel:
             number: The number of the chunk; each is drawn anew from the seed.
             rows: How many rows.
         """
-        rng = np.random.default_rng([self._seed, 2, stream, number])
+        seeds = [self._seed, 2, stream, number]
+        rng = np.random.default_rng(seeds)
         ids = self._ids(rng, rows)
         truth = self.probabilities(ids)
         # One draw a row, against decreasing probabilities, so that the labels are nested.
@@ -141,7 +154,12 @@ class SyntheticFunnel:
             columns[task] = labels[:, i].astype(np.int64)
         return columns
 
-    def write(self, path: str | pathlib.Path, rows: int, stream: int) -> None:
+    def write(
+        self,
+        path: str | pathlib.Path,
+        rows: int,
+        stream: int,
+    ) -> None:
         """Writes rows to a file.
 
         Args:
@@ -151,16 +169,29 @@ class SyntheticFunnel:
         """
         with Writer(path) as writer:
             for number, start in enumerate(range(0, rows, CHUNK)):
-                writer.append(self.chunk(stream, number, min(CHUNK, rows - start)))
+                count = min(CHUNK, rows - start)
+                columns = self.chunk(stream, number, count)
+                writer.append(columns)
 
     def schema(self) -> Schema:
         """The dataset's schema: every field has a vocabulary, every task a column of its truth."""
         features = []
         for field in range(self.fields):
             dtype: Dtype = "int64" if _holds_integers(field) else "string"
-            features.append(Feature(name=f"field_{field}", kind="vocabulary", dtype=dtype))
-        tasks = tuple(Task(name=task, truth=f"true_{task}") for task in self.tasks)
-        return Schema(name="synthetic", features=tuple(features), tasks=tasks)
+            feature = Feature(
+                name=f"field_{field}",
+                kind="vocabulary",
+                dtype=dtype,
+            )
+            features.append(feature)
+        tasks = []
+        for name in self.tasks:
+            tasks.append(Task(name=name, truth=f"true_{name}"))
+        return Schema(
+            name="synthetic",
+            features=tuple(features),
+            tasks=tuple(tasks),
+        )
 
 
 def _holds_integers(field: int) -> bool:
@@ -171,7 +202,8 @@ def _column(field: int, ids: np.ndarray) -> np.ndarray:
     """The raw values of a field."""
     if _holds_integers(field):
         return ids
-    return np.char.add(f"v{field}_", ids.astype(str)).astype(object)
+    texts = np.char.add(f"v{field}_", ids.astype(str))
+    return texts.astype(object)
 
 
 def _sigmoid(x: np.ndarray) -> np.ndarray:

@@ -57,8 +57,9 @@ class ShardJob:
         if self.format not in EXTENSIONS:
             rule = f"format must be one of {', '.join(EXTENSIONS)}"
             raise DataError(f"{rule}. Received: {self.format!r}")
-        is_multiple = self.shard_rows % BLOCK_ROWS == 0
-        if self.shard_rows < 1 or (self.shard_rows > BLOCK_ROWS and not is_multiple):
+        fits_a_block = 1 <= self.shard_rows <= BLOCK_ROWS
+        is_multiple = self.shard_rows > 0 and self.shard_rows % BLOCK_ROWS == 0
+        if not fits_a_block and not is_multiple:
             rule = f"shard_rows must be a multiple of {BLOCK_ROWS}, or 1 to that"
             raise DataError(f"{rule}. Received: {self.shard_rows}")
 
@@ -67,7 +68,11 @@ class ShardJob:
         """The files of each split that has some."""
         found = {}
         for split in SPLITS:
-            files = find_files(self.data_dir, split, required=split == "train")
+            files = find_files(
+                self.data_dir,
+                split,
+                required=split == "train",
+            )
             if files:
                 found[split] = files
         return found
@@ -77,9 +82,11 @@ class ShardJob:
         sources = {}
         for files in self.files.values():
             for path in files:
-                sources[os.path.relpath(path, self.data_dir)] = os.path.getsize(path)
+                name = os.path.relpath(path, self.data_dir)
+                sources[name] = os.path.getsize(path)
+        schema_hash = hashlib.sha256(self.schema_text.encode())
         return {
-            "schema": hashlib.sha256(self.schema_text.encode()).hexdigest()[:16],
+            "schema": schema_hash.hexdigest()[:16],
             "format": self.format,
             "shard_rows": self.shard_rows,
             "files": len(sources),
@@ -91,17 +98,31 @@ class ShardJob:
         """The hidden folder of what is known while the job is under way."""
         return pathlib.Path(self.output) / ".prepare"
 
-    def shard(self, split: str, file: int, part: int) -> pathlib.Path:
+    def shard(
+        self,
+        split: str,
+        file: int,
+        part: int,
+    ) -> pathlib.Path:
         """Where the shard of a part of a file lies."""
         extension = EXTENSIONS[self.format]
         return pathlib.Path(self.output) / f"{_stem(split, file, part)}{extension}"
 
-    def record(self, split: str, file: int, part: int) -> pathlib.Path:
+    def record(
+        self,
+        split: str,
+        file: int,
+        part: int,
+    ) -> pathlib.Path:
         """Where the record of a part of a file lies."""
         return self.work / f"{_stem(split, file, part)}.json"
 
 
-def _stem(split: str, file: int, part: int) -> str:
+def _stem(
+    split: str,
+    file: int,
+    part: int,
+) -> str:
     return f"{split}-{file:05d}-{part:05d}"
 
 

@@ -46,7 +46,8 @@ def begin(job: ShardJob, each_part: bool = False) -> list[Piece] | None:
         shutil.rmtree(job.work, ignore_errors=True)
         return None
     if (job.work / _SETTINGS).exists():
-        _check_settings(job, "is being prepared", read_json(job.work / _SETTINGS))
+        begun = read_json(job.work / _SETTINGS)
+        _check_settings(job, "is being prepared", begun)
     else:
         _check_empty(output)
         job.work.mkdir(parents=True, exist_ok=True)
@@ -105,16 +106,26 @@ def _check_finished(job: ShardJob, known: dict[str, Any]) -> None:
 
 
 def _check_empty(output: pathlib.Path) -> None:
-    visible = sorted(path.name for path in output.glob("*") if not path.name.startswith("."))
+    names = sorted(path.name for path in output.glob("*"))
+    visible = [name for name in names if not name.startswith(".")]
     if visible:
         what = f"{output}: holds {visible[0]}, which is no shard of this job"
         raise DataError(f"{what}; take another directory")
 
 
-def _check_settings(job: ShardJob, part: str, before: dict[str, Any]) -> None:
+def _check_settings(
+    job: ShardJob,
+    part: str,
+    before: dict[str, Any],
+) -> None:
     """Compares the files first: their names and sizes say more than their number."""
     settings = job.settings()
-    check_same(job.output, part, before["sources"], settings.pop("sources"))
+    check_same(
+        job.output,
+        part,
+        before["sources"],
+        settings.pop("sources"),
+    )
     check_same(job.output, part, before, settings)
 
 
@@ -132,34 +143,51 @@ def _left(job: ShardJob, each_part: bool) -> Iterator[Piece]:
             parts = itertools.count() if total is None else range(total)
             missing = (part for part in parts if part not in done)
             if each_part and total is not None:
-                yield from (Piece(split, file, part, part + 1) for part in missing)
+                for part in missing:
+                    yield Piece(split, file, part, part + 1)
                 continue
             first = next(missing, None)
             if first is not None:
                 yield Piece(split, file, first, None)
 
 
-def _count_parts(job: ShardJob, path: str, done: dict[int, Record]) -> int | None:
+def _count_parts(
+    job: ShardJob,
+    path: str,
+    done: dict[int, Record],
+) -> int | None:
     """How many parts a file has, if that is known."""
     rows = count_rows(path)
     if rows is not None:
         return max(1, math.ceil(rows / job.shard_rows))  # of a file without rows, reading complains
-    return next((part + 1 for part, record in done.items() if record.last), None)
+    for part, record in done.items():
+        if record.last:
+            return part + 1
+    return None
 
 
-def _records(job: ShardJob, split: str, file: int) -> dict[int, Record]:
+def _records(
+    job: ShardJob,
+    split: str,
+    file: int,
+) -> dict[int, Record]:
     """The parts of a file that are done, by number; one whose shard is gone is not."""
     found = {}
     for path in sorted(job.work.glob(f"{split}-{file:05d}-*.json")):
         part = int(path.stem.rpartition("-")[2])
         record = Record.from_json(read_json(path))
         _refuse_dropped(job, [str(reason) for reason in record.reasons])
-        if not record.written or job.shard(split, file, part).exists():
+        shard = job.shard(split, file, part)
+        if not record.written or shard.exists():
             found[part] = record
     return found
 
 
-def _split_summary(job: ShardJob, split: str, files: int) -> tuple[dict[str, int], list[str]]:
+def _split_summary(
+    job: ShardJob,
+    split: str,
+    files: int,
+) -> tuple[dict[str, int], list[str]]:
     """The counts of a split, and why rows of it were dropped."""
     counts = dict.fromkeys(_COUNTS, 0)
     reasons = []

@@ -58,15 +58,29 @@ def read_parts(
     """
     bad_rows = BadRows(policy)
     start = first * part_rows
-    blocks = read_blocks([path], schema, bad_rows=bad_rows, start_row=start, **settings)
+    blocks = read_blocks(
+        [path],
+        schema,
+        bad_rows=bad_rows,
+        start_row=start,
+        **settings,
+    )
     noted = ((block, bad_rows.take()) for block in blocks)
-    for (block, (dropped, reasons)), last in mark_last(noted):
+    for (block, bad), last in mark_last(noted):
+        dropped, reasons = bad
         part = start // part_rows
         start += block.raw_rows
         if part == stop:
             break
         ends = last or start % part_rows == 0
-        yield Cut(part, block, dropped, reasons, ends=ends, last=last)
+        yield Cut(
+            part,
+            block,
+            dropped,
+            reasons,
+            ends=ends,
+            last=last,
+        )
 
 
 def merge(reasons: Iterable[Dropped]) -> list[Dropped]:
@@ -78,5 +92,6 @@ def merge(reasons: Iterable[Dropped]) -> list[Dropped]:
         if known is None:
             found[key] = reason
         else:
-            found[key] = dataclasses.replace(known, rows=known.rows + reason.rows)
+            rows = known.rows + reason.rows
+            found[key] = dataclasses.replace(known, rows=rows)
     return list(found.values())

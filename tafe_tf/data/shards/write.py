@@ -47,10 +47,20 @@ def convert(job: ShardJob, piece: Piece) -> Iterator[int]:
         block_rows=min(job.shard_rows, BLOCK_ROWS),
     )
     for first in cuts:
-        yield from _write(job, piece, path, itertools.chain([first], cuts))
+        yield from _write(
+            job,
+            piece,
+            path,
+            itertools.chain([first], cuts),
+        )
 
 
-def _write(job: ShardJob, piece: Piece, path: str, cuts: Iterator[Cut]) -> Iterator[int]:
+def _write(
+    job: ShardJob,
+    piece: Piece,
+    path: str,
+    cuts: Iterator[Cut],
+) -> Iterator[int]:
     """Writes one shard, up to the cut that ends it; none where no row is good."""
     # Another worker may write the same shard at the same time.
     beside = job.work / f"{uuid.uuid4().hex}.tmp{EXTENSIONS[job.format]}"
@@ -62,7 +72,9 @@ def _write(job: ShardJob, piece: Piece, path: str, cuts: Iterator[Cut]) -> Itera
         for cut in cuts:
             table, bad, why = _table(job, path, cut)
             if table.num_rows:
-                writer = writer or stack.enter_context(open_tables(beside, table.schema))
+                if writer is None:
+                    tables = open_tables(beside, table.schema)
+                    writer = stack.enter_context(tables)
                 writer.append(table)
             written += table.num_rows
             dropped += bad
@@ -72,33 +84,57 @@ def _write(job: ShardJob, piece: Piece, path: str, cuts: Iterator[Cut]) -> Itera
                 break
     if written:
         _check(beside, job.schema, written)
-        os.replace(beside, job.shard(piece.split, piece.file, cut.part))
-    record = Record(written=written, dropped=dropped, reasons=reasons, last=cut.last)
-    beside.write_text(json.dumps(record.to_json()), encoding="utf-8")
-    os.replace(beside, job.record(piece.split, piece.file, cut.part))
+        shard = job.shard(piece.split, piece.file, cut.part)
+        os.replace(beside, shard)
+    record = Record(
+        written=written,
+        dropped=dropped,
+        reasons=reasons,
+        last=cut.last,
+    )
+    text = json.dumps(record.to_json())
+    beside.write_text(text, encoding="utf-8")
+    of_part = job.record(piece.split, piece.file, cut.part)
+    os.replace(beside, of_part)
 
 
-def _table(job: ShardJob, path: str, cut: Cut) -> tuple[pa.Table, int, list[Dropped]]:
+def _table(
+    job: ShardJob,
+    path: str,
+    cut: Cut,
+) -> tuple[pa.Table, int, list[Dropped]]:
     """A cut's rows, the number of bad ones and why they are bad.
 
     Some rows are bad only because a table does not take their text.
     """
     try:
-        return to_table(cut.block, job.schema), cut.dropped, cut.reasons
+        table = to_table(cut.block, job.schema)
+        return table, cut.dropped, cut.reasons
     except pa.ArrowInvalid:
         bad_rows = BadRows(job.on_bad_row)
         problems = not_text(cut.block, job.schema)
         bad_rows.judge(path, cut.block.row, problems)
+        not_texts = [problem.index for problem in problems]
         good = np.ones(len(cut.block.row), bool)
-        good[[problem.index for problem in problems]] = False
+        good[not_texts] = False
         table = to_table(cut.block.take(good), job.schema)
         dropped, reasons = bad_rows.take()
-        return table, cut.dropped + dropped, [*cut.reasons, *reasons]
+        dropped += cut.dropped
+        reasons = [*cut.reasons, *reasons]
+        return table, dropped, reasons
 
 
-def _check(path: pathlib.Path, schema: Schema, written: int) -> None:
+def _check(
+    path: pathlib.Path,
+    schema: Schema,
+    written: int,
+) -> None:
     """Raises OSError if a shard does not read as it was written."""
-    blocks = read_blocks([str(path)], schema, bad_rows=BadRows())
+    blocks = read_blocks(
+        [str(path)],
+        schema,
+        bad_rows=BadRows(),
+    )
     rows = sum(len(block.row) for block in blocks)
     if rows != written:
         raise OSError(f"{path}: holds {rows} rows of {written}")

@@ -11,7 +11,11 @@ class PipelineError(RuntimeError):
     """A pipeline failed; the message is what the worker said, such as a bad row's file and row."""
 
 
-def run(elements: Sequence[Any], step: Any, options: Sequence[str]) -> None:
+def run(
+    elements: Sequence[Any],
+    step: Any,
+    options: Sequence[str],
+) -> None:
     """Runs a step on elements that are spread over the workers, to its end.
 
     Args:
@@ -35,5 +39,9 @@ def run(elements: Sequence[Any], step: Any, options: Sequence[str]) -> None:
 
 def _reason(error: Exception) -> str:
     """What the worker said; portable runners bury it under its traceback."""
-    said = re.findall(r"^(?:[\w.]*Error: )?(.*) \[while running '", str(error), re.MULTILINE)
+    said = re.findall(
+        r"^(?:[\w.]*Error: )?(.*) \[while running '",
+        str(error),
+        re.MULTILINE,
+    )
     return said[-1] if said else f"the pipeline failed: {error}"

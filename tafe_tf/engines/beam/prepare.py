@@ -70,10 +70,19 @@ class BeamEngine:
         """
         with vocabulary.beside(job.directory) as work:
             task = _Count(job.schema, job.on_bad_row, work)
-            pipeline.run(list(enumerate(job.files)), _counting(task), self._options)
-            counted = [read_json(work / f"file-{index}.json") for index in range(len(job.files))]
+            pipeline.run(
+                list(enumerate(job.files)),
+                _counting(task),
+                self._options,
+            )
+            counted = []
+            for index in range(len(job.files)):
+                counted.append(read_json(work / f"file-{index}.json"))
             _publish(work, job, counted)
-        return [Dropped(**reason) for item in counted for reason in item["reasons"]]
+        dropped = []
+        for item in counted:
+            dropped += [Dropped(**reason) for reason in item["reasons"]]
+        return dropped
 
 
 class _Count(NamedTuple):
@@ -94,15 +103,30 @@ def _counting(task: _Count) -> Any:
     )
 
 
-def _publish(work: pathlib.Path, job: VocabularyJob, counted: list[dict[str, Any]]) -> None:
+def _publish(
+    work: pathlib.Path,
+    job: VocabularyJob,
+    counted: list[dict[str, Any]],
+) -> None:
     rows = sum(item["rows"] for item in counted)
-    positives = np.sum([item["positives"] for item in counted], axis=0).tolist()
+    of_files = [item["positives"] for item in counted]
+    positives = np.sum(of_files, axis=0)
     features = vocabulary.vocabulary_features(job.schema)
     kept = ((feature, _kept(work, feature.name)) for feature in features)
-    vocabulary.publish(work, list(job.files), job.schema, rows, positives, kept)
+    vocabulary.publish(
+        work,
+        list(job.files),
+        job.schema,
+        rows,
+        positives.tolist(),
+        kept,
+    )
 
 
-def _count(task: _Count, source: tuple[int, str]) -> Iterator[tuple[_Value, int]]:
+def _count(
+    task: _Count,
+    source: tuple[int, str],
+) -> Iterator[tuple[_Value, int]]:
     """Counts of a file's values, block by block; rows, labels and bad rows are left in a file."""
     index, path = source
     features = vocabulary.vocabulary_features(task.schema)
@@ -113,11 +137,16 @@ def _count(task: _Count, source: tuple[int, str]) -> Iterator[tuple[_Value, int]
         rows += len(block.row)
         positives += block.labels.sum(axis=0, dtype=np.int64)
         for feature in features:
-            counts = collections.Counter(vocabulary.values_of(feature, block))
+            values = vocabulary.values_of(feature, block)
+            counts = collections.Counter(values)
             for value, count in counts.items():
                 yield (feature.name, value), count
     reasons = [dataclasses.asdict(reason) for reason in bad_rows.reasons()]
-    counted = {"rows": rows, "positives": positives.tolist(), "reasons": reasons}
+    counted = {
+        "rows": rows,
+        "positives": positives.tolist(),
+        "reasons": reasons,
+    }
     _write(task.work / f"file-{index}.json", counted)
 
 
@@ -131,9 +160,13 @@ def _bucket(item: tuple[_Value, int]) -> tuple[_Bucket, ValueCount]:
 def _keep(task: _Count, item: tuple[_Bucket, Iterable[ValueCount]]) -> None:
     """Leaves the frequent values of a bucket in a file."""
     (name, bucket), counts = item
-    feature = next(feature for feature in task.schema.features if feature.name == name)
+    named = {feature.name: feature for feature in task.schema.features}
+    feature = named[name]
     kept = value_counts.keep(counts, feature.min_count)
-    stored = {"distinct": kept.distinct, "counts": kept.counts}
+    stored = {
+        "distinct": kept.distinct,
+        "counts": kept.counts,
+    }
     _write(task.work / f"values-{name}-{bucket}.json", stored)
 
 

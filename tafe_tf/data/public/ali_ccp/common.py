@@ -60,8 +60,11 @@ class Common:
         """The common row of each key, -1 where there is none; int64 [n]."""
         if not len(self.keys):
             return np.full(len(keys), -1)
-        place = np.minimum(np.searchsorted(self.keys, keys), len(self.keys) - 1)
-        return np.where(self.keys[place] == keys, self.order[place], -1)
+        last = len(self.keys) - 1
+        place = np.searchsorted(self.keys, keys)
+        place = np.minimum(place, last)
+        is_found = self.keys[place] == keys
+        return np.where(is_found, self.order[place], -1)
 
 
 def build(
@@ -92,27 +95,36 @@ def build(
     unknown = 0
     files = {name: open(beside / name, "wb") for name in _DTYPES}  # noqa: SIM115
     try:
-        for compact in in_order(_compact, _blocks(path, protocol, block_bytes)):
+        blocks = _blocks(path, protocol, block_bytes)
+        for compact in in_order(_compact, blocks):
             for name, array in compact.arrays.items():
-                array.astype(_DTYPES[name], copy=False).tofile(files[name])
+                stored = array.astype(_DTYPES[name], copy=False)
+                stored.tofile(files[name])
             unknown += compact.unknown
             on_rows(len(compact.arrays["keys"]))
     finally:
         for file in files.values():
             file.close()
     _check_keys(path, _whole(beside, "keys"))
-    (beside / _UNKNOWN).write_text(json.dumps(unknown), encoding="utf-8")
+    text = json.dumps(unknown)
+    (beside / _UNKNOWN).write_text(text, encoding="utf-8")
     os.rename(beside, directory)
 
 
-def load(path: pathlib.Path, directory: pathlib.Path, protocol: Protocol) -> Common:
+def load(
+    path: pathlib.Path,
+    directory: pathlib.Path,
+    protocol: Protocol,
+) -> Common:
     """Opens what `build` wrote."""
     keys = _whole(directory, "keys")
     order = np.argsort(keys, kind="stable")
-    single = _whole(directory, "single").reshape(len(keys), len(protocol.single))
+    single = _whole(directory, "single")
+    single = single.reshape(len(keys), len(protocol.single))
+    start = np.zeros(1, np.int64)
     ends = np.cumsum(_whole(directory, "counts"))
     lists = Lists(
-        offsets=np.concatenate([np.zeros(1, np.int64), ends]),
+        offsets=np.concatenate([start, ends]),
         ids=_mapped(directory, "ids"),
         values=_mapped(directory, "values"),
     )
@@ -143,7 +155,11 @@ class _Compact(NamedTuple):
     unknown: int
 
 
-def _blocks(path: pathlib.Path, protocol: Protocol, block_bytes: int) -> Iterator[_Block]:
+def _blocks(
+    path: pathlib.Path,
+    protocol: Protocol,
+    block_bytes: int,
+) -> Iterator[_Block]:
     row = 1
     for text in line_blocks(path, block_bytes):
         yield _Block(protocol, str(path), text, row)
@@ -152,10 +168,17 @@ def _blocks(path: pathlib.Path, protocol: Protocol, block_bytes: int) -> Iterato
 
 def _compact(block: _Block) -> _Compact:
     protocol = block.protocol
-    rows = parse(block.path, block.text, block.first_row, protocol.fields, skeleton=False)
+    rows = parse(
+        block.path,
+        block.text,
+        block.first_row,
+        protocol.fields,
+        skeleton=False,
+    )
+    fields = len(protocol.single)
     limits = np.array(list(protocol.lists.values()), np.int64)
-    single, several = single_values(rows.features, len(protocol.single))
-    lists = to_lists(rows.features, len(protocol.single), limits)
+    single, several = single_values(rows.features, fields)
+    lists = to_lists(rows.features, fields, limits)
     arrays = {
         "keys": rows.keys,
         "single": single,
@@ -164,15 +187,16 @@ def _compact(block: _Block) -> _Compact:
         "ids": lists.ids,
         "values": lists.values,
     }
-    unknown = int((rows.features.field == UNKNOWN).sum())
-    return _Compact(arrays, unknown)
+    is_unknown = rows.features.field == UNKNOWN
+    return _Compact(arrays, int(is_unknown.sum()))
 
 
 def _check_keys(path: pathlib.Path, keys: np.ndarray) -> None:
     if not len(keys):
         raise DataError(f"{path}: holds no rows")
     order = np.argsort(keys, kind="stable")
-    twice = np.flatnonzero(np.diff(keys[order]) == 0)
+    steps = np.diff(keys[order])
+    twice = np.flatnonzero(steps == 0)
     if not len(twice):
         return
     place = twice[np.argmin(order[twice + 1])]  # the first row that repeats a key

@@ -31,7 +31,13 @@ _LONGEST = 100  # characters of a value in a message; a list can be 100 kB long
 Found = tuple[str, str, object] | None  # column, rule, value
 
 
-def raise_for(path: str, block: bytes, first_row: int, *, skeleton: bool) -> None:
+def raise_for(
+    path: str,
+    block: bytes,
+    first_row: int,
+    *,
+    skeleton: bool,
+) -> None:
     """Raises BadRowError for the first bad line of a block, if there is one.
 
     Args:
@@ -44,7 +50,11 @@ def raise_for(path: str, block: bytes, first_row: int, *, skeleton: bool) -> Non
     for row, line in enumerate(lines, first_row):
         found = problem_of(line.decode(errors="backslashreplace"), skeleton)
         if found:
-            BadRows().judge(path, np.array([row]), [Problem(0, *found)])
+            BadRows().judge(
+                path,
+                np.array([row]),
+                [Problem(0, *found)],
+            )
 
 
 def problem_of(line: str, skeleton: bool) -> Found:

@@ -90,7 +90,15 @@ def protocol(name: str, max_values: int = 50) -> Protocol:
         rule = "protocol must be 'aitm18' or 'full23', and max_values 1 or more"
         raise ValueError(f"{rule}. Received: {name!r}, {max_values!r}")
     if name == "aitm18":
-        return Protocol(name=name, single=(*USER, *ITEM, *COMBINED, *CONTEXT), lists={})
+        return Protocol(
+            name=name,
+            single=(*USER, *ITEM, *COMBINED, *CONTEXT),
+            lists={},
+        )
     lists = dict.fromkeys((*BEHAVIOUR, *INTENTION), max_values)
     lists |= dict.fromkeys(COMBINED, min(max_values, MAX_COMBINED))
-    return Protocol(name=name, single=(*USER, *ITEM, *CONTEXT), lists=lists)
+    return Protocol(
+        name=name,
+        single=(*USER, *ITEM, *CONTEXT),
+        lists=lists,
+    )

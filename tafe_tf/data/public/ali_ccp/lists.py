@@ -31,10 +31,14 @@ class Lists:
     def cells(self, index: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Where some cells begin, and their sizes."""
         starts = self.offsets[index]
-        return starts, self.offsets[index + 1] - starts
+        ends = self.offsets[index + 1]
+        return starts, ends - starts
 
 
-def single_values(features: FeatureLists, fields: int) -> tuple[np.ndarray, np.ndarray]:
+def single_values(
+    features: FeatureLists,
+    fields: int,
+) -> tuple[np.ndarray, np.ndarray]:
     """The first id of each of the first `fields` fields, -1 where there is none.
 
     Args:
@@ -45,17 +49,25 @@ def single_values(features: FeatureLists, fields: int) -> tuple[np.ndarray, np.n
         int64 [n, S], and bool [n]: whether a row has several ids of one field.
     """
     shape = (features.rows, fields)
-    mask = (features.field >= 0) & (features.field < fields)
-    cell = features.owner[mask] * fields + features.field[mask]
+    field = features.field
+    mask = (field >= 0) & (field < fields)
+    cell = features.owner[mask] * fields
+    cell += field[mask]
     ids = features.ids[mask]
-    found = np.full(features.rows * fields, MISSING, np.int64)
-    found[cell[::-1]] = ids[::-1]  # of equal places the last assignment stays: the first id
-    counts = np.bincount(cell, minlength=len(found))
+    cells = features.rows * fields
+    found = np.full(cells, MISSING, np.int64)
+    # The last feature first: of equal cells the last assignment stays, which is the first id.
+    found[cell[::-1]] = ids[::-1]
+    counts = np.bincount(cell, minlength=cells)
     is_again = counts.reshape(shape) > 1
-    return found.reshape(shape), np.logical_or.reduce(is_again, axis=1)
+    several = np.logical_or.reduce(is_again, axis=1)
+    return found.reshape(shape), several
 
 
-def join_single(own: np.ndarray, common: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def join_single(
+    own: np.ndarray,
+    common: np.ndarray,
+) -> tuple[np.ndarray, np.ndarray]:
     """Joins the rows' own ids with those of their common rows.
 
     Args:
@@ -67,10 +79,15 @@ def join_single(own: np.ndarray, common: np.ndarray) -> tuple[np.ndarray, np.nda
     """
     present = own != MISSING
     both = present & (common != MISSING)
-    return np.where(present, own, common), both.any(axis=1)
+    joined = np.where(present, own, common)
+    return joined, both.any(axis=1)
 
 
-def to_lists(features: FeatureLists, first: int, limits: np.ndarray) -> Lists:
+def to_lists(
+    features: FeatureLists,
+    first: int,
+    limits: np.ndarray,
+) -> Lists:
     """The lists of the fields from index `first` on, in the order of the text.
 
     Args:
@@ -78,15 +95,18 @@ def to_lists(features: FeatureLists, first: int, limits: np.ndarray) -> Lists:
         first: The index of the first field that is a list.
         limits: How many ids, those of the largest values, to keep in each list; int64 [L].
     """
+    lists = len(limits)
     place = np.flatnonzero(features.field >= first)
     index = features.field[place] - first
-    cell = features.owner[place] * len(limits) + index
+    cell = features.owner[place] * lists + index
     order = np.argsort(cell, kind="stable")
     place = place[order]
     cell = cell[order]
-    kept = largest(cell, features.values[place], np.tile(limits, features.rows))
+    limit_of_cell = np.tile(limits, features.rows)
+    kept = largest(cell, features.values[place], limit_of_cell)
     place = place[kept]
-    counts = np.bincount(cell[kept], minlength=features.rows * len(limits))
+    cells = features.rows * lists
+    counts = np.bincount(cell[kept], minlength=cells)
     return Lists(
         offsets=_offsets(counts),
         ids=features.ids[place],
@@ -94,7 +114,11 @@ def to_lists(features: FeatureLists, first: int, limits: np.ndarray) -> Lists:
     )
 
 
-def largest(cell: np.ndarray, values: np.ndarray, limits: np.ndarray) -> np.ndarray:
+def largest(
+    cell: np.ndarray,
+    values: np.ndarray,
+    limits: np.ndarray,
+) -> np.ndarray:
     """Which values are among the largest of their cell; of equal ones the earlier wins.
 
     Args:
@@ -111,16 +135,24 @@ def largest(cell: np.ndarray, values: np.ndarray, limits: np.ndarray) -> np.ndar
     if not is_long.any():
         return kept
     place = np.flatnonzero(is_long[cell])
-    place = place[np.lexsort((-values[place], cell[place]))]  # stable
+    keys = (-values[place], cell[place])
+    place = place[np.lexsort(keys)]  # stable
     sizes = counts[is_long]
     starts = np.cumsum(sizes) - sizes
-    rank = np.arange(len(place)) - np.repeat(starts, sizes)
-    kept[place[rank >= limits[cell[place]]]] = False
+    rank = np.arange(len(place))
+    rank -= np.repeat(starts, sizes)
+    is_beyond = rank >= limits[cell[place]]
+    kept[place[is_beyond]] = False
     return kept
 
 
 def join_list(
-    own: Lists, common: Lists, rows: np.ndarray, users: np.ndarray, index: int, limits: np.ndarray
+    own: Lists,
+    common: Lists,
+    rows: np.ndarray,
+    users: np.ndarray,
+    index: int,
+    limits: np.ndarray,
 ) -> Lists:
     """One list of some rows: their own ids, then those of their common rows, cut as in `to_lists`.
 
@@ -148,20 +180,26 @@ def join_list(
         values[target] = lists.values[source]
     limit = np.full(len(rows), limits[index])
     if (counts > limit).any():
-        row = np.repeat(np.arange(len(rows)), counts)
+        places = np.arange(len(rows))
+        row = np.repeat(places, counts)
         kept = largest(row, values, limit)
-        offsets = _offsets(np.bincount(row[kept], minlength=len(rows)))
+        kept_counts = np.bincount(row[kept], minlength=len(rows))
+        offsets = _offsets(kept_counts)
         ids = ids[kept]
         values = values[kept]
     return Lists(offsets=offsets, ids=ids, values=values)
 
 
 def _offsets(counts: np.ndarray) -> np.ndarray:
-    return np.concatenate([np.zeros(1, np.int64), np.cumsum(counts)])
+    start = np.zeros(1, np.int64)
+    ends = np.cumsum(counts)
+    return np.concatenate([start, ends])
 
 
 def _spread(starts: np.ndarray, sizes: np.ndarray) -> np.ndarray:
     """For each pair, the numbers start, start + 1, ..., start + size - 1."""
     ends = np.cumsum(sizes)
     total = ends[-1] if len(ends) else 0
-    return np.repeat(starts - (ends - sizes), sizes) + np.arange(total)
+    before = ends - sizes
+    shifts = np.repeat(starts - before, sizes)
+    return shifts + np.arange(total)

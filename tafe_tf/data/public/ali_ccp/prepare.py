@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import collections
 import dataclasses
+import itertools
 import pathlib
 import shutil
 from collections.abc import Callable
@@ -60,7 +61,12 @@ class Settings:
         protocol(self.protocol, self.max_values)
         self._check_known("row_split", ("official", "random"))
         self._check_known("format", ("parquet", "tfrecord"))
-        for name, least in (("seed", 0), ("block_bytes", 1), ("shard_blocks", 1)):
+        smallest = {
+            "seed": 0,
+            "block_bytes": 1,
+            "shard_blocks": 1,
+        }
+        for name, least in smallest.items():
             value = getattr(self, name)
             if value < least:
                 raise ValueError(f"{name} must be {least} or more. Received: {value!r}")
@@ -100,15 +106,30 @@ def prepare(
     """
     settings = settings or Settings()
     data_dir = pathlib.Path(data_dir)
-    names = ("train", "test") if settings.row_split == "official" else ("train",)
+    is_official = settings.row_split == "official"
+    names = ("train", "test") if is_official else ("train",)
     files = {name: _files(raw_dir, name) for name in names}
-    sizes = {path.name: path.stat().st_size for paths in files.values() for path in paths}
-    made_from = {"dataset": "ali_ccp", **dataclasses.asdict(settings), "sources": sizes}
+    sizes = {}
+    for path in itertools.chain.from_iterable(files.values()):
+        sizes[path.name] = path.stat().st_size
+    made_from = {
+        "dataset": "ali_ccp",
+        **dataclasses.asdict(settings),
+        "sources": sizes,
+    }
     work = data_dir / ".ali_ccp"
     if not _is_whole(data_dir, work, made_from):
         counts: Counts = collections.Counter()
         for name in names:
-            counts.update(_convert(name, files[name], data_dir, work, settings, on_rows))
+            of_split = _convert(
+                name,
+                files[name],
+                data_dir,
+                work,
+                settings,
+                on_rows,
+            )
+            counts.update(of_split)
         schema = protocol(settings.protocol, settings.max_values).schema()
         write_text(data_dir / "schema.toml", schema_toml.dump(schema))
         write_json(data_dir / _PREPARED, {**made_from, **_summary(counts)})
@@ -116,12 +137,21 @@ def prepare(
     return dict(read_json(data_dir / _PREPARED))
 
 
-def _files(raw_dir: str | pathlib.Path, split: str) -> tuple[pathlib.Path, pathlib.Path]:
+def _files(
+    raw_dir: str | pathlib.Path,
+    split: str,
+) -> tuple[pathlib.Path, pathlib.Path]:
     """A split's skeleton file and its common file."""
-    return find_file(raw_dir, _SKELETON + split), find_file(raw_dir, _COMMON + split)
+    skeleton = find_file(raw_dir, _SKELETON + split)
+    common = find_file(raw_dir, _COMMON + split)
+    return skeleton, common
 
 
-def _is_whole(data_dir: pathlib.Path, work: pathlib.Path, made_from: dict[str, Any]) -> bool:
+def _is_whole(
+    data_dir: pathlib.Path,
+    work: pathlib.Path,
+    made_from: dict[str, Any],
+) -> bool:
     """Whether all was done before.
 
     Otherwise makes the hidden folder, or checks that the one that is there belongs to this job.
@@ -132,7 +162,12 @@ def _is_whole(data_dir: pathlib.Path, work: pathlib.Path, made_from: dict[str, A
         return True
     begun = work / "settings.json"
     if begun.exists():
-        check_same(data_dir, "is being prepared", read_json(begun), made_from)
+        check_same(
+            data_dir,
+            "is being prepared",
+            read_json(begun),
+            made_from,
+        )
         return False
     others: list[str] = []
     for pattern in ("train*", "valid*", "test*", "schema.toml"):
@@ -185,4 +220,8 @@ def _summary(counts: Counts) -> dict[str, Any]:
         rows[split] = {key: counts[f"{split}/{key}"] for key in _COUNTS}
         if counts[f"common_rows/{split}"]:
             common[split] = counts[f"common_rows/{split}"]
-    return {"rows": rows, "common_rows": common, "features_of_unknown_fields": counts["unknown"]}
+    return {
+        "rows": rows,
+        "common_rows": common,
+        "features_of_unknown_fields": counts["unknown"],
+    }

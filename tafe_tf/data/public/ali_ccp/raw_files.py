@@ -26,7 +26,10 @@ def find_file(raw_dir: str | pathlib.Path, name: str) -> pathlib.Path:
     raise DataError(f"{plain}: no such file, nor with .gz behind")
 
 
-def line_blocks(path: str | pathlib.Path, block_bytes: int = BLOCK_BYTES) -> Iterator[bytes]:
+def line_blocks(
+    path: str | pathlib.Path,
+    block_bytes: int = BLOCK_BYTES,
+) -> Iterator[bytes]:
     """The file in blocks of whole lines; the same file gives the same blocks.
 
     Args:
@@ -36,9 +39,10 @@ def line_blocks(path: str | pathlib.Path, block_bytes: int = BLOCK_BYTES) -> Ite
     Raises:
         DataError: If the file cannot be read.
     """
+    is_gz = str(path).endswith(".gz")
     rest = b""
     try:
-        with gzip.open(path) if str(path).endswith(".gz") else open(path, "rb") as file:
+        with gzip.open(path) if is_gz else open(path, "rb") as file:
             while piece := file.read(block_bytes):
                 rest += piece
                 end = rest.rfind(b"\n") + 1

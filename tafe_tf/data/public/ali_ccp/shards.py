@@ -23,7 +23,13 @@ from tafe_tf.data.hashing import finalize
 from tafe_tf.data.iterators import in_order
 from tafe_tf.data.public.ali_ccp.common import Common
 from tafe_tf.data.public.ali_ccp.fields import TASKS, Protocol, column
-from tafe_tf.data.public.ali_ccp.lists import Lists, join_list, join_single, single_values, to_lists
+from tafe_tf.data.public.ali_ccp.lists import (
+    Lists,
+    join_list,
+    join_single,
+    single_values,
+    to_lists,
+)
 from tafe_tf.data.public.ali_ccp.raw_files import count_rows, line_blocks
 from tafe_tf.data.public.ali_ccp.text import UNKNOWN, Lines, parse
 
@@ -98,8 +104,10 @@ def write_shards(source: Source, on_rows: Callable[[int], None]) -> Counts:
         BadRowError: At the first bad row, or one whose key no common row has.
         DataError: If a file cannot be read.
     """
-    blocks = in_order(functools.partial(_join, source), _blocks(source))
-    for shard, group in itertools.groupby(blocks, key=lambda joined: joined.shard):
+    join = functools.partial(_join, source)
+    blocks = in_order(join, _blocks(source))
+    by_shard = itertools.groupby(blocks, key=lambda joined: joined.shard)
+    for shard, group in by_shard:
         _write_shard(source, shard, group, on_rows)
     total: Counts = collections.Counter()
     for path in sorted(source.work.glob(f"{source.split}-?????.json")):
@@ -111,7 +119,8 @@ def _blocks(source: Source) -> Iterator[_Block]:
     """Each block that has to be converted."""
     row = 1
     whole: dict[int, int] = {}  # rows of the shards that are there already
-    for index, text in enumerate(line_blocks(source.path, source.block_bytes)):
+    texts = line_blocks(source.path, source.block_bytes)
+    for index, text in enumerate(texts):
         shard = index // source.shard_blocks
         path = source.counts_file(shard)
         if index % source.shard_blocks == 0 and path.exists():
@@ -125,18 +134,35 @@ def _blocks(source: Source) -> Iterator[_Block]:
 def _join(source: Source, block: _Block) -> _Joined:
     """Parses a block and joins its rows with their common rows."""
     protocol = source.protocol
-    lines = parse(source.path, block.text, block.first_row, protocol.fields, skeleton=True)
+    lines = parse(
+        source.path,
+        block.text,
+        block.first_row,
+        protocol.fields,
+        skeleton=True,
+    )
     numbers = block.first_row + np.arange(len(lines.keys))
     users = source.common.find(lines.keys)
     _check_found(source, lines, users, numbers)
-    unknown = int((lines.features.field == UNKNOWN).sum())
-    counts: Counts = collections.Counter(rows=len(numbers), unknown=unknown)
-    is_bad = lines.labels[:, 1] & ~lines.labels[:, 0]
+    is_unknown = lines.features.field == UNKNOWN
+    counts: Counts = collections.Counter(
+        rows=len(numbers),
+        unknown=int(is_unknown.sum()),
+    )
+    click = lines.labels[:, 0]
+    conversion = lines.labels[:, 1]
+    is_bad = conversion & ~click
     own = _Own.of(lines, protocol)
     tables = {}
     for split, is_in_split in _splits(source, numbers).items():
         rows = np.flatnonzero(is_in_split & ~is_bad)
-        tables[split], several = _table(source, lines, own, rows, users[rows])
+        tables[split], several = _table(
+            source,
+            lines,
+            own,
+            rows,
+            users[rows],
+        )
         counts[f"{split}/read"] = int(is_in_split.sum())
         counts[f"{split}/dropped"] = int((is_in_split & is_bad).sum())
         counts[f"{split}/written"] = len(rows)
@@ -169,24 +195,44 @@ class _Own(NamedTuple):
 
 
 def _table(
-    source: Source, lines: Lines, own: _Own, rows: np.ndarray, users: np.ndarray
+    source: Source,
+    lines: Lines,
+    own: _Own,
+    rows: np.ndarray,
+    users: np.ndarray,
 ) -> tuple[pa.Table, int]:
     """Some rows of a block with their common rows, and how many have several ids of one field."""
     common = source.common
-    joined, in_both = join_single(own.single[rows], common.single[users])
+    joined, in_both = join_single(
+        own.single[rows],
+        common.single[users],
+    )
     columns = {}
     for i, name in enumerate(TASKS):
-        columns[name] = pa.array(lines.labels[rows, i].astype(np.int64))
+        labels = lines.labels[rows, i].astype(np.int64)
+        columns[name] = pa.array(labels)
     for i, name in enumerate(source.protocol.single):
         columns[column(name)] = pa.array(joined[:, i])
     for i, name in enumerate(source.protocol.lists):
-        part = join_list(own.lists, common.lists, rows, users, i, own.limits)
+        part = join_list(
+            own.lists,
+            common.lists,
+            rows,
+            users,
+            i,
+            own.limits,
+        )
         columns |= _list_columns(column(name), part)
     several = own.several[rows] | common.several[users] | in_both
     return pa.table(columns), int(several.sum())
 
 
-def _check_found(source: Source, lines: Lines, users: np.ndarray, numbers: np.ndarray) -> None:
+def _check_found(
+    source: Source,
+    lines: Lines,
+    users: np.ndarray,
+    numbers: np.ndarray,
+) -> None:
     """Raises BadRowError for the first row whose key no common row has."""
     rule = f"has no row in {pathlib.Path(source.common.path).name}"
     for i in np.flatnonzero(users < 0)[:1]:
@@ -205,20 +251,29 @@ def _splits(source: Source, numbers: np.ndarray) -> dict[str, np.ndarray]:
 
 def uniform(numbers: np.ndarray, seed: int) -> np.ndarray:
     """A hash of each row's number (splitmix64), float64 in [0, 1)."""
-    x = numbers.astype(np.uint64) + np.uint64(seed * 0xD1342543DE82EF95 % 2**64)
-    return np.asarray(finalize(x * np.uint64(0x9E3779B97F4A7C15)) * 2.0**-53)
+    start = np.uint64(seed * 0xD1342543DE82EF95 % 2**64)
+    x = numbers.astype(np.uint64) + start
+    x = x * np.uint64(0x9E3779B97F4A7C15)
+    hashes = finalize(x)  # 0 to 2^53 - 1
+    return np.asarray(hashes * 2.0**-53)
 
 
 def _list_columns(name: str, lists: Lists) -> dict[str, pa.Array]:
     """The column of a list's ids and that of its weights."""
     offsets = pa.array(lists.offsets, pa.int32())
-    ids = pa.ListArray.from_arrays(offsets, pa.array(lists.ids))
-    weights = pa.ListArray.from_arrays(offsets, pa.array(lists.values))
-    return {name: ids, f"{name}_weights": weights}
+    flat_ids = pa.array(lists.ids)
+    flat_weights = pa.array(lists.values)
+    return {
+        name: pa.ListArray.from_arrays(offsets, flat_ids),
+        f"{name}_weights": pa.ListArray.from_arrays(offsets, flat_weights),
+    }
 
 
 def _write_shard(
-    source: Source, shard: int, blocks: Iterable[_Joined], on_rows: Callable[[int], None]
+    source: Source,
+    shard: int,
+    blocks: Iterable[_Joined],
+    on_rows: Callable[[int], None],
 ) -> None:
     """Writes the shard's files into the hidden folder and moves them; the counts come last."""
     counts: Counts = collections.Counter()
@@ -236,5 +291,8 @@ def _write_shard(
             counts.update(block.counts)
             on_rows(block.counts["rows"])
     for split in writers:
-        os.replace(source.work / names[split], source.data_dir / names[split])
+        os.replace(
+            source.work / names[split],
+            source.data_dir / names[split],
+        )
     write_text(source.counts_file(shard), json.dumps(counts))

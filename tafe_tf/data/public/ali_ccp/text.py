@@ -26,7 +26,11 @@ OTHER, UNKNOWN = -1, -2
 _TO_CSV = bytes.maketrans(b"\x01\x02\x03", b"\n,,")
 _NIBBLE = np.full(256, 255, np.uint8)
 _NIBBLE[list(b"0123456789abcdef")] = np.arange(16)
-_TRIPLE = {"field": pa.dictionary(pa.int32(), pa.string()), "id": pa.int64(), "value": pa.float32()}
+_TRIPLE = {
+    "field": pa.dictionary(pa.int32(), pa.string()),
+    "id": pa.int64(),
+    "value": pa.float32(),
+}
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -69,7 +73,12 @@ class _UnreadableError(ValueError):
 
 
 def parse(
-    path: str | pathlib.Path, block: bytes, first_row: int, fields: Sequence[str], *, skeleton: bool
+    path: str | pathlib.Path,
+    block: bytes,
+    first_row: int,
+    fields: Sequence[str],
+    *,
+    skeleton: bool,
 ) -> Lines:
     """Parses one block.
 
@@ -90,7 +99,11 @@ def parse(
         raise DataError(f"{path}: cannot be read after row {first_row - 1}: {error}") from None
 
 
-def _parse(block: bytes, fields: tuple[str, ...], skeleton: bool) -> Lines:
+def _parse(
+    block: bytes,
+    fields: tuple[str, ...],
+    skeleton: bool,
+) -> Lines:
     names = SKELETON_CELLS if skeleton else COMMON_CELLS
     kinds = {name: pa.binary() for name in names if name != "sample_id"}
     kinds["feature_num"] = pa.int64()
@@ -109,7 +122,9 @@ def _parse(block: bytes, fields: tuple[str, ...], skeleton: bool) -> Lines:
 
 
 def _read_csv(
-    text: bytes, names: Sequence[str], kinds: dict[str, pa.DataType]
+    text: bytes,
+    names: Sequence[str],
+    kinds: dict[str, pa.DataType],
 ) -> dict[str, pa.Array]:
     """Columns of a block, without Arrow's own threads: two blocks are read at a time."""
     if not text.strip(b"\r\n"):
@@ -127,11 +142,20 @@ def _read_csv(
         null_values=[],
         strings_can_be_null=False,
     )
-    table = csv.read_csv(pa.BufferReader(text), reading, parsing, converting)
+    table = csv.read_csv(
+        pa.BufferReader(text),
+        reading,
+        parsing,
+        converting,
+    )
     return {name: table[name].combine_chunks() for name in kinds}
 
 
-def _features(lists: pa.Array, declared: np.ndarray, fields: tuple[str, ...]) -> FeatureLists:
+def _features(
+    lists: pa.Array,
+    declared: np.ndarray,
+    fields: tuple[str, ...],
+) -> FeatureLists:
     """Parses the lists as one table of three columns, a line for each feature."""
     filled = pc.binary_length(lists).to_numpy() > 0
     separators = pc.count_substring(lists, b"\x01").to_numpy()
@@ -141,13 +165,21 @@ def _features(lists: pa.Array, declared: np.ndarray, fields: tuple[str, ...]) ->
     total = int(counts.sum())
     text = _joined(lists.filter(pa.array(filled)))
     _check_separators(text, total)
-    columns = _read_csv(text.translate(_TO_CSV), list(_TRIPLE), _TRIPLE)
+    columns = _read_csv(
+        text.translate(_TO_CSV),
+        list(_TRIPLE),
+        _TRIPLE,
+    )
     ids = columns["id"].to_numpy()
     values = columns["value"].to_numpy()
-    if len(ids) != total or (ids < 0).any() or not np.isfinite(values).all():
+    is_complete = len(ids) == total
+    has_negative = (ids < 0).any()
+    is_finite = np.isfinite(values).all()
+    if not is_complete or has_negative or not is_finite:
         raise _UnreadableError("features")
+    places = np.arange(len(lists))
     return FeatureLists(
-        owner=np.repeat(np.arange(len(lists)), counts),
+        owner=np.repeat(places, counts),
         field=_codes(columns["field"], fields),
         ids=ids,
         values=values,
@@ -158,7 +190,8 @@ def _features(lists: pa.Array, declared: np.ndarray, fields: tuple[str, ...]) ->
 def _joined(lists: pa.Array) -> bytes:
     offsets = pa.array([0, len(lists)], pa.int32())
     whole = pa.ListArray.from_arrays(offsets, lists)
-    return bytes(pc.binary_join(whole, b"\x01")[0].as_py())
+    joined = pc.binary_join(whole, b"\x01")
+    return bytes(joined[0].as_py())
 
 
 def _check_separators(text: bytes, features: int) -> None:
@@ -169,7 +202,8 @@ def _check_separators(text: bytes, features: int) -> None:
     letters = np.frombuffer(text, np.uint8)
     is_separator = (letters - np.uint8(1)) < 3
     count = max(3 * features - 1, 0)
-    expected = np.resize(np.array([2, 3, 1], np.uint8), count)
+    one_feature = np.array([2, 3, 1], np.uint8)
+    expected = np.resize(one_feature, count)
     if not np.array_equal(letters[is_separator], expected):
         raise _UnreadableError("separators")
 
@@ -180,12 +214,14 @@ def _codes(column: pa.Array, fields: tuple[str, ...]) -> np.ndarray:
         return np.zeros(0, np.int64)
     column = column.dictionary_encode()
     codes = []
-    for encoded in column.dictionary.cast(pa.binary()).to_pylist():
+    names = column.dictionary.cast(pa.binary())
+    for encoded in names.to_pylist():
         name = encoded.decode(errors="backslashreplace")
         if not name:
             raise _UnreadableError("fields")
         codes.append(_code(name, fields))
-    return np.array(codes, np.int64)[column.indices.to_numpy()]
+    of_names = np.array(codes, np.int64)
+    return of_names[column.indices.to_numpy()]
 
 
 def _code(name: str, fields: tuple[str, ...]) -> int:
@@ -196,23 +232,31 @@ def _code(name: str, fields: tuple[str, ...]) -> int:
 
 def _label(column: pa.Array) -> np.ndarray:
     """Whether each label is 1, bool."""
-    is_one = pc.equal(column, pa.scalar(b"1", pa.binary()))
-    is_zero = pc.equal(column, pa.scalar(b"0", pa.binary()))
-    if len(column) and not pc.all(pc.or_(is_one, is_zero)).as_py():
+    one = pa.scalar(b"1", pa.binary())
+    zero = pa.scalar(b"0", pa.binary())
+    is_one = pc.equal(column, one)
+    is_zero = pc.equal(column, zero)
+    are_labels = pc.all(pc.or_(is_one, is_zero))
+    if len(column) and not are_labels.as_py():
         raise _UnreadableError("labels")
     return np.asarray(is_one.to_numpy(zero_copy_only=False))
 
 
 def _keys(column: pa.Array) -> np.ndarray:
     """Sixteen hexadecimal digits as one number, uint64."""
-    if (pc.binary_length(column).to_numpy() != KEY_LENGTH).any():
+    lengths = pc.binary_length(column).to_numpy()
+    if (lengths != KEY_LENGTH).any():
         raise _UnreadableError("keys")
-    buffer = column.cast(pa.binary(KEY_LENGTH)).buffers()[1]
+    of_fixed_length = column.cast(pa.binary(KEY_LENGTH))
+    buffer = of_fixed_length.buffers()[1]
     letters = np.array(buffer, copy=False).view(np.uint8)
-    digits = _NIBBLE[letters[: len(column) * KEY_LENGTH]].reshape(-1, KEY_LENGTH)
+    letters = letters[: len(column) * KEY_LENGTH]
+    digits = _NIBBLE[letters]
+    digits = digits.reshape(-1, KEY_LENGTH)
     if (digits == 255).any():
         raise _UnreadableError("keys")
     high = digits[:, 0::2]
     low = digits[:, 1::2]
     packed = np.ascontiguousarray((high << 4) | low)  # [n, 8], the highest byte first
-    return packed.view(">u8").reshape(-1).astype(np.uint64)
+    keys = packed.view(">u8").reshape(-1)
+    return keys.astype(np.uint64)
