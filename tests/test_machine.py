@@ -15,12 +15,12 @@ SHOW = """
 import os
 os.sched_getaffinity = lambda pid: set(range(8))
 import tensorflow as tf
-from tafe_tf import cores
+from tafe_tf import machine
 for batch_size in (256, 1024, 8192, 1024):
-    cores.set_threads(batch_size)
+    machine.set_threads(batch_size)
     print(tf.config.threading.get_intra_op_parallelism_threads())
 tf.constant(0)
-cores.set_threads(256)
+machine.set_threads(256)
 print(tf.config.threading.get_intra_op_parallelism_threads())
 """
 
