@@ -148,15 +148,7 @@ class TAFE(FunnelModel):
         t = None
         for i, block in enumerate(self.blocks):
             has_selector = isinstance(block, ASRG)
-            y = (
-                block(
-                    y,
-                    gamma,
-                    training=training,
-                )
-                if has_selector
-                else block(y)
-            )  # [B, K, d]
+            y = block(y, gamma, training=training) if has_selector else block(y)  # [B, K, d]
             if self.adapters:
                 t = self.adapters[i](y, t)  # [B, N, d]
         if not self.adapters:
