@@ -59,7 +59,11 @@ def usage() -> str:
     indent = max(len(name) for name in COMMANDS) + 4
     lines = ["usage: tafe COMMAND [flags]", ""]
     for name, module in COMMANDS.items():
-        text = textwrap.shorten(first_sentence(module), WIDTH - indent, placeholder=" ...")
+        text = textwrap.shorten(
+            first_sentence(module),
+            WIDTH - indent,
+            placeholder=" ...",
+        )
         lines.append(f"  {name}".ljust(indent) + text)
     lines += ["", "`tafe COMMAND --help` tells more about a command and lists its flags."]
     return "\n".join(lines)
@@ -72,15 +76,19 @@ def first_sentence(module: str) -> str:
     """
     text = source_file(module).read_text(encoding="utf-8")
     docstring = ast.get_docstring(ast.parse(text)) or ""
-    paragraph = " ".join(docstring.split("\n\n")[0].split())
-    sentence, _, _ = paragraph.partition(". ")
+    paragraph, _, _ = docstring.partition("\n\n")
+    words = paragraph.split()
+    sentence, _, _ = " ".join(words).partition(". ")
     return sentence.removesuffix(".") + "."
 
 
 def source_file(module: str) -> pathlib.Path:
     """The file that `python -m MODULE` runs."""
-    path = HERE.joinpath(*module.split(".")[1:])
-    return path / "__main__.py" if path.is_dir() else path.with_suffix(".py")
+    _package, *below = module.split(".")
+    path = HERE.joinpath(*below)
+    if path.is_dir():
+        return path / "__main__.py"
+    return path.with_suffix(".py")
 
 
 def unknown(name: str) -> str:

@@ -28,16 +28,25 @@ class SecondName(importlib.abc.MetaPathFinder):
         self._canonical = canonical
 
     def find_spec(
-        self, name: str, path: Sequence[str] | None = None, target: ModuleType | None = None
+        self,
+        name: str,
+        path: Sequence[str] | None = None,
+        target: ModuleType | None = None,
     ) -> ModuleSpec | None:
         """The spec of a module below the alias, or None for any other module."""
         if not name.startswith(f"{self._alias}."):
             return None
-        real = importlib.util.find_spec(self._canonical + name.removeprefix(self._alias))
+        below = name.removeprefix(self._alias)
+        real = importlib.util.find_spec(self._canonical + below)
         if real is None:
             return None
         is_package = real.submodule_search_locations is not None
-        return ModuleSpec(name, _CanonicalLoader(real), origin=real.origin, is_package=is_package)
+        return ModuleSpec(
+            name,
+            _CanonicalLoader(real),
+            origin=real.origin,
+            is_package=is_package,
+        )
 
 
 class _CanonicalLoader(importlib.abc.InspectLoader):

@@ -71,7 +71,10 @@ def main(argv: list[str]) -> None:
 
 def _plan() -> Plan:
     """What the flags ask for."""
-    command.required(data_dir=flags.DATA_DIR.value, run_dir=flags.RUN_DIR.value)
+    command.required(
+        data_dir=flags.DATA_DIR.value,
+        run_dir=flags.RUN_DIR.value,
+    )
     shared = Shared(
         directory=pathlib.Path(flags.RUN_DIR.value),
         settings=flags.as_flagfile(but={"model", "seed", "schema"}),
@@ -81,14 +84,26 @@ def _plan() -> Plan:
     )
     asked = dict.fromkeys(_MODELS.value)  # each once, in the order given
     first_seed = flags.training_config().seed
+    variants = []
+    for text in asked:
+        variant = Variant.parse(
+            text,
+            list(BY_NAME),
+            flags.names(),
+        )
+        variants.append(variant)
     published = {}
     if _PUBLISHED.value:
-        published = tomllib.loads(pathlib.Path(_PUBLISHED.value).read_text(encoding="utf-8"))
+        text = pathlib.Path(_PUBLISHED.value).read_text(encoding="utf-8")
+        published = tomllib.loads(text)
+    tuned = None
+    if _TUNED.value:
+        tuned = pathlib.Path(_TUNED.value)
     return Plan(
         shared=shared,
-        variants=[Variant.parse(text, list(BY_NAME), flags.names()) for text in asked],
+        variants=variants,
         seeds=range(first_seed, first_seed + _SEEDS.value),
-        tuned=pathlib.Path(_TUNED.value) if _TUNED.value else None,
+        tuned=tuned,
         replicates=_REPLICATES.value,
         against=_AGAINST.value,
         published=published,

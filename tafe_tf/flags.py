@@ -7,7 +7,7 @@ passed on, so that every default is written once, where it is used.
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from typing import Any
 
 from absl import flags
@@ -28,13 +28,19 @@ DATA_DIR = flags.DEFINE_string(
     "Training needs it.",
 )
 RUN_DIR = flags.DEFINE_string(
-    "run_dir", "", "Directory where the run keeps vocabularies, checkpoints and metrics."
+    "run_dir",
+    "",
+    "Directory where the run keeps vocabularies, checkpoints and metrics.",
 )
 SCHEMA = flags.DEFINE_string(
-    "schema", "", "TOML file that says what the columns are. By default <data_dir>/schema.toml."
+    "schema",
+    "",
+    "TOML file that says what the columns are. By default <data_dir>/schema.toml.",
 )
 SPLIT = flags.DEFINE_string(
-    "split", "test", 'Which files tafe_tf.evaluate reads: "test" (the default), "valid" or "train".'
+    "split",
+    "test",
+    'Which files tafe_tf.evaluate reads: "test" (the default), "valid" or "train".',
 )
 STRATEGY = flags.DEFINE_enum(
     "strategy",
@@ -55,7 +61,8 @@ def _model_settings() -> dict[str, dict[str, Setting]]:
     found: dict[str, dict[str, Setting]] = {}
     for model in BY_NAME:
         for name, setting in model_arguments(model).items():
-            found.setdefault(name, {})[model] = setting
+            of_models = found.setdefault(name, {})
+            of_models[model] = setting
     return found
 
 
@@ -65,10 +72,12 @@ def _default(setting: Setting) -> str:
         return ""
     default = setting.default
     if setting.kind is list:
-        default = ",".join(str(size) for size in default) or "none"
+        default = ",".join(str(size) for size in default)
     if isinstance(default, bool):
         default = str(default).lower()
-    return f" Default: {default}." if default != "" else " Default: none."
+    if default == "":
+        default = "none"
+    return f" Default: {default}."
 
 
 def _model_help(of_models: dict[str, Setting]) -> str:
@@ -76,10 +85,16 @@ def _model_help(of_models: dict[str, Setting]) -> str:
     models_by_text: dict[str, list[str]] = {}
     for model, setting in of_models.items():
         text = setting.explanation + _default(setting)
-        models_by_text.setdefault(text, []).append(model)
-    if len(models_by_text) == 1 and len(of_models) == len(BY_NAME):
+        agreeing = models_by_text.setdefault(text, [])
+        agreeing.append(model)
+    is_of_all = len(of_models) == len(BY_NAME)
+    if len(models_by_text) == 1 and is_of_all:
         return next(iter(models_by_text))
-    return " ".join(f"[{', '.join(names)}] {text}" for text, names in models_by_text.items())
+    texts = []
+    for text, models in models_by_text.items():
+        listed = ", ".join(models)
+        texts.append(f"[{listed}] {text}")
+    return " ".join(texts)
 
 
 def _define(setting: Setting, explanation: str) -> None:
@@ -103,17 +118,26 @@ _TRAINING = settings.of_dataclass(TrainingConfig)
 _OF_MODELS = _model_settings()
 
 _MODEL = settings.of_dataclass(ModelConfig)["name"]
-flags.DEFINE_enum("model", None, list(BY_NAME), f"The model to train. Default: {_MODEL.default}.")
+flags.DEFINE_enum(
+    "model",
+    None,
+    list(BY_NAME),
+    f"The model to train. Default: {_MODEL.default}.",
+)
 for _setting in _TRAINING.values():
-    _define(_setting, _setting.explanation + _default(_setting))
+    _explanation = _setting.explanation + _default(_setting)
+    _define(_setting, _explanation)
 for _of_models in _OF_MODELS.values():
-    _define(next(iter(_of_models.values())), _model_help(_of_models))
+    _first, *_ = _of_models.values()
+    _explanation = _model_help(_of_models)
+    _define(_first, _explanation)
 
 
 def names() -> list[str]:
     """Names of all flags that the trained weights depend on."""
     of_training = [name for name in _TRAINING if name not in FREE_SETTINGS]
-    return sorted(["data_dir", "schema", "model", *of_training, *_OF_MODELS])
+    found = ["data_dir", "schema", "model", *of_training, *_OF_MODELS]
+    return sorted(found)
 
 
 def given(name: str) -> Any:
@@ -123,24 +147,34 @@ def given(name: str) -> Any:
         CommandError: if it should be a list of sizes and is none.
     """
     flag = flags.FLAGS[name]
-    setting = _TRAINING.get(name) or next(iter(_OF_MODELS.get(name, {}).values()), None)
-    if flag.value is None or setting is None or setting.kind is not list:
+    if flag.value is None or not _is_list(name):
         return flag.value
-    return _sizes(name, flag.value) or None  # an empty list means the model's own default
+    sizes = _sizes(name, flag.value)
+    return sizes or None  # an empty list means the model's own default
+
+
+def _is_list(name: str) -> bool:
+    """Whether a flag holds a list of sizes."""
+    setting = _TRAINING.get(name)
+    if setting is None:
+        of_models = _OF_MODELS.get(name, {})
+        setting = next(iter(of_models.values()), None)
+    return setting is not None and setting.kind is list
 
 
 def _sizes(name: str, texts: list[str]) -> list[int]:
-    if not all(text.isdigit() and int(text) > 0 for text in texts):
+    are_positive = all(text.isdigit() and int(text) > 0 for text in texts)
+    if not are_positive:
+        received = ",".join(texts)
         raise CommandError(
-            f"--{name} must be positive integers, comma-separated. Received: {','.join(texts)}"
+            f"--{name} must be positive integers, comma-separated. Received: {received}"
         )
     return [int(text) for text in texts]
 
 
 def training_config() -> TrainingConfig:
     """What the flags ask of training."""
-    asked = {name: given(name) for name in _TRAINING}
-    return TrainingConfig(**{name: value for name, value in asked.items() if value is not None})
+    return TrainingConfig(**_given_of(_TRAINING))
 
 
 def model_config() -> ModelConfig:
@@ -149,17 +183,28 @@ def model_config() -> ModelConfig:
     Flags of other models are passed over, so that one flagfile serves several models.
     """
     name = given("model") or _MODEL.default
-    asked = {argument: given(argument) for argument in model_arguments(name)}
-    arguments = {argument: value for argument, value in asked.items() if value is not None}
+    arguments = _given_of(model_arguments(name))
     return ModelConfig(name=name, arguments=arguments)
+
+
+def _given_of(names_of_flags: Iterable[str]) -> dict[str, Any]:
+    """The values of those of some flags that were given."""
+    found = {}
+    for name in names_of_flags:
+        value = given(name)
+        if value is not None:
+            found[name] = value
+    return found
 
 
 def as_flagfile(but: Collection[str] = ()) -> str:
     """The flags that were given and that the weights depend on, except `but`, one a line."""
     lines = []
     for name in names():
-        if name not in but and flags.FLAGS[name].value not in (None, "", []):
-            lines.append(flags.FLAGS[name].serialize())
+        flag = flags.FLAGS[name]
+        is_given = flag.value not in (None, "", [])
+        if is_given and name not in but:
+            lines.append(flag.serialize())
     return "".join(f"{line}\n" for line in sorted(lines))
 
 

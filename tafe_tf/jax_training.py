@@ -61,9 +61,15 @@ class RowGradients(NamedTuple):
         ranked = self.rows[order]
         is_next = jnp.diff(ranked, prepend=ranked[:1]) != 0
         place = jnp.cumsum(is_next)  # of each read among the different rows, [n]
-        values = jax.ops.segment_sum(self.values[order], place, n, indices_are_sorted=True)
+        values = jax.ops.segment_sum(
+            self.values[order],
+            place,
+            num_segments=n,
+            indices_are_sorted=True,
+        )
         left_over = size + jnp.arange(n, dtype=ranked.dtype)
-        return RowGradients(left_over.at[place].set(ranked), values)
+        rows = left_over.at[place].set(ranked)
+        return RowGradients(rows, values)
 
 
 class LazyAdam(keras.optimizers.Adam):
@@ -89,7 +95,12 @@ class LazyAdam(keras.optimizers.Adam):
     ) -> None:
         super().__init__(learning_rate, beta_1, beta_2, epsilon, name="lazy_adam")
 
-    def update_step(self, gradient: Any, variable: keras.Variable, learning_rate: Any) -> None:
+    def update_step(
+        self,
+        gradient: Any,
+        variable: keras.Variable,
+        learning_rate: Any,
+    ) -> None:
         """Applies one gradient to one variable."""
         if not isinstance(gradient, RowGradients):
             super().update_step(gradient, variable, learning_rate)
@@ -108,7 +119,9 @@ class LazyAdam(keras.optimizers.Adam):
         beta_1 = jnp.asarray(self.beta_1, dtype)
         beta_2 = jnp.asarray(self.beta_2, dtype)
         step = jnp.asarray(self.iterations.value + 1, dtype)
-        alpha = rate * jnp.sqrt(1.0 - beta_2**step) / (1.0 - beta_1**step)
+        correction_2 = 1.0 - beta_2**step  # of the second moment's bias
+        correction_1 = 1.0 - beta_1**step
+        alpha = rate * jnp.sqrt(correction_2) / correction_1
         m += (g - m) * (1.0 - self.beta_1)
         v += (jnp.square(g) - v) * (1.0 - self.beta_2)
         w -= alpha * m / (jnp.sqrt(v) + self.epsilon)
@@ -126,11 +139,19 @@ class _Rows:
 
     def read(self) -> jax.Array:
         return self._place.get(
-            mode="fill", fill_value=0, indices_are_sorted=True, unique_indices=True
+            mode="fill",
+            fill_value=0,
+            indices_are_sorted=True,
+            unique_indices=True,
         )
 
     def write(self, values: jax.Array) -> None:
-        changed = self._place.set(values, mode="drop", indices_are_sorted=True, unique_indices=True)
+        changed = self._place.set(
+            values,
+            mode="drop",
+            indices_are_sorted=True,
+            unique_indices=True,
+        )
         self._variable.assign(changed)
 
 
@@ -154,17 +175,23 @@ class State(NamedTuple):
         optimizer.build(model.trainable_variables)
         copies = []
         for part in _variables(model, optimizer):
-            copies.append([jnp.array(variable.value) for variable in part])
+            values = [jnp.array(variable.value) for variable in part]
+            copies.append(values)
         return cls(*copies)
 
     def assign_to(self, model: FunnelModel, optimizer: LazyAdam) -> None:
         """Gives the variables a copy of these values."""
-        for part, values in zip(_variables(model, optimizer), self, strict=True):
+        variables = _variables(model, optimizer)
+        for part, values in zip(variables, self, strict=True):
             for variable, value in zip(part, values, strict=True):
                 variable.assign(jnp.array(value))
 
 
-def training_step(model: FunnelModel, optimizer: LazyAdam, loss: FunnelLoss) -> Step:
+def training_step(
+    model: FunnelModel,
+    optimizer: LazyAdam,
+    loss: FunnelLoss,
+) -> Step:
     """Makes a step of training as a pure function, to be jitted.
 
     The gradient of an embedding table is taken with respect to the rows [B, S, d] that the batch
@@ -185,35 +212,65 @@ def training_step(model: FunnelModel, optimizer: LazyAdam, loss: FunnelLoss) -> 
             alone.
     """
     embeddings = model.tables()
-    half = {embedding.table.dtype for embedding in embeddings} & {"bfloat16", "float16"}
+    types = {embedding.table.dtype for embedding in embeddings}
+    half = types & {"bfloat16", "float16"}
     if half:
         raise ValueError(f"on JAX a table must be float32. Received: embedding_dtype={min(half)!r}")
-    place = {id(variable): i for i, variable in enumerate(model.trainable_variables)}
+    place = {}
+    for i, variable in enumerate(model.trainable_variables):
+        place[id(variable)] = i
     tables = [place[id(embedding.table)] for embedding in embeddings]
 
     def step(
-        state: State, inputs: Inputs, labels: jax.Array, weight: jax.Array | None = None
+        state: State,
+        inputs: Inputs,
+        labels: jax.Array,
+        weight: jax.Array | None = None,
     ) -> tuple[State, jax.Array]:
-        rows = model.rows_read(inputs)
-        read = [jnp.take(state.weights[i], r, axis=0) for i, r in zip(tables, rows, strict=True)]
-        dense = [None if i in tables else w for i, w in enumerate(state.weights)]
+        rows = model.rows_read(inputs)  # [B, S] of each table
+        dense: list[jax.Array | None] = list(state.weights)
+        read = []
+        for i, rows_of_table in zip(tables, rows, strict=True):
+            h = jnp.take(state.weights[i], rows_of_table, axis=0)  # [B, S, d]
+            read.append(h)
+            dense[i] = None
 
         def total(
-            dense: list[jax.Array | None], read: list[jax.Array]
+            dense: list[jax.Array | None],
+            read: list[jax.Array],
         ) -> tuple[jax.Array, list[jax.Array]]:
             """Returns the loss, and the other variables after the step."""
-            weights = [w if d is None else d for w, d in zip(state.weights, dense, strict=True)]
+            weights = list(dense)
+            for i in tables:
+                weights[i] = state.weights[i]  # of its rows the model is given `read`
             with _reading(embeddings, read):
                 logits, others, further = model.stateless_call(
-                    weights, state.others, inputs, training=True, return_losses=True
+                    weights,
+                    state.others,
+                    inputs,
+                    training=True,
+                    return_losses=True,
                 )
-            return loss(labels, logits, sample_weight=weight) + sum(further), others
+            of_labels = loss(labels, logits, sample_weight=weight)
+            return of_labels + sum(further), others
 
-        gradients_of = jax.value_and_grad(total, argnums=(0, 1), has_aux=True)
+        gradients_of = jax.value_and_grad(
+            total,
+            argnums=(0, 1),
+            has_aux=True,
+        )
         (value, others), (gradients, of_read) = gradients_of(dense, read)
-        for i, r, values in zip(tables, rows, of_read, strict=True):
-            gradients[i] = RowGradients(r.reshape(-1), values.reshape(-1, values.shape[-1]))
-        weights, moments = optimizer.stateless_apply(state.moments, gradients, state.weights)
+        for i, rows_of_table, values in zip(tables, rows, of_read, strict=True):
+            d = values.shape[-1]
+            gradients[i] = RowGradients(
+                rows=rows_of_table.reshape(-1),
+                values=values.reshape(-1, d),
+            )
+        weights, moments = optimizer.stateless_apply(
+            state.moments,
+            gradients,
+            state.weights,
+        )
         return State(weights, others, moments), value
 
     return step

@@ -44,13 +44,19 @@ def funnel_metrics(
         raise ValueError(
             f"must be N names and N - 1. Received: {step_names} and {conditional_names}"
         )
-    kinds: dict[str, type[FunnelMetric]] = {"auc": AUC, "log_loss": LogLoss, "pcoc": PCOC}
+    kinds: dict[str, type[FunnelMetric]] = {
+        "auc": AUC,
+        "log_loss": LogLoss,
+        "pcoc": PCOC,
+    }
     metrics = []
-    for kind, made in kinds.items():
+    for kind, metric_class in kinds.items():
         for step, name in enumerate(step_names):
-            metrics.append(made(step, name=f"{kind}/{name}"))
+            metric = metric_class(step, name=f"{kind}/{name}")
+            metrics.append(metric)
         for step, name in enumerate(conditional_names, start=1):
-            metrics.append(made(step, given_previous=True, name=f"{kind}/{name}"))
+            metric = metric_class(step, given_previous=True, name=f"{kind}/{name}")
+            metrics.append(metric)
     return metrics
 
 
@@ -74,7 +80,12 @@ class FunnelMetric(keras.metrics.Metric):
         ValueError: if the first step is to be measured given the one before it.
     """
 
-    def __init__(self, step: int, given_previous: bool = False, **kwargs: Any) -> None:
+    def __init__(
+        self,
+        step: int,
+        given_previous: bool = False,
+        **kwargs: Any,
+    ) -> None:
         super().__init__(**kwargs)
         if given_previous and step < 1:
             raise ValueError(
@@ -83,31 +94,50 @@ class FunnelMetric(keras.metrics.Metric):
         self.step = step
         self.given_previous = given_previous
 
-    def update_state(self, y_true: Tensor, y_pred: Tensor, sample_weight: Tensor = None) -> None:
+    def update_state(
+        self,
+        y_true: Tensor,
+        y_pred: Tensor,
+        sample_weight: Tensor = None,
+    ) -> None:
         """Adds a batch."""
         i = self.step
         labels = ops.cast(y_true, "float32")
         logits = ops.cast(y_pred, "float32")
-        weight = ops.ones_like(labels[:, i])
+        label = labels[:, i]
+        weight = ops.ones_like(label)
         if sample_weight is not None:
-            weight = ops.reshape(ops.cast(sample_weight, "float32"), (-1,))
+            weight = ops.cast(sample_weight, "float32")
+            weight = ops.reshape(weight, (-1,))
         if self.given_previous:
-            log_r, log_not_r = conditional_logs(logits[:, i - 1 : i + 1])
+            pair = logits[:, i - 1 : i + 1]  # of f_{i-1} and f_i
+            log_r, log_not_r = conditional_logs(pair)  # [B, 1] each
             log_p = log_r[:, 0]
             log_not_p = log_not_r[:, 0]
             weight = weight * labels[:, i - 1]
         else:
-            log_p = ops.log_sigmoid(logits[:, i])
-            log_not_p = ops.log_sigmoid(-logits[:, i])
-        self.add(labels[:, i], log_p, log_not_p, weight)
+            logit = logits[:, i]
+            log_p = ops.log_sigmoid(logit)
+            log_not_p = ops.log_sigmoid(-logit)
+        self.add(label, log_p, log_not_p, weight)
 
-    def add(self, label: Tensor, log_p: Tensor, log_not_p: Tensor, weight: Tensor) -> None:
+    def add(
+        self,
+        label: Tensor,
+        log_p: Tensor,
+        log_not_p: Tensor,
+        weight: Tensor,
+    ) -> None:
         """Adds rows: their labels, log p, log(1 - p) and weights, each [B]."""
         raise NotImplementedError
 
     def get_config(self) -> dict[str, Any]:
         """Returns the constructor's arguments."""
-        return {**super().get_config(), "step": self.step, "given_previous": self.given_previous}
+        return {
+            **super().get_config(),
+            "step": self.step,
+            "given_previous": self.given_previous,
+        }
 
 
 @keras.saving.register_keras_serializable("tafe_tf")
@@ -129,30 +159,59 @@ class AUC(FunnelMetric):
 
     _direction = "up"  # by which Keras's callbacks in mode "auto" know that larger is better
 
-    def __init__(self, step: int, given_previous: bool = False, **kwargs: Any) -> None:
+    def __init__(
+        self,
+        step: int,
+        given_previous: bool = False,
+        **kwargs: Any,
+    ) -> None:
         super().__init__(step, given_previous, **kwargs)
-        self.positive = self.add_variable((BINS,), "zeros", name="positive")
-        self.negative = self.add_variable((BINS,), "zeros", name="negative")
+        self.positive = self.add_variable(
+            (BINS,),
+            "zeros",
+            name="positive",
+        )
+        self.negative = self.add_variable(
+            (BINS,),
+            "zeros",
+            name="negative",
+        )
 
-    def add(self, label: Tensor, log_p: Tensor, log_not_p: Tensor, weight: Tensor) -> None:
+    def add(
+        self,
+        label: Tensor,
+        log_p: Tensor,
+        log_not_p: Tensor,
+        weight: Tensor,
+    ) -> None:
         """Adds rows."""
         logit = log_p - log_not_p
-        place = (logit + LIMIT) * (BINS / (2 * LIMIT))
-        bins = ops.cast(ops.clip(place, 0, BINS - 1), "int32")
-        self.positive.assign_add(ops.segment_sum(weight * label, bins, BINS))
-        self.negative.assign_add(ops.segment_sum(weight * (1.0 - label), bins, BINS))
+        bins_per_logit = BINS / (2 * LIMIT)
+        place = (logit + LIMIT) * bins_per_logit
+        place = ops.clip(place, 0, BINS - 1)
+        bins = ops.cast(place, "int32")
+        positive = weight * label
+        self.positive.assign_add(ops.segment_sum(positive, bins, BINS))
+        negative = weight * (1.0 - label)
+        self.negative.assign_add(ops.segment_sum(negative, bins, BINS))
 
     def result(self) -> Tensor:
         """Returns the area, a scalar; NaN without a positive or without a negative."""
         below = ops.cumsum(self.negative) - 0.5 * self.negative
         won = ops.sum(self.positive * below)
-        return won / (ops.sum(self.positive) * ops.sum(self.negative))
+        pairs = ops.sum(self.positive) * ops.sum(self.negative)
+        return won / pairs
 
 
 class _Ratio(FunnelMetric):
     """A quotient of two sums over rows."""
 
-    def __init__(self, step: int, given_previous: bool = False, **kwargs: Any) -> None:
+    def __init__(
+        self,
+        step: int,
+        given_previous: bool = False,
+        **kwargs: Any,
+    ) -> None:
         super().__init__(step, given_previous, **kwargs)
         self.numerator = self.add_variable((), "zeros", name="numerator")
         self.denominator = self.add_variable((), "zeros", name="denominator")
@@ -165,7 +224,8 @@ class _Ratio(FunnelMetric):
     def result(self) -> Tensor:
         """Returns the quotient, a scalar; NaN where nothing was measured."""
         total = ops.convert_to_tensor(self.denominator)
-        return self.numerator / ops.where(total > 0, total, float("nan"))
+        total = ops.where(total > 0, total, float("nan"))
+        return self.numerator / total
 
 
 @keras.saving.register_keras_serializable("tafe_tf")
@@ -182,9 +242,16 @@ class LogLoss(_Ratio):
 
     _direction = "down"
 
-    def add(self, label: Tensor, log_p: Tensor, log_not_p: Tensor, weight: Tensor) -> None:
+    def add(
+        self,
+        label: Tensor,
+        log_p: Tensor,
+        log_not_p: Tensor,
+        weight: Tensor,
+    ) -> None:
         """Adds rows."""
-        losses = -weight * ops.where(label > 0, log_p, log_not_p)
+        log_likelihood = ops.where(label > 0, log_p, log_not_p)
+        losses = -weight * log_likelihood
         self.add_terms(losses, weight)
 
 
@@ -202,6 +269,14 @@ class PCOC(_Ratio):
         1.5
     """
 
-    def add(self, label: Tensor, log_p: Tensor, log_not_p: Tensor, weight: Tensor) -> None:
+    def add(
+        self,
+        label: Tensor,
+        log_p: Tensor,
+        log_not_p: Tensor,
+        weight: Tensor,
+    ) -> None:
         """Adds rows."""
-        self.add_terms(weight * ops.exp(log_p), weight * label)
+        predicted = weight * ops.exp(log_p)
+        observed = weight * label
+        self.add_terms(predicted, observed)

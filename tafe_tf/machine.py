@@ -9,12 +9,15 @@ import tensorflow as tf
 from absl import logging
 
 _PIECE_ROWS = 512  # of a piece; a batch of 1,024 is two
-_MMAP_THRESHOLD, _TRIM_THRESHOLD, _TOP_PAD = -3, -1, -2  # of glibc's malloc.h
+# Numbers of glibc's malloc.h.
+_TRIM_THRESHOLD = -1
+_TOP_PAD = -2
+_MMAP_THRESHOLD = -3
 _OPTIONS = {
-    _MMAP_THRESHOLD: 32 << 20,
+    _MMAP_THRESHOLD: 32 << 20,  # bytes, the most that glibc takes
     _TRIM_THRESHOLD: 2**31 - 1,
     _TOP_PAD: 64 << 20,
-}  # 32 MiB is the most it takes
+}
 
 
 def pieces(batch_size: int) -> int:
@@ -26,8 +29,11 @@ def pieces(batch_size: int) -> int:
     Args:
         batch_size: B, the number of rows of the batch.
     """
-    accelerators = tf.config.list_physical_devices("GPU") + tf.config.list_physical_devices("TPU")
-    return 1 if accelerators else max(batch_size // _PIECE_ROWS, 1)
+    gpus = tf.config.list_physical_devices("GPU")
+    tpus = tf.config.list_physical_devices("TPU")
+    if gpus or tpus:
+        return 1
+    return max(batch_size // _PIECE_ROWS, 1)
 
 
 def set_threads(batch_size: int) -> None:
@@ -39,11 +45,12 @@ def set_threads(batch_size: int) -> None:
     """
     if "TF_NUM_INTRAOP_THREADS" in os.environ:
         return
-    cores = (
-        len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    )
+    cores = os.cpu_count() or 1
+    if hasattr(os, "sched_getaffinity"):
+        cores = len(os.sched_getaffinity(0))
+    threads = max(cores // pieces(batch_size), 1)
     try:
-        tf.config.threading.set_intra_op_parallelism_threads(max(cores // pieces(batch_size), 1))
+        tf.config.threading.set_intra_op_parallelism_threads(threads)
     except RuntimeError as error:
         logging.info("threads stay as they are: %s", error)
 
@@ -56,9 +63,11 @@ def keep_freed_memory() -> None:
     returned. Nothing changes under another C library, or where the environment has settings of its
     own (`MALLOC_...`, `GLIBC_TUNABLES`).
     """
+    if os.name != "posix":
+        return
     if any(name.startswith(("MALLOC_", "GLIBC_TUNABLES")) for name in os.environ):
         return
-    mallopt = getattr(ctypes.CDLL(None), "mallopt", None) if os.name == "posix" else None
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
     if mallopt:
         for option, value in _OPTIONS.items():
             mallopt(option, value)

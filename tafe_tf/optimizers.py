@@ -36,7 +36,12 @@ class LinearDecay(keras.optimizers.schedules.LearningRateSchedule):
         (0.5, 0.25, 0.0, 0.0)
     """
 
-    def __init__(self, rate: float, steps: int, start: int = 0) -> None:
+    def __init__(
+        self,
+        rate: float,
+        steps: int,
+        start: int = 0,
+    ) -> None:
         super().__init__()
         self.rate = rate
         self.steps = steps
@@ -46,11 +51,16 @@ class LinearDecay(keras.optimizers.schedules.LearningRateSchedule):
         """Computes the rate at a step."""
         passed = ops.convert_to_tensor(step) - self.start
         share = ops.cast(passed, "float32") / self.steps
-        return self.rate * (1.0 - ops.clip(share, 0.0, 1.0))
+        share = ops.clip(share, 0.0, 1.0)
+        return self.rate * (1.0 - share)
 
     def get_config(self) -> dict[str, Any]:
         """Returns the constructor's arguments."""
-        return {"rate": self.rate, "steps": self.steps, "start": self.start}
+        return {
+            "rate": self.rate,
+            "steps": self.steps,
+            "start": self.start,
+        }
 
 
 @keras.saving.register_keras_serializable("tafe_tf")
@@ -103,7 +113,12 @@ class LazyAdam(keras.optimizers.Adam):
         super().__init__(learning_rate, **kwargs)
         self.static_shapes = static_shapes
 
-    def add_variable(self, *args: Any, dtype: Any = None, **kwargs: Any) -> keras.Variable:
+    def add_variable(
+        self,
+        *args: Any,
+        dtype: Any = None,
+        **kwargs: Any,
+    ) -> keras.Variable:
         """Makes a variable of the optimizer; moments of half-precision weights are float32."""
         if dtype in ("bfloat16", "float16"):
             dtype = "float32"
@@ -113,11 +128,17 @@ class LazyAdam(keras.optimizers.Adam):
         """Applies gradients; those of half precision become float32 before replicas sum them."""
         wide = []
         for gradient in grads:
-            is_half = gradient is not None and gradient.dtype in _MISSING_BITS
-            wide.append(tf.cast(gradient, tf.float32) if is_half else gradient)
+            if gradient is not None and gradient.dtype in _MISSING_BITS:
+                gradient = tf.cast(gradient, tf.float32)
+            wide.append(gradient)
         super().apply(wide, trainable_variables)
 
-    def update_step(self, gradient: Any, variable: tf.Variable, learning_rate: Tensor) -> None:
+    def update_step(
+        self,
+        gradient: Any,
+        variable: tf.Variable,
+        learning_rate: Tensor,
+    ) -> None:
         """Applies one gradient to one variable."""
         is_half = variable.dtype in _MISSING_BITS
         if is_half and self.static_shapes:
@@ -129,23 +150,29 @@ class LazyAdam(keras.optimizers.Adam):
             super().update_step(gradient, variable, learning_rate)
             return
         if not is_sparse:
-            gradient = tf.IndexedSlices(gradient, tf.range(tf.shape(gradient)[0]))
+            every_row = tf.range(tf.shape(gradient)[0])
+            gradient = tf.IndexedSlices(gradient, every_row)
         rows, change = self._change(gradient, variable, learning_rate)
         if self.static_shapes:
             # Rows may repeat, so each is written as it shall be, and not subtracted from.
             weights = tf.gather(variable, rows) - change
             variable.scatter_update(tf.IndexedSlices(weights, rows))
         elif is_half:
-            weights = tf.cast(tf.gather(variable, rows), change.dtype) - change
+            weights = tf.gather(variable, rows)
+            weights = tf.cast(weights, change.dtype) - change
             index = self._get_variable_index(variable)
-            seed = tf.stack([tf.cast(self.iterations, tf.int32), index])
+            step = tf.cast(self.iterations, tf.int32)
+            seed = tf.stack([step, index])
             rounded = round_by_chance(weights, variable.dtype, seed)
             variable.scatter_update(tf.IndexedSlices(rounded, rows))
         else:
             variable.scatter_sub(tf.IndexedSlices(change, rows))
 
     def _change(
-        self, gradient: tf.IndexedSlices, variable: tf.Variable, learning_rate: Tensor
+        self,
+        gradient: tf.IndexedSlices,
+        variable: tf.Variable,
+        learning_rate: Tensor,
     ) -> tuple[tf.Tensor, tf.Tensor]:
         """Updates the moments of the rows that the gradient names.
 
@@ -157,29 +184,38 @@ class LazyAdam(keras.optimizers.Adam):
         velocity = self._velocities[index].value
         dtype = momentum.dtype
         add = sum_sorted if self.static_shapes else sum_unique
-        rows, g = add(gradient.indices, tf.cast(gradient.values, dtype))
+        values = tf.cast(gradient.values, dtype)
+        rows, g = add(gradient.indices, values)
         step = tf.cast(self.iterations + 1, dtype)
         rate = tf.cast(learning_rate, dtype)
         beta_1 = tf.constant(self.beta_1, dtype)
         beta_2 = tf.constant(self.beta_2, dtype)
-        alpha = rate * tf.sqrt(1.0 - tf.pow(beta_2, step)) / (1.0 - tf.pow(beta_1, step))
+        correction_2 = 1.0 - tf.pow(beta_2, step)  # of the second moment's bias
+        correction_1 = 1.0 - tf.pow(beta_1, step)
+        alpha = rate * tf.sqrt(correction_2) / correction_1
         m = tf.gather(momentum, rows)
         m += (g - m) * (1.0 - self.beta_1)
         v = tf.gather(velocity, rows)
         v += (tf.square(g) - v) * (1.0 - self.beta_2)
         momentum.scatter_update(tf.IndexedSlices(m, rows))
         velocity.scatter_update(tf.IndexedSlices(v, rows))
-        return rows, alpha * m / (tf.sqrt(v) + self.epsilon)
+        change = alpha * m / (tf.sqrt(v) + self.epsilon)
+        return rows, change
 
     def get_config(self) -> dict[str, Any]:
         """Returns the constructor's arguments."""
-        return {**super().get_config(), "static_shapes": self.static_shapes}
+        return {
+            **super().get_config(),
+            "static_shapes": self.static_shapes,
+        }
 
 
 def sum_unique(rows: tf.Tensor, values: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
     """Sums the values of each row: [n], [n, d] -> each row once [m], and its sum [m, d]."""
     unique, place = tf.unique(rows)
-    return unique, tf.math.unsorted_segment_sum(values, place, tf.size(unique))
+    count = tf.size(unique)
+    sums = tf.math.unsorted_segment_sum(values, place, count)
+    return unique, sums
 
 
 def sum_sorted(rows: tf.Tensor, values: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
@@ -197,12 +233,19 @@ def sum_sorted(rows: tf.Tensor, values: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor
     rows = tf.gather(rows, order)
     first = tf.zeros_like(rows[:1])
     is_next = tf.cast(rows[1:] != rows[:-1], rows.dtype)
-    place = tf.cumsum(tf.concat([first, is_next], axis=0))
-    sums = tf.math.unsorted_segment_sum(tf.gather(values, order), place, tf.size(rows))
+    steps = tf.concat([first, is_next], axis=0)  # 1 where another row begins, [n]
+    place = tf.cumsum(steps)  # of each among the different rows, [n]
+    values = tf.gather(values, order)
+    count = tf.size(rows)
+    sums = tf.math.unsorted_segment_sum(values, place, count)
     return rows, tf.gather(sums, place)
 
 
-def round_by_chance(x: tf.Tensor, dtype: tf.DType, seed: tf.Tensor) -> tf.Tensor:
+def round_by_chance(
+    x: tf.Tensor,
+    dtype: tf.DType,
+    seed: tf.Tensor,
+) -> tf.Tensor:
     """Rounds float32 to half precision, up or down with the chances that make the mean x.
 
     Float16 below 6e-5, where it has fewer bits, is rounded to the nearest.
@@ -220,6 +263,14 @@ def round_by_chance(x: tf.Tensor, dtype: tf.DType, seed: tf.Tensor) -> tf.Tensor
     """
     # A float's bits, read as an integer, are in the order of its magnitudes.
     unit = 1 << _MISSING_BITS[dtype]
-    up = tf.random.stateless_uniform(tf.shape(x), seed, 0, unit, tf.int32)
-    bits = (tf.bitcast(x, tf.int32) + up) & -unit
-    return tf.cast(tf.bitcast(bits, tf.float32), dtype)
+    up = tf.random.stateless_uniform(
+        tf.shape(x),
+        seed,
+        minval=0,
+        maxval=unit,
+        dtype=tf.int32,
+    )
+    bits = tf.bitcast(x, tf.int32) + up
+    bits = bits & -unit  # the missing bits are 0
+    rounded = tf.bitcast(bits, tf.float32)
+    return tf.cast(rounded, dtype)

@@ -12,8 +12,10 @@ from tafe_tf.types import Tensor
 
 def lowest_so_far(logits: Tensor) -> list[Tensor]:
     """Returns the logit of min(f_1, ..., f_i) for each step i: [B, N] -> N of [B]."""
-    columns = [logits[:, i] for i in range(logits.shape[1])]
-    return list(itertools.accumulate(columns, ops.minimum))
+    steps = logits.shape[1]
+    columns = [logits[:, i] for i in range(steps)]
+    lowest = itertools.accumulate(columns, ops.minimum)
+    return list(lowest)
 
 
 def probabilities(logits: Tensor, schema: Schema) -> dict[str, Tensor]:

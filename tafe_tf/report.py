@@ -42,7 +42,11 @@ def report(run_dir: pathlib.Path) -> None:
     print_metrics(metrics, loaded, f"{run_dir}: test")
 
 
-def history_table(history: list[dict[str, float]], schema: Schema, title: str) -> Table:
+def history_table(
+    history: list[dict[str, float]],
+    schema: Schema,
+    title: str,
+) -> Table:
     """Makes a table with one row an epoch: its seconds and the AUC of each probability.
 
     Args:
@@ -52,11 +56,14 @@ def history_table(history: list[dict[str, float]], schema: Schema, title: str) -
     """
     names = [*schema.step_names, *schema.conditional_names]
     table = Table(title=title, title_justify="left")
-    for header in ["epoch", "seconds", *(f"AUC {name}" for name in names)]:
+    headers = [f"AUC {name}" for name in names]
+    for header in ["epoch", "seconds", *headers]:
         table.add_column(header, justify="right")
     for epoch in history:
+        count = int(epoch["epoch"])
+        seconds = number(epoch["train_seconds"], digits=1)
         aucs = [number(epoch[f"auc/{name}"]) for name in names]
-        table.add_row(str(int(epoch["epoch"])), number(epoch["train_seconds"], 1), *aucs)
+        table.add_row(str(count), seconds, *aucs)
     return table
 
 

@@ -29,7 +29,8 @@ from tafe_tf.types import Tensor
 
 # Steps of 0.1 in the logit: Keras's own thresholds, which are even in the probability, cannot tell
 # rare conversions apart.
-THRESHOLDS = expit(np.arange(-160, 121) / 10).tolist()
+_LOGITS = np.arange(-160, 121) / 10
+THRESHOLDS = expit(_LOGITS).tolist()
 
 
 class FunnelRecommender(tfrs.models.Model):
@@ -78,10 +79,12 @@ class FunnelRecommender(tfrs.models.Model):
         self._features = features
         self._schema = schema
         n = len(schema.tasks)
-        loss = loss or model.paper_loss([task.weight for task in schema.tasks])
+        task_weights = [task.weight for task in schema.tasks]
+        loss = loss or model.paper_loss(task_weights)
         self._task_weights = loss.weights_for(n)
         # The loss's other terms alone: the tasks' cross entropies have weight 0.
-        self._terms = type(loss).from_config({**loss.get_config(), "task_weights": [0.0] * n})
+        config = {**loss.get_config(), "task_weights": [0.0] * n}
+        self._terms = type(loss).from_config(config)
         self.tasks = [_ranking(name) for name in schema.step_names]
         self.built = True  # all weights are there
 
@@ -97,34 +100,49 @@ class FunnelRecommender(tfrs.models.Model):
 
     def call(self, inputs: Mapping[str, Tensor], training: bool = False) -> dict[str, tf.Tensor]:
         """Computes the served probabilities: columns [B] -> probabilities [B] by name."""
+        n = len(self.tasks)
         logits = self.model(self._ids(inputs), training=training)
-        return probabilities(logits[:, : len(self.tasks)], self._schema)
+        return probabilities(logits[:, :n], self._schema)
 
     def compute_loss(self, inputs: Mapping[str, Tensor], training: bool = False) -> tf.Tensor:
         """Computes the loss of a batch, a scalar, and updates the tasks' metrics."""
         schema = self._schema
-        columns = [*schema.labels, *(schema.tasks[i].via for i in schema.via)]
-        labels = [tf.cast(inputs[column], tf.float32) for column in columns]
-        labels = tf.stack(labels, axis=1)  # [B, N + A]
+        actions = [schema.tasks[i].via for i in schema.via]
+        columns = [*schema.labels, *actions]
+        of_columns = []
+        for column in columns:
+            label = tf.cast(inputs[column], tf.float32)  # [B]
+            of_columns.append(label)
+        labels = tf.stack(of_columns, axis=1)  # [B, N + A]
         weight = None
         if schema.sample_weight:
             weight = tf.cast(inputs[schema.sample_weight], tf.float32)
         logits = self.model(self._ids(inputs), training=training)
         loss = self._terms(labels, logits, sample_weight=weight)
-        for i, (task, task_weight) in enumerate(zip(self.tasks, self._task_weights, strict=True)):
+        pairs = zip(self.tasks, self._task_weights, strict=True)
+        for i, (task, task_weight) in enumerate(pairs):
             own = slice(i, i + 1)
-            loss += task_weight * task(labels[:, own], logits[:, own], sample_weight=weight)
+            of_task = task(labels[:, own], logits[:, own], sample_weight=weight)
+            loss += task_weight * of_task
         return loss
 
     def _ids(self, inputs: Mapping[str, Tensor]) -> dict[str, tf.Tensor]:
         """Returns what the model reads."""
         if self._features is not None:
             return self._features(inputs)
-        return {name: inputs[name] for name in ("ids", "weights") if name in inputs}
+        read = {}
+        for name in ("ids", "weights"):
+            if name in inputs:
+                read[name] = inputs[name]
+        return read
 
 
 def _ranking(step: str) -> tfrs.tasks.Ranking:
     """Makes the task of a step: its cross entropy from logits, and its AUC."""
-    auc = tf.keras.metrics.AUC(thresholds=THRESHOLDS, from_logits=True, name=f"auc/{step}")
+    auc = tf.keras.metrics.AUC(
+        thresholds=THRESHOLDS,
+        from_logits=True,
+        name=f"auc/{step}",
+    )
     loss = tf.keras.losses.BinaryCrossentropy(from_logits=True)
     return tfrs.tasks.Ranking(loss, [auc], name=step)

@@ -58,10 +58,18 @@ def main(argv: list[str]) -> None:
             raise CommandError("a search needs Optuna: pip install 'tafe_tf[tune]'") from None
         optuna.logging.set_verbosity(optuna.logging.WARNING)
         asked = dict.fromkeys(_MODELS.value)  # each once, in the order given
-        variants = [Variant.parse(text, list(BY_NAME), flags.names()) for text in asked]
+        variants = []
+        for text in asked:
+            variant = Variant.parse(
+                text,
+                list(BY_NAME),
+                flags.names(),
+            )
+            variants.append(variant)
+        space = dict(search.distribution(text, flags.names()) for text in _SEARCH.value)
         settings = search.Search(
             shared=_shared(),
-            space=dict(search.distribution(text, flags.names()) for text in _SEARCH.value),
+            space=space,
             trials=_TRIALS.value,
             seed=flags.training_config().seed,
             monitor=flags.training_config().monitor,
@@ -71,7 +79,10 @@ def main(argv: list[str]) -> None:
 
 def _shared() -> Shared:
     """What the flags ask for of all runs."""
-    command.required(data_dir=flags.DATA_DIR.value, run_dir=flags.RUN_DIR.value)
+    command.required(
+        data_dir=flags.DATA_DIR.value,
+        run_dir=flags.RUN_DIR.value,
+    )
     return Shared(
         directory=pathlib.Path(flags.RUN_DIR.value),
         settings=flags.as_flagfile(but={"model", "seed", "schema"}),

@@ -67,37 +67,53 @@ class TaskSpecificAdapter(Configured):
         self.key = self._projection("key", d)
         self.value = self._projection("value", d)
         self.output_projection = self._projection("output", d)
-        self.scale = self.add_weight(name="scale", shape=(n, d), initializer="ones")
-        self.shift = self.add_weight(name="shift", shape=(n, d), initializer="zeros")
+        self.scale = self.add_weight(
+            name="scale",
+            shape=(n, d),
+            initializer="ones",
+        )
+        self.shift = self.add_weight(
+            name="shift",
+            shape=(n, d),
+            initializer="zeros",
+        )
         self.built = True
 
     def _projection(self, name: str, d: int) -> keras.Variable:
         """Makes a weight [N, d, d] whose matrices each start as Glorot's uniform of [d, d]."""
         limit = math.sqrt(3.0 / d)
         initializer = keras.initializers.RandomUniform(-limit, limit)
-        return self.add_weight(name=name, shape=(self.num_tasks, d, d), initializer=initializer)
+        shape = (self.num_tasks, d, d)
+        return self.add_weight(name=name, shape=shape, initializer=initializer)
 
     def call(self, y: Tensor, t: Tensor = None) -> Tensor:
         """Computes T: [B, K, d] (and [B, N, d]) -> [B, N, d]."""
         n = self.num_tasks
         heads = self.num_heads
         _, points, d = y.shape
-        scores = ops.matmul(ops.reshape(y, (-1, d)), self._queries(d))
+        rows = ops.reshape(y, (-1, d))  # [B K, d]
+        queries = self._queries(d)  # [d, N M]
+        scores = ops.matmul(rows, queries)  # [B K, N M]
         scores = ops.reshape(scores, (-1, points, n * heads))  # [B, K, N M]
         attention = ops.softmax(scores, axis=1)  # over the K rows of Y
-        context = ops.matmul(ops.transpose(attention, (0, 2, 1)), y)  # [B, N M, d]
-        context = ops.reshape(context, (-1, n, heads * d))
-        f = ops.einsum("bnx,nxc->bnc", context, self._values_and_output(d))
-        return self._norm(f if t is None else t + f)
+        attention = ops.transpose(attention, (0, 2, 1))  # [B, N M, K]
+        context = ops.matmul(attention, y)  # [B, N M, d]
+        context = ops.reshape(context, (-1, n, heads * d))  # [B, N, M d]
+        projection = self._values_and_output(d)  # [N, M d, d]
+        attended = ops.einsum("bnx,nxc->bnc", context, projection)  # [B, N, d]
+        if t is None:  # the first layer
+            return self._norm(attended)
+        return self._norm(t + attended)
 
     def _queries(self, d: int) -> Tensor:
         """Returns alpha W^K^T / sqrt(e) of all tasks and heads, [d, N M]."""
         n = self.num_tasks
         heads = self.num_heads
         e = head_size(d, heads)
-        queries = ops.reshape(self.indicators, (n, heads, e))
-        keys = ops.reshape(self.key, (n, d, heads, e))
-        folded = ops.einsum("ndme,nme->dnm", keys, queries) / math.sqrt(e)
+        queries = ops.reshape(self.indicators, (n, heads, e))  # alpha
+        keys = ops.reshape(self.key, (n, d, heads, e))  # W^K
+        folded = ops.einsum("ndme,nme->dnm", keys, queries)
+        folded = folded / math.sqrt(e)
         return ops.reshape(folded, (d, n * heads))
 
     def _values_and_output(self, d: int) -> Tensor:
@@ -105,20 +121,25 @@ class TaskSpecificAdapter(Configured):
         n = self.num_tasks
         heads = self.num_heads
         e = head_size(d, heads)
-        values = ops.reshape(self.value, (n, d, heads, e))
-        outputs = ops.reshape(self.output_projection, (n, heads, e, d))
-        both = ops.einsum("ndme,nmec->nmdc", values, outputs)
+        values = ops.reshape(self.value, (n, d, heads, e))  # W^V
+        outputs = ops.reshape(self.output_projection, (n, heads, e, d))  # W^O
+        both = ops.einsum("ndme,nmec->nmdc", values, outputs)  # [N, M, d, d]
         return ops.reshape(both, (n, heads * d, d))
 
     def _norm(self, x: Tensor) -> Tensor:
         """Normalizes each task's representation, in float32 at least."""
-        is_half = self.compute_dtype in ("float16", "bfloat16")
-        wide = ops.cast(x, "float32") if is_half else x
-        centred = wide - ops.mean(wide, axis=-1, keepdims=True)
-        variance = ops.mean(ops.square(centred), axis=-1, keepdims=True)
+        wide = x
+        if self.compute_dtype in ("float16", "bfloat16"):
+            wide = ops.cast(x, "float32")
+        mean = ops.mean(wide, axis=-1, keepdims=True)
+        centred = wide - mean
+        squares = ops.square(centred)
+        variance = ops.mean(squares, axis=-1, keepdims=True)
         normal = centred * ops.rsqrt(variance + self.epsilon)
-        return ops.cast(normal, x.dtype) * self.scale + self.shift
+        normal = ops.cast(normal, x.dtype)
+        return normal * self.scale + self.shift
 
     def compute_output_shape(self, y_shape: Shape, t_shape: Shape | None = None) -> Shape:
         """Returns [B, N, d]."""
-        return (y_shape[0], self.num_tasks, y_shape[-1])
+        batch, _, d = y_shape
+        return (batch, self.num_tasks, d)

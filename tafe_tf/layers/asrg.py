@@ -80,15 +80,22 @@ class ASRG(Configured):
         self.norm.build((None, self.num_inducing, dim))
         self.built = True
 
-    def call(self, h: Tensor, gamma: Tensor, training: bool = False) -> Tensor:
+    def call(
+        self,
+        h: Tensor,
+        gamma: Tensor,
+        training: bool = False,
+    ) -> Tensor:
         """Computes Y: [B, F, d] -> [B, K, d]."""
         z = self.selector(h, gamma=gamma)  # [B, K]
         o = self.attention(h, z, training=training)  # [B, K, d]
         residual = h
         if self.residual == "query":
-            residual = self.attention.inducing_points * z[:, :, None]
-        return self.norm(o + ops.cast(residual, o.dtype))
+            residual = self.attention.inducing_points * z[:, :, None]  # I * z, [B, K, d]
+        residual = ops.cast(residual, o.dtype)
+        return self.norm(o + residual)
 
     def compute_output_shape(self, h_shape: Shape, gamma_shape: Shape | None = None) -> Shape:
         """Returns [B, K, d]."""
-        return (h_shape[0], self.num_inducing, h_shape[-1])
+        batch, _, d = h_shape
+        return (batch, self.num_inducing, d)

@@ -26,7 +26,11 @@ def transpose(x: Tensor) -> Tensor:
     return ops.swapaxes(x, -1, -2)
 
 
-def attend(queries: Tensor, keys: Tensor, values: Tensor) -> Tensor:
+def attend(
+    queries: Tensor,
+    keys: Tensor,
+    values: Tensor,
+) -> Tensor:
     """Computes softmax(Q H^T) V for all heads at once.
 
     Args:
@@ -41,18 +45,27 @@ def attend(queries: Tensor, keys: Tensor, values: Tensor) -> Tensor:
     return mixed
 
 
-def _attend(queries: Tensor, keys: Tensor, values: Tensor) -> tuple[Tensor, Tensor]:
+def _attend(
+    queries: Tensor,
+    keys: Tensor,
+    values: Tensor,
+) -> tuple[Tensor, Tensor]:
     """Returns what `attend` does, and the attention itself, [B, M, K, F]."""
     _, heads, fields, _ = values.shape
     points = queries.shape[1] // heads
     scores = ops.matmul(queries, transpose(keys))  # [B, M K, F]
     attention = ops.softmax(scores, axis=-1)
-    attention = ops.reshape(attention, (-1, heads, points, fields))
-    return ops.matmul(attention, values), attention
+    attention = ops.reshape(attention, (-1, heads, points, fields))  # [B, M, K, F]
+    mixed = ops.matmul(attention, values)  # [B, M, K, e]
+    return mixed, attention
 
 
 @ops.custom_gradient
-def attend_and_learn(queries: Tensor, keys: Tensor, values: Tensor) -> Tensor:
+def attend_and_learn(
+    queries: Tensor,
+    keys: Tensor,
+    values: Tensor,
+) -> Tensor:
     """Computes what `attend` does, with gradients in closed form.
 
     With G the gradient of O = P V and P = softmax(S), dS = P * (G V^T - rowsum(G * O)). The row
@@ -65,16 +78,21 @@ def attend_and_learn(queries: Tensor, keys: Tensor, values: Tensor) -> Tensor:
 
     def gradients(*arguments: Tensor, upstream: Tensor = None) -> tuple[Tensor, Tensor, Tensor]:
         # TensorFlow passes the gradient as `upstream`, JAX as the first argument.
-        g = arguments[0] if upstream is None else upstream
-        row_sums = ops.sum(g * mixed, axis=-1, keepdims=True)
-        ones = ops.ones_like(values[..., :1])
+        g = arguments[0] if upstream is None else upstream  # [B, M, K, e]
+        row_sums = ops.sum(g * mixed, axis=-1, keepdims=True)  # [B, M, K, 1]
+        ones = ops.ones_like(values[..., :1])  # [B, M, F, 1]
         left = ops.concatenate([g, -row_sums], axis=-1)
         right = ops.concatenate([values, ones], axis=-1)
-        d_scores = attention * ops.matmul(left, transpose(right))  # [B, M, K, F]
-        d_scores = ops.reshape(d_scores, (-1, queries.shape[1], keys.shape[1]))
-        d_queries = ops.matmul(d_scores, keys)
-        d_keys = transpose(ops.matmul(transpose(queries), d_scores))
-        d_values = transpose(ops.matmul(transpose(g), attention))
+        difference = ops.matmul(left, transpose(right))  # G V^T - rowsum(G * O), [B, M, K, F]
+        d_scores = attention * difference
+        _, rows, _ = queries.shape  # M K
+        _, fields, _ = keys.shape
+        d_scores = ops.reshape(d_scores, (-1, rows, fields))  # [B, M K, F]
+        d_queries = ops.matmul(d_scores, keys)  # [B, M K, d]
+        d_keys = ops.matmul(transpose(queries), d_scores)  # [B, d, F]
+        d_keys = transpose(d_keys)
+        d_values = ops.matmul(transpose(g), attention)  # [B, M, e, F]
+        d_values = transpose(d_values)
         return d_queries, d_keys, d_values
 
     return mixed, gradients
@@ -112,7 +130,12 @@ class InducingPointAttention(Configured):
         (2, 3, 4)
     """
 
-    def __init__(self, num_inducing: int, num_heads: int, **kwargs: Any) -> None:
+    def __init__(
+        self,
+        num_inducing: int,
+        num_heads: int,
+        **kwargs: Any,
+    ) -> None:
         super().__init__(**kwargs)
         self.num_inducing = num_inducing
         self.num_heads = num_heads
@@ -121,21 +144,30 @@ class InducingPointAttention(Configured):
         """Makes I [K, d] and W^K, W^V, W^O [d, d]."""
         d = h_shape[-1]
         head_size(d, self.num_heads)
-        self.inducing_points = self.add_weight(name="inducing_points", shape=(self.num_inducing, d))
-        self.key = self.add_weight(name="key", shape=(d, d))
-        self.value = self.add_weight(name="value", shape=(d, d))
-        self.output_projection = self.add_weight(name="output", shape=(d, d))
+        self.inducing_points = self.add_weight(
+            name="inducing_points",
+            shape=(self.num_inducing, d),
+        )
+        square = (d, d)
+        self.key = self.add_weight(name="key", shape=square)
+        self.value = self.add_weight(name="value", shape=square)
+        self.output_projection = self.add_weight(name="output", shape=square)
         self.built = True
 
-    def call(self, h: Tensor, z: Tensor, training: bool = False) -> Tensor:
+    def call(
+        self,
+        h: Tensor,
+        z: Tensor,
+        training: bool = False,
+    ) -> Tensor:
         """Computes O: [B, F, d], [B, K] -> [B, K, d]."""
         d = h.shape[-1]
-        queries = self._queries(z, d)
-        values = self._values(h)
+        queries = self._queries(z, d)  # [B, M K, d]
+        values = self._values(h)  # [B, M, F, e]
         function = attend_and_learn if training else attend
         mixed = function(queries, h, values)  # [B, M, K, e]
-        mixed = ops.transpose(mixed, (0, 2, 1, 3))
-        mixed = ops.reshape(mixed, (-1, d))
+        mixed = ops.transpose(mixed, (0, 2, 1, 3))  # [B, K, M, e]
+        mixed = ops.reshape(mixed, (-1, d))  # the heads side by side, [B K, d]
         o = ops.matmul(mixed, self.output_projection)
         return ops.reshape(o, (-1, self.num_inducing, d))
 
@@ -144,23 +176,28 @@ class InducingPointAttention(Configured):
         heads = self.num_heads
         points = self.num_inducing
         e = head_size(d, heads)
-        inducing = ops.reshape(self.inducing_points, (points, heads, e))
-        keys = ops.reshape(self.key, (d, heads, e))
-        folded = ops.einsum("kme,dme->mkd", inducing, keys) / math.sqrt(e)
+        inducing = ops.reshape(self.inducing_points, (points, heads, e))  # I
+        keys = ops.reshape(self.key, (d, heads, e))  # W^K
+        folded = ops.einsum("kme,dme->mkd", inducing, keys)  # [M, K, d]
+        folded = folded / math.sqrt(e)
         # z scales this small operand [B, M, K, d], not the scores [B, M, K, F].
-        z = ops.cast(z, folded.dtype)[:, None, :]
-        folded = folded * ops.expand_dims(z, -1)
-        return ops.reshape(folded, (-1, heads * points, d))
+        z = ops.cast(z, folded.dtype)
+        z = z[:, None, :]
+        z = ops.expand_dims(z, -1)  # [B, 1, K, 1]
+        scaled = folded * z
+        return ops.reshape(scaled, (-1, heads * points, d))
 
     def _values(self, h: Tensor) -> Tensor:
         """Returns H W^V_j of all heads j, [B, M, F, e]."""
         _, fields, d = h.shape
         e = head_size(d, self.num_heads)
         # A product of two matrices is one operation; of a batch of matrices it would be ten.
-        values = ops.matmul(ops.reshape(h, (-1, d)), self.value)
-        values = ops.reshape(values, (-1, fields, self.num_heads, e))
+        rows = ops.reshape(h, (-1, d))  # [B F, d]
+        values = ops.matmul(rows, self.value)
+        values = ops.reshape(values, (-1, fields, self.num_heads, e))  # [B, F, M, e]
         return ops.transpose(values, (0, 2, 1, 3))
 
     def compute_output_shape(self, h_shape: Shape, z_shape: Shape | None = None) -> Shape:
         """Returns [B, K, d]."""
-        return (h_shape[0], self.num_inducing, h_shape[-1])
+        batch, _, d = h_shape
+        return (batch, self.num_inducing, d)

@@ -43,12 +43,18 @@ class Configured(keras.layers.Layer):
         count too, and come first.
         """
         found: dict[str, inspect.Parameter] = {}
-        for owner in cls.__mro__[: cls.__mro__.index(Configured)]:
-            if "__init__" not in vars(owner):
+        lineage = cls.__mro__
+        below = lineage[: lineage.index(Configured)]  # the class, and those between it and this one
+        for owner in below:
+            constructor = vars(owner).get("__init__")
+            if constructor is None:
                 continue
-            signature = inspect.signature(vars(owner)["__init__"])
+            signature = inspect.signature(constructor)
             _self, *own = signature.parameters.values()
-            named = {p.name: p for p in own if p.kind is not p.VAR_KEYWORD}
+            named = {}
+            for parameter in own:
+                if parameter.kind is not parameter.VAR_KEYWORD:
+                    named[parameter.name] = parameter
             found = {**named, **found}
             if len(named) == len(own):  # it hands nothing on
                 break
@@ -57,7 +63,8 @@ class Configured(keras.layers.Layer):
     @classmethod
     def _bind(cls, args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Any]:
         """The value of each parameter, given or by default."""
-        bound = inspect.signature(cls.__init__).bind(None, *args, **kwargs)
+        signature = inspect.signature(cls.__init__)
+        bound = signature.bind(None, *args, **kwargs)
         given = {**bound.arguments, **bound.kwargs}
         values: dict[str, Any] = {}
         for name, parameter in cls.parameters().items():

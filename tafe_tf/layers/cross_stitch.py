@@ -43,10 +43,16 @@ class CrossStitch(Configured):
     def build(self, x_shape: Shape) -> None:
         """Makes alpha, [N, N, width]."""
         _, n, width = x_shape
-        start = np.full((n, n), (1.0 - self.same) / (n - 1))
+        other = (1.0 - self.same) / (n - 1)  # alpha_ij for i != j
+        start = np.full((n, n), other)
         np.fill_diagonal(start, self.same)
-        self.alpha = self.add_weight(name="alpha", shape=(n, n, width), initializer="zeros")
-        self.alpha.assign(np.repeat(start[:, :, None], width, axis=2))
+        start = start[:, :, None]  # [N, N, 1]
+        self.alpha = self.add_weight(
+            name="alpha",
+            shape=(n, n, width),
+            initializer="zeros",
+        )
+        self.alpha.assign(np.repeat(start, width, axis=2))
         self.built = True
 
     def call(self, x: Tensor) -> Tensor:

@@ -106,7 +106,8 @@ class FusedEmbedding(Configured):
 
         def start(shape: Shape, dtype: Any) -> Tensor:
             wide = keras.backend.result_type(dtype, "float32")
-            return ops.cast(normal(shape, wide), dtype)
+            drawn = normal(shape, wide)
+            return ops.cast(drawn, dtype)
 
         return start
 
@@ -117,13 +118,16 @@ class FusedEmbedding(Configured):
     def rows_read(self, inputs: Inputs) -> list[Tensor]:
         """Returns, for each of `tables()`, the rows that a call with these inputs reads, [B, S]."""
         ids = by_name(inputs)["ids"]
-        return [ops.cast(ids, "int32") + ops.convert_to_tensor(self.offsets, dtype="int32")]
+        ids = ops.cast(ids, "int32")
+        offsets = ops.convert_to_tensor(self.offsets, dtype="int32")  # [S]
+        return [ids + offsets]
 
     def call(self, inputs: Inputs) -> Tensor:
         """Looks up and pools: [B, S] -> [B, F, d]."""
         weights = by_name(inputs).get("weights")
         (rows,) = self.rows_read(inputs)
-        h = ops.cast(self._look_up(rows), self.compute_dtype)  # [B, S, d]
+        h = self._look_up(rows)  # [B, S, d]
+        h = ops.cast(h, self.compute_dtype)
         has_lists = len(self.offsets) > len(self.slots)
         if weights is None and has_lists:
             raise ValueError(
@@ -131,7 +135,9 @@ class FusedEmbedding(Configured):
             )
         if weights is None:
             return h
-        return self._pool(h * ops.expand_dims(ops.cast(weights, h.dtype), -1))
+        weights = ops.cast(weights, h.dtype)
+        weights = ops.expand_dims(weights, -1)  # [B, S, 1]
+        return self._pool(h * weights)
 
     def _look_up(self, rows: Tensor) -> Tensor:
         """Returns rows of the table, [B, S, d]."""
@@ -140,9 +146,8 @@ class FusedEmbedding(Configured):
         table = self.table.value
         if hasattr(table, "_get"):  # tf.distribute's container: this replica's copy
             table = table._get()
-        if hasattr(
-            table, "sparse_read"
-        ):  # a TensorFlow variable, which `ops.take` would copy whole
+        # A TensorFlow variable, which `ops.take` would copy whole.
+        if hasattr(table, "sparse_read"):
             return table.sparse_read(rows)
         return ops.take(table, rows, axis=0)
 
@@ -151,20 +156,25 @@ class FusedEmbedding(Configured):
         fields = []
         start = 0
         for count in self.slots:
-            of_field = h[:, start : start + count]
-            fields.append(ops.sum(of_field, axis=1, keepdims=True))  # [B, 1, d]
-            start += count
+            end = start + count
+            of_field = h[:, start:end]  # [B, count, d]
+            pooled = ops.sum(of_field, axis=1, keepdims=True)  # [B, 1, d]
+            fields.append(pooled)
+            start = end
         return ops.concatenate(fields, axis=1)
 
     def compute_output_shape(self, input_shape: Any) -> Shape:
         """Returns [B, F, d]."""
-        batch = by_name(input_shape)["ids"][0]
+        ids_shape = by_name(input_shape)["ids"]
+        batch = ids_shape[0]
         return (batch, len(self.field_rows), self.dim)
 
 
 def by_name(inputs: Inputs) -> Mapping[str, Any]:
     """Returns the inputs as a mapping: ids alone are its "ids"."""
-    return inputs if isinstance(inputs, Mapping) else {"ids": inputs}
+    if isinstance(inputs, Mapping):
+        return inputs
+    return {"ids": inputs}
 
 
 def slots_of(field_rows: Sequence[int], slots: Sequence[int] | None) -> list[int]:

@@ -41,27 +41,35 @@ class SoftmaxGates(Configured):
 
     def build(self, x_shape: Shape, experts_shape: Shape) -> None:
         """Makes the kernels W, [G, in, E]."""
-        shape = (self.count, x_shape[-1], experts_shape[-2])
+        size = x_shape[-1]
+        experts = experts_shape[-2]
+        shape = (self.count, size, experts)
         self.kernel = self.add_weight(name="kernel", shape=shape)
         self.built = True
 
     def project(self, x: Tensor, kernel: Tensor) -> Tensor:
         """Multiplies each gate's input by its own matrix: [B, (G,) in], [G, in, m] -> [B, G, m]."""
-        equation = "bi,gio->bgo" if len(x.shape) == 2 else "bgi,gio->bgo"
+        is_shared = len(x.shape) == 2
+        equation = "bi,gio->bgo" if is_shared else "bgi,gio->bgo"
         return ops.einsum(equation, x, kernel)
 
     def weights_of(self, x: Tensor) -> Tensor:
         """Returns the gates' weights, [B, G, E], each row a distribution over the experts."""
-        return ops.softmax(self.project(x, self.kernel), axis=-1)
+        logits = self.project(x, self.kernel)
+        return ops.softmax(logits, axis=-1)
 
     def call(self, x: Tensor, experts: Tensor) -> Tensor:
         """Mixes: [B, in], [B, E, out] -> [B, G, out]."""
-        equation = "bge,beo->bgo" if len(experts.shape) == 3 else "bge,bgeo->bgo"
-        return ops.einsum(equation, self.weights_of(x), experts)
+        are_shared = len(experts.shape) == 3
+        equation = "bge,beo->bgo" if are_shared else "bge,bgeo->bgo"
+        weights = self.weights_of(x)  # [B, G, E]
+        return ops.einsum(equation, weights, experts)
 
     def compute_output_shape(self, x_shape: Shape, experts_shape: Shape) -> Shape:
         """Returns [B, G, out]."""
-        return (x_shape[0], self.count, experts_shape[-1])
+        batch = x_shape[0]
+        out = experts_shape[-1]
+        return (batch, self.count, out)
 
 
 @keras.saving.register_keras_serializable("tafe_tf")
@@ -116,36 +124,51 @@ class DSelectKGates(SoftmaxGates):
         k = self.num_selected
         size = x_shape[-1]
         bits = experts.bit_length() - 1
-        if experts < 2 or experts != 2**bits or not 1 <= k <= experts:
+        is_power_of_two = experts >= 2 and experts == 2**bits
+        if not is_power_of_two or not 1 <= k <= experts:
             raise ValueError(
                 "the number of experts must be a power of two, and `num_selected` at most that. "
                 f"Received: {experts} experts, num_selected={k}"
             )
-        near_half = keras.initializers.RandomUniform(-self.gamma / 100, self.gamma / 100)
+        limit = self.gamma / 100
+        near_half = keras.initializers.RandomUniform(-limit, limit)  # of the smooth step
         self.kernel = self.add_weight(
-            name="kernel", shape=(self.count, size, k * bits), initializer=near_half
+            name="kernel",
+            shape=(self.count, size, k * bits),
+            initializer=near_half,
         )
-        self.mixing = self.add_weight(name="mixing", shape=(self.count, size, k))
+        self.mixing = self.add_weight(
+            name="mixing",
+            shape=(self.count, size, k),
+        )
         self.code: list[list[float]] = []  # the bits of each expert's number, [E, bits]
         for expert in range(experts):
-            self.code.append([float(expert >> bit & 1) for bit in range(bits)])
+            bits_of_expert = [float(expert >> bit & 1) for bit in range(bits)]
+            self.code.append(bits_of_expert)
         self.built = True
 
     def weights_of(self, x: Tensor) -> Tensor:
         """Returns the gates' weights, [B, G, E], each row a distribution over the experts."""
         code = ops.convert_to_tensor(self.code, dtype=self.compute_dtype)  # [E, bits]
-        steps = smooth_step(self.project(x, self.kernel), self.gamma)  # [B, G, k bits]
-        shape = (-1, self.count, self.num_selected, 1, code.shape[1])
-        steps = ops.reshape(ops.cast(steps, code.dtype), shape)
-        chances = steps * code + (1.0 - steps) * (1.0 - code)  # [B, G, k, E, bits]
+        _, bits = code.shape
+        selecting = self.project(x, self.kernel)  # [B, G, k bits]
+        steps = smooth_step(selecting, self.gamma)
+        steps = ops.cast(steps, code.dtype)
+        steps = ops.reshape(steps, (-1, self.count, self.num_selected, 1, bits))
+        if_set = steps * code  # where the expert's bit is 1, [B, G, k, E, bits]
+        if_clear = (1.0 - steps) * (1.0 - code)  # where it is 0
+        chances = if_set + if_clear
         selectors = ops.prod(chances, axis=-1)  # [B, G, k, E]
         if self.entropy_weight:
             self._add_entropy(selectors)
-        mixture = ops.softmax(self.project(x, self.mixing), axis=-1)  # [B, G, k]
+        mixing = self.project(x, self.mixing)
+        mixture = ops.softmax(mixing, axis=-1)  # [B, G, k]
         return ops.einsum("bgk,bgke->bge", mixture, selectors)
 
     def _add_entropy(self, selectors: Tensor) -> None:
         """Adds the selectors' entropy, a mean over rows and a sum over selectors, to the loss."""
-        entropy = -ops.sum(selectors * ops.log(selectors + 1e-6), axis=-1)  # [B, G, k]
-        of_rows = ops.sum(entropy, axis=(1, 2))
-        self.add_loss(self.entropy_weight * ops.mean(of_rows))
+        logs = ops.log(selectors + 1e-6)  # [B, G, k, E]
+        entropy = -ops.sum(selectors * logs, axis=-1)  # [B, G, k]
+        of_rows = ops.sum(entropy, axis=(1, 2))  # [B]
+        mean = ops.mean(of_rows)
+        self.add_loss(self.entropy_weight * mean)

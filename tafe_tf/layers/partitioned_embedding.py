@@ -63,7 +63,8 @@ class PartitionedEmbedding(Configured):
         slots = slots_of(field_rows, slots)
         self.parts: list[FusedEmbedding] = []
         self.slot_bounds = [0]
-        for first, end in itertools.pairwise(split_fields(field_rows, parts)):
+        bounds = split_fields(field_rows, parts)
+        for first, end in itertools.pairwise(bounds):
             part = FusedEmbedding(
                 field_rows[first:end],
                 dim,
@@ -73,7 +74,8 @@ class PartitionedEmbedding(Configured):
                 dtype=self.dtype_policy,
             )
             self.parts.append(part)
-            self.slot_bounds.append(sum(slots[:end]))
+            slots_so_far = sum(slots[:end])
+            self.slot_bounds.append(slots_so_far)
 
     def build(self, input_shape: Any = None) -> None:
         """Makes the tables."""
@@ -88,25 +90,34 @@ class PartitionedEmbedding(Configured):
     def rows_read(self, inputs: Inputs) -> list[Tensor]:
         """Returns, for each of `tables()`, the rows that a call with these inputs reads, [B, S]."""
         rows = []
-        for part, own in zip(self.parts, self._split(inputs), strict=True):
+        split = self._split(inputs)
+        for part, own in zip(self.parts, split, strict=True):
             rows += part.rows_read(own)
         return rows
 
     def call(self, inputs: Inputs) -> Tensor:
         """Looks up and pools: [B, S] -> [B, F, d]."""
-        pairs = zip(self.parts, self._split(inputs), strict=True)
-        return ops.concatenate([part(own) for part, own in pairs], axis=1)
+        h = []
+        split = self._split(inputs)
+        for part, own in zip(self.parts, split, strict=True):
+            h.append(part(own))  # [B, its fields, d]
+        return ops.concatenate(h, axis=1)
 
     def compute_output_shape(self, input_shape: Any) -> Shape:
         """Returns [B, F, d]."""
+        ids_shape = by_name(input_shape)["ids"]
+        batch = ids_shape[0]
         fields = sum(len(part.field_rows) for part in self.parts)
-        return (by_name(input_shape)["ids"][0], fields, self.parts[0].dim)
+        first, *_ = self.parts
+        return (batch, fields, first.dim)
 
     def _split(self, inputs: Inputs) -> list[dict[str, Tensor]]:
         """Cuts the inputs into those of each part."""
         split = []
         for start, end in itertools.pairwise(self.slot_bounds):
-            own = {name: values[:, start:end] for name, values in by_name(inputs).items()}
+            own = {}
+            for name, values in by_name(inputs).items():
+                own[name] = values[:, start:end]
             split.append(own)
         return split
 

@@ -31,9 +31,11 @@ def smooth_step(z: Tensor, gamma: Tensor | float) -> Tensor:
     """
     z = ops.convert_to_tensor(z)
     wide = keras.backend.result_type(z.dtype, "float32")
-    scaled = ops.cast(z, wide) / ops.convert_to_tensor(gamma, dtype=wide)
-    u = ops.clip(scaled, -0.5, 0.5)
-    return u * (1.5 - 2.0 * u * u) + 0.5
+    z = ops.cast(z, wide)
+    gamma = ops.convert_to_tensor(gamma, dtype=wide)
+    u = ops.clip(z / gamma, -0.5, 0.5)
+    cubic = u * (1.5 - 2.0 * u * u)
+    return cubic + 0.5
 
 
 @keras.saving.register_keras_serializable("tafe_tf")
@@ -123,13 +125,23 @@ class SmoothStepSelector(Configured):
         (2, 3)
     """
 
-    def __init__(self, units: int, hidden_units: Sequence[int] = (), **kwargs: Any) -> None:
+    def __init__(
+        self,
+        units: int,
+        hidden_units: Sequence[int] = (),
+        **kwargs: Any,
+    ) -> None:
         super().__init__(autocast=False, **kwargs)
         policy = self.dtype_policy
         self.units = units
-        self.hidden = [
-            keras.layers.Dense(size, activation="relu", dtype=policy) for size in hidden_units
-        ]
+        self.hidden = []
+        for size in hidden_units:
+            layer = keras.layers.Dense(
+                size,
+                activation="relu",
+                dtype=policy,
+            )
+            self.hidden.append(layer)
         self.projection = keras.layers.Dense(units, dtype=policy)
 
     def build(self, h_shape: Shape, gamma_shape: Shape | None = None) -> None:
@@ -144,10 +156,11 @@ class SmoothStepSelector(Configured):
     def call(self, h: Tensor, gamma: Tensor) -> Tensor:
         """Computes z: [B, F, d] -> [B, K]."""
         _, fields, dim = h.shape
-        x = ops.reshape(h, (-1, fields * dim))
+        x = ops.reshape(h, (-1, fields * dim))  # [B, F d]
         for layer in self.hidden:
             x = layer(x)
-        return smooth_step(self.projection(x), gamma)
+        mlp = self.projection(x)  # MLP(H), [B, K]
+        return smooth_step(mlp, gamma)
 
     def compute_output_shape(self, h_shape: Shape, gamma_shape: Shape | None = None) -> Shape:
         """Returns [B, K]."""

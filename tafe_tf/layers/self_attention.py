@@ -41,9 +41,11 @@ class FieldSelfAttention(Configured):
 
     def build(self, h_shape: Shape) -> None:
         """Makes the attention and the norm."""
+        d = h_shape[-1]
+        e = head_size(d, self.num_heads)
         self.attention = keras.layers.MultiHeadAttention(
             self.num_heads,
-            head_size(h_shape[-1], self.num_heads),
+            e,
             use_bias=False,
             flash_attention=False,
             dtype=self.dtype_policy,
@@ -55,7 +57,8 @@ class FieldSelfAttention(Configured):
 
     def call(self, h: Tensor) -> Tensor:
         """Computes Y: [B, F, d] -> [B, F, d]."""
-        return self.norm(h + self.attention(h, h))
+        attended = self.attention(h, h)
+        return self.norm(h + attended)
 
     def compute_output_shape(self, h_shape: Shape) -> Shape:
         """Returns the input's shape."""

@@ -84,8 +84,10 @@ class Towers(Configured):
     def call(self, x: Tensor, training: bool = False) -> Tensor:
         """Computes [B, in] or [B, T, in] -> [B, T, units[-1]]."""
         for kernel, bias in zip(self.kernels, self.biases, strict=True):
-            equation = "bi,tio->bto" if len(x.shape) == 2 else "bti,tio->bto"
-            x = ops.relu(ops.einsum(equation, x, kernel) + bias)
+            is_shared = len(x.shape) == 2
+            equation = "bi,tio->bto" if is_shared else "bti,tio->bto"
+            x = ops.einsum(equation, x, kernel)  # [B, T, out]
+            x = ops.relu(x + bias)
             x = self._drop(x, training=training)
         return x
 

@@ -46,9 +46,11 @@ class ActionLoss(FunnelLoss):
         """Computes the loss of each row: [B, N + A], [B, N + A] or [B, N] -> [B]."""
         n = self.num_tasks
         columns = y_pred.shape[-1]
-        labels = ops.cast(y_true[:, n:columns], y_pred.dtype)
-        of_actions = task_losses(labels, y_pred[:, n:])  # [B, A], or [B, 0]
-        return super().call(y_true, y_pred[:, :n]) + ops.sum(of_actions, axis=-1)
+        labels = y_true[:, n:columns]  # [B, A], or [B, 0]
+        labels = ops.cast(labels, y_pred.dtype)
+        of_actions = task_losses(labels, y_pred[:, n:])
+        of_steps = super().call(y_true, y_pred[:, :n])  # [B]
+        return of_steps + ops.sum(of_actions, axis=-1)
 
     def get_config(self) -> dict[str, Any]:
         """Returns the constructor's arguments."""

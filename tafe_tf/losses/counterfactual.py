@@ -82,27 +82,42 @@ class CounterfactualLoss(FunnelLoss):
     def weights_for(self, n: int) -> list[float]:
         """Returns the tasks' weights, those of f_2, ..., f_N times `global_weight`."""
         first, *rest = super().weights_for(n)
-        return [first, *(self.global_weight * weight for weight in rest)]
+        weights = [first]
+        for weight in rest:
+            weights.append(self.global_weight * weight)
+        return weights
 
     def call(self, y_true: Tensor, y_pred: Tensor) -> Tensor:
         """Computes the loss of each row: [B, N], [B, C] -> [B]."""
         n = self.num_tasks
+        end = 2 * n - 1  # of the conditionals' columns
         labels = ops.cast(y_true[:, :n], y_pred.dtype)
+        later = labels[:, 1:]  # o_2, ..., o_N
         logits = y_pred[:, :n]
         if y_pred.shape[-1] == n:
             log_r, log_not_r = conditional_logs(logits)
-            delta = -ops.where(labels[:, 1:] > 0, log_r, log_not_r)
+            delta = -ops.where(later > 0, log_r, log_not_r)
         else:
-            delta = task_losses(labels[:, 1:], y_pred[:, n : 2 * n - 1])
+            conditionals = y_pred[:, n:end]
+            delta = task_losses(later, conditionals)
+        propensity = ops.sigmoid(logits[:, :-1])  # f_1, ..., f_{N-1}
         risks = self._risks(
             seen=labels[:, :-1],
             delta=delta,
-            propensity=ops.stop_gradient(ops.sigmoid(logits[:, :-1])),
-            imputed=y_pred[:, 2 * n - 1 :],
+            propensity=ops.stop_gradient(propensity),
+            imputed=y_pred[:, end:],
         )
-        return super().call(labels, logits) + self.counterfactual_weight * ops.sum(risks, axis=-1)
+        of_steps = super().call(labels, logits)  # [B]
+        of_conditionals = ops.sum(risks, axis=-1)
+        return of_steps + self.counterfactual_weight * of_conditionals
 
-    def _risks(self, seen: Tensor, delta: Tensor, propensity: Tensor, imputed: Tensor) -> Tensor:
+    def _risks(
+        self,
+        seen: Tensor,
+        delta: Tensor,
+        propensity: Tensor,
+        imputed: Tensor,
+    ) -> Tensor:
         """Returns the risks of the conditional steps, [B, N - 1]; `imputed` may have no column."""
         if self.estimator == "naive":
             return seen * delta

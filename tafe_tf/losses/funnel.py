@@ -52,7 +52,9 @@ def dependence_losses(labels: Tensor, logits: Tensor) -> Tensor:
         [[1.0]]
     """
     error = ops.sigmoid(logits) - labels  # [B, N]
-    return ops.square(error[:, :-1] - error[:, 1:])
+    earlier = error[:, :-1]  # f_{i-1} - o_{i-1}, [B, N - 1]
+    later = error[:, 1:]  # f_i - o_i
+    return ops.square(earlier - later)
 
 
 def order_losses(logits: Tensor) -> Tensor:
@@ -73,7 +75,9 @@ def order_losses(logits: Tensor) -> Tensor:
         [[0.5, 0.0]]
     """
     f = ops.sigmoid(logits)
-    return ops.relu(f[:, 1:] - f[:, :-1])
+    later = f[:, 1:]
+    earlier = f[:, :-1]
+    return ops.relu(later - earlier)
 
 
 def conditional_logs(logits: Tensor) -> tuple[Tensor, Tensor]:
@@ -91,9 +95,11 @@ def conditional_logs(logits: Tensor) -> tuple[Tensor, Tensor]:
         >>> np.round(np.exp(log_r), 4).tolist(), np.round(np.exp(log_not_r), 4).tolist()
         ([[0.5]], [[0.5]])
     """
-    log_f = ops.log_sigmoid(logits)
-    log_r = ops.minimum(log_f[:, 1:] - log_f[:, :-1], 0.0)
-    not_r = ops.maximum(-ops.expm1(log_r), SMALLEST)
+    log_f = ops.log_sigmoid(logits)  # [B, N]
+    log_quotient = log_f[:, 1:] - log_f[:, :-1]  # [B, N - 1]
+    log_r = ops.minimum(log_quotient, 0.0)
+    not_r = -ops.expm1(log_r)
+    not_r = ops.maximum(not_r, SMALLEST)
     return log_r, ops.log(not_r)
 
 
@@ -133,26 +139,33 @@ class FunnelLoss(keras.losses.Loss):
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
-        self.task_weights = None if task_weights is None else [float(w) for w in task_weights]
+        self.task_weights: list[float] | None = None
+        if task_weights is not None:
+            self.task_weights = [float(weight) for weight in task_weights]
         self.dependence_weight = dependence_weight
         self.order_weight = order_weight
 
     def weights_for(self, n: int) -> list[float]:
         """Returns the tasks' weights w_1, ..., w_N in a funnel of n steps."""
-        return [1.0] * n if self.task_weights is None else self.task_weights
+        if self.task_weights is None:
+            return [1.0] * n
+        return self.task_weights
 
     def call(self, y_true: Tensor, y_pred: Tensor) -> Tensor:
         """Computes the loss of each row: [B, N], [B, N] -> [B]."""
         n = y_pred.shape[-1]
-        labels = ops.cast(y_true[:, :n], y_pred.dtype)
-        of_tasks = task_losses(labels, y_pred)
-        weights = ops.convert_to_tensor(self.weights_for(n), dtype=of_tasks.dtype)
-        loss = ops.sum(of_tasks * weights, axis=-1)
+        labels = ops.cast(y_true[:, :n], y_pred.dtype)  # o, [B, N]
+        cross_entropies = task_losses(labels, y_pred)  # [B, N]
+        weights = self.weights_for(n)
+        weights = ops.convert_to_tensor(weights, dtype=cross_entropies.dtype)  # w, [N]
+        loss = ops.sum(cross_entropies * weights, axis=-1)  # [B]
         if self.dependence_weight:
-            dependence = ops.sum(dependence_losses(labels, y_pred), axis=-1)
+            squares = dependence_losses(labels, y_pred)  # L_D, [B, N - 1]
+            dependence = ops.sum(squares, axis=-1)
             loss = loss + self.dependence_weight * dependence
         if self.order_weight:
-            order = ops.sum(order_losses(y_pred), axis=-1)
+            excesses = order_losses(y_pred)  # [B, N - 1]
+            order = ops.sum(excesses, axis=-1)
             loss = loss + self.order_weight * order
         return loss
 

@@ -7,7 +7,12 @@ from keras import ops
 from tafe_tf.types import Tensor
 
 
-def local_space_weight(previous: Tensor, current: Tensor, label: Tensor, prior: Tensor) -> Tensor:
+def local_space_weight(
+    previous: Tensor,
+    current: Tensor,
+    label: Tensor,
+    prior: Tensor,
+) -> Tensor:
     """Computes the weight of Theorem 2.1, P(Y = 1) / P(Y = 1 | X, Z), of a row of the local space.
 
     The mean of weight * L(f_Z(X), Z) over the local space (the rows with Y = 1) is the mean of
@@ -27,12 +32,16 @@ def local_space_weight(previous: Tensor, current: Tensor, label: Tensor, prior: 
         0.25
     """
     # Z = 1 needs Y = 1; Z = 0 comes with Y = 1 in a share (f_Y - f_Z) / (1 - f_Z) of the cases.
-    posterior = ops.where(label == 1, 1.0, (previous - current) / (1.0 - current))
+    share = (previous - current) / (1.0 - current)
+    posterior = ops.where(label == 1, 1.0, share)
     return prior / posterior
 
 
 def local_space_dependence_weight(
-    previous: Tensor, current: Tensor, difference: Tensor, prior: Tensor
+    previous: Tensor,
+    current: Tensor,
+    difference: Tensor,
+    prior: Tensor,
 ) -> Tensor:
     """Computes the weight of Theorem 3.1, P(Y = 1) / P(Y = 1 | X, Y - Z), of a local row.
 
@@ -52,5 +61,7 @@ def local_space_dependence_weight(
         0.75
     """
     # Y - Z = 1 needs Y = 1; Y - Z = 0 has probability 1 - (f_Y - f_Z), of which f_Z with Y = Z = 1.
-    posterior = ops.where(difference == 1, 1.0, current / (1.0 - (previous - current)))
+    one = previous - current  # P(Y - Z = 1 | X)
+    share = current / (1.0 - one)
+    posterior = ops.where(difference == 1, 1.0, share)
     return prior / posterior

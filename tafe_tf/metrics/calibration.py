@@ -8,7 +8,9 @@ BINS = 20
 
 
 def calibration_error(
-    predicted: np.ndarray, observed: np.ndarray, weight: np.ndarray
+    predicted: np.ndarray,
+    observed: np.ndarray,
+    weight: np.ndarray,
 ) -> float | None:
     """Computes the mean over bins, by their weight, of |mean predicted - mean observed|.
 
@@ -35,6 +37,10 @@ def calibration_error(
     _, place = np.unique(predicted, return_inverse=True)
     mass = np.bincount(place, weight)  # of each prediction
     middle = (np.cumsum(mass) - mass / 2) / total
-    bin_of_prediction = np.minimum((middle * BINS).astype(np.int64), BINS - 1)
-    gaps = np.bincount(bin_of_prediction[place], weight * (predicted - observed))
-    return float(np.abs(gaps).sum() / total)
+    bin_of_prediction = (middle * BINS).astype(np.int64)
+    bin_of_prediction = np.minimum(bin_of_prediction, BINS - 1)
+    bin_of_row = bin_of_prediction[place]
+    gap = weight * (predicted - observed)  # of each row
+    gaps = np.bincount(bin_of_row, gap)  # of each bin
+    error = np.abs(gaps).sum() / total
+    return float(error)

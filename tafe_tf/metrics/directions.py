@@ -57,11 +57,15 @@ def goodness(value: float, name: str) -> float:
         return value
     if better == "smaller":
         return -value
-    return -abs(math.log(value)) if value > 0 else -math.inf
+    if value <= 0:
+        return -math.inf
+    return -abs(math.log(value))
 
 
 def monitored(
-    metrics: Mapping[str, float | int | None], name: str, step_names: Sequence[str]
+    metrics: Mapping[str, float | int | None],
+    name: str,
+    step_names: Sequence[str],
 ) -> float:
     """Returns the metric that early stopping goes by.
 
@@ -89,4 +93,6 @@ def monitored(
         )
     found = [metrics.get(one) for one in names]
     values = [float(value) for value in found if value is not None]
-    return sum(values) / len(values) if values else math.nan
+    if not values:
+        return math.nan
+    return sum(values) / len(values)

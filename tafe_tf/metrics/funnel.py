@@ -48,7 +48,10 @@ class FunnelMetrics:
             raise ValueError(
                 f"must be N names and N - 1. Received: {step_names} and {conditional_names}"
             )
-        self.names = (tuple(step_names), tuple(conditional_names))
+        self.names = (
+            tuple(step_names),
+            tuple(conditional_names),
+        )
         self._parts: list[Arrays] = []
 
     def update(
@@ -81,9 +84,10 @@ class FunnelMetrics:
             )
         checked("logits", logits, shape, -FLOAT32_MAX, FLOAT32_MAX)
         check_labels(labels)
+        depth = labels.sum(axis=1)  # how many steps the row reached
         part = {
             "logits": logits.astype(np.float32),
-            "depth": labels.sum(axis=1).astype(np.uint8),
+            "depth": depth.astype(np.uint8),
         }
         if sample_weight is not None:
             checked("sample_weight", sample_weight, rows, 0, FLOAT32_MAX)
@@ -91,7 +95,8 @@ class FunnelMetrics:
         if group is not None:
             part["group"] = hashes(group, rows)
         if truth is not None:
-            check_nested("truth", checked("truth", truth, shape, 0, 1))
+            checked("truth", truth, shape, 0, 1)
+            check_nested("truth", truth)
             part["truth"] = truth.astype(np.float64)
         self._add([part])
 
@@ -113,47 +118,58 @@ class FunnelMetrics:
                 without rows takes part with the arrays that the others have.
         """
         merged = FunnelMetrics(*self.names)
-        merged._add([gather(self._sorted())])
+        of_all = gather(self._sorted())
+        merged._add([of_all])
         return merged
 
     def _add(self, parts: list[Arrays]) -> None:
-        if self._parts and parts and parts[0].keys() != self._parts[0].keys():
-            raise ValueError(
-                f"every batch must give {sorted(self._parts[0])}. Received: {sorted(parts[0])}"
-            )
+        if self._parts and parts:
+            expected = self._parts[0].keys()
+            received = parts[0].keys()
+            if received != expected:
+                raise ValueError(
+                    f"every batch must give {sorted(expected)}. Received: {sorted(received)}"
+                )
         self._parts += parts
 
     def result(self) -> Metrics:
         """Returns all metrics by name; the docstring of `tafe_tf.metrics` says what each is."""
         rows = self._sorted()
-        if "weight" in rows:
-            rows["weight"] = rows["weight"].astype(np.float64)
-        else:
-            rows["weight"] = np.ones(len(rows["depth"]))
         logits = rows["logits"]
-        is_crossed = (logits[:, 1:] > logits[:, :-1]).any(axis=1)
+        weight = rows.get("weight")
+        if weight is None:
+            weight = np.ones(len(logits))
+        weight = weight.astype(np.float64)
+        rows["weight"] = weight
+        is_above = logits[:, 1:] > logits[:, :-1]  # a later step above an earlier, [n, N - 1]
+        is_crossed = is_above.any(axis=1)
+        crossed = weight[is_crossed].sum()
         result: Metrics = {
             "rows": len(logits),
-            "violation_rate": _ratio(rows["weight"][is_crossed].sum(), rows["weight"].sum()),
+            "violation_rate": _ratio(crossed, weight.sum()),
         }
-        for i, name in enumerate(self.names[0]):
+        step_names, conditional_names = self.names
+        for i, name in enumerate(step_names):
             result |= _of_step(name, i, rows)
-        for i, name in enumerate(self.names[1], start=1):
+        for i, name in enumerate(conditional_names, start=1):
             result |= _of_conditional(name, i, rows)
         return result
 
     def _sorted(self) -> Arrays:
         """Returns all rows, in an order that depends on nothing but their values."""
         if not self._parts:
+            n = len(self.names[0])
             return {
-                "logits": np.zeros((0, len(self.names[0])), np.float32),
+                "logits": np.zeros((0, n), np.float32),
                 "depth": np.zeros(0, np.uint8),
             }
         rows: Arrays = {}
         columns: list[np.ndarray] = []
         for key in sorted(self._parts[0]):
-            rows[key] = np.concatenate([part[key] for part in self._parts])
-            columns += list(np.atleast_2d(rows[key].T))
+            of_parts = [part[key] for part in self._parts]
+            values = np.concatenate(of_parts)
+            rows[key] = values
+            columns += list(np.atleast_2d(values.T))
         order = np.lexsort(columns)
         for key, values in rows.items():
             rows[key] = values[order]
@@ -161,44 +177,61 @@ class FunnelMetrics:
         return dict(rows)
 
 
-def _of_step(name: str, i: int, rows: Arrays) -> Metrics:
+def _of_step(
+    name: str,
+    i: int,
+    rows: Arrays,
+) -> Metrics:
     """Computes the metrics of f_{i+1}, on all rows."""
     logit = rows["logits"][:, i]
     weight = rows["weight"]
     log_p = log_sigmoid(logit)
     log_not_p = log_sigmoid(-logit)
-    result = _measure(name, log_p, log_not_p, rows["depth"] > i, weight, rows.get("group"))
+    y = rows["depth"] > i
+    group = rows.get("group")
+    result = _measure(name, log_p, log_not_p, y, weight, group)
     if "truth" in rows:
-        result |= _compare(name, log_p, rows["truth"][:, i], weight)
+        truth = rows["truth"][:, i]
+        result |= _compare(name, log_p, truth, weight)
     return result
 
 
-def _of_conditional(name: str, i: int, rows: Arrays) -> Metrics:
+def _of_conditional(
+    name: str,
+    i: int,
+    rows: Arrays,
+) -> Metrics:
     """Computes the metrics of f_{i+1} / f_i, on the rows that reached step i."""
     logits = rows["logits"]
     depth = rows["depth"]
     weight = rows["weight"]
-    group = rows.get("group")
-    log_ratio = log_sigmoid(logits[:, i]) - log_sigmoid(logits[:, i - 1])
-    log_p = np.minimum(log_ratio, 0.0)
+    log_p = _log_conditional(logits[:, i - 1], logits[:, i])
     reached = depth >= i
-    not_p = np.maximum(-np.expm1(log_p[reached]), SMALLEST)
+    not_p = -np.expm1(log_p[reached])
+    not_p = np.maximum(not_p, SMALLEST)
+    group = rows.get("group")
+    if group is not None:
+        group = group[reached]
     result = _measure(
         name,
         log_p[reached],
         np.log(not_p),
         depth[reached] > i,
         weight[reached],
-        None if group is None else group[reached],
+        group,
     )
     if "truth" in rows:
-        before = rows["truth"][:, i - 1]
-        none = np.zeros_like(before)
-        truth = np.divide(rows["truth"][:, i], before, out=none, where=before > 0)
+        current = rows["truth"][:, i]
+        previous = rows["truth"][:, i - 1]
+        truth = np.zeros_like(previous)  # 0 where the previous step is impossible
+        np.divide(current, previous, out=truth, where=previous > 0)
         result |= _compare(name, log_p, truth, weight)
         unreached = ~reached
         result |= _compare(
-            f"{name}_unreached", log_p[unreached], truth[unreached], weight[unreached]
+            f"{name}_unreached",
+            log_p[unreached],
+            truth[unreached],
+            weight[unreached],
         )
     return result
 
@@ -212,30 +245,45 @@ def _measure(
     group: np.ndarray | None,
 ) -> Metrics:
     """Computes what labels y say of predictions p, all [n]."""
-    p = np.exp(log_p)
-    total = weight.sum()
-    losses = np.where(y, log_p, log_not_p)
-    result: Metrics = {f"auc/{name}": auc(log_p, weight * y, weight * ~y)}
+    result: Metrics = {}
+    result[f"auc/{name}"] = auc(log_p, weight * y, weight * ~y)
     if group is not None:
-        result[f"gauc/{name}"] = grouped_auc(log_p, y.astype(np.int8), weight, group)
-    result[f"log_loss/{name}"] = _ratio(-(weight * losses).sum(), total)
-    result[f"pcoc/{name}"] = _ratio((weight * p).sum(), weight[y].sum())
+        labels = y.astype(np.int8)
+        result[f"gauc/{name}"] = grouped_auc(log_p, labels, weight, group)
+    log_likelihood = weight * np.where(y, log_p, log_not_p)
+    result[f"log_loss/{name}"] = _ratio(-log_likelihood.sum(), weight.sum())
+    p = np.exp(log_p)
+    predicted = weight * p
+    observed = weight[y]
+    result[f"pcoc/{name}"] = _ratio(predicted.sum(), observed.sum())
     result[f"ece/{name}"] = calibration_error(p, y, weight)
     return result
 
 
-def _compare(name: str, log_p: np.ndarray, truth: np.ndarray, weight: np.ndarray) -> Metrics:
+def _compare(
+    name: str,
+    log_p: np.ndarray,
+    truth: np.ndarray,
+    weight: np.ndarray,
+) -> Metrics:
     """Computes what true probabilities say of predictions p, all [n]."""
-    p = np.exp(log_p)
     positive = weight * truth
     negative = weight * (1 - truth)
-    error = np.abs(p - truth)
-    return {
-        f"truth_auc/{name}": auc(log_p, positive, negative),
-        f"truth_auc_best/{name}": auc(truth, positive, negative),
-        f"truth_ratio/{name}": _ratio((weight * p).sum(), positive.sum()),
-        f"truth_mae/{name}": _ratio((weight * error).sum(), weight.sum()),
-    }
+    result: Metrics = {}
+    result[f"truth_auc/{name}"] = auc(log_p, positive, negative)
+    result[f"truth_auc_best/{name}"] = auc(truth, positive, negative)
+    p = np.exp(log_p)
+    predicted = weight * p
+    error = weight * np.abs(p - truth)
+    result[f"truth_ratio/{name}"] = _ratio(predicted.sum(), positive.sum())
+    result[f"truth_mae/{name}"] = _ratio(error.sum(), weight.sum())
+    return result
+
+
+def _log_conditional(previous: np.ndarray, current: np.ndarray) -> np.ndarray:
+    """Returns log min(f_i / f_{i-1}, 1) of the logits of f_{i-1} and f_i, [n]."""
+    log_quotient = log_sigmoid(current) - log_sigmoid(previous)
+    return np.minimum(log_quotient, 0.0)
 
 
 def log_sigmoid(x: np.ndarray) -> np.ndarray:
@@ -245,8 +293,11 @@ def log_sigmoid(x: np.ndarray) -> np.ndarray:
         >>> log_sigmoid(np.array([0.0, -1000.0]))
         array([-6.93147181e-01, -1.00000000e+03])
     """
-    return np.asarray(log_expit(x.astype(np.float64)))
+    wide = x.astype(np.float64)
+    return np.asarray(log_expit(wide))
 
 
 def _ratio(numerator: float, denominator: float) -> float | None:
-    return float(numerator / denominator) if denominator > 0 else None
+    if denominator > 0:
+        return float(numerator / denominator)
+    return None

@@ -8,7 +8,9 @@ from tafe_tf.metrics.rows import check_shape
 
 
 def auc(
-    scores: np.ndarray, positive_weight: np.ndarray, negative_weight: np.ndarray
+    scores: np.ndarray,
+    positive_weight: np.ndarray,
+    negative_weight: np.ndarray,
 ) -> float | None:
     """Computes P(a positive scores higher than a negative), ties counting half; exact, in float64.
 
@@ -30,15 +32,21 @@ def auc(
         >>> auc(np.array([0.2, 0.1, 0.2]), labels, 1 - labels)
         0.75
     """
-    check_shape("positive_weight", positive_weight, (len(scores),))
-    check_shape("negative_weight", negative_weight, (len(scores),))
-    one_group = np.zeros(len(scores), np.int8)
+    n = len(scores)
+    check_shape("positive_weight", positive_weight, (n,))
+    check_shape("negative_weight", negative_weight, (n,))
+    one_group = np.zeros(n, np.int8)
     areas, _ = _areas(one_group, scores, positive_weight, negative_weight)
-    return float(areas[0]) if len(areas) else None
+    if not len(areas):
+        return None
+    return float(areas[0])
 
 
 def grouped_auc(
-    scores: np.ndarray, labels: np.ndarray, weight: np.ndarray, group: np.ndarray
+    scores: np.ndarray,
+    labels: np.ndarray,
+    weight: np.ndarray,
+    group: np.ndarray,
 ) -> float | None:
     """Computes the mean of the groups' AUC, weighted by the groups' total weight.
 
@@ -58,14 +66,20 @@ def grouped_auc(
         >>> grouped_auc(scores, labels, np.ones(4), np.array(["ann", "ann", "bob", "bob"]))
         0.5
     """
-    areas, masses = _areas(group, scores, weight * labels, weight * (1 - labels))
+    positive = weight * labels
+    negative = weight * (1 - labels)
+    areas, masses = _areas(group, scores, positive, negative)
     if not len(areas):
         return None
-    return float((areas * masses).sum() / masses.sum())
+    total = (areas * masses).sum()
+    return float(total / masses.sum())
 
 
 def _areas(
-    group: np.ndarray, scores: np.ndarray, positive: np.ndarray, negative: np.ndarray
+    group: np.ndarray,
+    scores: np.ndarray,
+    positive: np.ndarray,
+    negative: np.ndarray,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Computes AUC and total weight of each group that has positive and negative weight.
 
@@ -83,18 +97,33 @@ def _areas(
     order = np.lexsort((scores, group))
     group = group[order]
     scores = scores[order]
-    is_new_group = np.concatenate([[True], group[1:] != group[:-1]])
-    is_new_score = np.concatenate([[True], scores[1:] != scores[:-1]])
+    is_new_group = _differs_from_previous(group)
+    is_new_score = _differs_from_previous(scores)
     ties = np.flatnonzero(is_new_group | is_new_score)  # where runs of equal scores start
-    p = np.add.reduceat(positive[order].astype(np.float64), ties)
-    n = np.add.reduceat(negative[order].astype(np.float64), ties)
+    p = _sums(positive[order], ties)  # positive weight of each run
+    n = _sums(negative[order], ties)
     starts = np.flatnonzero(is_new_group[ties])  # where the groups start among the runs
     runs = np.diff(starts, append=len(ties))
-    ranked = np.cumsum(n) - n
+    ranked = np.cumsum(n) - n  # negative weight before each run
     below = ranked - np.repeat(ranked[starts], runs)  # negatives of the same group that score less
-    wins = np.add.reduceat(p * (below + 0.5 * n), starts)
-    p = np.add.reduceat(p, starts)
-    n = np.add.reduceat(n, starts)
+    won = p * (below + 0.5 * n)
+    wins = _sums(won, starts)  # of each group
+    p = _sums(p, starts)
+    n = _sums(n, starts)
     has_both = (p > 0) & (n > 0)
-    areas = wins[has_both] / p[has_both] / n[has_both]
-    return areas, (p + n)[has_both]
+    p = p[has_both]
+    n = n[has_both]
+    areas = wins[has_both] / p / n
+    return areas, p + n
+
+
+def _sums(values: np.ndarray, starts: np.ndarray) -> np.ndarray:
+    """Sums consecutive groups of values, which begin at `starts`, in float64."""
+    wide = values.astype(np.float64)
+    return np.add.reduceat(wide, starts)
+
+
+def _differs_from_previous(values: np.ndarray) -> np.ndarray:
+    """Returns whether each value differs from the one before it; the first one does, [n]."""
+    differs = values[1:] != values[:-1]
+    return np.concatenate([[True], differs])

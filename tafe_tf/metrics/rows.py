@@ -9,7 +9,11 @@ import numpy as np
 FLOAT32_MAX = float(np.finfo(np.float32).max)
 
 
-def check_shape(name: str, values: np.ndarray, shape: tuple[int, ...]) -> None:
+def check_shape(
+    name: str,
+    values: np.ndarray,
+    shape: tuple[int, ...],
+) -> None:
     """Raises ValueError unless the values have the shape."""
     if values.shape != shape:
         raise ValueError(
@@ -18,25 +22,32 @@ def check_shape(name: str, values: np.ndarray, shape: tuple[int, ...]) -> None:
 
 
 def checked(
-    name: str, values: np.ndarray, shape: tuple[int, ...], least: float, most: float
+    name: str,
+    values: np.ndarray,
+    shape: tuple[int, ...],
+    least: float,
+    most: float,
 ) -> np.ndarray:
     """Returns the values; raises ValueError if one is NaN or not from `least` to `most`."""
     check_shape(name, values, shape)
     is_right = (values >= least) & (values <= most)  # false for NaN
     wrong = int((~is_right).sum())
     if wrong:
-        rule = "must be finite" if least == -most else f"must be in [{least:g}, {most:g}]"
+        rule = f"must be in [{least:g}, {most:g}]"
+        if least == -most:
+            rule = "must be finite"
         raise ValueError(f"{name} {rule}. Received: {wrong} of {values.size} that are not")
     return values
 
 
 def check_nested(name: str, values: np.ndarray) -> None:
     """Raises ValueError if a later step has more than an earlier one; values are [B, N]."""
-    is_wrong = (values[:, 1:] > values[:, :-1]).any(axis=1)
+    rises = values[:, 1:] > values[:, :-1]  # [B, N - 1]
+    is_wrong = rises.any(axis=1)
     if is_wrong.any():
+        first = values[is_wrong][0]
         raise ValueError(
-            f"{name} must not rise along the funnel. "
-            f"Received: {values[is_wrong][0]} in {is_wrong.sum()} rows"
+            f"{name} must not rise along the funnel. Received: {first} in {is_wrong.sum()} rows"
         )
 
 
@@ -44,7 +55,8 @@ def check_labels(labels: np.ndarray) -> None:
     """Raises ValueError unless the labels [B, N] are 0 or 1 and never rise along the funnel."""
     checked("labels", labels, labels.shape, 0, 1)
     check_nested("labels", labels)
-    wrong = labels[~np.isin(labels, (0, 1))]
+    is_binary = np.isin(labels, (0, 1))
+    wrong = labels[~is_binary]
     if wrong.size:
         raise ValueError(f"labels must be 0 or 1. Received: {wrong[:3]}")
 
@@ -67,6 +79,12 @@ def hashes(group: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
         True
     """
     check_shape("group", group, shape)
-    texts = [value if isinstance(value, bytes) else str(value).encode() for value in group.tolist()]
-    known = {text: hashlib.blake2b(text, digest_size=8).digest() for text in set(texts)}
-    return np.frombuffer(b"".join(known[text] for text in texts), "<u8")
+    known: dict[bytes, bytes] = {}
+    digests = []
+    for value in group.tolist():
+        text = value if isinstance(value, bytes) else str(value).encode()
+        if text not in known:
+            known[text] = hashlib.blake2b(text, digest_size=8).digest()
+        digests.append(known[text])
+    joined = b"".join(digests)
+    return np.frombuffer(joined, "<u8")

@@ -54,8 +54,18 @@ class AITM(FunnelModel):
         self.embedding = self.make_embedding()
         self.towers = Towers(num_tasks, tower_units, dropout, dtype=policy)
         self.towers.build((None, self.flat_size))
-        self.hand_on = [Towers(1, [k], dropout, dtype=policy) for _ in later]
-        self.projections = [keras.layers.Dense(3 * k, use_bias=False, dtype=policy) for _ in later]
+        self.hand_on = []  # g_2, ..., g_N
+        for _ in later:
+            hand_on = Towers(1, [k], dropout, dtype=policy)
+            self.hand_on.append(hand_on)
+        self.projections = []  # h1, h2 and h3 of each later task, side by side
+        for _ in later:
+            projection = keras.layers.Dense(
+                3 * k,
+                use_bias=False,
+                dtype=policy,
+            )
+            self.projections.append(projection)
         for hand_on, projection in zip(self.hand_on, self.projections, strict=True):
             hand_on.build((None, k))
             projection.build((None, 2, k))
@@ -63,18 +73,38 @@ class AITM(FunnelModel):
 
     def score(self, h: Tensor, training: bool) -> Tensor:
         """Computes logits [B, N] from H [B, F, d]."""
-        q = self.towers(self.flatten(h), training=training)  # [B, N, k]
+        flat = self.flatten(h)  # [B, F d]
+        q = self.towers(flat, training=training)  # [B, N, k]
         z = [q[:, 0]]
         pairs = zip(self.hand_on, self.projections, strict=True)
         for i, (hand_on, projection) in enumerate(pairs, start=1):
-            p = hand_on(z[-1], training=training)[:, 0]
-            u = ops.stack([p, q[:, i]], axis=1)  # [B, 2, k]
-            h1, h2, h3 = ops.split(projection(u), 3, axis=-1)
-            scores = ops.sum(h1 * h2, axis=-1) / math.sqrt(h1.shape[-1])  # [B, 2]
-            shares = ops.expand_dims(ops.softmax(scores, axis=-1), -1)
-            z.append(ops.sum(shares * h3, axis=1))
-        return self.heads(ops.stack(z, axis=1))
+            p = hand_on(z[-1], training=training)  # [B, 1, k]
+            transferred = self._transfer(
+                p[:, 0],
+                q[:, i],
+                projection,
+            )
+            z.append(transferred)
+        stacked = ops.stack(z, axis=1)  # [B, N, k]
+        return self.heads(stacked)
+
+    def _transfer(
+        self,
+        p: Tensor,
+        q: Tensor,
+        projection: keras.layers.Layer,
+    ) -> Tensor:
+        """Computes AIT(p, q): two of [B, k] -> [B, k]."""
+        u = ops.stack([p, q], axis=1)  # [B, 2, k]
+        h1, h2, h3 = ops.split(projection(u), 3, axis=-1)
+        k = h1.shape[-1]
+        products = ops.sum(h1 * h2, axis=-1)  # [B, 2]
+        scores = products / math.sqrt(k)
+        shares = ops.softmax(scores, axis=-1)
+        shares = ops.expand_dims(shares, -1)  # [B, 2, 1]
+        return ops.sum(shares * h3, axis=1)
 
     def paper_loss(self, task_weights: Sequence[float] | None = None, **kwargs: Any) -> FunnelLoss:
         """Returns the loss of its paper, with the behavioural expectation calibrator."""
-        return super().paper_loss(task_weights, **{"order_weight": 0.6, **kwargs})
+        settings = {"order_weight": 0.6, **kwargs}
+        return super().paper_loss(task_weights, **settings)

@@ -41,7 +41,10 @@ class CrossStitchNetwork(FunnelModel):
         super().__init__(field_rows, num_tasks, embedding_dim, **kwargs)
         policy = self.dtype_policy
         self.embedding = self.make_embedding()
-        self.levels = [Towers(num_tasks, [units], dropout, dtype=policy) for units in tower_units]
+        self.levels = []
+        for units in tower_units:
+            level = Towers(num_tasks, [units], dropout, dtype=policy)
+            self.levels.append(level)
         self.stitches = [CrossStitch(dtype=policy) for _ in tower_units[:-1]]
         shape: Shape = (None, self.flat_size)
         for level in self.levels:
@@ -53,7 +56,10 @@ class CrossStitchNetwork(FunnelModel):
 
     def score(self, h: Tensor, training: bool) -> Tensor:
         """Computes logits [B, N] from H [B, F, d]."""
-        x = self.levels[0](self.flatten(h), training=training)
-        for stitch, level in zip(self.stitches, self.levels[1:], strict=True):
-            x = level(stitch(x), training=training)
+        first, *later = self.levels
+        flat = self.flatten(h)  # [B, F d]
+        x = first(flat, training=training)  # [B, N, width]
+        for stitch, level in zip(self.stitches, later, strict=True):
+            x = stitch(x)
+            x = level(x, training=training)
         return self.heads(x)

@@ -71,30 +71,42 @@ class ESCM2(FunnelModel):
         if estimator == "dr":
             towers += num_tasks - 1
         self.embedding = self.make_embedding()
-        self.towers = Towers(towers, tower_units, dropout, dtype=self.dtype_policy)
+        self.towers = Towers(
+            towers,
+            tower_units,
+            dropout,
+            dtype=self.dtype_policy,
+        )
         self.towers.build((None, self.flat_size))
         self.finish(tower_units[-1], towers)
 
     def score(self, h: Tensor, training: bool) -> Tensor:
         """Computes logits [B, N] from H [B, F, d], and in training what the loss needs besides."""
-        out = self.heads(self.towers(self.flatten(h), training=training))
-        conditionals = out[:, : self.num_tasks]
-        logits = product_logits(conditionals)
+        n = self.num_tasks
+        flat = self.flatten(h)  # [B, F d]
+        out = self.towers(flat, training=training)
+        out = self.heads(out)  # [B, N], for "dr" [B, 2 N - 1]
+        conditionals = out[:, :n]
+        logits = product_logits(conditionals)  # [B, N]
         if not training:
             return logits
-        imputed = ops.softplus(out[:, self.num_tasks :])  # no column but for "dr"
-        return ops.concatenate([logits, conditionals[:, 1:], imputed], axis=-1)
+        imputed = ops.softplus(out[:, n:])  # no column but for "dr"
+        columns = [logits, conditionals[:, 1:], imputed]
+        return ops.concatenate(columns, axis=-1)
 
     def paper_loss(self, task_weights: Sequence[float] | None = None, **kwargs: Any) -> FunnelLoss:
         """Returns the loss of its paper."""
         given = self.arguments
-        is_naive = given["estimator"] == "naive"
+        global_weight = given["global_weight"]
+        if given["estimator"] == "naive":
+            global_weight = 0.0
+        settings = {"dependence_weight": 0.0, **kwargs}
         return CounterfactualLoss(
             self.num_tasks,
             given["estimator"],
             counterfactual_weight=given["counterfactual_weight"],
-            global_weight=0.0 if is_naive else given["global_weight"],
+            global_weight=global_weight,
             min_propensity=given["min_propensity"],
             task_weights=task_weights,
-            **{"dependence_weight": 0.0, **kwargs},
+            **settings,
         )

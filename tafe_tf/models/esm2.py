@@ -57,7 +57,9 @@ class ESM2(FunnelModel):
         **kwargs: Any,
     ) -> None:
         super().__init__(field_rows, num_tasks, embedding_dim, **kwargs)
-        if any(not 0 < i < num_tasks for i in via) or len(set(via)) < len(via):
+        is_outside = any(not 0 < i < num_tasks for i in via)
+        is_repeated = len(set(via)) < len(via)
+        if is_outside or is_repeated:
             raise ValueError(
                 f"`via` must hold different steps from 1 to {num_tasks - 1}. "
                 f"Received: via={list(via)}"
@@ -72,13 +74,20 @@ class ESM2(FunnelModel):
         )
         towers = num_tasks + 2 * len(self.via)
         self.embedding = self.make_embedding()
-        self.towers = Towers(towers, tower_units, dropout, dtype=self.dtype_policy)
+        self.towers = Towers(
+            towers,
+            tower_units,
+            dropout,
+            dtype=self.dtype_policy,
+        )
         self.towers.build((None, self.flat_size))
         self.finish(tower_units[-1], towers)
 
     def score(self, h: Tensor, training: bool) -> Tensor:
         """Computes logits [B, N] from H [B, F, d], in training [B, N + A]."""
-        out = self.heads(self.towers(self.flatten(h), training=training))
+        flat = self.flatten(h)  # [B, F d]
+        out = self.towers(flat, training=training)
+        out = self.heads(out)  # [B, N + 2 A]
         log_f: list[Tensor] = []
         actions = []
         column = self.num_tasks  # of the next action's a; its v follows
@@ -88,20 +97,29 @@ class ESM2(FunnelModel):
                 a = out[:, column]
                 v = out[:, column + 1]
                 column += 2
-                actions.append(logit_of(log_f[-1] + ops.log_sigmoid(a)))
+                log_action = log_f[-1] + ops.log_sigmoid(a)  # of f_{i-1} a
+                actions.append(logit_of(log_action))
                 logit = self._either_way(a, logit, v)
             log_p = ops.log_sigmoid(logit + self.shift[i])
-            log_f.append(log_f[-1] + log_p if log_f else log_p)
+            if log_f:
+                log_p = log_f[-1] + log_p
+            log_f.append(log_p)
         logits = [logit_of(log) for log in log_f]
         if training:
             logits += actions
         return ops.stack(logits, axis=-1)
 
-    def _either_way(self, a: Tensor, u: Tensor, v: Tensor) -> Tensor:
+    def _either_way(
+        self,
+        a: Tensor,
+        u: Tensor,
+        v: Tensor,
+    ) -> Tensor:
         """Returns the logit of (1 - a) u + a v; all are logits, [B]."""
         otherwise = ops.log_sigmoid(-a) + ops.log_sigmoid(u)
         by_action = ops.log_sigmoid(a) + ops.log_sigmoid(v)
-        return logit_of(ops.logaddexp(otherwise, by_action))
+        log_p = ops.logaddexp(otherwise, by_action)
+        return logit_of(log_p)
 
     def shift_logits(self, by: Tensor) -> None:
         """Adds a constant [N] to the logits of the conditional steps for good."""

@@ -47,11 +47,18 @@ class ESMM(FunnelModel):
     ) -> None:
         super().__init__(field_rows, num_tasks, embedding_dim, **kwargs)
         self.embedding = self.make_embedding()
-        self.towers = Towers(num_tasks, tower_units, dropout, dtype=self.dtype_policy)
+        self.towers = Towers(
+            num_tasks,
+            tower_units,
+            dropout,
+            dtype=self.dtype_policy,
+        )
         self.towers.build((None, self.flat_size))
         self.finish(tower_units[-1])
 
     def score(self, h: Tensor, training: bool) -> Tensor:
         """Computes logits [B, N] from H [B, F, d]."""
-        conditionals = self.heads(self.towers(self.flatten(h), training=training))
+        flat = self.flatten(h)  # [B, F d]
+        towers = self.towers(flat, training=training)  # [B, N, units]
+        conditionals = self.heads(towers)  # [B, N]
         return product_logits(conditionals)

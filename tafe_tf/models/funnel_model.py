@@ -136,8 +136,12 @@ class FunnelModel(Configured, InPieces, SavedSeeds):
 
     def call(self, inputs: Inputs, training: bool = False) -> Tensor:
         """Computes the logits: ids [B, S] -> [B, N]."""
-        h = self.embed(inputs, training)
-        return self.in_pieces(lambda rows: self.score(rows, training), h)
+        h = self.embed(inputs, training)  # [B, F, d]
+
+        def score(rows: Tensor) -> Tensor:
+            return self.score(rows, training)
+
+        return self.in_pieces(score, h)
 
     def embed(self, inputs: Inputs, training: bool) -> Tensor:
         """Embeds: ids [B, S] -> H [B, F, d]."""
@@ -157,11 +161,17 @@ class FunnelModel(Configured, InPieces, SavedSeeds):
 
     def tables(self) -> list[FusedEmbedding]:
         """Returns the layers that hold an embedding table, in the order of their weights."""
-        return [table for layer in self.embeddings_of_model() for table in layer.tables()]
+        tables = []
+        for layer in self.embeddings_of_model():
+            tables += layer.tables()
+        return tables
 
     def rows_read(self, inputs: Inputs) -> list[Tensor]:
         """Returns, for each of `tables()`, the rows that a call with these inputs reads, [B, S]."""
-        return [rows for layer in self.embeddings_of_model() for rows in layer.rows_read(inputs)]
+        rows = []
+        for layer in self.embeddings_of_model():
+            rows += layer.rows_read(inputs)
+        return rows
 
     def schedules(self) -> list[GammaSchedule]:
         """Returns the schedules that count training steps; none unless the model has a gamma."""
@@ -174,9 +184,11 @@ class FunnelModel(Configured, InPieces, SavedSeeds):
             by: the constants, [N]. If f is a product, they are added to the logits of the
                 conditional probabilities.
         """
+        n = self.num_tasks
         bias = self.heads.bias
-        moved = bias[: self.num_tasks] + ops.cast(by, bias.dtype)
-        bias.assign(ops.concatenate([moved, bias[self.num_tasks :]]))
+        moved = bias[:n] + ops.cast(by, bias.dtype)
+        others = bias[n:]  # heads for the model's own loss
+        bias.assign(ops.concatenate([moved, others]))
 
     def paper_loss(self, task_weights: Sequence[float] | None = None, **kwargs: Any) -> FunnelLoss:
         """Returns the loss of the architecture's own paper.
@@ -185,4 +197,5 @@ class FunnelModel(Configured, InPieces, SavedSeeds):
             task_weights: weights w_1, ..., w_N of the tasks; all 1 by default.
             **kwargs: arguments of `FunnelLoss`, which win over those of the paper.
         """
-        return FunnelLoss(task_weights, **{"dependence_weight": 0.0, **kwargs})
+        settings = {"dependence_weight": 0.0, **kwargs}
+        return FunnelLoss(task_weights, **settings)

@@ -68,14 +68,16 @@ class MMOE(FunnelModel):
                 num_tasks, num_selected, entropy_weight=entropy_weight, dtype=policy
             )
         self.towers = Towers(num_tasks, tower_units, dropout, dtype=policy)
-        self.experts.build((None, self.flat_size))
-        self.gates.build((None, self.flat_size), (None, num_experts, mixed))
+        flat_shape = (None, self.flat_size)
+        self.experts.build(flat_shape)
+        self.gates.build(flat_shape, (None, num_experts, mixed))
         self.towers.build((None, num_tasks, mixed))
         self.finish(tower_units[-1])
 
     def score(self, h: Tensor, training: bool) -> Tensor:
         """Computes logits [B, N] from H [B, F, d]."""
-        x = self.flatten(h)
+        x = self.flatten(h)  # [B, F d]
         experts = self.experts(x, training=training)  # [B, E, out]
         mixed = self.gates(x, experts)  # [B, N, out]
-        return self.heads(self.towers(mixed, training=training))
+        towers = self.towers(mixed, training=training)  # [B, N, units]
+        return self.heads(towers)

@@ -29,13 +29,17 @@ class InPieces(keras.Model):
         if self.pieces == 1:
             return function(rows)
         count = ops.shape(rows)[0]
-        bounds = [count * i // self.pieces for i in range(self.pieces + 1)]
+        bounds = []
+        for i in range(self.pieces + 1):
+            bounds.append(count * i // self.pieces)
         results = []
         for start, end in itertools.pairwise(bounds):
-            results.append(function(rows[start:end]))
+            result = function(rows[start:end])
+            results.append(result)
         return ops.concatenate(results, axis=0)
 
     @property
     def losses(self) -> list[Tensor]:
         """What layers added to the loss: each a mean over a piece, and their sum one over all."""
-        return [loss / self.pieces for loss in super().losses]
+        of_pieces = super().losses
+        return [loss / self.pieces for loss in of_pieces]

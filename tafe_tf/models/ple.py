@@ -56,29 +56,45 @@ class PLE(FunnelModel):
         super().__init__(field_rows, num_tasks, embedding_dim, **kwargs)
         policy = self.dtype_policy
         levels = range(num_levels)
+        out = expert_units[-1]
         self.num_specific = num_specific
         self.embedding = self.make_embedding()
         specific = num_tasks * num_specific
-        self.specific = [Towers(specific, expert_units, dropout, dtype=policy) for _ in levels]
-        self.shared = [Towers(num_shared, expert_units, dropout, dtype=policy) for _ in levels]
+        self.specific = []
+        for _ in levels:
+            experts = Towers(specific, expert_units, dropout, dtype=policy)
+            self.specific.append(experts)
+        self.shared = []
+        for _ in levels:
+            experts = Towers(num_shared, expert_units, dropout, dtype=policy)
+            self.shared.append(experts)
         self.task_gates = [SoftmaxGates(num_tasks, dtype=policy) for _ in levels]
         self.shared_gates = [SoftmaxGates(1, dtype=policy) for _ in levels[:-1]]
-        self._build_levels(num_shared, expert_units[-1])
+        self._build_levels(num_shared, out)
         self.towers = Towers(num_tasks, tower_units, dropout, dtype=policy)
-        self.towers.build((None, num_tasks, expert_units[-1]))
+        self.towers.build((None, num_tasks, out))
         self.finish(tower_units[-1])
 
     def _build_levels(self, num_shared: int, out: int) -> None:
         """Builds the experts and the tasks' gates of all levels, then the shared gates."""
         n = self.num_tasks
         m = self.num_specific
-        sizes = [self.flat_size] + [out] * len(self.shared_gates)  # what each level reads
+        later_levels = len(self.shared_gates)
+        sizes = [self.flat_size] + [out] * later_levels  # what each level reads
+        experts_of_task = m + num_shared
+        experts_of_level = n * m + num_shared
         for i, size in enumerate(sizes):
             self.specific[i].build((None, n * m, size))
             self.shared[i].build((None, size))
-            self.task_gates[i].build((None, n, size), (None, n, m + num_shared, out))
+            self.task_gates[i].build(
+                x_shape=(None, n, size),
+                experts_shape=(None, n, experts_of_task, out),
+            )
         for gate, size in zip(self.shared_gates, sizes, strict=False):
-            gate.build((None, size), (None, n * m + num_shared, out))
+            gate.build(
+                x_shape=(None, size),
+                experts_shape=(None, experts_of_level, out),
+            )
 
     def score(self, h: Tensor, training: bool) -> Tensor:
         """Computes logits [B, N] from H [B, F, d]."""
@@ -90,10 +106,14 @@ class PLE(FunnelModel):
             each = ops.repeat(tasks, m, axis=1)  # [B, N m, F d]
             of_tasks = self.specific[i](each, training=training)  # [B, N m, out]
             of_all = self.shared[i](shared, training=training)  # [B, s, out]
-            own = ops.reshape(of_tasks, (-1, n, m, of_tasks.shape[-1]))
+            out = of_tasks.shape[-1]
+            own = ops.reshape(of_tasks, (-1, n, m, out))  # [B, N, m, out]
             beside = ops.repeat(of_all[:, None], n, axis=1)  # [B, N, s, out]
-            tasks = gate(tasks, ops.concatenate([own, beside], axis=2))  # [B, N, out]
+            experts = ops.concatenate([own, beside], axis=2)  # [B, N, m + s, out]
+            tasks = gate(tasks, experts)  # [B, N, out]
             if i < len(self.shared_gates):
-                experts = ops.concatenate([of_tasks, of_all], axis=1)
-                shared = self.shared_gates[i](shared, experts)[:, 0]  # [B, out]
-        return self.heads(self.towers(tasks, training=training))
+                experts = ops.concatenate([of_tasks, of_all], axis=1)  # [B, N m + s, out]
+                shared = self.shared_gates[i](shared, experts)  # [B, 1, out]
+                shared = shared[:, 0]
+        towers = self.towers(tasks, training=training)  # [B, N, units]
+        return self.heads(towers)

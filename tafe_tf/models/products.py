@@ -10,7 +10,8 @@ from tafe_tf.types import Tensor
 def logit_of(log_p: Tensor) -> Tensor:
     """Returns the logit of exp(log_p), any shape; `log_p` is cut at -1e-6, whose logit is 14."""
     log_p = ops.minimum(log_p, -1e-6)
-    return log_p - ops.log(-ops.expm1(log_p))
+    not_p = -ops.expm1(log_p)  # 1 - p, without cancellation
+    return log_p - ops.log(not_p)
 
 
 def product_logits(conditionals: Tensor) -> Tensor:
@@ -27,6 +28,8 @@ def product_logits(conditionals: Tensor) -> Tensor:
         >>> np.round(product_logits(np.zeros((1, 2))), 4).tolist()  # f = 1/2, 1/4
         [[0.0, -1.0986]]
     """
-    log_f = ops.cumsum(ops.log_sigmoid(conditionals), axis=-1)
+    log_p = ops.log_sigmoid(conditionals)
+    log_f = ops.cumsum(log_p, axis=-1)  # [B, N]
     first = conditionals[:, :1]
-    return ops.concatenate([first, logit_of(log_f[:, 1:])], axis=-1)
+    later = logit_of(log_f[:, 1:])
+    return ops.concatenate([first, later], axis=-1)

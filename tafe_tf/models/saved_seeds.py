@@ -32,4 +32,8 @@ class SavedSeeds(keras.Model):
 
     def _seeds(self) -> list[keras.Variable]:
         """Returns the states of all random layers, in the order of the model's variables."""
-        return [variable for variable in self.variables if variable.name == "seed_generator_state"]
+        seeds = []
+        for variable in self.variables:
+            if variable.name == "seed_generator_state":
+                seeds.append(variable)
+        return seeds

@@ -42,13 +42,17 @@ class SharedBottom(FunnelModel):
     ) -> None:
         super().__init__(field_rows, num_tasks, embedding_dim, **kwargs)
         self.embedding = self.make_embedding()
-        self.bottom = Towers(1, bottom_units, dropout, dtype=self.dtype_policy)
-        self.towers = Towers(num_tasks, tower_units, dropout, dtype=self.dtype_policy)
+        policy = self.dtype_policy
+        self.bottom = Towers(1, bottom_units, dropout, dtype=policy)
+        self.towers = Towers(num_tasks, tower_units, dropout, dtype=policy)
         self.bottom.build((None, self.flat_size))
         self.towers.build((None, bottom_units[-1]))
         self.finish(tower_units[-1])
 
     def score(self, h: Tensor, training: bool) -> Tensor:
         """Computes logits [B, N] from H [B, F, d]."""
-        shared = self.bottom(self.flatten(h), training=training)[:, 0]
-        return self.heads(self.towers(shared, training=training))
+        flat = self.flatten(h)  # [B, F d]
+        shared = self.bottom(flat, training=training)  # [B, 1, out]
+        shared = shared[:, 0]
+        towers = self.towers(shared, training=training)  # [B, N, units]
+        return self.heads(towers)

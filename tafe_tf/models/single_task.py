@@ -44,18 +44,27 @@ class SingleTask(FunnelModel):
     ) -> None:
         super().__init__(field_rows, num_tasks, embedding_dim, **kwargs)
         self.embeddings = [self.make_embedding() for _ in range(num_tasks)]
-        self.towers = Towers(num_tasks, tower_units, dropout, dtype=self.dtype_policy)
+        self.towers = Towers(
+            num_tasks,
+            tower_units,
+            dropout,
+            dtype=self.dtype_policy,
+        )
         self.towers.build((None, num_tasks, self.flat_size))
         self.finish(tower_units[-1])
 
     def embed(self, inputs: Inputs, training: bool) -> Tensor:
         """Embeds for each task alone, and flattens: ids [B, S] -> [B, N, F d]."""
-        of_tasks = [self.flatten(embedding(inputs)) for embedding in self.embeddings]
+        of_tasks = []
+        for embedding in self.embeddings:
+            h = embedding(inputs)  # [B, F, d]
+            of_tasks.append(self.flatten(h))
         return ops.stack(of_tasks, axis=1)
 
     def score(self, h: Tensor, training: bool) -> Tensor:
         """Computes logits [B, N] from the tasks' embeddings [B, N, F d]."""
-        return self.heads(self.towers(h, training=training))
+        towers = self.towers(h, training=training)  # [B, N, units]
+        return self.heads(towers)
 
     def embeddings_of_model(self) -> Sequence[FusedEmbedding | PartitionedEmbedding]:
         """Returns the tasks' embedding layers."""

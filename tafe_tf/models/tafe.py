@@ -82,13 +82,18 @@ class TAFE(FunnelModel):
         self.gamma = GammaSchedule(gamma_start, decay_steps=gamma_decay_steps)
         self.embedding = self.make_embedding(build=False)
         self.dropout = keras.layers.Dropout(dropout, dtype=policy)
-        self.blocks = [self._block(is_first=i == 0) for i in range(num_layers)]
+        self.blocks = []
+        for i in range(num_layers):
+            is_first = i == 0
+            self.blocks.append(self._block(is_first))
         self.adapters = []
         if use_tsa:
-            self.adapters = [
-                TaskSpecificAdapter(num_tasks, num_heads, dtype=policy) for _ in range(num_layers)
-            ]
-        self.towers = Towers(num_tasks, tower_units, dtype=policy) if tower_units else None
+            for _ in range(num_layers):
+                adapter = TaskSpecificAdapter(num_tasks, num_heads, dtype=policy)
+                self.adapters.append(adapter)
+        self.towers = None
+        if tower_units:
+            self.towers = Towers(num_tasks, tower_units, dtype=policy)
         self.heads = self.make_heads()
         self._build_layers()
         self.build()
@@ -96,14 +101,15 @@ class TAFE(FunnelModel):
     def _block(self, is_first: bool) -> ASRG | FieldSelfAttention:
         """Makes one of the L blocks."""
         given = self.arguments
+        policy = self.dtype_policy
         if not given["use_asrg"]:
-            return FieldSelfAttention(given["num_heads"], dtype=self.dtype_policy)
+            return FieldSelfAttention(given["num_heads"], dtype=policy)
         return ASRG(
             given["num_inducing"],
             given["num_heads"],
             given["selector_hidden"],
             residual="query" if is_first else "input",
-            dtype=self.dtype_policy,
+            dtype=policy,
         )
 
     def _build_layers(self) -> None:
@@ -115,9 +121,11 @@ class TAFE(FunnelModel):
             shape = block.compute_output_shape(shape)
             if self.adapters:
                 self.adapters[i].build(shape)
-        shape = (None, self.num_tasks, self.embedding_dim)
+        shape = (None, self.num_tasks, self.embedding_dim)  # T
         if self.towers is not None:
-            self.towers.build(shape if self.adapters else (None, self.embedding_dim))
+            if not self.adapters:
+                shape = (None, self.embedding_dim)  # the mean of Y
+            self.towers.build(shape)
             shape = self.towers.compute_output_shape(shape)
         self.heads.build(shape)
 
@@ -130,7 +138,8 @@ class TAFE(FunnelModel):
 
     def embed(self, inputs: Inputs, training: bool) -> Tensor:
         """Embeds: ids [B, S] -> H [B, F, d]."""
-        return self.dropout(self.embedding(inputs), training=training)
+        h = self.embedding(inputs)
+        return self.dropout(h, training=training)
 
     def score(self, h: Tensor, training: bool) -> Tensor:
         """Computes logits [B, N] from H [B, F, d]."""
@@ -138,7 +147,8 @@ class TAFE(FunnelModel):
         y = h
         t = None
         for i, block in enumerate(self.blocks):
-            y = block(y, gamma, training=training) if isinstance(block, ASRG) else block(y)
+            has_selector = isinstance(block, ASRG)
+            y = block(y, gamma, training=training) if has_selector else block(y)  # [B, K, d]
             if self.adapters:
                 t = self.adapters[i](y, t)  # [B, N, d]
         if not self.adapters:
@@ -153,4 +163,5 @@ class TAFE(FunnelModel):
 
     def paper_loss(self, task_weights: Sequence[float] | None = None, **kwargs: Any) -> FunnelLoss:
         """Returns the loss of its paper (eq. 25), with L_D."""
-        return super().paper_loss(task_weights, **{"dependence_weight": 1.0, **kwargs})
+        settings = {"dependence_weight": 1.0, **kwargs}
+        return super().paper_loss(task_weights, **settings)

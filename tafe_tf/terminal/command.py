@@ -69,7 +69,8 @@ def required(**values: object) -> None:
     """
     missing = [f"--{name}" for name, value in values.items() if not value]
     if missing:
-        raise CommandError(f"{' and '.join(missing)} must be given")
+        names = " and ".join(missing)
+        raise CommandError(f"{names} must be given")
 
 
 @contextlib.contextmanager

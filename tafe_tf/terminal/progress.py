@@ -21,7 +21,13 @@ class Progress:
         unit: what a step is called in the printed lines, in the plural; "steps" by default.
     """
 
-    def __init__(self, title: str, steps: int | None, done: int = 0, unit: str = "steps") -> None:
+    def __init__(
+        self,
+        title: str,
+        steps: int | None,
+        done: int = 0,
+        unit: str = "steps",
+    ) -> None:
         self._bar = progress.Progress(
             progress.TextColumn("{task.description}"),
             progress.BarColumn(),
@@ -30,7 +36,13 @@ class Progress:
             progress.TimeRemainingColumn(),
             disable=not sys.stderr.isatty(),
         )
-        self._task = self._bar.add_task(title, total=steps, completed=done, loss="", speed=0.0)
+        self._task = self._bar.add_task(
+            title,
+            total=steps,
+            completed=done,
+            loss="",
+            speed=0.0,
+        )
         self._unit = unit
         self._rows = 0
         self._began = time.monotonic()
@@ -48,7 +60,12 @@ class Progress:
     ) -> None:
         self._bar.stop()
 
-    def advance(self, steps: int, rows: int, loss: float | None = None) -> None:
+    def advance(
+        self,
+        steps: int,
+        rows: int,
+        loss: float | None = None,
+    ) -> None:
         """Counts steps that have just been made.
 
         Args:
@@ -58,10 +75,17 @@ class Progress:
         """
         now = time.monotonic()
         self._rows += rows
-        speed = self._rows / max(now - self._began, 1e-9)
+        seconds = now - self._began
+        speed = self._rows / max(seconds, 1e-9)
         shown_loss = "" if loss is None else f"loss {loss:.4f}, "
-        self._bar.update(self._task, advance=steps, loss=shown_loss, speed=speed)
-        if self._bar.disable and now - self._printed > SECONDS:
+        self._bar.update(
+            self._task,
+            advance=steps,
+            loss=shown_loss,
+            speed=speed,
+        )
+        is_due = now - self._printed > SECONDS
+        if self._bar.disable and is_due:
             self._print_line(shown_loss, speed)
             self._printed = now
 

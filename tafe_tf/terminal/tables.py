@@ -30,7 +30,11 @@ _TRUTH_COLUMNS = {
 }
 
 
-def metrics_table(metrics: Metrics, schema: Schema, title: str) -> Table:
+def metrics_table(
+    metrics: Metrics,
+    schema: Schema,
+    title: str,
+) -> Table:
     """Makes the table of ranking and calibration, one row for each probability.
 
     Args:
@@ -44,7 +48,11 @@ def metrics_table(metrics: Metrics, schema: Schema, title: str) -> Table:
     return _table(f"{title}: {rows}", metrics, _COLUMNS, names)
 
 
-def truth_table(metrics: Metrics, schema: Schema, title: str) -> Table:
+def truth_table(
+    metrics: Metrics,
+    schema: Schema,
+    title: str,
+) -> Table:
     """Makes the table of learned against true probabilities, for data whose truth is known.
 
     Args:
@@ -78,19 +86,25 @@ def before_after_table(
     """
     table = Table(title=title, title_justify="left")
     table.add_column("probability")
+    first, second = headings
     for metric in metrics:
-        table.add_column(f"{_COLUMNS[metric]}: {headings[0]}", justify="right")
-        table.add_column(headings[1], justify="right")
+        table.add_column(f"{_COLUMNS[metric]}: {first}", justify="right")
+        table.add_column(second, justify="right")
     for name in (*schema.step_names, *schema.conditional_names):
         cells = []
         for metric in metrics:
             key = f"{metric}/{name}"
-            cells += [number(before[key], digits=5), number(after[key], digits=5)]
+            cells.append(number(before[key], digits=5))
+            cells.append(number(after[key], digits=5))
         table.add_row(name, *cells)
     return table
 
 
-def print_metrics(metrics: Metrics, schema: Schema, title: str) -> None:
+def print_metrics(
+    metrics: Metrics,
+    schema: Schema,
+    title: str,
+) -> None:
     """Prints the metrics and, where the schema names the truth, the second table too.
 
     Args:
@@ -117,12 +131,16 @@ def show(table: Table) -> None:
 
 def number(value: float | None, digits: int = 4) -> str:
     """Writes a number with so many decimal places; "-" for a metric that is undefined."""
-    return "-" if value is None else f"{value:.{digits}f}"
+    if value is None:
+        return "-"
+    return f"{value:.{digits}f}"
 
 
 def share(value: float | None) -> str:
     """Writes a share as a percentage with two decimal places; "-" if it is undefined."""
-    return "-" if value is None else f"{value:.2%}"
+    if value is None:
+        return "-"
+    return f"{value:.2%}"
 
 
 def spoken(probability: str) -> str:
@@ -130,9 +148,17 @@ def spoken(probability: str) -> str:
     return probability.replace("_unreached", ", unreached")
 
 
-def _table(title: str, metrics: Metrics, columns: Mapping[str, str], names: list[str]) -> Table:
+def _table(
+    title: str,
+    metrics: Metrics,
+    columns: Mapping[str, str],
+    names: list[str],
+) -> Table:
     """One row for each of `names`, and those of `columns` that any of them has a metric for."""
-    shown = [kind for kind in columns if any(f"{kind}/{name}" in metrics for name in names)]
+    shown = []
+    for kind in columns:
+        if any(f"{kind}/{name}" in metrics for name in names):
+            shown.append(kind)
     table = Table(title=title, title_justify="left")
     table.add_column("probability")
     for kind in shown:
