@@ -18,8 +18,8 @@ class Client(Connection):
     """Asks one model of a server, and blocks until the answer is there.
 
     A client may be used from many threads. It connects at the first call. A server that is
-    UNAVAILABLE is asked again, with growing pauses, as long as the call's timeout lasts; no other
-    failure is tried again.
+    UNAVAILABLE is asked again, up to four times within the call's timeout and with growing
+    pauses; no other failure is tried again.
 
     Args:
         target: the server, "host:port" or "unix:PATH".
