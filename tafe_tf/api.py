@@ -13,6 +13,7 @@ import keras
 from tafe_tf import machine, schema_toml
 from tafe_tf.schema import Schema
 from tafe_tf.training import fit as job
+from tafe_tf.training.callbacks import check_callbacks
 from tafe_tf.training.config import ModelConfig, TrainingConfig, model_arguments
 from tafe_tf.training.run import Run, as_rows
 
@@ -25,7 +26,7 @@ def fit(
     test: Any = None,
     model: str = "tafe",
     run_dir: str | os.PathLike[str],
-    callbacks: Sequence[keras.callbacks.Callback] = (),
+    callbacks: keras.callbacks.Callback | Sequence[keras.callbacks.Callback] = (),
     verbose: bool = True,
     **settings: Any,
 ) -> Run:
@@ -47,8 +48,8 @@ def fit(
         model: the architecture, a key of `tafe_tf.models.BY_NAME`. The default is "tafe".
         run_dir: the directory of the run; made if it is not there. Rows in memory are kept in it,
             in `rows/`.
-        callbacks: Keras callbacks. They see epochs, batches (one for each call of several steps)
-            and metrics ("loss", "val_auc/ctr", ...) as logs, and may stop the training.
+        callbacks: Keras callbacks, or one. They see epochs, batches (one for each call of several
+            steps) and metrics ("loss", "val_auc/ctr", ...) as logs, and may stop the training.
         verbose: whether to print epochs and metrics. The default is True.
         **settings: fields of `tafe_tf.training.config.TrainingConfig`, such as `epochs` or
             `batch_size`, and arguments of the model, such as `num_layers` or `dropout`. What is
@@ -59,7 +60,7 @@ def fit(
         `run.evaluate(rows)`, `run.export(dir)`.
 
     Raises:
-        TypeError: for a setting that neither training nor the model has.
+        TypeError: for a setting that neither training nor the model has, or what is no callback.
         ValueError: for a setting that cannot be used.
         DataError: for rows that cannot be used, naming row, column and value.
         SchemaError: for a schema that cannot be used.
@@ -93,6 +94,9 @@ def fit(
         >>> sorted(run.predict(rows))
         ['ctcvr', 'ctr', 'cvr']
     """
+    if isinstance(callbacks, keras.callbacks.Callback):
+        callbacks = [callbacks]
+    check_callbacks(callbacks)
     training, model_settings = _sorted_settings(model, settings)
     data = job.DataConfig(
         schema=_schema(schema),
@@ -118,6 +122,10 @@ def _schema(schema: Schema | str | os.PathLike[str] | Mapping[str, Any]) -> Sche
         return schema
     if isinstance(schema, Mapping):
         return schema_toml.parse(schema)
+    if not isinstance(schema, str | os.PathLike):
+        raise TypeError(
+            f"schema must be a Schema, the path of a TOML file or a dict. Received: {schema!r}"
+        )
     return schema_toml.load(pathlib.Path(schema))
 
 

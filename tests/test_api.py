@@ -174,6 +174,14 @@ def test_a_run_without_test_rows_has_no_metrics(tmp_path: pathlib.Path) -> None:
         ({"model": "taff"}, ValueError, r"model must be one of tafe, .* Received: 'taff'"),
         ({"epochs": 0}, ValueError, r"epochs must be 1 or more. Received: 0"),
         ({"train": 3}, DataError, r"train: "),
+        ({"train": []}, DataError, r"train: must name at least one file"),
+        (
+            {"schema": None},
+            TypeError,
+            r"schema must be a Schema, the path of a TOML file or a dict",
+        ),
+        ({"monitor": "auc/zzz"}, ValueError, r"monitor must be 'auc', 'log_loss' or one of "),
+        ({"callbacks": [print]}, TypeError, r"callbacks must be keras.callbacks.Callback objects"),
         ({"train": {"user": ["a"]}}, DataError, r"train.parquet: column '\w+' is missing"),
         ({"schema": {"name": "shop"}}, ValueError, r"schema: features must hold"),
         ({"schema": "nowhere.toml"}, FileNotFoundError, r"nowhere.toml"),
@@ -198,6 +206,27 @@ def test_a_bad_value_in_a_frame_names_row_column_and_value(tmp_path: pathlib.Pat
     schema = tomllib.loads(small_models.SCHEMAS["shop"])
     with pytest.raises(DataError, match=r"row 7, column 'buy': is 1 where the earlier step"):
         tafe_tf.fit(schema, train=frame, run_dir=tmp_path, verbose=False)
+
+
+def test_a_mended_row_goes_on_in_the_same_directory(tmp_path: pathlib.Path) -> None:
+    schema = tomllib.loads(small_models.SCHEMAS["shop"])
+    settings: dict[str, Any] = {"epochs": 1, "batch_size": 64, "model": "single_task"}
+    bad = pd.DataFrame(TRAIN)
+    bad.loc[6, "click"] = 2
+    with pytest.raises(DataError, match=r"row 7, column 'click'"):
+        tafe_tf.fit(schema, train=bad, run_dir=tmp_path, verbose=False, **settings)
+    mended = pd.DataFrame(TRAIN)
+    run = tafe_tf.fit(schema, train=mended, run_dir=tmp_path, verbose=False, **settings)
+    assert len(run.history) == 1
+
+
+def test_leaving_out_the_validation_rows_makes_another_run(tmp_path: pathlib.Path) -> None:
+    schema = tomllib.loads(small_models.SCHEMAS["shop"])
+    settings: dict[str, Any] = {"epochs": 1, "batch_size": 64, "model": "single_task"}
+    settings |= {"train": TRAIN, "run_dir": tmp_path, "verbose": False}
+    tafe_tf.fit(schema, valid=TEST, **settings)
+    with pytest.raises(RunError, match=r"flags.txt: .*'# valid=rows in memory'"):
+        tafe_tf.fit(schema, **settings)
 
 
 def test_fit_says_nothing_if_asked(

@@ -7,6 +7,7 @@ architecture's own paper; called with training=True a model may give that loss f
 """
 
 from tafe_tf.models.aitm import AITM
+from tafe_tf.models.argument_rules import check_arguments
 from tafe_tf.models.cross_stitch import CrossStitchNetwork
 from tafe_tf.models.escm2 import ESCM2
 from tafe_tf.models.esm2 import ESM2
@@ -44,4 +45,5 @@ __all__ = [
     "FunnelModel",
     "SharedBottom",
     "SingleTask",
+    "check_arguments",
 ]

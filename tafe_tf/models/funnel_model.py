@@ -10,6 +10,7 @@ from keras import ops
 
 from tafe_tf.layers import Configured, FusedEmbedding, GammaSchedule, PartitionedEmbedding
 from tafe_tf.losses import FunnelLoss
+from tafe_tf.models.argument_rules import check_arguments
 from tafe_tf.models.pieces import InPieces
 from tafe_tf.models.saved_seeds import SavedSeeds
 from tafe_tf.types import Inputs, Tensor
@@ -83,6 +84,7 @@ class FunnelModel(Configured, InPieces, SavedSeeds):
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
+        check_arguments(self.arguments)
         if num_tasks < 2:
             raise ValueError(f"`num_tasks` must be 2 or more. Received: num_tasks={num_tasks}")
         self.num_tasks = num_tasks

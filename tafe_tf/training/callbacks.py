@@ -50,6 +50,26 @@ def epoch_logs(train_loss: float, metrics: Metrics) -> Logs:
     return logs
 
 
+def check_callbacks(callbacks: Sequence[keras.callbacks.Callback]) -> None:
+    """Refuses what is no callback, and one that would restore weights of its own.
+
+    Raises:
+        TypeError: if an element is no `keras.callbacks.Callback`.
+        ValueError: for a `BackupAndRestore`: a run resumes from its own checkpoints, and weights of
+            another moment would silently take their place.
+    """
+    for callback in callbacks:
+        if not isinstance(callback, keras.callbacks.Callback):
+            raise TypeError(
+                f"callbacks must be keras.callbacks.Callback objects. Received: {callback!r}"
+            )
+        if isinstance(callback, keras.callbacks.BackupAndRestore):
+            raise ValueError(
+                "BackupAndRestore cannot be used here, and is not needed: call fit again to go on "
+                "from the run's own checkpoint"
+            )
+
+
 class Curves(keras.callbacks.Callback):
     """Writes losses and validation metrics as TensorBoard scalars, by the optimizer's step.
 

@@ -118,9 +118,7 @@ class TrainingConfig:
 
     def __post_init__(self) -> None:
         for name, setting in settings.of_dataclass(type(self)).items():
-            if setting.choices:
-                known = getattr(self, name) in setting.choices
-                self._check(name, known, f"must be one of {', '.join(setting.choices)}")
+            settings.check(setting, getattr(self, name))
         for name in _POSITIVE:
             self._check(name, getattr(self, name) >= 1, "must be 1 or more")
         for name in _NOT_NEGATIVE:
@@ -164,10 +162,12 @@ class ModelConfig:
             known = ", ".join(models.BY_NAME)
             raise ValueError(f"model must be one of {known}. Received: {self.name!r}")
         known_arguments = model_arguments(self.name)
-        for name in self.arguments:
+        for name, value in self.arguments.items():
             if name not in known_arguments:
                 takes = ", ".join(known_arguments)
                 raise ValueError(f"model {self.name!r} has no argument {name!r}; it takes {takes}")
+            settings.check(known_arguments[name], value)
+        models.check_arguments(self.arguments)
 
     def all_arguments(self) -> dict[str, Any]:
         """The arguments with the defaults of those that were left out."""

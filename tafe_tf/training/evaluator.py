@@ -17,7 +17,7 @@ from tafe_tf.data.batches.dataset import FunnelData
 from tafe_tf.data.batches.stream import Stream
 from tafe_tf.distributed.cluster import Cluster
 from tafe_tf.features.graph import Features
-from tafe_tf.metrics import FunnelMetrics, Metrics
+from tafe_tf.metrics import FunnelMetrics, Metrics, monitored
 from tafe_tf.schema import Schema
 
 Use = Callable[[np.ndarray, Batch], bool]  # of logits [B, N] and their batch; whether to go on
@@ -114,6 +114,21 @@ class Evaluator:
     @tf.function(reduce_retracing=True)
     def _logits(self, inputs: Any) -> tf.Tensor:
         return self.model(inputs, training=False)
+
+
+def check_monitor(monitor: str, schema: Schema) -> None:
+    """Refuses what no evaluation of this schema's rows will give.
+
+    Args:
+        monitor: see `TrainingConfig.monitor`.
+        schema: of the rows.
+
+    Raises:
+        ValueError: naming the metrics that there are.
+    """
+    metrics = FunnelMetrics(schema.step_names, schema.conditional_names)
+    metrics.update(**_no_rows(schema))
+    monitored(metrics.result(), monitor, schema.step_names)
 
 
 def _truth(schema: Schema, batch: Batch) -> np.ndarray | None:

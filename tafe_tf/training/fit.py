@@ -20,6 +20,7 @@ from tafe_tf.data.atomic import read_json, write_arrays, write_json
 from tafe_tf.data.bad_rows import BadRows
 from tafe_tf.data.batches.dataset import FunnelData
 from tafe_tf.data.batches.holdout import Holdout, time_holdout
+from tafe_tf.data.errors import DataError
 from tafe_tf.data.formats.read import find_files
 from tafe_tf.distributed.cluster import Cluster
 from tafe_tf.features import vocabulary
@@ -30,12 +31,16 @@ from tafe_tf.schema import Schema
 from tafe_tf.terminal.tables import print_dropped, print_metrics
 from tafe_tf.training import identity, predecessor
 from tafe_tf.training.config import ModelConfig, TrainingConfig
-from tafe_tf.training.evaluator import Evaluator
+from tafe_tf.training.evaluator import Evaluator, check_monitor
 from tafe_tf.training.loop import Trainer
 from tafe_tf.training.predictions import Predictions
 from tafe_tf.training.run import Run
 from tafe_tf.training.run_dir import RunDir, RunError
 from tafe_tf.training.warm_start import WarmStart
+
+# The first file that is made from the rows of a split. Until then rows may be replaced, so that the
+# same call goes on once a bad row is mended.
+_MADE_FROM = {"train": "statistics.json", "valid": "history.json", "test": "metrics.json"}
 
 Rows: TypeAlias = "Sequence[str] | pa.Table"  # the paths of files, or a table in memory
 
@@ -62,9 +67,13 @@ class DataConfig:
     schema_file: str = ""
 
     def __post_init__(self) -> None:
-        for _, rows in self.splits():
-            for path in () if isinstance(rows, pa.Table) else rows:
-                if not os.path.exists(path):
+        for name, rows in self.splits():
+            if isinstance(rows, pa.Table):
+                continue
+            if name == "train" and not rows:
+                raise DataError("train: must name at least one file")
+            for path in rows:
+                if not os.path.isfile(path):
                     raise FileNotFoundError(f"{path}: there is no such file")
 
     def splits(self) -> list[tuple[str, Rows]]:
@@ -159,6 +168,7 @@ def _fit(
     bad_rows = BadRows(config.on_bad_row)
     if config.valid_split == "time" and config.valid_fraction and not data.schema.time:
         raise RunError("--valid_split=time needs a schema with a `time` column")
+    check_monitor(config.monitor, data.schema)
     warm = _warm_start(config, run)
     if warm:
         warm.check_schema(data.schema)
@@ -244,7 +254,8 @@ def keep_rows(run: RunDir, data: DataConfig) -> DataConfig:
     for name, rows in data.splits():
         if isinstance(rows, pa.Table):
             path = run.path / "rows" / f"{name}.parquet"
-            run.keep_table(path, rows)
+            is_used = (run.path / _MADE_FROM[name]).exists()
+            run.keep_table(path, rows, is_used)
             files[name] = (str(path),)
     return dataclasses.replace(data, **files)
 

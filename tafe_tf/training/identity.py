@@ -85,8 +85,9 @@ def differing(
         if there != line and not (means_default and line == default):
             found |= {line, there}
     for name in other.keys() - lines.keys():
+        names_rows = other[name].startswith("# ") or name == "data_dir"
         has_no_default = name in defaults and defaults[name].default is None
-        if has_no_default and other[name] != f"--{name}=":
+        if names_rows or (has_no_default and other[name] != f"--{name}="):
             found.add(other[name])
     return sorted(found - {""})
 

@@ -26,7 +26,7 @@ from tafe_tf.losses import FunnelLoss
 from tafe_tf.metrics import Metrics
 from tafe_tf.terminal.progress import Progress
 from tafe_tf.training.async_steps import AsyncSteps
-from tafe_tf.training.callbacks import Curves, batch_logs, epoch_logs
+from tafe_tf.training.callbacks import Curves, batch_logs, check_callbacks, epoch_logs
 from tafe_tf.training.config import TrainingConfig
 from tafe_tf.training.early_stopping import EarlyStopping
 from tafe_tf.training.evaluator import Evaluator
@@ -94,13 +94,13 @@ class _Epoch:
 
     @property
     def mean_loss(self) -> float:
-        return self.loss / max(self.steps, 1)
+        return self.loss / self.steps if self.steps else math.nan
 
     def metrics(self) -> Metrics:
         return {
             "train_seconds": time.monotonic() - self.began,
             "train_rows": self.rows,
-            "train_loss": self.mean_loss,
+            "train_loss": self.mean_loss if self.steps else None,
         }
 
 
@@ -154,6 +154,7 @@ class Trainer:
         self._task_names = [task.name for task in features.schema.tasks]
         model.optimizer = optimizer  # where callbacks look for it
         model.stop_training = False  # what callbacks set
+        check_callbacks(callbacks)
         self._has_callbacks = bool(callbacks)
         chiefs: list[keras.callbacks.Callback] = []
         if self.cluster.chief:
@@ -163,6 +164,7 @@ class Trainer:
             chiefs,
             model=model,
             epochs=config.epochs,
+            steps=None,  # of an epoch: not known before the first one
             verbose=0,
         )
 
@@ -193,8 +195,24 @@ class Trainer:
             DataError: on a bad file or row.
             Preempted: after a SIGTERM, once a checkpoint is written.
         """
-        make_steps = self._make_steps(data.readers)
         state = self._restore(data, begin)
+        if not self._is_over(state):  # callbacks see nothing of a run that has finished
+            self._train(data, validation, state, steps)
+        self.cluster.barrier()  # the chief has written
+        best = tf.train.latest_checkpoint(self._best.directory)
+        self._best.checkpoint.restore(best)
+        self._set_intercepts(data)
+        return state.history
+
+    def _train(
+        self,
+        data: FunnelData,
+        validation: FunnelData,
+        state: State,
+        steps: int | None,
+    ) -> None:
+        """Trains epoch after epoch, from `state` on."""
+        make_steps = self._make_steps(data.readers)
         self._callbacks.on_train_begin()
         with Preemption() as preemption:
             while not self._is_over(state):
@@ -208,11 +226,6 @@ class Trainer:
                 )
                 self._end_epoch(validation, state, trained)
         self._callbacks.on_train_end()
-        self.cluster.barrier()  # the chief has written
-        best = tf.train.latest_checkpoint(self._best.directory)
-        self._best.checkpoint.restore(best)
-        self._set_intercepts(data)
-        return state.history
 
     def _make_steps(self, readers: int) -> SyncSteps | AsyncSteps:
         per_call = self._config.steps_per_call

@@ -200,7 +200,7 @@ class Run:
 
 
 def load(run_dir: str | pathlib.Path) -> Run:
-    """Opens the directory of a finished run.
+    """Opens the directory of a run that has trained at least one epoch.
 
     Raises:
         RunError: if it holds none.

@@ -105,14 +105,19 @@ class RunDir:
         if not path.exists():
             write_text(path, identity.as_text(lines))
 
-    def keep_table(self, path: pathlib.Path, table: pa.Table) -> None:
+    def keep_table(self, path: pathlib.Path, table: pa.Table, is_used: bool) -> None:
         """Keeps rows that were given in memory as a Parquet file.
 
+        Args:
+            path: the file.
+            table: the rows.
+            is_used: whether something in the directory was made from the rows that lie there.
+
         Raises:
-            RunError: if the file is there and holds other rows.
+            RunError: if the file is there and holds other rows that were used.
         """
         path.parent.mkdir(parents=True, exist_ok=True)
-        if not path.exists():
+        if not (path.exists() and is_used):
             write_parquet(path, table)
             return
         with tempfile.TemporaryDirectory(dir=path.parent) as directory:

@@ -8,11 +8,16 @@ from __future__ import annotations
 
 import dataclasses
 import inspect
+import math
+import numbers
+import os
 import re
 import types
 import typing
 from collections.abc import Sequence
 from typing import Any, Literal
+
+import numpy as np
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -32,6 +37,42 @@ class Setting:
     choices: tuple[str, ...]
     default: Any
     explanation: str
+
+
+def check(setting: Setting, value: Any) -> None:
+    """Refuses a value of the wrong kind; None is always allowed where it is the default.
+
+    Raises:
+        ValueError: naming the setting, the rule and the value.
+    """
+    if value is None and setting.default is None:
+        return
+    if setting.choices:
+        holds = value in setting.choices
+        rule = f"must be one of {', '.join(setting.choices)}"
+    elif setting.kind is bool:
+        holds = isinstance(value, bool | np.bool_)
+        rule = "must be True or False"
+    elif setting.kind is int:
+        holds = _is_whole(value)
+        rule = "must be a whole number"
+    elif setting.kind is float:
+        is_number = isinstance(value, numbers.Real) and not isinstance(value, bool)
+        holds = is_number and math.isfinite(value)
+        rule = "must be a finite number"
+    elif setting.kind is list:
+        is_sequence = isinstance(value, Sequence) and not isinstance(value, str)
+        holds = is_sequence and all(_is_whole(size) and size > 0 for size in value)
+        rule = "must be a list of positive whole numbers"
+    else:
+        holds = isinstance(value, str | os.PathLike)
+        rule = "must be a text"
+    if not holds:
+        raise ValueError(f"{setting.name} {rule}. Received: {value!r}")
+
+
+def _is_whole(value: Any) -> bool:
+    return isinstance(value, numbers.Integral) and not isinstance(value, bool)
 
 
 def of_dataclass(cls: type) -> dict[str, Setting]:

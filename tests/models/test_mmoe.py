@@ -32,5 +32,7 @@ def test_errors() -> None:
         ValueError, match=r"`gate` must be 'softmax' or 'dselect_k'. Received: gate='top_k'"
     ):
         MMOE(ROWS, 2, gate="top_k")  # type: ignore[arg-type]
-    with pytest.raises(ValueError, match=r"`units` must be 1 or more. Received: count=0"):
+    with pytest.raises(
+        ValueError, match=r"`num_experts` must be 1 or more. Received: num_experts=0"
+    ):
         MMOE(ROWS, 2, num_experts=0)

@@ -162,6 +162,42 @@ def test_mlflow_notes_the_metrics(
     assert [metric.value for metric in noted] == [each["auc/p_apply"] for each in finished.history]
 
 
+def test_a_finished_run_shows_callbacks_nothing(loans: DataConfig, tmp_path: pathlib.Path) -> None:
+    log = tmp_path / "log.csv"
+    run(loans, tmp_path / "run", keras.callbacks.CSVLogger(str(log)))
+    before = log.read_text()
+    run(loans, tmp_path / "run", keras.callbacks.CSVLogger(str(log)))
+    assert log.read_text() == before and before.count("\n") == EPOCHS + 1
+
+
+def test_a_callback_that_resumes_by_itself_is_refused(
+    loans: DataConfig, tmp_path: pathlib.Path
+) -> None:
+    backup = keras.callbacks.BackupAndRestore(str(tmp_path / "backup"))
+    with pytest.raises(
+        ValueError, match=r"BackupAndRestore cannot be used here, .* call fit again"
+    ):
+        run(loans, tmp_path / "run", backup)
+    with pytest.raises(TypeError, match=r"callbacks must be keras.callbacks.Callback objects. Rec"):
+        run(loans, tmp_path / "run", print)
+
+
+def test_kerass_own_progress_bar(
+    loans: DataConfig, tmp_path: pathlib.Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run(loans, tmp_path, keras.callbacks.ProgbarLogger())
+    assert (tmp_path / "metrics.json").exists()
+
+
+def test_stopped_before_the_first_batch(loans: DataConfig, tmp_path: pathlib.Path) -> None:
+    class Stop(keras.callbacks.Callback):
+        def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
+            self.model.stop_training = True
+
+    (only,) = run(loans, tmp_path, Stop()).history
+    assert only["train_rows"] == 0 and only["train_loss"] is None
+
+
 def test_callbacks_change_no_weight(loans: DataConfig, tmp_path: pathlib.Path) -> None:
     plain = run(loans, tmp_path / "plain")
     watched = run(loans, tmp_path / "watched", keras.callbacks.LambdaCallback())

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from typing import Any
 
+import numpy as np
 import pytest
 
 from tafe_tf.training.config import ModelConfig, TrainingConfig
@@ -28,6 +29,50 @@ from tafe_tf.training.config import ModelConfig, TrainingConfig
 def test_errors_of_training(settings: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         TrainingConfig(**settings)
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"batch_size": 64.0}, r"batch_size must be a whole number. Received: 64.0"),
+        ({"epochs": True}, r"epochs must be a whole number. Received: True"),
+        ({"learning_rate": "0.1"}, r"learning_rate must be a finite number. Received: '0.1'"),
+        ({"order_weight": float("nan")}, r"order_weight must be a finite number. Received: nan"),
+        ({"save_predictions": "no"}, r"save_predictions must be True or False. Received: 'no'"),
+        ({"seed": None}, r"seed must be a whole number. Received: None"),
+        ({"monitor": 3}, r"monitor must be a text. Received: 3"),
+    ],
+)
+def test_values_of_the_wrong_kind(settings: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        TrainingConfig(**settings)
+
+
+def test_numbers_of_numpy_are_numbers() -> None:
+    config = TrainingConfig(
+        epochs=np.int64(3),  # type: ignore[arg-type]
+        learning_rate=np.float32(0.5),  # type: ignore[arg-type]
+    )
+    assert config.epochs == 3 and config.learning_rate == 0.5
+
+
+@pytest.mark.parametrize(
+    ("model", "arguments", "message"),
+    [
+        ("tafe", {"embedding_dim": 4.0}, r"embedding_dim must be a whole number. Received: 4.0"),
+        ("tafe", {"num_layers": 0}, r"`num_layers` must be 1 or more. Received: num_layers=0"),
+        ("ple", {"num_levels": 0}, r"`num_levels` must be 1 or more. Received: num_levels=0"),
+        ("tafe", {"dropout": 1.5}, r"`dropout` must be 0 or more and below 1. Received: dropout=1"),
+        ("escm2", {"min_propensity": -1}, r"`min_propensity` must be 0 or more. Received: min"),
+        ("mmoe", {"entropy_weight": -1.0}, r"`entropy_weight` must be 0 or more. Received: ent"),
+        ("mmoe", {"tower_units": 32}, r"tower_units must be a list of positive whole numbers. "),
+        ("mmoe", {"tower_units": [8, 0]}, r"tower_units must be a list of positive whole num"),
+        ("mmoe", {"gate": "top_k"}, r"gate must be one of softmax, dselect_k. Received: 'top_k'"),
+    ],
+)
+def test_values_that_no_model_can_have(model: str, arguments: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        ModelConfig(name=model, arguments=arguments)
 
 
 def test_configurations_are_frozen() -> None:

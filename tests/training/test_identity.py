@@ -112,6 +112,16 @@ def test_rows_that_no_flag_names_are_comments() -> None:
     ]
 
 
+def test_rows_that_are_left_out_make_another_run() -> None:
+    text = identity.as_text(lines(train="/a.csv", valid="rows in memory"))
+    assert identity.differing(text, lines(train="/a.csv"), "tafe") == ["# valid=rows in memory"]
+    by_name = {name: line for name, line in lines(train="/a.csv").items() if name != "data_dir"}
+    assert identity.differing(text, by_name, "tafe") == [
+        "# valid=rows in memory",
+        "--data_dir=data",
+    ]
+
+
 def test_the_text_is_a_flagfile() -> None:
     with flagsaver.flagsaver():
         text = identity.as_text(lines(train="/a.csv"))

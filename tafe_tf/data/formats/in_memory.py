@@ -191,13 +191,18 @@ def _array(
         return pa.array(values, from_pandas=True)
     except (pa.ArrowException, OverflowError) as error:
         row = _first_failure(values)
+        if row == 0:
+            raise DataError(f"{name}: column {column!r} has no Arrow type: {error}") from None
         value = next(iter(values[row - 1 : row]))
         reason = f"{error.args[0]}. Received: {value!r:.80}"
         raise DataError(f"{name}: row {row}, column {column!r}: {reason}") from None
 
 
 def _first_failure(values: Any) -> int:
-    """The number of the first row, from 1, up to which the values are no Arrow array."""
+    """The number of the first row, from 1, up to which the values are no Arrow array.
+
+    It is 0 if even no value makes none: then the type is at fault, and not a value.
+    """
 
     def fails(count: int) -> bool:
         try:

@@ -283,3 +283,9 @@ def test_files_and_tables_may_stand_side_by_side(tmp_path: pathlib.Path) -> None
     with pytest.raises(DataError, match="rows: are rows in memory, where a file is needed"):
         _ = data.paths
     assert dataclasses.replace(data, files=files[:1]).paths == files[:1]
+
+
+def test_a_column_that_has_no_arrow_type() -> None:
+    frame = pd.DataFrame({"a": [1, 2], "x": [1j, 2j]})
+    with pytest.raises(DataError, match=r"shop rows: column 'x' has no Arrow type: "):
+        to_arrow(frame, "shop rows")

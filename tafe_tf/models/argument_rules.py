@@ -1,0 +1,54 @@
+"""Rules of the numbers that models take, one rule an argument whichever model takes it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+_POSITIVE = frozenset(
+    {
+        "embedding_dim",
+        "num_experts",
+        "num_heads",
+        "num_inducing",
+        "num_layers",
+        "num_levels",
+        "num_selected",
+        "num_shared",
+        "num_specific",
+    }
+)
+_NOT_NEGATIVE = frozenset(
+    {
+        "counterfactual_weight",
+        "embedding_stddev",
+        "entropy_weight",
+        "global_weight",
+        "min_propensity",
+    }
+)
+
+
+def check_arguments(arguments: Mapping[str, Any]) -> None:
+    """Refuses numbers that no model can be made with.
+
+    Args:
+        arguments: of a model's constructor, by name.
+
+    Raises:
+        ValueError: naming the argument, its rule and its value.
+
+    Example:
+        >>> check_arguments({"num_layers": 2, "dropout": 0.1})
+        >>> check_arguments({"num_layers": 0})
+        Traceback (most recent call last):
+            ...
+        ValueError: `num_layers` must be 1 or more. Received: num_layers=0
+    """
+    for name, value in arguments.items():
+        if name in _POSITIVE and value < 1:
+            raise ValueError(f"`{name}` must be 1 or more. Received: {name}={value}")
+        if name in _NOT_NEGATIVE and value < 0:
+            raise ValueError(f"`{name}` must be 0 or more. Received: {name}={value}")
+        if name == "dropout" and not 0 <= value < 1:
+            raise ValueError(f"`dropout` must be 0 or more and below 1. Received: dropout={value}")
