@@ -71,8 +71,8 @@ class Lists:
     """The feature lists of some rows, to which fields are added one by one.
 
     Args:
-        rows: number of rows.
-        rng: draws ids and values.
+        rows: Number of rows.
+        rng: Draws ids and values.
     """
 
     def __init__(self, rows: int, rng: np.random.Generator) -> None:
@@ -85,11 +85,11 @@ class Lists:
         """Adds features of one field.
 
         Args:
-            field: the field's name.
-            first: the field's first id.
-            size: number of the field's ids.
-            counts: how many features each row gets, [rows].
-            weighted: whether the values differ from 1.
+            field: The field's name.
+            first: The field's first id.
+            size: Number of the field's ids.
+            counts: How many features each row gets, [rows].
+            weighted: Whether the values differ from 1.
         """
         total = int(counts.sum())
         ids = pa.array(zipf(self._rng, first, size, total)).cast(pa.string())
@@ -130,9 +130,9 @@ def skeleton_lines(keys: pa.Array, first_row: int, rng: np.random.Generator) -> 
     """Makes the lines of a skeleton file, one for each key.
 
     Args:
-        keys: the user of each row.
-        first_row: number of the first of these rows in the file.
-        rng: draws labels and features.
+        keys: The user of each row.
+        first_row: Number of the first of these rows in the file.
+        rng: Draws labels and features.
     """
     rows = len(keys)
     lists = Lists(rows, rng)
@@ -162,10 +162,10 @@ def write(directory: pathlib.Path, split: str, rows: int, seed: Sequence[int]) -
     """Writes the two files of a split.
 
     Args:
-        directory: where to write them.
+        directory: Where to write them.
         split: "train" or "test".
-        rows: number of rows of the skeleton file.
-        seed: seed of everything drawn.
+        rows: Number of rows of the skeleton file.
+        seed: Seed of everything drawn.
     """
     rng = np.random.default_rng(seed)
     done = 0

@@ -73,9 +73,9 @@ def measured(model: FunnelModel, size: int, devices: Sequence[jax.Device]) -> ro
     """Compiles training and inference for one batch size, and returns what measures them.
 
     Args:
-        model: the model whose weights training starts from; its own weights stay as they are.
-        size: rows of a batch.
-        devices: the devices that share a batch; weights, moments and tables are on each.
+        model: The model whose weights training starts from; its own weights stay as they are.
+        size: Rows of a batch.
+        devices: The devices that share a batch; weights, moments and tables are on each.
     """
     mesh = Mesh(np.array(devices), ("rows",))
     on_each = NamedSharding(mesh, PartitionSpec())

@@ -109,8 +109,8 @@ def work(ids: int, report: pathlib.Path) -> None:
     """Trains as one worker; the chief writes how fast.
 
     Args:
-        ids: number of ids in all fields together.
-        report: the JSON file for the chief's figures.
+        ids: Number of ids in all fields together.
+        report: The JSON file for the chief's figures.
     """
     made = cluster.make()
     size = _BATCH_SIZE.value // made.workers

@@ -53,8 +53,8 @@ def latencies(ways: Mapping[str, Ask], size: int) -> dict[str, list[float]]:
     """Measures one request after the other, in bursts that alternate between the ways.
 
     Args:
-        ways: what answers a request, by name.
-        size: rows of a request.
+        ways: What answers a request, by name.
+        size: Rows of a request.
 
     Returns:
         The milliseconds of each request, by way.
@@ -75,8 +75,8 @@ def throughput(ask: Ask, clients: int) -> float:
     """Measures the rows per second of threads that ask without a pause.
 
     Args:
-        ask: what answers a request.
-        clients: number of threads.
+        ask: What answers a request.
+        clients: Number of threads.
     """
     request = ali_ccp_shape.rows(CLIENT_ROWS)
     end = time.perf_counter() + _SECONDS.value

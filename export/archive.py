@@ -23,10 +23,10 @@ def write(
     """Writes a SavedModel with all signatures, unchecked. The same run gives the same bytes.
 
     Args:
-        path: the new directory.
-        signatures: the functions to write.
-        features: the feature graph that they call, with its vocabularies.
-        tables: the embedding tables that they read.
+        path: The new directory.
+        signatures: The functions to write.
+        features: The feature graph that they call, with its vocabularies.
+        tables: The embedding tables that they read.
     """
     archive = keras.export.ExportArchive()
     archive.track(features)  # its lookup tables and their vocabularies

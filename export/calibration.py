@@ -26,9 +26,9 @@ class Curve:
     Beyond its ends it is constant or, if it has one knot only, a straight line.
 
     Attributes:
-        x: logits at which it bends, its knots, ascending, [n].
-        y: calibrated logits there, non-decreasing, [n].
-        slope: slope of a curve with one knot; 0 by default, and not used with more knots.
+        x: Logits at which it bends, its knots, ascending, [n].
+        y: Calibrated logits there, non-decreasing, [n].
+        slope: Slope of a curve with one knot; 0 by default, and not used with more knots.
     """
 
     x: np.ndarray
@@ -63,7 +63,7 @@ class Calibration:
 
     Attributes:
         kind: "platt" or "isotonic".
-        curves: one for each step.
+        curves: One for each step.
     """
 
     kind: Kind
@@ -105,15 +105,15 @@ def fit(
 
     Args:
         kind: "platt" or "isotonic".
-        logits: logits of held-out rows, [n, N].
+        logits: Logits of held-out rows, [n, N].
         labels: 0 or 1, [n, N].
-        weights: sample weights, [n].
+        weights: Sample weights, [n].
 
     Returns:
         The calibration.
 
     Raises:
-        CalibrationError: if all held-out labels of a step are equal, or its logits do not rise with
+        CalibrationError: If all held-out labels of a step are equal, or its logits do not rise with
             them.
 
     Example:

@@ -28,17 +28,17 @@ def score_first_rows(
     """Reads rows, runs `serving_default` through the session loader, and lays both out as a table.
 
     Args:
-        export_dir: the directory in which versions are published; the latest is used.
-        file: a file of rows with labels, in any format that training reads.
-        rows: how many rows to score; 10 by default. Bad rows are left out.
+        export_dir: The directory in which versions are published; the latest is used.
+        file: A file of rows with labels, in any format that training reads.
+        rows: How many rows to score; 10 by default. Bad rows are left out.
 
     Returns:
         A table with one row for each row of the file. Where every task of the schema has a column
         `truth`, each probability stands beside the true one.
 
     Raises:
-        DataError: if the rows cannot be read.
-        FileNotFoundError: if nothing has been exported.
+        DataError: If the rows cannot be read.
+        FileNotFoundError: If nothing has been exported.
     """
     path = latest(export_dir)
     dataset = schema_toml.load(path / SCHEMA_FILE)

@@ -38,8 +38,8 @@ def check(
     """Checks a SavedModel: its graph, its signatures, its answers and its warm-up requests.
 
     Args:
-        path: the SavedModel's directory, with the schema in `assets.extra/schema.toml`.
-        trained: the model in Python, a function from raw columns to named probabilities, which the
+        path: The SavedModel's directory, with the schema in `assets.extra/schema.toml`.
+        trained: The model in Python, a function from raw columns to named probabilities, which the
             SavedModel must equal. With None, the default, the SavedModel is compared with itself
             only.
 
@@ -47,7 +47,7 @@ def check(
         What was found, a line each.
 
     Raises:
-        ExportError: at the first thing that is not as it must be.
+        ExportError: At the first thing that is not as it must be.
 
     Example:
         check("models/shop/1")  # ['6 signatures, no operation that TensorFlow Serving lacks', ...]
@@ -222,7 +222,7 @@ def _compare(
     """The largest difference between outputs.
 
     Raises:
-        ExportError: if it is above `TOLERANCE`, or shapes differ.
+        ExportError: If it is above `TOLERANCE`, or shapes differ.
     """
     worst = 0.0
     for name, values in outputs.items():

@@ -22,9 +22,9 @@ class Unseen(NamedTuple):
     """Rows to evaluate on.
 
     Attributes:
-        data: where they are.
-        part: which part of `data` they are.
-        name: what they are called, "test rows" or "held-out rows".
+        data: Where they are.
+        part: Which part of `data` they are.
+        name: What they are called, "test rows" or "held-out rows".
     """
 
     data: FunnelData
@@ -36,7 +36,7 @@ def unseen(run: RunDir) -> Unseen:
     """Finds the rows to evaluate a run on: its test rows, or those held out if it has none.
 
     Raises:
-        RunError: if the run does not say where they are, or its files are gone.
+        RunError: If the run does not say where they are, or its files are gone.
     """
     test = run.test()
     if test is not None:
@@ -48,14 +48,14 @@ def sample(run: RunDir, count: int) -> dict[str, np.ndarray]:
     """Reads the first held-out rows of a run, or its first training rows if none were held out.
 
     Args:
-        run: the run.
-        count: the largest number of rows, n.
+        run: The run.
+        count: The largest number of rows, n.
 
     Returns:
         Raw columns, [n] or [n, max_length].
 
     Raises:
-        RunError: if the run's files are gone.
+        RunError: If the run's files are gone.
     """
     data = run.held_out(batch_size=count)
     batch = next(data.evaluation_batches("valid"), None)
@@ -72,15 +72,15 @@ def predictions(
     """Computes an exported model's logits on all held-out rows of a run.
 
     Args:
-        run: the run.
-        exported: the exported model, a function from model inputs to logits.
-        features: the run's feature graph.
+        run: The run.
+        exported: The exported model, a function from model inputs to logits.
+        features: The run's feature graph.
 
     Returns:
         Logits [n, N], labels [n, N] and sample weights [n].
 
     Raises:
-        RunError: if no rows were held out, or the run's files are gone.
+        RunError: If no rows were held out, or the run's files are gone.
     """
     logits: list[np.ndarray] = []
     labels: list[np.ndarray] = []
@@ -109,11 +109,11 @@ def show_cost(run: RunDir, exported: Score) -> None:
     """Prints the metrics of a model as trained and as exported, on the run's test or held-out rows.
 
     Args:
-        run: the run.
-        exported: the exported model, a function from model inputs to logits.
+        run: The run.
+        exported: The exported model, a function from model inputs to logits.
 
     Raises:
-        RunError: if the rows are gone.
+        RunError: If the rows are gone.
     """
     data, part, name = unseen(run)
     features = run.features()

@@ -28,9 +28,9 @@ def write(
     """Writes the card into a SavedModel.
 
     Args:
-        served: the SavedModel.
-        run: the run that it was exported from.
-        **made: further entries: what the export did, such as its calibration.
+        served: The SavedModel.
+        run: The run that it was exported from.
+        **made: Further entries: what the export did, such as its calibration.
     """
     now = datetime.datetime.now(datetime.UTC)
     statistics = _read(run, "statistics")

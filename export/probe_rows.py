@@ -32,11 +32,11 @@ def probe_rows(
     """Draws raw rows with known, unseen, missing and extreme values of every field.
 
     Args:
-        dataset: the schema.
-        vocabularies: a directory with `<feature>.txt` for each vocabulary, as the assets of an
+        dataset: The schema.
+        vocabularies: A directory with `<feature>.txt` for each vocabulary, as the assets of an
             export are.
-        size: number of rows, B.
-        seed: seed of the draw; 0 by default.
+        size: Number of rows, B.
+        seed: Seed of the draw; 0 by default.
 
     Returns:
         Columns as the served model takes them, [B], or [B, max_length + 1] for lists. All values of

@@ -42,16 +42,16 @@ class ExportConfig:
     """How a run is exported.
 
     Attributes:
-        version: number of the new version. The default, 0, means the time in seconds since 1970.
-        calibration: curve that calibrates each step on the held-out rows, "none", "platt" or
+        version: Number of the new version. The default, 0, means the time in seconds since 1970.
+        calibration: Curve that calibrates each step on the held-out rows, "none", "platt" or
             "isotonic"; see `export.calibration.fit`. The default is "none".
-        embedding_storage: number format of the embedding tables, "float32", "float16" or "int8";
+        embedding_storage: Number format of the embedding tables, "float32", "float16" or "int8";
             see `export.table_storage.StoredTable`. The default, "float32", keeps them as they were
             trained.
-        terms: how much worse than the previous model the new one may be. The default is `Terms()`.
+        terms: How much worse than the previous model the new one may be. The default is `Terms()`.
 
     Raises:
-        ValueError: if `version` is negative, or `calibration` or `embedding_storage` is unknown.
+        ValueError: If `version` is negative, or `calibration` or `embedding_storage` is unknown.
     """
 
     version: int = 0
@@ -84,18 +84,18 @@ def publish(
     the tables stored in fewer bits, also the metrics before and after.
 
     Args:
-        run: the trained run. Its held-out rows must still be where training found them.
-        export_dir: the directory in which versions are published; made if it does not exist.
-        config: the settings. The default, None, means `ExportConfig()`.
+        run: The trained run. Its held-out rows must still be where training found them.
+        export_dir: The directory in which versions are published; made if it does not exist.
+        config: The settings. The default, None, means `ExportConfig()`.
 
     Returns:
         The version's directory, `<export_dir>/<version>`.
 
     Raises:
-        ExportError: if the version exists, the model is worse than the terms allow, or the export
+        ExportError: If the version exists, the model is worse than the terms allow, or the export
             does not pass the gate. Nothing is published then.
-        CalibrationError: if the held-out rows cannot calibrate.
-        RunError: if the run holds no trained model, or its held-out rows are gone.
+        CalibrationError: If the held-out rows cannot calibrate.
+        RunError: If the run holds no trained model, or its held-out rows are gone.
 
     Example:
         path = publish(RunDir("runs/shop"), "models/shop", ExportConfig(calibration="platt"))
@@ -144,9 +144,9 @@ def in_python(
     """Makes the function that an export must equal, without any of `Signatures`.
 
     Args:
-        model: the trained model.
-        features: its feature graph.
-        curves: the calibration; None by default, for probabilities as they were trained.
+        model: The trained model.
+        features: Its feature graph.
+        curves: The calibration; None by default, for probabilities as they were trained.
 
     Returns:
         A function from raw columns, [B] or [B, length] each, to named probabilities, [B] each.

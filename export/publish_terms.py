@@ -27,15 +27,15 @@ class Terms:
     wider than their noise, which `tafe_tf.compare` measures.
 
     Attributes:
-        previous: the run of the previous model. The default, None, means the run that the new one
+        previous: The run of the previous model. The default, None, means the run that the new one
             was warm-started from, if any.
-        max_auc_loss: by how much the AUC may be lower, a difference; 0.002 by default.
-        max_log_loss_rise: by how much the log loss may be larger, a share of the previous one; 0.01
+        max_auc_loss: By how much the AUC may be lower, a difference; 0.002 by default.
+        max_log_loss_rise: By how much the log loss may be larger, a share of the previous one; 0.01
             by default.
-        publish_worse: whether to publish a model that is worse than that; False by default.
+        publish_worse: Whether to publish a model that is worse than that; False by default.
 
     Raises:
-        ValueError: if a margin is negative or not finite.
+        ValueError: If a margin is negative or not finite.
     """
 
     previous: RunDir | None = None
@@ -53,16 +53,16 @@ class Terms:
         """Measures both models, prints their metrics, and lets the new model pass or not.
 
         Args:
-            run: the new run.
-            exported: its model as it will be served, a function from model inputs to logits.
+            run: The new run.
+            exported: Its model as it will be served, a function from model inputs to logits.
 
         Returns:
             What the model card says about it; None if there is no previous model.
 
         Raises:
-            ExportError: if the model is worse than the terms allow, or there is no row to measure
+            ExportError: If the model is worse than the terms allow, or there is no row to measure
                 on.
-            RunError: if the previous run, or the rows, are gone.
+            RunError: If the previous run, or the rows, are gone.
         """
         previous = self.previous or predecessor_of(run)
         if previous is None:
@@ -110,9 +110,9 @@ class Terms:
         """Finds the terms that a model does not keep.
 
         Args:
-            before: the previous model's metrics.
-            new: the new model's metrics, on the same rows.
-            steps: names of the steps, such as "ctr".
+            before: The previous model's metrics.
+            new: The new model's metrics, on the same rows.
+            steps: Names of the steps, such as "ctr".
 
         Returns:
             A text for each term that is not kept. A metric that is undefined on the rows breaks

@@ -20,22 +20,22 @@ class SessionModel:
     """Loads a SavedModel and answers its signatures. Many threads may call it at once.
 
     Args:
-        path: the SavedModel's directory.
-        intra_op_parallelism: threads of one operation; 0 for all cores. With 1, the default, a
+        path: The SavedModel's directory.
+        intra_op_parallelism: Threads of one operation; 0 for all cores. With 1, the default, a
             request of one row takes half the time, and the halves into which an export cuts large
             requests use the cores. The first session of a process decides for all, or what
             TensorFlow did in the process before it.
-        inter_op_parallelism: operations that run at a time; 0, the default, for all cores.
+        inter_op_parallelism: Operations that run at a time; 0, the default, for all cores.
 
     Attributes:
-        path: the SavedModel's directory.
-        graph: the loaded `tf.Graph`.
-        signature_defs: all signature definitions of the SavedModel by name, its initializer's
+        path: The SavedModel's directory.
+        graph: The loaded `tf.Graph`.
+        signature_defs: All signature definitions of the SavedModel by name, its initializer's
             included.
-        signatures: those that can be asked.
+        signatures: Those that can be asked.
 
     Raises:
-        OSError: if there is no SavedModel.
+        OSError: If there is no SavedModel.
         tf.errors.OpError: if it cannot be loaded.
 
     Example:
@@ -87,15 +87,15 @@ class SessionModel:
         """Runs one signature.
 
         Args:
-            columns: a value for every input of the signature, [B] or [B, length]. Further ones are
+            columns: A value for every input of the signature, [B] or [B, length]. Further ones are
                 ignored.
-            signature: the signature's name; "serving_default" by default.
+            signature: The signature's name; "serving_default" by default.
 
         Returns:
             All outputs by name, [B] each.
 
         Raises:
-            KeyError: if there is no such signature, or an input of it is missing.
+            KeyError: If there is no such signature, or an input of it is missing.
             tf.errors.OpError: what the runtime finds wrong with the values.
         """
         definition = self.signatures[signature]
@@ -116,15 +116,15 @@ class SessionModel:
         """Runs one signature on arrays as they are: the runtime judges their types and shapes.
 
         Args:
-            signature: the signature's name.
-            feeds: an array for every input of the signature.
-            outputs: names of the outputs wanted.
+            signature: The signature's name.
+            feeds: An array for every input of the signature.
+            outputs: Names of the outputs wanted.
 
         Returns:
             The outputs, in the order of their names.
 
         Raises:
-            KeyError: if there is no such signature or output, or an input is missing.
+            KeyError: If there is no such signature or output, or an input is missing.
             tf.errors.OpError: what the runtime finds wrong with the arrays.
         """
         values = [feeds[name] for name in self.signatures[signature].inputs]

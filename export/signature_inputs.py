@@ -23,9 +23,9 @@ def signature_inputs(
     `rank` gets the user of the first row, with the items of all rows.
 
     Args:
-        schema: the dataset.
-        rows: raw columns, [n], or [n, length] for lists, with n >= 1.
-        signatures: names of the signatures.
+        schema: The dataset.
+        rows: Raw columns, [n], or [n, length] for lists, with n >= 1.
+        signatures: Names of the signatures.
 
     Yields:
         A signature's name, and its inputs by name.
@@ -55,8 +55,8 @@ def examples(schema: Schema, rows: Rows) -> np.ndarray:
     """Writes rows as serialized tf.Examples, which leave out missing values.
 
     Args:
-        schema: the dataset.
-        rows: raw columns, [n], or [n, length] for lists.
+        schema: The dataset.
+        rows: Raw columns, [n], or [n, length] for lists.
 
     Returns:
         The serialized examples, an array of `bytes` objects, [n].

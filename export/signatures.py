@@ -32,9 +32,9 @@ class Signatures:
     Embedding tables stay variables.
 
     Args:
-        model: the trained model.
-        features: its feature graph.
-        calibrate: a function from logits to calibrated logits, [B, N] both. None, the default,
+        model: The trained model.
+        features: Its feature graph.
+        calibrate: A function from logits to calibrated logits, [B, N] both. None, the default,
             leaves the logits as they are.
     """
 

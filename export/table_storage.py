@@ -22,11 +22,11 @@ class StoredTable(tf.Module):
     largest magnitude of that row as a float32: an error of at most m / 254.
 
     Args:
-        table: the trained weight, [rows, d].
+        table: The trained weight, [rows, d].
         storage: "float32", "float16" or "int8".
 
     Attributes:
-        storage: the dtype in which the table is stored.
+        storage: The dtype in which the table is stored.
     """
 
     def __init__(self, table: keras.Variable, storage: Storage) -> None:
@@ -67,7 +67,7 @@ def store(model: FunnelModel, storage: Storage) -> list[StoredTable]:
     """Makes a model read its embeddings from stored tables.
 
     Args:
-        model: the model, which is changed.
+        model: The model, which is changed.
         storage: "float32", "float16" or "int8".
 
     Returns:

@@ -12,7 +12,7 @@ def versions(export_dir: str | pathlib.Path) -> list[pathlib.Path]:
     """Finds the numbered versions below `export_dir`.
 
     Args:
-        export_dir: the directory in which versions are published.
+        export_dir: The directory in which versions are published.
 
     Returns:
         Their directories, in ascending order of their numbers.
@@ -37,13 +37,13 @@ def latest(export_dir: str | pathlib.Path) -> pathlib.Path:
     """Finds the version with the highest number below `export_dir`.
 
     Args:
-        export_dir: the directory in which versions are published.
+        export_dir: The directory in which versions are published.
 
     Returns:
         Its directory.
 
     Raises:
-        FileNotFoundError: if there is no version.
+        FileNotFoundError: If there is no version.
     """
     found = versions(export_dir)
     if not found:
@@ -57,13 +57,13 @@ def one_version(path: str | pathlib.Path) -> pathlib.Path:
     """Finds the version that a user means who names either a version or the directory of versions.
 
     Args:
-        path: a SavedModel, or a directory of versions, of which the latest is taken.
+        path: A SavedModel, or a directory of versions, of which the latest is taken.
 
     Returns:
         The version's directory.
 
     Raises:
-        FileNotFoundError: if `path` is neither.
+        FileNotFoundError: If `path` is neither.
     """
     path = pathlib.Path(path)
     if (path / "saved_model.pb").exists():

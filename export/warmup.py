@@ -25,9 +25,9 @@ def write(
     """Writes requests of several sizes to every signature of a SavedModel into it.
 
     Args:
-        served: the SavedModel.
-        schema: its dataset.
-        rows: raw columns, [n] or [n, length] with n >= 1, repeated where a request needs more.
+        served: The SavedModel.
+        schema: Its dataset.
+        rows: Raw columns, [n] or [n, length] with n >= 1, repeated where a request needs more.
     """
     with tf.io.TFRecordWriter(str(served.path / FILE)) as writer:
         for size in SIZES:
@@ -65,7 +65,7 @@ def read(path: pathlib.Path) -> Iterator[predict_pb2.PredictRequest]:
     """Yields the warm-up requests of the SavedModel at `path`, if it has any.
 
     Raises:
-        ValueError: if a record holds no Predict request.
+        ValueError: If a record holds no Predict request.
         tf.errors.OpError: if the file is damaged.
     """
     file = path / FILE
@@ -87,13 +87,13 @@ def run(served: SessionModel) -> int:
     """Answers all warm-up requests of a SavedModel.
 
     Args:
-        served: the SavedModel.
+        served: The SavedModel.
 
     Returns:
         The number of requests.
 
     Raises:
-        ValueError: if the file is no warm-up file.
+        ValueError: If the file is no warm-up file.
         tf.errors.OpError: what the runtime finds wrong with a request.
     """
     count = 0

@@ -21,15 +21,15 @@ def withdraw(
     withdrawn one once the older one is ready.
 
     Args:
-        export_dir: the directory in which versions are published.
-        to_version: number of the version to go back to. The default, 0, means the one before the
+        export_dir: The directory in which versions are published.
+        to_version: Number of the version to go back to. The default, 0, means the one before the
             newest.
 
     Returns:
         The directories of the withdrawn versions under their new names, in ascending order.
 
     Raises:
-        ExportError: if there is no such version, or it does not pass the gate. Nothing is withdrawn
+        ExportError: If there is no such version, or it does not pass the gate. Nothing is withdrawn
             then.
 
     Example:

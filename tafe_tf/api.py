@@ -37,21 +37,21 @@ def fit(
     end with the same weights.
 
     Args:
-        schema: what the columns are: a `Schema`, the path of a TOML file, or a dict with the keys
+        schema: What the columns are: a `Schema`, the path of a TOML file, or a dict with the keys
             of such a file.
-        train: the training rows: a pandas or Polars DataFrame, a pyarrow Table, a dict of arrays or
+        train: The training rows: a pandas or Polars DataFrame, a pyarrow Table, a dict of arrays or
             lists by column, or the path of a file, or a list of paths.
-        valid: the rows for early stopping, given in the same ways. By default a tenth of the
+        valid: The rows for early stopping, given in the same ways. By default a tenth of the
             training rows is held out.
-        test: the rows that the finished model is evaluated on. By default there are none, and no
+        test: The rows that the finished model is evaluated on. By default there are none, and no
             metrics.
-        model: the architecture, a key of `tafe_tf.models.BY_NAME`. The default is "tafe".
-        run_dir: the directory of the run; made if it is not there. Rows in memory are kept in it,
+        model: The architecture, a key of `tafe_tf.models.BY_NAME`. The default is "tafe".
+        run_dir: The directory of the run; made if it is not there. Rows in memory are kept in it,
             in `rows/`.
         callbacks: Keras callbacks, or one. They see epochs, batches (one for each call of several
             steps) and metrics ("loss", "val_auc/ctr", ...) as logs, and may stop the training.
-        verbose: whether to print epochs and metrics. The default is True.
-        **settings: fields of `tafe_tf.training.config.TrainingConfig`, such as `epochs` or
+        verbose: Whether to print epochs and metrics. The default is True.
+        **settings: Fields of `tafe_tf.training.config.TrainingConfig`, such as `epochs` or
             `batch_size`, and arguments of the model, such as `num_layers` or `dropout`. What is
             left out has its default.
 
@@ -60,11 +60,11 @@ def fit(
         `run.evaluate(rows)`, `run.export(dir)`.
 
     Raises:
-        TypeError: for a setting that neither training nor the model has, or what is no callback.
-        ValueError: for a setting that cannot be used.
-        DataError: for rows that cannot be used, naming row, column and value.
-        SchemaError: for a schema that cannot be used.
-        RunError: if the directory holds another run.
+        TypeError: For a setting that neither training nor the model has, or what is no callback.
+        ValueError: For a setting that cannot be used.
+        DataError: For rows that cannot be used, naming row, column and value.
+        SchemaError: For a schema that cannot be used.
+        RunError: If the directory holds another run.
 
     Example:
         >>> import tempfile

@@ -19,8 +19,8 @@ class SecondName(importlib.abc.MetaPathFinder):
     """Finds each module below one package name as the module of the same name below another.
 
     Args:
-        alias: a top-level package name, such as "export".
-        canonical: the package that it stands for, such as "tafe_tf.export".
+        alias: A top-level package name, such as "export".
+        canonical: The package that it stands for, such as "tafe_tf.export".
     """
 
     def __init__(self, alias: str, canonical: str) -> None:
@@ -76,7 +76,7 @@ def register(alias: str) -> None:
     It must be called while that name is being imported.
 
     Args:
-        alias: the name, such as "export" for `tafe_tf.export`.
+        alias: The name, such as "export" for `tafe_tf.export`.
     """
     canonical = f"tafe_tf.{alias}"
     sys.meta_path.insert(0, SecondName(alias, canonical))

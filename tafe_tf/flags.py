@@ -144,7 +144,7 @@ def given(name: str) -> Any:
     """The value of a flag of training; None if it was not given.
 
     Raises:
-        CommandError: if it should be a list of sizes and is none.
+        CommandError: If it should be a list of sizes and is none.
     """
     flag = flags.FLAGS[name]
     if flag.value is None or not _is_list(name):

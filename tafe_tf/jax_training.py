@@ -33,8 +33,8 @@ class RowGradients(NamedTuple):
     """The gradient of a table, as that of the rows which were read.
 
     Attributes:
-        rows: rows of the table, [n], each as often as it was read.
-        values: their gradients, [n, d].
+        rows: Rows of the table, [n], each as often as it was read.
+        values: Their gradients, [n, d].
 
     Example:
         >>> gradient = RowGradients(jnp.array([2, 0, 2]), jnp.array([[1.0], [5.0], [1.0]]))
@@ -50,7 +50,7 @@ class RowGradients(NamedTuple):
         """Sums the gradients of each row.
 
         Args:
-            size: number of rows of the table.
+            size: Number of rows of the table.
 
         Returns:
             As many entries, each row of the table once and in order; what is left over has rows
@@ -80,10 +80,10 @@ class LazyAdam(keras.optimizers.Adam):
     their variables have one order, so that each can go on from the other's.
 
     Args:
-        learning_rate: a number or a schedule; 0.001 by default.
-        beta_1: decay of the first moment per step; 0.9 by default.
-        beta_2: decay of the second moment per step; 0.999 by default.
-        epsilon: number added to the square root of the second moment; 1e-7 by default.
+        learning_rate: A number or a schedule; 0.001 by default.
+        beta_1: Decay of the first moment per step; 0.9 by default.
+        beta_2: Decay of the second moment per step; 0.999 by default.
+        epsilon: Number added to the square root of the second moment; 1e-7 by default.
     """
 
     def __init__(
@@ -159,10 +159,10 @@ class State(NamedTuple):
     """What a step changes, as `model.stateless_call` and `optimizer.stateless_apply` take it.
 
     Attributes:
-        weights: values of the model's trainable variables.
-        others: values of its other variables, such as the step of gamma's schedule and the seeds of
+        weights: Values of the model's trainable variables.
+        others: Values of its other variables, such as the step of gamma's schedule and the seeds of
             dropout.
-        moments: values of the optimizer's variables.
+        moments: Values of the optimizer's variables.
     """
 
     weights: list[jax.Array]
@@ -199,16 +199,16 @@ def training_step(
     donated, these are updated in place. A table in several parts is as good as in one.
 
     Args:
-        model: any model of `tafe_tf.models`; inputs are its own.
-        optimizer: the one that the state is of.
-        loss: a loss of the labels and of what the model gives in training.
+        model: Any model of `tafe_tf.models`; inputs are its own.
+        optimizer: The one that the state is of.
+        loss: A loss of the labels and of what the model gives in training.
 
     Returns:
         A function (state, inputs, labels, weight=None) -> (the next state, the loss before it),
         where `weight` are the rows' weights, [B].
 
     Raises:
-        ValueError: if a table is kept in half precision, whose rounding by chance is TensorFlow's
+        ValueError: If a table is kept in half precision, whose rounding by chance is TensorFlow's
             alone.
     """
     embeddings = model.tables()

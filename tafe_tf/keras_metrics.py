@@ -28,13 +28,13 @@ def funnel_metrics(
     Give the list to `compile(weighted_metrics=...)`: Keras weights no others by `sample_weight`.
 
     Args:
-        step_names: names of f_1, ..., f_N, measured on all rows; `Schema.step_names` has them,
+        step_names: Names of f_1, ..., f_N, measured on all rows; `Schema.step_names` has them,
             ("ctr", "ctcvr") for two steps.
-        conditional_names: names of f_i / f_{i-1}, i = 2..N, measured on the rows whose previous
+        conditional_names: Names of f_i / f_{i-1}, i = 2..N, measured on the rows whose previous
             label is 1; `Schema.conditional_names` has them, ("cvr",) for two steps.
 
     Raises:
-        ValueError: if there is not one conditional fewer than there are steps.
+        ValueError: If there is not one conditional fewer than there are steps.
 
     Example:
         >>> [metric.name for metric in funnel_metrics(["ctr", "ctcvr"], ["cvr"])][:4]
@@ -64,20 +64,20 @@ class FunnelMetric(keras.metrics.Metric):
     """A metric of one step of the funnel, to be completed by `add` and `result`.
 
     Args:
-        step: column of f_i, from 0.
-        given_previous: whether to measure f_i / f_{i-1}, at most 1, on the rows whose previous
+        step: Column of f_i, from 0.
+        given_previous: Whether to measure f_i / f_{i-1}, at most 1, on the rows whose previous
             label is 1, instead of f_i on all rows; False by default.
 
     Call arguments:
-        y_true: labels, [B, N or more].
-        y_pred: logits of f, [B, N or more]; in training some models give further columns.
-        sample_weight: weights of the rows, [B] or [B, 1]; all 1 by default.
+        y_true: Labels, [B, N or more].
+        y_pred: Logits of f, [B, N or more]; in training some models give further columns.
+        sample_weight: Weights of the rows, [B] or [B, 1]; all 1 by default.
 
     Returns:
         A scalar, NaN where it is undefined.
 
     Raises:
-        ValueError: if the first step is to be measured given the one before it.
+        ValueError: If the first step is to be measured given the one before it.
     """
 
     def __init__(

@@ -19,13 +19,13 @@ class LinearDecay(keras.optimizers.schedules.LearningRateSchedule):
     """A learning rate that falls linearly to 0.
 
     Args:
-        rate: learning rate at the start.
-        steps: number of steps after which it is 0.
-        start: the optimizer's step at the start; 0 by default. It is another where the count of
+        rate: Learning rate at the start.
+        steps: Number of steps after which it is 0.
+        start: The optimizer's step at the start; 0 by default. It is another where the count of
             steps goes on from an earlier run.
 
     Call arguments:
-        step: a step of the optimizer.
+        step: A step of the optimizer.
 
     Returns:
         The rate, a float32 scalar.
@@ -82,15 +82,15 @@ class LazyAdam(keras.optimizers.Adam):
     repeats them. `weight_decay` is rounded to the nearest.
 
     Args:
-        learning_rate: a number or a schedule; 0.001 by default.
-        static_shapes: whether rows that repeat are summed by sorting instead of by a hash table, so
+        learning_rate: A number or a schedule; 0.001 by default.
+        static_shapes: Whether rows that repeat are summed by sorting instead of by a hash table, so
             that all shapes are known and XLA compiles the step, as a TPU needs; False by default.
             Tables of half precision cannot have it.
-        **kwargs: arguments of `keras.optimizers.Adam`, except `amsgrad`, which has no meaning for
+        **kwargs: Arguments of `keras.optimizers.Adam`, except `amsgrad`, which has no meaning for
             rows at rest.
 
     Raises:
-        ValueError: if `amsgrad` is asked for; in a step, if a weight of half precision meets
+        ValueError: If `amsgrad` is asked for; in a step, if a weight of half precision meets
             `static_shapes`.
 
     Example:
@@ -252,7 +252,7 @@ def round_by_chance(
 
     Args:
         x: float32 numbers of any shape.
-        dtype: type of the result, bfloat16 or float16.
+        dtype: Type of the result, bfloat16 or float16.
         seed: int32 [2].
 
     Example:

@@ -27,8 +27,8 @@ def probabilities(logits: Tensor, schema: Schema) -> dict[str, Tensor]:
     of rows that this changes.
 
     Args:
-        logits: logits of f, [B, N].
-        schema: the funnel's, which names the outputs.
+        logits: Logits of f, [B, N].
+        schema: The funnel's, which names the outputs.
 
     Returns:
         "ctr", "ctcvr" and "cvr", or "p_<task>" and "p_<task>_given_<previous>" in a longer funnel;

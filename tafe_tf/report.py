@@ -30,7 +30,7 @@ def report(run_dir: pathlib.Path) -> None:
     """Prints the tables of one run.
 
     Raises:
-        FileNotFoundError: if the directory holds no finished run.
+        FileNotFoundError: If the directory holds no finished run.
     """
     try:
         loaded = schema_toml.load(run_dir / "schema.toml")
@@ -50,9 +50,9 @@ def history_table(
     """Makes a table with one row an epoch: its seconds and the AUC of each probability.
 
     Args:
-        history: metrics of the validation rows by epoch, as in `history.json`.
-        schema: the schema that the model was trained with.
-        title: text above the table.
+        history: Metrics of the validation rows by epoch, as in `history.json`.
+        schema: The schema that the model was trained with.
+        title: Text above the table.
     """
     names = [*schema.step_names, *schema.conditional_names]
     table = Table(title=title, title_justify="left")

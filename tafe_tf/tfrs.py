@@ -46,18 +46,18 @@ class FunnelRecommender(tfrs.models.Model):
     `tafe_tf.training`: TFRS's tasks average over one replica.
 
     Args:
-        model: any model of `tafe_tf.models`.
-        schema: the dataset's schema.
-        features: its feature graph, if batches hold raw columns. By default they hold what it makes
+        model: Any model of `tafe_tf.models`.
+        schema: The dataset's schema.
+        features: Its feature graph, if batches hold raw columns. By default they hold what it makes
             of them, "ids" [B, S] and, with lists, "weights" [B, S].
-        loss: the loss; by default the model's `paper_loss` with the schema's task weights.
+        loss: The loss; by default the model's `paper_loss` with the schema's task weights.
 
     Attributes:
-        model: the model.
-        tasks: the Ranking tasks, N.
+        model: The model.
+        tasks: The Ranking tasks, N.
 
     Call arguments:
-        inputs: a mapping with raw columns or ids, [B] each. For `fit` and `evaluate` it also holds
+        inputs: A mapping with raw columns or ids, [B] each. For `fit` and `evaluate` it also holds
             the schema's label columns, its `sample_weight` and, for ESM2, its `via` columns.
 
     Returns:

@@ -24,9 +24,9 @@ def export(
     serves.
 
     Args:
-        directory: a new directory for rows, run and export.
-        spec: which model, see `ali_ccp_shape.parse`; the paper's TAFE by default.
-        fields: vocabulary sizes by field; the paper's 18 by default.
+        directory: A new directory for rows, run and export.
+        spec: Which model, see `ali_ccp_shape.parse`; the paper's TAFE by default.
+        fields: Vocabulary sizes by field; the paper's 18 by default.
 
     Returns:
         The directory of the exported version.

@@ -45,9 +45,9 @@ def rows(count: int, seed: int = 0, fields: Mapping[str, int] = FIELDS) -> dict[
     """Draws raw rows: columns by name, int64 [count] each.
 
     Args:
-        count: number of rows.
-        seed: seed of the draws; 0 by default.
-        fields: vocabulary sizes by field; the paper's 18 by default.
+        count: Number of rows.
+        seed: Seed of the draws; 0 by default.
+        fields: Vocabulary sizes by field; the paper's 18 by default.
     """
     rng = np.random.default_rng(seed)
     return {f"f{name}": (rng.zipf(1.2, count) - 1) % size for name, size in fields.items()}
@@ -91,8 +91,8 @@ def model(spec: str, fields: Mapping[str, int] = FIELDS) -> FunnelModel:
     """Makes an untrained model of clicks and conversions, for ids as `Features` makes them.
 
     Args:
-        spec: which model, see `parse`.
-        fields: vocabulary sizes by field; the paper's 18 by default.
+        spec: Which model, see `parse`.
+        fields: Vocabulary sizes by field; the paper's 18 by default.
     """
     name, arguments = parse(spec)
     field_rows = [size + FIRST for size in fields.values()]

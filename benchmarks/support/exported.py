@@ -30,10 +30,10 @@ def compare(
     """Exports the models of --models on Ali-CCP's 23 fields, and measures them in rounds.
 
     Args:
-        argv: the command's arguments.
-        measure: measures the figures of one model.
-        peer_keys: what the peer calls each of our figures, as in `rounds.run`.
-        title: what is measured, with its unit.
+        argv: The command's arguments.
+        measure: Measures the figures of one model.
+        peer_keys: What the peer calls each of our figures, as in `rounds.run`.
+        title: What is measured, with its unit.
     """
     command.only_flags(argv)
     logging.set_verbosity(logging.WARNING)

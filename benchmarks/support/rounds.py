@@ -41,9 +41,9 @@ class Spread:
     """A figure over some rounds.
 
     Attributes:
-        median: the middle value.
-        least: the smallest value.
-        most: the largest value.
+        median: The middle value.
+        least: The smallest value.
+        most: The largest value.
     """
 
     median: float
@@ -69,8 +69,8 @@ def rate(step: Callable[[], int], seconds: float) -> float:
     """Measures rows per second.
 
     Args:
-        step: does some work and returns the number of its rows.
-        seconds: how long to repeat the step.
+        step: Does some work and returns the number of its rows.
+        seconds: How long to repeat the step.
     """
     rows = 0
     began = time.perf_counter()
@@ -83,8 +83,8 @@ def run(ways: Mapping[str, Measure], peer_keys: Mapping[str, str]) -> Seen:
     """Measures every way, and the peer if --against names one, once in each round.
 
     Args:
-        ways: what measures, by the name of what is compared.
-        peer_keys: what the peer calls each of our figures; "latency_b1.p50_ms" is the key "p50_ms"
+        ways: What measures, by the name of what is compared.
+        peer_keys: What the peer calls each of our figures; "latency_b1.p50_ms" is the key "p50_ms"
             inside the object "latency_b1".
 
     Returns:

@@ -30,8 +30,8 @@ def from_memory(size: int, fields: Mapping[str, int]) -> tf.data.Dataset:
     """Makes endless batches of `size` rows that lie in memory.
 
     Args:
-        size: rows of a batch.
-        fields: vocabulary sizes by field.
+        size: Rows of a batch.
+        fields: Vocabulary sizes by field.
     """
     rows = BATCHES * size
     columns = ali_ccp_shape.labelled(rows, fields=fields)
@@ -61,10 +61,10 @@ def from_files(
     """Makes endless batches as the training loop reads them: files, shuffled, through `Features`.
 
     Args:
-        directory: a new directory, which the files are written to.
-        extension: the files' format, such as "parquet".
-        size: rows of a batch.
-        fields: vocabulary sizes by field.
+        directory: A new directory, which the files are written to.
+        extension: The files' format, such as "parquet".
+        size: Rows of a batch.
+        fields: Vocabulary sizes by field.
     """
     schema = ali_ccp_shape.write_schema(directory, fields)
     files = []
@@ -89,10 +89,10 @@ def measured(
     seconds of the first call, which compiles.
 
     Args:
-        spec: the model, as `ali_ccp_shape.model` takes it.
-        size: rows of a batch.
-        fields: vocabulary sizes by field.
-        dataset: endless batches.
+        spec: The model, as `ali_ccp_shape.model` takes it.
+        size: Rows of a batch.
+        fields: Vocabulary sizes by field.
+        dataset: Endless batches.
     """
     model = ali_ccp_shape.model(spec, fields)
     model.pieces = machine.pieces(size)

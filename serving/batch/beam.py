@@ -24,7 +24,7 @@ class ShardHandler(ModelHandler):
     """Scores shards where they lie: their names travel through the pipeline, not their rows.
 
     Args:
-        job: the job that the shards belong to.
+        job: The job that the shards belong to.
     """
 
     def __init__(self, job: Job) -> None:
@@ -52,14 +52,14 @@ def run(job: Job, options: Sequence[str]) -> dict[str, Any]:
     """Scores what is left of a job on one of Beam's runners.
 
     Args:
-        job: the job; the same job goes on where it was stopped.
+        job: The job; the same job goes on where it was stopped.
         options: Beam's options, `--runner` among them.
 
     Returns:
         The counts of `ledger.finish`.
 
     Raises:
-        JobError: if the output directory holds another job, or if the pipeline failed. The message
+        JobError: If the output directory holds another job, or if the pipeline failed. The message
             holds the reason that the worker gave, such as a bad row's file, row, column and value.
     """
     left = claim(job, each_part=True)

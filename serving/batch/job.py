@@ -33,10 +33,10 @@ class Input:
     """An input file as it was when the job began.
 
     Attributes:
-        path: the file's absolute path.
-        size: its size in bytes.
-        mtime_ns: the time of its last change, in nanoseconds since 1970.
-        rows: the number of its rows, or None if the whole file must be read to know.
+        path: The file's absolute path.
+        size: Its size in bytes.
+        mtime_ns: The time of its last change, in nanoseconds since 1970.
+        rows: The number of its rows, or None if the whole file must be read to know.
     """
 
     path: str
@@ -60,20 +60,20 @@ class Job:
     """What to score, with which model, and where to write the scores.
 
     Attributes:
-        model: the absolute path of an exported version.
-        inputs: the files to score, all of one format.
-        output: the absolute path of the directory for the scores; it holds one job's files only.
-        keys: names of the input's columns that are written beside the scores, none by default.
-        signature: the signature to ask, one that takes raw columns; "serving_default" by default,
+        model: The absolute path of an exported version.
+        inputs: The files to score, all of one format.
+        output: The absolute path of the directory for the scores; it holds one job's files only.
+        keys: Names of the input's columns that are written beside the scores, none by default.
+        signature: The signature to ask, one that takes raw columns; "serving_default" by default,
             which gives every probability.
-        batch_size: rows that the model scores at a time, 1024 by default.
-        rows_per_shard: rows of input whose scores make one output file, 16 `BLOCK_ROWS` by
+        batch_size: Rows that the model scores at a time, 1024 by default.
+        rows_per_shard: Rows of input whose scores make one output file, 16 `BLOCK_ROWS` by
             default. It is a multiple of `BLOCK_ROWS`, or less than that.
         on_bad_row: "raise" (the default) to stop at a bad row, "drop" to leave it out.
 
     Raises:
-        JobError: if one of these breaks its rule.
-        OSError: if the model lacks a file.
+        JobError: If one of these breaks its rule.
+        OSError: If the model lacks a file.
     """
 
     model: str
@@ -165,11 +165,11 @@ def find_inputs(patterns: Sequence[str]) -> tuple[Input, ...]:
     Hidden files are left out: a writer has begun them and not finished.
 
     Args:
-        patterns: paths, or patterns such as "DIR/*.parquet".
+        patterns: Paths, or patterns such as "DIR/*.parquet".
 
     Raises:
-        JobError: if a pattern matches no file.
-        DataError: if a file is of no known format, or damaged.
+        JobError: If a pattern matches no file.
+        DataError: If a file is of no known format, or damaged.
     """
     found: set[str] = set()
     for pattern in patterns:
@@ -191,7 +191,7 @@ def look_at(path: str) -> Input:
     """An input file as it is now.
 
     Raises:
-        DataError: if it is of no known format, or damaged.
+        DataError: If it is of no known format, or damaged.
     """
     status = os.stat(path)
     return Input(path=path, size=status.st_size, mtime_ns=status.st_mtime_ns, rows=count_rows(path))

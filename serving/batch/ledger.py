@@ -33,9 +33,9 @@ class Shard:
     """Parts of one input file that are scored in one go.
 
     Attributes:
-        source: the input file.
-        first: the number of the first part.
-        stop: the number after that of the last part, or None for all parts to the file's end.
+        source: The input file.
+        first: The number of the first part.
+        stop: The number after that of the last part, or None for all parts to the file's end.
     """
 
     source: Input
@@ -56,15 +56,15 @@ def claim(job: Job, each_part: bool = False) -> list[Shard]:
     """Makes the output directory this job's own, and removes what a killed run left half-written.
 
     Args:
-        job: the job; no other process may be working on it.
-        each_part: return every part as a shard of its own, for files whose number of rows is known
+        job: The job; no other process may be working on it.
+        each_part: Return every part as a shard of its own, for files whose number of rows is known
             beforehand. By default parts that follow each other are one shard.
 
     Returns:
         What is left to score, in the order of the files.
 
     Raises:
-        JobError: if the directory holds anything else, or scores of another job; then nothing is
+        JobError: If the directory holds anything else, or scores of another job; then nothing is
             changed.
     """
     output = pathlib.Path(job.output)
@@ -89,8 +89,8 @@ def done_parts(job: Job) -> dict[Input, dict[int, Part]]:
     """The parts that are done, by input file and number.
 
     Raises:
-        JobError: if one is damaged or belongs to another job.
-        BadRowError: if rows were dropped, and the job is to stop at bad rows.
+        JobError: If one is damaged or belongs to another job.
+        BadRowError: If rows were dropped, and the job is to stop at bad rows.
     """
     by_stem = {source.stem: source for source in job.inputs}
     done: dict[Input, dict[int, Part]] = {source: {} for source in job.inputs}
@@ -150,7 +150,7 @@ def finish(job: Job) -> dict[str, Any]:
         "parts", and the "reasons" why rows were dropped.
 
     Raises:
-        JobError: if a part is missing.
+        JobError: If a part is missing.
     """
     done = done_parts(job)
     left = _shards(job, done, each_part=False)

@@ -27,10 +27,10 @@ class Part:
     """A part that is done.
 
     Attributes:
-        rows: the number of rows that were scored.
-        dropped: the number of bad rows, which were not scored.
-        reasons: why they were dropped.
-        last: whether it is the last part of the input file.
+        rows: The number of rows that were scored.
+        dropped: The number of bad rows, which were not scored.
+        reasons: Why they were dropped.
+        last: Whether it is the last part of the input file.
     """
 
     rows: int
@@ -43,9 +43,9 @@ class PartWriter:
     """Writes a part under another name, checks it, and renames it when it is whole.
 
     Args:
-        job: the job that the part belongs to.
-        source: the file that its rows come from.
-        number: the part's number, from 0.
+        job: The job that the part belongs to.
+        source: The file that its rows come from.
+        number: The part's number, from 0.
     """
 
     def __init__(self, job: Job, source: Input, number: int) -> None:
@@ -68,12 +68,12 @@ class PartWriter:
         """Writes the scores of a block.
 
         Args:
-            table: the keys, row numbers and scores of the block's good rows.
-            dropped: the number of its bad rows.
-            reasons: why they were dropped.
+            table: The keys, row numbers and scores of the block's good rows.
+            dropped: The number of its bad rows.
+            reasons: Why they were dropped.
 
         Raises:
-            DataError: if the columns are of another type than before.
+            DataError: If the columns are of another type than before.
         """
         if self._writer is None:
             with_dictionary = list(self._job.keys)  # scores hardly repeat, so they need none
@@ -99,11 +99,11 @@ class PartWriter:
         """Makes the part appear in the output directory.
 
         Args:
-            last: whether the input file ends here.
+            last: Whether the input file ends here.
 
         Raises:
-            OSError: if the part cannot be written, or holds another number of rows than it should.
-            DataError: if the input file has changed since the job began.
+            OSError: If the part cannot be written, or holds another number of rows than it should.
+            DataError: If the input file has changed since the job began.
         """
         assert self._writer is not None, "a part has a block"
         done = Part(rows=self._rows, dropped=self._dropped, reasons=self._reasons, last=last)
@@ -137,8 +137,8 @@ def read_part(job: Job, source: Input, path: pathlib.Path) -> Part:
     """Reads what a part says of itself.
 
     Raises:
-        JobError: if it is damaged, or belongs to another job.
-        BadRowError: if rows were dropped, and the job is to stop at bad rows.
+        JobError: If it is damaged, or belongs to another job.
+        BadRowError: If rows were dropped, and the job is to stop at bad rows.
     """
     try:
         metadata = pq.read_metadata(path).metadata or {}

@@ -29,14 +29,14 @@ def run(job: Job) -> dict[str, Any]:
     """Scores what is left of a job in this process, with a progress bar.
 
     Args:
-        job: the job; the same job goes on where it was stopped.
+        job: The job; the same job goes on where it was stopped.
 
     Returns:
         The counts of `ledger.finish`.
 
     Raises:
-        JobError: if the output directory holds another job.
-        DataError: if an input file, or a row of it, cannot be scored.
+        JobError: If the output directory holds another job.
+        DataError: If an input file, or a row of it, cannot be scored.
     """
     left = claim(job)
     if left:
@@ -63,15 +63,15 @@ def score(model: SessionModel, job: Job, shards: Iterable[Shard]) -> Iterator[in
     """Scores shards and writes their parts. While the model runs, the next blocks are read.
 
     Args:
-        model: the job's model, loaded.
-        job: the job.
-        shards: what to score of it.
+        model: The job's model, loaded.
+        job: The job.
+        shards: What to score of it.
 
     Yields:
         The number of rows in each block, once it is written.
 
     Raises:
-        DataError: if an input file, or a row of it, cannot be scored. The parts before it are done.
+        DataError: If an input file, or a row of it, cannot be scored. The parts before it are done.
     """
     with contextlib.closing(read_ahead(_read(job, shards), _BLOCKS_AHEAD)) as cuts:
         for source, first in cuts:

@@ -95,7 +95,7 @@ def _read(path: str) -> pa.Table:
     """The rows of a file. Cells of a CSV file stay texts: the model's signature tells their types.
 
     Raises:
-        ServingError: if the file cannot be read.
+        ServingError: If the file cannot be read.
     """
     try:
         if path.endswith(".parquet"):

@@ -22,17 +22,17 @@ class Client(Connection):
     pauses; no other failure is tried again.
 
     Args:
-        target: the server, "host:port" or "unix:PATH".
-        model: the model's name on the server, "default" by default.
-        version: the number of the version to ask. By default the latest one answers.
-        label: the label of the version to ask, instead of its number.
-        timeout: seconds that one call may take in all, 10 by default.
-        rows_per_request: rows that one request carries at most, 1024 by default. A longer call is
+        target: The server, "host:port" or "unix:PATH".
+        model: The model's name on the server, "default" by default.
+        version: The number of the version to ask. By default the latest one answers.
+        label: The label of the version to ask, instead of its number.
+        timeout: Seconds that one call may take in all, 10 by default.
+        rows_per_request: Rows that one request carries at most, 1024 by default. A longer call is
             sent in pieces, which are all answered by the same version.
         credentials: `grpc.ssl_channel_credentials(...)` for TLS; None, the default, for plain text.
 
     Raises:
-        ValueError: if both a version and a label are given, or a number is out of its range.
+        ValueError: If both a version and a label are given, or a number is out of its range.
 
     Example:
         The columns are those of the model's schema; `None` is a missing value.
@@ -61,19 +61,19 @@ class Client(Connection):
         """Scores rows.
 
         Args:
-            columns: a mapping from names to sequences, a pandas DataFrame or a pyarrow Table. A
+            columns: A mapping from names to sequences, a pandas DataFrame or a pyarrow Table. A
                 column has shape [n], or [n, any length] where the model takes lists. Columns that
                 the model does not take are left out. None is a missing value.
-            signature: the signature to ask, "serving_default" by default. "rank" takes one row of
+            signature: The signature to ask, "serving_default" by default. "rank" takes one row of
                 the user's columns and n rows of the others.
-            outputs: names of the outputs to return. By default all are returned.
-            timeout: seconds that this call may take, instead of the client's own timeout.
+            outputs: Names of the outputs to return. By default all are returned.
+            timeout: Seconds that this call may take, instead of the client's own timeout.
 
         Returns:
             The outputs by name, [n] each, and the version that computed them.
 
         Raises:
-            ServingError: with the code and the text of what went wrong.
+            ServingError: With the code and the text of what went wrong.
         """
         return self._run(self._conversation.predict(columns, signature, outputs), timeout)
 
@@ -81,7 +81,7 @@ class Client(Connection):
         """The state of each version by its number, such as `{3: "AVAILABLE", 2: "END"}`.
 
         Raises:
-            ServingError: with the code and the text of what went wrong.
+            ServingError: With the code and the text of what went wrong.
         """
         return self._run(self._conversation.status(), None)
 
@@ -89,7 +89,7 @@ class Client(Connection):
         """The model's `SignatureDef`s by name.
 
         Raises:
-            ServingError: with the code and the text of what went wrong.
+            ServingError: With the code and the text of what went wrong.
         """
         return self._run(self._conversation.signatures(), None)
 
@@ -97,15 +97,15 @@ class Client(Connection):
         """Sends one request as it is: neither its model nor its columns are filled in or checked.
 
         Args:
-            method: a name of `connection.METHODS`, such as "Predict".
-            request: the method's request, such as a `PredictRequest`.
-            timeout: seconds that this call may take, instead of the client's own timeout.
+            method: A name of `connection.METHODS`, such as "Predict".
+            request: The method's request, such as a `PredictRequest`.
+            timeout: Seconds that this call may take, instead of the client's own timeout.
 
         Returns:
             The method's response, such as a `PredictResponse`.
 
         Raises:
-            ServingError: with the code and the text of the server's error.
+            ServingError: With the code and the text of the server's error.
         """
         seconds = self.timeout if timeout is None else timeout
         try:

@@ -25,9 +25,9 @@ class InputType(NamedTuple):
     """What a signature takes as one of its inputs.
 
     Attributes:
-        name: the schema's name of the type, such as "int64".
-        dtype: the NumPy type; object for strings.
-        rank: the number of dimensions: 1, or 2 for lists.
+        name: The schema's name of the type, such as "int64".
+        dtype: The NumPy type; object for strings.
+        rank: The number of dimensions: 1, or 2 for lists.
     """
 
     name: Dtype
@@ -54,9 +54,9 @@ def to_arrays(columns: Any, inputs: Types, signature: str) -> tuple[dict[str, np
     None is a missing value, and so is NaN among integers. Lists may be of unequal length.
 
     Args:
-        columns: a mapping from names to sequences, a pandas DataFrame or a pyarrow Table.
-        inputs: what the signature takes; see `types`.
-        signature: its name. Only "rank" takes columns of one row beside longer ones.
+        columns: A mapping from names to sequences, a pandas DataFrame or a pyarrow Table.
+        inputs: What the signature takes; see `types`.
+        signature: Its name. Only "rank" takes columns of one row beside longer ones.
 
     Returns:
         The arrays by name, [n] or [n, length], and n, the number of rows.
@@ -64,7 +64,7 @@ def to_arrays(columns: Any, inputs: Types, signature: str) -> tuple[dict[str, np
     Raises:
         ServingError: INVALID_ARGUMENT. The message names the column and, where one value is wrong,
             its row (counted from 1) and the value.
-        TypeError: if `columns` is none of the three kinds.
+        TypeError: If `columns` is none of the three kinds.
     """
     named = _by_name(columns)
     missing = sorted(set(inputs) - set(named))

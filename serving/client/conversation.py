@@ -34,7 +34,7 @@ class Predictions(dict[str, np.ndarray]):
     """The outputs of a model by name, [n] each.
 
     Attributes:
-        version: the number of the model's version that computed all of them.
+        version: The number of the model's version that computed all of them.
     """
 
     def __init__(self, outputs: Mapping[str, np.ndarray], version: int) -> None:
@@ -46,8 +46,8 @@ class Conversation:
     """The requests behind each call of a client of one model.
 
     Args:
-        spec: the model's name, and the version or label to ask, if it is not to be the latest.
-        rows_per_request: rows that one request carries at most.
+        spec: The model's name, and the version or label to ask, if it is not to be the latest.
+        rows_per_request: Rows that one request carries at most.
     """
 
     def __init__(self, spec: model_pb2.ModelSpec, rows_per_request: int) -> None:

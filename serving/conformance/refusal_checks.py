@@ -167,9 +167,9 @@ def survives_damage(target: Target, count: int, seed: int = 0) -> None:
     """Requests with random damage are answered in time, and the server lives on.
 
     Args:
-        target: the server.
-        count: the number of damaged requests to send.
-        seed: of the damage.
+        target: The server.
+        count: The number of damaged requests to send.
+        seed: Of the damage.
     """
     whole = target.request(target.rows(3)).SerializeToString()
     rng = np.random.default_rng(seed)

@@ -22,11 +22,11 @@ def expected_answers(export: str) -> tuple[Arrays, Arrays]:
     """Rows that reach known, unseen, missing and extreme values, and an export's outputs for them.
 
     Args:
-        export: the directory of the exported version that is served.
+        export: The directory of the exported version that is served.
 
     Raises:
-        OSError: if a file of the export is missing.
-        SchemaError: if its schema is damaged.
+        OSError: If a file of the export is missing.
+        SchemaError: If its schema is damaged.
     """
     path = pathlib.Path(export)
     dataset = schema_toml.load(path / "assets.extra" / "schema.toml")
@@ -41,8 +41,8 @@ def named_checks(rest: bool, damaged: int) -> dict[str, Check]:
     """All checks by what each of them says of the server.
 
     Args:
-        rest: whether REST is asked too.
-        damaged: the number of damaged requests to send.
+        rest: Whether REST is asked too.
+        damaged: The number of damaged requests to send.
     """
     checks = [*grpc_checks.CHECKS, *refusal_checks.CHECKS]
     if rest:
@@ -56,8 +56,8 @@ def run(target: Target, damaged: int) -> tuple[int, int]:
     """Runs all checks and prints a line for each.
 
     Args:
-        target: the server; REST is asked if it has an address of REST.
-        damaged: the number of damaged requests to send.
+        target: The server; REST is asked if it has an address of REST.
+        damaged: The number of damaged requests to send.
 
     Returns:
         How many checks passed, and how many failed.

@@ -33,19 +33,19 @@ class Target:
     """A model on a running server.
 
     Args:
-        address: the server's gRPC address, "host:port".
-        rest: the server's REST address, "host:port", or "" if REST is not asked.
-        model: the model's name on the server.
-        timeout: seconds that one call may take.
-        expected: rows and the outputs that they must get, or None if these are not known.
+        address: The server's gRPC address, "host:port".
+        rest: The server's REST address, "host:port", or "" if REST is not asked.
+        model: The model's name on the server.
+        timeout: Seconds that one call may take.
+        expected: Rows and the outputs that they must get, or None if these are not known.
 
     Attributes:
-        client: a client of the model.
-        signatures: the model's `SignatureDef`s by name.
-        inputs: the `TensorInfo`s of "serving_default" by name.
+        client: A client of the model.
+        signatures: The model's `SignatureDef`s by name.
+        inputs: The `TensorInfo`s of "serving_default" by name.
 
     Raises:
-        ServingError: if the server cannot be asked for the signatures.
+        ServingError: If the server cannot be asked for the signatures.
     """
 
     def __init__(
@@ -70,8 +70,8 @@ class Target:
         """Some values of the right types and shapes.
 
         Args:
-            count: the number of rows.
-            signature: the signature that takes them, "serving_default" by default.
+            count: The number of rows.
+            signature: The signature that takes them, "serving_default" by default.
         """
         numbers = np.arange(count) % 24
         texts = np.array([b"u %d" % number for number in numbers], object)
@@ -91,8 +91,8 @@ class Target:
         """A Predict request.
 
         Args:
-            arrays: its inputs, right or wrong.
-            **spec: fields of its `ModelSpec`, such as `version=3`.
+            arrays: Its inputs, right or wrong.
+            **spec: Fields of its `ModelSpec`, such as `version=3`.
         """
         request = predict_pb2.PredictRequest()
         request.model_spec.name = spec.pop("name", self.model)
@@ -117,13 +117,13 @@ class Target:
         """Checks that a request fails.
 
         Args:
-            code: the name of the code that it must fail with, or of several, "A|B".
-            text: a regular expression, which must be found in the error.
-            request: the request.
-            method: its method, "Predict" by default.
+            code: The name of the code that it must fail with, or of several, "A|B".
+            text: A regular expression, which must be found in the error.
+            request: The request.
+            method: Its method, "Predict" by default.
 
         Raises:
-            Failure: if it is answered, or fails in another way.
+            Failure: If it is answered, or fails in another way.
         """
         try:
             self.client.call(method, request)

@@ -16,8 +16,8 @@ def one_model(name: str, base_path: str) -> model_server_config_pb2.ModelServerC
     """The configuration of a single model, whose latest version is served.
 
     Args:
-        name: the model's name in requests.
-        base_path: the directory of its numbered versions; absolute.
+        name: The model's name in requests.
+        base_path: The directory of its numbered versions; absolute.
     """
     config = model_server_config_pb2.ModelServerConfig()
     config.model_config_list.config.add(name=name, base_path=base_path, model_platform=PLATFORM)
@@ -28,7 +28,7 @@ def from_file(path: str) -> model_server_config_pb2.ModelServerConfig:
     """The configuration in a file, in protobuf's text form.
 
     Raises:
-        ServingError: if the file cannot be read, or holds no configuration.
+        ServingError: If the file cannot be read, or holds no configuration.
     """
     try:
         text = pathlib.Path(path).read_text(encoding="utf-8")
@@ -41,7 +41,7 @@ def check(config: model_server_config_pb2.ModelServerConfig) -> None:
     """Checks everything that the configuration alone, and the disk, can show to be wrong.
 
     Raises:
-        ServingError: with TensorFlow Serving's text.
+        ServingError: With TensorFlow Serving's text.
     """
     if config.WhichOneof("config") != "model_config_list":
         raise invalid(

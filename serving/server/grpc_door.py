@@ -102,9 +102,9 @@ def build(models: ServedModels, loader: Loader, *, threads: int) -> grpc.Server:
     """A server with both services, to which addresses must be added before it is started.
 
     Args:
-        models: the models that requests ask.
-        loader: what changes them.
-        threads: the number of requests answered at a time.
+        models: The models that requests ask.
+        loader: What changes them.
+        threads: The number of requests answered at a time.
     """
     server = grpc.server(futures.ThreadPoolExecutor(threads), options=_CHANNEL)
     prediction_service_pb2_grpc.add_PredictionServiceServicer_to_server(

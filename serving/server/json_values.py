@@ -21,11 +21,11 @@ def to_array(value: Any, info: Any) -> np.ndarray:
     """A dense array.
 
     Args:
-        value: a JSON value, or lists of lists of them. The first ones decide on the shape.
-        info: the input's `TensorInfo`, which decides on the type.
+        value: A JSON value, or lists of lists of them. The first ones decide on the shape.
+        info: The input's `TensorInfo`, which decides on the type.
 
     Raises:
-        ServingError: if a value has another type, or a list another length than those before it.
+        ServingError: If a value has another type, or a list another length than those before it.
     """
     dtype = tf.dtypes.as_dtype(info.dtype)
     shape = _shape_of(value)
@@ -38,7 +38,7 @@ def check_alike(first: np.ndarray, array: np.ndarray) -> None:
     """Checks that two rows' values of one input have the same shape.
 
     Raises:
-        ServingError: if they have not.
+        ServingError: If they have not.
     """
     if first.size != array.size:
         raise invalid(f"Expecting tensor size: {first.size} but got: {array.size}")

@@ -25,8 +25,8 @@ class Loader:
     """Loads and unloads versions of models; may be used from many threads, which take turns.
 
     Args:
-        models: the models that requests see.
-        loading: how versions are loaded; by default as `Loading` says.
+        models: The models that requests see.
+        loading: How versions are loaded; by default as `Loading` says.
     """
 
     def __init__(self, models: ServedModels, loading: Loading | None = None) -> None:
@@ -41,7 +41,7 @@ class Loader:
         It returns once all of them are loaded.
 
         Raises:
-            ServingError: if the configuration breaks a rule, and then nothing is changed; or if a
+            ServingError: If the configuration breaks a rule, and then nothing is changed; or if a
                 new model did not become available, and then the others are served as configured.
         """
         with self._turn:

@@ -113,8 +113,8 @@ class ServedModels:
         """Adds those versions of a model that are not known yet, not loaded.
 
         Args:
-            name: the model's name.
-            paths: the directories of its versions by number.
+            name: The model's name.
+            paths: The directories of its versions by number.
 
         Returns:
             All versions of the model by number.

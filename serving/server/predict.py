@@ -26,7 +26,7 @@ def predict(
     """Answers a Predict request.
 
     Raises:
-        ServingError: with what is wrong with the request.
+        ServingError: With what is wrong with the request.
     """
     if not request.HasField("model_spec"):
         raise invalid("Missing ModelSpec")
@@ -130,7 +130,7 @@ def metadata(
     """Answers a GetModelMetadata request.
 
     Raises:
-        ServingError: with what is wrong with the request.
+        ServingError: With what is wrong with the request.
     """
     if not request.HasField("model_spec"):
         raise invalid("Missing ModelSpec")
@@ -155,7 +155,7 @@ def inputs(models: ServedModels, spec: model_pb2.ModelSpec) -> Mapping[str, Any]
     """The inputs of the signature that a request names: `TensorInfo`s by name.
 
     Raises:
-        ServingError: if there is no such model, version or signature.
+        ServingError: If there is no such model, version or signature.
     """
     name = spec.signature_name or DEFAULT_SIGNATURE
     with models.use(spec) as version:

@@ -51,13 +51,13 @@ class RestServer(http.server.ThreadingHTTPServer):
     """Listens as soon as it is made, and answers once `start` is called.
 
     Args:
-        models: the models that requests ask.
-        host: the interface to listen on, such as "localhost".
-        port: the TCP port; 0 for any free one.
-        threads: the number of requests answered at a time.
+        models: The models that requests ask.
+        host: The interface to listen on, such as "localhost".
+        port: The TCP port; 0 for any free one.
+        threads: The number of requests answered at a time.
 
     Raises:
-        OSError: if the port is taken.
+        OSError: If the port is taken.
     """
 
     daemon_threads = True

@@ -16,7 +16,7 @@ def parse(body: bytes) -> dict[str, Any]:
     """Reads a request's body.
 
     Raises:
-        ServingError: if it is no JSON object, or its "signature_name" is no text.
+        ServingError: If it is no JSON object, or its "signature_name" is no text.
     """
     try:
         document = json.loads(body)
@@ -39,14 +39,14 @@ def to_arrays(
     """Reads a request's rows.
 
     Args:
-        document: what `parse` returned, with "instances" (a list of rows) or "inputs" (columns).
-        inputs: the signature's `TensorInfo`s by name.
+        document: What `parse` returned, with "instances" (a list of rows) or "inputs" (columns).
+        inputs: The signature's `TensorInfo`s by name.
 
     Returns:
         The arrays by name, and whether the request came as rows, in which case so must the answer.
 
     Raises:
-        ServingError: with what is wrong, and with the row and the column if it is one value.
+        ServingError: With what is wrong, and with the row and the column if it is one value.
     """
     if "instances" in document and "inputs" in document:
         raise invalid(
@@ -131,8 +131,8 @@ def from_arrays(outputs: Mapping[str, np.ndarray], as_rows: bool) -> dict[str, A
     """The answer to a request.
 
     Args:
-        outputs: arrays by name, [n] each.
-        as_rows: whether the request came as rows.
+        outputs: Arrays by name, [n] each.
+        as_rows: Whether the request came as rows.
 
     Returns:
         "predictions" with one object a row, or "outputs" with one list a column. A single output

@@ -27,22 +27,22 @@ class ServerConfig:
     """What to serve, where, and how. Names and defaults are those of TensorFlow Serving's flags.
 
     Attributes:
-        host: the interface to listen on; "0.0.0.0" for all. TensorFlow Serving listens on all.
+        host: The interface to listen on; "0.0.0.0" for all. TensorFlow Serving listens on all.
         port: TCP port of gRPC; 0 for none.
         grpc_socket_path: UNIX socket of gRPC; "" for none.
         rest_api_port: TCP port of REST; 0 for none.
         rest_api_num_threads: REST requests answered at a time.
         grpc_max_threads: gRPC requests answered at a time.
-        model_name: the name of the model at `model_base_path`.
-        model_base_path: the directory of a model's numbered versions.
-        model_config_file: a `ModelServerConfig` in text form, which replaces the two above.
-        model_config_file_poll_wait_seconds: seconds between two readings of that file; 0 for one
+        model_name: The name of the model at `model_base_path`.
+        model_base_path: The directory of a model's numbered versions.
+        model_config_file: A `ModelServerConfig` in text form, which replaces the two above.
+        model_config_file_poll_wait_seconds: Seconds between two readings of that file; 0 for one
             reading only.
-        file_system_poll_wait_seconds: seconds between two looks for new versions; 0 for one only.
-        loading: how versions are loaded.
+        file_system_poll_wait_seconds: Seconds between two looks for new versions; 0 for one only.
+        loading: How versions are loaded.
 
     Raises:
-        ServingError: if there is no address for gRPC, or nothing to serve.
+        ServingError: If there is no address for gRPC, or nothing to serve.
     """
 
     host: str = "localhost"
@@ -68,7 +68,7 @@ class ServerConfig:
         """The models to serve, as the configuration file says now.
 
         Raises:
-            ServingError: if the file cannot be read, or holds no configuration.
+            ServingError: If the file cannot be read, or holds no configuration.
         """
         if self.model_config_file:
             return configuration.from_file(self.model_config_file)
@@ -79,7 +79,7 @@ def serve(config: ServerConfig, stop: threading.Event) -> None:
     """Serves until `stop` is set, and then lets the requests that run end.
 
     Raises:
-        ServingError: if a model cannot be loaded, or an address cannot be taken.
+        ServingError: If a model cannot be loaded, or an address cannot be taken.
     """
     models = ServedModels()
     loader = Loader(models, config.loading)

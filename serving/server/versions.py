@@ -24,12 +24,12 @@ class Loading:
     Names and defaults are TensorFlow Serving's, except for the threads of an operation.
 
     Attributes:
-        enable_model_warmup: replay a version's warm-up requests before its first answer.
-        max_num_load_retries: attempts to load a version after the first one failed.
-        load_retry_interval_micros: microseconds between two attempts.
-        allow_version_labels_for_unavailable_models: accept a new label for a version that is not
+        enable_model_warmup: Replay a version's warm-up requests before its first answer.
+        max_num_load_retries: Attempts to load a version after the first one failed.
+        load_retry_interval_micros: Microseconds between two attempts.
+        allow_version_labels_for_unavailable_models: Accept a new label for a version that is not
             loaded yet.
-        intra_op_parallelism: threads that one TensorFlow operation may use; 0 for all cores.
+        intra_op_parallelism: Threads that one TensorFlow operation may use; 0 for all cores.
         inter_op_parallelism: TensorFlow operations that run at a time; 0 for all cores.
     """
 
@@ -45,15 +45,15 @@ class Version:
     """One version of a model, loaded or not.
 
     Attributes:
-        model: the model's name.
-        number: the version's number.
-        path: its directory.
-        state: one of `State`'s values, START at first.
-        error: why it could not be loaded, or None.
-        session: the loaded model while the state is AVAILABLE or UNLOADING, else None.
-        users: the number of requests that use it now.
-        failures: how often loading it has failed since it was last loaded or unloaded.
-        retry_at: when it may be loaded again, on the monotonic clock.
+        model: The model's name.
+        number: The version's number.
+        path: Its directory.
+        state: One of `State`'s values, START at first.
+        error: Why it could not be loaded, or None.
+        session: The loaded model while the state is AVAILABLE or UNLOADING, else None.
+        users: The number of requests that use it now.
+        failures: How often loading it has failed since it was last loaded or unloaded.
+        retry_at: When it may be loaded again, on the monotonic clock.
     """
 
     def __init__(self, model: str, number: int, path: pathlib.Path) -> None:
@@ -84,9 +84,9 @@ def open_session(path: pathlib.Path, loading: Loading) -> SessionModel:
     """Loads a SavedModel and warms it up.
 
     Raises:
-        OSError: if there is no SavedModel.
+        OSError: If there is no SavedModel.
         tf.errors.OpError: if it cannot be loaded, or a warm-up request fails.
-        ValueError: if the file of warm-up requests is damaged.
+        ValueError: If the file of warm-up requests is damaged.
     """
     session = SessionModel(
         path,

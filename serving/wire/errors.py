@@ -12,7 +12,7 @@ class ServingError(RuntimeError):
 
     Attributes:
         code: gRPC's status code, such as `grpc.StatusCode.NOT_FOUND`.
-        message: what went wrong, in TensorFlow Serving's words where it has a text for it.
+        message: What went wrong, in TensorFlow Serving's words where it has a text for it.
     """
 
     def __init__(self, code: grpc.StatusCode, message: str) -> None:

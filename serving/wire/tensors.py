@@ -42,13 +42,13 @@ def encode(array: np.ndarray, proto: tensor_pb2.TensorProto, *, as_fields: bool 
     """Fills an empty `TensorProto`.
 
     Args:
-        array: numbers, booleans, or str or bytes objects, of any shape.
-        proto: the proto to fill.
-        as_fields: store one field a value (`float_val`, ...), as TensorFlow Serving answers. By
+        array: Numbers, booleans, or str or bytes objects, of any shape.
+        proto: The proto to fill.
+        as_fields: Store one field a value (`float_val`, ...), as TensorFlow Serving answers. By
             default the values are stored as raw bytes, which is faster.
 
     Raises:
-        TypeError: if the array holds anything else.
+        TypeError: If the array holds anything else.
     """
     if array.dtype.kind in "SU":
         array = array.astype(object)
@@ -78,7 +78,7 @@ def decode(proto: tensor_pb2.TensorProto) -> np.ndarray:
         An array, which may be read-only. Strings become an object array of bytes.
 
     Raises:
-        ValueError: if the type, the shape and the content do not fit together.
+        ValueError: If the type, the shape and the content do not fit together.
     """
     if proto.dtype not in _TYPES:
         raise ValueError(f"type {proto.dtype} is not supported")

@@ -18,11 +18,11 @@ def resamples(
     """Draws test rows with replacement; every call with the same arguments draws the same ones.
 
     Args:
-        rows: number of test rows.
+        rows: Number of test rows.
         group: [rows]; rows with the same value are drawn together, because one user's rows are not
             independent. None draws single rows.
-        replicates: number of samples; each has as many groups (or rows) as there are.
-        seed: seed of the draws; 0 by default.
+        replicates: Number of samples; each has as many groups (or rows) as there are.
+        seed: Seed of the draws; 0 by default.
 
     Yields:
         How often each row was drawn, float32 [r, rows], for r samples at a time.
@@ -49,7 +49,7 @@ class RankedRows:
         scores: [n].
         labels: 0 or 1, [n].
         weight: [n].
-        which: bool [n], the rows that count; None, the default, takes all.
+        which: Bool [n], the rows that count; None, the default, takes all.
     """
 
     def __init__(
@@ -77,7 +77,7 @@ class RankedRows:
         """Computes the AUC of each sample; a positive and a negative with equal scores count half.
 
         Args:
-            counts: how often each row was drawn, [r, n].
+            counts: How often each row was drawn, [r, n].
 
         Returns:
             [r]; NaN where a sample has no positive or no negative row.
@@ -111,7 +111,7 @@ def over_seeds(aucs: np.ndarray, seed: int = 0) -> np.ndarray:
 
     Args:
         aucs: AUCs by seed and replicate, [S, R].
-        seed: seed of the draws; 0 by default.
+        seed: Seed of the draws; 0 by default.
 
     Returns:
         [R].
@@ -130,8 +130,8 @@ def interval(
     """The percentile interval of the replicates [R] that are defined; None if none is.
 
     Args:
-        values: a metric in each replicate, [R]; NaN where it is undefined.
-        level: share of the replicates inside the interval; 0.95 by default.
+        values: A metric in each replicate, [R]; NaN where it is undefined.
+        level: Share of the replicates inside the interval; 0.95 by default.
     """
     if not np.isfinite(values).any():
         return None
@@ -147,7 +147,7 @@ def p_value(differences: np.ndarray) -> float:
     Twice the share of the replicates [R] on the far side of 0, and at least 2 / (R + 1).
 
     Args:
-        differences: the difference in each replicate, [R]; NaN where it is undefined.
+        differences: The difference in each replicate, [R]; NaN where it is undefined.
     """
     known = differences[np.isfinite(differences)]
     below = (known <= 0).sum()

@@ -20,13 +20,13 @@ class Plan:
     """What to compare.
 
     Attributes:
-        shared: what all runs have in common.
-        variants: the models.
-        seeds: the seeds that each model is trained with.
-        tuned: the directory of a search whose best settings are used; None for none.
-        replicates: number of bootstrap samples.
-        against: the model that the others are tested against; empty for the best but TAFE.
-        published: a paper's metrics by model.
+        shared: What all runs have in common.
+        variants: The models.
+        seeds: The seeds that each model is trained with.
+        tuned: The directory of a search whose best settings are used; None for none.
+        replicates: Number of bootstrap samples.
+        against: The model that the others are tested against; empty for the best but TAFE.
+        published: A paper's metrics by model.
     """
 
     shared: Shared
@@ -41,7 +41,7 @@ class Plan:
         """What the command lines of a model's runs begin with, its tuned settings included.
 
         Raises:
-            RunError: if there is no flagfile for this model in the directory `tuned`.
+            RunError: If there is no flagfile for this model in the directory `tuned`.
         """
         if self.tuned is None:
             return self.shared.arguments
@@ -61,15 +61,15 @@ def compare(plan: Plan) -> dict[str, str]:
     """Trains what is missing, and writes and prints the figures of all finished runs.
 
     Args:
-        plan: what to compare.
+        plan: What to compare.
 
     Returns:
         What went wrong, by run.
 
     Raises:
-        DataError: on a bad file or row.
-        RunError: if the directory is another job's, or settings that should be tuned are missing.
-        ValueError: if no run has finished, or `plan.against` is none of the models.
+        DataError: On a bad file or row.
+        RunError: If the directory is another job's, or settings that should be tuned are missing.
+        ValueError: If no run has finished, or `plan.against` is none of the models.
     """
     directory = plan.shared.directory
     schema = plan.shared.prepare()

@@ -29,8 +29,8 @@ class Variant:
 
     Attributes:
         text: `MODEL`, or `MODEL/FLAG=VALUE/...`; it is the variant's name in all tables.
-        model: the architecture's name.
-        settings: values by flag of `tafe_tf.train`, for the flags that differ from the shared ones.
+        model: The architecture's name.
+        settings: Values by flag of `tafe_tf.train`, for the flags that differ from the shared ones.
     """
 
     text: str
@@ -48,11 +48,11 @@ class Variant:
 
         Args:
             text: `MODEL`, or `MODEL/FLAG=VALUE/...`.
-            models: names of the models that there are.
-            flags: names of the flags that may be set.
+            models: Names of the models that there are.
+            flags: Names of the flags that may be set.
 
         Raises:
-            ValueError: if the model or a flag is unknown.
+            ValueError: If the model or a flag is unknown.
         """
         model, *pairs = text.split("/")
         if model not in models:
@@ -83,11 +83,11 @@ class Shared:
     """What all runs of a comparison or a search have in common.
 
     Attributes:
-        directory: where the shared files and the runs are kept.
-        settings: a flagfile of `tafe_tf.train` without the model, the seed and the schema.
-        data_dir: where the training and the test files are.
-        schema_file: the data set's TOML file.
-        bad_rows: what to do with bad rows while the vocabularies are built.
+        directory: Where the shared files and the runs are kept.
+        settings: A flagfile of `tafe_tf.train` without the model, the seed and the schema.
+        data_dir: Where the training and the test files are.
+        schema_file: The data set's TOML file.
+        bad_rows: What to do with bad rows while the vocabularies are built.
     """
 
     directory: pathlib.Path
@@ -108,8 +108,8 @@ class Shared:
             The data set's schema.
 
         Raises:
-            DataError: if there are no training or no test files, or on a bad row.
-            RunError: if the directory holds runs with other settings or another schema.
+            DataError: If there are no training or no test files, or on a bad row.
+            RunError: If the directory holds runs with other settings or another schema.
         """
         loaded = schema_toml.load(self.schema_file)
         train_files = find_files(self.data_dir, "train")
@@ -151,9 +151,9 @@ class ChildRun:
     """A run that is trained in a process of its own, so that a crash costs no other run.
 
     Attributes:
-        variant: the model and its settings.
-        seed: seed of the weights, the shuffle and the hold-out.
-        path: the run's directory.
+        variant: The model and its settings.
+        seed: Seed of the weights, the shuffle and the hold-out.
+        path: The run's directory.
     """
 
     variant: Variant
@@ -179,7 +179,7 @@ class ChildRun:
         """Trains the run, or resumes it, and waits for its end.
 
         Args:
-            arguments: what the command line of `tafe_tf.train` begins with; the variant's settings
+            arguments: What the command line of `tafe_tf.train` begins with; the variant's settings
                 come after these and win over them.
 
         Returns:
@@ -215,8 +215,8 @@ def train_all(
     """Trains the runs that are not done, one after the other; a failed run costs no other.
 
     Args:
-        runs: all runs, in the order in which to train them.
-        arguments: by a variant's text, what the command lines of its runs begin with.
+        runs: All runs, in the order in which to train them.
+        arguments: By a variant's text, what the command lines of its runs begin with.
 
     Returns:
         What went wrong, by the run's name.

@@ -20,8 +20,8 @@ def differing(first: str, second: str) -> list[str]:
     versions of this package wrote every flag down, this one only those that were given.
 
     Args:
-        first: the text of a flagfile, one flag a line.
-        second: the text of the other one.
+        first: The text of a flagfile, one flag a line.
+        second: The text of the other one.
     """
     first_lines = set(first.splitlines())
     second_lines = set(second.splitlines())

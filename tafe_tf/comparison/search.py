@@ -26,11 +26,11 @@ class Search:
     """How to search.
 
     Attributes:
-        shared: what all runs have in common.
-        space: what each flag is drawn from.
-        trials: number of trials for each model; all of the grid if that has fewer.
-        seed: seed of every trial's run and of the sampler.
-        monitor: the validation metric that a trial is judged by.
+        shared: What all runs have in common.
+        space: What each flag is drawn from.
+        trials: Number of trials for each model; all of the grid if that has fewer.
+        seed: Seed of every trial's run and of the sampler.
+        monitor: The validation metric that a trial is judged by.
     """
 
     shared: Shared
@@ -44,13 +44,13 @@ def tune(search: Search, variants: list[Variant]) -> None:
     """Searches each model's settings, and writes the flagfiles and tune.json.
 
     Args:
-        search: how to search.
-        variants: the models.
+        search: How to search.
+        variants: The models.
 
     Raises:
-        DataError: on a bad file or row.
-        RunError: if the directory is another job's.
-        ValueError: if a trial fails.
+        DataError: On a bad file or row.
+        RunError: If the directory is another job's.
+        ValueError: If a trial fails.
     """
     schema = search.shared.prepare()
     results = {}
@@ -64,13 +64,13 @@ def distribution(text: str, names: list[str]) -> tuple[str, BaseDistribution]:
 
     Args:
         text: FLAG=LOW:HIGH, FLAG=LOW:HIGH:log or FLAG=A|B|C.
-        names: the flags that may be searched.
+        names: The flags that may be searched.
 
     Returns:
         The flag, and what its values are drawn from.
 
     Raises:
-        ValueError: if the text has another form or the flag is unknown.
+        ValueError: If the text has another form or the flag is unknown.
     """
     flag, _, values = text.partition("=")
     try:
@@ -104,15 +104,15 @@ def tune_model(
     """Makes the missing trials of one model and writes its flagfile.
 
     Args:
-        search: how to search.
-        variant: the model.
-        schema: the data set's schema.
+        search: How to search.
+        variant: The model.
+        schema: The data set's schema.
 
     Returns:
         The best settings ("best"), their score, and all trials.
 
     Raises:
-        ValueError: if a trial fails.
+        ValueError: If a trial fails.
     """
     study = _study(search, variant)
     wanted = min(search.trials, _grid_size(search.space))
@@ -208,9 +208,9 @@ def best_value(
     """The best value of a validation metric over the epochs of a finished run.
 
     Args:
-        run_dir: the run's directory.
-        monitor: the metric, as in `--monitor`.
-        schema: the data set's schema.
+        run_dir: The run's directory.
+        monitor: The metric, as in `--monitor`.
+        schema: The data set's schema.
     """
     history = read_json(run_dir / "history.json")
     values = [monitored(epoch, monitor, schema.step_names) for epoch in history]

@@ -25,11 +25,11 @@ class Comparison:
     """How to compare.
 
     Attributes:
-        schema: the data set's schema.
-        replicates: number of bootstrap samples; 400 by default.
-        against: the model that the others are tested against; by default, or if empty, the best one
+        schema: The data set's schema.
+        replicates: Number of bootstrap samples; 400 by default.
+        against: The model that the others are tested against; by default, or if empty, the best one
             that is not TAFE or a variant of it.
-        published: metrics by model from a paper, and under "source" a text that names it; none by
+        published: Metrics by model from a paper, and under "source" a text that names it; none by
             default.
     """
 
@@ -46,11 +46,11 @@ class Comparison:
         """Computes all figures, ready to be written as JSON.
 
         Args:
-            runs: all runs; those that are not done are left out.
-            failed: what went wrong, by the run's name.
+            runs: All runs; those that are not done are left out.
+            failed: What went wrong, by the run's name.
 
         Raises:
-            ValueError: if no run is done, `against` is none of the models, or two runs were
+            ValueError: If no run is done, `against` is none of the models, or two runs were
                 evaluated on different test rows.
         """
         done = [run for run in runs if run.is_done]

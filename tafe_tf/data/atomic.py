@@ -22,7 +22,7 @@ def replacing(path: str | pathlib.Path) -> Iterator[pathlib.Path]:
     that write the same file at the same time do not disturb each other: the last one wins.
 
     Args:
-        path: the file to make or to replace; its directory must exist.
+        path: The file to make or to replace; its directory must exist.
     """
     path = pathlib.Path(path)
     temporary = path.with_name(f".{os.getpid()}.{path.name}")
@@ -37,14 +37,14 @@ def read_json(path: str | pathlib.Path) -> Any:
     """Reads a JSON file in UTF-8.
 
     Args:
-        path: the file.
+        path: The file.
 
     Returns:
         The value that it holds: a dict, list, text, number, bool or None.
 
     Raises:
-        DataError: if the file does not hold JSON; the message names the file.
-        FileNotFoundError: if there is no such file.
+        DataError: If the file does not hold JSON; the message names the file.
+        FileNotFoundError: If there is no such file.
     """
     try:
         text = pathlib.Path(path).read_text(encoding="utf-8")

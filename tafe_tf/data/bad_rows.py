@@ -21,10 +21,10 @@ class Problem:
     """One reason why a row is bad.
 
     Attributes:
-        index: the row's place in its block, from 0.
-        column: the column that breaks the rule, or `WHOLE_ROW`.
-        rule: what the value must be.
-        value: the value received.
+        index: The row's place in its block, from 0.
+        column: The column that breaks the rule, or `WHOLE_ROW`.
+        rule: What the value must be.
+        value: The value received.
     """
 
     index: int
@@ -43,10 +43,10 @@ class Dropped:
     """Rows of one file that were dropped for one reason.
 
     Attributes:
-        column: the column that breaks the rule.
-        rule: what its values must be.
-        rows: how many different rows were dropped.
-        first: the message for the first of them.
+        column: The column that breaks the rule.
+        rule: What its values must be.
+        rows: How many different rows were dropped.
+        first: The message for the first of them.
     """
 
     column: str
@@ -80,12 +80,12 @@ class BadRows:
         """Notes the bad rows of a block, or raises for the first of them.
 
         Args:
-            path: the file, for messages.
-            rows: the numbers of the block's rows in the file.
-            problems: what is wrong with some of them; may be empty.
+            path: The file, for messages.
+            rows: The numbers of the block's rows in the file.
+            problems: What is wrong with some of them; may be empty.
 
         Raises:
-            BadRowError: if the policy is "raise" and there is a problem.
+            BadRowError: If the policy is "raise" and there is a problem.
         """
 
         def row_of(problem: Problem) -> int:

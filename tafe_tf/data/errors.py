@@ -22,10 +22,10 @@ def check_columns(
     """Raises DataError if a column to read is missing from a file, or stands there more than once.
 
     Args:
-        path: the file, for the message.
-        names: the columns to read.
-        present: the columns that the file has.
-        where: in what part of the file they stand, as " in the header". Default: "".
+        path: The file, for the message.
+        names: The columns to read.
+        present: The columns that the file has.
+        where: In what part of the file they stand, as " in the header". Default: "".
     """
     for name in names:
         count = present.count(name)

@@ -19,9 +19,9 @@ class Span(NamedTuple, Generic[S]):
     """Consecutive rows of a piece, which is left as it is.
 
     Attributes:
-        piece: the piece.
-        start: its first row that belongs to the span, from 0.
-        stop: the row after the last one.
+        piece: The piece.
+        start: Its first row that belongs to the span, from 0.
+        stop: The row after the last one.
     """
 
     piece: S
@@ -41,10 +41,10 @@ def rechunk(
     No row is copied, and no piece is drawn before its first row is needed.
 
     Args:
-        pieces: anything with a length, which is its number of rows; pieces may be empty.
-        size: the rows of a chunk, 1 or more.
-        skip: rows to pass over before the first chunk. Default: 0.
-        first: the rows of the first chunk. Default: 0, which means `size`.
+        pieces: Anything with a length, which is its number of rows; pieces may be empty.
+        size: The rows of a chunk, 1 or more.
+        skip: Rows to pass over before the first chunk. Default: 0.
+        first: The rows of the first chunk. Default: 0, which means `size`.
 
     Yields:
         For each chunk the spans that it consists of, in order, none of them empty.
@@ -116,10 +116,10 @@ def in_order(
     An error in computing a result is raised when its item's turn comes.
 
     Args:
-        function: what to compute; it runs in several threads at a time.
-        items: its arguments, drawn in the caller's thread.
-        threads: the number of threads. Default: 2.
-        ahead: how many items are under way while a result is in use. Default: None, as many as
+        function: What to compute; it runs in several threads at a time.
+        items: Its arguments, drawn in the caller's thread.
+        threads: The number of threads. Default: 2.
+        ahead: How many items are under way while a result is in use. Default: None, as many as
             there are threads.
     """
     ahead = threads if ahead is None else ahead

@@ -17,20 +17,20 @@ class Cluster:
     """This process's view of the job. The defaults describe a job of one process.
 
     Args:
-        strategy: of tf.distribute; by default the current one.
-        worker: this process's number, from 0. The default is 0.
-        workers: number of processes that run the loop, each on its own part of the rows. The
+        strategy: Of tf.distribute; by default the current one.
+        worker: This process's number, from 0. The default is 0.
+        workers: Number of processes that run the loop, each on its own part of the rows. The
             default is 1.
-        stepping: number of workers that this process, as a coordinator, sends batches to. The
+        stepping: Number of workers that this process, as a coordinator, sends batches to. The
             default, 0, means that it steps itself.
-        servers: number of parameter servers. The default is 0.
+        servers: Number of parameter servers. The default is 0.
 
     Attributes:
-        strategy: of tf.distribute.
-        chief: whether this process writes and prints.
-        local_replicas: number of replicas of the model in this process.
-        is_tpu: whether all shapes must be known.
-        replicas: number of replicas in all processes; with parameter servers 1, since each of their
+        strategy: Of tf.distribute.
+        chief: Whether this process writes and prints.
+        local_replicas: Number of replicas of the model in this process.
+        is_tpu: Whether all shapes must be known.
+        replicas: Number of replicas in all processes; with parameter servers 1, since each of their
             workers steps by itself.
     """
 
@@ -56,7 +56,7 @@ class Cluster:
         """Those of `count` readers whose rows this process trains on.
 
         Raises:
-            ValueError: if they cannot be dealt evenly.
+            ValueError: If they cannot be dealt evenly.
         """
         if count % self.workers:
             raise ValueError(
@@ -171,13 +171,13 @@ def make(name: str = "auto", tpu: str = "") -> Cluster:
     here and does not come back.
 
     Args:
-        name: of a strategy, one of `NAMES`; "auto" takes parameter servers or several workers if
+        name: Of a strategy, one of `NAMES`; "auto" takes parameter servers or several workers if
             TF_CONFIG has them, a TPU if its address is given, all GPUs if there are several, and
             else one device.
-        tpu: address of a TPU, or "local" on its own host.
+        tpu: Address of a TPU, or "local" on its own host.
 
     Raises:
-        ValueError: if the strategy needs a TF_CONFIG that is not there.
+        ValueError: If the strategy needs a TF_CONFIG that is not there.
     """
     config = json.loads(os.environ.get("TF_CONFIG") or "{}")
     jobs = config.get("cluster", {})

@@ -20,9 +20,9 @@ class LocalJob:
     """The processes of one job.
 
     Args:
-        tasks: the chief first.
-        command: a module and its arguments.
-        cores: number of cores of each process, dealt in turn. The default, 0, lets all processes
+        tasks: The chief first.
+        command: A module and its arguments.
+        cores: Number of cores of each process, dealt in turn. The default, 0, lets all processes
             share all cores.
     """
 
@@ -42,7 +42,7 @@ class LocalJob:
         """Starts every process, and restarts those that die.
 
         Args:
-            restarts: how often, at most.
+            restarts: How often, at most.
 
         Returns:
             The chief's exit code, or 1 once the restarts are used up.

@@ -23,19 +23,19 @@ class TaskSpecificAdapter(Configured):
     output projection.
 
     Args:
-        num_tasks: number of tasks, N.
-        num_heads: number of attention heads, M, a divisor of d.
-        epsilon: number added to the norm's variance; 0.001 by default.
+        num_tasks: Number of tasks, N.
+        num_heads: Number of attention heads, M, a divisor of d.
+        epsilon: Number added to the norm's variance; 0.001 by default.
 
     Call arguments:
-        y: the block's shared representation Y, [B, K, d].
-        t: the tasks' representations T of the layer before, [B, N, d]; None in the first layer.
+        y: The block's shared representation Y, [B, K, d].
+        t: The tasks' representations T of the layer before, [B, N, d]; None in the first layer.
 
     Returns:
         T, [B, N, d].
 
     Raises:
-        ValueError: if `num_heads` does not divide d.
+        ValueError: If `num_heads` does not divide d.
 
     Example:
         >>> import numpy as np

@@ -22,24 +22,24 @@ class ASRG(Configured):
     scaled by z (eq. 17-19).
 
     Args:
-        num_inducing: number of inducing points, K.
-        num_heads: number of attention heads, M, a divisor of d.
-        selector_hidden: sizes of the hidden layers of the selector's MLP; none by default.
-        residual: what eq. 20 adds to O, "input" by default: H, which then must have K rows. With
+        num_inducing: Number of inducing points, K.
+        num_heads: Number of attention heads, M, a divisor of d.
+        selector_hidden: Sizes of the hidden layers of the selector's MLP; none by default.
+        residual: What eq. 20 adds to O, "input" by default: H, which then must have K rows. With
             "query" it adds the scaled inducing points I * z instead. A stack of blocks uses "query"
             in the first one, where F and K differ, and "input" after it.
 
     Call arguments:
         h: H, [B, F, d].
-        gamma: present width of the smooth step, a float32 scalar.
-        training: whether the attention computes its gradients in closed form. It is passed on
+        gamma: Present width of the smooth step, a float32 scalar.
+        training: Whether the attention computes its gradients in closed form. It is passed on
             explicitly, because Keras does not do so within JAX's `stateless_call`.
 
     Returns:
         Y, [B, K, d].
 
     Raises:
-        ValueError: if `residual` is neither of the two, or "input" meets an H of other than K rows.
+        ValueError: If `residual` is neither of the two, or "input" meets an H of other than K rows.
 
     Example:
         >>> import numpy as np

@@ -109,19 +109,19 @@ class InducingPointAttention(Configured):
     key is ever computed. An inducing point with z = 0 attends evenly to all fields.
 
     Args:
-        num_inducing: number of inducing points, K.
-        num_heads: number of heads, M, a divisor of d.
+        num_inducing: Number of inducing points, K.
+        num_heads: Number of heads, M, a divisor of d.
 
     Call arguments:
         h: H, [B, F, d].
-        z: the selector's output, [B, K].
-        training: whether to compute the gradients by `attend_and_learn`.
+        z: The selector's output, [B, K].
+        training: Whether to compute the gradients by `attend_and_learn`.
 
     Returns:
         O, [B, K, d].
 
     Raises:
-        ValueError: if `num_heads` does not divide d.
+        ValueError: If `num_heads` does not divide d.
 
     Example:
         >>> import numpy as np

@@ -17,7 +17,7 @@ class Configured(keras.layers.Layer):
     class each of them would need a `get_config` that repeats its signature.
 
     Attributes:
-        arguments: the value of each of `parameters()` by name, defaults included and sequences as
+        arguments: The value of each of `parameters()` by name, defaults included and sequences as
             lists.
 
     Example:

@@ -24,7 +24,7 @@ class CrossStitch(Configured):
         same: alpha_ii at the start, a share from 0 to 1; 0.9 by default.
 
     Call arguments:
-        x: the tasks' activations, [B, N, width].
+        x: The tasks' activations, [B, N, width].
 
     Returns:
         The mixtures, [B, N, width].

@@ -23,23 +23,23 @@ class FusedEmbedding(Configured):
     weights.
 
     Args:
-        field_rows: number of rows of each field.
-        dim: embedding dimension, d.
-        slots: number of ids per field; one each by default.
-        stddev: standard deviation of the normal distribution that the table starts from; 0.05 by
+        field_rows: Number of rows of each field.
+        dim: Embedding dimension, d.
+        slots: Number of ids per field; one each by default.
+        stddev: Standard deviation of the normal distribution that the table starts from; 0.05 by
             default.
-        table_dtype: what the table is kept in, "float32", "bfloat16" or "float16"; by default what
+        table_dtype: What the table is kept in, "float32", "bfloat16" or "float16"; by default what
             all weights are kept in. Rows are cast to the compute dtype once they are read. Only
             `tafe_tf.optimizers.LazyAdam` trains half precision: Keras's Adam computes in the
             weight's dtype, where beta_2 = 0.999 is 1 and nothing moves.
 
     Attributes:
-        table: the weight, [sum of field_rows, d].
+        table: The weight, [sum of field_rows, d].
         reader: None, or a function from rows [B, S] of the table to their embeddings [B, S, d]. It
             is then asked in place of the table, which lets an export store fewer bits.
 
     Call arguments:
-        inputs: integer ids [B, S], S the sum of `slots`, each from 0 to its field's rows - 1; or a
+        inputs: Integer ids [B, S], S the sum of `slots`, each from 0 to its field's rows - 1; or a
             mapping that holds them as "ids" and pooling weights [B, S] as "weights". Weights are
             required where a field has several slots; `tafe_tf.features.graph.Features` makes both.
 
@@ -47,7 +47,7 @@ class FusedEmbedding(Configured):
         H, [B, F, d].
 
     Raises:
-        ValueError: if a field has no row, `slots` does not fit `field_rows`, `table_dtype` is none
+        ValueError: If a field has no row, `slots` does not fit `field_rows`, `table_dtype` is none
             of the three, or weights are needed and missing.
 
     Example:

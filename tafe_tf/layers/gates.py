@@ -19,11 +19,11 @@ class SoftmaxGates(Configured):
     This is eq. 7 of Ma et al. (2018), with one gate for each task.
 
     Args:
-        count: number of gates, G.
+        count: Number of gates, G.
 
     Call arguments:
-        x: what the gates read: [B, in], the same for all, or [B, G, in], each its own.
-        experts: what they mix: [B, E, out], the same for all, or [B, G, E, out], each its own.
+        x: What the gates read: [B, in], the same for all, or [B, G, in], each its own.
+        experts: What they mix: [B, E, out], the same for all, or [B, G, E, out], each its own.
 
     Returns:
         The mixtures, [B, G, out].
@@ -82,21 +82,21 @@ class DSelectKGates(SoftmaxGates):
     of TAFE's eq. 16, here with a constant gamma.
 
     Args:
-        count: number of gates, G.
-        num_selected: largest number of experts that a gate ends up with, k; 2 by default.
-        gamma: width of the smooth step; 1 by default.
-        entropy_weight: weight of the selectors' mean entropy, which is added to the loss in
+        count: Number of gates, G.
+        num_selected: Largest number of experts that a gate ends up with, k; 2 by default.
+        gamma: Width of the smooth step; 1 by default.
+        entropy_weight: Weight of the selectors' mean entropy, which is added to the loss in
             training and drives each selector to one expert; 0 by default, which leaves it out.
 
     Call arguments:
-        x: what the gates read, as of `SoftmaxGates`.
-        experts: what they mix, as of `SoftmaxGates`; their number E must be a power of two.
+        x: What the gates read, as of `SoftmaxGates`.
+        experts: What they mix, as of `SoftmaxGates`; their number E must be a power of two.
 
     Returns:
         The mixtures, [B, G, out].
 
     Raises:
-        ValueError: if E is not a power of two, or `num_selected` is larger than E.
+        ValueError: If E is not a power of two, or `num_selected` is larger than E.
 
     Example:
         >>> import numpy as np

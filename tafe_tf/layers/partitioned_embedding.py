@@ -22,20 +22,20 @@ class PartitionedEmbedding(Configured):
     layer is called, and answers, as one `FusedEmbedding` does.
 
     Args:
-        field_rows: number of rows of each field.
-        dim: embedding dimension, d.
-        parts: largest number of tables; they are as equal in rows as whole fields allow.
-        slots: number of ids per field; one each by default.
-        stddev: standard deviation of the normal distribution that the tables start from; 0.05 by
+        field_rows: Number of rows of each field.
+        dim: Embedding dimension, d.
+        parts: Largest number of tables; they are as equal in rows as whole fields allow.
+        slots: Number of ids per field; one each by default.
+        stddev: Standard deviation of the normal distribution that the tables start from; 0.05 by
             default.
-        table_dtype: what the tables are kept in, see `FusedEmbedding`; by default what all weights
+        table_dtype: What the tables are kept in, see `FusedEmbedding`; by default what all weights
             are kept in.
 
     Attributes:
-        parts: the layers that hold the tables.
+        parts: The layers that hold the tables.
 
     Call arguments:
-        inputs: ids and pooling weights, as of `FusedEmbedding`.
+        inputs: Ids and pooling weights, as of `FusedEmbedding`.
 
     Returns:
         H, [B, F, d].
@@ -126,8 +126,8 @@ def split_fields(field_rows: Sequence[int], parts: int) -> list[int]:
     """Cuts consecutive fields into at most `parts` groups, so that the largest has the fewest rows.
 
     Args:
-        field_rows: number of rows of each field.
-        parts: largest number of groups, 1 or more.
+        field_rows: Number of rows of each field.
+        parts: Largest number of groups, 1 or more.
 
     Returns:
         The first field of each group, and last the number of fields.

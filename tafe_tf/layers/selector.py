@@ -19,8 +19,8 @@ def smooth_step(z: Tensor, gamma: Tensor | float) -> Tensor:
     literal 2 / gamma^3 of the paper would overflow half precision.
 
     Args:
-        z: numbers of any shape.
-        gamma: width of the step, a positive scalar.
+        z: Numbers of any shape.
+        gamma: Width of the step, a positive scalar.
 
     Returns:
         Numbers from 0 to 1 of the same shape, in float64 if `z` is, otherwise in float32.
@@ -46,14 +46,14 @@ class GammaSchedule(Configured):
     saved and restored with the model, and frozen into an export.
 
     Args:
-        start: gamma at step 0; 10 by default.
-        end: the smallest gamma; 0.001 by default.
-        decay_steps: number of training steps after which gamma would reach 0 without `end`; 50,000
+        start: Gamma at step 0; 10 by default.
+        end: The smallest gamma; 0.001 by default.
+        decay_steps: Number of training steps after which gamma would reach 0 without `end`; 50,000
             by default. At the paper's batch of 1,024 rows these are 51 million rows, so a smaller
             dataset needs a shorter decay for the selector to become sparse.
 
     Raises:
-        ValueError: unless `start` >= `end` > 0 and `decay_steps` > 0.
+        ValueError: Unless `start` >= `end` > 0 and `decay_steps` > 0.
 
     Example:
         >>> gamma = GammaSchedule(start=4.0, end=0.5, decay_steps=8)
@@ -106,13 +106,13 @@ class SmoothStepSelector(Configured):
     """The dynamic selector of eq. 14-16: z_K = f_D(MLP(H)), where f_D is `smooth_step`.
 
     Args:
-        units: number of selector units, K.
-        hidden_units: sizes of the MLP's ReLU layers before the last, linear one; none by default,
+        units: Number of selector units, K.
+        hidden_units: Sizes of the MLP's ReLU layers before the last, linear one; none by default,
             which gives the sizes of the paper's Table 1.
 
     Call arguments:
         h: [B, F, d], flattened before the MLP.
-        gamma: width of the smooth step, a float32 scalar. As an argument of the call it is never
+        gamma: Width of the smooth step, a float32 scalar. As an argument of the call it is never
             cast to half precision.
 
     Returns:

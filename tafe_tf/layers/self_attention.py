@@ -18,7 +18,7 @@ class FieldSelfAttention(Configured):
     This is what TAFE's ablation "w/o ASRG" (section 4.3) uses instead of `ASRG`.
 
     Args:
-        num_heads: number of attention heads, M, a divisor of d.
+        num_heads: Number of attention heads, M, a divisor of d.
 
     Call arguments:
         h: H, [B, F, d].
@@ -27,7 +27,7 @@ class FieldSelfAttention(Configured):
         Y, [B, F, d].
 
     Raises:
-        ValueError: if `num_heads` does not divide d.
+        ValueError: If `num_heads` does not divide d.
 
     Example:
         >>> import numpy as np

@@ -20,19 +20,19 @@ class Towers(Configured):
     Each tower starts from a Glorot-uniform draw of its own: experts that start alike stay alike.
 
     Args:
-        count: number of towers, T.
-        units: sizes of their layers, one or more.
-        dropout: share of units that are dropped after every layer in training; 0 by default.
+        count: Number of towers, T.
+        units: Sizes of their layers, one or more.
+        dropout: Share of units that are dropped after every layer in training; 0 by default.
 
     Call arguments:
         x: [B, in], read by all towers, or [B, T, in], each its own.
-        training: whether to apply dropout.
+        training: Whether to apply dropout.
 
     Returns:
         The last layers' activations, [B, T, units[-1]].
 
     Raises:
-        ValueError: if `count` or one of `units` is below 1, or there are no `units`.
+        ValueError: If `count` or one of `units` is below 1, or there are no `units`.
 
     Example:
         >>> import numpy as np

@@ -16,14 +16,14 @@ class ActionLoss(FunnelLoss):
     """`FunnelLoss` and the cross entropy of A actions between steps (Wen et al. 2020).
 
     Args:
-        num_tasks: length of the funnel, N.
-        **kwargs: arguments of `FunnelLoss`.
+        num_tasks: Length of the funnel, N.
+        **kwargs: Arguments of `FunnelLoss`.
 
     Call arguments:
-        y_true: labels, [B, N + A], those of the actions last.
-        y_pred: logits, [B, N + A], as the model gives them in training; or [B, N], as in
+        y_true: Labels, [B, N + A], those of the actions last.
+        y_pred: Logits, [B, N + A], as the model gives them in training; or [B, N], as in
             evaluation, of which it is `FunnelLoss` alone.
-        sample_weight: weights of the rows, [B]; all 1 by default.
+        sample_weight: Weights of the rows, [B]; all 1 by default.
 
     Returns:
         The mean over rows, a scalar.

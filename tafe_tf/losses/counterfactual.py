@@ -27,28 +27,28 @@ class CounterfactualLoss(FunnelLoss):
         "naive"  o delta: the rows that reached the step as they are, for comparison
 
     Args:
-        num_tasks: length of the funnel, N.
-        estimator: how the risks are estimated, "ips", "dr" or "naive" as above.
-        counterfactual_weight: weight of the risks; 1 by default.
-        global_weight: weight of the cross entropies of f_2, ..., f_N over the entire space; 1 by
+        num_tasks: Length of the funnel, N.
+        estimator: How the risks are estimated, "ips", "dr" or "naive" as above.
+        counterfactual_weight: Weight of the risks; 1 by default.
+        global_weight: Weight of the cross entropies of f_2, ..., f_N over the entire space; 1 by
             default, and 0 for "naive" gives what there was before ESMM.
-        min_propensity: smallest propensity that is divided by, which bounds the rows' weights; 0.01
+        min_propensity: Smallest propensity that is divided by, which bounds the rows' weights; 0.01
             by default.
-        task_weights: weights w_1, ..., w_N of the tasks, see `FunnelLoss`; all 1 by default.
-        **kwargs: further arguments of `FunnelLoss`.
+        task_weights: Weights w_1, ..., w_N of the tasks, see `FunnelLoss`; all 1 by default.
+        **kwargs: Further arguments of `FunnelLoss`.
 
     Call arguments:
-        y_true: labels, [B, N].
+        y_true: Labels, [B, N].
         y_pred: [B, 2 N - 1], the logits of f and then those of the conditionals; for "dr"
             [B, 3 N - 2], with the imputations (positive) last. With the logits of f alone, [B, N],
             as in evaluation, the conditionals are their quotients, and "dr" is estimated as "ips".
-        sample_weight: weights of the rows, [B]; all 1 by default.
+        sample_weight: Weights of the rows, [B]; all 1 by default.
 
     Returns:
         The mean over rows, a scalar.
 
     Raises:
-        ValueError: if `estimator` is none of the three.
+        ValueError: If `estimator` is none of the three.
 
     Example:
         >>> import numpy as np

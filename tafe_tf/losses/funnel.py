@@ -17,7 +17,7 @@ def task_losses(labels: Tensor, logits: Tensor) -> Tensor:
 
     Args:
         labels: o, 0 or 1, [B, N].
-        logits: logits of f, [B, N].
+        logits: Logits of f, [B, N].
 
     Returns:
         The cross entropies, [B, N].
@@ -41,7 +41,7 @@ def dependence_losses(labels: Tensor, logits: Tensor) -> Tensor:
 
     Args:
         labels: o, 0 or 1, [B, N].
-        logits: logits of f, [B, N].
+        logits: Logits of f, [B, N].
 
     Returns:
         The squares, [B, N - 1].
@@ -63,7 +63,7 @@ def order_losses(logits: Tensor) -> Tensor:
     This is the behavioural expectation calibrator of AITM (Xi et al. 2021).
 
     Args:
-        logits: logits of f, [B, N].
+        logits: Logits of f, [B, N].
 
     Returns:
         [B, N - 1], 0 where a later step is not more likely than the one before.
@@ -84,7 +84,7 @@ def conditional_logs(logits: Tensor) -> tuple[Tensor, Tensor]:
     """Computes log r and log(1 - r) of the conditionals r = min(f_i / f_{i-1}, 1), i = 2..N.
 
     Args:
-        logits: logits of f, [B, N].
+        logits: Logits of f, [B, N].
 
     Returns:
         log r and log(1 - r), [B, N - 1] each; 1 - r is at least `SMALLEST`.
@@ -108,16 +108,16 @@ class FunnelLoss(keras.losses.Loss):
     """L of eq. 25 for a funnel of any length: sum_i w_i BCE_i + weight * sum_{i >= 2} L_D,i.
 
     Args:
-        task_weights: weights w_1, ..., w_N of the tasks; all 1 by default.
-        dependence_weight: weight of L_D; 1 by default, as in the paper, and 0 leaves it out.
-        order_weight: weight of the order constraint sum_{i >= 2} max(f_i - f_{i-1}, 0), which is
+        task_weights: Weights w_1, ..., w_N of the tasks; all 1 by default.
+        dependence_weight: Weight of L_D; 1 by default, as in the paper, and 0 leaves it out.
+        order_weight: Weight of the order constraint sum_{i >= 2} max(f_i - f_{i-1}, 0), which is
             AITM's calibrator and has 0.6 there; 0 by default, since TAFE has none.
 
     Call arguments:
-        y_true: labels, [B, N]; columns beyond those of the logits (a schema's actions) are not
+        y_true: Labels, [B, N]; columns beyond those of the logits (a schema's actions) are not
             read.
-        y_pred: logits, [B, N].
-        sample_weight: weights of the rows, [B]; all 1 by default.
+        y_pred: Logits, [B, N].
+        sample_weight: Weights of the rows, [B]; all 1 by default.
 
     Returns:
         The mean over rows, a scalar. The sum over rows is divided by B whatever their weights, as

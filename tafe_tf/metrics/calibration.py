@@ -19,9 +19,9 @@ def calibration_error(
     the total lie together in bin floor(BINS (a + b) / 2).
 
     Args:
-        predicted: probabilities, [n].
-        observed: labels, 0 or 1, or true probabilities, [n].
-        weight: weight of each row, [n].
+        predicted: Probabilities, [n].
+        observed: Labels, 0 or 1, or true probabilities, [n].
+        weight: Weight of each row, [n].
 
     Returns:
         The error, or None if there is no weight.

@@ -27,7 +27,7 @@ def direction(name: str) -> Direction:
     """Returns which values of a metric are better; those not in `DIRECTIONS` count as a cost.
 
     Args:
-        name: name of the metric, with or without what it is measured on.
+        name: Name of the metric, with or without what it is measured on.
 
     Example:
         >>> direction("auc/ctr"), direction("pcoc/cvr"), direction("seconds")
@@ -41,8 +41,8 @@ def goodness(value: float, name: str) -> float:
     """Returns what is largest where the metric is best; minus infinity where it is undefined.
 
     Args:
-        value: the metric, NaN where it is undefined.
-        name: its name. A ratio is compared with 1 by its logarithm, so that 2 and 1/2 are as good.
+        value: The metric, NaN where it is undefined.
+        name: Its name. A ratio is compared with 1 by its logarithm, so that 2 and 1/2 are as good.
 
     Example:
         >>> goodness(0.8, "auc/ctr"), goodness(0.2, "log_loss/ctr")
@@ -70,15 +70,15 @@ def monitored(
     """Returns the metric that early stopping goes by.
 
     Args:
-        metrics: all metrics by name, None where they are undefined.
-        name: one of their names, or "auc" or "log_loss" for the mean over the steps that have one.
-        step_names: names of f_1, ..., f_N.
+        metrics: All metrics by name, None where they are undefined.
+        name: One of their names, or "auc" or "log_loss" for the mean over the steps that have one.
+        step_names: Names of f_1, ..., f_N.
 
     Returns:
         The metric; NaN where it is undefined.
 
     Raises:
-        ValueError: if there is no such metric.
+        ValueError: If there is no such metric.
 
     Example:
         >>> monitored({"auc/ctr": 0.75, "auc/ctcvr": 0.25}, "auc", ["ctr", "ctcvr"])

@@ -28,11 +28,11 @@ class FunnelMetrics:
     the bit however rows were batched and workers merged.
 
     Args:
-        step_names: names of f_1, ..., f_N.
-        conditional_names: names of f_i / f_{i-1}, i = 2..N.
+        step_names: Names of f_1, ..., f_N.
+        conditional_names: Names of f_i / f_{i-1}, i = 2..N.
 
     Raises:
-        ValueError: if there is not one conditional fewer than there are steps.
+        ValueError: If there is not one conditional fewer than there are steps.
 
     Example:
         >>> metrics = FunnelMetrics(["ctr", "ctcvr"], ["cvr"])
@@ -65,14 +65,14 @@ class FunnelMetrics:
         """Adds a batch.
 
         Args:
-            logits: logits of f, [B, N].
+            logits: Logits of f, [B, N].
             labels: 0 or 1, a later one 1 only where the earlier is, [B, N].
-            sample_weight: weights of the rows, 0 or more, [B]; all 1 by default.
-            group: strings, bytes or integers, [B]; kept as a 64-bit hash of their text.
-            truth: the true P(T_i = 1 | X), a later one at most the earlier, [B, N].
+            sample_weight: Weights of the rows, 0 or more, [B]; all 1 by default.
+            group: Strings, bytes or integers, [B]; kept as a 64-bit hash of their text.
+            truth: The true P(T_i = 1 | X), a later one at most the earlier, [B, N].
 
         Raises:
-            ValueError: if a shape or value breaks its rule, or batches differ in which of the
+            ValueError: If a shape or value breaks its rule, or batches differ in which of the
                 optional arguments they have.
         """
         shape = labels.shape
@@ -104,7 +104,7 @@ class FunnelMetrics:
         """Adds all that another one has collected.
 
         Raises:
-            ValueError: if its names or its optional arguments differ.
+            ValueError: If its names or its optional arguments differ.
         """
         if other.names != self.names:
             raise ValueError(f"names must be {self.names}. Received: {other.names}")
@@ -114,7 +114,7 @@ class FunnelMetrics:
         """Returns the metrics of all workers' rows.
 
         Args:
-            gather: makes of one worker's arrays [n, ...] those of all, in every worker. A worker
+            gather: Makes of one worker's arrays [n, ...] those of all, in every worker. A worker
                 without rows takes part with the arrays that the others have.
         """
         merged = FunnelMetrics(*self.names)

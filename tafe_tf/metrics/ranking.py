@@ -16,16 +16,16 @@ def auc(
 
     Args:
         scores: [n].
-        positive_weight: weight of each row as a positive, 0 or more, [n]: its label times its
+        positive_weight: Weight of each row as a positive, 0 or more, [n]: its label times its
             weight. With soft labels p and 1 - p instead of 1 and 0 a row is compared as both, as
             two rows of the same score would be.
-        negative_weight: weight of each row as a negative, 0 or more, [n].
+        negative_weight: Weight of each row as a negative, 0 or more, [n].
 
     Returns:
         The area, or None if there is no positive or no negative weight.
 
     Raises:
-        ValueError: if the lengths differ.
+        ValueError: If the lengths differ.
 
     Example:
         >>> labels = np.array([1, 0, 0])
@@ -55,8 +55,8 @@ def grouped_auc(
     Args:
         scores: [n].
         labels: 0 or 1, [n].
-        weight: weight of each row, [n].
-        group: the group of each row, as values of any sortable kind, [n].
+        weight: Weight of each row, [n].
+        group: The group of each row, as values of any sortable kind, [n].
 
     Returns:
         The mean, or None if no group has both classes.
@@ -84,10 +84,10 @@ def _areas(
     """Computes AUC and total weight of each group that has positive and negative weight.
 
     Args:
-        group: the group of each row, [n].
+        group: The group of each row, [n].
         scores: [n].
-        positive: weight of each row as a positive, [n].
-        negative: weight of each row as a negative, [n].
+        positive: Weight of each row as a positive, [n].
+        negative: Weight of each row as a negative, [n].
 
     Returns:
         Areas and weights, in the order of the groups' values.

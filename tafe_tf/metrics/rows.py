@@ -67,11 +67,11 @@ def hashes(group: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
     Strings and bytes of the same text have the same hash.
 
     Args:
-        group: strings, bytes or integers, of the given shape.
-        shape: what its shape must be.
+        group: Strings, bytes or integers, of the given shape.
+        shape: What its shape must be.
 
     Raises:
-        ValueError: if the shape is another.
+        ValueError: If the shape is another.
 
     Example:
         >>> one, other = hashes(np.array(["ann", b"ann"], object), (2,))

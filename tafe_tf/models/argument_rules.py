@@ -33,10 +33,10 @@ def check_arguments(arguments: Mapping[str, Any]) -> None:
     """Refuses numbers that no model can be made with.
 
     Args:
-        arguments: of a model's constructor, by name.
+        arguments: Of a model's constructor, by name.
 
     Raises:
-        ValueError: naming the argument, its rule and its value.
+        ValueError: Naming the argument, its rule and its value.
 
     Example:
         >>> check_arguments({"num_layers": 2, "dropout": 0.1})

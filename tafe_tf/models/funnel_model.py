@@ -39,19 +39,19 @@ class FunnelModel(Configured, InPieces, SavedSeeds):
         slots: Number of ids in each field; one each by default. See `FusedEmbedding`.
 
     Attributes:
-        products: whether f_i is a product of conditional probabilities, whose logits `shift_logits`
+        products: Whether f_i is a product of conditional probabilities, whose logits `shift_logits`
             then moves.
 
     Call arguments:
-        inputs: ids [B, S], or {"ids": [B, S], "weights": [B, S]}; see `FusedEmbedding`.
-        training: whether to apply what only training has, such as dropout.
+        inputs: Ids [B, S], or {"ids": [B, S], "weights": [B, S]}; see `FusedEmbedding`.
+        training: Whether to apply what only training has, such as dropout.
 
     Returns:
         Logits [B, N], float32; column i is the logit of f_i = P(T_i = 1 | X) over all impressions.
         In training further columns may follow, for the model's own loss.
 
     Raises:
-        ValueError: if `num_tasks` is below 2, or another argument breaks its rule.
+        ValueError: If `num_tasks` is below 2, or another argument breaks its rule.
 
     Example: an architecture of one's own, a linear head for each task on the embeddings.
         >>> import numpy as np
@@ -183,7 +183,7 @@ class FunnelModel(Configured, InPieces, SavedSeeds):
         """Adds a constant to each logit for good.
 
         Args:
-            by: the constants, [N]. If f is a product, they are added to the logits of the
+            by: The constants, [N]. If f is a product, they are added to the logits of the
                 conditional probabilities.
         """
         n = self.num_tasks
@@ -196,8 +196,8 @@ class FunnelModel(Configured, InPieces, SavedSeeds):
         """Returns the loss of the architecture's own paper.
 
         Args:
-            task_weights: weights w_1, ..., w_N of the tasks; all 1 by default.
-            **kwargs: arguments of `FunnelLoss`, which win over those of the paper.
+            task_weights: Weights w_1, ..., w_N of the tasks; all 1 by default.
+            **kwargs: Arguments of `FunnelLoss`, which win over those of the paper.
         """
         settings = {"dependence_weight": 0.0, **kwargs}
         return FunnelLoss(task_weights, **settings)

@@ -18,7 +18,7 @@ class InPieces(keras.Model):
     work on pieces side by side, whose tensors stay in their caches.
 
     Attributes:
-        pieces: number of pieces that a batch is cut into; 1 by default. `tafe_tf.machine.pieces`
+        pieces: Number of pieces that a batch is cut into; 1 by default. `tafe_tf.machine.pieces`
             gives it for a batch size.
     """
 

@@ -18,7 +18,7 @@ def product_logits(conditionals: Tensor) -> Tensor:
     """Computes the logits of f_i = P(T_i | T_{i-1}) f_{i-1}, in log space.
 
     Args:
-        conditionals: logits of P(T_i | T_{i-1}), [B, N].
+        conditionals: Logits of P(T_i | T_{i-1}), [B, N].
 
     Returns:
         Logits of f, [B, N].

@@ -19,7 +19,7 @@ def run(main: Callable[[list[str]], None]) -> None:
     A flag on the command line wins over the same flag in a flagfile, in whatever order they stand.
 
     Args:
-        main: the command; its list starts with the command's name.
+        main: The command; its list starts with the command's name.
     """
     app.run(main, argv=flagfiles_first(sys.argv))
 
@@ -28,7 +28,7 @@ def flagfiles_first(argv: Sequence[str]) -> list[str]:
     """Moves flagfiles to the front of the arguments, so that every other flag wins over them.
 
     Args:
-        argv: arguments as in `sys.argv`; the first one, the command's name, stays the first.
+        argv: Arguments as in `sys.argv`; the first one, the command's name, stays the first.
     """
     files: list[str] = []
     rest: list[str] = []
@@ -49,7 +49,7 @@ def only_flags(argv: Sequence[str]) -> None:
     """Refuses arguments that are not flags.
 
     Args:
-        argv: the arguments of `main`; the first one is the command's name.
+        argv: The arguments of `main`; the first one is the command's name.
 
     Raises:
         absl.app.UsageError: if there is any other.
@@ -62,10 +62,10 @@ def required(**values: object) -> None:
     """Refuses empty flags.
 
     Args:
-        **values: the value of each required flag, by the flag's name.
+        **values: The value of each required flag, by the flag's name.
 
     Raises:
-        CommandError: if a value is empty; the message names all such flags.
+        CommandError: If a value is empty; the message names all such flags.
     """
     missing = [f"--{name}" for name, value in values.items() if not value]
     if missing:
@@ -78,7 +78,7 @@ def one_line_errors(*kinds: type[Exception]) -> Iterator[None]:
     """Turns exceptions that the user can act on into `error: MESSAGE` and exit code 1.
 
     Args:
-        *kinds: such exceptions, in addition to OSError and ValueError, which always are.
+        *kinds: Such exceptions, in addition to OSError and ValueError, which always are.
     """
     caught: tuple[type[Exception], ...] = (OSError, ValueError, *kinds)
     try:

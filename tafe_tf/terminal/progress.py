@@ -15,10 +15,10 @@ class Progress:
     """Shows how far a job has come, its rows per second, the time left and, in training, the loss.
 
     Args:
-        title: text in front of the bar.
-        steps: number of steps in all; None if it is not known.
-        done: number of steps that were made before this process started; 0 by default.
-        unit: what a step is called in the printed lines, in the plural; "steps" by default.
+        title: Text in front of the bar.
+        steps: Number of steps in all; None if it is not known.
+        done: Number of steps that were made before this process started; 0 by default.
+        unit: What a step is called in the printed lines, in the plural; "steps" by default.
     """
 
     def __init__(
@@ -69,9 +69,9 @@ class Progress:
         """Counts steps that have just been made.
 
         Args:
-            steps: number of these steps.
-            rows: number of rows in these steps.
-            loss: mean loss over these rows; None, the default, shows no loss.
+            steps: Number of these steps.
+            rows: Number of rows in these steps.
+            loss: Mean loss over these rows; None, the default, shows no loss.
         """
         now = time.monotonic()
         self._rows += rows

@@ -38,9 +38,9 @@ def metrics_table(
     """Makes the table of ranking and calibration, one row for each probability.
 
     Args:
-        metrics: what `Evaluator.evaluate` returns.
-        schema: the schema that the model was trained with.
-        title: text in front of the number of rows.
+        metrics: What `Evaluator.evaluate` returns.
+        schema: The schema that the model was trained with.
+        title: Text in front of the number of rows.
     """
     violations = share(metrics["violation_rate"])
     rows = f"{metrics['rows']:,} rows, {violations} with a later step above an earlier one"
@@ -56,9 +56,9 @@ def truth_table(
     """Makes the table of learned against true probabilities, for data whose truth is known.
 
     Args:
-        metrics: what `Evaluator.evaluate` returns.
-        schema: a schema whose tasks all have a column `truth`.
-        title: text above the table.
+        metrics: What `Evaluator.evaluate` returns.
+        schema: A schema whose tasks all have a column `truth`.
+        title: Text above the table.
     """
     unreached = [f"{name}_unreached" for name in schema.conditional_names]
     names = [*schema.step_names, *schema.conditional_names, *unreached]
@@ -77,12 +77,12 @@ def before_after_table(
     """Makes the table of two models' metrics on the same rows, one row for each probability.
 
     Args:
-        before: the metrics of the first model.
-        after: the metrics of the second model.
-        schema: the schema of both.
-        title: text above the table.
-        metrics: which metrics to show, such as "auc".
-        headings: what the first and the second model are called.
+        before: The metrics of the first model.
+        after: The metrics of the second model.
+        schema: The schema of both.
+        title: Text above the table.
+        metrics: Which metrics to show, such as "auc".
+        headings: What the first and the second model are called.
     """
     table = Table(title=title, title_justify="left")
     table.add_column("probability")
@@ -108,9 +108,9 @@ def print_metrics(
     """Prints the metrics and, where the schema names the truth, the second table too.
 
     Args:
-        metrics: what `Evaluator.evaluate` returns.
-        schema: the schema that the model was trained with.
-        title: text above the first table.
+        metrics: What `Evaluator.evaluate` returns.
+        schema: The schema that the model was trained with.
+        title: Text above the first table.
     """
     show(metrics_table(metrics, schema, title))
     if all(task.truth for task in schema.tasks):

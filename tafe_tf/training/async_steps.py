@@ -24,11 +24,11 @@ class AsyncSteps:
     reads the weights as they are by then and adds its own update.
 
     Args:
-        steps: whose `step` a worker runs.
-        model: whose schedule steps are counted here, where no worker overwrites another's count.
-        optimizer: whose steps are counted here too.
-        cluster: the coordinator's.
-        per_call: number of batches for each worker.
+        steps: Whose `step` a worker runs.
+        model: Whose schedule steps are counted here, where no worker overwrites another's count.
+        optimizer: Whose steps are counted here too.
+        cluster: The coordinator's.
+        per_call: Number of batches for each worker.
     """
 
     def __init__(

@@ -54,8 +54,8 @@ def check_callbacks(callbacks: Sequence[keras.callbacks.Callback]) -> None:
     """Refuses what is no callback, and one that would restore weights of its own.
 
     Raises:
-        TypeError: if an element is no `keras.callbacks.Callback`.
-        ValueError: for a `BackupAndRestore`: a run resumes from its own checkpoints, and weights of
+        TypeError: If an element is no `keras.callbacks.Callback`.
+        ValueError: For a `BackupAndRestore`: a run resumes from its own checkpoints, and weights of
             another moment would silently take their place.
     """
     for callback in callbacks:
@@ -74,7 +74,7 @@ class Curves(keras.callbacks.Callback):
     """Writes losses and validation metrics as TensorBoard scalars, by the optimizer's step.
 
     Args:
-        directory: where the event files go.
+        directory: Where the event files go.
     """
 
     def __init__(self, directory: pathlib.Path) -> None:

@@ -181,7 +181,7 @@ def model_arguments(name: str) -> dict[str, Setting]:
     """The arguments of a model's constructor that a user chooses, by name.
 
     Args:
-        name: a key of `tafe_tf.models.BY_NAME`.
+        name: A key of `tafe_tf.models.BY_NAME`.
     """
     found = settings.of_constructor(models.BY_NAME[name])
     chosen = {}

@@ -14,12 +14,12 @@ class EarlyStopping:
     """Compares each epoch with the best one so far, by one validation metric.
 
     Attributes:
-        monitor: the metric, see `TrainingConfig.monitor`.
-        patience: number of epochs without a better one after which to stop.
-        step_names: names of f_1, ..., f_N.
-        best: goodness of the best epoch so far; larger is better.
-        waited: number of epochs since then.
-        seen: number of epochs so far.
+        monitor: The metric, see `TrainingConfig.monitor`.
+        patience: Number of epochs without a better one after which to stop.
+        step_names: Names of f_1, ..., f_N.
+        best: Goodness of the best epoch so far; larger is better.
+        waited: Number of epochs since then.
+        seen: Number of epochs so far.
 
     Example:
         >>> stopping = EarlyStopping("auc/ctr", patience=1, step_names=("ctr", "ctcvr"))
@@ -40,7 +40,7 @@ class EarlyStopping:
         """The monitored metric; NaN where it is undefined.
 
         Raises:
-            ValueError: if there is no such metric.
+            ValueError: If there is no such metric.
         """
         return monitored(metrics, self.monitor, self.step_names)
 

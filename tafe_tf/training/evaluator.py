@@ -27,9 +27,9 @@ class Evaluator:
     """Runs a model on a dataset, each process of the cluster on its share of the rows.
 
     Args:
-        model: any model of `tafe_tf.models`.
-        features: the feature graph.
-        cluster: the processes that evaluate together; by default this one alone.
+        model: Any model of `tafe_tf.models`.
+        features: The feature graph.
+        cluster: The processes that evaluate together; by default this one alone.
     """
 
     def __init__(
@@ -51,13 +51,13 @@ class Evaluator:
         """The metrics of a part of the data, and the "seconds" that it took.
 
         Args:
-            data: the rows.
+            data: The rows.
             part: "train", "valid" or "all"; the default is "all".
-            also: is called with the logits and the batches too.
+            also: Is called with the logits and the batches too.
 
         Raises:
-            DataError: on a bad file or row.
-            ValueError: if a logit is not finite.
+            DataError: On a bad file or row.
+            ValueError: If a logit is not finite.
         """
         began = time.monotonic()
         schema = data.schema
@@ -120,11 +120,11 @@ def check_monitor(monitor: str, schema: Schema) -> None:
     """Refuses what no evaluation of this schema's rows will give.
 
     Args:
-        monitor: see `TrainingConfig.monitor`.
-        schema: of the rows.
+        monitor: See `TrainingConfig.monitor`.
+        schema: Of the rows.
 
     Raises:
-        ValueError: naming the metrics that there are.
+        ValueError: Naming the metrics that there are.
     """
     metrics = FunnelMetrics(schema.step_names, schema.conditional_names)
     metrics.update(**_no_rows(schema))

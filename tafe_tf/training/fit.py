@@ -89,12 +89,12 @@ class DataConfig:
         """The files `train`, `valid` and `test` of a directory; only the first must be there.
 
         Args:
-            data_dir: the directory.
-            schema_file: the schema's TOML file; by default `schema.toml` in the directory.
+            data_dir: The directory.
+            schema_file: The schema's TOML file; by default `schema.toml` in the directory.
 
         Raises:
-            DataError: if there are no training files.
-            SchemaError: if the schema cannot be used.
+            DataError: If there are no training files.
+            SchemaError: If the schema cannot be used.
         """
         schema = schema_toml.load(schema_file or f"{data_dir}/schema.toml")
         return cls(
@@ -124,21 +124,21 @@ def fit(
     Keras's global seed.
 
     Args:
-        data: the rows and their schema.
-        run_dir: the directory of the run; made if it is not there. Rows in memory are kept in it,
+        data: The rows and their schema.
+        run_dir: The directory of the run; made if it is not there. Rows in memory are kept in it,
             as Parquet files in `rows/`, so that the run can be resumed, evaluated and exported
             later.
-        model: which model; by default TAFE with the paper's settings.
-        training: how to train it; by default the defaults of `TrainingConfig`.
-        cluster: the processes that train together; by default this one.
+        model: Which model; by default TAFE with the paper's settings.
+        training: How to train it; by default the defaults of `TrainingConfig`.
+        cluster: The processes that train together; by default this one.
         callbacks: Keras callbacks, see `Trainer`.
-        verbose: whether to print epochs, metrics and dropped rows. The default is True.
+        verbose: Whether to print epochs, metrics and dropped rows. The default is True.
 
     Raises:
-        DataError: on a bad file or row.
-        RunError: if the directory holds another run.
-        NotFiniteError: if the loss is not finite.
-        Preempted: after a SIGTERM, once a checkpoint is written.
+        DataError: On a bad file or row.
+        RunError: If the directory holds another run.
+        NotFiniteError: If the loss is not finite.
+        Preempted: After a SIGTERM, once a checkpoint is written.
     """
     model = model or ModelConfig()
     training = training or TrainingConfig()
@@ -248,7 +248,7 @@ def keep_rows(run: RunDir, data: DataConfig) -> DataConfig:
     """The same data with files only: tables in memory go into the run directory, as Parquet.
 
     Raises:
-        RunError: if other rows lie there.
+        RunError: If other rows lie there.
     """
     files: dict[str, Any] = {}
     for name, rows in data.splits():
@@ -362,9 +362,9 @@ def build_model(
     """An untrained model for a feature graph.
 
     Args:
-        config: which model.
-        features: the feature graph.
-        parts: number of tables that the embedding table is cut into. The default is 1.
+        config: Which model.
+        features: The feature graph.
+        parts: Number of tables that the embedding table is cut into. The default is 1.
     """
     arguments = config.all_arguments()
     if config.name == "esm2":

@@ -25,10 +25,10 @@ def lines_of(
     """The line of every setting that the weights of a run depend on, by the setting's name.
 
     Args:
-        model: which model.
-        training: how it is trained.
-        flags: further flags and their values; those that are empty are left out.
-        comments: what no flag says; those that are empty are left out.
+        model: Which model.
+        training: How it is trained.
+        flags: Further flags and their values; those that are empty are left out.
+        comments: What no flag says; those that are empty are left out.
     """
     lines = {"model": f"--model={model.name}"}
     arguments = model.all_arguments()
@@ -62,9 +62,9 @@ def differing(
     have written the text, with more settings or fewer, and for models that this run does not have.
 
     Args:
-        known: a text that `as_text` made.
-        lines: another run's lines.
-        model: the other run's model.
+        known: A text that `as_text` made.
+        lines: Another run's lines.
+        model: The other run's model.
     """
     defaults = {
         **settings.of_dataclass(TrainingConfig),

@@ -24,8 +24,8 @@ def intercept_shifts(
     Args:
         logits: [n, N].
         labels: 0 or 1, [n, N].
-        weights: of the rows, [n].
-        products: whether to add c to the logits of the conditional probabilities f_i / f_{i-1}
+        weights: Of the rows, [n].
+        products: Whether to add c to the logits of the conditional probabilities f_i / f_{i-1}
             instead, one step after the other. The default is False.
     """
     shifts = np.zeros(logits.shape[1])

@@ -47,11 +47,11 @@ class State:
     """What a checkpoint holds beside weights and moments.
 
     Attributes:
-        position: the next batch.
-        best: the best score so far; larger is better.
-        waited: number of epochs since then.
-        stopped: whether a callback has ended the training.
-        history: training and validation metrics by epoch.
+        position: The next batch.
+        best: The best score so far; larger is better.
+        waited: Number of epochs since then.
+        stopped: Whether a callback has ended the training.
+        history: Training and validation metrics by epoch.
     """
 
     position: Position = dataclasses.field(default_factory=Position)
@@ -110,13 +110,13 @@ class Trainer:
     Every process of the cluster must make one and call `fit`; the chief alone writes.
 
     Args:
-        model: any model of `tafe_tf.models`, made under the strategy's scope.
-        features: the feature graph.
-        cluster: the processes that train together; by default this one, with the current strategy.
-        optimizer: made under the strategy's scope.
-        loss: of labels and logits.
-        config: how to train.
-        run: where checkpoints, history and curves go.
+        model: Any model of `tafe_tf.models`, made under the strategy's scope.
+        features: The feature graph.
+        cluster: The processes that train together; by default this one, with the current strategy.
+        optimizer: Made under the strategy's scope.
+        loss: Of labels and logits.
+        config: How to train.
+        run: Where checkpoints, history and curves go.
         callbacks: Keras callbacks. They run in the chief alone, but may end the training of all.
             They see an epoch as Keras shows it, and as a batch each call of several steps; see
             `batch_logs` and `epoch_logs`.
@@ -182,18 +182,18 @@ class Trainer:
         last checkpoint and ends with the same weights.
 
         Args:
-            data: the training rows.
-            validation: the rows for early stopping; where there are none, all epochs are trained.
-            steps: number of steps of an epoch if it is known, for the progress bar.
-            begin: sets weights and optimizer where there is no checkpoint to go on from.
+            data: The training rows.
+            validation: The rows for early stopping; where there are none, all epochs are trained.
+            steps: Number of steps of an epoch if it is known, for the progress bar.
+            begin: Sets weights and optimizer where there is no checkpoint to go on from.
 
         Returns:
             The training and validation metrics by epoch.
 
         Raises:
-            NotFiniteError: if the loss is not finite.
-            DataError: on a bad file or row.
-            Preempted: after a SIGTERM, once a checkpoint is written.
+            NotFiniteError: If the loss is not finite.
+            DataError: On a bad file or row.
+            Preempted: After a SIGTERM, once a checkpoint is written.
         """
         state = self._restore(data, begin)
         if not self._is_over(state):  # callbacks see nothing of a run that has finished

@@ -40,14 +40,14 @@ def evaluate(
     The rows are read through the predecessor's own features and vocabularies.
 
     Args:
-        predecessor: the run.
-        data: the other run's rows.
+        predecessor: The run.
+        data: The other run's rows.
         part: "train", "valid" or "all"; the default is "all".
-        cluster: the processes that evaluate together; by default this one.
+        cluster: The processes that evaluate together; by default this one.
 
     Raises:
-        DataError: on a bad file or row.
-        RunError: if the predecessor holds no trained model, or one of other tasks.
+        DataError: On a bad file or row.
+        RunError: If the predecessor holds no trained model, or one of other tasks.
     """
     own_schema = predecessor.schema()
     tasks = [task.name for task in own_schema.tasks]
@@ -79,10 +79,10 @@ def compare(
     cold. All processes of the cluster must call it.
 
     Args:
-        run: the new run.
-        metrics: the new run's.
-        data: the test rows.
-        cluster: the processes that evaluate together; by default this one.
+        run: The new run.
+        metrics: The new run's.
+        data: The test rows.
+        cluster: The processes that evaluate together; by default this one.
     """
     cluster = cluster or Cluster()
     predecessor = predecessor_of(run)

@@ -13,10 +13,10 @@ class Predictions:
 
     Args:
         num_tasks: N.
-        group: the schema's group column; by default there is none.
+        group: The schema's group column; by default there is none.
 
     Attributes:
-        rows: number of rows so far.
+        rows: Number of rows so far.
     """
 
     def __init__(self, num_tasks: int, group: str = "") -> None:

@@ -31,12 +31,12 @@ def as_rows(rows: Any, name: str) -> tuple[str, ...] | pa.Table:
     """Rows as a user gives them: a path or several are files, anything else is a table in memory.
 
     Args:
-        rows: a path, a sequence of paths, a pandas or Polars DataFrame, a pyarrow Table, or a
+        rows: A path, a sequence of paths, a pandas or Polars DataFrame, a pyarrow Table, or a
             mapping of column names to arrays or lists.
-        name: of the rows, for error messages.
+        name: Of the rows, for error messages.
 
     Raises:
-        DataError: if it is none of them.
+        DataError: If it is none of them.
     """
     if isinstance(rows, str | os.PathLike):
         return (os.fspath(rows),)
@@ -52,10 +52,10 @@ class Run:
     `tafe_tf.fit` and `tafe_tf.load` make one.
 
     Args:
-        directory: of the run.
+        directory: Of the run.
 
     Raises:
-        RunError: if the directory holds no finished run.
+        RunError: If the directory holds no finished run.
     """
 
     def __init__(self, directory: RunDir) -> None:
@@ -101,15 +101,15 @@ class Run:
         """The probabilities of rows, whose labels may be missing.
 
         Args:
-            rows: see `as_rows`.
-            batch_size: number of rows that go through the model together. The default is 4,096.
+            rows: See `as_rows`.
+            batch_size: Number of rows that go through the model together. The default is 4,096.
 
         Returns:
             float32 [n] by name: "ctr", "ctcvr" and "cvr", or the longer funnel's names; as an
             export of the run answers.
 
         Raises:
-            DataError: on a bad row.
+            DataError: On a bad row.
         """
         parts: dict[str, list[np.ndarray]] = {}
         blocks = read_blocks(
@@ -140,12 +140,12 @@ class Run:
         """The metrics of rows with labels.
 
         Args:
-            rows: see `as_rows`.
-            batch_size: number of rows that go through the model together. The default is 4,096.
-            bad_rows: what to do with bad rows. By default the first one is an error.
+            rows: See `as_rows`.
+            batch_size: Number of rows that go through the model together. The default is 4,096.
+            bad_rows: What to do with bad rows. By default the first one is an error.
 
         Raises:
-            DataError: on a bad row.
+            DataError: On a bad row.
         """
         data = self.data(rows, batch_size, bad_rows)
         evaluator = Evaluator(self.model, self.features)
@@ -177,14 +177,14 @@ class Run:
         """Exports the model as a SavedModel for TensorFlow Serving, once it has passed the gate.
 
         Args:
-            export_dir: the directory of the model's versions.
-            **settings: fields of `tafe_tf.export.publish.ExportConfig`, such as `calibration`.
+            export_dir: The directory of the model's versions.
+            **settings: Fields of `tafe_tf.export.publish.ExportConfig`, such as `calibration`.
 
         Returns:
             The directory of the new version.
 
         Raises:
-            ExportError: if the SavedModel does not do what it must; nothing is published then.
+            ExportError: If the SavedModel does not do what it must; nothing is published then.
         """
         # Inside the function: `tafe_tf.export` knows training, and not the other way around.
         from tafe_tf.export.publish import ExportConfig, publish
@@ -203,6 +203,6 @@ def load(run_dir: str | pathlib.Path) -> Run:
     """Opens the directory of a run that has trained at least one epoch.
 
     Raises:
-        RunError: if it holds none.
+        RunError: If it holds none.
     """
     return Run(RunDir(run_dir))

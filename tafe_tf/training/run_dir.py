@@ -44,7 +44,7 @@ def claim(texts: Mapping[pathlib.Path, str], otherwise: str) -> None:
     """Writes files, or finds that they say the same already.
 
     Raises:
-        RunError: if one says something else: its path, `otherwise`, and the lines that differ.
+        RunError: If one says something else: its path, `otherwise`, and the lines that differ.
     """
     for path, text in texts.items():
         known = path.read_text(encoding="utf-8") if path.exists() else text
@@ -68,7 +68,7 @@ class RunDir:
     """A run directory.
 
     Args:
-        path: the directory; made on the first write.
+        path: The directory; made on the first write.
     """
 
     def __init__(self, path: str | pathlib.Path) -> None:
@@ -83,12 +83,12 @@ class RunDir:
         """Makes the directory this run's own, or finds that it already is.
 
         Args:
-            lines: the settings that the weights depend on, see `identity.lines_of`.
-            model: the model's name.
-            schema_text: the schema as TOML.
+            lines: The settings that the weights depend on, see `identity.lines_of`.
+            model: The model's name.
+            schema_text: The schema as TOML.
 
         Raises:
-            RunError: if the directory holds a run with other settings or another schema.
+            RunError: If the directory holds a run with other settings or another schema.
         """
         otherwise = "this directory holds another run; give another --run_dir or remove it"
         path = self.path / "flags.txt"
@@ -109,12 +109,12 @@ class RunDir:
         """Keeps rows that were given in memory as a Parquet file.
 
         Args:
-            path: the file.
-            table: the rows.
-            is_used: whether something in the directory was made from the rows that lie there.
+            path: The file.
+            table: The rows.
+            is_used: Whether something in the directory was made from the rows that lie there.
 
         Raises:
-            RunError: if the file is there and holds other rows that were used.
+            RunError: If the file is there and holds other rows that were used.
         """
         path.parent.mkdir(parents=True, exist_ok=True)
         if not (path.exists() and is_used):
@@ -142,8 +142,8 @@ class RunDir:
         """Notes which rows were held out and where the test rows are.
 
         Args:
-            validation: the data whose "valid" part was held out.
-            test_files: paths of the test rows.
+            validation: The data whose "valid" part was held out.
+            test_files: Paths of the test rows.
         """
         noted = {
             "files": [os.path.abspath(file) for file in validation.paths],
@@ -156,7 +156,7 @@ class RunDir:
         """The data whose "valid" part was held out of training.
 
         Raises:
-            RunError: if the run does not say which, or its files are gone.
+            RunError: If the run does not say which, or its files are gone.
         """
         noted = self._noted("files")
         return FunnelData(
@@ -170,7 +170,7 @@ class RunDir:
         """The test rows, if training found any.
 
         Raises:
-            RunError: if the run does not say where, or its files are gone.
+            RunError: If the run does not say where, or its files are gone.
         """
         files = self._noted("test_files")["test_files"]
         if not files:
@@ -234,7 +234,7 @@ class RunDir:
         """The trained model with its best weights; it computes in float32, however it was trained.
 
         Raises:
-            RunError: if the run has not finished an epoch.
+            RunError: If the run has not finished an epoch.
         """
         self.check_trained()
         description = read_json(self.path / "model.json")

@@ -25,11 +25,11 @@ class Setting:
     """One thing that a user may choose.
 
     Attributes:
-        name: its name.
-        kind: int, float, bool, str, or list for a sequence of integers.
-        choices: the values that it may have, if they are few; otherwise empty.
-        default: its value where nobody chooses.
-        explanation: what it means, as sentences.
+        name: Its name.
+        kind: Int, float, bool, str, or list for a sequence of integers.
+        choices: The values that it may have, if they are few; otherwise empty.
+        default: Its value where nobody chooses.
+        explanation: What it means, as sentences.
     """
 
     name: str
@@ -43,7 +43,7 @@ def check(setting: Setting, value: Any) -> None:
     """Refuses a value of the wrong kind; None is always allowed where it is the default.
 
     Raises:
-        ValueError: naming the setting, the rule and the value.
+        ValueError: Naming the setting, the rule and the value.
     """
     if value is None and setting.default is None:
         return
@@ -153,8 +153,8 @@ def explanations(cls: type, section: str) -> dict[str, str]:
     """The entries of a section of a class's docstring, each as one line, by name.
 
     Args:
-        cls: the class.
-        section: the section's title, such as "Args".
+        cls: The class.
+        section: The section's title, such as "Args".
     """
     lines = inspect.cleandoc(cls.__doc__ or "").splitlines()
     if f"{section}:" not in lines:

@@ -13,14 +13,14 @@ class StepReport(NamedTuple):
     """What one step, or several in a row, did on all replicas; N tasks, R readers.
 
     Attributes:
-        steps: number of steps.
-        rows: number of rows trained on.
-        loss: sum over the steps of the loss.
-        task_losses: sum over the steps of each task's mean cross entropy, [N].
-        more: of the last step, the number of replicas that have another batch.
-        position: of the last step, where each reader stands after it, [R, 2]; see
+        steps: Number of steps.
+        rows: Number of rows trained on.
+        loss: Sum over the steps of the loss.
+        task_losses: Sum over the steps of each task's mean cross entropy, [N].
+        more: Of the last step, the number of replicas that have another batch.
+        position: Of the last step, where each reader stands after it, [R, 2]; see
             `Position.readers`.
-        bad: of the last step, one line a replica, [replicas, 2 + N]: file index and row number,
+        bad: Of the last step, one line a replica, [replicas, 2 + N]: file index and row number,
             both from 1, of the first row whose loss is not finite, and which of its tasks' losses
             are not. All 0 where all are finite.
     """
@@ -48,7 +48,7 @@ class ReportLayout:
     Attributes:
         num_tasks: N.
         readers: R.
-        replicas: number of replicas that train together.
+        replicas: Number of replicas that train together.
     """
 
     num_tasks: int

@@ -18,15 +18,15 @@ class SyncSteps:
     A call ends early after the last batch of a pass, and after a loss that is not finite.
 
     Args:
-        model: any model of `tafe_tf.models`.
-        optimizer: built for the model's trainable variables.
-        loss: of labels and of what the model gives in training.
-        strategy: where to run.
-        readers: number of readers of the input.
-        per_call: number of steps, at most.
+        model: Any model of `tafe_tf.models`.
+        optimizer: Built for the model's trainable variables.
+        loss: Of labels and of what the model gives in training.
+        strategy: Where to run.
+        readers: Number of readers of the input.
+        per_call: Number of steps, at most.
 
     Attributes:
-        layout: how a step's report becomes the vector that `step` returns.
+        layout: How a step's report becomes the vector that `step` returns.
     """
 
     def __init__(

@@ -50,15 +50,15 @@ class WarmStart:
     """What a new run takes from an earlier one.
 
     Args:
-        previous: the earlier run, finished.
-        run: the new one.
-        retire_after: number of runs in a row, the new one the last, whose training files a value
+        previous: The earlier run, finished.
+        run: The new one.
+        retire_after: Number of runs in a row, the new one the last, whose training files a value
             must be missing from to lose its row. The default, 0, keeps all values.
-        restart_gamma: whether gamma's schedule starts anew instead of going on. The default is
+        restart_gamma: Whether gamma's schedule starts anew instead of going on. The default is
             False.
 
     Raises:
-        RunError: if the earlier run holds no weights or no moments.
+        RunError: If the earlier run holds no weights or no moments.
     """
 
     def __init__(
@@ -106,7 +106,7 @@ class WarmStart:
         Does nothing if they are there already.
 
         Raises:
-            DataError, SchemaError: as `vocabulary.build`.
+            DataError, SchemaError: As `vocabulary.build`.
         """
         if (self._run.path / NOTE).exists():
             return
@@ -166,11 +166,11 @@ class WarmStart:
         """Copies weights, moments and the count of steps.
 
         Args:
-            model: the new run's, made under the strategy's scope.
-            optimizer: built for the model's trainable variables.
+            model: The new run's, made under the strategy's scope.
+            optimizer: Built for the model's trainable variables.
 
         Raises:
-            RunError: if the earlier run's model is another, with all that differs.
+            RunError: If the earlier run's model is another, with all that differs.
         """
         self._check_model(model)
         trainable = model.trainable_variables

@@ -17,12 +17,12 @@ class Rows:
     """The rows of one shuffle window in the order of training, not yet cut into batches.
 
     Attributes:
-        columns: the columns that the batches need, by name; [n] or [n, max_length].
+        columns: The columns that the batches need, by name; [n] or [n, max_length].
         labels: uint8 [n, N].
-        file: the index of each row's file, int32 [n].
-        row: each row's number inside its file, from 1, int64 [n].
-        reader: the number of the reader that gives the rows.
-        position: the raw row of the reader's order at which the window begins, and how many rows
+        file: The index of each row's file, int32 [n].
+        row: Each row's number inside its file, from 1, int64 [n].
+        reader: The number of the reader that gives the rows.
+        position: The raw row of the reader's order at which the window begins, and how many rows
             the windows before it gave: what `Position.readers` holds of a reader.
     """
 
@@ -41,17 +41,17 @@ class Batch(NamedTuple):
     """One batch as the loop sees it: B rows of N tasks, as NumPy arrays or tensors.
 
     Attributes:
-        inputs: the raw columns by name, or what `Features` made of them.
+        inputs: The raw columns by name, or what `Features` made of them.
         labels: float32 [B, N]; in training [B, N + A], with the actions of the A tasks that have
             `via` last.
-        weight: the sample weights, float32 [B]; ones where the schema has none.
-        file: the index of each row's file, int32 [B].
-        row: each row's number inside its file, from 1, int64 [B].
-        position: where each of the R readers would begin to read for this batch, int64 [R, 2], as
+        weight: The sample weights, float32 [B]; ones where the schema has none.
+        file: The index of each row's file, int32 [B].
+        row: Each row's number inside its file, from 1, int64 [B].
+        position: Where each of the R readers would begin to read for this batch, int64 [R, 2], as
             in `Position.readers`. It is 0 for readers of other processes, so that the positions of
             all processes add up to that of the batch.
-        more: whether this pass has another batch after this one, bool [1].
-        extra: further columns that evaluation reads (group, truth), by name; none in training.
+        more: Whether this pass has another batch after this one, bool [1].
+        extra: Further columns that evaluation reads (group, truth), by name; none in training.
     """
 
     inputs: Any

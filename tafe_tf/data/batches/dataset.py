@@ -47,18 +47,18 @@ class FunnelData:
     """A split's files and how to read them.
 
     Attributes:
-        files: the paths of the shards, sorted; tables in memory may stand in their places.
-        schema: what to read, and the rules for it.
+        files: The paths of the shards, sorted; tables in memory may stand in their places.
+        schema: What to read, and the rules for it.
         batch_size: B, the rows of a batch.
-        seed: of the shuffle. Default: 0.
-        shuffle_rows: at least this many consecutive rows are shuffled as one window. Default:
+        seed: Of the shuffle. Default: 0.
+        shuffle_rows: At least this many consecutive rows are shuffled as one window. Default:
             262,144.
         readers: R. The files are dealt to so many readers, each of which gives B / R rows of every
             batch. If there are fewer files than readers, each reader reads all files and takes
             every R-th row. Any number of processes that share the readers see the same batches.
             Default: 1.
-        holdout: which rows belong to validation. Default: none.
-        bad_rows: what to do with bad rows. Default: raise at the first.
+        holdout: Which rows belong to validation. Default: none.
+        bad_rows: What to do with bad rows. Default: raise at the first.
     """
 
     files: Sequence[str | ArrowRows]
@@ -75,7 +75,7 @@ class FunnelData:
         """The files, where all of them are files.
 
         Raises:
-            DataError: if one is a table in memory.
+            DataError: If one is a table in memory.
         """
         for file in self.files:
             if isinstance(file, ArrowRows):
@@ -94,12 +94,12 @@ class FunnelData:
         less than one batch altogether, it gives that.
 
         Args:
-            position: where to begin.
-            mine: the readers whose rows to give. Default: the first.
+            position: Where to begin.
+            mine: The readers whose rows to give. Default: the first.
 
         Raises:
-            DataError: if one of several readers has less than a batch.
-            ValueError: if a batch cannot be dealt to the readers evenly.
+            DataError: If one of several readers has less than a batch.
+            ValueError: If a batch cannot be dealt to the readers evenly.
         """
         size = self._rows_a_reader()
         starts = position.readers or [(0, 0)] * self.readers
@@ -130,10 +130,10 @@ class FunnelData:
 
         Args:
             part: "train" or "valid" for the rows that `holdout` leaves or picks, or "all".
-            reader: the reader whose rows to give, B of them in a batch. Default: the first.
+            reader: The reader whose rows to give, B of them in a batch. Default: the first.
 
         Raises:
-            DataError: if a file cannot be read.
+            DataError: If a file cannot be read.
         """
         windows = self._windows(part, reader)
         chunks = rechunk(windows, self.batch_size)
@@ -176,11 +176,11 @@ class FunnelData:
         """Gives the rows of a part that belong to a reader, window by window.
 
         Args:
-            part: what rows.
+            part: What rows.
             reader: whose.
-            start: the raw row of the reader's order at which to begin.
-            before: how many rows the windows before this row gave.
-            epoch: whose order to read and to shuffle in; None for the order of the files,
+            start: The raw row of the reader's order at which to begin.
+            before: How many rows the windows before this row gave.
+            epoch: Whose order to read and to shuffle in; None for the order of the files,
                 unshuffled, where each block is a window.
         """
         names = columns_of(self.schema, part)

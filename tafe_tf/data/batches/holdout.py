@@ -22,9 +22,9 @@ class Holdout:
     """Which rows of the training files are held out for validation.
 
     Attributes:
-        fraction: the share of the rows, drawn by a hash of the row's place in the files; 0 holds
+        fraction: The share of the rows, drawn by a hash of the row's place in the files; 0 holds
             out none, 1 all. Default: 0.
-        time: if not None, the rows with a time of this or later are held out instead, whatever
+        time: If not None, the rows with a time of this or later are held out instead, whatever
             `fraction` is. Default: None.
     """
 
@@ -35,8 +35,8 @@ class Holdout:
         """True for the rows of a block that are held out, [n].
 
         Args:
-            block: the rows.
-            time_column: the name of the column with the time; only used if `time` is not None.
+            block: The rows.
+            time_column: The name of the column with the time; only used if `time` is not None.
         """
         if self.time is not None:
             return np.asarray(block.columns[time_column] >= self.time)
@@ -55,13 +55,13 @@ def time_holdout(
     """Holds out the latest rows, where rows of one moment stay together.
 
     Args:
-        files: the training files.
-        schema: names the column with the time.
-        fraction: the share of the rows to hold out.
-        bad_rows: what to do with bad rows.
+        files: The training files.
+        schema: Names the column with the time.
+        fraction: The share of the rows to hold out.
+        bad_rows: What to do with bad rows.
 
     Raises:
-        DataError: if a file cannot be read.
+        DataError: If a file cannot be read.
     """
     blocks = read_blocks(
         files,

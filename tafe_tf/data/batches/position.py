@@ -11,9 +11,9 @@ class Position:
     """Where training stands in its input; a checkpoint holds one.
 
     Attributes:
-        epoch: the running epoch, from 0. Default: 0.
-        batch: batches of this epoch that were already trained on. Default: 0.
-        readers: for each reader, the raw row of its order at which a shuffle window begins, and how
+        epoch: The running epoch, from 0. Default: 0.
+        batch: Batches of this epoch that were already trained on. Default: 0.
+        readers: For each reader, the raw row of its order at which a shuffle window begins, and how
             many rows the windows before this one gave. Default: empty, as at the beginning of an
             epoch.
     """

@@ -19,13 +19,13 @@ class Stream:
     TensorFlow gives an error of its own in place of the generator's; `reraise` gives it back.
 
     Args:
-        batches: makes the generator.
-        schema: names the columns and their types.
-        part: what the batches are of.
-        transform: makes model inputs of raw inputs; it runs in the pipeline.
+        batches: Makes the generator.
+        schema: Names the columns and their types.
+        part: What the batches are of.
+        transform: Makes model inputs of raw inputs; it runs in the pipeline.
 
     Attributes:
-        dataset: a `tf.data.Dataset` of `Batch`es of tensors.
+        dataset: A `tf.data.Dataset` of `Batch`es of tensors.
     """
 
     def __init__(
@@ -65,11 +65,11 @@ def deal(batches: Iterator[Batch], replicas: int) -> Iterator[Batch]:
     what reads ahead never meets one.
 
     Args:
-        batches: the batches.
-        replicas: how many replicas of the model this process has.
+        batches: The batches.
+        replicas: How many replicas of the model this process has.
 
     Raises:
-        DataError: if a batch cannot be cut so.
+        DataError: If a batch cannot be cut so.
     """
     pieces: list[Batch] = []
     for batch in batches:

@@ -33,20 +33,20 @@ def to_block(
 
     Args:
         raw: Arrow columns of equal length, by name.
-        rows: the numbers of the rows in the file.
-        problems: what the reader found already.
-        columns: the columns to convert.
-        keep: the columns to keep as Arrow arrays: for each name what the schema says of it, or None
+        rows: The numbers of the rows in the file.
+        problems: What the reader found already.
+        columns: The columns to convert.
+        keep: The columns to keep as Arrow arrays: for each name what the schema says of it, or None
             if it does not know the column, see `keep_column`.
-        schema: says which columns are labels, weights and so on.
-        labels: whether to read the labels.
-        file: the file's index.
-        path: the file's name, for messages.
-        bad_rows: what to do with bad rows.
+        schema: Says which columns are labels, weights and so on.
+        labels: Whether to read the labels.
+        file: The file's index.
+        path: The file's name, for messages.
+        bad_rows: What to do with bad rows.
 
     Raises:
-        BadRowError: at the first bad row, unless `bad_rows` drops them.
-        DataError: if a column is of a type that has no values of its dtype.
+        BadRowError: At the first bad row, unless `bad_rows` drops them.
+        DataError: If a column is of a type that has no values of its dtype.
     """
     # A row is judged once: by what the reader found, if that was anything.
     unreadable = {problem.index for problem in problems}
@@ -101,9 +101,9 @@ def to_column(
     """Converts one column to NumPy.
 
     Args:
-        array: the values, [n].
-        column: their dtype, and for lists the length to which they are cut or padded.
-        problems: receives a problem for each value that the dtype cannot hold.
+        array: The values, [n].
+        column: Their dtype, and for lists the length to which they are cut or padded.
+        problems: Receives a problem for each value that the dtype cannot hold.
 
     Returns:
         [n], or [n, max_length] for lists; missing values and padding are the dtype's `ABSENT`.

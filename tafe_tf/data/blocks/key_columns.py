@@ -27,14 +27,14 @@ def keep_column(
     """Gives a column of one value a row as an Arrow array.
 
     Args:
-        array: the column as the file has it, [n].
-        column: what the schema says of it. The result is then of its dtype, and null where a value
+        array: The column as the file has it, [n].
+        column: What the schema says of it. The result is then of its dtype, and null where a value
             is missing. None leaves the values as they are, and only decodes a dictionary.
-        problems: receives a problem for each value that the dtype cannot hold.
-        path: the file, for messages.
+        problems: Receives a problem for each value that the dtype cannot hold.
+        path: The file, for messages.
 
     Raises:
-        DataError: if the column is of a type that has no values of the dtype.
+        DataError: If the column is of a type that has no values of the dtype.
     """
     if pa.types.is_dictionary(array.type):
         array = array.dictionary_decode()

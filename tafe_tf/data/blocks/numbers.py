@@ -46,10 +46,10 @@ def numbers(
     Dates and times become the number of their own unit since 1970-01-01 or midnight.
 
     Args:
-        array: the values, [n].
-        column: says to which type.
-        problems: receives a problem for each value that is no such number; it becomes null.
-        owner: the row of each value in its block, [n], for the problems.
+        array: The values, [n].
+        column: Says to which type.
+        problems: Receives a problem for each value that is no such number; it becomes null.
+        owner: The row of each value in its block, [n], for the problems.
 
     Raises:
         pa.ArrowNotImplementedError: if the array is of a type that cannot hold numbers.

@@ -41,7 +41,7 @@ def read(
     to skip.
 
     Raises:
-        DataError: if the file is empty, truncated or not UTF-8, or a column is missing or doubled.
+        DataError: If the file is empty, truncated or not UTF-8, or a column is missing or doubled.
     """
     _check_header(path, names)
     invalid: list[_WrongWidth] = []

@@ -25,8 +25,8 @@ class ArrowRows:
     """Rows in memory, which stand where the path of a file may stand.
 
     Attributes:
-        name: what error messages call these rows, as in "<name>: row 7, column 'hour': ...".
-        table: the rows, as `to_arrow` gives them.
+        name: What error messages call these rows, as in "<name>: row 7, column 'hour': ...".
+        table: The rows, as `to_arrow` gives them.
     """
 
     name: str
@@ -46,7 +46,7 @@ def read(
     """Reads columns of a table in their own types, see `reader.Reader`.
 
     Raises:
-        DataError: if a column is missing or doubled, or holds lists where one value belongs, or the
+        DataError: If a column is missing or doubled, or holds lists where one value belongs, or the
             reverse.
     """
     table = source.table
@@ -74,14 +74,14 @@ def to_arrow(rows: Any, name: str) -> pa.Table:
     from, as far as the types of its numbers agree.
 
     Args:
-        rows: a pandas or Polars DataFrame, a pyarrow Table or RecordBatch, any other object with an
+        rows: A pandas or Polars DataFrame, a pyarrow Table or RecordBatch, any other object with an
             Arrow stream (`__arrow_c_stream__`), or a mapping of column names to arrays or lists of
             equal length. A list or an array of two dimensions makes a column of lists. None, NaN,
             NaT and pandas.NA are missing values. The index of a DataFrame is left out.
-        name: what error messages call these rows.
+        name: What error messages call these rows.
 
     Raises:
-        DataError: if `rows` is no table, has no rows, has a column twice, or has a column that is
+        DataError: If `rows` is no table, has no rows, has a column twice, or has a column that is
             of another length or has no Arrow type.
 
     Example:
@@ -111,7 +111,7 @@ def write_parquet(path: str | pathlib.Path, table: pa.Table) -> None:
     comes from `to_arrow`.
 
     Raises:
-        DataError: if a column has a type that Parquet does not know.
+        DataError: If a column has a type that Parquet does not know.
     """
     try:
         with replacing(path) as temporary, ParquetTables(temporary, table.schema) as file:
@@ -249,8 +249,8 @@ def _simplified_type(kind: pa.DataType, small: bool) -> pa.DataType:
     """The type to which values of a type are cast.
 
     Args:
-        kind: the type.
-        small: whether 32-bit offsets suffice.
+        kind: The type.
+        small: Whether 32-bit offsets suffice.
     """
     if pa.types.is_dictionary(kind):
         return _simplified_type(kind.value_type, small)

@@ -25,7 +25,7 @@ def read(
     Row groups that hold only rows to skip are not read.
 
     Raises:
-        DataError: if the file is no Parquet file or is damaged, if a column is missing, or if it
+        DataError: If the file is no Parquet file or is damaged, if a column is missing, or if it
             holds lists where one value belongs, or the reverse.
     """
     done = 0
@@ -59,7 +59,7 @@ def count_rows(path: str) -> int:
     """Counts the rows of a file by its footer.
 
     Raises:
-        DataError: if the file is no Parquet file or its footer is damaged.
+        DataError: If the file is no Parquet file or its footer is damaged.
     """
     try:
         return pq.read_metadata(path).num_rows

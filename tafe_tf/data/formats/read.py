@@ -28,7 +28,7 @@ def extension_of(path: str | pathlib.Path) -> str:
     """The ending that tells a file's format: .csv, .csv.gz, .parquet, .tfrecord or .tfrecord.gz.
 
     Raises:
-        DataError: if it is none of these.
+        DataError: If it is none of these.
     """
     name = pathlib.Path(path).name
     for extension in _READERS:
@@ -41,7 +41,7 @@ def count_rows(path: str) -> int | None:
     """Rows of a Parquet file, from its footer; None for formats that do not say.
 
     Raises:
-        DataError: if the file is no Parquet file or is damaged.
+        DataError: If the file is no Parquet file or is damaged.
     """
     if extension_of(path) != ".parquet":
         return None
@@ -56,15 +56,15 @@ def find_files(
     """Finds a split's files: `<split>.EXT`, `<split>-*.EXT` and `<split>/*.EXT` below `data_dir`.
 
     Args:
-        data_dir: the dataset's directory.
+        data_dir: The dataset's directory.
         split: "train", "valid" or "test".
-        required: whether to raise if there is no such file. Default: True.
+        required: Whether to raise if there is no such file. Default: True.
 
     Returns:
         The paths, sorted. Hidden files are left out, since a writer may still be at work on them.
 
     Raises:
-        DataError: if files are required and missing, or are of several formats.
+        DataError: If files are required and missing, or are of several formats.
     """
     directory = pathlib.Path(data_dir)
     found: set[pathlib.Path] = set()
@@ -102,22 +102,22 @@ def read_blocks(
     rows are dropped. So the same rows in the same files give the same blocks in every format.
 
     Args:
-        files: paths, or rows in memory.
-        schema: what to read, and the rules for it.
-        bad_rows: what to do with bad rows.
-        block_rows: the rows of a block. Default: 65,536.
-        start_row: rows to pass over first, counted over all files; CSV rows of a wrong width do not
+        files: Paths, or rows in memory.
+        schema: What to read, and the rules for it.
+        bad_rows: What to do with bad rows.
+        block_rows: The rows of a block. Default: 65,536.
+        start_row: Rows to pass over first, counted over all files; CSV rows of a wrong width do not
             count. Default: 0.
-        columns: the names of the columns to read. Default: None, all of `schema.columns`.
-        labels: whether to read and check the labels; they are left out anyway if `columns` is
+        columns: The names of the columns to read. Default: None, all of `schema.columns`.
+        labels: Whether to read and check the labels; they are left out anyway if `columns` is
             given. Default: True.
-        keep: the names of columns to deliver as Arrow arrays as well, of the schema or not, with
+        keep: The names of columns to deliver as Arrow arrays as well, of the schema or not, with
             one value a row. Default: none.
 
     Raises:
-        DataError: for a file that cannot be used; the message starts with its name.
-        BadRowError: at the first bad row, unless `bad_rows` drops them.
-        ValueError: if `columns` names none or an unknown column, or `keep` one that holds lists.
+        DataError: For a file that cannot be used; the message starts with its name.
+        BadRowError: At the first bad row, unless `bad_rows` drops them.
+        ValueError: If `columns` names none or an unknown column, or `keep` one that holds lists.
     """
     known = {column.name: column for column in schema.columns}
     lists = {column.name for column in schema.columns if column.max_length}

@@ -18,8 +18,8 @@ class Chunk(NamedTuple):
 
     Attributes:
         columns: Arrow arrays of equal length, by name; None for rows that were only passed over.
-        rows: the numbers of the rows in the file, from 1, int64 [n].
-        problems: what the reader found wrong with some of the rows.
+        rows: The numbers of the rows in the file, from 1, int64 [n].
+        problems: What the reader found wrong with some of the rows.
     """
 
     columns: dict[str, pa.Array] | None
@@ -46,14 +46,14 @@ class Reader(Protocol):
         """Reads some columns of all rows.
 
         Args:
-            source: the path of the file, or the table.
-            names: the columns to read.
-            lists: those among them that hold lists.
-            block_rows: the rows of a chunk; the last chunk of a file holds what is left.
-            skip: rows to pass over first.
+            source: The path of the file, or the table.
+            names: The columns to read.
+            lists: Those among them that hold lists.
+            block_rows: The rows of a chunk; the last chunk of a file holds what is left.
+            skip: Rows to pass over first.
 
         Raises:
-            DataError: if the source cannot be read, or a column is missing or not of its kind.
+            DataError: If the source cannot be read, or a column is missing or not of its kind.
         """
         ...
 
@@ -75,10 +75,10 @@ def check_types(
     """Raises DataError if a column is missing or doubled, or holds lists or not, against its role.
 
     Args:
-        source: the file, for messages.
-        schema: the Arrow types of its columns.
-        names: the columns to read.
-        lists: those among them that must hold lists; the others must hold one value a row.
+        source: The file, for messages.
+        schema: The Arrow types of its columns.
+        names: The columns to read.
+        lists: Those among them that must hold lists; the others must hold one value a row.
     """
     check_columns(str(source), names, schema.names)
     for name in names:

@@ -39,7 +39,7 @@ def read(
     In a record that lacks it, its value is missing.
 
     Raises:
-        DataError: if the file is empty, truncated or corrupt, or if a column is in no record of the
+        DataError: If the file is empty, truncated or corrupt, or if a column is in no record of the
             first block.
     """
     compression = "GZIP" if path.endswith(".gz") else ""
@@ -136,17 +136,17 @@ def _find_kinds(
     Skipped records count as well, so that a file is read alike from any row on.
 
     Args:
-        path: the file, for messages.
-        serialized: the records of a block.
-        names: the columns.
-        known: what the blocks before have shown.
-        is_first: whether this is the first block.
+        path: The file, for messages.
+        serialized: The records of a block.
+        names: The columns.
+        known: What the blocks before have shown.
+        is_first: Whether this is the first block.
 
     Returns:
         The kind of each column; "" while only empty lists were seen.
 
     Raises:
-        DataError: if no record of the first block has the column.
+        DataError: If no record of the first block has the column.
     """
     kinds = dict(known)
     for name in names:

@@ -28,10 +28,10 @@ class Writer:
     float32, so write a time as integers. The same pieces give the same bytes.
 
     Args:
-        path: the file; it ends in .csv, .csv.gz, .parquet, .tfrecord or .tfrecord.gz.
+        path: The file; it ends in .csv, .csv.gz, .parquet, .tfrecord or .tfrecord.gz.
 
     Raises:
-        ValueError: for another ending, a piece with other columns than the first, columns of
+        ValueError: For another ending, a piece with other columns than the first, columns of
             unequal length, a list with None, a "|" inside a value of a CSV list, or if nothing was
             appended.
 

@@ -21,8 +21,8 @@ def open_tables(
     """Opens a file for tables of one schema.
 
     Args:
-        path: the file; .parquet makes it a Parquet file, any other ending TFRecord.
-        schema: the Arrow types of the tables.
+        path: The file; .parquet makes it a Parquet file, any other ending TFRecord.
+        schema: The Arrow types of the tables.
 
     Returns:
         A context manager whose `append` takes tables.

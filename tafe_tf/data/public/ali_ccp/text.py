@@ -59,7 +59,7 @@ class Lines:
 
     Attributes:
         keys: The key of each line's common row, uint64 [n].
-        labels: bool [n, 2]; [n, 0] in common files.
+        labels: Bool [n, 2]; [n, 0] in common files.
         features: The features of its n lists.
     """
 
