@@ -1,4 +1,4 @@
-"""The commands as a user gives them: train, evaluate, prepare, report, export, score."""
+"""Training as a user commands it, and what the other commands make of the run."""
 
 from __future__ import annotations
 
