@@ -1,4 +1,4 @@
-"""The gate finds what is wrong with an export; `tests/test_jobs.py` tests graphs and answers."""
+"""The gate finds what is wrong with an export; `tests/test_train.py` tests graphs and answers."""
 
 from __future__ import annotations
 
