@@ -10,7 +10,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from tafe_tf.metrics import Metrics
+from tafe_tf.metrics import Metrics, monitored
 from tafe_tf.training.step_report import StepReport
 
 Logs = dict[str, Any]
@@ -33,13 +33,17 @@ def batch_logs(report: StepReport, task_names: Sequence[str]) -> Logs:
     return logs
 
 
-def epoch_logs(train_loss: float, metrics: Metrics) -> Logs:
+def epoch_logs(
+    train_loss: float,
+    metrics: Metrics,
+    step_names: Sequence[str],
+) -> Logs:
     """What callbacks see after an epoch.
 
     Returns:
-        "loss", the mean over the epoch's steps, and every validation metric as "val_<metric>", such
-        as "val_auc/ctr". A metric that is undefined is NaN. Without validation rows there is "loss"
-        alone.
+        "loss", the mean over the epoch's steps; every validation metric as "val_<metric>", such as
+        "val_auc/ctr"; and "val_auc" and "val_log_loss", the means over the steps. A metric that is
+        undefined is NaN. Without validation rows there is "loss" alone.
     """
     logs: Logs = {"loss": train_loss}
     if metrics["rows"] == 0:
@@ -47,6 +51,8 @@ def epoch_logs(train_loss: float, metrics: Metrics) -> Logs:
     for name, value in metrics.items():
         if name not in ("rows", "seconds"):
             logs[f"val_{name}"] = math.nan if value is None else value
+    for mean in ("auc", "log_loss"):
+        logs[f"val_{mean}"] = monitored(metrics, mean, step_names)
     return logs
 
 

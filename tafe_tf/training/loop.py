@@ -408,7 +408,8 @@ class Trainer:
         epoch = state.position.epoch
         # Before the checkpoint: what a callback changes, a learning rate for example, belongs to
         # it.
-        self._callbacks.on_epoch_end(epoch, epoch_logs(trained.mean_loss, metrics))
+        logs = epoch_logs(trained.mean_loss, metrics, stopping.step_names)
+        self._callbacks.on_epoch_end(epoch, logs)
         state.stopped = self._asked_to_stop()
         state.history.append(
             {
