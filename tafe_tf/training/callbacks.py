@@ -42,8 +42,8 @@ def epoch_logs(
 
     Returns:
         "loss", the mean over the epoch's steps; every validation metric as "val_<metric>", such as
-        "val_auc/ctr"; and "val_auc" and "val_log_loss", the means over the steps. A metric that is
-        undefined is NaN. Without validation rows there is "loss" alone.
+        "val_auc/ctr"; and "val_mean_auc" and "val_mean_log_loss", the means over the steps. A
+        metric that is undefined is NaN. Without validation rows there is "loss" alone.
     """
     logs: Logs = {"loss": train_loss}
     if metrics["rows"] == 0:
@@ -51,8 +51,9 @@ def epoch_logs(
     for name, value in metrics.items():
         if name not in ("rows", "seconds"):
             logs[f"val_{name}"] = math.nan if value is None else value
+    # Not "val_auc": trackers keep a metric as a file, and "val_auc/ctr" needs a folder of that name.
     for mean in ("auc", "log_loss"):
-        logs[f"val_{mean}"] = monitored(metrics, mean, step_names)
+        logs[f"val_mean_{mean}"] = monitored(metrics, mean, step_names)
     return logs
 
 
