@@ -51,7 +51,7 @@ def epoch_logs(
     for name, value in metrics.items():
         if name not in ("rows", "seconds"):
             logs[f"val_{name}"] = math.nan if value is None else value
-    # Not "val_auc": trackers keep a metric as a file, and "val_auc/ctr" needs a folder of that name.
+    # Not "val_auc": a tracker may keep it as a file, and "val_auc/ctr" in a folder of that name.
     for mean in ("auc", "log_loss"):
         logs[f"val_mean_{mean}"] = monitored(metrics, mean, step_names)
     return logs
