@@ -16,7 +16,8 @@ from tafe_tf.data.formats.read import find_files
 from tafe_tf.terminal import command
 from tafe_tf.terminal.tables import print_dropped, print_metrics
 from tafe_tf.training import predecessor
-from tafe_tf.training.run import EVALUATION_ROWS, load
+from tafe_tf.training.run import load
+from tafe_tf.training.run_dir import EVALUATION_ROWS
 
 for _name in ("data_dir", "run_dir", "split", "batch_size", "on_bad_row"):
     declare_key_flag(_name)

@@ -22,9 +22,7 @@ from tafe_tf.metrics import Metrics
 from tafe_tf.probabilities import probabilities
 from tafe_tf.schema import Schema
 from tafe_tf.training.evaluator import Evaluator
-from tafe_tf.training.run_dir import RunDir
-
-EVALUATION_ROWS = 4096  # rows of a batch where nothing is learned from it
+from tafe_tf.training.run_dir import EVALUATION_ROWS, RunDir
 
 
 def as_rows(rows: Any, name: str) -> tuple[str, ...] | pa.Table:

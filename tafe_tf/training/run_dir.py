@@ -35,6 +35,8 @@ from tafe_tf.data.formats.in_memory import write_parquet
 from tafe_tf.features.graph import Features
 from tafe_tf.training import identity
 
+EVALUATION_ROWS = 4096  # rows of a batch where nothing is learned from it
+
 
 class RunError(ValueError):
     """A run directory does not hold what was asked of it."""
@@ -152,7 +154,7 @@ class RunDir:
         }
         write_json(self.path / "data.json", noted)
 
-    def held_out(self, batch_size: int = 4096) -> FunnelData:
+    def held_out(self, batch_size: int = EVALUATION_ROWS) -> FunnelData:
         """The data whose "valid" part was held out of training.
 
         Raises:
@@ -166,7 +168,7 @@ class RunDir:
             holdout=Holdout(**noted["holdout"]),
         )
 
-    def test(self, batch_size: int = 4096) -> FunnelData | None:
+    def test(self, batch_size: int = EVALUATION_ROWS) -> FunnelData | None:
         """The test rows, if training found any.
 
         Raises:

@@ -26,7 +26,7 @@ class Setting:
 
     Attributes:
         name: Its name.
-        kind: Int, float, bool, str, or list for a sequence of integers.
+        kind: Its type: int, float, bool, str, or list for a sequence of integers.
         choices: The values that it may have, if they are few; otherwise empty.
         default: Its value where nobody chooses.
         explanation: What it means, as sentences.
