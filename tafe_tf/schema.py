@@ -29,6 +29,20 @@ _KEYS_OF_KIND = {
     "log_round": {"scale", "max_abs"},
 }
 _KEYS_OF_LISTS = ("pooling", "weights", "separator")
+
+# What tables write where they have no value. An empty text is always missing.
+MISSING_TEXTS = (
+    "NA",
+    "N/A",
+    "NaN",
+    "nan",
+    "NaT",
+    "<NA>",
+    "null",
+    "NULL",
+    "None",
+)
+ORDERS = ("", "raise", "drop", "repair")
 _IDENTIFIER = re.compile(r"[A-Za-z][A-Za-z0-9_]*\Z")
 
 
@@ -259,7 +273,11 @@ class Task:
 
     Attributes:
         name: The step's name: letters, digits and underscores, starting with a letter.
-        column: The label column, which holds 0 or 1. Default: `name`.
+        column: The label column. Default: `name`.
+        positive: The texts that mean 1, such as `("yes",)`. Default: 1, 1.0 and true.
+        negative: The texts that mean 0, such as `("no", "-1")`. Default: 0, 0.0 and false.
+        when: "present" if any value at all (a date, an amount) means 1, and a missing value 0.
+            Default: "", the label is read by `positive` and `negative`.
         weight: w_i of eq. 25, the step's share in the loss. Default: 1.0.
         truth: A column with the true P(T_i = 1 | X), which synthetic data has and only evaluation
             reads. Default: none.
@@ -277,6 +295,9 @@ class Task:
 
     name: str
     column: str = ""
+    positive: tuple[str, ...] = ()
+    negative: tuple[str, ...] = ()
+    when: Literal["", "present"] = ""
     weight: float = 1.0
     truth: str = ""
     via: str = ""
@@ -285,6 +306,7 @@ class Task:
         _check_name(self.name, "tasks.name")
         where = f"task {self.name!r}"
         _check_texts(self, f"{where}: ")
+        self._check_values(where)
         is_weight = _is_number(self.weight) and 0 <= self.weight < math.inf
         _check(
             is_weight,
@@ -294,6 +316,17 @@ class Task:
         )
         object.__setattr__(self, "column", self.column or self.name)
 
+    def _check_values(self, where: str) -> None:
+        """Checks how the label is read."""
+        _check_one_of(self.when, ("", "present"), f"{where}: when")
+        for key in ("positive", "negative"):
+            texts = _tuple_of(str, getattr(self, key), f"{where}: {key}")
+            object.__setattr__(self, key, texts)
+            has_meaning = not (texts and self.when)
+            _check(has_meaning, f"{where}: {key}", "has no meaning beside `when`", texts)
+        both = sorted(set(self.positive) & set(self.negative))
+        _check(not both, f"{where}: negative", "must not name a text of `positive`", both)
+
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Schema:
@@ -302,11 +335,21 @@ class Schema:
     Attributes:
         name: The dataset's name: letters, digits and underscores, starting with a letter.
         features: The fields, one or more, with distinct names.
-        tasks: The funnel in order, two steps or more, with distinct names. A later label may be 1
-            only in rows where the earlier ones are.
+        tasks: The funnel in order, one step or more, with distinct names. A later label may be 1
+            only in rows where the earlier ones are, see `order`.
         sample_weight: A column with non-negative row weights. Default: none, all rows count alike.
         group: A column such as the user, for grouped AUC. Default: none.
-        time: A column with a number that grows with time, for chronological splits. Default: none.
+        time: A column with a time, or a number that grows with time, for chronological splits.
+            Default: none.
+        order: What to do with a row whose later step happened without the earlier one. "repair":
+            the earlier one is taken to have happened as well. "drop": the row is left out. "raise":
+            it is an error. Such rows are counted. Default: "", as `on_bad_row` says of any bad row.
+        missing: The texts that mean a missing value in every column, beside the empty text.
+            Default: `MISSING_TEXTS`, what tables write where they have no value.
+        delimiter: The character between the cells of a CSV file. Default: "", a tab in files that
+            end in .tsv, and otherwise what the header line shows.
+        quote: The character around a CSV cell that holds a delimiter or a line break; "" if there
+            is none. Default: '"'.
 
     Raises:
         SchemaError: If an attribute breaks its rule, or two columns cannot be read together.
@@ -334,10 +377,15 @@ class Schema:
     sample_weight: str = ""
     group: str = ""
     time: str = ""
+    order: Literal["", "raise", "drop", "repair"] = ""
+    missing: tuple[str, ...] = MISSING_TEXTS
+    delimiter: str = ""
+    quote: str = '"'
 
     def __post_init__(self) -> None:
         _check_name(self.name, "name")
         _check_texts(self, "")
+        self._check_texts_of_files()
         object.__setattr__(
             self,
             "features",
@@ -354,6 +402,17 @@ class Schema:
         self._check_inputs(roles)
         self._check_group_and_time(roles)
 
+    def _check_texts_of_files(self) -> None:
+        _check_one_of(self.order, ORDERS, "order")
+        object.__setattr__(
+            self,
+            "missing",
+            _tuple_of(str, self.missing, "missing"),
+        )
+        for key in ("delimiter", "quote"):
+            value = getattr(self, key)
+            _check(len(value) <= 1, key, "must be one character, or empty", value)
+
     def _check_features(self) -> None:
         count = len(self.features)
         _check(
@@ -367,9 +426,9 @@ class Schema:
     def _check_tasks(self) -> None:
         count = len(self.tasks)
         _check(
-            count > 1,
+            count > 0,
             "tasks",
-            "must hold the funnel, two steps or more",
+            "must hold the funnel, one step or more",
             count,
         )
         _check_distinct("task", [task.name for task in self.tasks])
@@ -475,8 +534,8 @@ class Schema:
     @property
     def step_names(self) -> tuple[str, ...]:
         """Names of f_1, ..., f_N: "ctr" and "ctcvr", or "p_<task>" in a funnel longer than two."""
-        if len(self.tasks) == 2:
-            return ("ctr", "ctcvr")
+        if len(self.tasks) <= 2:
+            return ("ctr", "ctcvr")[: len(self.tasks)]
         return tuple(f"p_{task.name}" for task in self.tasks)
 
     @property

@@ -5,7 +5,7 @@
     time = "timestamp"         # optional column: orders the rows for a chronological split
     sample_weight = "weight"   # optional column: how much a row counts
 
-    [[tasks]]                  # in funnel order, two or more
+    [[tasks]]                  # in funnel order, one or more
     name = "click"
 
     [[tasks]]

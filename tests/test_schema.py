@@ -245,6 +245,16 @@ TASK_RULES = [
         "weigth = 1",
         r"tasks\[1\]: weigth is not a key; known are .*'truth', 'via'\]\. Received: 1",
     ),
+    ('when = "past"', r"task 'buy': when must be one of \['', 'present'\]\. Received: 'past'"),
+    ("positive = [1]", r"task 'buy': positive must be a sequence of str\. Received: \[1\]"),
+    (
+        'positive = ["y"]\nwhen = "present"',
+        r"task 'buy': positive has no meaning beside `when`\. Received: \('y',\)",
+    ),
+    (
+        'positive = ["y"]\nnegative = ["n", "y"]',
+        r"task 'buy': negative must not name a text of `positive`\. Received: \['y'\]",
+    ),
     ('via = "buy"', r"task 'buy': via must not read the column of task 'buy': column"),
     ("truth = 1", r"task 'buy': truth must be a string\. Received: 1"),
     (
@@ -311,10 +321,11 @@ TOP_RULES = [
         r"tasks must be written as \[\[tasks\]\] tables.*\['a'\]",
     ),
     (document(features=""), r"features must hold at least one feature\. Received: 0"),
-    (
-        document(tasks='[[tasks]]\nname = "click"'),
-        r"tasks must hold the funnel, two steps or more\. Received: 1",
-    ),
+    (document(tasks=""), r"tasks must hold the funnel, one step or more\. Received: 0"),
+    (document(top='name = "shop"\norder = "mend"'), r"order must be one of .*'repair'.*'mend'"),
+    (document(top='name = "shop"\nmissing = "NA"'), r"missing must be a sequence of str.*'NA'"),
+    (document(top='name = "shop"\ndelimiter = ";;"'), r"delimiter must be one character.*';;'"),
+    (document(top='name = "shop"\nquote = ";;"'), r"quote must be one character.*';;'"),
     (
         document(features='[[features]]\nname = "x-y"\nkind = "hash"\nbuckets = 1'),
         r"features\.name must .*'x-y'",

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import pathlib
 import tomllib
+from typing import Any
 
 import numpy as np
 import pytest
 
 from tafe_tf import schema_toml
-from tafe_tf.schema import Feature, Schema, SchemaError, Task
+from tafe_tf.schema import ORDERS, Feature, Schema, SchemaError, Task
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 SHIPPED = sorted((ROOT / "flagfiles" / "schemas").glob("*.toml"))
@@ -21,8 +22,14 @@ def drawn(seed: int) -> Schema:
     """A schema with any of the keys, at their defaults or not."""
     rng = np.random.default_rng(seed)
     features = tuple(drawn_feature(rng, i) for i in range(rng.integers(1, 6)))
-    tasks = tuple(drawn_task(rng, i) for i in range(rng.integers(2, 5)))
-    special = {}
+    tasks = tuple(drawn_task(rng, i) for i in range(rng.integers(1, 5)))
+    special: dict[str, Any] = {
+        "order": str(rng.choice(ORDERS)),
+        "delimiter": str(rng.choice(["", ",", ";", "\t"])),
+        "quote": str(rng.choice(["", '"', "'"])),
+    }
+    if rng.random() < 0.5:
+        special["missing"] = TEXTS[: rng.integers(4)]
     for key in ("sample_weight", "group", "time"):
         if rng.random() < 0.5:
             special[key] = f"{key} {rng.choice(TEXTS)}"
@@ -58,6 +65,11 @@ def drawn_task(rng: np.random.Generator, number: int) -> Task:
     keys: dict[str, object] = {"weight": [0, 1, 1.0, 2, 1 / 3, 1e22][rng.integers(6)]}
     if rng.random() < 0.5:
         keys["column"] = f"label {number} {rng.choice(TEXTS)}"
+    if rng.random() < 0.3:
+        keys["when"] = "present"
+    elif rng.random() < 0.5:
+        keys["positive"] = TEXTS[:2]
+        keys["negative"] = TEXTS[2:4]
     if rng.random() < 0.5:
         keys["truth"] = f"truth {number} {rng.choice(TEXTS)}"
     if number and rng.random() < 0.5:

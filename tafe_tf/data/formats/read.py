@@ -4,23 +4,33 @@ from __future__ import annotations
 
 import pathlib
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 from tafe_tf.data.bad_rows import BadRows
 from tafe_tf.data.blocks.block import Block
 from tafe_tf.data.blocks.convert import to_block
 from tafe_tf.data.errors import DataError
-from tafe_tf.data.formats import csv_files, in_memory, parquet_files, tfrecord_files
+from tafe_tf.data.formats import csv_files, in_memory, parquet_files
 from tafe_tf.data.formats.in_memory import ArrowRows
-from tafe_tf.data.formats.reader import Reader
+from tafe_tf.data.formats.reader import Chunk, Reader
 from tafe_tf.schema import Schema
 
 BLOCK_ROWS = 1 << 16
+
+
+def _read_tfrecord(*arguments: Any) -> Iterator[Chunk]:
+    """Reads a TFRecord file; only then is TensorFlow imported, which takes seconds."""
+    from tafe_tf.data.formats import tfrecord_files
+
+    yield from tfrecord_files.read(*arguments)
+
+
 _READERS: dict[str, Reader] = {
     ".csv": csv_files.read,
     ".csv.gz": csv_files.read,
     ".parquet": parquet_files.read,
-    ".tfrecord": tfrecord_files.read,
-    ".tfrecord.gz": tfrecord_files.read,
+    ".tfrecord": _read_tfrecord,
+    ".tfrecord.gz": _read_tfrecord,
 }
 
 
