@@ -149,8 +149,11 @@ def test_same_weights_give_the_same_logits_and_gradients(case: str, answers: Any
     for name in (name for name in want if not name.startswith("stepped")):
         np.testing.assert_allclose(got[name], want[name], rtol=1e-5, atol=1e-5, err_msg=name)
     assert np.ptp(want["inference"], axis=0).min() > 0.01
+    smallest = 1e-6 if case in ONE_STEP else 1e-4  # one step alone has smaller ones in some layers
     assert all(
-        np.abs(values).max() > 1e-4 for name, values in want.items() if name.startswith("gradient")
+        np.abs(values).max() > smallest
+        for name, values in want.items()
+        if name.startswith("gradient")
     )
 
 
