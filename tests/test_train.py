@@ -114,6 +114,7 @@ def test_metrics_of_the_test_rows(
     kinds = ("auc", "gauc", "log_loss", "pcoc", "ece")
     assert set(metrics) == {f"{k}/{n}" for k in kinds for n in SHORT} | {
         "rows",
+        "rows_without_group",
         "seconds",
         "violation_rate",
         "parameters",

@@ -46,6 +46,9 @@ def metrics_table(
     if schema.conditional_names:
         violations = share(metrics["violation_rate"])
         rows += f", {violations} with a later step above an earlier one"
+    without_group = metrics.get("rows_without_group", 0)
+    if without_group:
+        rows += f", {without_group:,} without a {schema.group}, which grouped AUC leaves out"
     names = [*schema.step_names, *schema.conditional_names]
     return _table(f"{title}: {rows}", metrics, _COLUMNS, names)
 
