@@ -28,7 +28,7 @@ class FunnelModel(Configured, CheckedIds, InPieces, SavedSeeds):
 
     Args:
         field_rows: Number of embedding rows of each of the F fields.
-        num_tasks: Length of the funnel, N, 2 or more.
+        num_tasks: Length of the funnel, N, 1 or more.
         embedding_dim: Embedding dimension d, in numbers for each id; 18 by default.
         embedding_stddev: Standard deviation of the normal distribution that the embedding table
             starts from; 0.05 by default.
@@ -87,8 +87,8 @@ class FunnelModel(Configured, CheckedIds, InPieces, SavedSeeds):
     ) -> None:
         super().__init__(**kwargs)
         check_arguments(self.arguments)
-        if num_tasks < 2:
-            raise ValueError(f"`num_tasks` must be 2 or more. Received: num_tasks={num_tasks}")
+        if num_tasks < 1:
+            raise ValueError(f"`num_tasks` must be 1 or more. Received: num_tasks={num_tasks}")
         self.num_tasks = num_tasks
         self.num_fields = len(field_rows)
         self.embedding_dim = embedding_dim
