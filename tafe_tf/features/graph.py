@@ -77,7 +77,7 @@ class Features(tf.Module):
             specs[column.name] = tf.TensorSpec(
                 shape,
                 column.dtype,
-                column.name,
+                column.input,
             )
         return specs
 
