@@ -122,7 +122,6 @@ class WarmStart:
                 files,
                 schema,
                 counted.rows,
-                counted.positives,
                 kept,
                 [made_from],
             )
