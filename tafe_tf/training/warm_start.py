@@ -132,7 +132,6 @@ class WarmStart:
                 files,
                 schema,
                 counted.rows,
-                counted.positives,
                 kept,
                 [made_from],
             )

@@ -209,6 +209,10 @@ def test_old_values_keep_their_lines_and_new_ones_follow(
     assert len(lines(after, "user.txt")) == 40 and lines(after, "user.age").count("1") == 10
     statistics = json.loads((after.path / "statistics.json").read_text())
     assert (statistics["rows"], statistics["distinct"]["user"]) == (ROWS, 30)
+    users = counts(today, "user")
+    known = set(lines(after, "user.txt"))
+    rare = sum(count for user, count in users.items() if user not in known)
+    assert statistics["unseen"]["user"] == rare / ROWS
     assert statistics["made_from"] != vocabulary.fingerprint(
         [str(days[1] / "train.parquet")], after.schema()
     )
