@@ -78,6 +78,40 @@ class BadRows:
         self.policy = policy
         self._rows: dict[_Reason, set[int]] = collections.defaultdict(set)
         self._first: dict[_Reason, str] = {}
+        self._seen: dict[str, int] = {}
+        self._notes: dict[str, str] = {}
+
+    def note(self, key: str, text: str) -> None:
+        """Keeps a word for the user about the files.
+
+        Args:
+            key: What the word is about; only the first word about it is kept.
+            text: The word, which starts with the name of a file.
+        """
+        self._notes.setdefault(key, text)
+
+    @property
+    def notes(self) -> list[str]:
+        """What was noted about the files, such as a delimiter that was found out."""
+        return list(self._notes.values())
+
+    def see(self, path: str, last: int) -> None:
+        """Notes that a file has been read up to a row.
+
+        Args:
+            path: The file.
+            last: The number of the row, from 1.
+        """
+        self._seen[path] = max(last, self._seen.get(path, 0))
+
+    @property
+    def seen(self) -> int:
+        """The number of different rows seen so far, bad ones included.
+
+        After a pass over whole files it is the number of their rows: those that were used and, if
+        `take` was not called, `count` more. Rows count once, however often they are read.
+        """
+        return sum(self._seen.values())
 
     def judge(
         self,
@@ -178,8 +212,11 @@ class BadRows:
         return found
 
     def report(self) -> list[str]:
-        """A line for each file, column and rule: how many rows it was, and the first."""
-        return [str(dropped) for dropped in self.reasons()]
+        """The notes about the files, and then a line for each file, column and rule.
+
+        A line tells how many rows it was, and the first of them.
+        """
+        return [*self.notes, *(str(dropped) for dropped in self.reasons())]
 
 
 def _message(path: str, row: int, problem: Problem) -> str:

@@ -11,12 +11,13 @@ from keras import ops
 from tafe_tf.layers import Configured, FusedEmbedding, GammaSchedule, PartitionedEmbedding
 from tafe_tf.losses import FunnelLoss
 from tafe_tf.models.argument_rules import check_arguments
+from tafe_tf.models.checked_ids import CheckedIds
 from tafe_tf.models.pieces import InPieces
 from tafe_tf.models.saved_seeds import SavedSeeds
 from tafe_tf.types import Inputs, Tensor
 
 
-class FunnelModel(Configured, InPieces, SavedSeeds):
+class FunnelModel(Configured, CheckedIds, InPieces, SavedSeeds):
     """A model of the contract, to be completed by what lies between the embeddings and the heads.
 
     A subclass makes its layers in the constructor, the first by `make_embedding` and the last by
@@ -51,7 +52,8 @@ class FunnelModel(Configured, InPieces, SavedSeeds):
         In training further columns may follow, for the model's own loss.
 
     Raises:
-        ValueError: If `num_tasks` is below 1, or another argument breaks its rule.
+        ValueError: If an argument of the constructor breaks its rule, or an id of a call lies
+            outside its field's rows, see `CheckedIds`.
 
     Example: an architecture of one's own, a linear head for each task on the embeddings.
         >>> import numpy as np
@@ -138,6 +140,7 @@ class FunnelModel(Configured, InPieces, SavedSeeds):
 
     def call(self, inputs: Inputs, training: bool = False) -> Tensor:
         """Computes the logits: ids [B, S] -> [B, N]."""
+        self.check(inputs)
         h = self.embed(inputs, training)  # [B, F, d]
 
         def score(rows: Tensor) -> Tensor:

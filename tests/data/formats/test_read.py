@@ -198,7 +198,7 @@ def test_missing_column_and_missing_rows(tmp_path: pathlib.Path, extension: str)
     write(path, {name: values for name, values in GOOD.items() if name != "price"})
     with pytest.raises(DataError, match="column 'price' is missing"):
         read(path)
-    with pytest.raises(DataError, match=rf"{path}: (holds no rows|is empty|cannot be read)"):
+    with pytest.raises(DataError, match=rf"{path}: holds no rows"):
         write(path, {name: [] for name in GOOD})
         read(path)
 
@@ -206,10 +206,10 @@ def test_missing_column_and_missing_rows(tmp_path: pathlib.Path, extension: str)
 def test_csv_headers(tmp_path: pathlib.Path) -> None:
     path = tmp_path / "train.csv"
     path.write_text("")
-    with pytest.raises(DataError, match=r"train.csv: is empty; a header line is needed"):
+    with pytest.raises(DataError, match=r"train.csv: holds no rows"):
         read(path)
     header = ",".join(GOOD)
-    path.write_text(f"{header},item\n")
+    path.write_text(f"{header},item\n1\n")
     with pytest.raises(
         DataError, match="column 'item' stands 2 times in the header; the columns are user, item"
     ):
