@@ -90,10 +90,10 @@ def _check_encoding(path: str) -> None:
 def _check_line(path: str, line: str) -> None:
     """Raises DataError for a first line that is no header of a text file."""
     if "\0" in line:
-        raise DataError(f"{path}: is no UTF-8 text; save it as UTF-8. Received: {line:.40!r}")
+        raise DataError(f"{path}: is no UTF-8 text; save it as UTF-8. Received: {line[:40]!r}")
     if len(line) == _LONGEST_LINE:
         rule = f"the header line must have fewer than {_LONGEST_LINE:,} characters"
-        raise DataError(f"{path}: {rule}. Received: {line:.40!r}...")
+        raise DataError(f"{path}: {rule}. Received: {line[:40]!r}...")
 
 
 def _delimiter(

@@ -22,6 +22,7 @@ import numpy as np
 
 from tafe_tf.data.atomic import read_json
 from tafe_tf.data.bad_rows import BadRows, Dropped, Policy
+from tafe_tf.data.errors import DataError
 from tafe_tf.data.formats.read import read_blocks
 from tafe_tf.data.shards.job import Piece, ShardJob
 from tafe_tf.data.shards.write import convert
@@ -69,7 +70,7 @@ class BeamEngine:
             SchemaError: If a value holds a line break, which a vocabulary file cannot.
         """
         with vocabulary.beside(job.directory) as work:
-            task = _Count(job.schema, job.on_bad_row, work)
+            task = _Count(job.schema, job.on_bad_row, work, tuple(job.files))
             pipeline.run(
                 list(enumerate(job.files)),
                 _counting(task),
@@ -91,6 +92,7 @@ class _Count(NamedTuple):
     schema: Schema
     policy: Policy
     work: pathlib.Path
+    files: tuple[str, ...]
 
 
 def _counting(task: _Count) -> Any:
@@ -109,6 +111,8 @@ def _publish(
     counted: list[dict[str, Any]],
 ) -> None:
     rows = sum(item["rows"] for item in counted)
+    if rows == 0 and not any(item["reasons"] for item in counted):
+        raise DataError(f"{', '.join(job.files)}: holds no rows")
     of_files = [item["positives"] for item in counted]
     positives = np.sum(of_files, axis=0)
     features = vocabulary.vocabulary_features(job.schema)
@@ -133,7 +137,7 @@ def _count(
     bad_rows = BadRows(task.policy)
     rows = 0
     positives = np.zeros(len(task.schema.tasks), np.int64)
-    for block in read_blocks([path], task.schema, bad_rows=bad_rows):
+    for block in read_blocks([path], task.schema, bad_rows=bad_rows, split=task.files):
         rows += len(block.row)
         positives += block.labels.sum(axis=0, dtype=np.int64)
         for feature in features:
