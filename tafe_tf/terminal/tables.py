@@ -42,8 +42,10 @@ def metrics_table(
         schema: The schema that the model was trained with.
         title: Text in front of the number of rows.
     """
-    violations = share(metrics["violation_rate"])
-    rows = f"{metrics['rows']:,} rows, {violations} with a later step above an earlier one"
+    rows = f"{metrics['rows']:,} rows"
+    if schema.conditional_names:
+        violations = share(metrics["violation_rate"])
+        rows += f", {violations} with a later step above an earlier one"
     names = [*schema.step_names, *schema.conditional_names]
     return _table(f"{title}: {rows}", metrics, _COLUMNS, names)
 

@@ -1,4 +1,4 @@
-"""A dotted name reads a part of a map, a struct or a list of structs, from files and from memory."""
+"""A dotted name reads a part of a map, a struct or a list of structs, in files and in memory."""
 
 from __future__ import annotations
 

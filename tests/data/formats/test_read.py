@@ -105,7 +105,8 @@ def test_what_was_written(tmp_path: pathlib.Path, extension: str) -> None:
     ("column", "row", "value", "message"),
     [
         ("click", 2, 2, "row 2, column 'click': a label must be 0 or 1. Received: '?2"),
-        ("buy", 6, None, "row 6, column 'buy': a label must be 0 or 1. Received: "),
+        ("click", 6, None, "row 6, column 'click': is unknown: a label may be missing only after"),
+        ("buy", 3, None, "row 3, column 'buy': is unknown: a label may be missing only after a 0"),
         ("buy", 4, 1, "row 4, column 'buy': is 1 where the earlier step 'click' is 0. Received: 1"),
         (
             "cart",
@@ -113,8 +114,8 @@ def test_what_was_written(tmp_path: pathlib.Path, extension: str) -> None:
             1,
             "row 2, column 'cart': is 1 where the earlier step 'click' is 0. Received: 1",
         ),
-        ("cart", 1, 2, "row 1, column 'cart': an action must be 0 or 1. Received: 2"),
-        ("cart", 3, None, "row 3, column 'cart': an action must be 0 or 1. Received: -1"),
+        ("cart", 1, 2, "row 1, column 'cart': an action must be 0 or 1. Received: '?2"),
+        ("cart", 3, None, "row 3, column 'cart': is unknown: an action may be missing only after"),
         (
             "w",
             3,
