@@ -120,9 +120,12 @@ def print_metrics(
 
 
 def print_dropped(bad_rows: BadRows) -> None:
-    """Prints one line for each reason why rows were dropped; nothing if none were."""
+    """Prints what was noted about the files, and how many rows were dropped, for each reason."""
     for line in bad_rows.report():
         print(line)
+    if bad_rows.count:
+        used = bad_rows.seen - bad_rows.count
+        print(f"{bad_rows.seen:,} rows were read: {used:,} used and {bad_rows.count:,} dropped")
 
 
 def show(table: Table) -> None:

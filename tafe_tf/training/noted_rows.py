@@ -40,10 +40,17 @@ class NotedRows:
     ) -> None:
         """Notes which rows were held out, where the test rows are, and what all files held.
 
+        Under "rows" stands how many rows of the training files were read, and how many of them were
+        dropped; the others were used.
+
         Args:
             validation: The data whose "valid" part was held out.
             splits: The paths of the files by split: "train", "valid" and "test".
         """
+        bad_rows = validation.bad_rows
+        counted = self._read().get("rows", {})
+        if bad_rows.seen:  # not where vocabularies were there already
+            counted = {"read": bad_rows.seen, "dropped": bad_rows.count}
         inputs = {}
         for name, files in splits.items():
             inputs[name] = [fingerprint(file) for file in files]
@@ -51,7 +58,8 @@ class NotedRows:
             "files": [os.path.abspath(file) for file in validation.paths],
             "holdout": dataclasses.asdict(validation.holdout),
             "test_files": [os.path.abspath(file) for file in splits["test"]],
-            "on_bad_row": validation.bad_rows.policy,
+            "on_bad_row": bad_rows.policy,
+            "rows": counted,
             "inputs": inputs,
         }
         write_json(self._run_dir / "data.json", noted)

@@ -193,6 +193,10 @@ def test_the_policy_of_training_holds_for_the_whole_way(
     assert run.metrics is not None and run.metrics["rows"] == 199
     noted = run.directory.rows
     assert noted.bad_rows().policy == "drop"
+    counts = json.loads((run.path / "data.json").read_text())["rows"]
+    assert counts == {"read": 400, "dropped": 1}
+    train(shop, tmp_path / "run", on_bad_row="drop", valid_fraction=0.5)  # reads them no more
+    assert json.loads((run.path / "data.json").read_text())["rows"] == counts
     test = noted.test()
     assert test is not None
     parts: list[tuple[FunnelData, Part]] = [
