@@ -123,7 +123,10 @@ def _delimiter(
 
 
 def _shown(line: str, wanted: Wanted) -> list[str]:
-    """The delimiters that the header may have: those that give most of the wanted columns."""
+    """The delimiters that the header may have: those that give most of the wanted columns.
+
+    Where no column is named, all are wanted.
+    """
     by_count: dict[int, list[str]] = {}
     for delimiter in DELIMITERS:
         cells = next(read_rows(io.StringIO(line), delimiter, wanted.quote), [])
@@ -131,7 +134,7 @@ def _shown(line: str, wanted: Wanted) -> list[str]:
         if len(cells) > 1 or count:
             by_count.setdefault(count, []).append(delimiter)
     if not by_count:
-        return []
+        return [] if wanted.names else [","]  # one column, for all that is known
     found = by_count[max(by_count)]
     is_one_column = found == list(DELIMITERS)
     return found[:1] if is_one_column else found
