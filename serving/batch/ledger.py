@@ -125,7 +125,7 @@ def _count_parts(job: Job, source: Input, parts: dict[int, Part]) -> int | None:
     """The number of a file's parts, or None if it is not known."""
     if source.rows is not None:
         count = math.ceil(source.rows / job.rows_per_shard)
-        return max(count, 1)  # a file without rows is read too, which raises the error
+        return max(count, 1)  # a file without rows has a part as well
     for number, part in parts.items():
         if part.last:
             return number + 1
@@ -150,7 +150,7 @@ def finish(job: Job) -> dict[str, Any]:
         "parts", and the "reasons" why rows were dropped.
 
     Raises:
-        JobError: If a part is missing.
+        JobError: If a part is missing, or no input file holds a row.
     """
     done = done_parts(job)
     left = _shards(job, done, each_part=False)
@@ -163,6 +163,8 @@ def finish(job: Job) -> dict[str, Any]:
         "dropped": sum(item["dropped"] for item in inputs.values()),
         "inputs": inputs,
     }
+    if summary["rows"] + summary["dropped"] == 0:
+        raise JobError(f"{', '.join(inputs)}: holds no rows")
     write_json(pathlib.Path(job.output) / _SUCCESS, summary)
     return summary
 

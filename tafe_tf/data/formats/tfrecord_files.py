@@ -191,7 +191,7 @@ def _check_present(
     for name, kind in kinds.items():
         if kind is None and not wanted.elsewhere(name):
             what = f"column {name!r} is missing from the first {count} records"
-            raise DataError(f"{path}: {what}, and of all other files of the split")
+            raise DataError(f"{path}: {what}, and from the split's other files")
 
 
 def _find_kind(serialized: np.ndarray, name: str) -> str | None:
