@@ -11,11 +11,10 @@ from __future__ import annotations
 from absl import app
 
 from tafe_tf.export.errors import ExportError
-from tafe_tf.export.field_shares import warmup_table
+from tafe_tf.export.field_shares import print_warmup
 from tafe_tf.export.gate import check
 from tafe_tf.export.versions import one_version
 from tafe_tf.terminal import command
-from tafe_tf.terminal.tables import show
 
 
 def main(argv: list[str]) -> None:
@@ -28,9 +27,7 @@ def main(argv: list[str]) -> None:
     print(f"{path}: may be served")
     for line in found:
         print(f"  {line}")
-    table = warmup_table(path)
-    if table is not None:
-        show(table)
+    print_warmup(path)
 
 
 if __name__ == "__main__":

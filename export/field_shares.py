@@ -9,14 +9,13 @@ from typing import Any
 
 import numpy as np
 import tensorflow as tf
-from rich.table import Table
 
 from tafe_tf.data.field_counts import FieldCounts
 from tafe_tf.export import warmup
 from tafe_tf.export.description import FIELDS_SIGNATURE, ask, training_shares
 from tafe_tf.export.errors import ExportError
 from tafe_tf.export.session_model import DEFAULT_SIGNATURE, SessionModel
-from tafe_tf.terminal.field_shares import field_shares_table
+from tafe_tf.terminal.field_shares import print_field_table
 
 
 def names_of_fields(described: Mapping[str, Any]) -> list[str]:
@@ -48,23 +47,18 @@ def warmup_counts(served: SessionModel) -> FieldCounts | None:
     return counts
 
 
-def warmup_table(path: pathlib.Path) -> Table | None:
-    """Lays out the shares of the warm-up rows beside those of training.
+def print_warmup(path: pathlib.Path) -> None:
+    """Prints the shares of the warm-up rows beside those of training.
 
     Args:
-        path: The export.
-
-    Returns:
-        The table; None where `warmup_counts` is None.
+        path: The export; nothing is printed where `warmup_counts` is None.
     """
     with contextlib.closing(SessionModel(path)) as served:
         counts = warmup_counts(served)
         described = ask(served)
-    if counts is None or described is None:
-        return None
-    rows = int(counts.counts[:, 0].min())
-    title = f"values of {rows} warm-up rows"
-    return field_shares_table(counts, training_shares(described), title)
+    if counts is not None and described is not None:
+        rows = int(counts.counts[:, 0].min())
+        print_field_table(counts, training_shares(described), f"values of {rows} warm-up rows")
 
 
 def check(served: SessionModel, inputs: Mapping[str, np.ndarray]) -> None:

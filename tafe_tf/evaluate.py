@@ -2,6 +2,7 @@
 
     python -m tafe_tf.evaluate --run_dir=DIR --data_dir=DIR [--split=test]
 
+A second table shows the shares of missing and of unseen values beside those of the training rows.
 Metrics of the test rows also go into `<run_dir>/metrics.json`. --batch_size is by default 4,096
 here.
 """
@@ -14,6 +15,7 @@ from tafe_tf import flags, machine
 from tafe_tf.data.atomic import write_json
 from tafe_tf.data.formats.read import find_files
 from tafe_tf.terminal import command
+from tafe_tf.terminal.field_shares import print_field_metrics
 from tafe_tf.terminal.tables import print_dropped, print_metrics
 from tafe_tf.training import predecessor
 from tafe_tf.training.run import load
@@ -44,6 +46,7 @@ def evaluate() -> None:
     if split == "test":
         write_json(run.path / "metrics.json", metrics)
     print_metrics(metrics, run.schema, f"{run.schema.name}, {split}")
+    print_field_metrics(metrics, run.directory.statistics(), f"values of the {split} rows")
     if split == "test":
         predecessor.compare(run.directory, metrics, run.data(files, batch_size, bad_rows))
     print_dropped(bad_rows)

@@ -98,6 +98,25 @@ class FieldCounts:
         values = dict(zip(self.fields, self.counts[:, 0].tolist(), strict=True))
         return {"values": values, **self.shares_of_all()}
 
+    def as_metrics(self) -> dict[str, float | int | None]:
+        """The same by names such as "unseen/user", as metrics are named."""
+        metrics: dict[str, float | int | None] = {}
+        for kind, of_fields in self.as_json().items():
+            for field, value in of_fields.items():
+                metrics[f"{kind}/{field}"] = value
+        return metrics
+
+    @classmethod
+    def of_metrics(cls, metrics: Mapping[str, Any]) -> FieldCounts:
+        """The counts behind `as_metrics`, of no field if the metrics hold none."""
+        start = "values/"
+        counts = cls([name.removeprefix(start) for name in metrics if name.startswith(start)])
+        for i, field in enumerate(counts.fields):
+            values = metrics[f"{start}{field}"]
+            shares = [metrics[f"{kind}/{field}"] for kind in KINDS]
+            counts.counts[i] = [values, *(round(share * values) for share in shares)]
+        return counts
+
     def jumps(self, training: Mapping[str, Shares]) -> list[str]:
         """Says where a share is far above that of training.
 
