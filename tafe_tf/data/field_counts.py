@@ -109,11 +109,19 @@ class FieldCounts:
     @classmethod
     def of_metrics(cls, metrics: Mapping[str, Any]) -> FieldCounts:
         """The counts behind `as_metrics`, of no field if the metrics hold none."""
-        start = "values/"
-        counts = cls([name.removeprefix(start) for name in metrics if name.startswith(start)])
-        for i, field in enumerate(counts.fields):
-            values = metrics[f"{start}{field}"]
-            shares = [metrics[f"{kind}/{field}"] for kind in KINDS]
+        stored: dict[str, dict[str, Any]] = {kind: {} for kind in ("values", *KINDS)}
+        for name, value in metrics.items():
+            kind, _, field = name.partition("/")
+            if kind in stored:
+                stored[kind][field] = value
+        return cls.of_json(stored)
+
+    @classmethod
+    def of_json(cls, stored: Mapping[str, Mapping[str, Any]]) -> FieldCounts:
+        """The counts behind `as_json`."""
+        counts = cls(list(stored["values"]))
+        for i, (field, values) in enumerate(stored["values"].items()):
+            shares = [stored[kind][field] for kind in KINDS]
             counts.counts[i] = [values, *(round(share * values) for share in shares)]
         return counts
 

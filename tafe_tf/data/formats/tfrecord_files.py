@@ -14,7 +14,7 @@ import pyarrow as pa
 import tensorflow as tf
 
 from tafe_tf.data.bad_rows import Problem
-from tafe_tf.data.errors import DataError
+from tafe_tf.data.errors import DataError, MissingColumnError
 from tafe_tf.data.formats.reader import Chunk
 
 _ABSENT_INT = -(2**63)  # stands for "not in the record" while a batch is parsed
@@ -146,7 +146,7 @@ def _find_kinds(
         The kind of each column; "" while only empty lists were seen.
 
     Raises:
-        DataError: If no record of the first block has the column.
+        MissingColumnError: If no record of the first block has the column.
     """
     kinds = dict(known)
     for name in names:
@@ -154,7 +154,7 @@ def _find_kinds(
             continue
         kind = _find_kind(serialized, name)
         if kind is None and is_first:
-            raise DataError(
+            raise MissingColumnError(
                 f"{path}: column {name!r} is missing from the first {len(serialized)} records"
             )
         kinds[name] = kind or ""
