@@ -16,6 +16,7 @@ from google.protobuf import message
 from tensorflow.core.protobuf import saved_model_pb2
 
 from tafe_tf import schema_toml
+from tafe_tf.data.atomic import read_json
 from tafe_tf.data.bad_rows import Policy
 from tafe_tf.data.formats.read import (
     BLOCK_ROWS,
@@ -24,6 +25,8 @@ from tafe_tf.data.formats.read import (
     format_of,
     is_visible,
 )
+from tafe_tf.export import model_card
+from tafe_tf.export.description import FIELDS_SIGNATURE, training_shares
 from tafe_tf.export.session_model import DEFAULT_SIGNATURE
 from tafe_tf.schema import Schema
 
@@ -142,6 +145,18 @@ class Job:
         in_order = [name for name in order if name in found]
         others = sorted(found - set(order))
         return (*in_order, *others)
+
+    @functools.cached_property
+    def tells_fields(self) -> bool:
+        """Whether the model tells which values of rows it knows; exports did not always."""
+        return FIELDS_SIGNATURE in _signature_defs(self.model)
+
+    @functools.cached_property
+    def training_shares(self) -> dict[str, dict[str, float]]:
+        """The shares of missing and of unseen values in training, by field, as far as known."""
+        card = pathlib.Path(self.model) / model_card.FILE
+        described = read_json(card) if card.exists() else {}
+        return training_shares({"fields": [], **described})
 
     @functools.cached_property
     def settings(self) -> dict[str, Any]:

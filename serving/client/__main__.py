@@ -22,6 +22,7 @@ from tafe_tf.data.formats.write import write
 from tafe_tf.serving.client import Client
 from tafe_tf.serving.wire.errors import ServingError
 from tafe_tf.terminal import command
+from tafe_tf.terminal.field_shares import print_field_shares
 
 _TARGET = flags.DEFINE_string("target", "localhost:8500", "The server's gRPC address, HOST:PORT.")
 _MODEL = flags.DEFINE_string("model_name", "default", "The model's name on the server.")
@@ -55,6 +56,12 @@ _OUTPUT = flags.DEFINE_string(
     "output",
     "",
     "The file to write the scores to, .csv or .parquet; if not given, they are printed as CSV.",
+)
+_SHOW_UNSEEN = flags.DEFINE_bool(
+    "show_unseen",
+    False,
+    "Also print, to the standard error, the share of missing and of unseen values of each field "
+    "beside that of training. The default is not to.",
 )
 _TIMEOUT = flags.DEFINE_float(
     "timeout", 60.0, "Seconds that scoring the whole file may take.", lower_bound=0.001
@@ -95,6 +102,10 @@ def main(argv: list[str]) -> None:
         with client:
             rows = read_table(_INPUT.value, _DELIMITER.value, _QUOTE.value)
             predictions = client.predict(rows, signature=_SIGNATURE.value)
+            if _SHOW_UNSEEN.value:
+                seen = client.seen(rows)
+                title = f"values of {_INPUT.value}"
+                print_field_shares(seen.counts, seen.training, title, sys.stderr)
         print(f"{_MODEL.value}, version {predictions.version}", file=sys.stderr)
         scores = dict(sorted(predictions.items()))
         if _OUTPUT.value:
