@@ -28,7 +28,8 @@ ENTRY_POINTS = {
 # except each other.
 ALLOWED: dict[str, set[str]] = {
     "tafe_tf.types": set(),
-    "tafe_tf.schema": set(),
+    "tafe_tf.input_names": set(),
+    "tafe_tf.schema": {"input_names"},
     "tafe_tf.schema_toml": {"schema"},
     "tafe_tf.metrics": set(),
     "tafe_tf.losses": {"types", "metrics"},

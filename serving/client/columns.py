@@ -12,7 +12,7 @@ import tensorflow as tf
 
 from tafe_tf.data.bad_rows import Problem
 from tafe_tf.data.blocks.convert import as_lists, to_column
-from tafe_tf.schema import Column, Dtype
+from tafe_tf.schema import MISSING_TEXTS, Column, Dtype
 from tafe_tf.serving.wire.errors import invalid
 
 RANK = "rank"  # the signature whose user columns have one row
@@ -28,24 +28,42 @@ class InputType(NamedTuple):
         name: The schema's name of the type, such as "int64".
         dtype: The NumPy type; object for strings.
         rank: The number of dimensions: 1, or 2 for lists.
+        column: The raw column's name. Default: "", the input's own name.
+        separator: The character between the values of a list that is given as one text. Default:
+            "|".
     """
 
     name: Dtype
     dtype: np.dtype
     rank: int
+    column: str = ""
+    separator: str = "|"
 
 
-Types = dict[str, InputType]
+class Types(dict[str, InputType]):
+    """What a signature takes, by the input's name.
+
+    Attributes:
+        missing: The texts that mean a missing value, beside the empty one.
+    """
+
+    def __init__(
+        self,
+        inputs: Mapping[str, InputType],
+        missing: Sequence[str] = MISSING_TEXTS,
+    ) -> None:
+        super().__init__(inputs)
+        self.missing = tuple(missing)
 
 
 def types(inputs: Mapping[str, Any]) -> Types:
     """What a signature takes, by the input's name, from its `TensorInfo`s."""
-    found: Types = {}
+    found: dict[str, InputType] = {}
     for name, info in inputs.items():
         dtype = tf.dtypes.as_dtype(info.dtype)
         rank = len(info.tensor_shape.dim)
         found[name] = InputType(dtype.name, np.dtype(dtype.as_numpy_dtype), rank)
-    return found
+    return Types(found)
 
 
 def to_arrays(columns: Any, inputs: Types, signature: str) -> tuple[dict[str, np.ndarray], int]:
@@ -66,11 +84,7 @@ def to_arrays(columns: Any, inputs: Types, signature: str) -> tuple[dict[str, np
             its row (counted from 1) and the value.
         TypeError: If `columns` is none of the three kinds.
     """
-    named = _by_name(columns)
-    missing = sorted(set(inputs) - set(named))
-    if missing:
-        given = ", ".join(map(str, named))
-        raise invalid(f"columns are missing: {', '.join(missing)}; given are {given}")
+    named = _of_inputs(_by_name(columns), inputs)
     arrays = {name: _array(name, named[name], wanted) for name, wanted in inputs.items()}
     rows = {name: len(array) for name, array in arrays.items()}
     counts = set(rows.values())
@@ -79,6 +93,28 @@ def to_arrays(columns: Any, inputs: Types, signature: str) -> tuple[dict[str, np
     if len(counts) > 1:
         raise invalid(f"columns must have as many rows as each other. Received: {rows}")
     return arrays, counts.pop()
+
+
+def _of_inputs(named: Mapping[str, Any], inputs: Types) -> dict[str, Any]:
+    """The columns by the input that takes each; they may go by the input's name too.
+
+    Raises:
+        ServingError: INVALID_ARGUMENT, with the columns that are missing.
+    """
+    found = {}
+    missing = []
+    for name, wanted in inputs.items():
+        column = wanted.column or name
+        if column in named:
+            found[name] = named[column]
+        elif name in named:
+            found[name] = named[name]
+        else:
+            missing.append(column)
+    if missing:
+        given = ", ".join(map(str, named))
+        raise invalid(f"columns are missing: {', '.join(sorted(missing))}; given are {given}")
+    return found
 
 
 def _by_name(columns: Any) -> Mapping[str, Any]:

@@ -13,6 +13,7 @@ import pyarrow.parquet as pq
 
 from tafe_tf.data.errors import DataError
 from tafe_tf.data.formats.read import BLOCK_ROWS, extension_of
+from tafe_tf.data.formats.reader import Wanted
 
 _READ_BYTES = 1 << 22
 _HEAD_ROWS = 1000
@@ -152,9 +153,13 @@ def _tfrecord(path: str, max_rows: int) -> pa.Table:
     from tafe_tf.first_look import tfrecord_columns
 
     names, lists = tfrecord_columns.find(path, _EXAMPLES)
-    rows = min(max_rows, BLOCK_ROWS)
+    wanted = Wanted(
+        names=names,
+        lists=lists,
+        block_rows=min(max_rows, BLOCK_ROWS),
+    )
     tables = []
-    for chunk in tfrecord_files.read(path, names, lists, rows, 0):
+    for chunk in tfrecord_files.read(path, wanted, 0):
         tables.append(pa.table(chunk.columns))
         max_rows -= len(chunk.rows)
         if max_rows <= 0:
