@@ -102,7 +102,7 @@ def _of_split(
     schema: Schema,
     on_bad_row: str,
 ) -> list[str]:
-    rows = raw.read_rows(files, _HEAD_ROWS)
+    rows = raw.read_rows(files, _HEAD_ROWS, raw.dialect_of(schema))
     found: list[str] = []
     broken: set[str] = set()
     for path, table in rows.heads.items():
@@ -115,8 +115,9 @@ def _of_split(
     wrong = problems.file_problems(files, readable, ROWS)
     found += wrong.errors
     if on_bad_row == "raise":
-        by_rule = problems.merged(wrong.bad_rows).values()
-        found += [_bad_row(reason, split, wrong.rows) for reason in by_rule]
+        for reason in problems.merged(wrong.bad_rows):
+            if reason.verdict == "dropped":
+                found.append(_bad_row(reason, split, wrong.rows))
     return found
 
 
