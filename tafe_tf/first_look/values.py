@@ -202,6 +202,9 @@ def _family_of_numbers(numbers: np.ndarray) -> Family:
 
 
 def _family_of_texts(distinct: pa.Array) -> Family:
+    are_digits = pc.all(pc.match_substring_regex(distinct, r"^-?[0-9]+$")).as_py()
+    if are_digits and any(abs(int(text)) >= 2**63 for text in distinct.to_pylist()):
+        return "text"  # ids that no integer type but an unsigned one can hold
     patterns: list[tuple[str, Family]] = [
         (_INTEGER, "integer"),
         (_MOMENT, "moment"),

@@ -29,6 +29,7 @@ def values(array: Any, separator: str = "") -> Values:
         (["007", "12"], "text"),
         (["1.0", "2.0"], "integer"),
         (["1.5", "2e3"], "number"),
+        (["9223372036854775809", "12"], "text"),
         (["True", "false", ""], "flag"),
         (["2026-01-02", "2026-01-02T03:04:05Z"], "moment"),
         (["a", "1"], "text"),
