@@ -14,7 +14,7 @@ from absl.flags import declare_key_flag
 
 from tafe_tf import flags, machine
 from tafe_tf.data.atomic import write_json
-from tafe_tf.data.formats.read import find_files
+from tafe_tf.data.formats.splits import find_split
 from tafe_tf.terminal import command
 from tafe_tf.terminal.field_shares import print_field_metrics
 from tafe_tf.terminal.tables import print_dropped, print_metrics
@@ -45,7 +45,7 @@ def evaluate() -> None:
     if flags.given("on_bad_row"):
         bad_rows = flags.bad_rows()
     if flags.DATA_DIR.value:
-        files = find_files(flags.DATA_DIR.value, split)
+        files = find_split(flags.DATA_DIR.value, split)
     else:
         files = run.directory.rows.test_files()
     metrics = run.evaluate(files, batch_size, bad_rows)

@@ -21,7 +21,7 @@ from tafe_tf.data.bad_rows import BadRows
 from tafe_tf.data.batches.dataset import FunnelData
 from tafe_tf.data.batches.holdout import Holdout, time_holdout
 from tafe_tf.data.errors import DataError
-from tafe_tf.data.formats.read import find_files
+from tafe_tf.data.formats.splits import default_schema_file, find_splits
 from tafe_tf.distributed.cluster import Cluster
 from tafe_tf.features import vocabulary
 from tafe_tf.features.graph import Features
@@ -99,21 +99,20 @@ class DataConfig:
         """The files `train`, `valid` and `test` of a directory; only the first must be there.
 
         Args:
-            data_dir: The directory.
+            data_dir: The directory, or one file of training rows, see `splits.find_splits`.
             schema_file: The schema's TOML file; by default `schema.toml` in the directory.
 
         Raises:
             DataError: If there are no training files.
             SchemaError: If the schema cannot be used.
         """
-        schema = schema_toml.load(schema_file or f"{data_dir}/schema.toml")
+        schema_file = schema_file or default_schema_file(data_dir)
+        schema = schema_toml.load(schema_file)
         return cls(
             schema=schema,
-            train=tuple(find_files(data_dir, "train")),
-            valid=tuple(find_files(data_dir, "valid", required=False)),
-            test=tuple(find_files(data_dir, "test", required=False)),
             data_dir=str(data_dir),
-            schema_file=schema_file or f"{data_dir}/schema.toml",
+            schema_file=schema_file,
+            **find_splits(data_dir),
         )
 
 
