@@ -8,9 +8,9 @@ import numpy as np
 import pyarrow as pa
 
 from tafe_tf.data.bad_rows import Problem
-from tafe_tf.data.blocks.numbers import numbers
 from tafe_tf.data.blocks.report_rows import report_rows
 from tafe_tf.data.errors import DataError
+from tafe_tf.data.spelling.values import spelled
 from tafe_tf.schema import Column, Schema
 
 
@@ -29,11 +29,13 @@ def read_labels(
         found: list[Problem] = []
         column = Column(name=name, dtype="float64")
         try:
-            numeric = numbers(
+            numeric = spelled(
                 raw[name],
                 column,
+                schema.missing,
                 found,
                 np.arange(count),
+                path,
             )
         except pa.ArrowNotImplementedError as error:
             raise DataError(f"{path}: column {name!r} cannot be read as a label: {error}") from None

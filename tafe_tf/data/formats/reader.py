@@ -11,6 +11,7 @@ import pyarrow as pa
 from tafe_tf.data.bad_rows import Problem
 from tafe_tf.data.errors import DataError, check_columns
 from tafe_tf.data.iterators import Span
+from tafe_tf.data.spelling.plain import holds_texts, is_list
 
 
 class Chunk(NamedTuple):
@@ -78,14 +79,15 @@ def check_types(
         source: The file, for messages.
         schema: The Arrow types of its columns.
         names: The columns to read.
-        lists: Those among them that must hold lists; the others must hold one value a row.
+        lists: Those among them that must hold lists, or texts to split into lists; the others must
+            hold one value a row.
     """
     check_columns(str(source), names, schema.names)
     for name in names:
         kind = schema.field(name).type
         if pa.types.is_null(kind):
             continue
-        is_list = pa.types.is_list(kind) or pa.types.is_large_list(kind)
-        if is_list != (name in lists):
+        is_right = is_list(kind) == (name in lists)
+        if not is_right and not (name in lists and holds_texts(kind)):
             rule = "must hold lists" if name in lists else "must hold one value a row"
             raise DataError(f"{source}: column {name!r} {rule}. Received: {kind}")
