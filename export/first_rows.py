@@ -14,6 +14,7 @@ from tafe_tf.data.bad_rows import BadRows
 from tafe_tf.data.blocks.block import Block
 from tafe_tf.data.formats.read import read_blocks
 from tafe_tf.export.session_model import SessionModel
+from tafe_tf.export.signature_inputs import by_input
 from tafe_tf.export.versions import SCHEMA_FILE, latest
 from tafe_tf.schema import Schema
 
@@ -49,7 +50,7 @@ def score_first_rows(
         block_rows=rows,
     )
     block = next(blocks)
-    inputs = {column.name: block.columns[column.name] for column in dataset.inputs}
+    inputs = by_input(dataset, block.columns)
     with contextlib.closing(SessionModel(path)) as served:
         scores = served(inputs)
     title = f"{path}: the first {len(block.row)} rows of {file}"

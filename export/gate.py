@@ -19,7 +19,7 @@ from tafe_tf.export import warmup
 from tafe_tf.export.errors import ExportError
 from tafe_tf.export.probe_rows import probe_rows
 from tafe_tf.export.session_model import DEFAULT_SIGNATURE, SessionModel
-from tafe_tf.export.signature_inputs import Rows, signature_inputs, tiled
+from tafe_tf.export.signature_inputs import Rows, by_input, signature_inputs, tiled
 from tafe_tf.export.versions import SCHEMA_FILE
 from tafe_tf.schema import ABSENT, Schema
 
@@ -75,7 +75,8 @@ def check(
         ]
         if trained is not None:
             differences = [
-                _compare(served(rows), trained(rows), "the trained model") for rows in probes
+                _compare(served(by_input(dataset, rows)), trained(rows), "the trained model")
+                for rows in probes
             ]
             found.append(f"equals the trained model within {max(differences):.1g}")
     return found
@@ -133,9 +134,9 @@ def _check_signatures(
     Returns:
         The largest difference.
     """
-    expected = served(rows)
+    expected = served(by_input(dataset, rows))
     _check_funnel(expected, dataset)
-    expected_rank = served(tiled(dataset, rows))
+    expected_rank = served(by_input(dataset, tiled(dataset, rows)))
     worst = 0.0
     for name, inputs in signature_inputs(dataset, rows, served.signatures):
         outputs = served(inputs, name)
@@ -167,21 +168,21 @@ def _check_batches(
     Returns:
         The largest difference.
     """
-    whole = served(rows)
+    whole = served(by_input(dataset, rows))
     count = len(next(iter(rows.values())))
     cuts = [0, 1, 8, count // 2, count]
     parts = []
     for start, end in itertools.pairwise(cuts):
         part = _cut(rows, start, end)
-        parts.append(served(part))
+        parts.append(served(by_input(dataset, part)))
     joined = {}
     for name in whole:
         joined[name] = np.concatenate([part[name] for part in parts])
     worst = _compare(joined, whole, "scoring in several batches")
-    empty = served(_cut(rows, 0, 0))
+    empty = served(by_input(dataset, _cut(rows, 0, 0)))
     if any(values.shape != (0,) for values in empty.values()):
         raise ExportError("an empty batch must give empty outputs")
-    padded = served(_padded(rows, dataset))
+    padded = served(by_input(dataset, _padded(rows, dataset)))
     return max(worst, _compare(padded, whole, "padding lists with missing values"))
 
 

@@ -68,6 +68,7 @@ def _interface(dataset: Schema) -> dict[str, Any]:
         is_list = column.max_length > 0
         described = {
             "name": column.name,
+            "input": column.input,
             "dtype": column.dtype,
             "list": is_list,
         }

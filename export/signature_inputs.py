@@ -34,15 +34,20 @@ def signature_inputs(
         if name == "examples":
             yield name, {name: examples(schema, rows)}
             continue
-        inputs = {column.name: rows[column.name] for column in schema.inputs}
+        columns = dict(rows)
         if name == "rank":
-            for user_input in schema.user_inputs:
-                inputs[user_input] = rows[user_input][:1]
-        yield name, inputs
+            for column in schema.user_inputs:
+                columns[column] = rows[column][:1]
+        yield name, by_input(schema, columns)
+
+
+def by_input(schema: Schema, rows: Mapping[str, Any]) -> dict[str, Any]:
+    """Raw columns by the names of the served model's inputs; further columns are left out."""
+    return {column.input: rows[column.name] for column in schema.inputs}
 
 
 def tiled(schema: Schema, rows: Rows) -> dict[str, np.ndarray]:
-    """The rows that a `rank` request for `rows` scores: each has the user of the first row."""
+    """The columns that a `rank` request for `rows` scores: each row has the user of the first."""
     count = len(next(iter(rows.values())))
     columns = {column.name: rows[column.name] for column in schema.inputs}
     for name in schema.user_inputs:

@@ -22,10 +22,11 @@ Calibrate = Callable[[tf.Tensor], tf.Tensor]
 class Signatures:
     """The functions behind the signatures of an export.
 
-    `serving_default` takes raw columns and gives every output. A signature that is named as an
-    output gives that output alone. `examples` takes serialized tf.Examples of the same columns. If
-    some features, but not all, have side "user", `rank` takes their columns with one row and the
-    others with n rows, and scores the n items for the one user.
+    `serving_default` takes raw columns, each by the name `Column.input`, and gives every output. A
+    signature that is named as an output gives that output alone. `examples` takes serialized
+    tf.Examples of the same columns, by the columns' own names. If some features, but not all, have
+    side "user", `rank` takes their columns with one row and the others with n rows, and scores the
+    n items for the one user.
 
     All signatures share one graph, in which the dense weights are constants: what follows from them
     alone (folded queries, gamma's smooth step) the runtime computes once, when it loads the model.
@@ -53,19 +54,27 @@ class Signatures:
 
     def functions(self) -> dict[str, tuple[Serve, list[Any]]]:
         """The function and the input signature of each signature, by its name."""
-        columns = self._features.signature
+        columns = {spec.name: spec for spec in self._features.signature.values()}
         serialized = tf.TensorSpec([None], tf.string, "examples")
         functions: dict[str, tuple[Serve, list[Any]]] = {
-            DEFAULT_SIGNATURE: (self.columns, [columns])
+            DEFAULT_SIGNATURE: (self.inputs, [columns])
         }
         names = (*self._schema.step_names, *self._schema.conditional_names)
         for name in names:
-            only_this = _only(self.columns, name)
+            only_this = _only(self.inputs, name)
             functions[name] = (only_this, [columns])
         functions["examples"] = (self.examples, [serialized])
         if 0 < len(self._schema.user_inputs) < len(columns):
             functions["rank"] = (self.rank, [columns])
         return functions
+
+    def inputs(self, inputs: Mapping[str, Any]) -> Outputs:
+        """Scores raw columns by the names of their inputs; see `columns`."""
+        return self.columns(self._by_column(inputs))
+
+    def _by_column(self, inputs: Mapping[str, Any]) -> dict[str, Any]:
+        """The inputs of a request by the names of the raw columns."""
+        return {column.name: inputs[column.input] for column in self._schema.inputs}
 
     def columns(self, columns: Mapping[str, Any]) -> Outputs:
         """Scores raw columns, [B] each, lists [B, any length]; each output is [B]."""
@@ -97,8 +106,9 @@ class Signatures:
                 )
         return parsing
 
-    def rank(self, columns: Mapping[str, Any]) -> Outputs:
+    def rank(self, inputs: Mapping[str, Any]) -> Outputs:
         """Scores n items for one user: user columns are [1], item columns and outputs [n]."""
+        columns = self._by_column(inputs)
         user = self._schema.user_inputs
         items = [column.name for column in self._schema.inputs if column.name not in user]
         first_item = columns[items[0]]

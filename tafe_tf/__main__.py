@@ -24,6 +24,8 @@ WIDTH = 100  # characters of a line of help
 COMMANDS = {
     "generate": "tafe_tf.generate",
     "public_data": "tafe_tf.public_data",
+    "look": "tafe_tf.look",
+    "draft": "tafe_tf.draft",
     "prepare": "tafe_tf.prepare",
     "train": "tafe_tf.train",
     "launch": "tafe_tf.launch",

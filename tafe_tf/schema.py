@@ -7,10 +7,13 @@ it back.
 from __future__ import annotations
 
 import dataclasses
+import functools
 import math
 import re
 from collections.abc import Iterable, Iterator
 from typing import Any, Literal
+
+from tafe_tf.input_names import LONGEST, input_names
 
 Dtype = Literal["string", "int64", "float32", "float64"]
 
@@ -60,6 +63,8 @@ class Column:
         max_length: 0 (the default) for one value a row; otherwise the column holds lists, which are
             cut to this many values.
         separator: The character between the values of a list in a CSV cell. Default: "|".
+        input: The name by which the served model takes the column. Default: `name`; see
+            `tafe_tf.input_names` for what a column is called whose name no input can have.
 
     Raises:
         SchemaError: If an attribute breaks its rule.
@@ -74,12 +79,14 @@ class Column:
     dtype: Dtype
     max_length: int = 0
     separator: str = "|"
+    input: str = ""
 
     def __post_init__(self) -> None:
         where = f"column {self.name!r}"
         _check_one_of(self.dtype, ABSENT, f"{where}: dtype")
         _check_integer(self.max_length, 0, f"{where}: max_length")
         _check_separator(self.separator, f"{where}: separator")
+        object.__setattr__(self, "input", self.input or self.name)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -484,14 +491,21 @@ class Schema:
             rule = f"must not be the column of {roles.get(name)}"
             _check(name not in roles, key, rule, name)
 
-    @property
+    @functools.cached_property
     def inputs(self) -> tuple[Column, ...]:
         """The raw columns that the features read, in schema order: what the served model takes."""
         columns = {}
+        wishes: dict[str, str] = {}
         for feature in self.features:
-            for column in feature.columns:
+            names = (feature.name, f"{feature.name}_weights")
+            for column, name in zip(feature.columns, names, strict=False):
                 columns[column.name] = column
-        return tuple(columns.values())
+                wishes.setdefault(column.name, name)
+        names_of_inputs = input_names(wishes)
+        return tuple(
+            dataclasses.replace(column, input=names_of_inputs[name])
+            for name, column in columns.items()
+        )
 
     @property
     def user_inputs(self) -> tuple[str, ...]:
@@ -590,6 +604,8 @@ def _check_name(value: object, key: str) -> None:
         "must be letters, digits and underscores, starting with a letter",
         value,
     )
+    is_short = len(str(value)) <= LONGEST  # files are named by it
+    _check(is_short, key, f"must be {LONGEST} characters or fewer", value)
 
 
 def _check_one_of(

@@ -28,7 +28,8 @@ ENTRY_POINTS = {
 # except each other.
 ALLOWED: dict[str, set[str]] = {
     "tafe_tf.types": set(),
-    "tafe_tf.schema": set(),
+    "tafe_tf.input_names": set(),
+    "tafe_tf.schema": {"input_names"},
     "tafe_tf.schema_toml": {"schema"},
     "tafe_tf.metrics": set(),
     "tafe_tf.losses": {"types", "metrics"},
@@ -44,6 +45,8 @@ ALLOWED: dict[str, set[str]] = {
     "tafe_tf.features": {"schema", "data"},
     "tafe_tf.engines": {"schema", "data", "features"},
     "tafe_tf.terminal": {"schema", "data", "metrics"},
+    "tafe_tf.first_look": {"schema", "schema_toml", "data", "terminal"},
+    "tafe_tf.drafting": {"schema", "schema_toml", "data", "first_look"},
     "tafe_tf.training": {
         *("schema", "schema_toml", "data", "features", "distributed", "layers", "losses"),
         *("machine", "metrics", "models", "optimizers", "probabilities", "terminal"),

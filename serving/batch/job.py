@@ -120,10 +120,10 @@ class Job:
     @functools.cached_property
     def outputs(self) -> tuple[str, ...]:
         """The names of the signature's outputs, in the funnel's order."""
-        columns = {column.name for column in self.schema.inputs}
+        inputs = {column.input for column in self.schema.inputs}
         scoring: dict[str, set[str]] = {}  # signatures that score rows of columns
         for name, definition in _signature_defs(self.model).items():
-            if set(definition.inputs) == columns and name != "rank":
+            if set(definition.inputs) == inputs and name != "rank":
                 scoring[name] = set(definition.outputs)
         if self.signature not in scoring:
             names = ", ".join(sorted(scoring))

@@ -17,6 +17,7 @@ from tafe_tf.data.blocks.block import Block
 from tafe_tf.data.iterators import read_ahead
 from tafe_tf.data.shards.resumable_parts import Cut, read_parts
 from tafe_tf.export.session_model import SessionModel
+from tafe_tf.export.signature_inputs import by_input
 from tafe_tf.serving.batch.job import ROW, Input, Job
 from tafe_tf.serving.batch.ledger import Shard, claim, finish
 from tafe_tf.serving.batch.part_files import PartWriter
@@ -112,7 +113,7 @@ def _scores(model: SessionModel, job: Job, block: Block) -> pa.Table:
     for start in range(0, count, job.batch_size):
         rows = slice(start, start + job.batch_size)
         columns = {name: values[rows] for name, values in block.columns.items()}
-        outputs = model(columns, job.signature)
+        outputs = model(by_input(job.schema, columns), job.signature)
         for name, values in scores.items():
             values[rows] = outputs[name]
     return pa.table({**block.kept, ROW: block.row, **scores})

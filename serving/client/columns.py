@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -30,8 +30,9 @@ class InputType(NamedTuple):
         name: The schema's name of the type, such as "int64".
         dtype: The NumPy type; object for strings.
         rank: The number of dimensions: 1, or 2 for lists.
-        column: The raw column that the input takes. Default: "", the one of the input's name.
-        separator: The character between the values of a list in one text. Default: "|".
+        column: The raw column's name. Default: "", the input's own name.
+        separator: The character between the values of a list that is given as one text. Default:
+            "|".
     """
 
     name: Dtype
@@ -45,21 +46,26 @@ class Types(dict[str, InputType]):
     """What a signature takes, by the input's name.
 
     Attributes:
-        missing: The texts that mean a missing value, see `Schema.missing`. Default:
-            `MISSING_TEXTS`.
+        missing: The texts that mean a missing value beside the empty one, see `Schema.missing`.
     """
 
-    missing: tuple[str, ...] = MISSING_TEXTS
+    def __init__(
+        self,
+        inputs: Mapping[str, InputType],
+        missing: Sequence[str] = MISSING_TEXTS,
+    ) -> None:
+        super().__init__(inputs)
+        self.missing = tuple(missing)
 
 
 def types(inputs: Mapping[str, Any]) -> Types:
     """What a signature takes, by the input's name, from its `TensorInfo`s."""
-    found = Types()
+    found: dict[str, InputType] = {}
     for name, info in inputs.items():
         dtype = tf.dtypes.as_dtype(info.dtype)
         rank = len(info.tensor_shape.dim)
         found[name] = InputType(dtype.name, np.dtype(dtype.as_numpy_dtype), rank)
-    return found
+    return Types(found)
 
 
 def to_arrays(columns: Any, inputs: Types, signature: str) -> tuple[dict[str, np.ndarray], int]:
@@ -81,16 +87,11 @@ def to_arrays(columns: Any, inputs: Types, signature: str) -> tuple[dict[str, np
             its row (counted from 1) and the value.
         TypeError: If `columns` is of no such kind.
     """
-    named = _by_name(columns)
-    taken = {name: wanted.column or name for name, wanted in inputs.items()}
-    missing = sorted(set(taken.values()) - set(named))
-    if missing:
-        given = ", ".join(map(str, named))
-        raise invalid(f"columns are missing: {', '.join(missing)}; given are {given}")
+    named = _of_inputs(_by_name(columns), inputs)
     arrays = {}
     for name, wanted in inputs.items():
-        column = taken[name]
-        arrays[name] = _array(column, named[column], wanted, inputs.missing)
+        column = wanted.column or name
+        arrays[name] = _array(column, named[name], wanted, inputs.missing)
     rows = {name: len(array) for name, array in arrays.items()}
     counts = set(rows.values())
     if signature == RANK and len(counts) == 2:
@@ -98,6 +99,28 @@ def to_arrays(columns: Any, inputs: Types, signature: str) -> tuple[dict[str, np
     if len(counts) > 1:
         raise invalid(f"columns must have as many rows as each other. Received: {rows}")
     return arrays, counts.pop()
+
+
+def _of_inputs(named: Mapping[str, Any], inputs: Types) -> dict[str, Any]:
+    """The columns by the input that takes each; they may go by the input's name too.
+
+    Raises:
+        ServingError: INVALID_ARGUMENT, with the columns that are missing.
+    """
+    found = {}
+    missing = []
+    for name, wanted in inputs.items():
+        column = wanted.column or name
+        if column in named:
+            found[name] = named[column]
+        elif name in named:
+            found[name] = named[name]
+        else:
+            missing.append(column)
+    if missing:
+        given = ", ".join(map(str, named))
+        raise invalid(f"columns are missing: {', '.join(sorted(missing))}; given are {given}")
+    return found
 
 
 def _by_name(columns: Any) -> Mapping[str, Any]:
@@ -136,7 +159,7 @@ def _directly(
         return None
     if _is_ready(values, wanted):
         return values
-    if isinstance(values, (pa.Array, pa.ChunkedArray, np.ma.MaskedArray)):
+    if not _is_of_numpy(values):
         return None
     try:
         array = np.asarray(values, object if is_text else None)
@@ -156,6 +179,13 @@ def _directly(
 def _target(wanted: InputType) -> pa.DataType:
     """The type in which a number is compared with what means a missing one."""
     return pa.int64() if wanted.dtype.kind == "i" else pa.float64()
+
+
+def _is_of_numpy(values: Any) -> bool:
+    """Whether NumPy takes the values as they are; other libraries have types that it lacks."""
+    if isinstance(values, np.ma.MaskedArray):
+        return False
+    return isinstance(values, list | tuple | np.ndarray)
 
 
 def _is_ready(values: Any, wanted: InputType) -> bool:

@@ -11,6 +11,7 @@ from rich.console import Console
 from tafe_tf import schema_toml
 from tafe_tf.export.probe_rows import probe_rows
 from tafe_tf.export.session_model import SessionModel
+from tafe_tf.export.signature_inputs import by_input
 from tafe_tf.serving.conformance import grpc_checks, refusal_checks, rest_checks
 from tafe_tf.serving.conformance.target import Arrays, Check, Failure, Target
 from tafe_tf.serving.wire.errors import ServingError
@@ -30,7 +31,7 @@ def expected_answers(export: str) -> tuple[Arrays, Arrays]:
     """
     path = pathlib.Path(export)
     dataset = schema_toml.load(path / "assets.extra" / "schema.toml")
-    rows = probe_rows(dataset, path / "assets", _PROBES)
+    rows = by_input(dataset, probe_rows(dataset, path / "assets", _PROBES))
     model = SessionModel(path)
     outputs = dict(model(rows))
     model.close()

@@ -20,7 +20,8 @@ from tafe_tf.data.atomic import write_text
 from tafe_tf.data.bad_rows import BadRows
 from tafe_tf.data.formats.read import find_files
 from tafe_tf.features import vocabulary
-from tafe_tf.training.run_dir import RunError, claim
+from tafe_tf.training.errors import RunError
+from tafe_tf.training.run_dir import claim
 
 
 @dataclasses.dataclass(frozen=True)
@@ -135,7 +136,7 @@ class Shared:
         else:
             write_text(self._settings_file, self.settings)
         schema_text = self.schema_file.read_text(encoding="utf-8")
-        claim({self._prepared / "schema.toml": schema_text}, otherwise)
+        claim(self._prepared / "schema.toml", schema_text, otherwise)
 
     @property
     def _prepared(self) -> pathlib.Path:

@@ -8,6 +8,7 @@ from collections.abc import Hashable, Iterable, Mapping
 import numpy as np
 import tensorflow as tf
 
+from tafe_tf.features.missing_texts import MissingTexts
 from tafe_tf.schema import ABSENT, FIRST, MISSING, UNSEEN, Feature, Schema
 
 _LARGEST = 1e9  # magnitude of a weight; files with infinite ones are refused, requests are not
@@ -24,8 +25,8 @@ class Features(tf.Module):
     """The feature contract of a dataset: raw columns in, ids of the fused embedding table out.
 
     Every field keeps id 0 for unseen values and id 1 for missing ones; its own values start at 2.
-    A missing value is "" (strings), -1 (integers) or NaN (numbers). Entries of a list that are
-    missing do not count, and an empty list is one missing value.
+    A missing value is "" or a text of `Schema.missing` (strings), -1 (integers) or NaN (numbers).
+    Entries of a list that are missing do not count, and an empty list is one missing value.
 
     Args:
         schema: The dataset's schema.
@@ -63,6 +64,7 @@ class Features(tf.Module):
                 self._tables[feature.name], size = _lookup_table(path, feature)
             rows.append(feature.rows(size))
         self.rows = tuple(rows)
+        self._missing = MissingTexts(schema)
         self._groups = _groups(schema.features)
         self._order = _order(schema.features, self._groups)
 
@@ -75,7 +77,7 @@ class Features(tf.Module):
             specs[column.name] = tf.TensorSpec(
                 shape,
                 column.dtype,
-                column.name,
+                column.input,
             )
         return specs
 
@@ -100,8 +102,9 @@ class Features(tf.Module):
         """
         ids = []
         weights = []
+        missing = self._missing.of_columns(columns)
         for group in self._groups:
-            group_ids, group_weights = self._fields(group, columns)
+            group_ids, group_weights = self._fields(group, columns, missing)
             ids.append(group_ids)
             weights.append(group_weights)
         parts = {
@@ -117,15 +120,25 @@ class Features(tf.Module):
         return ordered
 
     def _fields(
-        self, group: Group, columns: Mapping[str, tf.Tensor]
+        self,
+        group: Group,
+        columns: Mapping[str, tf.Tensor],
+        missing: Mapping[str, tf.Tensor],
     ) -> tuple[tf.Tensor, tf.Tensor]:
-        """Ids and weights of features that are computed alike, [B, slots of all]."""
+        """Ids and weights of features that are computed alike, [B, slots of all].
+
+        `missing` says of each column of one text a row where it is missing, [B].
+        """
         feature = group[0]
         if feature.max_length:
             return self._list_field(feature, columns)
         of_group = [columns[feature.column] for feature in group]
         raw = tf.stack(of_group, axis=1)
-        ids = self._ids(group, raw)
+        if feature.raw_dtype == "string":
+            is_missing = missing[feature.column][:, None]
+        else:
+            is_missing = raw == ABSENT[feature.raw_dtype]
+        ids = self._ids(group, raw, is_missing)
         return ids, tf.ones_like(ids, tf.float32)
 
     def _list_field(
@@ -137,7 +150,11 @@ class Features(tf.Module):
             feature.max_length,
             ABSENT[feature.raw_dtype],
         )
-        ids = self._ids((feature,), raw)
+        if feature.raw_dtype == "string":
+            is_missing = self._missing.table.lookup(raw)
+        else:
+            is_missing = raw == ABSENT[feature.raw_dtype]
+        ids = self._ids((feature,), raw, is_missing)
         present = tf.cast(ids != MISSING, tf.float32)
         weights = present
         if feature.weights:
@@ -155,7 +172,7 @@ class Features(tf.Module):
         first = tf.one_hot(0, feature.max_length)[None, :]
         return ids, tf.where(is_empty, first, weights)
 
-    def _ids(self, group: Group, raw: tf.Tensor) -> tf.Tensor:
+    def _ids(self, group: Group, raw: tf.Tensor, is_missing: tf.Tensor) -> tf.Tensor:
         """Ids of raw values, [B, one column a feature] or, of one feature, [B, any]."""
         feature = group[0]
         if feature.kind == "log_round":
@@ -173,11 +190,7 @@ class Features(tf.Module):
                 text = tf.strings.as_string(raw)
             bucket = tf.strings.to_hash_bucket_fast(text, feature.buckets)
             ids = bucket + FIRST
-        return tf.where(
-            raw == ABSENT[feature.raw_dtype],
-            MISSING,
-            tf.cast(ids, tf.int32),
-        )
+        return tf.where(is_missing, MISSING, tf.cast(ids, tf.int32))
 
 
 def _bucket_ids(group: Group, raw: tf.Tensor) -> tf.Tensor:

@@ -23,12 +23,14 @@ class Kept:
     Attributes:
         distinct: The number of different values, rare ones included.
         counts: The values that are frequent enough, each once, and their counts.
+        rare: How often other values occur, together. Default: 0.
         first: Values that keep their places before all others, whatever their counts. Default:
             none.
     """
 
     distinct: int
     counts: list[ValueCount]
+    rare: int = 0
     first: Sequence[str] = ()
 
     @property
@@ -53,12 +55,15 @@ def keep(
         known: Values that are kept however rarely they occur. Default: none.
     """
     distinct = 0
+    rare = 0
     kept = []
     for value, count in counts:
         distinct += 1
         if count >= min_count or value in known:
             kept.append((value, count))
-    return Kept(distinct, kept)
+        else:
+            rare += count
+    return Kept(distinct, kept, rare)
 
 
 class ValueCounts:

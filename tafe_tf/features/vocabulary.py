@@ -13,13 +13,13 @@ import tempfile
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
-import numpy as np
-
 from tafe_tf.data.atomic import read_json
 from tafe_tf.data.bad_rows import BadRows
 from tafe_tf.data.blocks.block import Block
+from tafe_tf.data.field_counts import FieldCounts
 from tafe_tf.data.formats.read import read_blocks
 from tafe_tf.features.graph import vocabulary_file
+from tafe_tf.features.row_counts import RowCounts
 from tafe_tf.features.value_counts import Kept, ValueCounts
 from tafe_tf.schema import ABSENT, Feature, Schema, SchemaError
 
@@ -31,13 +31,11 @@ class Counted:
     """What a pass over training files counts.
 
     Attributes:
-        rows: The rows in all files.
-        positives: The rows whose label is 1, for each task.
+        rows: The rows in all files, their labels and the values of their fields.
         values: The values of each feature that has a vocabulary, by its name.
     """
 
-    rows: int
-    positives: list[int]
+    rows: RowCounts
     values: dict[str, ValueCounts]
 
 
@@ -61,14 +59,12 @@ def count(
     """
     features = vocabulary_features(schema)
     values = {feature.name: ValueCounts(work) for feature in features}
-    rows = 0
-    positives = np.zeros(len(schema.tasks), np.int64)
+    rows = RowCounts(schema)
     for block in read_blocks(files, schema, bad_rows=bad_rows):
-        rows += len(block.row)
-        positives += block.labels.sum(axis=0, dtype=np.int64)
+        rows.add(block)
         for feature in features:
             values[feature.name].add(values_of(feature, block))
-    return Counted(rows, positives.tolist(), values)
+    return Counted(rows, values)
 
 
 def build(
@@ -103,7 +99,6 @@ def build(
             files,
             schema,
             counted.rows,
-            counted.positives,
             kept,
         )
 
@@ -160,8 +155,7 @@ def publish(
     work: pathlib.Path,
     files: list[str],
     schema: Schema,
-    rows: int,
-    positives: Sequence[int],
+    rows: RowCounts,
     kept: Iterable[tuple[Feature, Kept]],
     grown_from: Sequence[str] = (),
 ) -> dict[str, Any]:
@@ -171,22 +165,24 @@ def publish(
         work: The folder, see `beside`.
         files: The training files.
         schema: What was read of them.
-        rows: The rows in all files.
-        positives: The rows whose label is 1, for each task.
+        rows: The rows in all files, their labels and the values of their fields.
         kept: The vocabulary of each feature that has one.
         grown_from: The fingerprint of the vocabularies to which these files only add, if there are
             any. Default: none.
 
     Returns:
         The statistics: "rows"; the "rate" of every task; under "vocabulary" the vocabularies'
-        sizes; under "distinct" the number of different values behind each; and "made_from", a
-        fingerprint of what they are made from.
+        sizes; under "distinct" the number of different values behind each; under "missing" and
+        "unseen" the share of each field's values that are missing, and that have no row of the
+        table; and "made_from", a fingerprint of what they are made from.
 
     Raises:
         SchemaError: If a value holds a line break, which a vocabulary file cannot.
     """
     sizes = {}
     distinct = {}
+    fields = FieldCounts(rows.fields.fields)
+    fields.merge(rows.fields.counts)
     for feature, values in kept:
         sizes[feature.name] = _write(
             vocabulary_file(work, feature),
@@ -194,15 +190,17 @@ def publish(
             values.values,
         )
         distinct[feature.name] = values.distinct
+        fields.add_unseen(feature.name, values.rare)
     rates = {
-        task.name: positive / max(rows, 1)
-        for task, positive in zip(schema.tasks, positives, strict=True)
+        task.name: positive / max(rows.rows, 1)
+        for task, positive in zip(schema.tasks, rows.positives.tolist(), strict=True)
     }
     statistics = {
-        "rows": rows,
+        "rows": rows.rows,
         "rate": rates,
         "vocabulary": sizes,
         "distinct": distinct,
+        **fields.shares_of_all(),
         "made_from": fingerprint(files, schema, *grown_from),
     }
     _move(work, statistics)

@@ -109,7 +109,8 @@ class FunnelLoss(keras.losses.Loss):
 
     Args:
         task_weights: Weights w_1, ..., w_N of the tasks; all 1 by default.
-        dependence_weight: Weight of L_D; 1 by default, as in the paper, and 0 leaves it out.
+        dependence_weight: Weight of L_D; 1 by default, as in the paper, and 0 leaves it out. A
+            funnel of one step has none.
         order_weight: Weight of the order constraint sum_{i >= 2} max(f_i - f_{i-1}, 0), which is
             AITM's calibrator and has 0.6 there; 0 by default, since TAFE has none.
 
@@ -159,11 +160,12 @@ class FunnelLoss(keras.losses.Loss):
         weights = self.weights_for(n)
         weights = ops.convert_to_tensor(weights, dtype=cross_entropies.dtype)  # w, [N]
         loss = ops.sum(cross_entropies * weights, axis=-1)  # [B]
-        if self.dependence_weight:
+        has_pairs = n > 1
+        if self.dependence_weight and has_pairs:
             squares = dependence_losses(labels, y_pred)  # L_D, [B, N - 1]
             dependence = ops.sum(squares, axis=-1)
             loss = loss + self.dependence_weight * dependence
-        if self.order_weight:
+        if self.order_weight and has_pairs:
             excesses = order_losses(y_pred)  # [B, N - 1]
             order = ops.sum(excesses, axis=-1)
             loss = loss + self.order_weight * order

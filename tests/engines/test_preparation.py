@@ -77,6 +77,11 @@ def test_vocabularies_are_what_pandas_counts(tmp_path: pathlib.Path, beam: Engin
         assert (out / "vocabulary" / f"{name}.txt").read_text().splitlines() == expected
         assert statistics["vocabulary"][name] == len(expected)
         assert statistics["distinct"][name] == len(set(values))
+        rare = [value for value in values if str(value) not in expected]
+        rows = [value if name in lists else [value] for value in good[name]]
+        empty = sum(set(row) <= {"", -1} for row in rows)
+        assert statistics["unseen"][name] == len(rare) / (len(values) + empty)
+        assert statistics["missing"][name] == empty / (len(values) + empty)
         ties += len(expected) - len({values.count(value) for value in values})
     assert ties > 30
     labels = np.array(good["labels"])

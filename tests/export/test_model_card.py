@@ -17,7 +17,8 @@ def test_the_card_repeats_what_the_run_says(served: tuple[RunDir, SessionModel])
     assert card["model"] == json.loads((run.path / "model.json").read_text())
     assert card["data_hash"] == statistics["made_from"]
     assert card["columns"] == [
-        {"name": c.name, "dtype": c.dtype, "list": c.max_length > 0} for c in run.schema().inputs
+        {"name": c.name, "input": c.input, "dtype": c.dtype, "list": c.max_length > 0}
+        for c in run.schema().inputs
     ]
     assert set(card["signatures"]) == set(model.signatures)
     assert card["signatures"]["examples"]["inputs"] == {"examples": "string [?]"}

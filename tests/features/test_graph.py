@@ -12,7 +12,7 @@ import tensorflow as tf
 from tafe_tf.data.bad_rows import BadRows
 from tafe_tf.data.formats.read import read_blocks
 from tafe_tf.features.graph import Features, vocabulary_file
-from tafe_tf.schema import Feature, Schema, Task
+from tafe_tf.schema import MISSING_TEXTS, Feature, Schema, Task
 
 UNSEEN, MISSING, FIRST = 0, 1, 2
 CITIES = ["Köln", "a b", "x\ty", "7", "-1"]
@@ -26,16 +26,18 @@ CODE = Feature(name="code", kind="hash", dtype="int64", buckets=50)
 PRICE = Feature(name="price", kind="log_round", scale=4.0, max_abs=1e6)
 
 
-def make(directory: pathlib.Path, *features: Feature) -> Features:
+def make(
+    directory: pathlib.Path, *features: Feature, missing: tuple[str, ...] = MISSING_TEXTS
+) -> Features:
     for feature in features:
         if feature.kind == "vocabulary":
             path = vocabulary_file(directory, feature)
             path.parent.mkdir(exist_ok=True)
             values = CITIES if feature.dtype == "string" else USERS
             path.write_text("".join(f"{value}\n" for value in values), encoding="utf-8")
-    return Features(
-        Schema(name="t", features=features, tasks=(Task(name="a"), Task(name="b"))), directory
-    )
+    tasks = (Task(name="a"), Task(name="b"))
+    schema = Schema(name="t", features=features, tasks=tasks, missing=missing)
+    return Features(schema, directory)
 
 
 def ids_of(directory: pathlib.Path, feature: Feature, values: list[Any]) -> list[int]:
@@ -63,6 +65,44 @@ def test_string_vocabulary(tmp_path: pathlib.Path) -> None:
     want = [MISSING if value == "" else known.get(value, UNSEEN) for value in values]
     assert ids_of(tmp_path, CITY, values) == want
     assert want.count(UNSEEN) == 2
+
+
+TAGS = Feature(name="tags", kind="vocabulary", max_length=4)
+TERMS = Feature(name="terms", kind="hash", buckets=50, max_length=4)
+
+
+@pytest.mark.parametrize("missing", [MISSING_TEXTS, ("-", "unknown"), ()])
+def test_a_missing_text_is_missing_in_every_column_of_texts(
+    tmp_path: pathlib.Path, missing: tuple[str, ...]
+) -> None:
+    """One value and lists, vocabularies and hashes, against the rule in plain Python."""
+    texts = [*MISSING_TEXTS, "-", "unknown", "", "na", " NA", "Köln", "7"]
+    lists = [texts[i : i + 4] for i in range(len(texts) - 3)]
+    count = len(lists)
+    columns = {
+        "city": tf.constant(texts[:count]),
+        "word": tf.constant(texts[-count:]),
+        "tags": tf.constant(lists),
+        "terms": tf.constant(lists),
+        "hour": tf.constant([5] * count, tf.int64),
+    }
+    made = make(tmp_path, CITY, HOUR, WORD, TAGS, TERMS, missing=missing)
+    ids = made(columns)["ids"].numpy()
+    is_missing = {"", *missing}
+    for row in range(count):
+        values = [texts[:count][row], "5", texts[-count:][row], *lists[row], *lists[row]]
+        want = [value in is_missing for value in values]
+        assert (ids[row] == MISSING).tolist() == want
+
+
+def test_texts_cost_one_lookup_for_all_columns_of_one_text(tmp_path: pathlib.Path) -> None:
+    """A request of one row costs as much as it has operations."""
+    words = [Feature(name=f"w{i}", kind="hash", buckets=5) for i in range(20)]
+    made = make(tmp_path, *words)
+    graph = tf.function(made.__call__).get_concrete_function(made.signature).graph
+    kinds = [operation.type for operation in graph.get_operations()]
+    assert kinds.count("LookupTableFindV2") == 1
+    assert kinds.count("Equal") == 0
 
 
 def test_integer_vocabulary(tmp_path: pathlib.Path) -> None:

@@ -29,8 +29,8 @@ TABLE = [
     ("Köln", 7, "y", 2, 1, 0),
     ("", -1, "", 3, 0, 0),
     ("b", -900719925474099301, "y|x", 4, 0, 0),
-    ("a", 5, "q", 5, 1, 0),
-    ("b", 5, "x|y", 6, 0, 0),
+    ("a", 5, "q", 24, 1, 0),
+    ("b", 5, "x|y", -6, 0, 0),
     ("b", "", "x", 6, 0, 0),
 ]
 
@@ -58,6 +58,8 @@ def test_build(tmp_path: pathlib.Path) -> None:
         "rate": {"click": 3 / 7, "buy": 1 / 7},
         "vocabulary": {"city": 2, "user": 3, "tags": 3},
         "distinct": {"city": 3, "user": 3, "tags": 3},
+        "missing": {"city": 1 / 7, "user": 2 / 7, "tags": 1 / 10, "hour": 0.0},
+        "unseen": {"city": 1 / 7, "user": 0.0, "tags": 0.0, "hour": 2 / 7},
         "made_from": vocabulary.fingerprint(files, SCHEMA),
     }
     assert json.loads((out / "statistics.json").read_text()) == statistics

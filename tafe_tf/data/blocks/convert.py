@@ -10,7 +10,7 @@ import pyarrow as pa
 from tafe_tf.data.bad_rows import WHOLE_ROW, BadRows, Problem
 from tafe_tf.data.blocks.block import Block
 from tafe_tf.data.blocks.key_columns import keep_column
-from tafe_tf.data.blocks.labels import check_actions, read_labels
+from tafe_tf.data.blocks.labels import read_funnel
 from tafe_tf.data.blocks.report_rows import report_rows
 from tafe_tf.data.blocks.to_column import Converted, is_present, to_column
 from tafe_tf.data.spelling.time_column import times
@@ -54,7 +54,10 @@ def to_block(
     found: list[Problem] = []
     whole: dict[str, Converted] = {}
     time = None
+    actions = [schema.tasks[i].via for i in schema.via]
     for column in columns:
+        if labels and column.name in actions:  # read like labels, below
+            continue
         array = raw[column.name]
         if column.name == schema.time:
             time = times(array, column.name, schema.missing, found, path)
@@ -68,9 +71,12 @@ def to_block(
     _check_list_weights(whole, schema, found)
     no_labels = (len(rows), 0)
     targets = np.zeros(no_labels, np.uint8)
+    repaired: list[Problem] = []
     if labels:
-        targets = read_labels(raw, schema, found, path)
-        check_actions(converted, targets, schema, found)
+        funnel = read_funnel(raw, schema, found, path)
+        targets = funnel.labels
+        converted.update(funnel.actions)
+        repaired = funnel.repaired
     others = [problem for problem in found if problem.index not in unreadable]
     problems = problems + others
     wrong_width = sum(problem.column == WHOLE_ROW for problem in problems)
@@ -84,12 +90,15 @@ def to_block(
         time=time,
         kept=kept,
     )
-    if not problems:
+    if problems:
+        bad_rows.judge(path, rows, problems)
+    bad = {problem.index for problem in problems}
+    repaired = [problem for problem in repaired if problem.index not in bad]
+    bad_rows.note_repaired(path, rows, repaired)
+    if not bad:
         return block
-    bad_rows.judge(path, rows, problems)
-    bad = [problem.index for problem in problems]
     good = np.ones(len(rows), bool)
-    good[bad] = False
+    good[list(bad)] = False
     return block.take(good)
 
 

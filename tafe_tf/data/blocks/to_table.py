@@ -7,6 +7,7 @@ import pyarrow as pa
 
 from tafe_tf.data.bad_rows import Problem
 from tafe_tf.data.blocks.block import Block
+from tafe_tf.data.blocks.label_values import stored_labels
 from tafe_tf.data.blocks.to_column import is_present
 from tafe_tf.schema import Column, Schema
 
@@ -22,7 +23,7 @@ def to_table(block: Block, schema: Schema) -> pa.Table:
     """Makes a table of a block: all columns of the schema, then the labels.
 
     Missing values are as in the block, see `schema.ABSENT`. Lists are without their padding. The
-    time keeps all of its bits.
+    time keeps all of its bits. Labels are what their tasks read, see `stored_labels`.
 
     Raises:
         pa.ArrowInvalid: if a text is not UTF-8, see `not_text`.
@@ -41,7 +42,7 @@ def to_table(block: Block, schema: Schema) -> pa.Table:
             lengths.get(column.name),
         )
     for i, name in enumerate(schema.labels):
-        columns[name] = pa.array(block.labels[:, i])
+        columns[name] = stored_labels(block.labels[:, i], schema.tasks[i])
     return pa.table(columns)
 
 

@@ -18,7 +18,6 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 import apache_beam as beam
-import numpy as np
 
 from tafe_tf.data.atomic import read_json
 from tafe_tf.data.bad_rows import BadRows, Dropped, Policy
@@ -28,6 +27,7 @@ from tafe_tf.data.shards.write import convert
 from tafe_tf.engines.beam import pipeline
 from tafe_tf.engines.preparation import VocabularyJob
 from tafe_tf.features import value_counts, vocabulary
+from tafe_tf.features.row_counts import RowCounts
 from tafe_tf.features.value_counts import Kept, ValueCount
 from tafe_tf.schema import Schema
 
@@ -108,9 +108,9 @@ def _publish(
     job: VocabularyJob,
     counted: list[dict[str, Any]],
 ) -> None:
-    rows = sum(item["rows"] for item in counted)
-    of_files = [item["positives"] for item in counted]
-    positives = np.sum(of_files, axis=0)
+    rows = RowCounts(job.schema)
+    for item in counted:
+        rows.add_json(item)
     features = vocabulary.vocabulary_features(job.schema)
     kept = ((feature, _kept(work, feature.name)) for feature in features)
     vocabulary.publish(
@@ -118,7 +118,6 @@ def _publish(
         list(job.files),
         job.schema,
         rows,
-        positives.tolist(),
         kept,
     )
 
@@ -131,22 +130,16 @@ def _count(
     index, path = source
     features = vocabulary.vocabulary_features(task.schema)
     bad_rows = BadRows(task.policy)
-    rows = 0
-    positives = np.zeros(len(task.schema.tasks), np.int64)
+    rows = RowCounts(task.schema)
     for block in read_blocks([path], task.schema, bad_rows=bad_rows):
-        rows += len(block.row)
-        positives += block.labels.sum(axis=0, dtype=np.int64)
+        rows.add(block)
         for feature in features:
             values = vocabulary.values_of(feature, block)
             counts = collections.Counter(values)
             for value, count in counts.items():
                 yield (feature.name, value), count
     reasons = [dataclasses.asdict(reason) for reason in bad_rows.reasons()]
-    counted = {
-        "rows": rows,
-        "positives": positives.tolist(),
-        "reasons": reasons,
-    }
+    counted = {**rows.as_json(), "reasons": reasons}
     _write(task.work / f"file-{index}.json", counted)
 
 
@@ -166,6 +159,7 @@ def _keep(task: _Count, item: tuple[_Bucket, Iterable[ValueCount]]) -> None:
     stored = {
         "distinct": kept.distinct,
         "counts": kept.counts,
+        "rare": kept.rare,
     }
     _write(task.work / f"values-{name}-{bucket}.json", stored)
 
@@ -173,12 +167,14 @@ def _keep(task: _Count, item: tuple[_Bucket, Iterable[ValueCount]]) -> None:
 def _kept(work: pathlib.Path, name: str) -> Kept:
     """A feature's values from all buckets."""
     distinct = 0
+    rare = 0
     counts: list[ValueCount] = []
     for path in work.glob(f"values-{name}-*.json"):
         bucket = read_json(path)
         distinct += bucket["distinct"]
+        rare += bucket["rare"]
         counts += [(value, count) for value, count in bucket["counts"]]
-    return Kept(distinct, counts)
+    return Kept(distinct, counts, rare)
 
 
 def _write(path: pathlib.Path, value: dict[str, Any]) -> None:

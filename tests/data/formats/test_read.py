@@ -106,7 +106,8 @@ def test_what_was_written(tmp_path: pathlib.Path, extension: str) -> None:
     ("column", "row", "value", "message"),
     [
         ("click", 2, 2, "row 2, column 'click': a label must be 0 or 1. Received: '?2"),
-        ("buy", 6, None, "row 6, column 'buy': a label must be 0 or 1. Received: "),
+        ("click", 6, None, "row 6, column 'click': is unknown: a label may be missing only after"),
+        ("buy", 3, None, "row 3, column 'buy': is unknown: a label may be missing only after a 0"),
         ("buy", 4, 1, "row 4, column 'buy': is 1 where the earlier step 'click' is 0. Received: 1"),
         (
             "cart",
@@ -114,8 +115,8 @@ def test_what_was_written(tmp_path: pathlib.Path, extension: str) -> None:
             1,
             "row 2, column 'cart': is 1 where the earlier step 'click' is 0. Received: 1",
         ),
-        ("cart", 1, 2, "row 1, column 'cart': an action must be 0 or 1. Received: 2"),
-        ("cart", 3, None, "row 3, column 'cart': an action must be 0 or 1. Received: -1"),
+        ("cart", 1, 2, "row 1, column 'cart': an action must be 0 or 1. Received: '?2"),
+        ("cart", 3, None, "row 3, column 'cart': is unknown: an action may be missing only after"),
         (
             "w",
             3,
@@ -198,7 +199,7 @@ def test_missing_column_and_missing_rows(tmp_path: pathlib.Path, extension: str)
     write(path, {name: values for name, values in GOOD.items() if name != "price"})
     with pytest.raises(DataError, match="column 'price' is missing"):
         read(path)
-    with pytest.raises(DataError, match=rf"{path}: (holds no rows|is empty|cannot be read)"):
+    with pytest.raises(DataError, match=rf"{path}: holds no rows"):
         write(path, {name: [] for name in GOOD})
         read(path)
 
@@ -206,10 +207,10 @@ def test_missing_column_and_missing_rows(tmp_path: pathlib.Path, extension: str)
 def test_csv_headers(tmp_path: pathlib.Path) -> None:
     path = tmp_path / "train.csv"
     path.write_text("")
-    with pytest.raises(DataError, match=r"train.csv: is empty; a header line is needed"):
+    with pytest.raises(DataError, match=r"train.csv: holds no rows"):
         read(path)
     header = ",".join(GOOD)
-    path.write_text(f"{header},item\n")
+    path.write_text(f"{header},item\n1\n")
     with pytest.raises(
         DataError, match="column 'item' stands 2 times in the header; the columns are user, item"
     ):

@@ -105,3 +105,14 @@ def test_missing_columns_and_rank() -> None:
     given = {"user": ["u"], "item": [1, 2, 3]}
     arrays, rows = columns.to_arrays(given, types(user="string", item="int64"), "rank")
     assert rows == 3 and len(arrays["user"]) == 1
+
+
+def test_a_column_goes_by_its_own_name_or_by_that_of_its_input() -> None:
+    wanted = types(item_no="int64")
+    wanted = columns.Types({"item_no": wanted["item_no"]._replace(column="Item No")})
+    for given in ({"Item No": [7, 8]}, {"item_no": [7, 8]}, {"Item No": [7, 8], "item_no": [0, 0]}):
+        arrays, rows = columns.to_arrays(given, wanted, "serving_default")
+        assert rows == 2 and list(arrays) == ["item_no"]
+        assert arrays["item_no"].tolist() == [7, 8]
+    with pytest.raises(ServingError, match="columns are missing: Item No; given are item"):
+        columns.to_arrays({"item": [7]}, wanted, "serving_default")
