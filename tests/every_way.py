@@ -292,7 +292,7 @@ def _varied_value(value: Any, rng: random.Random) -> Any:
 
 
 def by_numpy(columns: Columns, directory: pathlib.Path, rng: random.Random) -> Any:
-    kinds = {
+    kinds: dict[str, Any] = {
         "integer": np.int64,
         "small": np.int16,
         "unsigned": np.uint64,
