@@ -3,7 +3,8 @@
     python -m tafe_tf.evaluate --run_dir=DIR [--data_dir=DIR] [--split=test]
 
 Without --data_dir the rows are the run's own test rows. Their metrics also go into
-`<run_dir>/metrics.json`; those of other rows are only printed. --batch_size is by default 4,096
+`<run_dir>/metrics.json`; those of other rows are only printed. A second table shows the shares of
+missing and of unseen values beside those of the training rows. --batch_size is by default 4,096
 here, and --on_bad_row what it was in training.
 """
 
@@ -13,8 +14,9 @@ from absl.flags import declare_key_flag
 
 from tafe_tf import flags, machine
 from tafe_tf.data.atomic import write_json
-from tafe_tf.data.formats.read import find_files
+from tafe_tf.data.formats.splits import find_split
 from tafe_tf.terminal import command
+from tafe_tf.terminal.field_shares import print_field_metrics
 from tafe_tf.terminal.tables import print_dropped, print_metrics
 from tafe_tf.training import predecessor
 from tafe_tf.training.noted_rows import EVALUATION_ROWS
@@ -43,7 +45,7 @@ def evaluate() -> None:
     if flags.given("on_bad_row"):
         bad_rows = flags.bad_rows()
     if flags.DATA_DIR.value:
-        files = find_files(flags.DATA_DIR.value, split)
+        files = find_split(flags.DATA_DIR.value, split)
     else:
         files = run.directory.rows.test_files()
     metrics = run.evaluate(files, batch_size, bad_rows)
@@ -51,6 +53,7 @@ def evaluate() -> None:
     if is_test:
         write_json(run.path / "metrics.json", metrics)
     print_metrics(metrics, run.schema, f"{run.schema.name}, {split}")
+    print_field_metrics(metrics, run.directory.statistics(), f"values of the {split} rows")
     if is_test:
         predecessor.compare(run.directory, metrics, run.data(files, batch_size, bad_rows))
     elif split == "test":

@@ -18,7 +18,7 @@ from tafe_tf import schema, schema_toml
 from tafe_tf.comparison.same_settings import differing
 from tafe_tf.data.atomic import write_text
 from tafe_tf.data.bad_rows import BadRows
-from tafe_tf.data.formats.read import find_files
+from tafe_tf.data.formats.splits import find_split
 from tafe_tf.features import vocabulary
 from tafe_tf.training.errors import RunError
 from tafe_tf.training.run_dir import claim
@@ -113,8 +113,8 @@ class Shared:
             RunError: If the directory holds runs with other settings or another schema.
         """
         loaded = schema_toml.load(self.schema_file)
-        train_files = find_files(self.data_dir, "train")
-        find_files(self.data_dir, "test")
+        train_files = find_split(self.data_dir, "train")
+        find_split(self.data_dir, "test")
         self._prepared.mkdir(parents=True, exist_ok=True)
         self._claim()
         if not (self._prepared / "statistics.json").exists():

@@ -12,6 +12,7 @@ import numpy as np
 
 from tafe_tf import schema_toml
 from tafe_tf.data.errors import DataError
+from tafe_tf.data.formats.read import format_of
 from tafe_tf.data.formats.splits import find_splits
 from tafe_tf.drafting import lists, names, special
 from tafe_tf.drafting.fields import Field, Fields, find_fields
@@ -73,7 +74,7 @@ def draft(
     separators = _split_texts(columns, rows)
     funnel = find_funnel(columns, tasks)
     roles, reasons = _roles(columns, funnel)
-    dialect, dialect_reasons = _dialect(files[0])
+    dialect, dialect_reasons = _dialect(files)
     top = {**roles, **dialect}
     reasons = {**reasons, **dialect_reasons}
     unusable: dict[str, str] = {}
@@ -119,13 +120,16 @@ def _roles(columns: Mapping[str, Values], funnel: Funnel) -> tuple[dict[str, str
     return roles, reasons
 
 
-def _dialect(path: str) -> tuple[dict[str, str], dict[str, str]]:
-    """The delimiter of a CSV file, where it is not the usual one."""
-    delimiter = raw.delimiter_of(path)
-    usual = "\t" if ".tsv" in pathlib.Path(path).name else ","
-    if delimiter in ("", usual):
+def _dialect(files: Sequence[str]) -> tuple[dict[str, str], dict[str, str]]:
+    """The delimiter of CSV files, where it is not the usual one."""
+    usual = {".csv": ",", ".tsv": "\t"}.get(format_of(files[0]))
+    if usual is None:
         return {}, {}
-    return {"delimiter": delimiter}, {"delimiter": "stands between the cells of the header"}
+    for path in files:
+        header = raw.header_of(path, raw.Dialect())
+        if header is not None and header[1] != usual:
+            return {"delimiter": header[1]}, {"delimiter": "stands between the cells"}
+    return {}, {}
 
 
 def _findings(
@@ -169,7 +173,8 @@ def _unreadable(rows: RawRows, schema: Schema) -> dict[str, str]:
         return found
     wrong = problems.file_problems(rows.files, readable, max(rows.table.num_rows, 1))
     for reason in wrong.bad_rows:
-        if reason.column not in targets and reason.column in rows.table.schema.names:
+        is_field = reason.column not in targets and reason.column in rows.table.schema.names
+        if is_field and reason.verdict == "dropped":
             found[reason.column] = f"has {reason.rows:,} values that {reason.rule}"
     return found
 

@@ -8,8 +8,9 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
+from tafe_tf.data.blocks.label_values import label_text
 from tafe_tf.drafting import names
-from tafe_tf.first_look.funnel import ONE, ZERO, read_label, without
+from tafe_tf.first_look.funnel import read_label, without
 from tafe_tf.first_look.values import Values
 from tafe_tf.schema import Task
 
@@ -20,7 +21,6 @@ _WORDS = [
     ("ja", "nein"),
     ("oui", "non"),
     ("positive", "negative"),
-    ("1", "-1"),
 ]
 _MANY_MISSING = 0.2  # share of missing values from which a date may be one of what happened
 _NO_STEP = 0.5  # share of a step's rows without the step before that makes it no later step
@@ -121,28 +121,31 @@ def binary_step(values: Values) -> Step | None:
     """A column with two values as a step; None if it has others."""
     if values.lengths is not None or not 1 <= len(values.distinct) <= 3:
         return None
-    texts = {text.lower(): text for text in values.texts}
+    texts = {label_text(value).lower(): text for value, text in _written(values)}
     missing = float(values.missing.mean())
     if len(texts) == 1 and missing > 0:
-        return _present(values) if set(texts) & {*ONE, "yes", "y", "t"} else None
+        return _present(values) if set(texts) & {"1", "yes", "y", "t"} else None
     positive, negative = _meaning(set(texts))
-    if not positive or not negative:
+    if not positive:
         return None
     keys: dict[str, tuple[str, ...]] = {}
-    if not positive <= set(ONE):
+    if positive != {"1"}:
         keys["positive"] = tuple(texts[text] for text in sorted(positive))
-    if not negative <= set(ZERO):
+    if negative != {"0"}:
         keys["negative"] = tuple(texts[text] for text in sorted(negative, reverse=True))
     reasons = {key: f"{_listed(texts)} are the values" for key in keys}
     return _step(values, reasons, **keys)
 
 
+def _written(values: Values) -> list[tuple[object, str]]:
+    """The distinct values, and how a schema would write them."""
+    return list(zip(values.distinct.to_pylist(), values.texts, strict=True))
+
+
 def _meaning(texts: set[str]) -> tuple[set[str], set[str]]:
     """Which of some texts in lower case mean 1 and which mean 0; both empty if it is not known."""
-    ones, zeros = texts & set(ONE), texts & set(ZERO)
-    minus = texts & {"-1", "-1.0"}
-    if ones and (zeros or minus) and ones | zeros | minus == texts:
-        return ones, zeros | minus
+    if {"1"} < texts <= {"1", "0", "-1"}:
+        return {"1"}, texts - {"1"}
     for yes, no in _WORDS:
         if texts == {yes, no}:
             return {yes}, {no}
@@ -232,7 +235,7 @@ def _with_missing(
     labels = np.where(step.labels < 0, 0, step.labels)
     if not count:
         return dataclasses.replace(step, labels=labels)
-    negative = (*(step.task.negative or ("0", "false")), "")
+    negative = (*(step.task.negative or ("0",)), "")
     task = dataclasses.replace(step.task, negative=negative)
     reason = f'{count:,} rows have no value: take "" out if that does not mean 0'
     return Step(task, labels, {**step.reasons, "negative": reason})

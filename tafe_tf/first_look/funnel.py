@@ -7,11 +7,10 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from tafe_tf.data.blocks.label_values import MISSING, NO, YES, codes_of, meanings_of
+from tafe_tf.data.errors import DataError
 from tafe_tf.first_look.values import Values
-from tafe_tf.schema import Task
-
-ONE = ("1", "1.0", "true")
-ZERO = ("0", "0.0", "false")
+from tafe_tf.schema import MISSING_TEXTS, Task
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -31,44 +30,48 @@ class Step:
     without_earlier: float
 
 
-def read_labels(columns: Sequence[Values], tasks: Sequence[Task]) -> np.ndarray:
+def read_labels(
+    columns: Sequence[Values],
+    tasks: Sequence[Task],
+    missing: Sequence[str] = MISSING_TEXTS,
+) -> np.ndarray:
     """Reads the labels of all steps, before any repair.
 
     Args:
         columns: The label columns in funnel order.
         tasks: How each is read.
+        missing: The texts that mean a missing value. Default: `MISSING_TEXTS`.
 
     Returns:
         1, 0, or -1 where it is not known, int8 [n, N]. A missing label after a 0 is 0.
     """
     found: list[np.ndarray] = []
     for values, task in zip(columns, tasks, strict=True):
-        labels = read_label(values, task)
+        labels = read_label(values, task, missing)
         if found:
             labels = np.where(values.missing & (found[-1] == 0), 0, labels)
         found.append(labels.astype(np.int8))
     return np.stack(found, axis=1)
 
 
-def read_label(values: Values, task: Task) -> np.ndarray:
+def read_label(
+    values: Values,
+    task: Task,
+    missing: Sequence[str] = MISSING_TEXTS,
+) -> np.ndarray:
     """Reads one label: 1, 0, or -1 where it is neither, int8 [n]."""
     if task.when == "present":
         return (~values.missing).astype(np.int8)
     if values.lengths is not None:
         return np.full(values.rows, -1, np.int8)
-    meaning = {text: 0 for text in _spellings(task.negative, ZERO)}
-    meaning |= {text: 1 for text in _spellings(task.positive, ONE)}
-    read = [meaning.get(text, meaning.get(text.lower(), -1)) for text in values.texts]
-    by_code = np.array([*read, meaning.get("", -1)], np.int8)  # the last one is for code -1
-    return by_code[values.codes]
-
-
-def _spellings(texts: Sequence[str], otherwise: Sequence[str]) -> list[str]:
-    """The texts, and how a number among them is written in files of other types."""
-    found: list[str] = []
-    for text in texts or otherwise:
-        found += [text, text.removesuffix(".0"), f"{text}.0"]
-    return found
+    try:
+        found = codes_of(values.distinct, task, missing)
+    except DataError:  # no label is of this type
+        return np.full(values.rows, -1, np.int8)
+    meaning_of_missing = meanings_of(task, missing).get("", MISSING)
+    by_code = np.append(found, meaning_of_missing)  # the last one is for code -1
+    codes = by_code[values.codes]
+    return np.where(codes == YES, 1, np.where(codes == NO, 0, -1)).astype(np.int8)
 
 
 def steps(

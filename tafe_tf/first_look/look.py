@@ -84,7 +84,10 @@ def look(
         files = find_splits(data)
     except (DataError, OSError) as error:
         return Look(data=str(data), schema_file=schema_file, problems=(*found, str(error)))
-    rows = {split: raw.read_rows(paths, max_rows) for split, paths in files.items() if paths}
+    dialect = raw.dialect_of(schema)
+    rows = {
+        split: raw.read_rows(paths, max_rows, dialect) for split, paths in files.items() if paths
+    }
     return _look_at(str(data), schema, schema_file, rows, max_rows, found)
 
 
@@ -119,7 +122,7 @@ def _look_at(
         for split, raw_rows in rows.items():
             errors, wrong = _problems_of(raw_rows, schema, max_rows)
             found += errors
-            bad_rows[split] = tuple(problems.merged(wrong.bad_rows).values()) if wrong else ()
+            bad_rows[split] = tuple(problems.merged(wrong.bad_rows)) if wrong else ()
             bad[split] = wrong.bad if wrong else 0
     else:
         found += [error for raw_rows in rows.values() for error in raw_rows.problems]
@@ -184,7 +187,8 @@ def _labels(columns: Mapping[str, Values], schema: Schema) -> np.ndarray | None:
     """The labels, [n, N]; None if the rows lack a label column."""
     if not set(schema.labels) <= columns.keys():
         return None
-    return funnel.read_labels([columns[name] for name in schema.labels], schema.tasks)
+    labels = [columns[name] for name in schema.labels]
+    return funnel.read_labels(labels, schema.tasks, schema.missing)
 
 
 def _leaks(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 
 import pyarrow as pa
@@ -21,9 +21,10 @@ class FileProblems:
 
     Attributes:
         errors: What stops training whatever `--on_bad_row` says, each with its file.
-        bad_rows: The rows that break a rule: one entry for each file, column and rule.
+        bad_rows: The rows that break a rule: one entry for each file, column and rule. Those that
+            the schema's `order` drops or repairs are among them.
         rows: How many rows were read.
-        bad: How many different rows among them are bad.
+        bad: How many different rows among them are bad, and not by the schema's `order`.
     """
 
     errors: tuple[str, ...]
@@ -52,6 +53,8 @@ def column_errors(
     """
     errors: list[str] = []
     broken: set[str] = set()
+    if not table.num_rows:  # an empty part may have any columns
+        return errors, broken
     inputs = {column.name for column in schema.columns}
     for name in dict.fromkeys([*inputs, *schema.labels]):
         is_rare = name in elsewhere and name not in table.schema.names
@@ -59,8 +62,7 @@ def column_errors(
             continue
         try:
             check_columns(path, [name], table.schema.names)
-            if table.num_rows:
-                _convert(path, table.select([name]), schema, name in inputs)
+            _convert(path, table.select([name]), schema, name in inputs)
         except DataError as error:
             errors.append(str(error))
             broken.add(name)
@@ -140,7 +142,13 @@ def file_problems(
     block_rows = min(BLOCK_ROWS, max_rows)
     while left and rows < max_rows:
         try:
-            for block in read_blocks(left, schema, bad_rows=noted, block_rows=block_rows):
+            for block in read_blocks(
+                left,
+                schema,
+                bad_rows=noted,
+                block_rows=block_rows,
+                split=files if len(left) < len(files) else None,
+            ):
                 rows += block.raw_rows
                 if rows >= max_rows:
                     break
@@ -152,8 +160,13 @@ def file_problems(
         errors=tuple(errors),
         bad_rows=tuple(noted.reasons()),
         rows=rows,
-        bad=noted.count,
+        bad=noted.count - sum(reason.rows for reason in noted.reasons() if by_order(reason)),
     )
+
+
+def by_order(reason: Dropped) -> bool:
+    """Whether the schema says what to do with such rows, so that they stop nothing."""
+    return reason.verdict not in ("dropped", "repaired")
 
 
 def _after(files: Sequence[str], error: str) -> list[str]:
@@ -164,13 +177,13 @@ def _after(files: Sequence[str], error: str) -> list[str]:
     return []
 
 
-def merged(bad_rows: Sequence[Dropped]) -> Mapping[tuple[str, str], Dropped]:
+def merged(bad_rows: Sequence[Dropped]) -> list[Dropped]:
     """Bad rows by column and rule, of all files together, with the first place."""
-    found: dict[tuple[str, str], Dropped] = {}
+    found: dict[tuple[str, str, str], Dropped] = {}
     for reason in bad_rows:
-        key = (reason.column, reason.rule)
+        key = (reason.column, reason.rule, reason.verdict)
         known = found.get(key)
         if known is not None:
             reason = dataclasses.replace(known, rows=known.rows + reason.rows)
         found[key] = reason
-    return found
+    return list(found.values())

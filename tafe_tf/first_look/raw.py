@@ -3,21 +3,41 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, NamedTuple
 
-import numpy as np
 import pyarrow as pa
-import pyarrow.csv as pacsv
 import pyarrow.parquet as pq
 
+from tafe_tf.data.bad_rows import WHOLE_ROW
 from tafe_tf.data.errors import DataError
-from tafe_tf.data.formats.read import BLOCK_ROWS, extension_of
-from tafe_tf.data.formats.reader import Wanted
+from tafe_tf.data.formats import csv_files
+from tafe_tf.data.formats.csv_header import DELIMITERS, open_text, read_header
+from tafe_tf.data.formats.csv_header import read_rows as read_cells
+from tafe_tf.data.formats.nested import column_at, is_list_type
+from tafe_tf.data.formats.read import BLOCK_ROWS, format_of
+from tafe_tf.data.formats.reader import Chunk, Wanted
+from tafe_tf.schema import Schema
 
-_READ_BYTES = 1 << 22
 _HEAD_ROWS = 1000
 _EXAMPLES = 1000  # TFRecord has no header: so many records tell the columns
+
+
+class Dialect(NamedTuple):
+    """How CSV files are written.
+
+    Attributes:
+        delimiter: The character between the cells; "" to find it out. Default: "".
+        quote: The character around a cell; "" if there is none. Default: '"'.
+    """
+
+    delimiter: str = ""
+    quote: str = '"'
+
+
+def dialect_of(schema: Schema | None) -> Dialect:
+    """How a schema says that CSV files are written."""
+    return Dialect(schema.delimiter, schema.quote) if schema else Dialect()
 
 
 @dataclasses.dataclass(frozen=True)
@@ -26,8 +46,8 @@ class RawRows:
 
     Attributes:
         files: The files that were read, in order.
-        table: Their rows. A map "x" is two columns of lists, "x.key" and "x.value", and a struct
-            has a column for each of its fields.
+        table: Their rows. A map "x" is two columns of lists, "x.key" and "x.value"; a struct, or a
+            list of structs, has a column for each of its fields.
         heads: A few rows of each file that can be read, by its path, with the columns it has.
         is_cut: Whether the files hold more rows than were asked for.
         problems: The files that cannot be read, or not to their end, each with the reason.
@@ -45,7 +65,11 @@ class RawRows:
         return {name for head in self.heads.values() for name in head.schema.names}
 
 
-def read_rows(files: Sequence[str], max_rows: int) -> RawRows:
+def read_rows(
+    files: Sequence[str],
+    max_rows: int,
+    dialect: Dialect | None = None,
+) -> RawRows:
     """Reads the first rows of all columns of some files.
 
     A file that cannot be read is reported and passed over.
@@ -53,14 +77,16 @@ def read_rows(files: Sequence[str], max_rows: int) -> RawRows:
     Args:
         files: The paths.
         max_rows: How many rows to read at most, of all files together.
+        dialect: How CSV files are written. By default that is found out.
     """
+    dialect = dialect or Dialect()
     tables: list[pa.Table] = []
     heads: dict[str, pa.Table] = {}
     problems: list[str] = []
     left = max_rows
     for path in files:
         try:
-            table = read_file(path, max(left, 0) + 1)
+            table = read_file(path, max(left, 0) + 1, dialect)
         except DataError as error:
             problems.append(str(error))
             continue
@@ -77,52 +103,122 @@ def read_rows(files: Sequence[str], max_rows: int) -> RawRows:
     )
 
 
-def read_file(path: str, max_rows: int) -> pa.Table:
+def read_file(
+    path: str,
+    max_rows: int,
+    dialect: Dialect,
+) -> pa.Table:
     """Reads the first rows of all columns of a file.
 
     Args:
         path: The file.
         max_rows: How many rows to read at most.
+        dialect: How CSV files are written.
 
     Raises:
         DataError: If the file cannot be read.
     """
-    kind = _kind_of(path)
+    read = _READERS[format_of(path)]
     try:
-        batches = _BATCHES[kind](path, max_rows)
+        batches = read(path, max_rows, dialect)
     except (pa.ArrowException, OSError, EOFError) as error:
         raise DataError(f"{path}: cannot be read: {error}") from None
     table = batches.slice(0, max_rows)
     return _flat(table)
 
 
-def _kind_of(path: str) -> str:
-    """The format of a file: "csv", "parquet" or "tfrecord"."""
-    _, kind, *_ = extension_of(path).split(".")
-    return "csv" if kind == "tsv" else kind
+def header_of(path: str, dialect: Dialect) -> tuple[list[str], str] | None:
+    """The names of a CSV file's columns, and its delimiter; None if it has no rows.
+
+    Where the first line shows several delimiters, it is the one that gives most cells.
+
+    Raises:
+        DataError: If the file cannot be read, or shows no delimiter.
+    """
+    try:
+        return read_header(path, _wanted([], dialect))
+    except DataError:
+        if dialect.delimiter:
+            raise
+        found = _most_cells(path, dialect.quote)
+        if not found:
+            raise
+    return read_header(path, _wanted([], Dialect(found, dialect.quote)))
 
 
-def delimiter_of(path: str) -> str:
-    """The character between the cells of a CSV file; "" for other formats."""
-    return "," if _kind_of(path) == "csv" else ""
+def _most_cells(path: str, quote: str) -> str:
+    """The delimiter that gives most cells of the header; "" if none gives any, or two do."""
+    counts: dict[str, int] = {}
+    for delimiter in DELIMITERS:
+        with open_text(path, errors="replace") as file:
+            cells = next(read_cells(file, delimiter, quote), [])
+        counts[delimiter] = len(cells)
+    most = max(counts.values())
+    found = [delimiter for delimiter, count in counts.items() if count == most]
+    return found[0] if len(found) == 1 and most > 1 else ""
 
 
-def _csv(path: str, max_rows: int) -> pa.Table:
+def _wanted(
+    names: Sequence[str],
+    dialect: Dialect,
+    rows: int = BLOCK_ROWS,
+) -> Wanted:
+    return Wanted(
+        names=names,
+        block_rows=min(rows, BLOCK_ROWS),
+        delimiter=dialect.delimiter,
+        quote=dialect.quote,
+    )
+
+
+def _csv(
+    path: str,
+    max_rows: int,
+    dialect: Dialect,
+) -> pa.Table:
     """All cells as texts; rows of a wrong width are left out here, and reported elsewhere."""
-    options: dict[str, Any] = {
-        "read_options": pacsv.ReadOptions(block_size=_READ_BYTES),
-        "parse_options": pacsv.ParseOptions(
-            newlines_in_values=True,
-            invalid_row_handler=lambda row: "skip",
-        ),
-    }
-    names = pacsv.open_csv(path, **options).schema.names
-    texts = pacsv.ConvertOptions(column_types={name: pa.string() for name in names})
-    reader = pacsv.open_csv(path, convert_options=texts, **options)
-    return _first_rows(reader, reader.schema, max_rows)
+    header = header_of(path, dialect)
+    if header is None:
+        return pa.table({})
+    names, delimiter = header
+    once = [name for name in names if names.count(name) == 1]
+    wanted = _wanted(once, Dialect(delimiter, dialect.quote), max_rows)
+    table = _first_chunks(csv_files.read(path, wanted, 0), once, max_rows)
+    for name in names:
+        if name not in once:  # a column that no schema can mean stands there without values
+            table = table.append_column(name, pa.nulls(table.num_rows, pa.string()))
+    return table
 
 
-def _parquet(path: str, max_rows: int) -> pa.Table:
+def _first_chunks(
+    chunks: Iterator[Chunk],
+    names: Sequence[str],
+    max_rows: int,
+) -> pa.Table:
+    """The rows of the first chunks that hold so many; of a damaged file those before the damage."""
+    tables: list[pa.Table] = []
+    rows = 0
+    try:
+        for chunk in chunks:
+            of_wrong_width = sum(problem.column == WHOLE_ROW for problem in chunk.problems)
+            table = pa.table(chunk.columns)
+            table = table.slice(0, table.num_rows - of_wrong_width)  # they stand at the end
+            tables.append(table)
+            rows += table.num_rows
+            if rows >= max_rows:
+                break
+    except DataError:
+        if not rows:
+            raise
+    empty = pa.table({name: pa.nulls(0, pa.string()) for name in names})
+    return pa.concat_tables(tables) if tables else empty
+
+
+def _parquet(
+    path: str,
+    max_rows: int,
+    dialect: Dialect,
+) -> pa.Table:
     with pq.ParquetFile(path) as file:
         return _first_rows(file.iter_batches(), file.schema_arrow, max_rows)
 
@@ -147,7 +243,11 @@ def _first_rows(
     return pa.Table.from_batches(found, schema)
 
 
-def _tfrecord(path: str, max_rows: int) -> pa.Table:
+def _tfrecord(
+    path: str,
+    max_rows: int,
+    dialect: Dialect,
+) -> pa.Table:
     """Features that hold more than one value in any of the first records are lists."""
     from tafe_tf.data.formats import tfrecord_files
     from tafe_tf.first_look import tfrecord_columns
@@ -167,51 +267,38 @@ def _tfrecord(path: str, max_rows: int) -> pa.Table:
     return _together(tables)
 
 
-_BATCHES = {
-    "csv": _csv,
-    "parquet": _parquet,
-    "tfrecord": _tfrecord,
+_READERS: dict[str, Callable[[str, int, Dialect], pa.Table]] = {
+    ".csv": _csv,
+    ".tsv": _csv,
+    ".parquet": _parquet,
+    ".tfrecord": _tfrecord,
 }
 
 
 def _flat(table: pa.Table) -> pa.Table:
-    """Maps and structs as columns of their own, named with a dot."""
+    """Maps and structs as columns of their own, named with a dot as in a schema."""
     names: list[str] = []
-    columns: list[pa.ChunkedArray] = []
+    columns: list[Any] = []
     for name, column in zip(table.schema.names, table.columns, strict=True):
-        for below, values in _parts(name, column):
-            names.append(below)
-            columns.append(values)
+        parts = _parts(name, column.type)
+        is_plain = parts == [name]
+        for part in parts:
+            names.append(part)
+            columns.append(column if is_plain else column_at(table, part))
     return pa.Table.from_arrays(columns, names) if names else table
 
 
-def _parts(name: str, column: pa.ChunkedArray) -> list[tuple[str, pa.ChunkedArray]]:
-    kind = column.type
+def _parts(name: str, kind: pa.DataType) -> list[str]:
+    """The names of what lies in a column; its own name if it is neither a map nor a struct."""
     if pa.types.is_map(kind):
-        chunks = column.chunks
-        keys = [_lists_like(chunk, chunk.keys) for chunk in chunks]
-        items = [_lists_like(chunk, chunk.items) for chunk in chunks]
-        return [
-            (f"{name}.key", pa.chunked_array(keys, pa.list_(kind.key_type))),
-            (f"{name}.value", pa.chunked_array(items, pa.list_(kind.item_type))),
-        ]
-    if pa.types.is_struct(kind):
-        fields = zip(kind, column.flatten(), strict=True)
-        return [(f"{name}.{field.name}", values) for field, values in fields]
-    return [(name, column)]
-
-
-def _lists_like(maps: pa.MapArray, values: pa.Array) -> pa.ListArray:
-    """The keys or the items of maps, a list for each map."""
-    lengths = np.diff(maps.offsets.to_numpy())
-    if maps.null_count:
-        is_null = maps.is_null().to_numpy(zero_copy_only=False)
-        lengths = np.where(is_null, 0, lengths)
-    ends = np.cumsum(lengths)
-    offsets = pa.array(np.append(0, ends), pa.int32())
-    first = maps.offsets[0].as_py() if len(maps) else 0
-    start = values.slice(first) if len(values) != ends[-1:].sum() else values
-    return pa.ListArray.from_arrays(offsets, start)
+        return [f"{name}.key", f"{name}.value"]
+    inner = kind.value_type if is_list_type(kind) else kind
+    if not pa.types.is_struct(inner):
+        return [name]
+    found = []
+    for field in inner:
+        found += _parts(f"{name}.{field.name}", field.type)
+    return found
 
 
 def _together(tables: Sequence[pa.Table]) -> pa.Table:

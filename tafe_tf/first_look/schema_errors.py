@@ -151,5 +151,6 @@ def _changed(table: Mapping[str, Any], error: str) -> Iterator[dict[str, Any]]:
             yield {name: value for name, value in table.items() if name != key}
     for key in _KINDS:
         items = table.get(key, [])
-        for index in range(len(items) if len(items) > 1 else 0):
+        count = len(items) if isinstance(items, list) else 0
+        for index in range(count if count > 1 else 0):
             yield {**table, key: items[:index] + items[index + 1 :]}

@@ -85,7 +85,8 @@ def bad_row_lines(look: Look) -> list[str]:
     found = []
     for split, reasons in look.bad_rows.items():
         for reason in reasons:
-            found.append(f"{reason.rows:,} bad {split} rows, the first: {reason.first}")
+            what = "bad" if reason.verdict == "dropped" else reason.verdict
+            found.append(f"{reason.rows:,} {split} rows are {what}, the first: {reason.first}")
     return found
 
 

@@ -5,13 +5,17 @@ from __future__ import annotations
 import dataclasses
 import functools
 from collections.abc import Sequence
-from typing import Any, Literal
+from typing import Any, Literal, TypeAlias
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-Family = Literal["none", "flag", "integer", "number", "moment", "text", "bytes", "nested"]
+from tafe_tf.data.formats.nested import is_list_type
+
+Family: TypeAlias = Literal[
+    "none", "flag", "integer", "number", "moment", "text", "bytes", "nested"
+]
 
 _INTEGER = r"^-?(0|[1-9][0-9]{0,17})$"
 _MOMENT = (
@@ -95,25 +99,13 @@ def values_of(
     if separator and pa.types.is_string(array.type):
         cells = _without(array, ("",))
         array = pc.split_pattern(cells, separator)
-    if not is_any_list(array.type):
+    if not is_list_type(array.type):
         codes, distinct = _encoded(array, missing)
         return Values(name, kind, codes, distinct)
     counts = pc.fill_null(pc.list_value_length(array), 0)
     lengths = counts.to_numpy(zero_copy_only=False).astype(np.int64)
     codes, distinct = _encoded(_simple(array.flatten()), missing)
     return Values(name, kind, codes, distinct, lengths)
-
-
-def is_any_list(kind: pa.DataType) -> bool:
-    """Whether a type is that of lists: small, large, of a fixed size or views."""
-    tests = (
-        pa.types.is_list,
-        pa.types.is_large_list,
-        pa.types.is_fixed_size_list,
-        pa.types.is_list_view,
-        pa.types.is_large_list_view,
-    )
-    return any(test(kind) for test in tests)
 
 
 def _simple(array: pa.Array) -> pa.Array:
@@ -210,6 +202,9 @@ def _family_of_numbers(numbers: np.ndarray) -> Family:
 
 
 def _family_of_texts(distinct: pa.Array) -> Family:
+    are_digits = pc.all(pc.match_substring_regex(distinct, r"^-?[0-9]+$")).as_py()
+    if are_digits and any(abs(int(text)) >= 2**63 for text in distinct.to_pylist()):
+        return "text"  # ids that no integer type but an unsigned one can hold
     patterns: list[tuple[str, Family]] = [
         (_INTEGER, "integer"),
         (_MOMENT, "moment"),

@@ -21,13 +21,14 @@ from tafe_tf.data.bad_rows import BadRows
 from tafe_tf.data.batches.dataset import FunnelData
 from tafe_tf.data.batches.holdout import Holdout, time_holdout
 from tafe_tf.data.errors import DataError
-from tafe_tf.data.formats.read import find_files
+from tafe_tf.data.formats.splits import default_schema_file, find_splits
 from tafe_tf.distributed.cluster import Cluster
 from tafe_tf.features import vocabulary
 from tafe_tf.features.graph import Features
 from tafe_tf.losses import FunnelLoss
 from tafe_tf.optimizers import LazyAdam, LinearDecay
 from tafe_tf.schema import Schema
+from tafe_tf.terminal.field_shares import print_field_metrics
 from tafe_tf.terminal.tables import print_dropped, print_metrics
 from tafe_tf.training import identity, predecessor
 from tafe_tf.training.config import ModelConfig, TrainingConfig
@@ -98,21 +99,20 @@ class DataConfig:
         """The files `train`, `valid` and `test` of a directory; only the first must be there.
 
         Args:
-            data_dir: The directory.
+            data_dir: The directory, or one file of training rows, see `splits.find_splits`.
             schema_file: The schema's TOML file; by default `schema.toml` in the directory.
 
         Raises:
             DataError: If there are no training files.
             SchemaError: If the schema cannot be used.
         """
-        schema = schema_toml.load(schema_file or f"{data_dir}/schema.toml")
+        schema_file = schema_file or default_schema_file(data_dir)
+        schema = schema_toml.load(schema_file)
         return cls(
             schema=schema,
-            train=tuple(find_files(data_dir, "train")),
-            valid=tuple(find_files(data_dir, "valid", required=False)),
-            test=tuple(find_files(data_dir, "test", required=False)),
             data_dir=str(data_dir),
-            schema_file=schema_file or f"{data_dir}/schema.toml",
+            schema_file=schema_file,
+            **find_splits(data_dir),
         )
 
 
@@ -419,7 +419,9 @@ def build_loss(
     }
     given = {name: value for name, value in asked.items() if value is not None}
     task_weights = [task.weight for task in schema.tasks]
-    return model.paper_loss(task_weights, **given)
+    loss = model.paper_loss(task_weights, **given)
+    loss.checks_labels = False  # the reader has checked them
+    return loss
 
 
 def learning_rate(
@@ -457,7 +459,7 @@ def _evaluate_test(
     if config.save_predictions:
         also = seen.add
     evaluator = Evaluator(model, features, cluster)
-    metrics = evaluator.evaluate(rows, also=also)
+    metrics = evaluator.evaluate(rows, also=also, of_fields=True)
     metrics["parameters"] = model.count_params()
     predictions = None
     if config.save_predictions:
@@ -467,4 +469,5 @@ def _evaluate_test(
         if predictions is not None:
             write_arrays(run.path / "predictions.npz", predictions)
         print_metrics(metrics, data.schema, f"{data.schema.name}, test")
+        print_field_metrics(metrics, run.statistics(), "values of the test rows")
     predecessor.compare(run, metrics, rows, cluster)

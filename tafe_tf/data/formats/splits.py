@@ -5,7 +5,7 @@ from __future__ import annotations
 import pathlib
 
 from tafe_tf.data.errors import DataError
-from tafe_tf.data.formats.read import extension_of, find_files
+from tafe_tf.data.formats.read import extension_of, find_files, format_of, is_visible
 
 SPLITS = ("train", "valid", "test")
 
@@ -32,18 +32,54 @@ def find_splits(data: str | pathlib.Path) -> dict[str, tuple[str, ...]]:
         >>> [pathlib.Path(path).name for path in find_splits(folder)["train"]]
         ['part-0.csv']
     """
+    found = {split: tuple(find_split(data, split, required=False)) for split in SPLITS}
+    if not found["train"]:
+        find_split(data, "train")  # raises
+    return found
+
+
+def find_split(
+    data: str | pathlib.Path,
+    split: str,
+    required: bool = True,
+) -> list[str]:
+    """Finds the files of one split, see `find_splits`.
+
+    Args:
+        data: One file or a directory.
+        split: "train", "valid" or "test".
+        required: Whether to raise if there is no such file. Default: True.
+
+    Raises:
+        DataError: If files are required and missing, or are of several formats.
+        FileNotFoundError: If `data` is not there.
+    """
     path = pathlib.Path(data)
     if not path.exists():
         raise FileNotFoundError(f"{data}: there is no such file or directory")
-    if path.is_file():
-        extension_of(path)
-        return {"train": (str(data),), "valid": (), "test": ()}
-    found = {split: tuple(find_files(path, split, required=False)) for split in SPLITS}
-    if found["train"]:
-        return found
-    if any(found.values()):
-        find_files(path, "train")  # raises
-    return {**found, "train": _all_files(path)}
+    if not path.is_file():
+        return _in_directory(path, split, required)
+    extension_of(path)  # raises if it is no data
+    if split == "train":
+        return [str(data)]
+    if required:
+        raise DataError(f"{data}: is one file, whose rows are all training rows: no {split!r} rows")
+    return []
+
+
+def _in_directory(
+    directory: pathlib.Path,
+    split: str,
+    required: bool,
+) -> list[str]:
+    files = find_files(directory, split, required=False)
+    if not files and split == "train":
+        has_names = any(find_files(directory, other, required=False) for other in SPLITS)
+        if not has_names:
+            files = _all_files(directory)
+    if not files and required:
+        find_files(directory, split)  # raises
+    return files
 
 
 def default_schema_file(data: str | pathlib.Path) -> str:
@@ -53,19 +89,17 @@ def default_schema_file(data: str | pathlib.Path) -> str:
     return f"{directory}/schema.toml"
 
 
-def _all_files(directory: pathlib.Path) -> tuple[str, ...]:
-    """All data files of a directory; "." and "_" begin the names of what is none."""
+def _all_files(directory: pathlib.Path) -> list[str]:
+    """All data files of a directory, sorted."""
     files = []
     for path in sorted(directory.iterdir()):
-        if path.is_file() and path.name[0] not in "._" and _is_data(path):
+        if path.is_file() and is_visible(path) and _is_data(path):
             files.append(str(path))
-    formats = {extension_of(path).removesuffix(".gz").removesuffix(".zst") for path in files}
+    formats = {format_of(path) for path in files}
     if len(formats) > 1:
         listed = ", ".join(files)
         raise DataError(f"{directory}: the files must be of one format. Received: {listed}")
-    if not files:
-        find_files(directory, "train")  # raises
-    return tuple(files)
+    return files
 
 
 def _is_data(path: pathlib.Path) -> bool:

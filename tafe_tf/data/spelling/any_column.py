@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -73,7 +74,7 @@ def _array(values: Any, dtype: Dtype | None) -> pa.Array | pa.ChunkedArray:
         values = np.asarray(values)
     if isinstance(values, np.ndarray):
         return _of_numpy(values, dtype)
-    if isinstance(values, list | tuple):
+    if isinstance(values, Sequence) and not isinstance(values, str | bytes | bytearray):
         return of_objects(values, dtype)
     raise _NoColumnError
 
