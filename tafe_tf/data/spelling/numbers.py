@@ -48,6 +48,8 @@ def numbers(
     Raises:
         DataError: If values of this type are no such numbers, and not all of them are missing.
     """
+    if isinstance(array.type, pa.UuidType) and array.null_count < len(array):
+        raise refusal(array, column, source)  # although its text is one
     array = plain(array)
     target = pa.int64() if column.dtype == "int64" else pa.float64()
     given = decoded(array) if is_bytes(array.type) else array

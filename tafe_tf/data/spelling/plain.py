@@ -9,6 +9,7 @@ _NAMES = {
     pa.float16(): "float16",
     pa.float32(): "float32",
     pa.float64(): "float64",
+    pa.uuid(): "UUID",
 }
 
 
