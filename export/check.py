@@ -2,7 +2,8 @@
 
     python -m export.check DIR       # DIR is a version, or holds the versions: then the highest one
 
-`export.gate` says what is checked.
+`export.gate` says what is checked. A table shows the shares of missing and of unseen values in the
+warm-up rows, which are held-out rows, beside those of the training rows.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from __future__ import annotations
 from absl import app
 
 from tafe_tf.export.errors import ExportError
+from tafe_tf.export.field_shares import print_warmup
 from tafe_tf.export.gate import check
 from tafe_tf.export.versions import one_version
 from tafe_tf.terminal import command
@@ -25,6 +27,7 @@ def main(argv: list[str]) -> None:
     print(f"{path}: may be served")
     for line in found:
         print(f"  {line}")
+    print_warmup(path)
 
 
 if __name__ == "__main__":

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import itertools
 import pathlib
+from typing import Any
 
 import numpy as np
 from rich.table import Table
@@ -12,6 +13,7 @@ from rich.table import Table
 from tafe_tf import schema_toml
 from tafe_tf.data.bad_rows import BadRows
 from tafe_tf.data.blocks.block import Block
+from tafe_tf.data.errors import MissingColumnError
 from tafe_tf.data.formats.read import read_blocks
 from tafe_tf.export.session_model import SessionModel
 from tafe_tf.export.signature_inputs import by_input
@@ -30,12 +32,13 @@ def score_first_rows(
 
     Args:
         export_dir: The directory in which versions are published; the latest is used.
-        file: A file of rows with labels, in any format that training reads.
+        file: A file of rows in any format that training reads, with labels or without.
         rows: How many rows to score; 10 by default. Bad rows are left out.
 
     Returns:
         A table with one row for each row of the file. Where every task of the schema has a column
-        `truth`, each probability stands beside the true one.
+        `truth`, each probability stands beside the true one. If the file has the labels, the last
+        step that the row reached stands there too.
 
     Raises:
         DataError: If the rows cannot be read.
@@ -43,18 +46,24 @@ def score_first_rows(
     """
     path = latest(export_dir)
     dataset = schema_toml.load(path / SCHEMA_FILE)
-    blocks = read_blocks(
-        [str(file)],
-        dataset,
-        bad_rows=BadRows("drop"),
-        block_rows=rows,
-    )
-    block = next(blocks)
+    block = _first_block(dataset, str(file), rows)
     inputs = by_input(dataset, block.columns)
     with contextlib.closing(SessionModel(path)) as served:
         scores = served(inputs)
     title = f"{path}: the first {len(block.row)} rows of {file}"
     return _table(title, dataset, block, scores)
+
+
+def _first_block(dataset: Schema, file: str, rows: int) -> Block:
+    """The first rows of a file: all columns of the schema if it has them, or else the inputs."""
+    settings: dict[str, Any] = {"bad_rows": BadRows("drop"), "block_rows": rows}
+    try:
+        return next(read_blocks([file], dataset, **settings))
+    except MissingColumnError as error:
+        inputs = [column.name for column in dataset.inputs]
+        block = next(read_blocks([file], dataset, columns=inputs, **settings))
+        print(f"only the inputs are read: {error}")
+        return block
 
 
 def _table(
@@ -74,18 +83,21 @@ def _table(
         if name in truth:
             table.add_column("true", justify="right", style="dim")
             columns.append(truth[name])
-    table.add_column("reached")
+    has_labels = block.labels.shape[1] > 0
+    if has_labels:
+        table.add_column("reached")
     for i, row in enumerate(block.row):
         cells = [f"{values[i]:.4f}" for values in columns]
-        depth = int(block.labels[i].sum())
-        reached = dataset.tasks[depth - 1].name if depth else ""
-        table.add_row(str(row), *cells, reached)
+        if has_labels:
+            depth = int(block.labels[i].sum())
+            cells.append(dataset.tasks[depth - 1].name if depth else "")
+        table.add_row(str(row), *cells)
     return table
 
 
 def _truth(dataset: Schema, block: Block) -> dict[str, np.ndarray]:
     """The true probabilities by name, [n] each; none unless every task has a column of them."""
-    if not all(task.truth for task in dataset.tasks):
+    if not all(task.truth in block.columns for task in dataset.tasks):
         return {}
     steps = [block.columns[task.truth] for task in dataset.tasks]
     conditionals = [later / earlier for earlier, later in itertools.pairwise(steps)]

@@ -15,7 +15,7 @@ import tensorflow as tf
 from tensorflow.core.framework import graph_pb2, node_def_pb2
 
 from tafe_tf import schema_toml
-from tafe_tf.export import warmup
+from tafe_tf.export import description, field_shares, warmup
 from tafe_tf.export.errors import ExportError
 from tafe_tf.export.probe_rows import probe_rows
 from tafe_tf.export.session_model import DEFAULT_SIGNATURE, SessionModel
@@ -65,6 +65,7 @@ def check(
         probes = [probe_rows(dataset, path / "assets", size) for size in SIZES]
         apart = max(_check_signatures(served, dataset, rows) for rows in probes)
         moved = _check_batches(served, dataset, probes[-1])
+        field_shares.check(served, by_input(dataset, probes[-1]))
         requests = _check_warmup(served)
         sizes = ", ".join(str(size) for size in SIZES)
         found = [
@@ -72,6 +73,7 @@ def check(
             f"signatures agree within {apart:.1g} at B = {sizes}; probabilities add up",
             f"neither other rows nor padding change a row by more than {moved:.1g}",
             f"{requests} warm-up requests answered",
+            *_shares(served),
         ]
         if trained is not None:
             differences = [
@@ -138,7 +140,8 @@ def _check_signatures(
     _check_funnel(expected, dataset)
     expected_rank = served(by_input(dataset, tiled(dataset, rows)))
     worst = 0.0
-    for name, inputs in signature_inputs(dataset, rows, served.signatures):
+    scoring = set(served.signatures) - {description.SIGNATURE, description.FIELDS_SIGNATURE}
+    for name, inputs in signature_inputs(dataset, rows, scoring):
         outputs = served(inputs, name)
         reference = expected_rank if name == "rank" else expected
         difference = _compare(outputs, reference, f"signature {name}")
@@ -213,6 +216,19 @@ def _check_warmup(served: SessionModel) -> int:
         return warmup.run(served)
     except (ValueError, tf.errors.OpError) as error:
         raise ExportError(f"warm-up: {error}") from None
+
+
+def _shares(served: SessionModel) -> list[str]:
+    """What the warm-up rows, which training did not see, say of the fields' values."""
+    counts = field_shares.warmup_counts(served)
+    described = description.ask(served)
+    if counts is None or described is None:
+        return ["does not tell which values are unseen: exported before it could"]
+    training = description.training_shares(described)
+    jumps = counts.jumps(training)
+    if jumps:
+        return [f"warning, of the warm-up rows: {jump}" for jump in jumps]
+    return ["no field of the warm-up rows has far more missing or unseen values than training"]
 
 
 def _compare(

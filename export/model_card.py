@@ -12,6 +12,7 @@ import tensorflow as tf
 
 import tafe_tf
 from tafe_tf.data.atomic import read_json, write_json
+from tafe_tf.export.description import describe
 from tafe_tf.export.session_model import SessionModel
 from tafe_tf.schema import Schema
 from tafe_tf.training.run_dir import RunDir
@@ -33,13 +34,14 @@ def write(
         **made: Further entries: what the export did, such as its calibration.
     """
     now = datetime.datetime.now(datetime.UTC)
-    statistics = _read(run, "statistics")
+    statistics = run.statistics()
     flags = (run.path / "flags.txt").read_text(encoding="utf-8")
     card = {
         "name": run.schema().name,
         "created": now.isoformat(timespec="seconds"),
         "method": METHOD,
         **_interface(run.schema()),
+        **describe(run.schema(), statistics),
         "signatures": _signatures(served),
         **made,
         "model": _read(run, "model"),
@@ -68,7 +70,6 @@ def _interface(dataset: Schema) -> dict[str, Any]:
         is_list = column.max_length > 0
         described = {
             "name": column.name,
-            "input": column.input,
             "dtype": column.dtype,
             "list": is_list,
         }

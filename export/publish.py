@@ -16,6 +16,7 @@ import tensorflow as tf
 
 from tafe_tf.export import archive, calibration, held_out_rows, model_card, table_storage, warmup
 from tafe_tf.export.calibration import Calibration
+from tafe_tf.export.description import describe
 from tafe_tf.export.errors import ExportError
 from tafe_tf.export.gate import check
 from tafe_tf.export.publish_terms import Terms
@@ -118,7 +119,8 @@ def publish(
         "calibration": "none" if curves is None else curves.describe(),
         "previous": config.terms.judge(run, exported),
     }
-    signatures = Signatures(model, features, curves)
+    description = describe(features.schema, run.statistics())
+    signatures = Signatures(model, features, curves, description)
     # TensorFlow Serving reads only names that are numbers.
     staging = target.with_name(f".{version}.{os.getpid()}.tmp")
     try:

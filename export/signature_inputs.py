@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
+from tafe_tf.export import description
 from tafe_tf.schema import ABSENT, Schema
 
 Rows = Mapping[str, np.ndarray]
@@ -33,6 +34,9 @@ def signature_inputs(
     for name in sorted(signatures):
         if name == "examples":
             yield name, {name: examples(schema, rows)}
+            continue
+        if name == description.SIGNATURE:
+            yield name, {name: np.full(len(rows[schema.inputs[0].name]), b"", object)}
             continue
         columns = dict(rows)
         if name == "rank":

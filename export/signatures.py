@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Mapping
 from typing import Any
 
 import keras
+import numpy as np
 import tensorflow as tf
 
+from tafe_tf.export.description import FIELDS_SIGNATURE, describe
+from tafe_tf.export.description import OUTPUT as DESCRIPTION
+from tafe_tf.export.description import SIGNATURE as DESCRIBE_SIGNATURE
 from tafe_tf.export.session_model import DEFAULT_SIGNATURE
 from tafe_tf.features.graph import Features
 from tafe_tf.models import FunnelModel
 from tafe_tf.probabilities import probabilities
-from tafe_tf.schema import ABSENT, Schema
+from tafe_tf.schema import ABSENT, MISSING, UNSEEN, Schema
 
 Outputs = dict[str, tf.Tensor]
 Serve = Callable[..., Outputs]
@@ -28,6 +33,10 @@ class Signatures:
     side "user", `rank` takes their columns with one row and the others with n rows, and scores the
     n items for the one user.
 
+    `fields` takes what `serving_default` takes, and tells of each row which fields have missing and
+    unseen values. `describe` tells, whatever text it is given, what `export.description` says of
+    the export, as JSON.
+
     All signatures share one graph, in which the dense weights are constants: what follows from them
     alone (folded queries, gamma's smooth step) the runtime computes once, when it loads the model.
     Embedding tables stay variables.
@@ -37,6 +46,8 @@ class Signatures:
         features: Its feature graph.
         calibrate: A function from logits to calibrated logits, [B, N] both. None, the default,
             leaves the logits as they are.
+        description: What `describe` tells. The default, None, is the schema's description without
+            the shares of training.
     """
 
     def __init__(
@@ -44,9 +55,11 @@ class Signatures:
         model: FunnelModel,
         features: Features,
         calibrate: Calibrate | None = None,
+        description: Mapping[str, Any] | None = None,
     ) -> None:
         self._features = features
         self._schema = features.schema
+        self._description = description or describe(self._schema, {})
         self._score: Serve = tf.function(
             _scorer(model, self._schema, calibrate),
             input_signature=[features.model_signature],
@@ -66,6 +79,9 @@ class Signatures:
         functions["examples"] = (self.examples, [serialized])
         if 0 < len(self._schema.user_inputs) < len(columns):
             functions["rank"] = (self.rank, [columns])
+        functions[FIELDS_SIGNATURE] = (self.fields, [columns])
+        text = tf.TensorSpec([None], tf.string, DESCRIBE_SIGNATURE)
+        functions[DESCRIBE_SIGNATURE] = (self.describe, [text])
         return functions
 
     def inputs(self, inputs: Mapping[str, Any]) -> Outputs:
@@ -120,6 +136,36 @@ class Signatures:
             shape = tf.concat([[count], of_one_row], 0)
             rows[name] = tf.broadcast_to(values, shape)
         return self.columns(rows)
+
+    def fields(self, inputs: Mapping[str, Any]) -> Outputs:
+        """Tells of raw columns, [B], how many values of each of the F fields are what.
+
+        Returns:
+            float32 [B, F] each: "values", the number of values, where an empty list has one, a
+            missing one; and "missing" and "unseen", their shares of these values.
+        """
+        ids = self._features(self._by_column(inputs))["ids"]
+        present = self._by_field(ids != MISSING)
+        unseen = self._by_field(ids == UNSEEN)
+        values = tf.maximum(present, 1.0)
+        return {
+            "values": values,
+            "missing": tf.cast(present == 0.0, tf.float32),
+            "unseen": unseen / values,
+        }
+
+    def _by_field(self, slots: tf.Tensor) -> tf.Tensor:
+        """How many of the slots of each field are true, [B, S] -> float32 [B, F]."""
+        counts = self._features.slots
+        fields = np.arange(len(counts))
+        field_of_slot = np.repeat(fields, counts)
+        is_of_field = field_of_slot[:, None] == fields  # [S, F]
+        return tf.matmul(tf.cast(slots, tf.float32), tf.constant(is_of_field, tf.float32))
+
+    def describe(self, text: tf.Tensor) -> Outputs:
+        """Tells what the export is, once for each text, [B]."""
+        description = json.dumps(self._description)
+        return {DESCRIPTION: tf.fill(tf.shape(text), description)}
 
 
 def _scorer(

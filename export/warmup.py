@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import pathlib
 from collections.abc import Iterator, Mapping
 
@@ -9,6 +10,7 @@ import numpy as np
 import tensorflow as tf
 from tensorflow_serving.apis import predict_pb2, prediction_log_pb2
 
+from tafe_tf.export.description import FIELDS_SIGNATURE
 from tafe_tf.export.session_model import SessionModel
 from tafe_tf.export.signature_inputs import Rows, signature_inputs
 from tafe_tf.schema import Schema
@@ -27,12 +29,20 @@ def write(
     Args:
         served: The SavedModel.
         schema: Its dataset.
-        rows: Raw columns, [n] or [n, length] with n >= 1, repeated where a request needs more.
+        rows: Raw columns, [n] or [n, length] with n >= 1, repeated where a request needs more, but
+            not for the signature `fields`.
     """
     with tf.io.TFRecordWriter(str(served.path / FILE)) as writer:
         for size in SIZES:
-            some_rows = _resized(rows, size)
-            for signature, inputs in signature_inputs(schema, some_rows, served.signatures):
+            # Shares of values mean something only if no row comes twice.
+            once = {FIELDS_SIGNATURE} & set(served.signatures)
+            others = set(served.signatures) - once
+            first_rows = {name: values[:size] for name, values in rows.items()}
+            requests = itertools.chain(
+                signature_inputs(schema, _resized(rows, size), others),
+                signature_inputs(schema, first_rows, once),
+            )
+            for signature, inputs in requests:
                 log = _log(schema.name, signature, inputs)
                 writer.write(log.SerializeToString(deterministic=True))
 

@@ -4,7 +4,8 @@
 
 An output file holds the keys, `row` (the row's number in its input file, from 1) and the outputs of
 the signature. If the job is killed at any moment, the same command goes on with the parts that are
-missing. `_SUCCESS.json` is written last and says that none is.
+missing. `_SUCCESS.json` is written last and says that none is. At the end a table shows the shares
+of missing and of unseen values beside those of the training rows.
 
 With --runner the same job runs as an Apache Beam pipeline, which all of Beam's runners take, and
 --beam_args are its options. Model, input and output must then lie where every worker finds them
@@ -23,11 +24,13 @@ from typing import Any
 import tensorflow as tf
 from absl import app, flags
 
+from tafe_tf.data.field_counts import FieldCounts
 from tafe_tf.data.formats.read import BLOCK_ROWS
 from tafe_tf.export.versions import latest
 from tafe_tf.serving.batch import scoring
 from tafe_tf.serving.batch.job import Job, JobError, find_inputs
 from tafe_tf.terminal import command
+from tafe_tf.terminal.field_shares import print_field_shares
 
 _MODEL = flags.DEFINE_string(
     "model",
@@ -103,7 +106,18 @@ def main(argv: list[str]) -> None:
     for item in summary["inputs"].values():
         for reason in item["reasons"]:
             print(reason)
+    _print_fields(summary)
     print(f"{job.output}: {summary['rows']:,} rows scored, {summary['dropped']:,} dropped")
+
+
+def _print_fields(summary: dict[str, Any]) -> None:
+    """Prints the shares of missing and of unseen values beside those of training."""
+    if summary["fields"] is None:
+        print("the model does not tell which values are unseen: it was exported before it could")
+        return
+    counts = FieldCounts.of_json(summary["fields"])
+    title = f"values of {summary['rows']:,} scored rows"
+    print_field_shares(counts, summary["training"], title)
 
 
 def _version_of(path: str) -> str:

@@ -3,7 +3,8 @@
     python -m tafe_tf.evaluate --run_dir=DIR [--data_dir=DIR] [--split=test]
 
 Without --data_dir the rows are the run's own test rows. Their metrics also go into
-`<run_dir>/metrics.json`; those of other rows are only printed. --batch_size is by default 4,096
+`<run_dir>/metrics.json`; those of other rows are only printed. A second table shows the shares of
+missing and of unseen values beside those of the training rows. --batch_size is by default 4,096
 here, and --on_bad_row what it was in training.
 """
 
@@ -15,6 +16,7 @@ from tafe_tf import flags, machine
 from tafe_tf.data.atomic import write_json
 from tafe_tf.data.formats.splits import find_split
 from tafe_tf.terminal import command
+from tafe_tf.terminal.field_shares import print_field_metrics
 from tafe_tf.terminal.tables import print_dropped, print_metrics
 from tafe_tf.training import predecessor
 from tafe_tf.training.noted_rows import EVALUATION_ROWS
@@ -51,6 +53,7 @@ def evaluate() -> None:
     if is_test:
         write_json(run.path / "metrics.json", metrics)
     print_metrics(metrics, run.schema, f"{run.schema.name}, {split}")
+    print_field_metrics(metrics, run.directory.statistics(), f"values of the {split} rows")
     if is_test:
         predecessor.compare(run.directory, metrics, run.data(files, batch_size, bad_rows))
     elif split == "test":

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import pathlib
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -28,6 +28,27 @@ def exports(tmp_path_factory: pytest.TempPathFactory) -> dict[str, pathlib.Path]
         run = small_models.make_run(root / name, name)
         exports[name] = publish(run, root / name / "export", config)
     return exports
+
+
+@pytest.fixture(scope="session")
+def old_export(tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
+    """An export of "numbers" without the signatures `fields` and `describe`, as they once were."""
+    import small_models
+
+    from tafe_tf.export.publish import ExportConfig, publish
+    from tafe_tf.export.signatures import Signatures
+
+    root = tmp_path_factory.mktemp("old")
+    run = small_models.make_run(root, "numbers")
+    functions = Signatures.functions
+
+    def without(signatures: Signatures) -> dict[str, Any]:
+        known = functions(signatures)
+        return {name: known[name] for name in known if name not in ("fields", "describe")}
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Signatures, "functions", without)
+        return publish(run, root / "export", ExportConfig(version=1))
 
 
 @pytest.fixture

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from concurrent import futures
 from typing import Any
@@ -17,15 +18,22 @@ Behave = Callable[[predict_pb2.PredictRequest, grpc.ServicerContext], None]
 
 
 class Fake(prediction_service_pb2_grpc.PredictionServiceServicer):
-    """Answers each row with twice its item; `behave` sees every request first."""
+    """Answers each row with twice its item; `behave` sees every request first.
+
+    With a `description` it has the signature `describe`, which answers it as JSON, and `fields`.
+    """
 
     def __init__(self) -> None:
+        self.description: dict[str, Any] = {}
+        self.descriptions = 0  # how often it was asked
         self.version, self.inputs = 1, ["item"]
         self.requests: list[predict_pb2.PredictRequest] = []
         self.behave: Behave = lambda request, context: None
         self.metadata_calls = 0
 
     def Predict(self, request: Any, context: Any) -> Any:
+        if request.model_spec.signature_name == "describe":
+            return self._describe()
         self.requests.append(request)
         self.behave(request, context)
         if (
@@ -37,9 +45,23 @@ class Fake(prediction_service_pb2_grpc.PredictionServiceServicer):
             context.abort(grpc.StatusCode.INVALID_ARGUMENT, "input size does not match signature")
         response = predict_pb2.PredictResponse()
         response.model_spec.version.value = self.version
+        if request.model_spec.signature_name == "fields":
+            item = tensors.decode(request.inputs["item"])[:, None]
+            tensors.encode(np.ones(item.shape, np.float32), response.outputs["values"])
+            tensors.encode((item == -1).astype(np.float32), response.outputs["missing"])
+            tensors.encode((item > 9).astype(np.float32), response.outputs["unseen"])
+            return response
         items = tensors.decode(request.inputs["item"])
         tensors.encode(2.0 * items.astype(np.float32), response.outputs["twice"], as_fields=True)
         tensors.encode(np.full(len(items), self.version), response.outputs["version"])
+        return response
+
+    def _describe(self) -> Any:
+        self.descriptions += 1
+        response = predict_pb2.PredictResponse()
+        response.model_spec.version.value = self.version
+        text = np.array([json.dumps(self.description)], object)
+        tensors.encode(text, response.outputs["description"])
         return response
 
     def GetModelMetadata(self, request: Any, context: Any) -> Any:
@@ -50,6 +72,10 @@ class Fake(prediction_service_pb2_grpc.PredictionServiceServicer):
                 info = signatures.signature_def[signature].inputs[name]
                 info.dtype = types_pb2.DT_INT64
                 info.tensor_shape.dim.add().size = -1
+        if self.description:
+            fields = signatures.signature_def["fields"]
+            fields.CopyFrom(signatures.signature_def["serving_default"])
+            signatures.signature_def["describe"].inputs["describe"].dtype = types_pb2.DT_STRING
         response = get_model_metadata_pb2.GetModelMetadataResponse()
         response.metadata["signature_def"].Pack(signatures)
         return response

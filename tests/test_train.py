@@ -38,6 +38,7 @@ from tafe_tf.training.run_dir import RunDir
 FLAGS = absl_flags.FLAGS
 LONG = ("p_view", "p_cart", "p_buy", "p_cart_given_view", "p_buy_given_cart")
 SHORT = ("ctr", "ctcvr", "cvr")
+FIELDS = ("user", "item", "hour", "price", "tags")
 SCHEMA = small_models.SHOP.replace('side = "user"\n', "").replace(
     'name = "buy"\n', 'name = "buy"\nvia = "cart"\n'
 )
@@ -115,10 +116,15 @@ def test_metrics_of_the_test_rows(
     kinds = ("auc", "gauc", "log_loss", "pcoc", "ece")
     assert set(metrics) == {f"{k}/{n}" for k in kinds for n in SHORT} | {
         "rows",
+        "rows_without_group",
         "seconds",
         "violation_rate",
         "parameters",
-    }
+    } | {f"{kind}/{name}" for kind in ("values", "missing", "unseen") for name in FIELDS}
+    assert metrics["values/user"] == 500
+    known = set((trained / "vocabulary" / "user.txt").read_text().splitlines())
+    unseen = [user for user in rows(500, seed=1)["user"] if user not in known]
+    assert metrics["unseen/user"] == len(unseen) / 500
     assert metrics["rows"] == 500
     assert metrics["auc/ctr"] > 0.7
     (trained / "metrics.json").unlink()
@@ -128,7 +134,9 @@ def test_metrics_of_the_test_rows(
     assert {k: v for k, v in again.items() if k != "seconds"} == pytest.approx(
         {k: v for k, v in metrics.items() if k != "seconds"}, abs=1e-6
     )
-    assert "predicted / observed" in capsys.readouterr().out
+    out = capsys.readouterr().out
+    assert "predicted / observed" in out
+    assert "values of the test rows" in out and "in training" in out
     report.main(["report", str(trained)])
     out = capsys.readouterr().out
     assert "AUC ctcvr" in out and f"{metrics['auc/cvr']:.4f}" in out

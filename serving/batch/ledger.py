@@ -19,7 +19,10 @@ import re
 from collections.abc import Iterable, Iterator
 from typing import Any
 
+import numpy as np
+
 from tafe_tf.data.atomic import write_json
+from tafe_tf.data.field_counts import FieldCounts
 from tafe_tf.data.shards.resumable_parts import merge
 from tafe_tf.serving.batch.job import Input, Job, JobError
 from tafe_tf.serving.batch.part_files import Part, read_part
@@ -125,7 +128,7 @@ def _count_parts(job: Job, source: Input, parts: dict[int, Part]) -> int | None:
     """The number of a file's parts, or None if it is not known."""
     if source.rows is not None:
         count = math.ceil(source.rows / job.rows_per_shard)
-        return max(count, 1)  # a file without rows is read too, which raises the error
+        return max(count, 1)  # a file without rows has a part as well
     for number, part in parts.items():
         if part.last:
             return number + 1
@@ -147,10 +150,12 @@ def finish(job: Job) -> dict[str, Any]:
     Returns:
         The content of `_SUCCESS.json`: "rows" and "dropped", the numbers of rows that were scored
         and left out, and "inputs", which has for each input file's path these two, its number of
-        "parts", and the "reasons" why rows were dropped.
+        "parts", and the "reasons" why rows were dropped. Under "fields" are the counts of the
+        fields' values, see `FieldCounts.as_json`, or None if the model does not tell, and under
+        "training" the shares of the training rows.
 
     Raises:
-        JobError: If a part is missing.
+        JobError: If a part is missing, or no input file holds a row.
     """
     done = done_parts(job)
     left = _shards(job, done, each_part=False)
@@ -162,9 +167,23 @@ def finish(job: Job) -> dict[str, Any]:
         "rows": sum(item["rows"] for item in inputs.values()),
         "dropped": sum(item["dropped"] for item in inputs.values()),
         "inputs": inputs,
+        "fields": _fields(job, itertools.chain.from_iterable(map(dict.values, done.values()))),
+        "training": job.training_shares,
     }
+    if summary["rows"] + summary["dropped"] == 0:
+        raise JobError(f"{', '.join(inputs)}: holds no rows")
     write_json(pathlib.Path(job.output) / _SUCCESS, summary)
     return summary
+
+
+def _fields(job: Job, parts: Iterable[Part]) -> dict[str, Any] | None:
+    """The values of the fields in all parts; None if some part does not know them."""
+    counts = FieldCounts([feature.name for feature in job.schema.features])
+    for part in parts:
+        if part.fields is None:
+            return None
+        counts.merge(np.array(part.fields))
+    return counts.as_json()
 
 
 def _summary(parts: dict[int, Part]) -> dict[str, Any]:

@@ -11,11 +11,13 @@ import uuid
 from types import TracebackType
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from tafe_tf.data.bad_rows import Dropped
 from tafe_tf.data.errors import BadRowError, DataError
+from tafe_tf.data.field_counts import FieldCounts
 from tafe_tf.data.shards.resumable_parts import merge
 from tafe_tf.serving.batch.job import Input, Job, JobError, look_at
 
@@ -31,12 +33,15 @@ class Part:
         dropped: The number of bad rows, which were not scored.
         reasons: Why they were dropped.
         last: Whether it is the last part of the input file.
+        fields: The values of each field, see `FieldCounts.counts`; None (the default) if the model
+            does not tell.
     """
 
     rows: int
     dropped: int
     reasons: list[Dropped]
     last: bool
+    fields: list[list[int]] | None = None
 
 
 class PartWriter:
@@ -60,17 +65,25 @@ class PartWriter:
         self._rows = 0
         self._dropped = 0
         self._reasons: list[Dropped] = []
+        self._fields: np.ndarray | None = None
 
     def __enter__(self) -> PartWriter:
         return self
 
-    def append(self, table: pa.Table, dropped: int, reasons: list[Dropped]) -> None:
+    def append(
+        self,
+        table: pa.Table,
+        dropped: int,
+        reasons: list[Dropped],
+        fields: FieldCounts | None,
+    ) -> None:
         """Writes the scores of a block.
 
         Args:
             table: The keys, row numbers and scores of the block's good rows.
             dropped: The number of its bad rows.
             reasons: Why they were dropped.
+            fields: The values of its fields, or None if the model does not tell.
 
         Raises:
             DataError: If the columns are of another type than before.
@@ -85,6 +98,9 @@ class PartWriter:
         self._rows += table.num_rows
         self._dropped += dropped
         self._reasons = merge([*self._reasons, *reasons])
+        if fields is not None:
+            before = 0 if self._fields is None else self._fields
+            self._fields = before + fields.counts
 
     def _check_types(self, found: pa.Schema, first: pa.Schema) -> None:
         if found == first:
@@ -106,7 +122,13 @@ class PartWriter:
             DataError: If the input file has changed since the job began.
         """
         assert self._writer is not None, "a part has a block"
-        done = Part(rows=self._rows, dropped=self._dropped, reasons=self._reasons, last=last)
+        done = Part(
+            rows=self._rows,
+            dropped=self._dropped,
+            reasons=self._reasons,
+            last=last,
+            fields=None if self._fields is None else self._fields.tolist(),
+        )
         origin = _origin(self._job, self._source)
         said = origin | {"part": self._number} | dataclasses.asdict(done)
         self._writer.add_key_value_metadata({METADATA: json.dumps(said)})
@@ -153,7 +175,11 @@ def read_part(job: Job, source: Input, path: pathlib.Path) -> Part:
             )
     reasons = [Dropped(**reason) for reason in stored["reasons"]]
     part = Part(
-        rows=stored["rows"], dropped=stored["dropped"], reasons=reasons, last=stored["last"]
+        rows=stored["rows"],
+        dropped=stored["dropped"],
+        reasons=reasons,
+        last=stored["last"],
+        fields=stored.get("fields"),
     )
     if part.dropped and job.on_bad_row == "raise":
         raise BadRowError(f"{path}: was scored without some rows; {part.reasons[0]}")

@@ -14,8 +14,10 @@ import numpy as np
 import pyarrow as pa
 
 from tafe_tf.data.blocks.block import Block
+from tafe_tf.data.field_counts import FieldCounts
 from tafe_tf.data.iterators import read_ahead
 from tafe_tf.data.shards.resumable_parts import Cut, read_parts
+from tafe_tf.export.description import FIELDS_SIGNATURE
 from tafe_tf.export.session_model import SessionModel
 from tafe_tf.export.signature_inputs import by_input
 from tafe_tf.serving.batch.job import ROW, Input, Job
@@ -79,8 +81,8 @@ def score(model: SessionModel, job: Job, shards: Iterable[Shard]) -> Iterator[in
             with PartWriter(job, source, first.part) as writer:
                 rest = (cut for _, cut in cuts)
                 for cut in itertools.chain([first], rest):
-                    scores = _scores(model, job, cut.block)
-                    writer.append(scores, cut.dropped, cut.reasons)
+                    scores, fields = _scores(model, job, cut.block)
+                    writer.append(scores, cut.dropped, cut.reasons, fields)
                     yield len(cut.block.row)
                     if cut.ends:
                         break
@@ -90,6 +92,7 @@ def score(model: SessionModel, job: Job, shards: Iterable[Shard]) -> Iterator[in
 def _read(job: Job, shards: Iterable[Shard]) -> Iterator[tuple[Input, Cut]]:
     """The blocks of shards, each with the file that it comes from."""
     columns = [column.name for column in job.schema.inputs]
+    files = [source.path for source in job.inputs]
     for shard in shards:
         cuts = read_parts(
             shard.source.path,
@@ -98,6 +101,7 @@ def _read(job: Job, shards: Iterable[Shard]) -> Iterator[tuple[Input, Cut]]:
             job.on_bad_row,
             shard.first,
             shard.stop,
+            split=files,
             block_rows=job.block_rows,
             columns=columns,
             keep=job.keys,
@@ -106,14 +110,23 @@ def _read(job: Job, shards: Iterable[Shard]) -> Iterator[tuple[Input, Cut]]:
             yield shard.source, cut
 
 
-def _scores(model: SessionModel, job: Job, block: Block) -> pa.Table:
-    """The keys, row numbers and outputs of a block."""
+def _scores(
+    model: SessionModel,
+    job: Job,
+    block: Block,
+) -> tuple[pa.Table, FieldCounts | None]:
+    """The keys, row numbers and outputs of a block, and the values of its fields if it is known."""
     count = len(block.row)
+    fields = FieldCounts([feature.name for feature in job.schema.features])
     scores = {name: np.empty(count, np.float32) for name in job.outputs}
     for start in range(0, count, job.batch_size):
         rows = slice(start, start + job.batch_size)
         columns = {name: values[rows] for name, values in block.columns.items()}
-        outputs = model(by_input(job.schema, columns), job.signature)
+        inputs = by_input(job.schema, columns)
+        outputs = model(inputs, job.signature)
+        if job.tells_fields:
+            fields.add_rows(**model(inputs, FIELDS_SIGNATURE))
         for name, values in scores.items():
             values[rows] = outputs[name]
-    return pa.table({**block.kept, ROW: block.row, **scores})
+    table = pa.table({**block.kept, ROW: block.row, **scores})
+    return table, fields if job.tells_fields else None

@@ -7,6 +7,7 @@
 from tafe_tf.serving.client.asynchronous import AsyncClient
 from tafe_tf.serving.client.blocking import Client
 from tafe_tf.serving.client.conversation import Predictions
+from tafe_tf.serving.client.description import Seen
 from tafe_tf.serving.wire.errors import ServingError
 
-__all__ = ["AsyncClient", "Client", "Predictions", "ServingError"]
+__all__ = ["AsyncClient", "Client", "Predictions", "Seen", "ServingError"]

@@ -15,13 +15,14 @@ import sys
 import grpc
 import pyarrow as pa
 import pyarrow.csv as pacsv
-import pyarrow.parquet as pq
 from absl import flags
 
+from tafe_tf.data.formats.whole_table import read_table
 from tafe_tf.data.formats.write import write
 from tafe_tf.serving.client import Client
-from tafe_tf.serving.wire.errors import ServingError, invalid
+from tafe_tf.serving.wire.errors import ServingError
 from tafe_tf.terminal import command
+from tafe_tf.terminal.field_shares import print_field_shares
 
 _TARGET = flags.DEFINE_string("target", "localhost:8500", "The server's gRPC address, HOST:PORT.")
 _MODEL = flags.DEFINE_string("model_name", "default", "The model's name on the server.")
@@ -38,12 +39,29 @@ _SIGNATURE = flags.DEFINE_string(
     "signature_name", "serving_default", "The name of the signature to ask."
 )
 _INPUT = flags.DEFINE_string(
-    "input", "", "The file of rows to score; it must end in .csv, .csv.gz or .parquet."
+    "input",
+    "",
+    "The file of rows to score: .parquet, or .csv or .tsv, where .gz or .zst may follow.",
+)
+_DELIMITER = flags.DEFINE_string(
+    "delimiter",
+    "",
+    "The character between CSV cells; if not given, a tab in .tsv files, and else what the header "
+    "line shows.",
+)
+_QUOTE = flags.DEFINE_string(
+    "quote", '"', "The character around a CSV cell that holds a delimiter; empty if there is none."
 )
 _OUTPUT = flags.DEFINE_string(
     "output",
     "",
     "The file to write the scores to, .csv or .parquet; if not given, they are printed as CSV.",
+)
+_SHOW_UNSEEN = flags.DEFINE_bool(
+    "show_unseen",
+    False,
+    "Also print, to the standard error, the share of missing and of unseen values of each field "
+    "beside that of training. The default is not to.",
 )
 _TIMEOUT = flags.DEFINE_float(
     "timeout", 60.0, "Seconds that scoring the whole file may take.", lower_bound=0.001
@@ -82,32 +100,18 @@ def main(argv: list[str]) -> None:
             credentials=_credentials(_TLS.value, _TLS_CA.value, _TLS_KEY.value, _TLS_CERT.value),
         )
         with client:
-            predictions = client.predict(_read(_INPUT.value), signature=_SIGNATURE.value)
+            rows = read_table(_INPUT.value, _DELIMITER.value, _QUOTE.value)
+            predictions = client.predict(rows, signature=_SIGNATURE.value)
+            if _SHOW_UNSEEN.value:
+                seen = client.seen(rows)
+                title = f"values of {_INPUT.value}"
+                print_field_shares(seen.counts, seen.training, title, sys.stderr)
         print(f"{_MODEL.value}, version {predictions.version}", file=sys.stderr)
         scores = dict(sorted(predictions.items()))
         if _OUTPUT.value:
             write(_OUTPUT.value, scores)
         else:
             pacsv.write_csv(pa.table(scores), sys.stdout.buffer)
-
-
-def _read(path: str) -> pa.Table:
-    """The rows of a file. Cells of a CSV file stay texts: the model's signature tells their types.
-
-    Raises:
-        ServingError: If the file cannot be read.
-    """
-    try:
-        if path.endswith(".parquet"):
-            return pq.read_table(path)
-        with pacsv.open_csv(path) as file:
-            names = file.schema.names
-        texts = pacsv.ConvertOptions(
-            column_types={name: pa.string() for name in names}, strings_can_be_null=False
-        )
-        return pacsv.read_csv(path, convert_options=texts)
-    except (OSError, pa.ArrowException) as error:
-        raise invalid(f"{path}: {error}") from None
 
 
 def _credentials(tls: bool, ca: str, key: str, cert: str) -> grpc.ChannelCredentials | None:

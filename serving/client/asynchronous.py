@@ -11,6 +11,7 @@ import grpc
 
 from tafe_tf.serving.client.connection import Connection
 from tafe_tf.serving.client.conversation import Answer, Predictions, Steps
+from tafe_tf.serving.client.description import Seen
 from tafe_tf.serving.wire.errors import ServingError
 
 
@@ -41,6 +42,10 @@ class AsyncClient(Connection):
     ) -> Predictions:
         """Scores rows; see `Client.predict`."""
         return await self._run(self._conversation.predict(columns, signature, outputs), timeout)
+
+    async def seen(self, columns: Any, *, timeout: float | None = None) -> Seen:
+        """Finds which values of rows are missing, and which are unseen; see `Client.seen`."""
+        return await self._run(self._conversation.seen(columns), timeout)
 
     async def status(self) -> dict[int, str]:
         """The state of each version by its number; see `Client.status`."""

@@ -11,6 +11,7 @@ import grpc
 
 from tafe_tf.serving.client.connection import Connection
 from tafe_tf.serving.client.conversation import Answer, Predictions, Steps
+from tafe_tf.serving.client.description import Seen
 from tafe_tf.serving.wire.errors import ServingError
 
 
@@ -62,8 +63,9 @@ class Client(Connection):
 
         Args:
             columns: A mapping from names to sequences, a pandas DataFrame or a pyarrow Table. A
-                column has shape [n], or [n, any length] where the model takes lists. Columns that
-                the model does not take are left out. None is a missing value.
+                column goes by its own name or by that of its input, and has shape [n], or [n, any
+                length] where the model takes lists. Columns that the model does not take are left
+                out. None is a missing value.
             signature: The signature to ask, "serving_default" by default. "rank" takes one row of
                 the user's columns and n rows of the others.
             outputs: Names of the outputs to return. By default all are returned.
@@ -76,6 +78,30 @@ class Client(Connection):
             ServingError: With the code and the text of what went wrong.
         """
         return self._run(self._conversation.predict(columns, signature, outputs), timeout)
+
+    def seen(self, columns: Any, *, timeout: float | None = None) -> Seen:
+        """Finds which values of rows are missing, and which the model did not see in training.
+
+        Unseen values are no error: the model answers for them by what it learned of rare ones. Many
+        of them mean that the rows are not like those of training, or are spelled otherwise.
+
+        Args:
+            columns: As for `predict`.
+            timeout: Seconds that this call may take, instead of the client's own timeout.
+
+        Returns:
+            The shares of missing and of unseen values by field, beside those of training.
+
+        Raises:
+            ServingError: With the code and the text of what went wrong. FAILED_PRECONDITION if the
+                model was exported before exports had the signatures `fields` and `describe`.
+
+        Example:
+            >>> seen = client.seen({"user": ["u1"], "item": [7], "price": [9.5]})  # doctest: +SKIP
+            >>> seen.unseen["user"], seen.training["unseen"]["user"]  # doctest: +SKIP
+            (1.0, 0.03)
+        """
+        return self._run(self._conversation.seen(columns), timeout)
 
     def status(self) -> dict[int, str]:
         """The state of each version by its number, such as `{3: "AVAILABLE", 2: "END"}`.

@@ -28,9 +28,8 @@ class InputType(NamedTuple):
         name: The schema's name of the type, such as "int64".
         dtype: The NumPy type; object for strings.
         rank: The number of dimensions: 1, or 2 for lists.
-        column: The raw column's name. Default: "", the input's own name.
-        separator: The character between the values of a list that is given as one text. Default:
-            "|".
+        column: The raw column that the input takes. Default: "", the one of the input's name.
+        separator: The character between the values of a list in one text. Default: "|".
     """
 
     name: Dtype
@@ -44,26 +43,21 @@ class Types(dict[str, InputType]):
     """What a signature takes, by the input's name.
 
     Attributes:
-        missing: The texts that mean a missing value, beside the empty one.
+        missing: The texts that mean a missing value, see `Schema.missing`. Default:
+            `MISSING_TEXTS`.
     """
 
-    def __init__(
-        self,
-        inputs: Mapping[str, InputType],
-        missing: Sequence[str] = MISSING_TEXTS,
-    ) -> None:
-        super().__init__(inputs)
-        self.missing = tuple(missing)
+    missing: tuple[str, ...] = MISSING_TEXTS
 
 
 def types(inputs: Mapping[str, Any]) -> Types:
     """What a signature takes, by the input's name, from its `TensorInfo`s."""
-    found: dict[str, InputType] = {}
+    found = Types()
     for name, info in inputs.items():
         dtype = tf.dtypes.as_dtype(info.dtype)
         rank = len(info.tensor_shape.dim)
         found[name] = InputType(dtype.name, np.dtype(dtype.as_numpy_dtype), rank)
-    return Types(found)
+    return found
 
 
 def to_arrays(columns: Any, inputs: Types, signature: str) -> tuple[dict[str, np.ndarray], int]:

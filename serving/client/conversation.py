@@ -20,6 +20,7 @@ from tensorflow_serving.apis import (
 
 from tafe_tf.serving.client import columns
 from tafe_tf.serving.client.columns import Types
+from tafe_tf.serving.client.description import DESCRIBE, DESCRIPTION, FIELDS, Description, Seen
 from tafe_tf.serving.wire import tensors
 from tafe_tf.serving.wire.errors import ServingError, failed_precondition
 
@@ -54,6 +55,7 @@ class Conversation:
         self._spec = spec
         self._rows_per_request = rows_per_request
         self._signatures: dict[str, Any] = {}
+        self._description: Description | None = None
 
     def status(self) -> Steps[dict[int, str]]:
         """The state of each version by its number."""
@@ -71,23 +73,39 @@ class Conversation:
         signatures = get_model_metadata_pb2.SignatureDefMap()
         response.metadata[_METADATA].Unpack(signatures)
         self._signatures = {name: s for name, s in signatures.signature_def.items() if s.inputs}
+        self._description = None
         return self._signatures
+
+    def seen(self, given: Any) -> Steps[Seen]:
+        """Finds which values of rows the model knows from training; see `Client.seen`."""
+        answer = yield from self.predict(given, FIELDS, ())
+        if self._description is None:
+            raise failed_precondition(f'Serving signature key "{DESCRIBE}" not found.')
+        return self._description.seen(answer, answer.version)
 
     def predict(self, given: Any, signature: str, outputs: Sequence[str]) -> Steps[Predictions]:
         """Scores rows, all with one version of the model; see `Client.predict`."""
         inputs = yield from self._inputs(signature)
         while True:
+            failure: ServingError | None = None
             try:
-                return (yield from self._predict(given, inputs, signature, outputs))
+                answer = yield from self._predict(given, inputs, signature, outputs)
             except ServingError as error:
                 if error.code != grpc.StatusCode.INVALID_ARGUMENT:
                     raise
-                # A new version may take other columns than those this client knows of.
-                self._signatures = {}
-                known = inputs
-                inputs = yield from self._inputs(signature)
-                if inputs == known:
-                    raise
+                failure = error
+            else:
+                if self._description is None or self._description.version == answer.version:
+                    return answer
+            # A new version may take other columns, or spell them otherwise, than this client knows.
+            self._signatures = {}
+            known = inputs
+            inputs = yield from self._inputs(signature)
+            is_known = inputs == known and inputs.missing == known.missing
+            if is_known and failure is not None:
+                raise failure
+            if is_known:
+                return answer
 
     def _inputs(self, signature: str) -> Steps[Types]:
         """What a signature takes, asked once and remembered."""
@@ -95,7 +113,20 @@ class Conversation:
         if signature not in signatures:
             self._signatures = {}
             raise failed_precondition(f'Serving signature key "{signature}" not found.')
-        return columns.types(signatures[signature].inputs)
+        types = columns.types(signatures[signature].inputs)
+        if self._description is None and DESCRIBE in signatures:
+            yield from self._describe()
+        return self._description.complete(types) if self._description else types
+
+    def _describe(self) -> Steps[None]:
+        """Asks the model what it is, once for each answer of `signatures`."""
+        question = {DESCRIBE: np.array([b""], object)}
+        try:
+            answer = yield from self._piece(question, DESCRIBE, (), None)
+        except ServingError:
+            self._signatures = {}
+            raise
+        self._description = Description(answer[DESCRIPTION][0], answer.version)
 
     def _predict(
         self, given: Any, inputs: Types, signature: str, outputs: Sequence[str]

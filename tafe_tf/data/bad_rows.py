@@ -108,8 +108,8 @@ class BadRows:
     def seen(self) -> int:
         """The number of different rows seen so far, bad ones included.
 
-        After a pass over whole files it is the number of their rows: those that were used and, if
-        `take` was not called, `count` more. Rows count once, however often they are read.
+        After a pass over whole files it is the number of their rows: those that the pass gave and,
+        if `take` was not called, `count` more. A row counts once, however often it is read.
         """
         return sum(self._seen.values())
 

@@ -9,6 +9,10 @@ class DataError(ValueError):
     """A file cannot be used; the message starts with its name."""
 
 
+class MissingColumnError(DataError):
+    """A file lacks a column that is to be read; the message names both."""
+
+
 class BadRowError(DataError):
     """A row breaks a rule; the message names file, row, column and value."""
 
@@ -19,16 +23,21 @@ def check_columns(
     present: Sequence[str],
     where: str = "",
 ) -> None:
-    """Raises DataError if a column to read is missing from a file, or stands there more than once.
+    """Checks that each column to read stands in a file once.
 
     Args:
         path: The file, for the message.
         names: The columns to read.
         present: The columns that the file has.
         where: In what part of the file they stand, as " in the header". Default: "".
+
+    Raises:
+        MissingColumnError: If one is missing.
+        DataError: If one stands there more than once.
     """
     for name in names:
         count = present.count(name)
         if count != 1:
             what = f"stands {count} times{where}" if count else "is missing"
-            raise DataError(f"{path}: column {name!r} {what}; the columns are {', '.join(present)}")
+            kind = DataError if count else MissingColumnError
+            raise kind(f"{path}: column {name!r} {what}; the columns are {', '.join(present)}")

@@ -98,6 +98,33 @@ class FieldCounts:
         values = dict(zip(self.fields, self.counts[:, 0].tolist(), strict=True))
         return {"values": values, **self.shares_of_all()}
 
+    def as_metrics(self) -> dict[str, float | int | None]:
+        """The same by names such as "unseen/user", as metrics are named."""
+        metrics: dict[str, float | int | None] = {}
+        for kind, of_fields in self.as_json().items():
+            for field, value in of_fields.items():
+                metrics[f"{kind}/{field}"] = value
+        return metrics
+
+    @classmethod
+    def of_metrics(cls, metrics: Mapping[str, Any]) -> FieldCounts:
+        """The counts behind `as_metrics`, of no field if the metrics hold none."""
+        stored: dict[str, dict[str, Any]] = {kind: {} for kind in ("values", *KINDS)}
+        for name, value in metrics.items():
+            kind, _, field = name.partition("/")
+            if kind in stored:
+                stored[kind][field] = value
+        return cls.of_json(stored)
+
+    @classmethod
+    def of_json(cls, stored: Mapping[str, Mapping[str, Any]]) -> FieldCounts:
+        """The counts behind `as_json`."""
+        counts = cls(list(stored["values"]))
+        for i, (field, values) in enumerate(stored["values"].items()):
+            shares = [stored[kind][field] for kind in KINDS]
+            counts.counts[i] = [values, *(round(share * values) for share in shares)]
+        return counts
+
     def jumps(self, training: Mapping[str, Shares]) -> list[str]:
         """Says where a share is far above that of training.
 

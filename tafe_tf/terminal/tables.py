@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, TextIO
 
 from rich.console import Console
 from rich.table import Table
@@ -46,6 +46,9 @@ def metrics_table(
     if schema.conditional_names:
         violations = share(metrics["violation_rate"])
         rows += f", {violations} with a later step above an earlier one"
+    without_group = metrics.get("rows_without_group", 0)
+    if without_group:
+        rows += f", {without_group:,} without a {schema.group}, which grouped AUC leaves out"
     names = [*schema.step_names, *schema.conditional_names]
     return _table(f"{title}: {rows}", metrics, _COLUMNS, names)
 
@@ -128,10 +131,16 @@ def print_dropped(bad_rows: BadRows) -> None:
         print(f"{bad_rows.seen:,} rows were read: {used:,} used and {bad_rows.count:,} dropped")
 
 
-def show(table: Table) -> None:
-    """Prints a table as wide as the terminal, or `PIPE_WIDTH` characters wide without one."""
-    width = None if sys.stdout.isatty() else PIPE_WIDTH
-    Console(width=width).print(table)
+def show(table: Table, file: TextIO | None = None) -> None:
+    """Prints a table as wide as the terminal, or `PIPE_WIDTH` characters wide without one.
+
+    Args:
+        table: What to print.
+        file: Where to print. Default: None, the standard output.
+    """
+    is_terminal = (file or sys.stdout).isatty()
+    width = None if is_terminal else PIPE_WIDTH
+    Console(width=width, file=file).print(table)
 
 
 def number(value: float | None, digits: int = 4) -> str:

@@ -15,6 +15,7 @@ from tafe_tf import machine
 from tafe_tf.data.batches.batch import Batch, Part
 from tafe_tf.data.batches.dataset import FunnelData
 from tafe_tf.data.batches.stream import Stream
+from tafe_tf.data.field_counts import FieldCounts
 from tafe_tf.distributed.cluster import Cluster
 from tafe_tf.features.graph import Features
 from tafe_tf.metrics import FunnelMetrics, Metrics, monitored
@@ -47,6 +48,8 @@ class Evaluator:
         data: FunnelData,
         part: Part = "all",
         also: Use | None = None,
+        *,
+        of_fields: bool = False,
     ) -> Metrics:
         """The metrics of a part of the data, and the "seconds" that it took.
 
@@ -54,6 +57,8 @@ class Evaluator:
             data: The rows.
             part: "train", "valid" or "all"; the default is "all".
             also: Is called with the logits and the batches too.
+            of_fields: Whether to add what `FieldCounts.as_metrics` says of the fields' values. The
+                default is False.
 
         Raises:
             DataError: On a bad file or row.
@@ -62,6 +67,7 @@ class Evaluator:
         began = time.monotonic()
         schema = data.schema
         metrics = FunnelMetrics(schema.step_names, schema.conditional_names)
+        fields = FieldCounts([feature.name for feature in schema.features])
 
         def update(logits: np.ndarray, batch: Batch) -> bool:
             metrics.update(
@@ -73,13 +79,17 @@ class Evaluator:
             )
             return also(logits, batch) if also else True
 
-        self.predict(data, part, update)
+        self.predict(data, part, update, fields if of_fields else None)
         if self.cluster.workers > 1:
             # A worker without any row needs the arrays that the others have.
             metrics.update(**_no_rows(schema))
             metrics = metrics.of_all(self.cluster.gather)
+            if of_fields:
+                of_workers = self.cluster.gather({"fields": fields.counts[None]})["fields"]
+                fields.counts = of_workers.sum(axis=0)
         return {
             **metrics.result(),
+            **(fields.as_metrics() if of_fields else {}),
             "seconds": round(time.monotonic() - began, 3),
         }
 
@@ -88,10 +98,11 @@ class Evaluator:
         data: FunnelData,
         part: Part,
         use: Use,
+        fields: FieldCounts | None = None,
     ) -> None:
         """Calls `use` with logits [B, N] and batch, both as NumPy, as long as it returns true.
 
-        The rows come in the order of the files.
+        The rows come in the order of the files. Their values are added to `fields`.
         """
         data = dataclasses.replace(data, readers=self.cluster.workers)
         stream = Stream(
@@ -104,6 +115,8 @@ class Evaluator:
         try:
             for batch in stream.dataset:
                 logits = self._logits(batch.inputs).numpy()
+                if fields is not None:
+                    fields.add_ids(batch.inputs["ids"].numpy(), self.features.slots)
                 without_inputs = batch._replace(inputs=())
                 arrays = tf.nest.map_structure(lambda tensor: tensor.numpy(), without_inputs)
                 if not use(logits, arrays):

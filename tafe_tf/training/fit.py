@@ -28,6 +28,7 @@ from tafe_tf.features.graph import Features
 from tafe_tf.losses import FunnelLoss
 from tafe_tf.optimizers import LazyAdam, LinearDecay
 from tafe_tf.schema import Schema
+from tafe_tf.terminal.field_shares import print_field_metrics
 from tafe_tf.terminal.tables import print_dropped, print_metrics
 from tafe_tf.training import identity, predecessor
 from tafe_tf.training.config import ModelConfig, TrainingConfig
@@ -418,7 +419,9 @@ def build_loss(
     }
     given = {name: value for name, value in asked.items() if value is not None}
     task_weights = [task.weight for task in schema.tasks]
-    return model.paper_loss(task_weights, **given)
+    loss = model.paper_loss(task_weights, **given)
+    loss.checks_labels = False  # the reader has checked them
+    return loss
 
 
 def learning_rate(
@@ -456,7 +459,7 @@ def _evaluate_test(
     if config.save_predictions:
         also = seen.add
     evaluator = Evaluator(model, features, cluster)
-    metrics = evaluator.evaluate(rows, also=also)
+    metrics = evaluator.evaluate(rows, also=also, of_fields=True)
     metrics["parameters"] = model.count_params()
     predictions = None
     if config.save_predictions:
@@ -466,4 +469,5 @@ def _evaluate_test(
         if predictions is not None:
             write_arrays(run.path / "predictions.npz", predictions)
         print_metrics(metrics, data.schema, f"{data.schema.name}, test")
+        print_field_metrics(metrics, run.statistics(), "values of the test rows")
     predecessor.compare(run, metrics, rows, cluster)

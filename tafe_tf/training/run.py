@@ -136,7 +136,7 @@ class Run:
         batch_size: int = EVALUATION_ROWS,
         bad_rows: BadRows | None = None,
     ) -> Metrics:
-        """The metrics of rows with labels.
+        """The metrics of rows with labels, and the shares of missing and unseen values by field.
 
         Args:
             rows: See `as_rows`.
@@ -148,7 +148,7 @@ class Run:
         """
         data = self.data(rows, batch_size, bad_rows)
         evaluator = Evaluator(self.model, self.features)
-        metrics = evaluator.evaluate(data)
+        metrics = evaluator.evaluate(data, of_fields=True)
         return {
             **metrics,
             "parameters": self.model.count_params(),

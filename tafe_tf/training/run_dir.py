@@ -187,6 +187,11 @@ class RunDir:
             raise RunError(f"{self.path}: holds no run (no schema.toml)")
         return schema_toml.load(self.path / "schema.toml")
 
+    def statistics(self) -> dict[str, Any]:
+        """What was counted of the training rows, see `vocabulary.publish`; empty if nothing was."""
+        path = self.path / "statistics.json"
+        return dict(read_json(path)) if path.exists() else {}
+
     def features(self) -> Features:
         """The run's feature graph with its vocabularies."""
         return Features(self.schema(), self.path)

@@ -52,6 +52,18 @@ def test_shares_of_what_an_export_answers() -> None:
     assert counts.shares_of_all() == in_python(ids)
 
 
+def test_metrics_hold_all_of_it() -> None:
+    rng = np.random.default_rng(2)
+    counts = FieldCounts(FIELDS)
+    counts.add_ids(rng.integers(0, 4, (999, sum(SLOTS))), SLOTS)
+    metrics = counts.as_metrics()
+    assert metrics["unseen/tags"] == counts.shares("unseen")["tags"]
+    again = FieldCounts.of_metrics({"auc/ctr": 0.5, **metrics})
+    assert again.fields == counts.fields
+    np.testing.assert_array_equal(again.counts, counts.counts)
+    assert FieldCounts.of_metrics({"auc/ctr": 0.5}).fields == ()
+
+
 def test_without_rows_nothing_is_missing() -> None:
     nothing = FieldCounts(["user"])
     assert nothing.shares_of_all() == {"missing": {"user": 0.0}, "unseen": {"user": 0.0}}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pathlib
+import re
 import shutil
 
 import pytest
@@ -30,7 +31,14 @@ def test_check_prints_what_was_found(
 ) -> None:
     check.main(["check", str(version.parent)])
     lines = capsys.readouterr().out.splitlines()
-    assert lines[0] == f"{version}: may be served" and len(lines) == 5
+    assert lines[0] == f"{version}: may be served"
+    assert lines[5] == (
+        "  no field of the warm-up rows has far more missing or unseen values than training"
+    )
+    none = r"values of (\d+) warm-up rows: 2 of 2 fields have no missing and no unseen value"
+    held_out = re.fullmatch(none, lines[6])
+    assert held_out is not None
+    assert 200 < int(held_out[1]) < 400  # half of 600 rows
     (version / "saved_model.pb").unlink()
     with pytest.raises(SystemExit, match=r"error: .*the session loader cannot load it"):
         check.main(["check", str(version.parent)])

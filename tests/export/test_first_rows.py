@@ -5,8 +5,10 @@ from __future__ import annotations
 import pathlib
 
 import numpy as np
+import pytest
 import small_models
 
+from tafe_tf.data.formats.write import write
 from tafe_tf.export.first_rows import score_first_rows
 from tafe_tf.export.session_model import SessionModel
 
@@ -28,3 +30,25 @@ def test_the_table_shows_scores_and_the_last_step_reached(
     reached = {(0, 0): "", (1, 0): "click", (1, 1): "buy"}
     labels = zip(raw["click"][:20], raw["buy"][:20], strict=True)
     assert columns["reached"] == [reached[pair] for pair in labels]  # type: ignore[index]
+
+
+@pytest.mark.parametrize("extension", ["csv", "parquet", "tfrecord"])
+def test_rows_need_no_labels(
+    exports: dict[str, pathlib.Path],
+    tmp_path: pathlib.Path,
+    capsys: pytest.CaptureFixture[str],
+    extension: str,
+) -> None:
+    raw = small_models.rows("numbers", 20)
+    with_labels, without = (tmp_path / f"{name}.{extension}" for name in ("with", "without"))
+    write(with_labels, raw)
+    write(without, {name: raw[name] for name in ("user", "item")})
+    path = exports["numbers"].parent
+    expected = score_first_rows(path, with_labels)
+    table = score_first_rows(path, without)
+    said = capsys.readouterr().out
+    assert said.startswith(f"only the inputs are read: {without}: column 'click' is missing")
+    headers = [str(column.header) for column in table.columns]
+    assert headers == ["row", "ctr", "ctcvr", "cvr"]
+    for found, wanted in zip(table.columns, expected.columns, strict=False):
+        assert list(found.cells) == list(wanted.cells)

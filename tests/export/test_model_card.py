@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 
-from tafe_tf.export import model_card
+from tafe_tf.export import description, model_card
 from tafe_tf.export.session_model import SessionModel
 from tafe_tf.training.run_dir import RunDir
 
@@ -17,9 +17,11 @@ def test_the_card_repeats_what_the_run_says(served: tuple[RunDir, SessionModel])
     assert card["model"] == json.loads((run.path / "model.json").read_text())
     assert card["data_hash"] == statistics["made_from"]
     assert card["columns"] == [
-        {"name": c.name, "input": c.input, "dtype": c.dtype, "list": c.max_length > 0}
-        for c in run.schema().inputs
+        {"name": c.name, "dtype": c.dtype, "list": c.max_length > 0} for c in run.schema().inputs
     ]
+    described = description.ask(model)
+    assert described is not None
+    assert card.items() >= described.items()
     assert set(card["signatures"]) == set(model.signatures)
     assert card["signatures"]["examples"]["inputs"] == {"examples": "string [?]"}
     assert (card["calibration"], card["embedding_storage"]) == ("none", "float32")

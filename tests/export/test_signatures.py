@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 
 import numpy as np
@@ -42,7 +43,7 @@ def test_every_signature_is_the_model(served: tuple[RunDir, SessionModel], size:
     schema = run.schema()
     rows = probe_rows(schema, run.path / "vocabulary", size, seed=3)
     expected = in_numpy(run, rows)
-    names = {"serving_default", "examples", *expected}
+    names = {"serving_default", "examples", "fields", "describe", *expected}
     if schema.user_inputs:
         names.add("rank")
     assert set(model.signatures) == names
@@ -73,3 +74,40 @@ def test_rank_scores_the_items_for_the_one_user(served: tuple[RunDir, SessionMod
     outputs = model({**rows, **user}, "rank")
     assert set(outputs) == set(expected)
     assert_close(outputs, expected)
+
+
+def test_fields_tells_what_is_missing_and_unseen(served: tuple[RunDir, SessionModel]) -> None:
+    """Against the ids of each field, value by value."""
+    run, model = served
+    schema = run.schema()
+    rows = probe_rows(schema, run.path / "vocabulary", 40, seed=5)
+    ids = run.features()({name: tf.constant(values) for name, values in rows.items()})["ids"]
+    answer = model(rows, "fields")
+    start = 0
+    for i, feature in enumerate(schema.features):
+        for row, of_row in enumerate(ids.numpy()[:, start : start + feature.slots].tolist()):
+            present = [one for one in of_row if one != 1]
+            values = max(len(present), 1)
+            assert answer["values"][row, i] == values
+            assert answer["missing"][row, i] == float(not present)
+            assert answer["unseen"][row, i] == np.float32(present.count(0) / values)
+        start += feature.slots
+    assert answer["unseen"].max() == answer["missing"].max() == 1.0
+
+
+def test_describe_tells_the_inputs_and_the_shares_of_training(
+    served: tuple[RunDir, SessionModel],
+) -> None:
+    run, model = served
+    answer = model({"describe": [b"", b"any text"]}, "describe")["description"]
+    assert answer[0] == answer[1]
+    described = json.loads(answer[0])
+    statistics = json.loads((run.path / "statistics.json").read_text())
+    assert described["missing"] == list(run.schema().missing)
+    for column, wanted in zip(described["inputs"], run.schema().inputs, strict=True):
+        assert (column["name"], column["column"]) == (wanted.input, wanted.name)
+        shape = (column["dtype"], column["max_length"], column["separator"])
+        assert shape == (wanted.dtype, wanted.max_length, wanted.separator)
+    for kind in ("missing", "unseen"):
+        shares = {field["name"]: field[kind] for field in described["fields"]}
+        assert shares == statistics[kind]

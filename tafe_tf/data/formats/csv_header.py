@@ -90,10 +90,10 @@ def _check_encoding(path: str) -> None:
 def _check_line(path: str, line: str) -> None:
     """Raises DataError for a first line that is no header of a text file."""
     if "\0" in line:
-        raise DataError(f"{path}: is no UTF-8 text; save it as UTF-8. Received: {line:.40!r}")
+        raise DataError(f"{path}: is no UTF-8 text; save it as UTF-8. Received: {line[:40]!r}")
     if len(line) == _LONGEST_LINE:
         rule = f"the header line must have fewer than {_LONGEST_LINE:,} characters"
-        raise DataError(f"{path}: {rule}. Received: {line:.40!r}...")
+        raise DataError(f"{path}: {rule}. Received: {line[:40]!r}...")
 
 
 def _delimiter(
@@ -123,7 +123,10 @@ def _delimiter(
 
 
 def _shown(line: str, wanted: Wanted) -> list[str]:
-    """The delimiters that the header may have: those that give most of the wanted columns."""
+    """The delimiters that the header may have: those that give most of the wanted columns.
+
+    Where no column is named, all are wanted.
+    """
     by_count: dict[int, list[str]] = {}
     for delimiter in DELIMITERS:
         cells = next(read_rows(io.StringIO(line), delimiter, wanted.quote), [])
@@ -131,7 +134,7 @@ def _shown(line: str, wanted: Wanted) -> list[str]:
         if len(cells) > 1 or count:
             by_count.setdefault(count, []).append(delimiter)
     if not by_count:
-        return []
+        return [] if wanted.names else [","]  # one column, for all that is known
     found = by_count[max(by_count)]
     is_one_column = found == list(DELIMITERS)
     return found[:1] if is_one_column else found

@@ -182,7 +182,7 @@ def read_blocks(
         block_rows=block_rows,
         delimiter=schema.delimiter,
         quote=schema.quote,
-        elsewhere=functools.partial(_has_column, split or files, block_rows),
+        elsewhere=functools.partial(_has_column, split or files, max(block_rows, BLOCK_ROWS)),
         note=bad_rows.note,
     )
     convert = functools.partial(

@@ -16,7 +16,7 @@ import pyarrow as pa
 import tensorflow as tf
 
 from tafe_tf.data.bad_rows import Problem
-from tafe_tf.data.errors import DataError
+from tafe_tf.data.errors import DataError, MissingColumnError
 from tafe_tf.data.formats.reader import Chunk, Wanted
 
 _ABSENT_INT = -(2**63)  # stands for "not in the record" while a batch is parsed
@@ -187,11 +187,11 @@ def _check_present(
     kinds: Mapping[str, str | None],
     wanted: Wanted,
 ) -> None:
-    """Raises DataError if the first block has nothing of a column, and no other file has it."""
+    """Raises MissingColumnError if neither the first block nor another file has a column."""
     for name, kind in kinds.items():
         if kind is None and not wanted.elsewhere(name):
             what = f"column {name!r} is missing from the first {count} records"
-            raise DataError(f"{path}: {what}, and of all other files of the split")
+            raise MissingColumnError(f"{path}: {what}, and from the split's other files")
 
 
 def _find_kind(serialized: np.ndarray, name: str) -> str | None:

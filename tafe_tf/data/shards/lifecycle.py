@@ -170,7 +170,7 @@ def _count_parts(
     """How many parts a file has, if that is known."""
     rows = count_rows(path)
     if rows is not None:
-        return max(1, math.ceil(rows / job.shard_rows))  # of a file without rows, reading complains
+        return max(1, math.ceil(rows / job.shard_rows))  # a file without rows has a record as well
     for part, record in done.items():
         if record.last:
             return part + 1
@@ -212,5 +212,6 @@ def _split_summary(
         noted = itertools.chain.from_iterable(record.reasons for record in records)
         reasons += merge(noted)
     if not counts["written"]:
-        raise DataError(f"{job.data_dir}: no row of the {split!r} files is good; {reasons[0]}")
+        reason = reasons[0] if reasons else "they hold no rows"
+        raise DataError(f"{job.data_dir}: no row of the {split!r} files is good; {reason}")
     return counts, reasons

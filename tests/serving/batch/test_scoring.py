@@ -21,7 +21,7 @@ from tafe_tf.data.formats.read import read_blocks
 from tafe_tf.data.formats.write import write
 from tafe_tf.export.session_model import SessionModel
 from tafe_tf.serving.batch import scoring
-from tafe_tf.serving.batch.job import Job
+from tafe_tf.serving.batch.job import Job, JobError
 from tafe_tf.training.run_dir import RunDir
 
 
@@ -213,15 +213,66 @@ def test_a_bad_file_is_mended_and_the_job_goes_on(
 ) -> None:
     inputs = mkdir(tmp_path / "in")
     write(inputs / "a.csv", small_models.rows("loans", 10))
-    for text, rule in (
-        ("", "is empty; a header line is needed"),
-        ("user,item\n", "holds no rows"),
-        ("user\nu 1\n", "column 'item' is missing; the columns are user"),
-    ):
-        (inputs / "b.csv").write_text(text)
-        with pytest.raises(DataError, match=f"b.csv: {rule}"):
-            scoring.run(job(exports["loans"], inputs / "*"))
+    (inputs / "b.csv").write_text("user\nu 1\n")
+    rule = "column 'item' is missing; the columns are user"
+    with pytest.raises(DataError, match=f"b.csv: {rule}"):
+        scoring.run(job(exports["loans"], inputs / "*"))
     before = parts(job(exports["loans"], inputs / "*"))
     assert [part.name for part in before] == ["a-00000.parquet"]
     (inputs / "b.csv").write_text("user,item\nu 1,1\n")
     assert scoring.run(job(exports["loans"], inputs / "*"))["rows"] == 11
+
+
+def test_an_empty_part_among_full_ones_is_scored_as_one(
+    exports: dict[str, pathlib.Path], tmp_path: pathlib.Path
+) -> None:
+    inputs = mkdir(tmp_path / "in")
+    write(inputs / "a.csv", small_models.rows("loans", 10))
+    (inputs / "b.csv").write_text("")
+    (inputs / "c.csv").write_text("user,item\n")
+    (inputs / "_SUCCESS").write_text("")
+    task = job(exports["loans"], inputs / "*")
+    summary = scoring.run(task)
+    assert [item["rows"] for item in summary["inputs"].values()] == [10, 0, 0]
+    assert scores(task)["row"] == list(range(1, 11))
+    assert scoring.run(task) == summary  # nothing is left to do
+    (inputs / "a.csv").unlink()
+    empty = job(exports["loans"], inputs / "*.csv", output="empty")
+    with pytest.raises(JobError, match=r"b.csv, .*c.csv: holds no rows"):
+        scoring.run(empty)
+
+
+def test_the_summary_tells_which_values_are_missing_and_unseen(
+    exports: dict[str, pathlib.Path], tmp_path: pathlib.Path
+) -> None:
+    columns = small_models.rows("shop", 250)
+    columns["user"] = [f"new {i}" if i % 4 == 0 else user for i, user in enumerate(columns["user"])]
+    columns["hour"] = [None if i % 10 == 0 else hour for i, hour in enumerate(columns["hour"])]
+    write(mkdir(tmp_path / "in") / "a.parquet", columns)
+    task = job(exports["shop"], tmp_path / "in" / "a.parquet", rows_per_shard=64, batch_size=30)
+    summary = scoring.run(task)
+    run = small_models.run_of(exports["shop"])
+    known = set((run.path / "vocabulary" / "user.txt").read_text().splitlines())
+    unseen = [user for user in columns["user"] if user not in known]
+    tags = [tag for row in columns["tags"] for tag in row[:3]]  # type: ignore[index]
+    fields = summary["fields"]
+    assert fields["unseen"]["user"] == len(unseen) / 250 > 0.2
+    assert fields["missing"]["hour"] == 0.1
+    assert fields["missing"]["price"] == columns["price"].count(None) / 250
+    assert fields["values"] == {
+        "user": 250,
+        "item": 250,
+        "hour": 250,
+        "price": 250,
+        "tags": len(tags),
+    }
+    statistics = json.loads((run.path / "statistics.json").read_text())
+    assert summary["training"] == {kind: statistics[kind] for kind in ("missing", "unseen")}
+
+
+def test_a_model_that_does_not_tell_scores_all_the_same(
+    old_export: pathlib.Path, tmp_path: pathlib.Path
+) -> None:
+    write(mkdir(tmp_path / "in") / "a.parquet", small_models.rows("numbers", 20))
+    summary = scoring.run(job(old_export, tmp_path / "in" / "a.parquet"))
+    assert (summary["rows"], summary["fields"]) == (20, None)

@@ -1,0 +1,103 @@
+"""What a model says of its inputs and its fields."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from tafe_tf.data.field_counts import KINDS, FieldCounts, Shares
+from tafe_tf.serving.client.columns import Types
+
+# The signatures of an export that tell what it is, and what the values of rows are.
+DESCRIBE = "describe"  # the name of its input too
+DESCRIPTION = "description"
+FIELDS = "fields"
+
+
+@dataclasses.dataclass(frozen=True)
+class Seen:
+    """Which values of some rows the model knows from training.
+
+    Attributes:
+        counts: The values of each field, and those that are missing or unseen.
+        training: The shares in the training rows, by "missing" and "unseen" and then by field;
+            fields are left out where they are not known.
+        version: The number of the version that told.
+
+    Example:
+        >>> import numpy as np
+        >>> from tafe_tf.data.field_counts import FieldCounts
+        >>> from tafe_tf.serving.client.description import Seen
+        >>> counts = FieldCounts(["user"])
+        >>> counts.merge(np.array([[400, 4, 300]]))
+        >>> seen = Seen(counts, {"missing": {"user": 0.01}, "unseen": {"user": 0.1}}, version=3)
+        >>> seen.unseen, seen.missing
+        ({'user': 0.75}, {'user': 0.01})
+        >>> seen.jumps
+        ["field 'user': 75.0% of its values are unseen, and 10.0% were in training"]
+    """
+
+    counts: FieldCounts
+    training: Mapping[str, Shares]
+    version: int
+
+    @property
+    def unseen(self) -> dict[str, float]:
+        """The share of unseen values, by field."""
+        return self.counts.shares("unseen")
+
+    @property
+    def missing(self) -> dict[str, float]:
+        """The share of missing values, by field."""
+        return self.counts.shares("missing")
+
+    @property
+    def jumps(self) -> list[str]:
+        """A sentence for each share that is far above that of training."""
+        return self.counts.jumps(self.training)
+
+
+class Description:
+    """What a version of a model says of itself.
+
+    Args:
+        text: The JSON that the signature `describe` answers.
+        version: The number of the version that answered.
+
+    Attributes:
+        version: The number of the version.
+        fields: The names of the fields, in the order of the signature `fields`.
+        training: The shares in the training rows, see `Seen`.
+    """
+
+    def __init__(self, text: bytes, version: int) -> None:
+        described: dict[str, Any] = json.loads(text)
+        self.version = version
+        self.fields = [field["name"] for field in described["fields"]]
+        self.training: dict[str, dict[str, float]] = {}
+        for kind in KINDS:
+            known = [field for field in described["fields"] if field[kind] is not None]
+            self.training[kind] = {field["name"]: field[kind] for field in known}
+        self._inputs = {item["name"]: item for item in described["inputs"]}
+        self._missing = tuple(described["missing"])
+
+    def complete(self, inputs: Types) -> Types:
+        """Adds to what a signature takes the columns, the separators and the missing texts."""
+        completed = Types()
+        completed.missing = self._missing
+        for name, wanted in inputs.items():
+            known = self._inputs.get(name)
+            if known is not None:
+                wanted = wanted._replace(column=known["column"], separator=known["separator"])
+            completed[name] = wanted
+        return completed
+
+    def seen(self, answer: Mapping[str, np.ndarray], version: int) -> Seen:
+        """What the signature `fields` answered."""
+        counts = FieldCounts(self.fields)
+        counts.add_rows(**answer)
+        return Seen(counts, self.training, version)
