@@ -23,6 +23,7 @@ _MOMENT = (
     r"([T ][0-9]{2}:[0-9]{2}(:[0-9]{2}(\.[0-9]+)?)?(Z|[+-][0-9]{2}:?[0-9]{2})?)?$"
 )
 _FLAG = r"^(?i)(true|false)$"
+BINS = 64  # of numbers, where a few are enough
 _EXACT = 2.0**53  # whole floats above it are not sure to be what was meant
 
 
@@ -62,6 +63,24 @@ class Values:
         """How often each distinct value occurs."""
         present = self.codes[self.codes >= 0]
         return np.bincount(present, minlength=len(self.distinct))
+
+    @functools.cached_property
+    def bins(self) -> np.ndarray:
+        """A small number for each row: its value, or the bin of its number; 0 where it is missing.
+
+        int64 [n]. Of a list it is the length.
+        """
+        if self.lengths is not None:
+            return np.minimum(self.lengths, BINS)
+        is_ordered = self.family in ("integer", "number", "moment")
+        if not is_ordered or len(self.distinct) <= BINS:
+            return self.codes + 1
+        numbers = np.append(self.numbers, np.nan)[self.codes]  # the last one is for code -1
+        finite = numbers[np.isfinite(numbers)]
+        edges = np.unique(np.quantile(finite, np.linspace(0.0, 1.0, BINS)[:-1]))
+        of_distinct = 1 + np.searchsorted(edges, self.numbers, side="left")
+        of_distinct = np.where(np.isfinite(self.numbers), of_distinct, 0)
+        return np.append(of_distinct, 0)[self.codes]
 
     @functools.cached_property
     def family(self) -> Family:
