@@ -65,6 +65,7 @@ def labels(values: pa.Array, **settings: Any) -> list[int]:
         pa.array(["1.0", "0.00"]),
         pa.array([b"1", b"0"]),
         pa.array(["1", "0"]).dictionary_encode(),
+        pa.array(["1", "0"], pa.string_view()).dictionary_encode(),
         pc.run_end_encode(pa.array([1, 0])),
     ],
     ids=lambda values: str(values.type),
