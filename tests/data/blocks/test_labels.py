@@ -213,7 +213,7 @@ def test_every_row_of_a_funnel(tmp_path: pathlib.Path, extension: str, order: An
     noted: set[int] = set()
     for key, rows in bad_rows._rows.items():
         if key[-1] == "repaired":
-            noted |= rows
+            noted.update(rows)
     assert len(noted) == repaired
     assert (repaired > 0) == (order == "repair")
 
