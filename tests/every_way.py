@@ -18,7 +18,7 @@ import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
 import tensorflow as tf
-from drawn_rows import Drawn, draw, schema_of
+from drawn_rows import SEPARATOR, Drawn, draw, schema_of
 from signature_infos import tensor_infos
 
 from tafe_tf.data.bad_rows import BadRows
@@ -135,7 +135,7 @@ def csv_cell(value: Any, rng: random.Random) -> str:
     if value is None:
         return rng.choice(["", *MISSING_TEXTS])
     if isinstance(value, list):
-        return "|".join(csv_cell(entry, rng) for entry in value)
+        return SEPARATOR.join(csv_cell(entry, rng) for entry in value)
     if isinstance(value, bytes):
         return value.decode()
     if isinstance(value, bool):
@@ -152,6 +152,14 @@ def by_csv(columns: Columns, directory: pathlib.Path, rng: random.Random) -> Any
         for row in zip(*lists.values(), strict=True):
             writer.writerow([csv_cell(value, rng) for value in row])
     return str(path)
+
+
+def by_cells(columns: Columns, directory: pathlib.Path, rng: random.Random) -> Any:
+    """The texts of a CSV file's cells, in a table in memory."""
+    cells = {}
+    for name, values in python_columns(columns).items():
+        cells[name] = [csv_cell(value, rng) for value in values]
+    return cells
 
 
 def by_parquet(columns: Columns, directory: pathlib.Path, rng: random.Random) -> Any:
@@ -322,6 +330,7 @@ def by_numpy(columns: Columns, directory: pathlib.Path, rng: random.Random) -> A
 
 FILES_AND_FRAMES: dict[str, Callable[[Columns, pathlib.Path, random.Random], Any]] = {
     "CSV": by_csv,
+    "cells": by_cells,
     "Parquet": by_parquet,
     "TFRecord": by_tfrecord,
     "pandas": by_pandas,
@@ -333,7 +342,6 @@ FILES_AND_FRAMES: dict[str, Callable[[Columns, pathlib.Path, random.Random], Any
     "mixed lists": by_mixed_lists,
     "NumPy": by_numpy,
 }
-REQUESTS = ["tf.Example", "REST JSON"]
 
 
 def ids_of(features: Features, columns: Mapping[str, Any]) -> Ids:
@@ -382,6 +390,8 @@ def client_ids(rows: Any, features: Features) -> Ids:
     for column in schema.inputs:
         names[column.input] = column.dtype + ("s" if column.max_length else "")
     inputs = client_columns.types(tensor_infos(**names))
+    for name, wanted in inputs.items():
+        inputs[name] = wanted._replace(separator=SEPARATOR)
     arrays, _ = client_columns.to_arrays(rows, inputs, "serving_default")
     return ids_of(features, {column.name: arrays[column.input] for column in schema.inputs})
 

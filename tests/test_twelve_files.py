@@ -20,6 +20,7 @@ from tafe_tf import schema_toml
 from tafe_tf.data.formats.splits import find_splits
 from tafe_tf.drafting.draft import draft
 from tafe_tf.first_look import raw
+from tafe_tf.first_look.dialect import dialect_of
 from tafe_tf.first_look.look import look
 from tafe_tf.first_look.start import start_problems
 from tafe_tf.serving.client import Client
@@ -102,7 +103,7 @@ def test_from_a_draft_to_a_served_answer(
     files = find_splits(path)["train"]
     expected = finished.predict(files)
     export = finished.export(tmp_path / "models" / "small")
-    rows = raw.read_rows(files, ASKED, raw.dialect_of(finished.schema)).table
+    rows = raw.read_rows(files, ASKED, dialect_of(finished.schema)).table
     flags = ("--model_name=small", f"--model_base_path={export.parent}")
     with (
         LocalServer(tmp_path / "log", *flags) as server,

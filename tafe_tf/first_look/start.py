@@ -12,6 +12,7 @@ from tafe_tf.data.bad_rows import Dropped
 from tafe_tf.data.errors import DataError
 from tafe_tf.data.formats.splits import default_schema_file, find_splits
 from tafe_tf.first_look import problems, raw, schema_errors
+from tafe_tf.first_look.dialect import dialect_of
 from tafe_tf.schema import Schema
 from tafe_tf.terminal import command
 
@@ -102,7 +103,7 @@ def _of_split(
     schema: Schema,
     on_bad_row: str,
 ) -> list[str]:
-    rows = raw.read_rows(files, _HEAD_ROWS, raw.dialect_of(schema))
+    rows = raw.read_rows(files, _HEAD_ROWS, dialect_of(schema))
     found: list[str] = []
     broken: set[str] = set()
     for path, table in rows.heads.items():
