@@ -14,9 +14,10 @@ import uuid
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-from tafe_tf.schema import Dtype, Feature, Schema, Task
+from tafe_tf.schema import MISSING_TEXTS, Dtype, Feature, Schema, Task
 
 SEPARATOR = ";"  # between the values of a list in one text
+UNKNOWN = -999  # a number that the schema declares to be missing
 MISSING = 0.15  # the share of missing values, and of missing entries of lists
 _TOKYO = datetime.timezone(datetime.timedelta(hours=9))
 _EPOCH = datetime.datetime(1970, 1, 1, tzinfo=datetime.UTC)
@@ -103,6 +104,12 @@ _OF_LISTS: dict[Dtype, list[str]] = {
     "int64": ["integer", "boolean", "whole float", "number text", "moment"],
     "float32": ["float", "integer", "fraction decimal", "exact moment"],
 }
+_NUMBERS: dict[str, Callable[[int], Any]] = {
+    "integer": int,
+    "whole float": float,
+    "float": float,
+    "decimal": decimal.Decimal,
+}
 ABSENT: dict[Dtype, Any] = {"string": "", "int64": -1, "float32": math.nan}
 
 
@@ -152,14 +159,16 @@ def schema_of(columns: dict[str, Drawn], buckets: int = 10**8) -> Schema:
             features.append(Feature(name=name, **settings))
     return Schema(
         name="drawn",
+        missing=(*MISSING_TEXTS, str(UNKNOWN)),
         features=tuple(features),
         tasks=(Task(name="click"), Task(name="buy")),
     )
 
 
 def meaning(value: Any, dtype: Dtype) -> Any:
-    """What a value means as a dtype, by the table of docs/data.md; `ABSENT` for None."""
-    if value is None:
+    """What a value means as a dtype, by the table of docs/data.md; `ABSENT` if it is missing."""
+    is_number = isinstance(value, int | float | decimal.Decimal)
+    if value is None or (is_number and value == UNKNOWN):
         return ABSENT[dtype]
     if dtype == "string":
         return _text(value)
@@ -172,8 +181,15 @@ def _column(rng: random.Random, kind: str, dtype: Dtype, rows: int) -> Drawn:
     values = []
     for _ in range(rows):
         is_missing = not is_dense and rng.random() < MISSING
-        values.append(None if is_missing else KINDS[kind](rng))
+        values.append(_nothing(rng, kind) if is_missing else KINDS[kind](rng))
     return Drawn(kind, dtype, values, [meaning(value, dtype) for value in values], False)
+
+
+def _nothing(rng: random.Random, kind: str) -> Any:
+    """None, or the number that means a missing value, as the kind has it."""
+    if kind in _NUMBERS and rng.random() < 0.5:
+        return _NUMBERS[kind](UNKNOWN)
+    return None
 
 
 def _lists(rng: random.Random, kind: str, dtype: Dtype, rows: int) -> Drawn:

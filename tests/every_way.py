@@ -18,16 +18,17 @@ import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
 import tensorflow as tf
-from drawn_rows import SEPARATOR, Drawn, draw, schema_of
+from drawn_rows import ABSENT, SEPARATOR, UNKNOWN, Drawn, draw, schema_of
 from signature_infos import tensor_infos
 
 from tafe_tf.data.bad_rows import BadRows
+from tafe_tf.data.blocks.to_column import is_present
 from tafe_tf.data.formats.in_memory import ArrowRows, to_arrow
 from tafe_tf.data.formats.read import read_blocks
 from tafe_tf.export.signature_inputs import by_input, examples
 from tafe_tf.export.signatures import Signatures
 from tafe_tf.features.graph import Features
-from tafe_tf.schema import MISSING_TEXTS
+from tafe_tf.schema import MISSING_TEXTS, Dtype
 from tafe_tf.serving.client import columns as client_columns
 from tafe_tf.serving.server import rest_json
 
@@ -357,11 +358,16 @@ def expected_ids(columns: Columns, features: Features) -> Ids:
     return ids_of(features, canonical(columns))
 
 
+def column_type(dtype: Dtype) -> Any:
+    """NumPy's type of a column."""
+    return object if dtype == "string" else np.dtype(dtype)
+
+
 def canonical(columns: Columns) -> dict[str, np.ndarray]:
     """The meanings as arrays, lists padded with what is absent."""
     arrays = {}
     for name, drawn in columns.items():
-        numpy_type = object if drawn.dtype == "string" else np.dtype(drawn.dtype)
+        numpy_type = column_type(drawn.dtype)
         rows = drawn.expected
         if drawn.is_list:
             absent = {"string": "", "int64": -1, "float32": np.nan}[drawn.dtype]
@@ -390,6 +396,7 @@ def client_ids(rows: Any, features: Features) -> Ids:
     for column in schema.inputs:
         names[column.input] = column.dtype + ("s" if column.max_length else "")
     inputs = client_columns.types(tensor_infos(**names))
+    inputs.missing = schema.missing
     for name, wanted in inputs.items():
         inputs[name] = wanted._replace(separator=SEPARATOR)
     arrays, _ = client_columns.to_arrays(rows, inputs, "serving_default")
@@ -404,7 +411,7 @@ def example_ids(columns: Columns, features: Features) -> Ids:
 
 
 def json_ids(columns: Columns, features: Features, rng: random.Random) -> Ids:
-    """What the model gets of a REST request, in which texts that mean a missing value may stand."""
+    """What the model gets of a REST request, in which all may stand that means a missing value."""
     schema = features.schema
     inputs = {}
     names = {}
@@ -412,9 +419,18 @@ def json_ids(columns: Columns, features: Features, rng: random.Random) -> Ids:
         inputs[name] = array.tolist()
     for column in schema.inputs:
         names[column.input] = column.dtype + ("s" if column.max_length else "")
-        if column.dtype == "string" and not column.max_length:
-            values = inputs[column.input]
-            inputs[column.input] = [value or rng.choice(["", *MISSING_TEXTS]) for value in values]
+        if column.max_length:
+            continue
+        texts_or_numbers: dict[str, list[Any]] = {
+            "string": ["", *MISSING_TEXTS, str(UNKNOWN)],
+            "int64": [ABSENT["int64"], UNKNOWN],
+            "float32": [float("nan"), float(UNKNOWN)],
+        }
+        spellings = texts_or_numbers[column.dtype]
+        values = inputs[column.input]
+        for place, is_here in enumerate(is_present(np.array(values, column_type(column.dtype)))):
+            if not is_here:
+                values[place] = rng.choice(spellings)
     document = rest_json.parse(json.dumps({"inputs": inputs}).encode())
     arrays, _ = rest_json.to_arrays(document, tensor_infos(**names))
     return ids_of(features, {column.name: arrays[column.input] for column in schema.inputs})
