@@ -9,7 +9,6 @@ DEPENDENCIES := $(VENV)/.dependencies-$(shell cat constraints.txt setup.cfg | ck
 PACKAGE := $(VENV)/.package-$(shell find tafe_tf export serving -name '*.py' -o -name py.typed -o -path '*/tf_serving/*' | \
   LC_ALL=C sort | xargs cksum setup.cfg pyproject.toml | cksum | cut -d ' ' -f 1)
 
-export TF_CPP_MIN_LOG_LEVEL ?= 2
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .PHONY: help demo table2 test test-slow test-all lint docs setup clean

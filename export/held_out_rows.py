@@ -11,8 +11,9 @@ from tafe_tf.data.batches.batch import Batch, Part
 from tafe_tf.data.batches.dataset import FunnelData
 from tafe_tf.features.graph import Features
 from tafe_tf.terminal.tables import before_after_table, show
+from tafe_tf.training.errors import RunError
 from tafe_tf.training.evaluator import Evaluator
-from tafe_tf.training.run_dir import RunDir, RunError
+from tafe_tf.training.run_dir import RunDir
 
 # A function and not the model itself: an `Evaluator` sets the pieces of a model that it is given.
 Score = Callable[..., Any]
@@ -38,10 +39,10 @@ def unseen(run: RunDir) -> Unseen:
     Raises:
         RunError: If the run does not say where they are, or its files are gone.
     """
-    test = run.test()
+    test = run.rows.test()
     if test is not None:
         return Unseen(test, "all", "test rows")
-    return Unseen(run.held_out(), "valid", "held-out rows")
+    return Unseen(run.rows.held_out(), "valid", "held-out rows")
 
 
 def sample(run: RunDir, count: int) -> dict[str, np.ndarray]:
@@ -57,7 +58,7 @@ def sample(run: RunDir, count: int) -> dict[str, np.ndarray]:
     Raises:
         RunError: If the run's files are gone.
     """
-    data = run.held_out(batch_size=count)
+    data = run.rows.held_out(batch_size=count)
     batch = next(data.evaluation_batches("valid"), None)
     if batch is None:
         batch = next(data.evaluation_batches("all"))
@@ -93,7 +94,7 @@ def predictions(
         return True
 
     evaluator = Evaluator(exported, features)
-    evaluator.predict(run.held_out(), "valid", keep)
+    evaluator.predict(run.rows.held_out(), "valid", keep)
     if not logits:
         raise RunError(
             f"{run.path}: no rows were held out (--valid_fraction), which calibration needs"

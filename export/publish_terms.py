@@ -10,9 +10,10 @@ from tafe_tf.export.errors import ExportError
 from tafe_tf.export.held_out_rows import Score, unseen
 from tafe_tf.metrics import Metrics
 from tafe_tf.terminal.tables import show
+from tafe_tf.training.errors import RunError
 from tafe_tf.training.evaluator import Evaluator
 from tafe_tf.training.predecessor import comparison_table, evaluate, predecessor_of
-from tafe_tf.training.run_dir import RunDir, RunError
+from tafe_tf.training.run_dir import RunDir
 
 _RECORDED = ("auc", "log_loss", "pcoc")
 

@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import importlib
 import os
+import sys
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
     from tafe_tf.schema import Schema
     from tafe_tf.training.run import Run, load
 
+if sys.argv[:1] == ["-m"]:  # while `python -m` looks for one of our commands
+    importlib.import_module("tafe_tf.terminal.quiet_start").quieten()
 os.environ.setdefault(
     "TF_CPP_MIN_LOG_LEVEL", "2"
 )  # TensorFlow's notes on the machine; 0 shows them

@@ -17,6 +17,8 @@ import runpy
 import sys
 import textwrap
 
+from tafe_tf.terminal import quiet_start
+
 HERE = pathlib.Path(__file__).parent
 WIDTH = 100  # characters of a line of help
 
@@ -24,6 +26,8 @@ WIDTH = 100  # characters of a line of help
 COMMANDS = {
     "generate": "tafe_tf.generate",
     "public_data": "tafe_tf.public_data",
+    "look": "tafe_tf.look",
+    "draft": "tafe_tf.draft",
     "prepare": "tafe_tf.prepare",
     "train": "tafe_tf.train",
     "launch": "tafe_tf.launch",
@@ -51,6 +55,7 @@ def main() -> None:
     if name not in COMMANDS:
         sys.exit(f"error: {unknown(name)}")
     sys.argv = [f"tafe {name}", *arguments]
+    quiet_start.quieten()
     runpy.run_module(COMMANDS[name], run_name="__main__", alter_sys=True)
 
 

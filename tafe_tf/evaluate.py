@@ -1,10 +1,11 @@
 """Evaluates a trained run on the rows of a split, and prints the metrics.
 
-    python -m tafe_tf.evaluate --run_dir=DIR --data_dir=DIR [--split=test]
+    python -m tafe_tf.evaluate --run_dir=DIR [--data_dir=DIR] [--split=test]
 
-A second table shows the shares of missing and of unseen values beside those of the training rows.
-Metrics of the test rows also go into `<run_dir>/metrics.json`. --batch_size is by default 4,096
-here.
+Without --data_dir the rows are the run's own test rows. Their metrics also go into
+`<run_dir>/metrics.json`; those of other rows are only printed. A second table shows the shares of
+missing and of unseen values beside those of the training rows. --batch_size is by default 4,096
+here, and --on_bad_row what it was in training.
 """
 
 from __future__ import annotations
@@ -13,13 +14,13 @@ from absl.flags import declare_key_flag
 
 from tafe_tf import flags, machine
 from tafe_tf.data.atomic import write_json
-from tafe_tf.data.formats.read import find_files
+from tafe_tf.data.formats.splits import find_split
 from tafe_tf.terminal import command
 from tafe_tf.terminal.field_shares import print_field_metrics
 from tafe_tf.terminal.tables import print_dropped, print_metrics
 from tafe_tf.training import predecessor
+from tafe_tf.training.noted_rows import EVALUATION_ROWS
 from tafe_tf.training.run import load
-from tafe_tf.training.run_dir import EVALUATION_ROWS
 
 for _name in ("data_dir", "run_dir", "split", "batch_size", "on_bad_row"):
     declare_key_flag(_name)
@@ -34,21 +35,29 @@ def main(argv: list[str]) -> None:
 
 def evaluate() -> None:
     """What `main` does, errors aside."""
-    command.required(data_dir=flags.DATA_DIR.value, run_dir=flags.RUN_DIR.value)
+    command.required(run_dir=flags.RUN_DIR.value)
     split = flags.SPLIT.value
-    bad_rows = flags.bad_rows()
     batch_size = flags.given("batch_size") or EVALUATION_ROWS
     machine.set_threads(batch_size)
     machine.keep_freed_memory()
     run = load(flags.RUN_DIR.value)
-    files = find_files(flags.DATA_DIR.value, split)
+    bad_rows = run.directory.rows.bad_rows()
+    if flags.given("on_bad_row"):
+        bad_rows = flags.bad_rows()
+    if flags.DATA_DIR.value:
+        files = find_split(flags.DATA_DIR.value, split)
+    else:
+        files = run.directory.rows.test_files()
     metrics = run.evaluate(files, batch_size, bad_rows)
-    if split == "test":
+    is_test = split == "test" and run.directory.rows.is_test(files)
+    if is_test:
         write_json(run.path / "metrics.json", metrics)
     print_metrics(metrics, run.schema, f"{run.schema.name}, {split}")
     print_field_metrics(metrics, run.directory.statistics(), f"values of the {split} rows")
-    if split == "test":
+    if is_test:
         predecessor.compare(run.directory, metrics, run.data(files, batch_size, bad_rows))
+    elif split == "test":
+        print(f"these are not the test rows of training: {run.path}/metrics.json stays as it was")
     print_dropped(bad_rows)
 
 

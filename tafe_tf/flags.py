@@ -13,6 +13,7 @@ from typing import Any
 from absl import flags
 
 from tafe_tf.data.bad_rows import BadRows
+from tafe_tf.data.formats.splits import default_schema_file
 from tafe_tf.distributed import cluster as clusters
 from tafe_tf.models import BY_NAME
 from tafe_tf.terminal.command import CommandError
@@ -24,7 +25,8 @@ DATA_DIR = flags.DEFINE_string(
     "data_dir",
     "",
     "Directory of the rows: train.EXT, test.EXT and, if there is one, valid.EXT, where EXT is csv, "
-    "csv.gz, parquet, tfrecord or tfrecord.gz; or shards train-*.EXT or train/*.EXT, and so on. "
+    "csv.gz, parquet, tfrecord or tfrecord.gz; or shards train-*.EXT or train/*.EXT, and so on. Or "
+    "one file of training rows, or a directory whose files have other names, all of training rows. "
     "Training needs it.",
 )
 RUN_DIR = flags.DEFINE_string(
@@ -35,7 +37,7 @@ RUN_DIR = flags.DEFINE_string(
 SCHEMA = flags.DEFINE_string(
     "schema",
     "",
-    "TOML file that says what the columns are. By default <data_dir>/schema.toml.",
+    "TOML file that says what the columns are. By default schema.toml beside the data.",
 )
 SPLIT = flags.DEFINE_string(
     "split",
@@ -210,7 +212,7 @@ def as_flagfile(but: Collection[str] = ()) -> str:
 
 def schema_file() -> str:
     """--schema, or the schema beside the data."""
-    return SCHEMA.value or f"{DATA_DIR.value}/schema.toml"
+    return SCHEMA.value or default_schema_file(DATA_DIR.value)
 
 
 def bad_rows() -> BadRows:

@@ -33,7 +33,8 @@ from rich.table import Table
 from tafe_tf import flags, schema_toml
 from tafe_tf.data.atomic import read_json
 from tafe_tf.data.bad_rows import Dropped
-from tafe_tf.data.formats.read import BLOCK_ROWS, find_files
+from tafe_tf.data.formats.read import BLOCK_ROWS
+from tafe_tf.data.formats.splits import find_split
 from tafe_tf.data.shards.job import EXTENSIONS, ShardJob
 from tafe_tf.engines.beam.pipeline import PipelineError
 from tafe_tf.engines.local import LocalEngine
@@ -124,7 +125,7 @@ def _shard_job(schema: Schema, schema_file: str) -> ShardJob:
 
 def _vocabulary_job(schema: Schema, directory: str) -> VocabularyJob:
     return VocabularyJob(
-        files=find_files(os.path.abspath(flags.DATA_DIR.value), "train"),
+        files=find_split(os.path.abspath(flags.DATA_DIR.value), "train"),
         schema=schema,
         directory=directory,
         on_bad_row=flags.training_config().on_bad_row,

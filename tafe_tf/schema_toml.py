@@ -81,7 +81,7 @@ def parse(mapping: Mapping[str, Any], where: str = "schema") -> Schema:
         arguments = dict(mapping)
         for key, cls in _TABLES.items():
             arguments[key] = _items(cls, mapping, key)
-        return _build(Schema, arguments, "the top level")
+        return build(Schema, arguments, "the top level")
     except SchemaError as error:
         raise SchemaError(f"{where}: {error}") from None
 
@@ -146,16 +146,26 @@ def _items(
         raise SchemaError(f"{key} must be written as [[{key}]] tables. Received: {tables!r}")
     items = []
     for i, table in enumerate(tables):
-        item = _build(cls, table, f"{key}[{i}]")
+        item = build(cls, table, f"{key}[{i}]")
         items.append(item)
     return tuple(items)
 
 
-def _build(
+def build(
     cls: type[T],
     table: Mapping[str, Any],
     where: str,
 ) -> T:
+    """Makes one part of a schema of its keys.
+
+    Args:
+        cls: `Feature`, `Task`, or `Schema` with tasks and features that are made already.
+        table: The keys.
+        where: What messages of unknown and missing keys start with.
+
+    Raises:
+        SchemaError: If a key is unknown, missing or breaks its rule.
+    """
     fields = dataclasses.fields(cls)
     names = [field.name for field in fields]
     for key, value in table.items():

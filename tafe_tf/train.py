@@ -2,6 +2,10 @@
 
     python -m tafe_tf.train --flagfile=flagfiles/demo.flags
 
+--data_dir is a directory with files `train`, `valid` and `test`, a directory with files of any
+name, or one file; `tafe_tf.draft` writes a first schema. What is wrong with the schema, the files'
+columns or their first rows is said at once, before anything is loaded or written.
+
 Run the same command again to go on with a run that was interrupted. A flag on the command line wins
 over the flagfile. On several machines the command is the same, with TF_CONFIG in the environment.
 """
@@ -9,6 +13,11 @@ over the flagfile. On several machines the command is the same, with TF_CONFIG i
 from __future__ import annotations
 
 import sys
+
+from tafe_tf.first_look import start
+
+if __name__ == "__main__":  # TensorFlow takes seconds to import: first what is quickly seen
+    start.stop_if_wrong(sys.argv)
 
 import tensorflow as tf
 from absl import logging

@@ -11,7 +11,7 @@ from tafe_tf.data.formats.read import read_blocks
 from tafe_tf.data.formats.write import write
 from tafe_tf.schema import Feature, Schema, Task
 
-EXTENSIONS = ("csv", "csv.gz", "parquet", "tfrecord", "tfrecord.gz")
+EXTENSIONS = ("csv", "csv.gz", "csv.zst", "tsv", "parquet", "tfrecord", "tfrecord.gz")
 SCHEMA = Schema(
     name="edges",
     features=(

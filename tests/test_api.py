@@ -22,7 +22,7 @@ from tafe_tf.data.errors import DataError
 from tafe_tf.data.formats.read import read_blocks
 from tafe_tf.data.formats.write import write
 from tafe_tf.export.session_model import SessionModel
-from tafe_tf.training.run_dir import RunError
+from tafe_tf.training.errors import RunError
 
 SETTINGS: dict[str, Any] = {
     "epochs": 2,
@@ -70,7 +70,7 @@ def assert_same(a: tafe_tf.Run, b: tafe_tf.Run) -> None:
 
 
 def files_of(run: tafe_tf.Run) -> Any:
-    data = run.directory.test()
+    data = run.directory.rows.test()
     assert data is not None
     return data.files
 
@@ -113,8 +113,8 @@ def test_fit_again_opens_the_finished_run(files: pathlib.Path, tmp_path: pathlib
     assert first.history == again.history
     with pytest.raises(RunError, match=r"train.parquet: holds other rows than those given"):
         tafe_tf.fit(schema, train=frame.iloc[:500], run_dir=tmp_path, **SETTINGS)
-    with pytest.raises(RunError, match=r"flags.txt: .*another run.*'--epochs=2', '--epochs=3'"):
-        tafe_tf.fit(schema, train=frame, run_dir=tmp_path, **{**SETTINGS, "epochs": 3})
+    with pytest.raises(RunError, match=r"flags.txt: .*another run.*'--epochs=1', '--epochs=2'"):
+        tafe_tf.fit(schema, train=frame, run_dir=tmp_path, **{**SETTINGS, "epochs": 1})
     with pytest.raises(RunError, match=r"flags.txt: .*another run"):
         tafe_tf.fit(schema, train=files / "train.parquet", run_dir=tmp_path, **SETTINGS)
 

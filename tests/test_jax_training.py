@@ -27,12 +27,20 @@ ADAM: dict[str, Any] = {"learning_rate": 2e-3, "epsilon": 1e-4}
 Arrays = dict[str, Any]
 TABLES_IN_PARTS = {23, 14}  # rows of the two tables that ROWS are cut into
 LISTS = {"mmoe+dselect_k"}  # the models whose last two fields hold lists
+# The models whose code has a part for pairs of steps, with one step alone.
+ONE_STEP = {
+    f"{name}, one step": name
+    for name in ("tafe", "ple", "aitm", "cross_stitch", "esmm", "escm2", "escm2+dr", "esm2")
+}
+CASES = [*MODELS, *ONE_STEP]
 STEPPED = {"tafe": 1, "tafe+parts": 1, "single_task": 2, "mmoe+dselect_k": 2}  # on as many devices
 
 
 def made(case: str, rng: np.random.Generator) -> FunnelModel:
     """A model whose weights are all random, biases and norms too."""
-    model = make(case, ROWS, N, D, slots=SLOTS if case in LISTS else None)
+    name = ONE_STEP.get(case, case)
+    num_tasks = 1 if case in ONE_STEP else N
+    model = make(name, ROWS, num_tasks, D, slots=SLOTS if case in LISTS else None)
     for variable in model.weights:
         if variable.dtype == "float32":
             variable.assign(rng.normal(scale=0.7, size=variable.shape))
@@ -115,7 +123,7 @@ def answers(tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[Arrays,
     """By case, what TensorFlow and what JAX answer."""
     folder = tmp_path_factory.mktemp("jax")
     wanted = {}
-    for number, case in enumerate(MODELS):
+    for number, case in enumerate(CASES):
         rng = np.random.default_rng(number)
         model, given = made(case, rng), rows(case, rng)
         config = json.dumps(keras.saving.serialize_keras_object(model))
@@ -134,15 +142,18 @@ def answers(tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[Arrays,
     }
 
 
-@pytest.mark.parametrize("case", MODELS)
+@pytest.mark.parametrize("case", CASES)
 def test_same_weights_give_the_same_logits_and_gradients(case: str, answers: Any) -> None:
     want, got = answers[case]
     assert want.keys() == got.keys() - {"large"}
     for name in (name for name in want if not name.startswith("stepped")):
         np.testing.assert_allclose(got[name], want[name], rtol=1e-5, atol=1e-5, err_msg=name)
     assert np.ptp(want["inference"], axis=0).min() > 0.01
+    smallest = 1e-6 if case in ONE_STEP else 1e-4  # one step alone has smaller ones in some layers
     assert all(
-        np.abs(values).max() > 1e-4 for name, values in want.items() if name.startswith("gradient")
+        np.abs(values).max() > smallest
+        for name, values in want.items()
+        if name.startswith("gradient")
     )
 
 

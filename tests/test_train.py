@@ -31,8 +31,9 @@ from tafe_tf.losses import CounterfactualLoss, FunnelLoss
 from tafe_tf.models import BY_NAME
 from tafe_tf.terminal import command
 from tafe_tf.terminal.command import CommandError
+from tafe_tf.training.errors import RunError
 from tafe_tf.training.fit import build_loss, build_model
-from tafe_tf.training.run_dir import RunDir, RunError
+from tafe_tf.training.run_dir import RunDir
 
 FLAGS = absl_flags.FLAGS
 LONG = ("p_view", "p_cart", "p_buy", "p_cart_given_view", "p_buy_given_cart")
@@ -115,6 +116,7 @@ def test_metrics_of_the_test_rows(
     kinds = ("auc", "gauc", "log_loss", "pcoc", "ece")
     assert set(metrics) == {f"{k}/{n}" for k in kinds for n in SHORT} | {
         "rows",
+        "rows_without_group",
         "seconds",
         "violation_rate",
         "parameters",

@@ -18,7 +18,13 @@ from tensorflow.core.protobuf import saved_model_pb2
 from tafe_tf import schema_toml
 from tafe_tf.data.atomic import read_json
 from tafe_tf.data.bad_rows import Policy
-from tafe_tf.data.formats.read import BLOCK_ROWS, count_rows, extension_of
+from tafe_tf.data.formats.read import (
+    BLOCK_ROWS,
+    count_rows,
+    extension_of,
+    format_of,
+    is_visible,
+)
 from tafe_tf.export import model_card
 from tafe_tf.export.description import FIELDS_SIGNATURE, training_shares
 from tafe_tf.export.session_model import DEFAULT_SIGNATURE
@@ -177,7 +183,8 @@ class Job:
 def find_inputs(patterns: Sequence[str]) -> tuple[Input, ...]:
     """The files that paths and patterns name, sorted by path.
 
-    Hidden files are left out: a writer has begun them and not finished.
+    Of what a pattern matches, hidden files and marks such as `_SUCCESS` are left out: they are no
+    finished data.
 
     Args:
         patterns: Paths, or patterns such as "DIR/*.parquet".
@@ -188,8 +195,11 @@ def find_inputs(patterns: Sequence[str]) -> tuple[Input, ...]:
     """
     found: set[str] = set()
     for pattern in patterns:
-        paths = [pattern] if os.path.isfile(pattern) else glob.glob(pattern, recursive=True)
-        files = {os.path.abspath(path) for path in paths if _is_visible_file(path)}
+        if os.path.isfile(pattern):
+            paths = [pattern]
+        else:
+            paths = list(filter(_is_data, glob.glob(pattern, recursive=True)))
+        files = {os.path.abspath(path) for path in paths}
         if not files:
             raise JobError(
                 f"{pattern}: no file matches; give a file, or a pattern such as 'DIR/*.parquet'"
@@ -198,8 +208,8 @@ def find_inputs(patterns: Sequence[str]) -> tuple[Input, ...]:
     return tuple(look_at(path) for path in sorted(found))
 
 
-def _is_visible_file(path: str) -> bool:
-    return os.path.isfile(path) and not os.path.basename(path).startswith(".")
+def _is_data(path: str) -> bool:
+    return os.path.isfile(path) and is_visible(path)
 
 
 def look_at(path: str) -> Input:
@@ -215,7 +225,7 @@ def look_at(path: str) -> Input:
 def _check_inputs(inputs: Sequence[Input], output: str) -> None:
     if not inputs:
         raise JobError("there must be an input file")
-    formats = {extension_of(source.path).removesuffix(".gz") for source in inputs}
+    formats = {format_of(source.path) for source in inputs}
     if len(formats) > 1:
         raise JobError(f"input files must be of one format. Received: {', '.join(sorted(formats))}")
     by_stem: dict[str, list[str]] = collections.defaultdict(list)

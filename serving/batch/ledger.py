@@ -128,7 +128,7 @@ def _count_parts(job: Job, source: Input, parts: dict[int, Part]) -> int | None:
     """The number of a file's parts, or None if it is not known."""
     if source.rows is not None:
         count = math.ceil(source.rows / job.rows_per_shard)
-        return max(count, 1)  # a file without rows is read too, which raises the error
+        return max(count, 1)  # a file without rows has a part as well
     for number, part in parts.items():
         if part.last:
             return number + 1
@@ -155,7 +155,7 @@ def finish(job: Job) -> dict[str, Any]:
         "training" the shares of the training rows.
 
     Raises:
-        JobError: If a part is missing.
+        JobError: If a part is missing, or no input file holds a row.
     """
     done = done_parts(job)
     left = _shards(job, done, each_part=False)
@@ -170,6 +170,8 @@ def finish(job: Job) -> dict[str, Any]:
         "fields": _fields(job, itertools.chain.from_iterable(map(dict.values, done.values()))),
         "training": job.training_shares,
     }
+    if summary["rows"] + summary["dropped"] == 0:
+        raise JobError(f"{', '.join(inputs)}: holds no rows")
     write_json(pathlib.Path(job.output) / _SUCCESS, summary)
     return summary
 

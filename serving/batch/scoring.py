@@ -92,6 +92,7 @@ def score(model: SessionModel, job: Job, shards: Iterable[Shard]) -> Iterator[in
 def _read(job: Job, shards: Iterable[Shard]) -> Iterator[tuple[Input, Cut]]:
     """The blocks of shards, each with the file that it comes from."""
     columns = [column.name for column in job.schema.inputs]
+    files = [source.path for source in job.inputs]
     for shard in shards:
         cuts = read_parts(
             shard.source.path,
@@ -100,6 +101,7 @@ def _read(job: Job, shards: Iterable[Shard]) -> Iterator[tuple[Input, Cut]]:
             job.on_bad_row,
             shard.first,
             shard.stop,
+            split=files,
             block_rows=job.block_rows,
             columns=columns,
             keep=job.keys,

@@ -15,12 +15,12 @@ import sys
 import grpc
 import pyarrow as pa
 import pyarrow.csv as pacsv
-import pyarrow.parquet as pq
 from absl import flags
 
+from tafe_tf.data.formats.whole_table import read_table
 from tafe_tf.data.formats.write import write
 from tafe_tf.serving.client import Client
-from tafe_tf.serving.wire.errors import ServingError, invalid
+from tafe_tf.serving.wire.errors import ServingError
 from tafe_tf.terminal import command
 from tafe_tf.terminal.field_shares import print_field_shares
 
@@ -39,7 +39,18 @@ _SIGNATURE = flags.DEFINE_string(
     "signature_name", "serving_default", "The name of the signature to ask."
 )
 _INPUT = flags.DEFINE_string(
-    "input", "", "The file of rows to score; it must end in .csv, .csv.gz or .parquet."
+    "input",
+    "",
+    "The file of rows to score: .parquet, or .csv or .tsv, where .gz or .zst may follow.",
+)
+_DELIMITER = flags.DEFINE_string(
+    "delimiter",
+    "",
+    "The character between CSV cells; if not given, a tab in .tsv files, and else what the header "
+    "line shows.",
+)
+_QUOTE = flags.DEFINE_string(
+    "quote", '"', "The character around a CSV cell that holds a delimiter; empty if there is none."
 )
 _OUTPUT = flags.DEFINE_string(
     "output",
@@ -89,7 +100,7 @@ def main(argv: list[str]) -> None:
             credentials=_credentials(_TLS.value, _TLS_CA.value, _TLS_KEY.value, _TLS_CERT.value),
         )
         with client:
-            rows = _read(_INPUT.value)
+            rows = read_table(_INPUT.value, _DELIMITER.value, _QUOTE.value)
             predictions = client.predict(rows, signature=_SIGNATURE.value)
             if _SHOW_UNSEEN.value:
                 seen = client.seen(rows)
@@ -101,25 +112,6 @@ def main(argv: list[str]) -> None:
             write(_OUTPUT.value, scores)
         else:
             pacsv.write_csv(pa.table(scores), sys.stdout.buffer)
-
-
-def _read(path: str) -> pa.Table:
-    """The rows of a file. Cells of a CSV file stay texts: the model's signature tells their types.
-
-    Raises:
-        ServingError: If the file cannot be read.
-    """
-    try:
-        if path.endswith(".parquet"):
-            return pq.read_table(path)
-        with pacsv.open_csv(path) as file:
-            names = file.schema.names
-        texts = pacsv.ConvertOptions(
-            column_types={name: pa.string() for name in names}, strings_can_be_null=False
-        )
-        return pacsv.read_csv(path, convert_options=texts)
-    except (OSError, pa.ArrowException) as error:
-        raise invalid(f"{path}: {error}") from None
 
 
 def _credentials(tls: bool, ca: str, key: str, cert: str) -> grpc.ChannelCredentials | None:

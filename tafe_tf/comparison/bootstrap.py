@@ -6,6 +6,8 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from tafe_tf.metrics import NO_GROUP
+
 CHUNK = 1 << 21  # how many counts are held in memory at a time
 
 
@@ -19,8 +21,9 @@ def resamples(
 
     Args:
         rows: Number of test rows.
-        group: [rows]; rows with the same value are drawn together, because one user's rows are not
-            independent. None draws single rows.
+        group: Hashes, [rows]; rows with the same value are drawn together, because one user's rows
+            are not independent. Rows without a group (`NO_GROUP`) are drawn one by one, and so are
+            all rows if this is None.
         replicates: Number of samples; each has as many groups (or rows) as there are.
         seed: Seed of the draws; 0 by default.
 
@@ -30,6 +33,10 @@ def resamples(
     group_of_row = np.arange(rows)
     if group is not None:
         _, group_of_row = np.unique(group, return_inverse=True)
+        is_single = group == NO_GROUP
+        first = group_of_row.max() + 1
+        group_of_row[is_single] = first + np.arange(is_single.sum())
+        _, group_of_row = np.unique(group_of_row, return_inverse=True)
     groups = int(group_of_row.max()) + 1
     rng = np.random.default_rng(seed)
     at_a_time = max(CHUNK // rows, 1)

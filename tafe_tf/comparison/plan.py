@@ -12,7 +12,7 @@ from tafe_tf.comparison.statistics import Comparison
 from tafe_tf.comparison.tables import markdown, tables
 from tafe_tf.data.atomic import write_json, write_text
 from tafe_tf.terminal.tables import show
-from tafe_tf.training.run_dir import RunError
+from tafe_tf.training.errors import RunError
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -18,9 +18,10 @@ from tafe_tf import schema, schema_toml
 from tafe_tf.comparison.same_settings import differing
 from tafe_tf.data.atomic import write_text
 from tafe_tf.data.bad_rows import BadRows
-from tafe_tf.data.formats.read import find_files
+from tafe_tf.data.formats.splits import find_split
 from tafe_tf.features import vocabulary
-from tafe_tf.training.run_dir import RunError, claim
+from tafe_tf.training.errors import RunError
+from tafe_tf.training.run_dir import claim
 
 
 @dataclasses.dataclass(frozen=True)
@@ -112,8 +113,8 @@ class Shared:
             RunError: If the directory holds runs with other settings or another schema.
         """
         loaded = schema_toml.load(self.schema_file)
-        train_files = find_files(self.data_dir, "train")
-        find_files(self.data_dir, "test")
+        train_files = find_split(self.data_dir, "train")
+        find_split(self.data_dir, "test")
         self._prepared.mkdir(parents=True, exist_ok=True)
         self._claim()
         if not (self._prepared / "statistics.json").exists():
@@ -135,7 +136,7 @@ class Shared:
         else:
             write_text(self._settings_file, self.settings)
         schema_text = self.schema_file.read_text(encoding="utf-8")
-        claim({self._prepared / "schema.toml": schema_text}, otherwise)
+        claim(self._prepared / "schema.toml", schema_text, otherwise)
 
     @property
     def _prepared(self) -> pathlib.Path:

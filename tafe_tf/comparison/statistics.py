@@ -12,7 +12,7 @@ import numpy as np
 from tafe_tf.comparison.bootstrap import RankedRows, interval, over_seeds, p_value, resamples
 from tafe_tf.comparison.runs import ChildRun
 from tafe_tf.data.atomic import read_json
-from tafe_tf.metrics import log_sigmoid
+from tafe_tf.metrics import NO_GROUP, log_sigmoid
 from tafe_tf.schema import Schema
 
 MEAN = "auc/mean"  # mean over the tasks of the AUC over all impressions
@@ -64,7 +64,8 @@ class Comparison:
             raise ValueError(f"--against must be one of {', '.join(models)}. Received: {against!r}")
         groups = None
         if "group" in test_rows:
-            groups = len(np.unique(test_rows["group"]))
+            group = test_rows["group"]
+            groups = len(np.unique(group[group != NO_GROUP]))
         single = models.get("single_task")
         described = {}
         for name, model in models.items():

@@ -86,11 +86,17 @@ def _published_row(
 
 
 def calibration(results: Results, schema: Schema) -> Rows:
-    """Log loss, predicted over observed sums and calibration error by step, and violations."""
+    """Log loss, predicted over observed sums and calibration error by step, and violations.
+
+    A funnel of one step has no violations.
+    """
     header = ["model"]
     for name in schema.step_names:
         header += [f"log loss {name}", f"pred./obs. {name}", f"ECE {name}"]
-    rows = [[*header, "violations"]]
+    has_pairs = len(schema.tasks) > 1
+    if has_pairs:
+        header.append("violations")
+    rows = [header]
     for name, model in results["models"].items():
         row = [name]
         for step in schema.step_names:
@@ -100,8 +106,9 @@ def calibration(results: Results, schema: Schema) -> Rows:
             row.append(_short(log_loss))
             row.append(_short(predicted_over_observed, digits=3))
             row.append(_short(calibration_error))
-        violations = _mean(model, "violation_rate")
-        row.append(share(violations))
+        if has_pairs:
+            violations = _mean(model, "violation_rate")
+            row.append(share(violations))
         rows.append(row)
     return rows
 

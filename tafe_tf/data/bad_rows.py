@@ -1,4 +1,4 @@
-"""What to do with bad rows: stop at the first, or drop, count and report them."""
+"""What to do with bad rows: stop at the first, or drop or repair, count and report them."""
 
 from __future__ import annotations
 
@@ -13,7 +13,8 @@ from tafe_tf.data.errors import BadRowError
 WHOLE_ROW = "*"  # the column of a problem with the row's width
 
 Policy = Literal["raise", "drop"]
-_Reason: TypeAlias = tuple[str, str, str]  # file, column, rule
+Verdict = Literal["dropped", "dropped by the schema's `order`", "repaired"]
+_Reason: TypeAlias = tuple[str, str, str, Verdict]  # file, column, rule, what was done
 
 
 @dataclasses.dataclass(frozen=True)
@@ -25,12 +26,15 @@ class Problem:
         column: The column that breaks the rule, or `WHOLE_ROW`.
         rule: What the value must be.
         value: The value received.
+        policy: What the schema says of such rows, whatever the policy of other bad rows. Default:
+            None, it says nothing.
     """
 
     index: int
     column: str
     rule: str
     value: object
+    policy: Policy | None = None
 
     @property
     def place(self) -> str:
@@ -40,22 +44,26 @@ class Problem:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Dropped:
-    """Rows of one file that were dropped for one reason.
+    """Rows of one file that were dropped, or repaired, for one reason.
 
     Attributes:
         column: The column that breaks the rule.
         rule: What its values must be.
-        rows: How many different rows were dropped.
+        rows: How many different rows were dropped or repaired.
         first: The message for the first of them.
+        verdict: What was done with them. Default: "dropped", as `--on_bad_row` says.
     """
 
     column: str
     rule: str
     rows: int
     first: str
+    verdict: Verdict = "dropped"
 
     def __str__(self) -> str:
-        return f"dropped {self.rows:,} rows, the first: {self.first}"
+        verb, *by = self.verdict.split(" ", 1)
+        words = [verb, f"{self.rows:,} rows", *by]
+        return f"{' '.join(words)}, the first: {self.first}"
 
 
 class BadRows:
@@ -70,6 +78,40 @@ class BadRows:
         self.policy = policy
         self._rows: dict[_Reason, set[int]] = collections.defaultdict(set)
         self._first: dict[_Reason, str] = {}
+        self._seen: dict[str, int] = {}
+        self._notes: dict[str, str] = {}
+
+    def note(self, key: str, text: str) -> None:
+        """Keeps a word for the user about the files.
+
+        Args:
+            key: What the word is about; only the first word about it is kept.
+            text: The word, which starts with the name of a file.
+        """
+        self._notes.setdefault(key, text)
+
+    @property
+    def notes(self) -> list[str]:
+        """What was noted about the files, such as a delimiter that was found out."""
+        return list(self._notes.values())
+
+    def see(self, path: str, last: int) -> None:
+        """Notes that a file has been read up to a row.
+
+        Args:
+            path: The file.
+            last: The number of the row, from 1.
+        """
+        self._seen[path] = max(last, self._seen.get(path, 0))
+
+    @property
+    def seen(self) -> int:
+        """The number of different rows seen so far, bad ones included.
+
+        After a pass over whole files it is the number of their rows: those that the pass gave and,
+        if `take` was not called, `count` more. A row counts once, however often it is read.
+        """
+        return sum(self._seen.values())
 
     def judge(
         self,
@@ -85,7 +127,8 @@ class BadRows:
             problems: What is wrong with some of them; may be empty.
 
         Raises:
-            BadRowError: If the policy is "raise" and there is a problem.
+            BadRowError: If the policy is "raise" and there is a problem. The policy of a problem
+                wins over that of all bad rows.
         """
 
         def row_of(problem: Problem) -> int:
@@ -94,20 +137,49 @@ class BadRows:
         # The problems of CSV rows of a wrong width come last in a block, wherever the rows stand.
         for problem in sorted(problems, key=row_of):
             row = row_of(problem)
-            text = f"{path}: row {row}{problem.place}: {problem.rule}. Received: {problem.value!r}"
-            if self.policy == "raise":
-                raise BadRowError(text)
-            key = (path, problem.column, problem.rule)
-            self._first.setdefault(key, text)
-            self._rows[key].add(row)  # a set: the same rows come again in each epoch
+            policy = problem.policy or self.policy
+            if policy == "raise":
+                raise BadRowError(_message(path, row, problem))
+            verdict: Verdict = "dropped"
+            if problem.policy:
+                verdict = "dropped by the schema's `order`"
+            self._note(path, row, problem, verdict)
+
+    def note_repaired(
+        self,
+        path: str,
+        rows: np.ndarray,
+        problems: list[Problem],
+    ) -> None:
+        """Notes the rows of a block that were repaired and are good now.
+
+        Args:
+            path: The file, for messages.
+            rows: The numbers of the block's rows in the file.
+            problems: What was wrong with some of them; may be empty.
+        """
+        for problem in problems:
+            row = int(rows[problem.index])
+            self._note(path, row, problem, "repaired")
+
+    def _note(
+        self,
+        path: str,
+        row: int,
+        problem: Problem,
+        verdict: Verdict,
+    ) -> None:
+        key = (path, problem.column, problem.rule, verdict)
+        self._first.setdefault(key, _message(path, row, problem))
+        self._rows[key].add(row)  # a set: the same rows come again in each epoch
 
     @property
     def count(self) -> int:
         """The number of different rows dropped so far."""
         by_file: dict[str, set[int]] = collections.defaultdict(set)
-        for reason, rows in self._rows.items():
-            path = reason[0]
-            by_file[path] |= rows
+        for (path, _, _, verdict), rows in self._rows.items():
+            if verdict != "repaired":
+                by_file[path] |= rows
         return sum(len(rows) for rows in by_file.values())
 
     def take(self) -> tuple[int, list[Dropped]]:
@@ -123,10 +195,10 @@ class BadRows:
         return count, reasons
 
     def reasons(self) -> list[Dropped]:
-        """What was dropped: an entry for each file, column and rule."""
+        """What was dropped or repaired: an entry for each file, column and rule."""
         found = []
         for key, rows in self._rows.items():
-            _, column, rule = key
+            _, column, rule, verdict = key
             first = self._first[key]
             found.append(
                 Dropped(
@@ -134,10 +206,19 @@ class BadRows:
                     rule=rule,
                     rows=len(rows),
                     first=first,
+                    verdict=verdict,
                 )
             )
         return found
 
     def report(self) -> list[str]:
-        """A line for each file, column and rule: how many rows were dropped, and the first."""
-        return [str(dropped) for dropped in self.reasons()]
+        """The notes about the files, and then a line for each file, column and rule.
+
+        A line tells how many rows it was, and the first of them.
+        """
+        return [*self.notes, *(str(dropped) for dropped in self.reasons())]
+
+
+def _message(path: str, row: int, problem: Problem) -> str:
+    place = f"{path}: row {row}{problem.place}"
+    return f"{place}: {problem.rule}. Received: {problem.value!r}"

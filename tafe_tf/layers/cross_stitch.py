@@ -21,7 +21,8 @@ class CrossStitch(Configured):
     there.
 
     Args:
-        same: alpha_ii at the start, a share from 0 to 1; 0.9 by default.
+        same: alpha_ii at the start, a share from 0 to 1; 0.9 by default. A task alone has no others
+            to take from, and starts with all of its own.
 
     Call arguments:
         x: The tasks' activations, [B, N, width].
@@ -43,9 +44,11 @@ class CrossStitch(Configured):
     def build(self, x_shape: Shape) -> None:
         """Makes alpha, [N, N, width]."""
         _, n, width = x_shape
-        other = (1.0 - self.same) / (n - 1)  # alpha_ij for i != j
-        start = np.full((n, n), other)
-        np.fill_diagonal(start, self.same)
+        start = np.eye(n)
+        if n > 1:
+            other = (1.0 - self.same) / (n - 1)  # alpha_ij for i != j
+            start = np.full((n, n), other)
+            np.fill_diagonal(start, self.same)
         start = start[:, :, None]  # [N, N, 1]
         self.alpha = self.add_weight(
             name="alpha",

@@ -9,6 +9,7 @@ import keras
 from keras import ops
 
 from tafe_tf.layers.configured import Configured
+from tafe_tf.layers.id_check import check_ids
 from tafe_tf.types import Inputs, Shape, Tensor
 
 TableDtype = Literal["float32", "bfloat16", "float16"]
@@ -48,7 +49,8 @@ class FusedEmbedding(Configured):
 
     Raises:
         ValueError: If a field has no row, `slots` does not fit `field_rows`, `table_dtype` is none
-            of the three, or weights are needed and missing.
+            of the three, weights are needed and missing, or an id lies outside its field's rows,
+            see `check_ids`.
 
     Example:
         >>> import numpy as np
@@ -124,6 +126,7 @@ class FusedEmbedding(Configured):
 
     def call(self, inputs: Inputs) -> Tensor:
         """Looks up and pools: [B, S] -> [B, F, d]."""
+        check_ids(by_name(inputs)["ids"], self.field_rows, self.slots)
         weights = by_name(inputs).get("weights")
         (rows,) = self.rows_read(inputs)
         h = self._look_up(rows)  # [B, S, d]

@@ -13,6 +13,7 @@ from tafe_tf.losses.funnel import (
     order_losses,
     task_losses,
 )
+from tafe_tf.losses.label_check import checked_labels
 from tafe_tf.losses.local_space import local_space_dependence_weight, local_space_weight
 from tafe_tf.metrics import SMALLEST
 
@@ -21,6 +22,7 @@ __all__ = [
     "ActionLoss",
     "CounterfactualLoss",
     "FunnelLoss",
+    "checked_labels",
     "conditional_logs",
     "dependence_losses",
     "local_space_dependence_weight",

@@ -8,6 +8,7 @@ import keras
 from keras import ops
 
 from tafe_tf.losses.funnel import FunnelLoss, task_losses
+from tafe_tf.losses.label_check import checked_labels
 from tafe_tf.types import Tensor
 
 
@@ -48,6 +49,8 @@ class ActionLoss(FunnelLoss):
         columns = y_pred.shape[-1]
         labels = y_true[:, n:columns]  # [B, A], or [B, 0]
         labels = ops.cast(labels, y_pred.dtype)
+        if self.checks_labels:
+            labels = checked_labels(labels, first=n)
         of_actions = task_losses(labels, y_pred[:, n:])
         of_steps = super().call(y_true, y_pred[:, :n])  # [B]
         return of_steps + ops.sum(of_actions, axis=-1)

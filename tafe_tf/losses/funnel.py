@@ -8,6 +8,7 @@ from typing import Any
 import keras
 from keras import ops
 
+from tafe_tf.losses.label_check import checked_labels
 from tafe_tf.metrics import SMALLEST
 from tafe_tf.types import Tensor
 
@@ -109,7 +110,8 @@ class FunnelLoss(keras.losses.Loss):
 
     Args:
         task_weights: Weights w_1, ..., w_N of the tasks; all 1 by default.
-        dependence_weight: Weight of L_D; 1 by default, as in the paper, and 0 leaves it out.
+        dependence_weight: Weight of L_D; 1 by default, as in the paper, and 0 leaves it out. A
+            funnel of one step has none.
         order_weight: Weight of the order constraint sum_{i >= 2} max(f_i - f_{i-1}, 0), which is
             AITM's calibrator and has 0.6 there; 0 by default, since TAFE has none.
 
@@ -119,9 +121,17 @@ class FunnelLoss(keras.losses.Loss):
         y_pred: Logits, [B, N].
         sample_weight: Weights of the rows, [B]; all 1 by default.
 
+    Attributes:
+        checks_labels: Whether to check the labels, true at first. A training loop whose reader has
+            checked them sets it to false.
+
     Returns:
         The mean over rows, a scalar. The sum over rows is divided by B whatever their weights, as
         Keras does.
+
+    Raises:
+        ValueError: If a label is neither 0 nor 1; see `checked_labels` for what happens inside a
+            compiled function.
 
     Example:
         >>> import numpy as np
@@ -144,6 +154,7 @@ class FunnelLoss(keras.losses.Loss):
             self.task_weights = [float(weight) for weight in task_weights]
         self.dependence_weight = dependence_weight
         self.order_weight = order_weight
+        self.checks_labels = True
 
     def weights_for(self, n: int) -> list[float]:
         """Returns the tasks' weights w_1, ..., w_N in a funnel of n steps."""
@@ -155,15 +166,18 @@ class FunnelLoss(keras.losses.Loss):
         """Computes the loss of each row: [B, N], [B, N] -> [B]."""
         n = y_pred.shape[-1]
         labels = ops.cast(y_true[:, :n], y_pred.dtype)  # o, [B, N]
+        if self.checks_labels:
+            labels = checked_labels(labels)
         cross_entropies = task_losses(labels, y_pred)  # [B, N]
         weights = self.weights_for(n)
         weights = ops.convert_to_tensor(weights, dtype=cross_entropies.dtype)  # w, [N]
         loss = ops.sum(cross_entropies * weights, axis=-1)  # [B]
-        if self.dependence_weight:
+        has_pairs = n > 1
+        if self.dependence_weight and has_pairs:
             squares = dependence_losses(labels, y_pred)  # L_D, [B, N - 1]
             dependence = ops.sum(squares, axis=-1)
             loss = loss + self.dependence_weight * dependence
-        if self.order_weight:
+        if self.order_weight and has_pairs:
             excesses = order_losses(y_pred)  # [B, N - 1]
             order = ops.sum(excesses, axis=-1)
             loss = loss + self.order_weight * order

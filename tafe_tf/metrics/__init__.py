@@ -8,13 +8,15 @@ previous label is 1. What is undefined (no positive, no negative, no row) is Non
 `DIRECTIONS` says for each metric which values are better.
 
     auc/NAME            area under the ROC curve, ties counting half
-    gauc/NAME           mean of the groups' AUC (`grouped_auc`); only if groups are given
+    gauc/NAME           mean of the groups' AUC (`grouped_auc`), without rows that have no group;
+                        only if groups are given
     log_loss/NAME       mean of -y log p - (1 - y) log(1 - p); a conditional's 1 - p is at least
                         `SMALLEST`
     pcoc/NAME           sum of predictions / sum of labels
     ece/NAME            expected calibration error (`calibration_error`)
     violation_rate      share of rows with f_i > f_{i-1} for any i
     rows                number of rows
+    rows_without_group  number of rows whose group is missing; only if groups are given
 
 If the true probabilities are known, there are also the following, over all rows, and as
 NAME_unreached for a conditional over the rows whose previous label is 0, which no label can judge:
@@ -31,11 +33,12 @@ from tafe_tf.metrics.calibration import BINS, calibration_error
 from tafe_tf.metrics.directions import DIRECTIONS, Direction, direction, goodness, monitored
 from tafe_tf.metrics.funnel import SMALLEST, FunnelMetrics, Metrics, log_sigmoid
 from tafe_tf.metrics.ranking import auc, grouped_auc
-from tafe_tf.metrics.rows import hashes
+from tafe_tf.metrics.rows import NO_GROUP, hashes
 
 __all__ = [
     "BINS",
     "DIRECTIONS",
+    "NO_GROUP",
     "SMALLEST",
     "Direction",
     "FunnelMetrics",

@@ -9,7 +9,14 @@ from scipy.special import log_expit
 
 from tafe_tf.metrics.calibration import calibration_error
 from tafe_tf.metrics.ranking import auc, grouped_auc
-from tafe_tf.metrics.rows import FLOAT32_MAX, check_labels, check_nested, checked, hashes
+from tafe_tf.metrics.rows import (
+    FLOAT32_MAX,
+    NO_GROUP,
+    check_labels,
+    check_nested,
+    checked,
+    hashes,
+)
 
 # Smallest 1 - r of a conditional r cut to 1: float32 resolves 1 - r no finer.
 SMALLEST = 1e-7
@@ -68,7 +75,8 @@ class FunnelMetrics:
             logits: Logits of f, [B, N].
             labels: 0 or 1, a later one 1 only where the earlier is, [B, N].
             sample_weight: Weights of the rows, 0 or more, [B]; all 1 by default.
-            group: Strings, bytes or integers, [B]; kept as a 64-bit hash of their text.
+            group: Strings, bytes or integers, [B]; kept as a 64-bit hash of their text. Rows whose
+                group is missing ("", -1, None or NaN) are left out of the groups' AUC, and counted.
             truth: The true P(T_i = 1 | X), a later one at most the earlier, [B, N].
 
         Raises:
@@ -148,6 +156,9 @@ class FunnelMetrics:
             "rows": len(logits),
             "violation_rate": _ratio(crossed, weight.sum()),
         }
+        if "group" in rows:
+            without_group = rows["group"] == NO_GROUP
+            result["rows_without_group"] = int(without_group.sum())
         step_names, conditional_names = self.names
         for i, name in enumerate(step_names):
             result |= _of_step(name, i, rows)
@@ -249,7 +260,13 @@ def _measure(
     result[f"auc/{name}"] = auc(log_p, weight * y, weight * ~y)
     if group is not None:
         labels = y.astype(np.int8)
-        result[f"gauc/{name}"] = grouped_auc(log_p, labels, weight, group)
+        has_group = group != NO_GROUP
+        result[f"gauc/{name}"] = grouped_auc(
+            log_p[has_group],
+            labels[has_group],
+            weight[has_group],
+            group[has_group],
+        )
     log_likelihood = weight * np.where(y, log_p, log_not_p)
     result[f"log_loss/{name}"] = _ratio(-log_likelihood.sum(), weight.sum())
     p = np.exp(log_p)

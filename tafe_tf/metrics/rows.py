@@ -6,6 +6,7 @@ import hashlib
 
 import numpy as np
 
+NO_GROUP = np.uint64(0)  # the hash of a row without a group
 FLOAT32_MAX = float(np.finfo(np.float32).max)
 
 
@@ -64,7 +65,8 @@ def check_labels(labels: np.ndarray) -> None:
 def hashes(group: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
     """Returns 64 bits for each value, the same in every process.
 
-    Strings and bytes of the same text have the same hash.
+    Strings and bytes of the same text have the same hash. A missing value (an empty text, -1, None
+    or NaN) has the hash `NO_GROUP`, which is 0.
 
     Args:
         group: Strings, bytes or integers, of the given shape.
@@ -77,14 +79,25 @@ def hashes(group: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
         >>> one, other = hashes(np.array(["ann", b"ann"], object), (2,))
         >>> bool(one == other)
         True
+        >>> hashes(np.array([-1]), (1,)).tolist(), hashes(np.array([""]), (1,)).tolist()
+        ([0], [0])
     """
     check_shape("group", group, shape)
     known: dict[bytes, bytes] = {}
     digests = []
     for value in group.tolist():
+        if _is_missing(value):
+            digests.append(NO_GROUP.tobytes())
+            continue
         text = value if isinstance(value, bytes) else str(value).encode()
         if text not in known:
             known[text] = hashlib.blake2b(text, digest_size=8).digest()
         digests.append(known[text])
     joined = b"".join(digests)
     return np.frombuffer(joined, "<u8")
+
+
+def _is_missing(value: object) -> bool:
+    """Whether a value is none: what files leave out arrives as "", -1 or NaN, by its type."""
+    is_nan = value != value
+    return value is None or value in ("", b"", -1) or is_nan

@@ -60,10 +60,10 @@ class ESM2(FunnelModel):
         is_outside = any(not 0 < i < num_tasks for i in via)
         is_repeated = len(set(via)) < len(via)
         if is_outside or is_repeated:
-            raise ValueError(
-                f"`via` must hold different steps from 1 to {num_tasks - 1}. "
-                f"Received: via={list(via)}"
-            )
+            rule = f"must hold different steps from 1 to {num_tasks - 1}"
+            if num_tasks == 1:
+                rule = "must be empty in a funnel of one step: no action comes between two"
+            raise ValueError(f"`via` {rule}. Received: via={list(via)}")
         self.via = sorted(via)
         self.shift = self.add_weight(
             name="shift",

@@ -11,13 +11,14 @@ from keras import ops
 from tafe_tf.layers import Configured, FusedEmbedding, GammaSchedule, PartitionedEmbedding
 from tafe_tf.losses import FunnelLoss
 from tafe_tf.models.argument_rules import check_arguments
+from tafe_tf.models.checked_ids import CheckedIds
 from tafe_tf.models.known_inputs import KnownInputs
 from tafe_tf.models.pieces import InPieces
 from tafe_tf.models.saved_seeds import SavedSeeds
 from tafe_tf.types import Inputs, Tensor
 
 
-class FunnelModel(Configured, InPieces, KnownInputs, SavedSeeds):
+class FunnelModel(Configured, CheckedIds, InPieces, KnownInputs, SavedSeeds):
     """A model of the contract, to be completed by what lies between the embeddings and the heads.
 
     A subclass makes its layers in the constructor, the first by `make_embedding` and the last by
@@ -28,7 +29,7 @@ class FunnelModel(Configured, InPieces, KnownInputs, SavedSeeds):
 
     Args:
         field_rows: Number of embedding rows of each of the F fields.
-        num_tasks: Length of the funnel, N, 2 or more.
+        num_tasks: Length of the funnel, N, 1 or more.
         embedding_dim: Embedding dimension d, in numbers for each id; 18 by default.
         embedding_stddev: Standard deviation of the normal distribution that the embedding table
             starts from; 0.05 by default.
@@ -52,7 +53,8 @@ class FunnelModel(Configured, InPieces, KnownInputs, SavedSeeds):
         In training further columns may follow, for the model's own loss.
 
     Raises:
-        ValueError: If `num_tasks` is below 2, or another argument breaks its rule.
+        ValueError: If an argument of the constructor breaks its rule, or an id of a call lies
+            outside its field's rows, see `CheckedIds`.
 
     Example: an architecture of one's own, a linear head for each task on the embeddings.
         >>> import numpy as np
@@ -86,8 +88,8 @@ class FunnelModel(Configured, InPieces, KnownInputs, SavedSeeds):
     ) -> None:
         super().__init__(**kwargs)
         check_arguments(self.arguments)
-        if num_tasks < 2:
-            raise ValueError(f"`num_tasks` must be 2 or more. Received: num_tasks={num_tasks}")
+        if num_tasks < 1:
+            raise ValueError(f"`num_tasks` must be 1 or more. Received: num_tasks={num_tasks}")
         self.num_tasks = num_tasks
         self.num_fields = len(field_rows)
         self.embedding_dim = embedding_dim
@@ -139,6 +141,7 @@ class FunnelModel(Configured, InPieces, KnownInputs, SavedSeeds):
 
     def call(self, inputs: Inputs, training: bool = False) -> Tensor:
         """Computes the logits: ids [B, S] -> [B, N]."""
+        self.check(inputs)
         h = self.embed(inputs, training)  # [B, F, d]
 
         def score(rows: Tensor) -> Tensor:

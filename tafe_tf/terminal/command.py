@@ -58,6 +58,23 @@ def only_flags(argv: Sequence[str]) -> None:
         raise app.UsageError(f"unknown arguments: {argv[1:]}")
 
 
+def one_argument(argv: Sequence[str], what: str) -> str:
+    """The one argument that is no flag.
+
+    Args:
+        argv: The arguments of `main`; the first one is the command's name.
+        what: What the argument is, for the message.
+
+    Raises:
+        CommandError: If there is none, or more than one.
+    """
+    arguments = list(argv[1:])
+    if len(arguments) != 1:
+        received = " ".join(arguments) or "none"
+        raise CommandError(f"one argument must be given: {what}. Received: {received}")
+    return arguments[0]
+
+
 def required(**values: object) -> None:
     """Refuses empty flags.
 

@@ -42,8 +42,13 @@ def metrics_table(
         schema: The schema that the model was trained with.
         title: Text in front of the number of rows.
     """
-    violations = share(metrics["violation_rate"])
-    rows = f"{metrics['rows']:,} rows, {violations} with a later step above an earlier one"
+    rows = f"{metrics['rows']:,} rows"
+    if schema.conditional_names:
+        violations = share(metrics["violation_rate"])
+        rows += f", {violations} with a later step above an earlier one"
+    without_group = metrics.get("rows_without_group", 0)
+    if without_group:
+        rows += f", {without_group:,} without a {schema.group}, which grouped AUC leaves out"
     names = [*schema.step_names, *schema.conditional_names]
     return _table(f"{title}: {rows}", metrics, _COLUMNS, names)
 
@@ -118,9 +123,12 @@ def print_metrics(
 
 
 def print_dropped(bad_rows: BadRows) -> None:
-    """Prints one line for each reason why rows were dropped; nothing if none were."""
+    """Prints what was noted about the files, and how many rows were dropped, for each reason."""
     for line in bad_rows.report():
         print(line)
+    if bad_rows.count:
+        used = bad_rows.seen - bad_rows.count
+        print(f"{bad_rows.seen:,} rows were read: {used:,} used and {bad_rows.count:,} dropped")
 
 
 def show(table: Table, file: TextIO | None = None) -> None:

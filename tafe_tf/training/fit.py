@@ -21,7 +21,7 @@ from tafe_tf.data.bad_rows import BadRows
 from tafe_tf.data.batches.dataset import FunnelData
 from tafe_tf.data.batches.holdout import Holdout, time_holdout
 from tafe_tf.data.errors import DataError
-from tafe_tf.data.formats.read import find_files
+from tafe_tf.data.formats.splits import default_schema_file, find_splits
 from tafe_tf.distributed.cluster import Cluster
 from tafe_tf.features import vocabulary
 from tafe_tf.features.graph import Features
@@ -32,11 +32,12 @@ from tafe_tf.terminal.field_shares import print_field_metrics
 from tafe_tf.terminal.tables import print_dropped, print_metrics
 from tafe_tf.training import identity, predecessor
 from tafe_tf.training.config import ModelConfig, TrainingConfig
+from tafe_tf.training.errors import RunError
 from tafe_tf.training.evaluator import Evaluator, check_monitor
 from tafe_tf.training.loop import Trainer
 from tafe_tf.training.predictions import Predictions
 from tafe_tf.training.run import Run
-from tafe_tf.training.run_dir import RunDir, RunError
+from tafe_tf.training.run_dir import RunDir
 from tafe_tf.training.warm_start import WarmStart
 
 # The first file that is made from the rows of a split. Until then rows may be replaced, so that the
@@ -85,26 +86,33 @@ class DataConfig:
             ("test", self.test),
         ]
 
+    def files(self) -> dict[str, list[str]]:
+        """The paths of the files by the name of their split, without tables in memory."""
+        found = {}
+        for name, rows in self.splits():
+            if not isinstance(rows, pa.Table):
+                found[name] = list(rows)
+        return found
+
     @classmethod
     def in_directory(cls, data_dir: str | pathlib.Path, schema_file: str = "") -> DataConfig:
         """The files `train`, `valid` and `test` of a directory; only the first must be there.
 
         Args:
-            data_dir: The directory.
+            data_dir: The directory, or one file of training rows, see `splits.find_splits`.
             schema_file: The schema's TOML file; by default `schema.toml` in the directory.
 
         Raises:
             DataError: If there are no training files.
             SchemaError: If the schema cannot be used.
         """
-        schema = schema_toml.load(schema_file or f"{data_dir}/schema.toml")
+        schema_file = schema_file or default_schema_file(data_dir)
+        schema = schema_toml.load(schema_file)
         return cls(
             schema=schema,
-            train=tuple(find_files(data_dir, "train")),
-            valid=tuple(find_files(data_dir, "valid", required=False)),
-            test=tuple(find_files(data_dir, "test", required=False)),
             data_dir=str(data_dir),
-            schema_file=schema_file or f"{data_dir}/schema.toml",
+            schema_file=schema_file,
+            **find_splits(data_dir),
         )
 
 
@@ -137,25 +145,57 @@ def fit(
 
     Raises:
         DataError: On a bad file or row.
-        RunError: If the directory holds another run.
+        RunError: If the directory holds another run, or this one with other rows, or if another
+            process trains in it.
         NotFiniteError: If the loss is not finite.
         Preempted: After a SIGTERM, once a checkpoint is written.
     """
     model = model or ModelConfig()
     training = training or TrainingConfig()
     cluster = cluster or Cluster()
+    run = RunDir(run_dir)
+    warm = _check(data, training, run)
     with contextlib.ExitStack() as stack:
         if not (verbose and cluster.chief):
             nowhere = stack.enter_context(open(os.devnull, "w"))
             stack.enter_context(contextlib.redirect_stdout(nowhere))
+        if cluster.chief:
+            stack.enter_context(run.locked())
+            run.forget_failed_start(data.schema_file)
         return _fit(
             data,
-            RunDir(run_dir),
+            run,
             model,
             training,
             cluster,
             callbacks,
+            warm,
         )
+
+
+def _check(
+    data: DataConfig,
+    config: TrainingConfig,
+    run: RunDir,
+) -> WarmStart | None:
+    """Finds before anything is written that settings and schema go together.
+
+    Returns:
+        What the run takes from an earlier one, if it goes on from one.
+    """
+    if config.valid_split == "time" and config.valid_fraction and not data.schema.time:
+        raise RunError("--valid_split=time needs a schema with a `time` column")
+    check_monitor(config.monitor, data.schema)
+    if not config.warm_start:
+        return None
+    warm = WarmStart(
+        RunDir(config.warm_start),
+        run,
+        retire_after=config.retire_after,
+        restart_gamma=config.warm_gamma == "restart",
+    )
+    warm.check_schema(data.schema)
+    return warm
 
 
 def _fit(
@@ -165,14 +205,11 @@ def _fit(
     config: TrainingConfig,
     cluster: Cluster,
     callbacks: Sequence[keras.callbacks.Callback],
+    warm: WarmStart | None,
 ) -> Run:
     bad_rows = BadRows(config.on_bad_row)
-    if config.valid_split == "time" and config.valid_fraction and not data.schema.time:
-        raise RunError("--valid_split=time needs a schema with a `time` column")
-    check_monitor(config.monitor, data.schema)
-    warm = _warm_start(config, run)
     if warm:
-        warm.check_schema(data.schema)
+        bad_rows = warm.bad_rows(config.on_bad_row)
     cluster.first(lambda: _claim(run, data, model_config, config))
     data = cluster.first(lambda: keep_rows(run, data))
     rows, validation = split(data, config, cluster, bad_rows)
@@ -189,7 +226,7 @@ def _fit(
         optimizer = LazyAdam(rate, static_shapes=cluster.is_tpu)
     if cluster.chief:
         run.save_model_config(model)
-        run.save_data(validation, list(data.test))
+        run.rows.save(validation, data.files())
     trainer = Trainer(
         model,
         features,
@@ -236,7 +273,7 @@ def _claim(
     schema_text = schema_toml.dump(data.schema)
     if data.schema_file:
         schema_text = pathlib.Path(data.schema_file).read_text(encoding="utf-8")
-    run.claim(lines, model.name, schema_text)
+    run.claim(lines, model.name, schema_text, data.files())
 
 
 def _named(rows: Rows) -> str:
@@ -301,17 +338,6 @@ def split(
     return training, training
 
 
-def _warm_start(config: TrainingConfig, run: RunDir) -> WarmStart | None:
-    if not config.warm_start:
-        return None
-    return WarmStart(
-        RunDir(config.warm_start),
-        run,
-        retire_after=config.retire_after,
-        restart_gamma=config.warm_gamma == "restart",
-    )
-
-
 def _prepare(
     run: RunDir,
     rows: FunnelData,
@@ -370,13 +396,15 @@ def build_model(
     arguments = config.all_arguments()
     if config.name == "esm2":
         arguments["via"] = features.schema.via
-    return models.BY_NAME[config.name](
+    model = models.BY_NAME[config.name](
         features.rows,
         len(features.schema.tasks),
         slots=features.slots,
         embedding_parts=parts,
         **arguments,
     )
+    model.field_names = [feature.name for feature in features.schema.features]
+    return model
 
 
 def build_loss(
@@ -391,7 +419,9 @@ def build_loss(
     }
     given = {name: value for name, value in asked.items() if value is not None}
     task_weights = [task.weight for task in schema.tasks]
-    return model.paper_loss(task_weights, **given)
+    loss = model.paper_loss(task_weights, **given)
+    loss.checks_labels = False  # the reader has checked them
+    return loss
 
 
 def learning_rate(

@@ -8,7 +8,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from tafe_tf.training import settings
@@ -90,6 +90,34 @@ def differing(
         if names_rows or (has_no_default and other[name] != f"--{name}="):
             found.add(other[name])
     return sorted(found - {""})
+
+
+def has_more_epochs(
+    known: str,
+    lines: Mapping[str, str],
+    different: Sequence[str],
+) -> bool:
+    """Whether a run differs from a known one in nothing but a larger number of epochs.
+
+    Args:
+        known: A text that `as_text` made.
+        lines: The other run's lines.
+        different: What `differing` found.
+
+    Raises:
+        ValueError: If the learning rate falls to 0 over all epochs: no later epoch would train.
+    """
+    flag = "--epochs="
+    if not all(line.startswith(flag) for line in different):
+        return False
+    known_epochs = [line for line in known.splitlines() if line.startswith(flag)]
+    before, now = (int(line.removeprefix(flag)) for line in (*known_epochs, lines["epochs"]))
+    if now < before:
+        return False
+    if lines["learning_rate_decay"] != "--learning_rate_decay=none":
+        rule = "cannot be raised, since the learning rate has fallen to 0 over the epochs so far"
+        raise ValueError(f"--epochs {rule} (--learning_rate_decay). Received: {now}")
+    return True
 
 
 def _line(setting: Setting, value: Any) -> str:

@@ -29,11 +29,12 @@ from tafe_tf.training.async_steps import AsyncSteps
 from tafe_tf.training.callbacks import Curves, batch_logs, check_callbacks, epoch_logs
 from tafe_tf.training.config import TrainingConfig
 from tafe_tf.training.early_stopping import EarlyStopping
+from tafe_tf.training.errors import RunError
 from tafe_tf.training.evaluator import Evaluator
 from tafe_tf.training.intercepts import intercept_shifts
 from tafe_tf.training.predictions import Predictions
 from tafe_tf.training.preemption import Preempted, Preemption
-from tafe_tf.training.run_dir import RunDir, RunError, variables
+from tafe_tf.training.run_dir import RunDir, variables
 from tafe_tf.training.step_report import StepReport
 from tafe_tf.training.sync_steps import SyncSteps
 
@@ -196,7 +197,9 @@ class Trainer:
             Preempted: After a SIGTERM, once a checkpoint is written.
         """
         state = self._restore(data, begin)
-        if not self._is_over(state):  # callbacks see nothing of a run that has finished
+        if self._is_over(state):  # callbacks see nothing of a run that has finished
+            self._say_why(state)
+        else:
             self._train(data, validation, state, steps)
         self.cluster.barrier()  # the chief has written
         best = tf.train.latest_checkpoint(self._best.directory)
@@ -252,6 +255,15 @@ class Trainer:
         if state.stopped or self._early_stopping(state).is_over:
             return True
         return state.position.epoch >= self._config.epochs
+
+    def _say_why(self, state: State) -> None:
+        """Prints why a run ended early that is asked for more epochs than it has trained."""
+        trained = state.position.epoch
+        if trained < self._config.epochs:
+            reason = "a callback ended the training"
+            if not state.stopped:
+                reason = f"{self._config.monitor} had stopped improving (--patience)"
+            print(f"{trained} epochs were trained: {reason}; there is nothing left to do")
 
     def _early_stopping(self, state: State) -> EarlyStopping:
         return EarlyStopping(

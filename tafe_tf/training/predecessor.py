@@ -13,8 +13,9 @@ from tafe_tf.distributed.cluster import Cluster
 from tafe_tf.metrics import Metrics
 from tafe_tf.schema import Schema
 from tafe_tf.terminal.tables import before_after_table, show
+from tafe_tf.training.errors import RunError
 from tafe_tf.training.evaluator import Evaluator
-from tafe_tf.training.run_dir import RunDir, RunError
+from tafe_tf.training.run_dir import RunDir
 
 NOTE = "warm_start.json"  # in the directory of a run that was warm-started
 _SHOWN = ("auc", "log_loss", "pcoc")

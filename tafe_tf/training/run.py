@@ -22,7 +22,8 @@ from tafe_tf.metrics import Metrics
 from tafe_tf.probabilities import probabilities
 from tafe_tf.schema import Schema
 from tafe_tf.training.evaluator import Evaluator
-from tafe_tf.training.run_dir import EVALUATION_ROWS, RunDir
+from tafe_tf.training.noted_rows import EVALUATION_ROWS
+from tafe_tf.training.run_dir import RunDir
 
 
 def as_rows(rows: Any, name: str) -> tuple[str, ...] | pa.Table:
@@ -140,7 +141,7 @@ class Run:
         Args:
             rows: See `as_rows`.
             batch_size: Number of rows that go through the model together. The default is 4,096.
-            bad_rows: What to do with bad rows. By default the first one is an error.
+            bad_rows: What to do with bad rows; by default what was done in training.
 
         Raises:
             DataError: On a bad row.
@@ -164,7 +165,7 @@ class Run:
             files=self._sources(rows),
             schema=self.schema,
             batch_size=batch_size,
-            bad_rows=bad_rows or BadRows(),
+            bad_rows=bad_rows or self.directory.rows.bad_rows(),
         )
 
     def export(

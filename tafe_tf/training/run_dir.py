@@ -1,7 +1,8 @@
 """What a run leaves behind, and how to open it again.
 
 <run_dir>/flags.txt       the settings that the weights depend on, a flagfile
-          schema.toml     the dataset data.json       the files of held-out and test rows
+          schema.toml     the dataset data.json       the files of held-out and test rows, what
+          all files held, and what was done with bad rows
           vocabulary/     one value a line; statistics.json: rows and rates warm_start.json the run
           that a warm-started one went on from; vocabulary/*.age: runs since a value was seen
           model.json      the model's class and arguments; model.keras: the finished model, for
@@ -14,12 +15,13 @@
 
 from __future__ import annotations
 
-import dataclasses
+import contextlib
+import fcntl
 import filecmp
-import os
 import pathlib
+import shutil
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import keras
@@ -29,33 +31,25 @@ import tensorflow as tf
 from tafe_tf import models as _registered  # noqa: F401  (their classes, for Keras)
 from tafe_tf import schema, schema_toml
 from tafe_tf.data.atomic import read_json, write_json, write_text
-from tafe_tf.data.batches.dataset import FunnelData
-from tafe_tf.data.batches.holdout import Holdout
 from tafe_tf.data.formats.in_memory import write_parquet
 from tafe_tf.features.graph import Features
 from tafe_tf.training import identity
-
-EVALUATION_ROWS = 4096  # rows of a batch where nothing is learned from it
-
-
-class RunError(ValueError):
-    """A run directory does not hold what was asked of it."""
+from tafe_tf.training.errors import RunError
+from tafe_tf.training.noted_rows import NotedRows
 
 
-def claim(texts: Mapping[pathlib.Path, str], otherwise: str) -> None:
-    """Writes files, or finds that they say the same already.
+def claim(path: pathlib.Path, text: str, otherwise: str) -> None:
+    """Writes a file, or finds that it says the same already.
 
     Raises:
-        RunError: If one says something else: its path, `otherwise`, and the lines that differ.
+        RunError: If it says something else: its path, `otherwise`, and the lines that differ.
     """
-    for path, text in texts.items():
-        known = path.read_text(encoding="utf-8") if path.exists() else text
-        if known != text:
-            lines = set(text.splitlines())
-            known_lines = set(known.splitlines())
-            differing = sorted(lines ^ known_lines)
-            raise RunError(f"{path}: {otherwise}. Differing lines: {differing}")
-        write_text(path, text)
+    known = path.read_text(encoding="utf-8") if path.exists() else text
+    if known != text:
+        known_lines = set(known.splitlines())
+        differing = sorted(known_lines ^ set(text.splitlines()))
+        raise RunError(f"{path}: {otherwise}. Differing lines: {differing}")
+    write_text(path, text)
 
 
 def variables(owner: keras.Model | keras.optimizers.Optimizer) -> list[tf.Variable]:
@@ -76,36 +70,93 @@ class RunDir:
     def __init__(self, path: str | pathlib.Path) -> None:
         self.path = pathlib.Path(path)
 
+    @contextlib.contextmanager
+    def locked(self) -> Iterator[None]:
+        """Keeps other processes from training in this directory; a killed one locks nothing.
+
+        Raises:
+            RunError: If another process trains in it.
+        """
+        self.path.mkdir(parents=True, exist_ok=True)
+        path = self.path / ".lock"
+        with path.open("a") as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                raise RunError(
+                    f"{self.path}: another process trains in this directory; wait until it has "
+                    "ended, or give another --run_dir"
+                ) from None
+            except OSError:  # a file system without locks
+                pass
+            try:
+                yield
+            finally:
+                path.unlink(missing_ok=True)
+
     def claim(
         self,
         lines: Mapping[str, str],
         model: str,
         schema_text: str,
+        files: Mapping[str, Sequence[str]],
     ) -> None:
         """Makes the directory this run's own, or finds that it already is.
+
+        A number of epochs that was raised is the same run, which goes on.
 
         Args:
             lines: The settings that the weights depend on, see `identity.lines_of`.
             model: The model's name.
             schema_text: The schema as TOML.
+            files: The paths of the files by split; a split whose rows are in memory has none.
 
         Raises:
-            RunError: If the directory holds a run with other settings or another schema.
+            RunError: If the directory holds a run with other settings, another schema, or of other
+                files.
         """
-        otherwise = "this directory holds another run; give another --run_dir or remove it"
         path = self.path / "flags.txt"
-        if path.exists():
-            different = identity.differing(
-                path.read_text(encoding="utf-8"),
-                lines,
-                model,
-            )
-            if different:
+        otherwise = "this directory holds another run; give another --run_dir or remove it"
+        known = path.read_text(encoding="utf-8") if path.exists() else None
+        if known is not None:
+            different = identity.differing(known, lines, model)
+            if different and not identity.has_more_epochs(known, lines, different):
                 raise RunError(f"{path}: {otherwise}. Differing lines: {different}")
         self.path.mkdir(parents=True, exist_ok=True)
-        claim({self.path / "schema.toml": schema_text}, otherwise)
-        if not path.exists():
-            write_text(path, identity.as_text(lines))
+        claim(self.path / "schema.toml", schema_text, otherwise)
+        if self.has_trained:
+            self.rows.check(files, self.has_finished)
+        write_text(path, identity.as_text(lines))
+
+    @property
+    def has_trained(self) -> bool:
+        """Whether there is a checkpoint."""
+        folders = ("checkpoints", "best")
+        return any((self.path / folder / "checkpoint").exists() for folder in folders)
+
+    @property
+    def has_finished(self) -> bool:
+        """Whether training came to its end at least once."""
+        return (self.path / "model.keras").exists()
+
+    def forget_failed_start(self, schema_file: str) -> None:
+        """Removes what a start has left that failed before the first checkpoint.
+
+        Args:
+            schema_file: The user's schema, which stays even if it lies in this directory.
+        """
+        flags = self.path / "flags.txt"
+        if not flags.exists() or self.has_trained:
+            return
+        own_schema = self.path / "schema.toml"
+        is_users = bool(schema_file) and own_schema.exists() and own_schema.samefile(schema_file)
+        for folder in ("vocabulary", "rows", "tensorboard"):
+            shutil.rmtree(self.path / folder, ignore_errors=True)
+        for file in ("statistics.json", "warm_start.json", "data.json", "model.json"):
+            (self.path / file).unlink(missing_ok=True)
+        if not is_users:
+            own_schema.unlink(missing_ok=True)
+        flags.unlink()  # last: without it nothing in the directory is known to be a start's
 
     def keep_table(self, path: pathlib.Path, table: pa.Table, is_used: bool) -> None:
         """Keeps rows that were given in memory as a Parquet file.
@@ -145,60 +196,10 @@ class RunDir:
         """The run's feature graph with its vocabularies."""
         return Features(self.schema(), self.path)
 
-    def save_data(self, validation: FunnelData, test_files: list[str]) -> None:
-        """Notes which rows were held out and where the test rows are.
-
-        Args:
-            validation: The data whose "valid" part was held out.
-            test_files: Paths of the test rows.
-        """
-        noted = {
-            "files": [os.path.abspath(file) for file in validation.paths],
-            "holdout": dataclasses.asdict(validation.holdout),
-            "test_files": [os.path.abspath(file) for file in test_files],
-        }
-        write_json(self.path / "data.json", noted)
-
-    def held_out(self, batch_size: int = EVALUATION_ROWS) -> FunnelData:
-        """The data whose "valid" part was held out of training.
-
-        Raises:
-            RunError: If the run does not say which, or its files are gone.
-        """
-        noted = self._noted("files")
-        return FunnelData(
-            files=noted["files"],
-            schema=self.schema(),
-            batch_size=batch_size,
-            holdout=Holdout(**noted["holdout"]),
-        )
-
-    def test(self, batch_size: int = EVALUATION_ROWS) -> FunnelData | None:
-        """The test rows, if training found any.
-
-        Raises:
-            RunError: If the run does not say where, or its files are gone.
-        """
-        files = self._noted("test_files")["test_files"]
-        if not files:
-            return None
-        return FunnelData(
-            files=files,
-            schema=self.schema(),
-            batch_size=batch_size,
-        )
-
-    def _noted(self, key: str) -> dict[str, Any]:
-        path = self.path / "data.json"
-        if not path.exists():
-            raise RunError(f"{self.path}: does not say which rows were held out (no data.json)")
-        noted: dict[str, Any] = read_json(path)
-        gone = [file for file in noted[key] if not os.path.exists(file)]
-        if gone:
-            raise RunError(
-                f"{gone[0]}: is gone; bring the data back, or correct the paths in {path}"
-            )
-        return noted
+    @property
+    def rows(self) -> NotedRows:
+        """What the run notes of its rows."""
+        return NotedRows(self.path)
 
     def save_model_config(self, model: keras.Model) -> None:
         """Writes the model's class and arguments."""
@@ -249,4 +250,9 @@ class RunDir:
         model = keras.saving.deserialize_keras_object(description)
         manager = self.best(model)
         manager.checkpoint.restore(manager.latest_checkpoint).assert_consumed()
+        model.field_names = [feature.name for feature in self.schema().features]
         return model
+
+
+def _text_of(path: pathlib.Path) -> str | None:
+    return path.read_text(encoding="utf-8") if path.exists() else None

@@ -23,15 +23,16 @@ import numpy as np
 import tensorflow as tf
 
 from tafe_tf.data.atomic import read_json, write_json
-from tafe_tf.data.bad_rows import BadRows
+from tafe_tf.data.bad_rows import BadRows, Policy
 from tafe_tf.features import vocabulary
 from tafe_tf.features.graph import vocabulary_file
 from tafe_tf.features.value_counts import Kept, ValueCounts
 from tafe_tf.models import FunnelModel
 from tafe_tf.optimizers import LazyAdam
 from tafe_tf.schema import FIRST, MISSING, UNSEEN, Feature, Schema
+from tafe_tf.training.errors import RunError
 from tafe_tf.training.predecessor import NOTE
-from tafe_tf.training.run_dir import RunDir, RunError
+from tafe_tf.training.run_dir import RunDir
 
 # Arguments of a model that shape no weight which is copied, and change nothing of what the copied
 # ones have learned.
@@ -83,6 +84,15 @@ class WarmStart:
     def iterations(self) -> int:
         """Number of steps that the optimizer had counted when the new run began."""
         return int(read_json(self._run.path / NOTE)["iterations"])
+
+    def bad_rows(self, policy: Policy) -> BadRows:
+        """What to do with bad rows: they are dropped if either run drops them.
+
+        Args:
+            policy: What the new run was asked to do.
+        """
+        earlier = self.previous.rows.bad_rows()
+        return earlier if earlier.policy == "drop" else BadRows(policy)
 
     def check_schema(self, schema: Schema) -> None:
         """Raises RunError, with all that differs, if the earlier run had another schema."""

@@ -50,6 +50,16 @@ def test_samples_are_the_same_each_time_and_draw_whole_groups() -> None:
     assert drawn.var() == pytest.approx(0.75, rel=0.2)
 
 
+def test_rows_without_a_group_are_drawn_one_by_one() -> None:
+    group = np.array([7, 0, 7, 0, 0, 9], np.uint64)
+    counts = all_samples(6, group, 200)
+    np.testing.assert_array_equal(counts[:, 0], counts[:, 2])
+    alone = counts[:, [1, 3, 4]]
+    assert (np.ptp(alone, axis=1) > 0).any()
+    drawn = np.column_stack([counts[:, 0], counts[:, 5], alone])
+    assert (drawn.sum(axis=1) == 5).all()  # two groups and three single rows
+
+
 def delong_sd(scores: np.ndarray, labels: np.ndarray) -> float:
     """The standard error of an AUC (DeLong, DeLong, Clarke-Pearson 1988), from all pairs."""
     positive = scores[labels][:, None]

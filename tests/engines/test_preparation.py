@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import tensorflow as tf
-from preparation_data import SCHEMA, beam_engine, content, make_data, read, rows
+from preparation_data import FORMATS, SCHEMA, beam_engine, content, make_data, read, rows
 
 from tafe_tf import schema_toml
 from tafe_tf.data.bad_rows import BadRows
@@ -267,3 +267,21 @@ def test_what_goes_wrong_on_the_way_is_noticed(
     monkeypatch.setattr(shard_write, "read_blocks", lambda *_, **__: [])
     with pytest.raises(OSError, match=r"holds 0 rows of 32"):
         run(data, tmp_path / "unread")
+
+
+@pytest.mark.parametrize(("source", "format"), FORMATS)
+def test_an_empty_part_among_full_ones_gives_no_shard(
+    source: str, format: str, tmp_path: pathlib.Path, beam: Engine
+) -> None:
+    data = make_data(tmp_path / "data", source)
+    write(data / f"train-c.{source}", {name: [] for name in rows(3, 0)})
+    (data / "train").mkdir()
+    (data / "train" / "_SUCCESS").write_text("")
+    out = run(data, tmp_path / "out", format=format)
+    assert content(run(data, tmp_path / "beam", beam, format=format)) == content(out)
+    counts = json.loads((out / "prepared.json").read_text())["rows"]["train"]
+    assert (counts["read"], counts["written"], counts["dropped"]) == (250, 248, 2)
+    os.remove(data / f"train-a.{source}")
+    os.remove(data / f"train-b.{source}")
+    with pytest.raises(DataError, match="no row of the 'train' files is good; they hold no rows"):
+        run(data, tmp_path / "none", format=format)

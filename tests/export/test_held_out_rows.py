@@ -10,7 +10,8 @@ import pytest
 import small_models
 
 from tafe_tf.export import held_out_rows
-from tafe_tf.training.run_dir import RunDir, RunError
+from tafe_tf.training.errors import RunError
+from tafe_tf.training.run_dir import RunDir
 
 
 @pytest.fixture
@@ -39,7 +40,7 @@ def test_predictions_are_the_models_on_held_out_rows(run: RunDir) -> None:
     model = run.load_best()
     features = run.features()
     logits, labels, weights = held_out_rows.predictions(run, model, features)
-    batch = next(run.held_out(100).evaluation_batches("valid"))
+    batch = next(run.rows.held_out(100).evaluation_batches("valid"))
     assert 0 < len(logits) < 100
     np.testing.assert_allclose(logits, model(features(batch.inputs)), rtol=0, atol=1e-6)
     np.testing.assert_array_equal(labels, batch.labels)

@@ -17,7 +17,7 @@ from tafe_tf.export import calibration, model_card
 from tafe_tf.export.publish import ExportConfig, publish
 from tafe_tf.export.session_model import SessionModel
 from tafe_tf.export.table_storage import Storage
-from tafe_tf.training.run_dir import RunError
+from tafe_tf.training.errors import RunError
 
 
 @pytest.mark.parametrize(
@@ -82,7 +82,7 @@ def test_calibrated_and_stored_in_fewer_bits(
     reader = tf.train.load_checkpoint(str(path / "variables" / "variables"))
     dtypes = {dtype.name for dtype in reader.get_variable_to_dtype_map().values()}
     assert storage in dtypes
-    held_out = next(run.held_out(10_000).evaluation_batches("valid"))
+    held_out = next(run.rows.held_out(10_000).evaluation_batches("valid"))
     model = SessionModel(path)
     # As many pieces as in an export without calibration, which evaluates nothing.
     assert products(model) == products(SessionModel(exports["shop"])) > 0

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 from sklearn import metrics as sk
@@ -61,6 +63,44 @@ def test_everything_against_scikit_learn() -> None:
     wrong = ((logits[:, 1] > logits[:, 0]) | (logits[:, 2] > logits[:, 1])) @ weight / weight.sum()
     assert result["violation_rate"] == pytest.approx(wrong, rel=1e-6)
     assert result["rows"] == 3000
+
+
+@pytest.mark.parametrize("kind", ["text", "bytes", "integer", "float", "python"])
+def test_rows_without_a_group_are_left_out_of_grouped_auc(kind: str) -> None:
+    logits, labels, weight, group = funnel(900)
+    is_missing = np.random.default_rng(3).random(900) < 0.4
+    texts = [f"user {g}" for g in group]
+    absent: dict[str, list[Any]] = {
+        "text": ["", *texts],
+        "bytes": [b"", *[text.encode() for text in texts]],
+        "integer": [-1, *group.tolist()],
+        "float": [float("nan"), *group.tolist()],
+        "python": [None, *texts],
+    }
+    missing, *values = absent[kind]
+    given = [missing if gone else value for gone, value in zip(is_missing, values, strict=True)]
+    array = np.array(given, None if kind in ("integer", "float") else object)
+    result = collect((logits, labels, weight, array)).result()
+    assert result["rows"] == 900
+    assert result["rows_without_group"] == is_missing.sum()
+    for name, of_rows, y in (("p_a", ~is_missing, 0), (NAMES[1][0], labels[:, 0] == 1, 1)):
+        areas, masses = [], []
+        for g in range(9):
+            rows = (group == g) & ~is_missing & of_rows
+            if len(np.unique(labels[rows, y])) < 2:
+                continue
+            p = sigmoid(logits[rows].astype(np.float64))
+            score = p[:, 0] if y == 0 else np.minimum(p[:, 1] / p[:, 0], 1)
+            areas.append(sk.roc_auc_score(labels[rows, y], score, sample_weight=weight[rows]))
+            masses.append(weight[rows].sum())
+        expected = np.average(areas, weights=masses)
+        assert result[f"gauc/{name}"] == pytest.approx(expected, abs=1e-4)
+    everyone = collect((logits, labels, weight, group)).result()
+    assert everyone["rows_without_group"] == 0
+    assert everyone["auc/p_a"] == result["auc/p_a"]  # on all rows, with a group or without
+    assert everyone["gauc/p_a"] != result["gauc/p_a"]
+    nobody = collect((logits, labels, weight, np.full(900, -1))).result()
+    assert nobody["gauc/p_a"] is None
 
 
 def test_batches_and_workers_give_the_same_numbers_bit_for_bit() -> None:

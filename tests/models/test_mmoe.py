@@ -22,8 +22,8 @@ def test_an_own_loss_counts_once_in_pieces() -> None:
 
 
 def test_errors() -> None:
-    with pytest.raises(ValueError, match=r"`num_tasks` must be 2 or more. Received: num_tasks=1"):
-        MMOE(ROWS, 1)
+    with pytest.raises(ValueError, match=r"`num_tasks` must be 1 or more. Received: num_tasks=0"):
+        MMOE(ROWS, 0)
     with pytest.raises(
         ValueError, match=r"must be a power of two, .* Received: 3 experts, num_selected=2"
     ):

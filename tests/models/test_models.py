@@ -9,6 +9,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from registry import BASELINES, MODELS, make, randomize
+from scipy.special import expit
+from sklearn.metrics import log_loss
 from twins import baselines as twin
 
 from tafe_tf.models import BY_NAME, FunnelModel
@@ -44,6 +46,41 @@ def test_logits_equal_the_twins(name: str) -> None:
     np.testing.assert_allclose(model(IDS), expected, rtol=0, atol=1e-12)
     assert np.ptp(expected, axis=0).min() > 1e-3
     np.testing.assert_allclose(model(IDS[:1]), expected[:1], rtol=0, atol=1e-12)
+
+
+@pytest.mark.parametrize("name", BASELINES)
+def test_logits_of_one_step_equal_the_twins(name: str) -> None:
+    if name == "esm2+action":
+        with pytest.raises(ValueError, match=r"`via` must be empty in a funnel of one step"):
+            make(name, ROWS, 1, D)
+        return
+    model = randomize(make(name, ROWS, 1, D, dtype="float64"), seed=5)
+    expected = np.array([twin.logits(model, row) for row in IDS])
+    np.testing.assert_allclose(model(IDS), expected, rtol=0, atol=1e-12)
+    assert expected.shape == (B, 1)
+    assert np.ptp(expected) > 1e-3
+
+
+@pytest.mark.parametrize("name", [name for name in MODELS if name != "esm2+action"])
+def test_one_step_is_learned_by_its_cross_entropy_alone(name: str, tmp_path: pathlib.Path) -> None:
+    model = randomize(make(name, ROWS, 1, D, dtype="float64"))
+    labels = LABELS[:, :1]
+    with tf.GradientTape() as tape:
+        logits = model(IDS, training=True)
+        loss = model.paper_loss(task_weights=[0.5])(labels, logits)
+    assert logits.shape == (B, 1)  # no column for a conditional step
+    expected = log_loss(labels[:, 0], expit(logits[:, 0]))
+    assert float(loss) == pytest.approx(0.5 * expected, rel=1e-5)
+    variables = [variable.value for variable in model.trainable_variables]
+    for variable, gradient in zip(variables, tape.gradient(loss, variables), strict=True):
+        assert gradient is not None, variable.name
+    restart(model)
+    before = np.array(model(IDS))
+    model.save(tmp_path / "model.keras")
+    loaded = keras.models.load_model(tmp_path / "model.keras")
+    np.testing.assert_array_equal(loaded(IDS), before)
+    model.shift_logits(np.array([0.25], np.float32))
+    np.testing.assert_allclose(model(IDS), before + 0.25, rtol=0, atol=1e-5)
 
 
 def test_every_weight_has_a_gradient(model: FunnelModel) -> None:

@@ -248,7 +248,7 @@ def test_fits_in_plain_keras() -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"num_tasks": 1}, r"`num_tasks` must be 2 or more\. Received: num_tasks=1"),
+        ({"num_tasks": 0}, r"`num_tasks` must be 1 or more\. Received: num_tasks=0"),
         ({"num_layers": 0}, r"`num_layers` must be 1 or more\. Received: num_layers=0"),
         ({"num_heads": 3}, r"`num_heads` must divide the dimension 4\. Received: num_heads=3"),
     ],

@@ -32,10 +32,11 @@ from tafe_tf.models import BY_NAME
 from tafe_tf.optimizers import LazyAdam, LinearDecay
 from tafe_tf.schema import FIRST
 from tafe_tf.training.config import TrainingConfig
+from tafe_tf.training.errors import RunError
 from tafe_tf.training.fit import learning_rate
 from tafe_tf.training.loop import Trainer
 from tafe_tf.training.predecessor import compare
-from tafe_tf.training.run_dir import RunDir, RunError, variables
+from tafe_tf.training.run_dir import RunDir, variables
 from tafe_tf.training.warm_start import WarmStart
 
 FLAGS = absl_flags.FLAGS
@@ -172,7 +173,7 @@ class Made:
 def cold(data: pathlib.Path, path: pathlib.Path) -> RunDir:
     """A run directory with vocabularies only."""
     run = RunDir(path)
-    run.claim({}, "tafe", (data / "schema.toml").read_text(encoding="utf-8"))
+    run.claim({}, "tafe", (data / "schema.toml").read_text(encoding="utf-8"), {})
     vocabulary.build([str(data / "train.parquet")], run.schema(), path, BadRows())
     return run
 
@@ -180,7 +181,7 @@ def cold(data: pathlib.Path, path: pathlib.Path) -> RunDir:
 def warm(before: RunDir, data: pathlib.Path, path: pathlib.Path, **settings: Any) -> WarmStart:
     """The same, grown from those of another run."""
     run = RunDir(path)
-    run.claim({}, "tafe", (data / "schema.toml").read_text(encoding="utf-8"))
+    run.claim({}, "tafe", (data / "schema.toml").read_text(encoding="utf-8"), {})
     start = WarmStart(before, run, **settings)
     start.check_schema(run.schema())
     start.grow([str(data / "train.parquet")], run.schema(), BadRows())
@@ -516,7 +517,7 @@ def test_the_previous_run_can_be_named_and_may_be_gone(
         RunError, match=r"none: the run before .*moved is gone; bring it back, or give --previous"
     ):
         publish(RunDir(note.parent), tmp_path / "export")
-    compare(RunDir(note.parent), {}, after.held_out())
+    compare(RunDir(note.parent), {}, after.rows.held_out())
     assert "none: the run before this one is gone" in capsys.readouterr().out
     loans = small_models.make_run(tmp_path / "loans", "loans")
     with pytest.raises(

@@ -98,7 +98,7 @@ class FunnelData:
             mine: The readers whose rows to give. Default: the first.
 
         Raises:
-            DataError: If one of several readers has less than a batch.
+            DataError: If one of several readers has less than a batch, or no row at all.
             ValueError: If a batch cannot be dealt to the readers evenly.
         """
         size = self._rows_a_reader()
@@ -190,6 +190,7 @@ class FunnelData:
             files,
             self.schema,
             start_row=start,
+            split=None if len(files) == len(self.files) else self.files,
             bad_rows=self.bad_rows,
         )
         window_rows = 1 if epoch is None else self.shuffle_rows
@@ -224,6 +225,10 @@ class FunnelData:
             before += len(which)
             blocks = []
             raw_rows = 0
+        if epoch is not None and start == 0:
+            names_of_files = ", ".join(str(file) for file in files)
+            which_reader = f"reader {reader + 1} of {self.readers}"
+            raise DataError(f"{names_of_files}: {which_reader} has no rows; take fewer readers")
 
     def _file_order(self, reader: int, epoch: int | None) -> np.ndarray:
         """The indices of the files that a reader reads, in its order."""

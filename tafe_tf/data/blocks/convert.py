@@ -11,7 +11,9 @@ import pyarrow.compute as pc
 from tafe_tf.data.bad_rows import WHOLE_ROW, BadRows, Problem
 from tafe_tf.data.blocks.block import Block
 from tafe_tf.data.blocks.key_columns import keep_column
+from tafe_tf.data.blocks.labels import read_funnel
 from tafe_tf.data.blocks.numbers import is_binary, numbers
+from tafe_tf.data.blocks.report_rows import report_rows
 from tafe_tf.data.errors import DataError
 from tafe_tf.schema import ABSENT, Column, Schema
 
@@ -52,7 +54,10 @@ def to_block(
     unreadable = {problem.index for problem in problems}
     found: list[Problem] = []
     converted = {}
+    actions = [schema.tasks[i].via for i in schema.via]
     for column in columns:
+        if labels and column.name in actions:  # read like labels, below
+            continue
         try:
             converted[column.name] = to_column(
                 raw[column.name],
@@ -69,9 +74,12 @@ def to_block(
     _check_list_weights(raw, converted, schema, found)
     no_labels = (len(rows), 0)
     targets = np.zeros(no_labels, np.uint8)
+    repaired: list[Problem] = []
     if labels:
-        targets = _labels(raw, schema, found, path)
-        _check_actions(converted, targets, schema, found)
+        funnel = read_funnel(raw, schema, found, path)
+        targets = funnel.labels
+        converted.update(funnel.actions)
+        repaired = funnel.repaired
     others = [problem for problem in found if problem.index not in unreadable]
     problems = problems + others
     wrong_width = sum(problem.column == WHOLE_ROW for problem in problems)
@@ -84,12 +92,15 @@ def to_block(
         raw_rows=raw_rows,
         kept=kept,
     )
-    if not problems:
+    if problems:
+        bad_rows.judge(path, rows, problems)
+    bad = {problem.index for problem in problems}
+    repaired = [problem for problem in repaired if problem.index not in bad]
+    bad_rows.note_repaired(path, rows, repaired)
+    if not bad:
         return block
-    bad_rows.judge(path, rows, problems)
-    bad = [problem.index for problem in problems]
     good = np.ones(len(rows), bool)
-    good[bad] = False
+    good[list(bad)] = False
     return block.take(good)
 
 
@@ -186,25 +197,6 @@ def _texts(array: pa.Array) -> pa.Array:
     return array.cast(pa.string())
 
 
-def _report(
-    mask: np.ndarray,
-    column: str,
-    rule: str,
-    values: np.ndarray,
-    problems: list[Problem],
-) -> None:
-    """Adds a problem for each row where a mask [n] is true."""
-    for index in np.flatnonzero(mask):
-        problems.append(
-            Problem(
-                int(index),
-                column,
-                rule,
-                values[index].item(),
-            )
-        )
-
-
 def _check_roles(
     columns: dict[str, np.ndarray],
     schema: Schema,
@@ -215,12 +207,12 @@ def _check_roles(
     if weight is not None:
         wrong = ~np.isfinite(weight) | (weight < 0)
         rule = "a sample weight must be a finite number, 0 or more"
-        _report(wrong, schema.sample_weight, rule, weight, problems)
+        report_rows(wrong, schema.sample_weight, rule, weight, problems)
     truths = [task.truth for task in schema.tasks]
     for name in (schema.time, *truths):
         if name in columns and columns[name].dtype.kind == "f":
             values = columns[name]
-            _report(
+            report_rows(
                 ~np.isfinite(values),
                 name,
                 "must be a finite number",
@@ -252,7 +244,7 @@ def _check_list_weights(
         weights = as_lists(raw[weights_column.name], weights_column)
         lengths = _lengths(weights)
         rule = f"must hold as many numbers as {feature.column!r} holds values"
-        _report(
+        report_rows(
             _lengths(values) != lengths,
             feature.weights,
             rule,
@@ -267,7 +259,7 @@ def _check_list_weights(
         table = columns[feature.weights]
         wrong = present & ~np.isfinite(table)
         rule = "must hold finite numbers"
-        _report(
+        report_rows(
             wrong.any(axis=1),
             feature.weights,
             rule,
@@ -275,67 +267,3 @@ def _check_list_weights(
             problems,
         )
         table[~np.isfinite(table)] = 0.0
-
-
-def _labels(
-    raw: Mapping[str, pa.Array],
-    schema: Schema,
-    problems: list[Problem],
-    path: str,
-) -> np.ndarray:
-    """Reads the labels, uint8 [n, N], and checks that each is 0 or 1, and 1 only after a 1."""
-    names = schema.labels
-    count = len(raw[names[0]])
-    shape = (count, len(names))
-    labels = np.zeros(shape, np.uint8)
-    for i, name in enumerate(names):
-        found: list[Problem] = []
-        column = Column(name=name, dtype="float64")
-        try:
-            values = _values(
-                raw[name],
-                column,
-                found,
-                np.arange(count),
-            )
-        except pa.ArrowNotImplementedError as error:
-            raise DataError(f"{path}: column {name!r} cannot be read as a label: {error}") from None
-        reasons = {problem.index: problem.value for problem in found}
-        wrong = (values != 0) & (values != 1)  # NaN included
-        rule = "a label must be 0 or 1"
-        for place in np.flatnonzero(wrong):
-            index = int(place)
-            as_stored = raw[name][index].as_py()
-            value = reasons.get(index, as_stored)
-            problems.append(Problem(index, name, rule, value))
-        labels[:, i] = values == 1
-    for i in range(1, len(names)):
-        wrong = labels[:, i] > labels[:, i - 1]
-        rule = f"is 1 where the earlier step {names[i - 1]!r} is 0"
-        _report(
-            wrong,
-            names[i],
-            rule,
-            labels[:, i],
-            problems,
-        )
-    return labels
-
-
-def _check_actions(
-    columns: dict[str, np.ndarray],
-    labels: np.ndarray,
-    schema: Schema,
-    problems: list[Problem],
-) -> None:
-    """Checks that each action is 0 or 1, and 1 only after the step before it."""
-    for i in schema.via:
-        name = schema.tasks[i].via
-        if name not in columns:
-            continue
-        values = columns[name]
-        wrong = (values != 0) & (values != 1)
-        _report(wrong, name, "an action must be 0 or 1", values, problems)
-        too_early = ~wrong & (values > labels[:, i - 1])
-        rule = f"is 1 where the earlier step {schema.labels[i - 1]!r} is 0"
-        _report(too_early, name, rule, values, problems)

@@ -9,6 +9,7 @@ import pyarrow as pa
 
 from tafe_tf.data.bad_rows import Problem
 from tafe_tf.data.blocks.block import Block
+from tafe_tf.data.blocks.label_values import stored_labels
 from tafe_tf.schema import ABSENT, Column, Schema
 
 _TYPES = {
@@ -22,7 +23,8 @@ _TYPES = {
 def to_table(block: Block, schema: Schema) -> pa.Table:
     """Makes a table of a block: all columns of the schema, then the labels.
 
-    Missing values are as in the block, see `schema.ABSENT`. Lists are without their padding.
+    Missing values are as in the block, see `schema.ABSENT`. Lists are without their padding. Labels
+    are what their tasks read, see `stored_labels`.
 
     Raises:
         pa.ArrowInvalid: if a text is not UTF-8, see `not_text`.
@@ -37,7 +39,7 @@ def to_table(block: Block, schema: Schema) -> pa.Table:
             lengths.get(column.name),
         )
     for i, name in enumerate(schema.labels):
-        columns[name] = pa.array(block.labels[:, i])
+        columns[name] = stored_labels(block.labels[:, i], schema.tasks[i])
     return pa.table(columns)
 
 

@@ -1,23 +1,26 @@
-"""CSV files, plain or gz, through pyarrow."""
+"""CSV files, plain or compressed, through pyarrow."""
 
 from __future__ import annotations
 
+import contextlib
 import csv
-import gzip
-import zlib
-from collections.abc import Collection, Iterator, Sequence
-from typing import IO, NamedTuple
+from collections.abc import Iterator, Mapping
+from typing import NamedTuple
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.csv as pacsv
 
 from tafe_tf.data.bad_rows import WHOLE_ROW, Problem
 from tafe_tf.data.errors import DataError, check_columns
-from tafe_tf.data.formats.reader import Chunk, table_of
+from tafe_tf.data.formats.csv_header import open_text, read_header, read_rows
+from tafe_tf.data.formats.reader import Chunk, Wanted, table_of
 from tafe_tf.data.iterators import rechunk
 
 _READ_BYTES = 1 << 22
+_NO_END = 'is a quote without its end before it? (quote = "" if quotes mean nothing in this file)'
+_MOST_LINES = 10  # of one row of a wrong width; more are a quote without its end
 
 
 class _WrongWidth(NamedTuple):
@@ -30,9 +33,7 @@ class _WrongWidth(NamedTuple):
 
 def read(
     path: str,
-    names: Sequence[str],
-    lists: Collection[str],
-    block_rows: int,
+    wanted: Wanted,
     skip: int,
 ) -> Iterator[Chunk]:
     """Reads a file's columns as texts, see `reader.Reader`; a list is one text as well.
@@ -41,9 +42,14 @@ def read(
     to skip.
 
     Raises:
-        DataError: If the file is empty, truncated or not UTF-8, or a column is missing or doubled.
+        DataError: If the file is truncated or not UTF-8, shows no single delimiter, has numbers
+            with decimal commas or a quote without an end, or a column is missing or doubled.
     """
-    _check_header(path, names)
+    found = read_header(path, wanted)
+    if found is None:
+        return
+    header, delimiter = found
+    check_columns(path, wanted.names, header, " in the header")
     invalid: list[_WrongWidth] = []
 
     def note(row: pacsv.InvalidRow) -> str:
@@ -54,7 +60,8 @@ def read(
     parsed = 0
     reported = 0
     try:
-        for spans in rechunk(_open(path, names, note), block_rows):
+        for spans in rechunk(_open(path, wanted, delimiter, note), wanted.block_rows):
+            _check_lines(path, invalid[reported:])
             table = table_of(spans)
             invalid_rows = [item.row for item in invalid]
             rows = _number(parsed, table.num_rows, invalid_rows)
@@ -67,23 +74,27 @@ def read(
             if passed == len(rows):
                 continue
             columns = {}
-            for name in names:
+            for name in wanted.names:
                 array = table.column(name).combine_chunks()
                 columns[name] = array[passed:]
+            if delimiter != ",":
+                _check_decimals(path, columns, wanted, rows[passed:])
             known = _before(rows[-1], invalid[reported:])
             reported += len(known)
             yield _with_invalid(columns, rows[passed:], known)
         rest = invalid[reported:]
+        _check_lines(path, rest)
         if rest and skip <= parsed:
-            nothing = {name: pa.array([], pa.string()) for name in names}
+            nothing = {name: pa.array([], pa.string()) for name in wanted.names}
             no_rows = np.zeros(0, np.int64)
             yield _with_invalid(nothing, no_rows, rest)
     except (pa.ArrowInvalid, OSError, EOFError) as error:
-        row = _row_not_utf8(path) if "UTF8" in str(error) else 0
-        if row:
-            parsed, reason = row - 1, "the next row is not UTF-8"
-        else:
-            reason = str(error)
+        reason = str(error)
+        wrong = _row_not_utf8(path, delimiter, wanted.quote) if "UTF8" in reason else 0
+        if wrong:
+            parsed, reason = wrong - 1, "the next row is not UTF-8"
+        elif "straddling" in reason:
+            reason = f"a row is longer than {_READ_BYTES:,} bytes; {_NO_END}"
         raise DataError(f"{path}: cannot be read after row {parsed}: {reason}") from None
 
 
@@ -92,12 +103,49 @@ def _before(row: int, invalid: list[_WrongWidth]) -> list[_WrongWidth]:
     return [item for item in invalid if item.row < row]
 
 
-def _row_not_utf8(path: str) -> int:
-    """The number of the first row with bytes that are not UTF-8; 0 if there is none."""
-    with _open_text(path, errors="surrogateescape") as file:
-        number = -1  # the header is row 0
-        for cells in csv.reader(file):
-            number += bool(cells)  # an empty line is no row
+def _check_lines(path: str, invalid: list[_WrongWidth]) -> None:
+    """Raises DataError for a row of so many lines that others must have been lost in it."""
+    for item in invalid:
+        lines = item.text.count("\n") + 1
+        if lines > _MOST_LINES:
+            what = f"row {item.row} {item.rule}, and goes on for {lines:,} lines; {_NO_END}"
+            raise DataError(f"{path}: {what}. Received: {item.text[:80]!r}")
+
+
+def _check_decimals(
+    path: str,
+    columns: Mapping[str, pa.Array],
+    wanted: Wanted,
+    rows: np.ndarray,
+) -> None:
+    """Raises DataError for a number with a comma, which has no one meaning: 1,234 is 1.234 or 1234.
+
+    Where cells are parted by commas, such a number stands in quotes, and is a bad row's value.
+    """
+    for name in wanted.numbers:
+        may_be = pc.match_substring(columns[name], ",")
+        if not pc.any(may_be).as_py():
+            continue
+        has_comma = pc.match_substring_regex(columns[name], r"^\s*[-+]?\d+,\d+\s*$")
+        place = pc.index(has_comma, True).as_py()
+        if place >= 0:
+            value = columns[name][place].as_py()
+            what = f"row {rows[place]}, column {name!r}: is a number with a comma"
+            mend = "write all numbers of the file with a decimal point"
+            raise DataError(f"{path}: {what}; {mend}. Received: {value!r}")
+
+
+def _row_not_utf8(
+    path: str,
+    delimiter: str,
+    quote: str,
+) -> int:
+    """The number of the first row with bytes that are not UTF-8; 0 if it cannot be found."""
+    number = -1  # the header is row 0
+    # A cell may be longer than Python's reader takes.
+    with contextlib.suppress(csv.Error), open_text(path, errors="surrogateescape") as file:
+        for cells in read_rows(file, delimiter, quote):
+            number += 1
             text = "".join(cells)
             if any("\udc80" <= character <= "\udcff" for character in text):
                 return number
@@ -152,41 +200,26 @@ def _number(
     return np.concatenate(numbers)
 
 
-def _check_header(path: str, names: Sequence[str]) -> None:
-    try:
-        with _open_text(path, errors="replace") as file:
-            header = next(csv.reader(file), [])
-    except (EOFError, OSError, csv.Error, zlib.error) as error:
-        raise DataError(f"{path}: cannot be read: {error}") from None
-    if not header:
-        raise DataError(f"{path}: is empty; a header line is needed")
-    check_columns(path, names, header, " in the header")
-
-
-def _open_text(path: str, errors: str) -> IO[str]:
-    """Opens plain or gz text; a byte order mark is no part of it."""
-    opener = gzip.open if path.endswith(".gz") else open
-    return opener(
-        path,
-        "rt",
-        encoding="utf-8-sig",
-        errors=errors,
-        newline="",
-    )
-
-
 def _open(
     path: str,
-    names: Sequence[str],
+    wanted: Wanted,
+    delimiter: str,
     note: object,
 ) -> pacsv.CSVStreamingReader:
+    has_quotes = wanted.quote != ""
     return pacsv.open_csv(
         path,
         # More threads would lose the numbers of invalid rows.
         read_options=pacsv.ReadOptions(use_threads=False, block_size=_READ_BYTES),
-        parse_options=pacsv.ParseOptions(newlines_in_values=True, invalid_row_handler=note),
+        parse_options=pacsv.ParseOptions(
+            delimiter=delimiter,
+            quote_char=wanted.quote or False,
+            double_quote=has_quotes,
+            newlines_in_values=has_quotes,
+            invalid_row_handler=note,
+        ),
         convert_options=pacsv.ConvertOptions(
-            include_columns=list(dict.fromkeys(names)),
-            column_types={name: pa.string() for name in names},
+            include_columns=list(dict.fromkeys(wanted.names)),
+            column_types={name: pa.string() for name in wanted.names},
         ),
     )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import bisect
 import dataclasses
 import pathlib
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -13,7 +13,8 @@ import pyarrow as pa
 
 from tafe_tf.data.atomic import replacing
 from tafe_tf.data.errors import DataError, check_columns
-from tafe_tf.data.formats.reader import Chunk, check_types
+from tafe_tf.data.formats.nested import column_at, is_list_type
+from tafe_tf.data.formats.reader import Chunk, Wanted, check_types
 from tafe_tf.data.formats.write_tables import ParquetTables
 
 _GROUP_ROWS = 1 << 16  # rows of a Parquet row group, as many as a block has
@@ -38,9 +39,7 @@ class ArrowRows:
 
 def read(
     source: ArrowRows,
-    names: Sequence[str],
-    lists: Collection[str],
-    block_rows: int,
+    wanted: Wanted,
     skip: int,
 ) -> Iterator[Chunk]:
     """Reads columns of a table in their own types, see `reader.Reader`.
@@ -50,15 +49,15 @@ def read(
             reverse.
     """
     table = source.table
-    check_types(source, table.schema, names, lists)
+    check_types(source, table.schema, wanted.names, wanted.lists)
     done = min(skip, table.num_rows)
     if done:
         yield Chunk(None, np.arange(1, done + 1), [])
     while done < table.num_rows:
-        part = table.slice(done, block_rows - done % block_rows)
+        part = table.slice(done, wanted.block_rows - done % wanted.block_rows)
         columns = {}
-        for name in names:
-            columns[name] = part.column(name).combine_chunks()
+        for name in wanted.names:
+            columns[name] = column_at(part, name)
         end = done + part.num_rows
         rows = np.arange(done + 1, end + 1)
         done = end
@@ -254,7 +253,7 @@ def _simplified_type(kind: pa.DataType, small: bool) -> pa.DataType:
     """
     if pa.types.is_dictionary(kind):
         return _simplified_type(kind.value_type, small)
-    if _is_any_list(kind):
+    if is_list_type(kind):
         of = _simplified_type(kind.value_type, small)
         return pa.list_(of) if small else pa.large_list(of)
     if pa.types.is_string_view(kind) or pa.types.is_large_string(kind):
@@ -268,12 +267,6 @@ def _simplified_type(kind: pa.DataType, small: bool) -> pa.DataType:
     if pa.types.is_date64(kind):
         return pa.date32()
     return kind
-
-
-def _is_any_list(kind: pa.DataType) -> bool:
-    is_list = pa.types.is_list(kind) or pa.types.is_large_list(kind)
-    is_fixed = pa.types.is_fixed_size_list(kind)
-    return bool(is_list or is_fixed or _is_list_view(kind))
 
 
 def _is_list_view(kind: pa.DataType) -> bool:

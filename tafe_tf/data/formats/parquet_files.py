@@ -2,27 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Iterator
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from tafe_tf.data.errors import DataError
-from tafe_tf.data.formats.reader import Chunk, check_types, table_of
+from tafe_tf.data.formats.nested import column_at, parts_to_read
+from tafe_tf.data.formats.reader import Chunk, Wanted, check_types, table_of
 from tafe_tf.data.iterators import rechunk
 
 
 def read(
     path: str,
-    names: Sequence[str],
-    lists: Collection[str],
-    block_rows: int,
+    wanted: Wanted,
     skip: int,
 ) -> Iterator[Chunk]:
     """Reads a file's columns in their own types, see `reader.Reader`.
 
-    Row groups that hold only rows to skip are not read.
+    Row groups that hold only rows to skip are not read, nor columns that are not wanted.
 
     Raises:
         DataError: If the file is no Parquet file or is damaged, if a column is missing, or if it
@@ -31,22 +30,24 @@ def read(
     done = 0
     try:
         with pq.ParquetFile(path) as file:
-            check_types(path, file.schema_arrow, names, lists)
+            if file.metadata.num_rows == 0:
+                return
+            check_types(path, file.schema_arrow, wanted.names, wanted.lists)
             done = min(skip, file.metadata.num_rows)
             if done:
                 yield Chunk(None, np.arange(1, done + 1), [])
             group, rest = _find_row(file.metadata, done)
             batches = file.iter_batches(
-                block_rows,
+                wanted.block_rows,
                 row_groups=list(range(group, file.num_row_groups)),
-                columns=list(dict.fromkeys(names)),
+                columns=parts_to_read(file.schema_arrow, wanted.names),
             )
-            first = block_rows - skip % block_rows
-            for spans in rechunk(batches, block_rows, skip=rest, first=first):
+            first = wanted.block_rows - skip % wanted.block_rows
+            for spans in rechunk(batches, wanted.block_rows, skip=rest, first=first):
                 table = table_of(spans)
                 columns = {}
-                for name in names:
-                    columns[name] = table.column(name).combine_chunks()
+                for name in wanted.names:
+                    columns[name] = column_at(table, name)
                 end = done + table.num_rows
                 rows = np.arange(done + 1, end + 1)
                 done = end

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import functools
 import pathlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
+
+import numpy as np
+import pyarrow as pa
 
 from tafe_tf.data.bad_rows import BadRows
 from tafe_tf.data.blocks.block import Block
@@ -12,8 +16,8 @@ from tafe_tf.data.blocks.convert import to_block
 from tafe_tf.data.errors import DataError
 from tafe_tf.data.formats import csv_files, in_memory, parquet_files
 from tafe_tf.data.formats.in_memory import ArrowRows
-from tafe_tf.data.formats.reader import Chunk, Reader
-from tafe_tf.schema import Schema
+from tafe_tf.data.formats.reader import Chunk, Reader, Wanted
+from tafe_tf.schema import Column, Schema
 
 BLOCK_ROWS = 1 << 16
 
@@ -28,23 +32,44 @@ def _read_tfrecord(*arguments: Any) -> Iterator[Chunk]:
 _READERS: dict[str, Reader] = {
     ".csv": csv_files.read,
     ".csv.gz": csv_files.read,
+    ".csv.zst": csv_files.read,
+    ".tsv": csv_files.read,
+    ".tsv.gz": csv_files.read,
+    ".tsv.zst": csv_files.read,
     ".parquet": parquet_files.read,
     ".tfrecord": _read_tfrecord,
     ".tfrecord.gz": _read_tfrecord,
 }
+_REFUSED = {".tfrecord.zst": "TensorFlow reads no zst; compress the file as .gz"}
 
 
 def extension_of(path: str | pathlib.Path) -> str:
-    """The ending that tells a file's format: .csv, .csv.gz, .parquet, .tfrecord or .tfrecord.gz.
+    """The ending that tells a file's format, such as .csv or .tfrecord.gz.
 
     Raises:
-        DataError: If it is none of these.
+        DataError: If it is none that can be read.
     """
     name = pathlib.Path(path).name
     for extension in _READERS:
         if name.endswith(extension):
             return extension
+    for extension, reason in _REFUSED.items():
+        if name.endswith(extension):
+            raise DataError(f"{path}: cannot be read: {reason}")
     raise DataError(f"{path}: must end in one of {', '.join(_READERS)}")
+
+
+def format_of(path: str | pathlib.Path) -> str:
+    """The ending that tells a file's format, without that of its compression."""
+    return extension_of(path).removesuffix(".gz").removesuffix(".zst")
+
+
+def is_visible(path: str | pathlib.Path) -> bool:
+    """Whether a file is data: not hidden, and no mark that another program left (`_SUCCESS`).
+
+    A writer may still be at work on a hidden file.
+    """
+    return pathlib.Path(path).name[0] not in "._"
 
 
 def count_rows(path: str) -> int | None:
@@ -63,7 +88,10 @@ def find_files(
     split: str,
     required: bool = True,
 ) -> list[str]:
-    """Finds a split's files: `<split>.EXT`, `<split>-*.EXT` and `<split>/*.EXT` below `data_dir`.
+    """Finds a split's files below `data_dir`.
+
+    They are `<split>.EXT`, `<split>-*.EXT` and `<split>/*.EXT`, and `<split>.EXT/*.EXT` where a
+    folder has the name of a file, as Spark writes it.
 
     Args:
         data_dir: The dataset's directory.
@@ -71,19 +99,21 @@ def find_files(
         required: Whether to raise if there is no such file. Default: True.
 
     Returns:
-        The paths, sorted. Hidden files are left out, since a writer may still be at work on them.
+        The paths, sorted. Those that `is_visible` rules out are left out.
 
     Raises:
         DataError: If files are required and missing, or are of several formats.
     """
     directory = pathlib.Path(data_dir)
     found: set[pathlib.Path] = set()
-    for extension in _READERS:
+    for extension in (*_READERS, *_REFUSED):
         for rest in (extension, f"-*{extension}", f"/*{extension}"):
             found.update(directory.glob(f"{split}{rest}"))
-    visible = [path for path in found if path.name[0] != "."]
+        for folder in _READERS:
+            found.update(directory.glob(f"{split}{folder}/*{extension}"))
+    visible = [path for path in found if is_visible(path)]
     files = sorted(str(path) for path in visible if path.is_file())
-    formats = {extension_of(path).removesuffix(".gz") for path in files}
+    formats = {format_of(path) for path in files}
     if len(formats) > 1:
         raise DataError(
             f"{data_dir}: {split!r} files must be of one format. Received: {', '.join(files)}"
@@ -102,6 +132,7 @@ def read_blocks(
     bad_rows: BadRows,
     block_rows: int = BLOCK_ROWS,
     start_row: int = 0,
+    split: Sequence[str | ArrowRows] | None = None,
     columns: Sequence[str] | None = None,
     labels: bool = True,
     keep: Sequence[str] = (),
@@ -109,7 +140,8 @@ def read_blocks(
     """Reads files, or tables in memory, in the given order.
 
     A block holds `block_rows` rows, and the last block of each file holds what is left, before bad
-    rows are dropped. So the same rows in the same files give the same blocks in every format.
+    rows are dropped. So the same rows in the same files give the same blocks in every format. A
+    file without rows gives no block.
 
     Args:
         files: Paths, or rows in memory.
@@ -118,6 +150,9 @@ def read_blocks(
         block_rows: The rows of a block. Default: 65,536.
         start_row: Rows to pass over first, counted over all files; CSV rows of a wrong width do not
             count. Default: 0.
+        split: All files of the split, where `files` are only some of them. They tell whether a
+            column exists that a TFRecord file lacks. Of a part of a split that has no rows, which
+            is no error then, the last block is empty. Default: None, `files` are the split.
         columns: The names of the columns to read. Default: None, all of `schema.columns`.
         labels: Whether to read and check the labels; they are left out anyway if `columns` is
             given. Default: True.
@@ -125,51 +160,108 @@ def read_blocks(
             one value a row. Default: none.
 
     Raises:
-        DataError: For a file that cannot be used; the message starts with its name.
+        DataError: For a file that cannot be used; the message starts with its name. Also if there
+            is no row at all.
         BadRowError: At the first bad row, unless `bad_rows` drops them.
         ValueError: If `columns` names none or an unknown column, or `keep` one that holds lists.
     """
     known = {column.name: column for column in schema.columns}
-    lists = {column.name for column in schema.columns if column.max_length}
+    _check_asked_for(known, columns, keep)
+    asked_for = schema.columns
+    if columns is not None:
+        asked_for = tuple(column for column in asked_for if column.name in columns)
+    labels = labels and columns is None
+    names = [column.name for column in asked_for]
+    if labels:
+        names += schema.labels
+    names += keep
+    wanted = Wanted(
+        names=list(dict.fromkeys(names)),
+        lists={column.name for column in schema.columns if column.max_length},
+        numbers=_numbers(known, names),
+        block_rows=block_rows,
+        delimiter=schema.delimiter,
+        quote=schema.quote,
+        elsewhere=functools.partial(_has_column, split or files, max(block_rows, BLOCK_ROWS)),
+        note=bad_rows.note,
+    )
+    convert = functools.partial(
+        to_block,
+        columns=asked_for,
+        keep={name: known.get(name) for name in keep},
+        schema=schema,
+        labels=labels,
+        bad_rows=bad_rows,
+    )
+    to_skip = start_row
+    are_empty = []
+    for index, source in enumerate(files):
+        read = _reader_of(source)
+        rows_of_file = 0
+        for chunk in read(source, wanted, to_skip):
+            rows_of_file += len(chunk.rows)
+            bad_rows.see(str(source), int(chunk.rows.max()))
+            if chunk.columns is None:  # passed over
+                to_skip -= len(chunk.rows)
+                continue
+            yield convert(
+                chunk.columns,
+                chunk.rows,
+                chunk.problems,
+                file=index,
+                path=str(source),
+            )
+        are_empty.append(rows_of_file == 0)
+        if split is not None and rows_of_file == 0:
+            nothing = {name: pa.nulls(0) for name in wanted.names}
+            no_rows = np.zeros(0, np.int64)
+            yield convert(nothing, no_rows, [], file=index, path=str(source))
+    if split is None and are_empty and all(are_empty):
+        sources = ", ".join(str(source) for source in files)
+        raise DataError(f"{sources}: holds no rows")
+
+
+def _check_asked_for(
+    known: Mapping[str, Column],
+    columns: Sequence[str] | None,
+    keep: Sequence[str],
+) -> None:
+    """Raises ValueError if columns are unknown, or one to keep holds lists."""
     if columns is not None:
         are_known = set(columns) <= known.keys()
         if not columns or not are_known:
             rule = f"columns must be some of {', '.join(known)}"
             raise ValueError(f"{rule}. Received: {list(columns)}")
-    if lists & set(keep):
+    if any(name in known and known[name].max_length for name in keep):
         raise ValueError(f"keep must name columns of one value a row. Received: {list(keep)}")
-    wanted = schema.columns
-    if columns is not None:
-        wanted = tuple(column for column in wanted if column.name in columns)
-    labels = labels and columns is None
-    names = [column.name for column in wanted]
-    if labels:
-        names += schema.labels
-    names += keep
-    names = list(dict.fromkeys(names))
-    to_skip = start_row
-    for index, source in enumerate(files):
-        reader = _reader_of(source)
-        rows_of_file = 0
-        for chunk in reader(source, names, lists, block_rows, to_skip):
-            rows_of_file += len(chunk.rows)
-            if chunk.columns is None:  # passed over
-                to_skip -= len(chunk.rows)
-                continue
-            yield to_block(
-                chunk.columns,
-                chunk.rows,
-                chunk.problems,
-                columns=wanted,
-                keep={name: known.get(name) for name in keep},
-                schema=schema,
-                labels=labels,
-                file=index,
-                path=str(source),
-                bad_rows=bad_rows,
-            )
-        if rows_of_file == 0:
-            raise DataError(f"{source}: holds no rows")
+
+
+def _numbers(known: Mapping[str, Column], names: Sequence[str]) -> set[str]:
+    """The names of columns that hold one number a row."""
+    found = set()
+    for name in names:
+        column = known.get(name)
+        if column is not None and column.dtype != "string" and not column.max_length:
+            found.add(name)
+    return found
+
+
+def _has_column(
+    files: Sequence[str | ArrowRows],
+    rows: int,
+    name: str,
+) -> bool:
+    """Whether the first rows of any of some files have a column; only TFRecord files are looked at.
+
+    Args:
+        files: The files.
+        rows: How many rows of each are looked at.
+        name: The column.
+    """
+    from tafe_tf.data.formats import tfrecord_files
+
+    records = [str(file) for file in files if str(file).endswith((".tfrecord", ".tfrecord.gz"))]
+    return any(tfrecord_files.has_column(path, name, rows) for path in records)
 
 
 def _reader_of(source: str | ArrowRows) -> Reader:

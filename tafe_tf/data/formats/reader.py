@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Sequence
+import dataclasses
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
@@ -10,6 +11,7 @@ import pyarrow as pa
 
 from tafe_tf.data.bad_rows import Problem
 from tafe_tf.data.errors import DataError, check_columns
+from tafe_tf.data.formats.nested import is_list_type, root_of, type_at
 from tafe_tf.data.iterators import Span
 
 
@@ -27,19 +29,52 @@ class Chunk(NamedTuple):
     problems: list[Problem]
 
 
+def _nowhere(name: str) -> bool:
+    return False
+
+
+def _silent(key: str, text: str) -> None:
+    return None
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Wanted:
+    """What to read of a source, and how it is written.
+
+    Attributes:
+        names: The columns to read.
+        lists: Those among them that hold lists. Default: none.
+        numbers: Those among them that hold one number a row. Default: none.
+        block_rows: The rows of a chunk; the last chunk of a file holds what is left.
+        delimiter: The character between CSV cells; "" to find it out. Default: "".
+        quote: The character around a CSV cell; "" if there is none. Default: '"'.
+        elsewhere: Says whether another file of the split has a column that a TFRecord file lacks.
+            Default: none has.
+        note: Takes a word for the user about what was found out, under a key that many files may
+            share. Default: nobody hears it.
+    """
+
+    names: Sequence[str]
+    lists: Collection[str] = ()
+    numbers: Collection[str] = ()
+    block_rows: int
+    delimiter: str = ""
+    quote: str = '"'
+    elsewhere: Callable[[str], bool] = _nowhere
+    note: Callable[[str, str], None] = _silent
+
+
 class Reader(Protocol):
     """A function that reads one file, or one table in memory, chunk by chunk.
 
     The borders of the chunks do not depend on `skip`: the first chunk that is read ends where it
-    would end if all rows were read.
+    would end if all rows were read. A source without rows gives no chunk, whatever its columns are.
     """
 
     def __call__(
         self,
         source: Any,
-        names: Sequence[str],
-        lists: Collection[str],
-        block_rows: int,
+        wanted: Wanted,
         skip: int,
         /,
     ) -> Iterator[Chunk]:
@@ -47,9 +82,7 @@ class Reader(Protocol):
 
         Args:
             source: The path of the file, or the table.
-            names: The columns to read.
-            lists: Those among them that hold lists.
-            block_rows: The rows of a chunk; the last chunk of a file holds what is left.
+            wanted: What to read.
             skip: Rows to pass over first.
 
         Raises:
@@ -77,15 +110,37 @@ def check_types(
     Args:
         source: The file, for messages.
         schema: The Arrow types of its columns.
-        names: The columns to read.
-        lists: Those among them that must hold lists; the others must hold one value a row.
+        names: The columns to read; a dotted name may reach into a map or a struct.
+        lists: Those among them that must hold lists, or texts to be split into lists; the others
+            must hold one value a row.
     """
-    check_columns(str(source), names, schema.names)
+    roots = [root_of(schema.names, name) for name in names]
+    check_columns(str(source), roots, schema.names)
     for name in names:
-        kind = schema.field(name).type
+        kind = type_at(schema, name)
+        if kind is None:
+            root = root_of(schema.names, name)
+            what = f"column {name!r} reaches into column {root!r} and finds nothing"
+            raise DataError(f"{source}: {what}. Received: {schema.field(root).type}")
         if pa.types.is_null(kind):
             continue
-        is_list = pa.types.is_list(kind) or pa.types.is_large_list(kind)
-        if is_list != (name in lists):
+        is_list = is_list_type(kind)
+        is_right = is_list or _is_text(kind) if name in lists else not is_list
+        if not is_right:
             rule = "must hold lists" if name in lists else "must hold one value a row"
             raise DataError(f"{source}: column {name!r} {rule}. Received: {kind}")
+
+
+def _is_text(kind: pa.DataType) -> bool:
+    """Whether a type is of texts, which a reader splits where a list is wanted."""
+    if pa.types.is_dictionary(kind):
+        return _is_text(kind.value_type)
+    are_texts = (
+        pa.types.is_string,
+        pa.types.is_large_string,
+        pa.types.is_string_view,
+        pa.types.is_binary,
+        pa.types.is_large_binary,
+        pa.types.is_binary_view,
+    )
+    return any(is_of(kind) for is_of in are_texts)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import functools
 import gzip
 import io
+import os
 import re
 import zlib
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -15,10 +17,11 @@ import tensorflow as tf
 
 from tafe_tf.data.bad_rows import Problem
 from tafe_tf.data.errors import DataError, MissingColumnError
-from tafe_tf.data.formats.reader import Chunk
+from tafe_tf.data.formats.reader import Chunk, Wanted
 
 _ABSENT_INT = -(2**63)  # stands for "not in the record" while a batch is parsed
 _FRAME = 16  # bytes that TFRecord adds to a record
+_AT_A_TIME = 1024  # records that are looked at for a column
 _KINDS = {
     "int64_list": tf.int64,
     "float_list": tf.float32,
@@ -28,9 +31,7 @@ _KINDS = {
 
 def read(
     path: str,
-    names: Sequence[str],
-    lists: Collection[str],
-    block_rows: int,
+    wanted: Wanted,
     skip: int,
 ) -> Iterator[Chunk]:
     """Reads a file's features, see `reader.Reader`.
@@ -39,20 +40,15 @@ def read(
     In a record that lacks it, its value is missing.
 
     Raises:
-        DataError: If the file is empty, truncated or corrupt, or if a column is in no record of the
-            first block.
+        DataError: If the file is truncated or corrupt, or if a column is in no record of the first
+            block, nor in another file of the split.
     """
-    compression = "GZIP" if path.endswith(".gz") else ""
-    records = tf.data.TFRecordDataset(
-        path,
-        compression,
-        buffer_size=1 << 22,
-    )
+    records = _records(path)
     done = 0
     size = 0
-    kinds: dict[str, str] = {}
+    kinds: dict[str, str | None] = {}
     try:
-        for batch in records.batch(block_rows).prefetch(2):
+        for batch in records.batch(wanted.block_rows).prefetch(2):
             serialized = batch.numpy()
             count = len(serialized)
             rows = np.arange(done + 1, done + count + 1)
@@ -61,24 +57,20 @@ def read(
             done += count
             size += sum(map(len, serialized))
             size += _FRAME * count
-            kinds = _find_kinds(
-                path,
-                serialized,
-                names,
-                kinds,
-                is_first=not kinds,
-            )
+            is_first = not kinds
+            kinds = _find_kinds(serialized, wanted.names, kinds)
+            if is_first:
+                _check_present(path, count, kinds, wanted)
             if passed:
                 yield Chunk(None, rows[:passed], [])
             if passed < count:
-                known = {name: kinds.get(name) or "float_list" for name in names}
                 yield _parse(
                     serialized[passed:],
                     rows[passed:],
-                    known,
-                    lists,
+                    kinds,
+                    wanted.lists,
                 )
-        if compression:
+        if path.endswith(".gz"):
             _check_gzip(path, size, done)
     except tf.errors.NotFoundError:
         raise DataError(f"{path}: cannot be read: no such file") from None
@@ -86,6 +78,47 @@ def read(
         graph_nodes = r"\{\{.*\}\} | \[Op:.*"
         reason = re.sub(graph_nodes, "", error.message)
         raise DataError(f"{path}: cannot be read after row {_count(records)}: {reason}") from None
+
+
+def has_column(path: str, name: str, rows: int) -> bool:
+    """Whether a column is in any of the first records of a file; kept until the file changes.
+
+    Args:
+        path: The file. One that cannot be read has no column; who reads it will say why.
+        name: The column.
+        rows: How many records are looked at.
+    """
+    try:
+        status = os.stat(path)
+    except OSError:
+        return False
+    return _has_column(path, name, rows, (status.st_size, status.st_mtime_ns))
+
+
+@functools.lru_cache(maxsize=1 << 16)
+def _has_column(
+    path: str,
+    name: str,
+    rows: int,
+    state: tuple[int, int],
+) -> bool:
+    """See `has_column`; `state` tells the file from what it is after a change."""
+    try:
+        for batch in _records(path).take(rows).batch(_AT_A_TIME):
+            if _find_kind(batch.numpy(), name) is not None:
+                return True
+    except tf.errors.OpError:
+        pass
+    return False
+
+
+def _records(path: str) -> tf.data.TFRecordDataset:
+    compression = "GZIP" if path.endswith(".gz") else ""
+    return tf.data.TFRecordDataset(
+        path,
+        compression,
+        buffer_size=1 << 22,
+    )
 
 
 def _check_gzip(
@@ -125,40 +158,40 @@ def _count(records: tf.data.TFRecordDataset) -> int:
 
 
 def _find_kinds(
-    path: str,
     serialized: np.ndarray,
     names: Sequence[str],
-    known: dict[str, str],
-    is_first: bool,
-) -> dict[str, str]:
+    known: Mapping[str, str | None],
+) -> dict[str, str | None]:
     """Finds how each column is stored by the first record that has a value of it.
 
     Skipped records count as well, so that a file is read alike from any row on.
 
     Args:
-        path: The file, for messages.
         serialized: The records of a block.
         names: The columns.
         known: What the blocks before have shown.
-        is_first: Whether this is the first block.
 
     Returns:
-        The kind of each column; "" while only empty lists were seen.
-
-    Raises:
-        MissingColumnError: If no record of the first block has the column.
+        The kind of each column; "" while only empty lists were seen, None while no record had it.
     """
     kinds = dict(known)
     for name in names:
-        if kinds.get(name):
-            continue
-        kind = _find_kind(serialized, name)
-        if kind is None and is_first:
-            raise MissingColumnError(
-                f"{path}: column {name!r} is missing from the first {len(serialized)} records"
-            )
-        kinds[name] = kind or ""
+        if not kinds.get(name):
+            kinds[name] = _find_kind(serialized, name)
     return kinds
+
+
+def _check_present(
+    path: str,
+    count: int,
+    kinds: Mapping[str, str | None],
+    wanted: Wanted,
+) -> None:
+    """Raises MissingColumnError if neither the first block nor another file has a column."""
+    for name, kind in kinds.items():
+        if kind is None and not wanted.elsewhere(name):
+            what = f"column {name!r} is missing from the first {count} records"
+            raise MissingColumnError(f"{path}: {what}, and from the split's other files")
 
 
 def _find_kind(serialized: np.ndarray, name: str) -> str | None:
@@ -190,21 +223,26 @@ def _features(serialized: bytes) -> Any:
 def _parse(
     serialized: np.ndarray,
     rows: np.ndarray,
-    kinds: dict[str, str],
+    kinds: Mapping[str, str | None],
     lists: Collection[str],
 ) -> Chunk:
+    """Parses records; a column of which no value was seen is all missing."""
+    known = {name: kind for name, kind in kinds.items() if kind}
+    problems: list[Problem] = []
     try:
-        columns = _parse_batch(serialized, kinds, lists)
-        return Chunk(columns, rows, [])
+        columns = _parse_batch(serialized, known, lists)
     except tf.errors.InvalidArgumentError:
-        repaired, problems = _repair(serialized, kinds, lists)
-        columns = _parse_batch(repaired, kinds, lists)
-        return Chunk(columns, rows, problems)
+        repaired, problems = _repair(serialized, known, lists)
+        columns = _parse_batch(repaired, known, lists)
+    for name in kinds:
+        if name not in known:
+            columns[name] = pa.nulls(len(rows))
+    return Chunk(columns, rows, problems)
 
 
 def _parse_batch(
     serialized: np.ndarray,
-    kinds: dict[str, str],
+    kinds: Mapping[str, str],
     lists: Collection[str],
 ) -> dict[str, pa.Array]:
     defaults = {
@@ -219,6 +257,8 @@ def _parse_batch(
             specs[name] = tf.io.RaggedFeature(dtype, row_splits_dtype=tf.int64)
         else:
             specs[name] = tf.io.FixedLenFeature([], dtype, defaults[kind])
+    if not specs:
+        return {}
     parsed = tf.io.parse_example(serialized, specs)
     columns = {}
     for name, kind in kinds.items():
@@ -244,7 +284,7 @@ def _to_arrow(
 
 def _repair(
     serialized: np.ndarray,
-    kinds: dict[str, str],
+    kinds: Mapping[str, str],
     lists: Collection[str],
 ) -> tuple[np.ndarray, list[Problem]]:
     """Removes what cannot be parsed, record by record, and says what it was."""

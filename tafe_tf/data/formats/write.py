@@ -28,7 +28,8 @@ class Writer:
     float32, so write a time as integers. The same pieces give the same bytes.
 
     Args:
-        path: The file; it ends in .csv, .csv.gz, .parquet, .tfrecord or .tfrecord.gz.
+        path: The file; it ends in .csv, .tsv, .parquet or .tfrecord, where .gz may follow but for
+            Parquet, and .zst for .csv and .tsv.
 
     Raises:
         ValueError: For another ending, a piece with other columns than the first, columns of
@@ -47,15 +48,10 @@ class Writer:
     def __init__(self, path: str | pathlib.Path) -> None:
         self._path = pathlib.Path(path)
         self._beside = self._path.with_name(f".{os.getpid()}.{self._path.name}")
-        kinds: dict[str, Any] = {
-            ".csv": _Csv,
-            ".parquet": _Parquet,
-            ".tfrecord": _TFRecord,
-        }
-        uncompressed = self._path.name.removesuffix(".gz")
-        kind = kinds.get(pathlib.Path(uncompressed).suffix)
-        if kind is None:
-            raise ValueError(f"{path}: must end in one of {', '.join(kinds)}")
+        endings = [ending for ending in _KINDS if self._path.name.endswith(ending)]
+        if not endings:
+            raise ValueError(f"{path}: must end in one of {', '.join(_KINDS)}")
+        kind = _KINDS[endings[0]]
         self._format = kind(str(self._beside))
         self._names: list[str] = []
 
@@ -130,6 +126,8 @@ class _Csv:
         self._has_header = False
         self._raw = open(path, "wb")  # noqa: SIM115
         file: Any = self._raw
+        if path.endswith(".zst"):
+            file = pa.CompressedOutputStream(self._raw, "zstd")
         if path.endswith(".gz"):
             # No name and no time in the gz header: the same rows give the same bytes.
             file = gzip.GzipFile(
@@ -140,7 +138,12 @@ class _Csv:
                 mtime=0,
             )
         self._text = io.TextIOWrapper(file, "utf-8", newline="")
-        self._writer = csv.writer(self._text, lineterminator="\n")
+        delimiter = "\t" if ".tsv" in pathlib.Path(path).suffixes else ","
+        self._writer = csv.writer(
+            self._text,
+            delimiter=delimiter,
+            lineterminator="\n",
+        )
 
     def append(self, columns: dict[str, list[Any]]) -> None:
         if not self._has_header:
@@ -232,3 +235,16 @@ def _feature(value: Any, is_float: bool | None) -> tf.train.Feature:
         return tf.train.Feature(int64_list=integers)
     floats = tf.train.FloatList(value=values)
     return tf.train.Feature(float_list=floats)
+
+
+_KINDS: dict[str, Any] = {
+    ".csv": _Csv,
+    ".csv.gz": _Csv,
+    ".csv.zst": _Csv,
+    ".tsv": _Csv,
+    ".tsv.gz": _Csv,
+    ".tsv.zst": _Csv,
+    ".parquet": _Parquet,
+    ".tfrecord": _TFRecord,
+    ".tfrecord.gz": _TFRecord,
+}

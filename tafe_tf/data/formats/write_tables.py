@@ -51,8 +51,9 @@ class ParquetTables(contextlib.AbstractContextManager["ParquetTables"]):
 class TFRecordTables(contextlib.AbstractContextManager["TFRecordTables"]):
     """A `tf.train.Example` for each row.
 
-    A float32 NaN is written as an empty list, so that a reader finds the column even where all of
-    its values are missing. A float64 is written as decimal text, of which no digit is lost.
+    A float32 NaN or a null is written as an empty list, so that a reader finds the column even
+    where all of its values are missing. A float64 is written as decimal text, of which no digit is
+    lost.
     """
 
     def __init__(self, path: pathlib.Path, schema: pa.Schema) -> None:
@@ -84,7 +85,7 @@ def _cells(column: pa.ChunkedArray) -> list[Any]:
         return [repr(value) for value in values]
     if column.type == pa.float32():
         return [[] if _is_nan(value) else value for value in values]
-    return values
+    return [[] if value is None else value for value in values]
 
 
 def _is_nan(value: float | None) -> bool:

@@ -13,14 +13,13 @@ import pathlib
 from collections.abc import Callable, Sequence
 from typing import Any
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from tafe_tf import schema_toml
 from tafe_tf.data.atomic import read_json, replacing, write_json, write_text
-from tafe_tf.data.bad_rows import BadRows, Problem
+from tafe_tf.data.bad_rows import BadRows
 from tafe_tf.data.blocks.block import Block
 from tafe_tf.data.errors import DataError
 from tafe_tf.data.formats.read import BLOCK_ROWS, extension_of, find_files, read_blocks
@@ -33,26 +32,8 @@ SPLITS = ("train", "test")
 
 _FOLDER = "AliExpress_"
 _PREPARING, _PREPARED = "preparing.json", "prepared.json"
-_UNCLICKED = ("conversion", "is 1 where the earlier step 'click' is 0")
 
 RawFile = tuple[str, str]  # the country, "" where there is only one, and the path
-
-
-class _Unclicked(BadRows):
-    """Drops conversions without a click; any other bad row raises."""
-
-    def judge(
-        self,
-        path: str,
-        rows: np.ndarray,
-        problems: list[Problem],
-    ) -> None:
-        """Raises BadRowError for the first bad row that is none of these."""
-        others = []
-        for problem in problems:
-            if (problem.column, problem.rule) != _UNCLICKED:
-                others.append(problem)
-        super().judge(path, rows, others)
 
 
 def prepare(
@@ -227,11 +208,11 @@ def _write_split(
     counts = record["rows"][split]
     if counts["complete"]:
         return
-    raw = _without_country(schema)
+    raw = _raw_schema(schema)
     blocks = read_blocks(
         [path for _, path in files],
         raw,
-        bad_rows=_Unclicked(),
+        bad_rows=BadRows(),
         block_rows=record["shard_rows"],
         start_row=counts["read"],
     )
@@ -251,10 +232,10 @@ def _write_split(
     write_json(data_dir / _PREPARING, record)
 
 
-def _without_country(schema: Schema) -> Schema:
-    """The schema of the raw files, which have no column `country`."""
+def _raw_schema(schema: Schema) -> Schema:
+    """The schema of the raw files: no column `country`, and conversions without a click."""
     features = tuple(feature for feature in schema.features if feature.name != "country")
-    return dataclasses.replace(schema, features=features)
+    return dataclasses.replace(schema, features=features, order="drop")
 
 
 def _table(

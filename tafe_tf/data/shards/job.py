@@ -20,7 +20,8 @@ from typing import Any, NamedTuple
 
 from tafe_tf.data.bad_rows import Dropped, Policy
 from tafe_tf.data.errors import DataError
-from tafe_tf.data.formats.read import BLOCK_ROWS, find_files
+from tafe_tf.data.formats.read import BLOCK_ROWS
+from tafe_tf.data.formats.splits import find_split
 from tafe_tf.schema import Schema
 
 SPLITS = ("train", "valid", "test")
@@ -68,7 +69,7 @@ class ShardJob:
         """The files of each split that has some."""
         found = {}
         for split in SPLITS:
-            files = find_files(
+            files = find_split(
                 self.data_dir,
                 split,
                 required=split == "train",

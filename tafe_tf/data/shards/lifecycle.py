@@ -10,10 +10,11 @@ import itertools
 import math
 import pathlib
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from tafe_tf.data.atomic import read_json, write_json, write_text
+from tafe_tf.data.bad_rows import Dropped
 from tafe_tf.data.errors import BadRowError, DataError
 from tafe_tf.data.formats.read import count_rows, find_files
 from tafe_tf.data.shards.job import Piece, Record, ShardJob
@@ -63,7 +64,8 @@ def summary(job: ShardJob) -> dict[str, Any]:
 
     Returns:
         Under "rows", by split, how many rows were "read", "written" and "dropped" and how many
-        "shards" there are; under "reasons" why rows were dropped.
+        "shards" there are; under "reasons" why rows were dropped or repaired, and under "bad_rows"
+        those of the reasons that only `on_bad_row` = "drop" allows.
 
     Raises:
         DataError: If a shard is missing, no row of a split is good, or a file has changed since the
@@ -75,11 +77,15 @@ def summary(job: ShardJob) -> dict[str, Any]:
         shard = job.shard(missing.split, missing.file, missing.first)
         raise DataError(f"{shard}: is missing; run the job again")
     rows = {}
-    reasons = []
+    reasons: list[Dropped] = []
     for split, files in job.files.items():
         rows[split], found = _split_summary(job, split, len(files))
         reasons += found
-    return {"rows": rows, "reasons": reasons}
+    return {
+        "rows": rows,
+        "reasons": [str(reason) for reason in reasons],
+        "bad_rows": _bad_rows(reasons),
+    }
 
 
 def finish(job: ShardJob, counts: dict[str, Any]) -> None:
@@ -97,7 +103,7 @@ def finish(job: ShardJob, counts: dict[str, Any]) -> None:
 
 def _check_finished(job: ShardJob, known: dict[str, Any]) -> None:
     _check_settings(job, "was prepared", known)
-    _refuse_dropped(job, known["reasons"])
+    _refuse_dropped(job, known.get("bad_rows", known["reasons"]))  # older ones have no "bad_rows"
     for split, counts in known["rows"].items():
         found = len(find_files(job.output, split, required=False))
         if found != counts["shards"]:
@@ -134,6 +140,11 @@ def _refuse_dropped(job: ShardJob, reasons: list[str]) -> None:
         raise BadRowError(f"{job.output}: was prepared without some rows: {reasons[0]}")
 
 
+def _bad_rows(reasons: Sequence[Dropped]) -> list[str]:
+    """The reasons of rows that were dropped because `on_bad_row` says so, not the schema."""
+    return [str(reason) for reason in reasons if reason.verdict == "dropped"]
+
+
 def _left(job: ShardJob, each_part: bool) -> Iterator[Piece]:
     """What is left to do."""
     for split, files in job.files.items():
@@ -159,7 +170,7 @@ def _count_parts(
     """How many parts a file has, if that is known."""
     rows = count_rows(path)
     if rows is not None:
-        return max(1, math.ceil(rows / job.shard_rows))  # of a file without rows, reading complains
+        return max(1, math.ceil(rows / job.shard_rows))  # a file without rows has a record as well
     for part, record in done.items():
         if record.last:
             return part + 1
@@ -176,7 +187,7 @@ def _records(
     for path in sorted(job.work.glob(f"{split}-{file:05d}-*.json")):
         part = int(path.stem.rpartition("-")[2])
         record = Record.from_json(read_json(path))
-        _refuse_dropped(job, [str(reason) for reason in record.reasons])
+        _refuse_dropped(job, _bad_rows(record.reasons))
         shard = job.shard(split, file, part)
         if not record.written or shard.exists():
             found[part] = record
@@ -187,10 +198,10 @@ def _split_summary(
     job: ShardJob,
     split: str,
     files: int,
-) -> tuple[dict[str, int], list[str]]:
-    """The counts of a split, and why rows of it were dropped."""
+) -> tuple[dict[str, int], list[Dropped]]:
+    """The counts of a split, and why rows of it were dropped or repaired."""
     counts = dict.fromkeys(_COUNTS, 0)
-    reasons = []
+    reasons: list[Dropped] = []
     for file in range(files):
         records = _records(job, split, file).values()
         for record in records:
@@ -199,7 +210,8 @@ def _split_summary(
             counts["dropped"] += record.dropped
             counts["shards"] += record.written > 0
         noted = itertools.chain.from_iterable(record.reasons for record in records)
-        reasons += [str(reason) for reason in merge(noted)]
+        reasons += merge(noted)
     if not counts["written"]:
-        raise DataError(f"{job.data_dir}: no row of the {split!r} files is good; {reasons[0]}")
+        reason = reasons[0] if reasons else "they hold no rows"
+        raise DataError(f"{job.data_dir}: no row of the {split!r} files is good; {reason}")
     return counts, reasons

@@ -20,7 +20,7 @@ class Cut(NamedTuple):
         part: The number of its part, from 0.
         block: Rows of the part, without bad ones.
         dropped: The number of bad rows.
-        reasons: Why they are bad.
+        reasons: Why they are bad, and which were repaired.
         ends: Whether the part ends with this block.
         last: Whether the file does.
     """
@@ -85,9 +85,9 @@ def read_parts(
 
 def merge(reasons: Iterable[Dropped]) -> list[Dropped]:
     """Adds up reasons of consecutive blocks or parts of one file, so that each is there once."""
-    found: dict[tuple[str, str], Dropped] = {}
+    found: dict[tuple[str, str, str], Dropped] = {}
     for reason in reasons:
-        key = (reason.column, reason.rule)
+        key = (reason.column, reason.rule, reason.verdict)
         known = found.get(key)
         if known is None:
             found[key] = reason

@@ -44,6 +44,7 @@ def convert(job: ShardJob, piece: Piece) -> Iterator[int]:
         job.on_bad_row,
         piece.first,
         piece.stop,
+        split=job.files[piece.split],
         block_rows=min(job.shard_rows, BLOCK_ROWS),
     )
     for first in cuts:

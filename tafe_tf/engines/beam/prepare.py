@@ -21,6 +21,7 @@ import apache_beam as beam
 
 from tafe_tf.data.atomic import read_json
 from tafe_tf.data.bad_rows import BadRows, Dropped, Policy
+from tafe_tf.data.errors import DataError
 from tafe_tf.data.formats.read import read_blocks
 from tafe_tf.data.shards.job import Piece, ShardJob
 from tafe_tf.data.shards.write import convert
@@ -69,7 +70,7 @@ class BeamEngine:
             SchemaError: If a value holds a line break, which a vocabulary file cannot.
         """
         with vocabulary.beside(job.directory) as work:
-            task = _Count(job.schema, job.on_bad_row, work)
+            task = _Count(job.schema, job.on_bad_row, work, tuple(job.files))
             pipeline.run(
                 list(enumerate(job.files)),
                 _counting(task),
@@ -91,6 +92,7 @@ class _Count(NamedTuple):
     schema: Schema
     policy: Policy
     work: pathlib.Path
+    files: tuple[str, ...]
 
 
 def _counting(task: _Count) -> Any:
@@ -111,6 +113,8 @@ def _publish(
     rows = RowCounts(job.schema)
     for item in counted:
         rows.add_json(item)
+    if rows.rows == 0 and not any(item["reasons"] for item in counted):
+        raise DataError(f"{', '.join(job.files)}: holds no rows")
     features = vocabulary.vocabulary_features(job.schema)
     kept = ((feature, _kept(work, feature.name)) for feature in features)
     vocabulary.publish(
@@ -131,7 +135,7 @@ def _count(
     features = vocabulary.vocabulary_features(task.schema)
     bad_rows = BadRows(task.policy)
     rows = RowCounts(task.schema)
-    for block in read_blocks([path], task.schema, bad_rows=bad_rows):
+    for block in read_blocks([path], task.schema, bad_rows=bad_rows, split=task.files):
         rows.add(block)
         for feature in features:
             values = vocabulary.values_of(feature, block)

@@ -183,3 +183,37 @@ def test_a_batch_is_dealt_to_replicas_and_comes_again_at_the_end(tmp_path: pathl
         DataError, match="a batch of 32 rows cannot be cut into equal pieces for 3 replicas"
     ):
         next(deal(iter(batches), 3))
+
+
+@pytest.mark.parametrize("readers", [1, 2, 8])
+def test_empty_parts_change_no_batch(tmp_path: pathlib.Path, readers: int) -> None:
+    """The readers share the rows of all files, or the files; an empty one is of no weight."""
+    d = data(tmp_path, shards=2, batch_size=16, readers=readers)
+    full = d.files
+    header = (tmp_path / "train-0.csv").read_text().splitlines()[0]
+    (tmp_path / "train-x.csv").write_text(header + "\n")
+    (tmp_path / "train-y.csv").write_text("")
+    with_empty = dataclasses.replace(d, files=find_files(tmp_path, "train"))
+    assert len(with_empty.files) == 4
+    for part in ("all", "train"):
+        rows = [
+            row
+            for r in range(readers)
+            for row in flat(list(with_empty.evaluation_batches(part, r)))
+        ]
+        assert sorted(rows) == list(range(400))
+    mine = range(readers)
+    if readers != 2:  # each of two readers has two files, and maybe no row
+        assert len(flat(list(with_empty.training_batches(Position(), mine)))) == 400
+    no_rows = dataclasses.replace(d, files=with_empty.files[2:], readers=1)
+    with pytest.raises(DataError, match=r"train-x.csv, .*train-y.csv: holds no rows"):
+        list(no_rows.training_batches(Position()))
+    assert full == with_empty.files[:2]
+
+
+def test_a_reader_without_rows_is_an_error(tmp_path: pathlib.Path) -> None:
+    d = data(tmp_path, shards=1, readers=2)
+    (tmp_path / "train-x.csv").write_text("")
+    d = dataclasses.replace(d, files=find_files(tmp_path, "train"))
+    with pytest.raises(DataError, match=r"train-x.csv: reader [12] of 2 has no rows; take fewer"):
+        list(d.training_batches(Position(), mine=(0, 1)))

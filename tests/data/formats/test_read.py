@@ -20,7 +20,7 @@ from tafe_tf.data.formats.read import find_files, read_blocks
 from tafe_tf.data.formats.write import Writer, write
 from tafe_tf.schema import Feature, Schema, Task
 
-EXTENSIONS = ("csv", "csv.gz", "parquet", "tfrecord", "tfrecord.gz")
+EXTENSIONS = ("csv", "csv.gz", "csv.zst", "tsv", "parquet", "tfrecord", "tfrecord.gz")
 SCHEMA = Schema(
     name="x",
     features=(
@@ -105,7 +105,8 @@ def test_what_was_written(tmp_path: pathlib.Path, extension: str) -> None:
     ("column", "row", "value", "message"),
     [
         ("click", 2, 2, "row 2, column 'click': a label must be 0 or 1. Received: '?2"),
-        ("buy", 6, None, "row 6, column 'buy': a label must be 0 or 1. Received: "),
+        ("click", 6, None, "row 6, column 'click': is unknown: a label may be missing only after"),
+        ("buy", 3, None, "row 3, column 'buy': is unknown: a label may be missing only after a 0"),
         ("buy", 4, 1, "row 4, column 'buy': is 1 where the earlier step 'click' is 0. Received: 1"),
         (
             "cart",
@@ -113,8 +114,8 @@ def test_what_was_written(tmp_path: pathlib.Path, extension: str) -> None:
             1,
             "row 2, column 'cart': is 1 where the earlier step 'click' is 0. Received: 1",
         ),
-        ("cart", 1, 2, "row 1, column 'cart': an action must be 0 or 1. Received: 2"),
-        ("cart", 3, None, "row 3, column 'cart': an action must be 0 or 1. Received: -1"),
+        ("cart", 1, 2, "row 1, column 'cart': an action must be 0 or 1. Received: '?2"),
+        ("cart", 3, None, "row 3, column 'cart': is unknown: an action may be missing only after"),
         (
             "w",
             3,
@@ -197,7 +198,7 @@ def test_missing_column_and_missing_rows(tmp_path: pathlib.Path, extension: str)
     write(path, {name: values for name, values in GOOD.items() if name != "price"})
     with pytest.raises(DataError, match="column 'price' is missing"):
         read(path)
-    with pytest.raises(DataError, match=rf"{path}: (holds no rows|is empty|cannot be read)"):
+    with pytest.raises(DataError, match=rf"{path}: holds no rows"):
         write(path, {name: [] for name in GOOD})
         read(path)
 
@@ -205,10 +206,10 @@ def test_missing_column_and_missing_rows(tmp_path: pathlib.Path, extension: str)
 def test_csv_headers(tmp_path: pathlib.Path) -> None:
     path = tmp_path / "train.csv"
     path.write_text("")
-    with pytest.raises(DataError, match=r"train.csv: is empty; a header line is needed"):
+    with pytest.raises(DataError, match=r"train.csv: holds no rows"):
         read(path)
     header = ",".join(GOOD)
-    path.write_text(f"{header},item\n")
+    path.write_text(f"{header},item\n1\n")
     with pytest.raises(
         DataError, match="column 'item' stands 2 times in the header; the columns are user, item"
     ):
@@ -257,14 +258,14 @@ def test_not_utf8(tmp_path: pathlib.Path) -> None:
         read(path)
 
 
-@pytest.mark.parametrize("extension", ["csv.gz", "tfrecord", "tfrecord.gz", "parquet"])
+@pytest.mark.parametrize("extension", ["csv.gz", "csv.zst", "tfrecord", "tfrecord.gz", "parquet"])
 def test_truncated_files(tmp_path: pathlib.Path, extension: str) -> None:
     path = tmp_path / f"train.{extension}"
     picked = np.random.default_rng(0).integers(0, 6, 3000)
     write(path, {name: [values[i] for i in picked] for name, values in GOOD.items()})
     whole = path.read_bytes()
     path.write_bytes(whole[: len(whole) // 2])
-    with pytest.raises(DataError, match=r"cannot be read after row \d+: ") as caught:
+    with pytest.raises(DataError, match=r"cannot be read( after row \d+)?: ") as caught:
         read(path, block_rows=100)
     assert str(caught.value).startswith(str(path))
 
@@ -403,5 +404,5 @@ def test_writers_are_whole_or_nothing_and_deterministic(tmp_path: pathlib.Path) 
     with gzip.open(path, "rt", newline="") as file:  # as another reader sees it
         rows = list(csv.DictReader(file))
     assert rows[1]["user"] == 'b,"c"' and rows[0]["tags"] == "x|y|z|w" and rows[4]["item"] == ""
-    with pytest.raises(ValueError, match=r"must end in one of .csv, .parquet, .tfrecord"):
+    with pytest.raises(ValueError, match=r"must end in one of .csv, .csv.gz, "):
         Writer(tmp_path / "train.txt")

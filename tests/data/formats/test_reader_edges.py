@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import datetime
-import gzip
 import pathlib
 from typing import Any
 
@@ -121,7 +120,7 @@ def test_a_file_that_is_gone(tmp_path: pathlib.Path, extension: str) -> None:
         read(tmp_path / f"gone.{extension}")
 
 
-@pytest.mark.parametrize("extension", ["csv.gz", "tfrecord", "tfrecord.gz", "parquet"])
+@pytest.mark.parametrize("extension", ["csv.gz", "csv.zst", "tfrecord", "tfrecord.gz", "parquet"])
 def test_damaged_files_raise_data_errors_only(tmp_path: pathlib.Path, extension: str) -> None:
     """Whatever byte is damaged, no other error is raised.
 
@@ -167,12 +166,13 @@ def test_wrong_width_does_not_hide_behind_a_later_row(tmp_path: pathlib.Path) ->
     assert dropping.report() == [f"dropped 1 rows, the first: {path}: {x}" for x in reasons]
 
 
-@pytest.mark.parametrize("extension", ["csv", "csv.gz"])
+@pytest.mark.parametrize("extension", ["csv", "csv.gz", "csv.zst"])
 def test_not_utf8_names_the_row(tmp_path: pathlib.Path, extension: str) -> None:
     good = written(tmp_path, "csv", tags=[["x", "y"], ["line\nbreak"], ["MARK"], ["y"]])
     data = good.read_bytes().replace(b"MARK", b"\xff")
     path = tmp_path / f"train.{extension}"
-    path.write_bytes(gzip.compress(data) if extension == "csv.gz" else data)
+    with pa.output_stream(path) as file:  # compresses as the ending says
+        file.write(data)
     with pytest.raises(
         DataError,
         match=rf"train.{extension}: cannot be read after row 2: the next row is not UTF-8",
@@ -226,7 +226,7 @@ def test_parquet_types(
         ),
         (
             "click",
-            r"train.parquet: column 'click' cannot be read as a label: Unsupported cast from",
+            r"train.parquet: column 'click' cannot be read as a label: .* Received: struct<",
         ),
     ],
 )

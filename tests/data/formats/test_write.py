@@ -125,3 +125,12 @@ def test_a_tfrecord_names_its_columns_in_order(tmp_path: pathlib.Path) -> None:
     record = path.read_bytes()
     places = [record.index(name.encode()) for name in names]
     assert places == sorted(places)
+
+
+@pytest.mark.parametrize("extension", EXTENSIONS)
+def test_nanoseconds_keep_their_bits(tmp_path: pathlib.Path, extension: str) -> None:
+    """A time in nanoseconds is more than the 2^53 that a float64 counts by ones."""
+    times = [1_700_000_000_000_000_001, 1_700_000_000_000_000_002, -(2**63) + 1, 2**63 - 1]
+    assert column(written(tmp_path, extension, item=times), "item") == times
+    stamps = np.array(times[:2] * 2, "datetime64[ns]")
+    assert column(written(tmp_path, extension, item=stamps), "item") == times[:2] * 2

@@ -21,7 +21,7 @@ from tafe_tf.data.formats.read import read_blocks
 from tafe_tf.data.formats.write import write
 from tafe_tf.export.session_model import SessionModel
 from tafe_tf.serving.batch import scoring
-from tafe_tf.serving.batch.job import Job
+from tafe_tf.serving.batch.job import Job, JobError
 from tafe_tf.training.run_dir import RunDir
 
 
@@ -213,18 +213,33 @@ def test_a_bad_file_is_mended_and_the_job_goes_on(
 ) -> None:
     inputs = mkdir(tmp_path / "in")
     write(inputs / "a.csv", small_models.rows("loans", 10))
-    for text, rule in (
-        ("", "is empty; a header line is needed"),
-        ("user,item\n", "holds no rows"),
-        ("user\nu 1\n", "column 'item' is missing; the columns are user"),
-    ):
-        (inputs / "b.csv").write_text(text)
-        with pytest.raises(DataError, match=f"b.csv: {rule}"):
-            scoring.run(job(exports["loans"], inputs / "*"))
+    (inputs / "b.csv").write_text("user\nu 1\n")
+    rule = "column 'item' is missing; the columns are user"
+    with pytest.raises(DataError, match=f"b.csv: {rule}"):
+        scoring.run(job(exports["loans"], inputs / "*"))
     before = parts(job(exports["loans"], inputs / "*"))
     assert [part.name for part in before] == ["a-00000.parquet"]
     (inputs / "b.csv").write_text("user,item\nu 1,1\n")
     assert scoring.run(job(exports["loans"], inputs / "*"))["rows"] == 11
+
+
+def test_an_empty_part_among_full_ones_is_scored_as_one(
+    exports: dict[str, pathlib.Path], tmp_path: pathlib.Path
+) -> None:
+    inputs = mkdir(tmp_path / "in")
+    write(inputs / "a.csv", small_models.rows("loans", 10))
+    (inputs / "b.csv").write_text("")
+    (inputs / "c.csv").write_text("user,item\n")
+    (inputs / "_SUCCESS").write_text("")
+    task = job(exports["loans"], inputs / "*")
+    summary = scoring.run(task)
+    assert [item["rows"] for item in summary["inputs"].values()] == [10, 0, 0]
+    assert scores(task)["row"] == list(range(1, 11))
+    assert scoring.run(task) == summary  # nothing is left to do
+    (inputs / "a.csv").unlink()
+    empty = job(exports["loans"], inputs / "*.csv", output="empty")
+    with pytest.raises(JobError, match=r"b.csv, .*c.csv: holds no rows"):
+        scoring.run(empty)
 
 
 def test_the_summary_tells_which_values_are_missing_and_unseen(

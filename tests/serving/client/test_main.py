@@ -24,6 +24,11 @@ def test_the_command(fake: Fake, address: str, tmp_path: Any) -> None:
     assert done.returncode == 0, done.stderr
     assert done.stdout.splitlines() == ['"twice","version"', "2,1", "4,1"]
     assert fake.requests[-1].model_spec.name == "shop"
+    (tmp_path / "rows.tsv").write_text("item\tother\n1\ta,b\n")
+    done = subprocess.run(
+        [*command, f"--input={tmp_path}/rows.tsv"], capture_output=True, text=True
+    )
+    assert done.stdout.splitlines()[1:] == ["2,1"], done.stderr
     (tmp_path / "bad.csv").write_text("item\n1\nx\n")
     done = subprocess.run([*command, f"--input={tmp_path}/bad.csv"], capture_output=True, text=True)
     wrong = "error: INVALID_ARGUMENT: column 'item', row 2: must be an integer. Received: 'x'"

@@ -1,0 +1,188 @@
+"""Labels and actions of raw rows: what each value means, and the order of the funnel."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+import numpy as np
+import pyarrow as pa
+
+from tafe_tf.data.bad_rows import Policy, Problem
+from tafe_tf.data.blocks.label_values import MISSING, NO, WRONG, YES, codes_of, label_text
+from tafe_tf.data.errors import DataError
+from tafe_tf.schema import Schema, Task
+
+_UNKNOWN = (
+    "is unknown: a label may be missing only after a 0; if missing means 0, set "
+    'when = "present" or negative = ["0", ""] in its task'
+)
+_UNKNOWN_ACTION = "is unknown: an action may be missing only after a 0"
+
+
+class FunnelColumns(NamedTuple):
+    """The labels and actions of n rows of a funnel of N steps.
+
+    Attributes:
+        labels: uint8 [n, N], which never rise along the funnel in a row without a problem.
+        actions: The columns of the actions by name, int64 [n], 0 or 1.
+        repaired: For each row whose earlier step was made to happen, what was wrong with it.
+    """
+
+    labels: np.ndarray
+    actions: dict[str, np.ndarray]
+    repaired: list[Problem]
+
+
+class _Step(NamedTuple):
+    """A column with what it says of each row.
+
+    Attributes:
+        name: The column.
+        codes: int8 [n], see `label_values`.
+        after: The number of the step that must have happened before, -1 if none.
+        unknown: The rule for a missing value after a 1.
+    """
+
+    name: str
+    codes: np.ndarray
+    after: int
+    unknown: str
+
+
+def read_funnel(
+    raw: Mapping[str, pa.Array],
+    schema: Schema,
+    problems: list[Problem],
+    path: str,
+) -> FunnelColumns:
+    """Reads the labels and actions, and checks them, or puts them in order.
+
+    A label that is missing after a 0 is 0: nothing else is possible.
+
+    Args:
+        raw: The Arrow columns, [n] each, by name.
+        schema: Says which columns they are, what their values mean, and what to do with a step that
+            happened without the one before.
+        problems: Receives the rows that have no such labels.
+        path: The file, for messages.
+
+    Raises:
+        DataError: If a column is of a type that no label has.
+    """
+    labels = []
+    for i, task in enumerate(schema.tasks):
+        codes = _read(raw, task, "a label", schema, problems, path)
+        labels.append(_Step(task.column, codes, i - 1, _UNKNOWN))
+    actions = []
+    for i in schema.via:
+        name = schema.tasks[i].via
+        action = Task(name="action", column=name)
+        codes = _read(raw, action, "an action", schema, problems, path)
+        actions.append(_Step(name, codes, i - 1, _UNKNOWN_ACTION))
+    steps = [*labels, *actions]
+    is_readable = np.ones(len(raw[labels[0].name]), bool)
+    for step in steps:
+        is_readable &= step.codes != WRONG
+    repaired: list[Problem] = []
+    if schema.order == "repair":
+        _repair(labels, actions, is_readable, repaired)
+    _fill(labels, actions)
+    _check(labels, actions, is_readable, schema, problems)
+    happened = [(step.codes == YES).astype(np.uint8) for step in labels]
+    by_name = {step.name: (step.codes == YES).astype(np.int64) for step in actions}
+    return FunnelColumns(np.stack(happened, axis=1), by_name, repaired)
+
+
+def _read(
+    raw: Mapping[str, pa.Array],
+    task: Task,
+    kind: str,
+    schema: Schema,
+    problems: list[Problem],
+    path: str,
+) -> np.ndarray:
+    """Reads one column as codes, int8 [n], and notes the values that mean nothing."""
+    name = task.column
+    array = raw[name]
+    try:
+        codes = codes_of(array, task, schema.missing)
+    except DataError as error:
+        raise DataError(f"{path}: column {name!r} cannot be read as a label: {error}") from None
+    for place in np.flatnonzero(codes == WRONG):
+        index = int(place)
+        value = array[index].as_py()
+        rule = _rule(kind, task, value)
+        problems.append(Problem(index, name, rule, value))
+    return codes
+
+
+def _rule(kind: str, task: Task, value: Any) -> str:
+    """What a value that means nothing should have been."""
+    if task.positive or task.negative:
+        ones = list(task.positive) or ["1"]
+        zeros = list(task.negative) or ["0"]
+        return f"a label must be one of {ones} (1) or {zeros} (0), as `positive` and `negative` say"
+    rule = f"{kind} must be 0 or 1"
+    text = label_text(value)
+    is_number = text.replace("-", "").replace(".", "").isdigit()
+    if kind == "an action" or (is_number and text != "-1"):
+        return rule
+    return f"{rule}; say what other values mean by `positive` and `negative` of the task"
+
+
+def _repair(
+    labels: list[_Step],
+    actions: list[_Step],
+    is_readable: np.ndarray,
+    repaired: list[Problem],
+) -> None:
+    """Makes an earlier step happen where a later one did, from the last step to the first."""
+    steps = [*actions, *reversed(labels)]
+    as_read = [step.codes == YES for step in steps]
+    for step, was_read in zip(steps, as_read, strict=True):
+        if step.after < 0:
+            continue
+        earlier = labels[step.after]
+        broken = is_readable & (step.codes == YES) & (earlier.codes != YES)
+        for place in np.flatnonzero(broken & was_read):
+            rule = _order_rule(earlier)
+            repaired.append(Problem(int(place), step.name, rule, 1))
+        earlier.codes[broken] = YES
+
+
+def _fill(labels: list[_Step], actions: list[_Step]) -> None:
+    """Makes what is missing after a 0 a 0."""
+    for step in [*labels, *actions]:
+        if step.after < 0:
+            continue
+        earlier = labels[step.after]
+        is_sure = (step.codes == MISSING) & (earlier.codes == NO)
+        step.codes[is_sure] = NO
+
+
+def _check(
+    labels: list[_Step],
+    actions: list[_Step],
+    is_readable: np.ndarray,
+    schema: Schema,
+    problems: list[Problem],
+) -> None:
+    """Notes rows whose labels are unknown, or out of order."""
+    policy: Policy | None = None
+    if schema.order in ("raise", "drop"):
+        policy = schema.order
+    for step in [*labels, *actions]:
+        for place in np.flatnonzero(is_readable & (step.codes == MISSING)):
+            problems.append(Problem(int(place), step.name, step.unknown, None))
+        if step.after < 0:
+            continue
+        earlier = labels[step.after]
+        broken = is_readable & (step.codes == YES) & (earlier.codes == NO)
+        for place in np.flatnonzero(broken):
+            rule = _order_rule(earlier)
+            problems.append(Problem(int(place), step.name, rule, 1, policy))
+
+
+def _order_rule(earlier: _Step) -> str:
+    return f"is 1 where the earlier step {earlier.name!r} is 0"

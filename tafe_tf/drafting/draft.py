@@ -1,0 +1,231 @@
+"""The whole first schema of a data set, which trains as it is."""
+
+from __future__ import annotations
+
+import dataclasses
+import pathlib
+import tomllib
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from tafe_tf import schema_toml
+from tafe_tf.data.errors import DataError
+from tafe_tf.data.formats.read import format_of
+from tafe_tf.data.formats.splits import find_splits
+from tafe_tf.drafting import lists, names, special
+from tafe_tf.drafting.fields import Field, Fields, find_fields
+from tafe_tf.drafting.labels import Funnel, Step, find_funnel
+from tafe_tf.drafting.toml_text import Table, toml_text
+from tafe_tf.first_look import problems, raw
+from tafe_tf.first_look.look import columns_of
+from tafe_tf.first_look.raw import RawRows
+from tafe_tf.first_look.values import Values, values_of
+from tafe_tf.schema import MISSING_TEXTS, Schema
+
+MAX_ROWS = 500_000
+
+
+@dataclasses.dataclass(frozen=True)
+class _Findings:
+    """All that was decided.
+
+    Attributes:
+        funnel: The labels.
+        fields: The features and what was left out.
+        roles: The keys of the top level, such as "group".
+        reasons: Their reasons.
+    """
+
+    funnel: Funnel
+    fields: Fields
+    roles: Mapping[str, str]
+    reasons: Mapping[str, str]
+
+
+def draft(
+    data: str | pathlib.Path,
+    tasks: Sequence[str] = (),
+    name: str = "",
+    max_rows: int = MAX_ROWS,
+) -> str:
+    """Writes a schema for the training rows of a data set.
+
+    Args:
+        data: A file, or a directory, see `find_splits`.
+        tasks: The label columns in funnel order. By default, (), they are found.
+        name: The name of the data set. By default that of the file or directory.
+        max_rows: How many rows to look at. Default: 500,000.
+
+    Returns:
+        TOML text, with the reason of each key as a comment. `schema_toml` reads it.
+
+    Raises:
+        NoLabelError: If no label is found.
+        DataError: If the files cannot be read.
+        ValueError: If no column can be a field.
+    """
+    files = find_splits(data)["train"]
+    rows = raw.read_rows(files, max_rows)
+    if rows.problems:
+        raise DataError(rows.problems[0])
+    columns = columns_of(rows, None)
+    separators = _split_texts(columns, rows)
+    funnel = find_funnel(columns, tasks)
+    roles, reasons = _roles(columns, funnel)
+    dialect, dialect_reasons = _dialect(files)
+    top = {**roles, **dialect}
+    reasons = {**reasons, **dialect_reasons}
+    unusable: dict[str, str] = {}
+    while True:
+        found = _findings(columns, separators, funnel, top, reasons, unusable)
+        text = _text(data, name, rows, found)
+        schema = schema_toml.parse(tomllib.loads(text), where="the draft")
+        wrong = _unreadable(rows, schema)
+        if not wrong.keys() - unusable.keys():
+            return text
+        unusable |= wrong
+
+
+def _split_texts(columns: dict[str, Values], rows: RawRows) -> dict[str, str]:
+    """Makes lists of the texts that hold some, and tells their separators."""
+    separators = {}
+    for name, values in list(columns.items()):
+        separator = lists.separator_of(values)
+        if separator:
+            separators[name] = separator
+            column = rows.table.column(name)
+            columns[name] = values_of(name, column, MISSING_TEXTS, separator)
+    return separators
+
+
+def _roles(columns: Mapping[str, Values], funnel: Funnel) -> tuple[dict[str, str], dict[str, str]]:
+    """The user, the time, the weight and the order, and their reasons."""
+    targets = {step.task.column for step in funnel.steps}
+    others = {name: values for name, values in columns.items() if name not in targets}
+    roles: dict[str, str] = {}
+    reasons: dict[str, str] = {}
+    finders = {
+        "sample_weight": special.find_sample_weight,
+        "group": special.find_group,
+        "time": special.find_time,
+    }
+    for key, find in finders.items():
+        column, reason = find(others)
+        if column:
+            roles[key], reasons[key] = column, reason
+    if funnel.order:
+        roles["order"], reasons["order"] = funnel.order, funnel.order_reason
+    return roles, reasons
+
+
+def _dialect(files: Sequence[str]) -> tuple[dict[str, str], dict[str, str]]:
+    """The delimiter of CSV files, where it is not the usual one."""
+    usual = {".csv": ",", ".tsv": "\t"}.get(format_of(files[0]))
+    if usual is None:
+        return {}, {}
+    for path in files:
+        header = raw.header_of(path, raw.Dialect())
+        if header is not None and header[1] != usual:
+            return {"delimiter": header[1]}, {"delimiter": "stands between the cells"}
+    return {}, {}
+
+
+def _findings(
+    columns: Mapping[str, Values],
+    separators: Mapping[str, str],
+    funnel: Funnel,
+    top: Mapping[str, str],
+    reasons: Mapping[str, str],
+    unusable: Mapping[str, str],
+) -> _Findings:
+    roles = {key: value for key, value in top.items() if value not in unusable}
+    left_out = {**funnel.passed_over, **unusable}
+    if "sample_weight" in roles:
+        left_out[roles["sample_weight"]] = "is the weight of the row"
+    if "time" in roles:
+        left_out[roles["time"]] = "is the time of the row, which does not come again"
+    fields = find_fields(
+        columns,
+        separators,
+        [step.task for step in funnel.steps],
+        np.stack([step.labels for step in funnel.steps], axis=1),
+        left_out,
+    )
+    if not fields.fields:
+        listed = "; ".join(f"{name} {reason}" for name, reason in fields.left_out.items())
+        raise ValueError(f"no column can be a field: {listed}")
+    return _Findings(funnel, fields, roles, reasons)
+
+
+def _unreadable(rows: RawRows, schema: Schema) -> dict[str, str]:
+    """Columns that training could not read, each with the reason."""
+    targets = {*schema.labels}
+    found: dict[str, str] = {}
+    for path, table in rows.heads.items():
+        errors, broken = problems.column_errors(path, table, schema, rows.names)
+        for name in broken - targets:
+            error = next(error for error in errors if repr(name) in error)
+            found[name] = f"cannot be read: {error}"
+    readable = problems.without_columns(schema, set(found))
+    if readable is None:
+        return found
+    wrong = problems.file_problems(rows.files, readable, max(rows.table.num_rows, 1))
+    for reason in wrong.bad_rows:
+        is_field = reason.column not in targets and reason.column in rows.table.schema.names
+        if is_field and reason.verdict == "dropped":
+            found[reason.column] = f"has {reason.rows:,} values that {reason.rule}"
+    return found
+
+
+def _text(
+    data: str | pathlib.Path,
+    name: str,
+    rows: RawRows,
+    found: _Findings,
+) -> str:
+    count = rows.table.num_rows
+    which = f"the first {count:,}" if rows.is_cut else f"the {count:,}"
+    title = f"Drafted from {which} training rows of {pathlib.Path(data).name}."
+    comments = [title, "Every line may be edited; `tafe look` checks the result."]
+    stem = pathlib.Path(data).resolve().name.partition(".")[0]
+    top = Table("", {"name": name or names.identifier(stem, ()), **found.roles}, found.reasons)
+    taken = [step.task.name for step in found.funnel.steps]
+    tables = [top, *(_task_table(step) for step in found.funnel.steps)]
+    for field in found.fields.fields:
+        given = names.identifier(field.keys["column"], taken)
+        taken.append(given)
+        tables.append(_feature_table(given, field, found.roles.get("group", "")))
+    last = []
+    for column, reason in found.fields.left_out.items():
+        last.append(f"Left out: {column!r} {reason}.")
+    return toml_text(comments, tables, last)
+
+
+def _task_table(step: Step) -> Table:
+    task = step.task
+    keys: dict[str, Any] = {"name": task.name}
+    if task.column != task.name:
+        keys["column"] = task.column
+    for key in ("positive", "negative", "when"):
+        if getattr(task, key):
+            keys[key] = getattr(task, key)
+    reasons = {"name": f"happens in {step.rate:.2%} of the rows", **step.reasons}
+    return Table("[[tasks]]", keys, reasons)
+
+
+def _feature_table(
+    name: str,
+    field: Field,
+    group: str,
+) -> Table:
+    keys = {"name": name, **field.keys}
+    reasons = dict(field.reasons)
+    reasons["name"] = reasons.pop("column")
+    if keys["column"] == name:
+        del keys["column"]
+    if field.keys["column"] == group:
+        keys["side"] = "user"
+        reasons["side"] = "a ranking request gives it once"
+    return Table("[[features]]", keys, reasons)

@@ -1,0 +1,15 @@
+"""A first look at a data set before anything is trained: its columns, its funnel, its problems.
+
+Nothing here imports TensorFlow, except to read TFRecord files.
+
+    raw.py            the rows as the files have them, whatever their format
+    values.py         a column's distinct values, and what they look like
+    profile.py        what is said of a column: missing, distinct and unseen values, list lengths
+    funnel.py         the labels: their rates, and whether later steps follow earlier ones
+    leaks.py          fields that alone rank a label too well to be known in time
+    schema_errors.py  all errors of a schema file at once
+    problems.py       all problems of files and schema at once
+    look.py           the whole look
+    tables.py         the look as tables for a terminal
+    start.py          the short look with which training starts
+"""

@@ -1,0 +1,156 @@
+"""All errors of a schema file at once, where reading it stops at the first."""
+
+from __future__ import annotations
+
+import pathlib
+import re
+import tomllib
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
+
+from tafe_tf import schema_toml
+from tafe_tf.schema import Feature, Schema, SchemaError, Task
+
+_KINDS: dict[str, Any] = {"tasks": Task, "features": Feature}
+# What stands for a key that cannot be left out, once it was found to be wrong.
+_REPLACEMENTS = {
+    "name": "some_name",
+    "size": 1,
+    "buckets": 1,
+}
+
+
+def load_all(path: str | pathlib.Path) -> tuple[Schema | None, list[str]]:
+    """Reads a schema, and finds all of its errors.
+
+    Args:
+        path: The TOML file.
+
+    Returns:
+        The schema, None if it has errors, and the errors, each with the file's name in front.
+
+    Raises:
+        OSError: If the file cannot be read.
+    """
+    try:
+        return schema_toml.load(path), []
+    except SchemaError as error:
+        first = str(error)
+    try:
+        mapping = tomllib.loads(pathlib.Path(path).read_text(encoding="utf-8"))
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError):
+        return None, [first]
+    errors = [f"{path}: {error}" for error in all_errors(mapping)]
+    return None, errors or [first]
+
+
+def all_errors(mapping: Mapping[str, Any]) -> list[str]:
+    """All errors of a schema's mapping, as far as one does not hide another.
+
+    Args:
+        mapping: What `schema_toml.parse` takes.
+
+    Example:
+        >>> for error in all_errors({
+        ...     "name": "shop",
+        ...     "tasks": [{"name": "click", "weight": -1}],
+        ...     "features": [{"name": "hour", "kind": "integer", "size": 0, "side": "left"}],
+        ... }):
+        ...     print(error)
+        task 'click': weight must be a number, 0 or more. Received: -1
+        feature 'hour': size must be an integer, 1 or more. Received: 0
+        feature 'hour': side must be 'user' or 'item'. Received: 'left'
+    """
+    errors: list[str] = []
+    good: dict[str, Any] = dict(mapping)
+    for key, kind in _KINDS.items():
+        tables = mapping.get(key, [])
+        if not isinstance(tables, list) or not all(isinstance(table, dict) for table in tables):
+            continue  # the whole schema's own error says so
+        good[key] = []
+        for index, table in enumerate(tables):
+            found, rest = _errors_of(kind, table, f"{key}[{index}]")
+            errors += found
+            if rest is not None:
+                good[key].append(rest)
+    whole, _ = _peel(good, _parse)
+    if errors:  # a list may be empty because none of its tables could be used
+        whole = [error for error in whole if " must hold " not in error]
+    return errors + whole
+
+
+def _parse(mapping: Mapping[str, Any]) -> None:
+    schema_toml.parse(mapping, where="")
+
+
+def _errors_of(
+    kind: Any,
+    table: Mapping[str, Any],
+    where: str,
+) -> tuple[list[str], dict[str, Any] | None]:
+    """The errors of one table, and the table without the keys that caused them."""
+
+    def build(keys: Mapping[str, Any]) -> None:
+        schema_toml.build(kind, keys, where)
+
+    return _peel(table, build)
+
+
+def _peel(
+    table: Mapping[str, Any],
+    build: Callable[[Mapping[str, Any]], None],
+) -> tuple[list[str], dict[str, Any] | None]:
+    """Mends one wrong key after the other, until what is left can be built or nothing helps.
+
+    Returns:
+        The errors, and what can be built; None if nothing can.
+    """
+    left = dict(table)
+    errors: list[str] = []
+    while True:
+        error = _error(left, build)
+        if not error:
+            return errors, left
+        errors.append(error)
+        mended = _mended(left, build, errors)
+        if mended is None:
+            return errors, None
+        left = mended
+
+
+def _error(
+    table: Mapping[str, Any],
+    build: Callable[[Mapping[str, Any]], None],
+) -> str:
+    try:
+        build(table)
+    except SchemaError as error:
+        return str(error).removeprefix(": ")
+    return ""
+
+
+def _mended(
+    table: Mapping[str, Any],
+    build: Callable[[Mapping[str, Any]], None],
+    known: Sequence[str],
+) -> dict[str, Any] | None:
+    """The table with one thing changed, so that it has no error or one that is not yet known."""
+    for other in _changed(table, known[-1]):
+        if _error(other, build) not in known:
+            return other
+    return None
+
+
+def _changed(table: Mapping[str, Any], error: str) -> Iterator[dict[str, Any]]:
+    """The table with one key replaced or left out, or with one task or feature left out."""
+    for key, value in _REPLACEMENTS.items():
+        if re.search(rf"(^|[:.] ?){key} ", error):
+            yield {**table, key: value}
+    for key in table:
+        if key not in (*_KINDS, *_REPLACEMENTS, "kind"):
+            yield {name: value for name, value in table.items() if name != key}
+    for key in _KINDS:
+        items = table.get(key, [])
+        count = len(items) if isinstance(items, list) else 0
+        for index in range(count if count > 1 else 0):
+            yield {**table, key: items[:index] + items[index + 1 :]}

@@ -1,0 +1,133 @@
+"""The short look with which training starts: all problems at once, before TensorFlow comes."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from absl import flags
+
+from tafe_tf.data.bad_rows import Dropped
+from tafe_tf.data.errors import DataError
+from tafe_tf.data.formats.splits import default_schema_file, find_splits
+from tafe_tf.first_look import problems, raw, schema_errors
+from tafe_tf.schema import Schema
+from tafe_tf.terminal import command
+
+ROWS = 10_000  # of each split; `tafe look` reads more
+_HEAD_ROWS = 100
+
+
+class _Asked(NamedTuple):
+    """What the command line says of the data."""
+
+    data: str
+    schema_file: str
+    on_bad_row: str
+
+
+def stop_if_wrong(argv: Sequence[str]) -> None:
+    """Ends the process with all problems and exit code 1, if training could not start.
+
+    Args:
+        argv: `sys.argv` of the command that trains.
+    """
+    asked = _asked(argv)
+    if asked is None:
+        return  # the command itself says what is wrong with its flags
+    found = start_problems(asked.data, asked.schema_file, asked.on_bad_row)
+    if len(found) == 1:
+        sys.exit(f"error: {found[0]}")
+    if found:
+        listed = "\n".join(f"  {problem}" for problem in found)
+        sys.exit(f"error: {len(found)} problems stand before the first step:\n{listed}")
+
+
+def _asked(argv: Sequence[str]) -> _Asked | None:
+    """The flags that say what to read; None if they cannot be told, or only help is asked for."""
+    if any(argument.lstrip("-").startswith(("help", "helpfull")) for argument in argv[1:]):
+        return None
+    known = flags.FlagValues()
+    known.set_gnu_getopt(True)
+    flags.DEFINE_string("data_dir", "", "The data.", flag_values=known)
+    flags.DEFINE_string("schema", "", "The schema.", flag_values=known)
+    flags.DEFINE_string("on_bad_row", "raise", "What to do with bad rows.", flag_values=known)
+    try:
+        known(command.flagfiles_first(argv), known_only=True)
+    except flags.Error:
+        return None
+    if not known.data_dir:
+        return None
+    return _Asked(known.data_dir, known.schema, known.on_bad_row)
+
+
+def start_problems(
+    data: str,
+    schema_file: str = "",
+    on_bad_row: str = "raise",
+) -> list[str]:
+    """Finds what training would stop at: in the schema, in all files' columns, in the first rows.
+
+    Rows of TFRecord files are left to training, since TensorFlow reads them.
+
+    Args:
+        data: The file or directory of the rows.
+        schema_file: The schema's TOML file. By default `schema.toml` beside the data.
+        on_bad_row: "raise" if a bad row stops training, or "drop". Default: "raise".
+    """
+    path = schema_file or default_schema_file(data)
+    found: list[str] = []
+    schema: Schema | None = None
+    try:
+        schema, found = schema_errors.load_all(path)
+    except FileNotFoundError:
+        found.append(f"{path}: there is no such schema; `tafe draft {data} > {path}` writes one")
+    except OSError as error:
+        found.append(str(error))
+    try:
+        files = find_splits(data)
+    except (DataError, OSError) as error:
+        return [*found, str(error)]
+    for split, paths in files.items():
+        are_read = paths and not any(".tfrecord" in path for path in paths)
+        if schema and are_read:
+            found += _of_split(split, paths, schema, on_bad_row)
+    return list(dict.fromkeys(found))
+
+
+def _of_split(
+    split: str,
+    files: Sequence[str],
+    schema: Schema,
+    on_bad_row: str,
+) -> list[str]:
+    rows = raw.read_rows(files, _HEAD_ROWS, raw.dialect_of(schema))
+    found: list[str] = []
+    broken: set[str] = set()
+    for path, table in rows.heads.items():
+        errors, names = problems.column_errors(path, table, schema, rows.names)
+        found += errors
+        broken |= names
+    readable = problems.without_columns(schema, broken)
+    if readable is None:
+        return [*found, *rows.problems]
+    wrong = problems.file_problems(files, readable, ROWS)
+    found += wrong.errors
+    if on_bad_row == "raise":
+        for reason in problems.merged(wrong.bad_rows):
+            if reason.verdict == "dropped":
+                found.append(_bad_row(reason, split, wrong.rows))
+    return found
+
+
+def _bad_row(
+    reason: Dropped,
+    split: str,
+    rows: int,
+) -> str:
+    """A bad row as training would name it, and how many there are of its kind."""
+    if reason.rows == 1:
+        return reason.first
+    where = f"of the first {rows:,} {split} rows"
+    return f"{reason.first} ({reason.rows:,} such rows {where}; --on_bad_row=drop leaves them out)"

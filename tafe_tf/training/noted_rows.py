@@ -1,0 +1,172 @@
+"""What a run notes of its rows: which were held out, what the files held, and what of bad rows."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import pathlib
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from tafe_tf import schema_toml
+from tafe_tf.data.atomic import read_json, write_json
+from tafe_tf.data.bad_rows import BadRows, Policy
+from tafe_tf.data.batches.dataset import FunnelData
+from tafe_tf.data.batches.holdout import Holdout
+from tafe_tf.data.fingerprint import Fingerprint, differences, fingerprint
+from tafe_tf.schema import Schema
+from tafe_tf.training.errors import RunError
+
+EVALUATION_ROWS = 4096  # rows of a batch where nothing is learned from it
+
+
+class NotedRows:
+    """The rows of a run, by its `data.json`.
+
+    Args:
+        run_dir: The run's directory.
+    """
+
+    def __init__(self, run_dir: pathlib.Path) -> None:
+        self._run_dir = run_dir
+
+    def _schema(self) -> Schema:
+        return schema_toml.load(self._run_dir / "schema.toml")
+
+    def save(
+        self,
+        validation: FunnelData,
+        splits: Mapping[str, Sequence[str]],
+    ) -> None:
+        """Notes which rows were held out, where the test rows are, and what all files held.
+
+        Under "rows" stands how many rows of the training files were read, and how many of them were
+        dropped; the others were used.
+
+        Args:
+            validation: The data whose "valid" part was held out.
+            splits: The paths of the files by split: "train", "valid" and "test".
+        """
+        bad_rows = validation.bad_rows
+        counted = self._read().get("rows", {})
+        if bad_rows.seen:  # not where vocabularies were there already
+            counted = {"read": bad_rows.seen, "dropped": bad_rows.count}
+        inputs = {}
+        for name, files in splits.items():
+            inputs[name] = [fingerprint(file) for file in files]
+        noted = {
+            "files": [os.path.abspath(file) for file in validation.paths],
+            "holdout": dataclasses.asdict(validation.holdout),
+            "test_files": [os.path.abspath(file) for file in splits["test"]],
+            "on_bad_row": bad_rows.policy,
+            "rows": counted,
+            "inputs": inputs,
+        }
+        write_json(self._run_dir / "data.json", noted)
+
+    def check(
+        self,
+        splits: Mapping[str, Sequence[str]],
+        has_finished: bool,
+    ) -> None:
+        """Finds that the files hold what they held when the run was trained.
+
+        Args:
+            splits: The paths of the files by split.
+            has_finished: Whether training came to its end; an error then offers a warm start.
+
+        Raises:
+            RunError: Naming each file that is new, gone or another one, and what to do.
+        """
+        for name, files in splits.items():
+            changed = self._changed(name, files)
+            if not changed:
+                continue
+            what = f"{self._run_dir}: was trained with other files: {', '.join(changed)}"
+            mend = "Bring them back as they were, or give another --run_dir"
+            if has_finished and name == "test":
+                mend = f"`tafe evaluate --run_dir={self._run_dir}` takes other rows by --data_dir"
+            elif has_finished:
+                mend = (
+                    f"Give another --run_dir, and --warm_start={self._run_dir} if the new run "
+                    "shall go on from this one's weights"
+                )
+            raise RunError(f"{what}; nothing was done. {mend}.")
+
+    def _changed(self, split: str, files: Sequence[str]) -> list[str]:
+        """What differs between a split's files and those that were noted."""
+        noted = self._read().get("inputs", {})
+        if split not in noted:  # an earlier version of this package noted nothing
+            return []
+        then = [Fingerprint(*item) for item in noted[split]]
+        now = [fingerprint(file) for file in files]
+        return differences(then, now)
+
+    def is_test(self, files: Sequence[str]) -> bool:
+        """Whether files are the run's test rows, or it has noted none."""
+        has_none = not self._read().get("test_files")
+        return has_none or not self._changed("test", files)
+
+    def bad_rows(self) -> BadRows:
+        """Does with bad rows what was done in training."""
+        policy: Policy = self._read().get("on_bad_row", "raise")
+        return BadRows(policy)
+
+    def _read(self) -> dict[str, Any]:
+        """What data.json notes; nothing if it is not there."""
+        path = self._run_dir / "data.json"
+        return read_json(path) if path.exists() else {}
+
+    def held_out(self, batch_size: int = EVALUATION_ROWS) -> FunnelData:
+        """The data whose "valid" part was held out of training.
+
+        Raises:
+            RunError: If the run does not say which, or its files are gone.
+        """
+        noted = self._noted("files")
+        return FunnelData(
+            files=noted["files"],
+            schema=self._schema(),
+            batch_size=batch_size,
+            holdout=Holdout(**noted["holdout"]),
+            bad_rows=self.bad_rows(),
+        )
+
+    def test(self, batch_size: int = EVALUATION_ROWS) -> FunnelData | None:
+        """The test rows, if training found any.
+
+        Raises:
+            RunError: If the run does not say where, or its files are gone.
+        """
+        files = self._noted("test_files")["test_files"]
+        if not files:
+            return None
+        return FunnelData(
+            files=files,
+            schema=self._schema(),
+            batch_size=batch_size,
+            bad_rows=self.bad_rows(),
+        )
+
+    def test_files(self) -> list[str]:
+        """The paths of the test files.
+
+        Raises:
+            RunError: If training found none, or they are gone.
+        """
+        files: list[str] = self._noted("test_files")["test_files"]
+        if not files:
+            raise RunError(f"{self._run_dir}: has no test rows; give --data_dir")
+        return files
+
+    def _noted(self, key: str) -> dict[str, Any]:
+        path = self._run_dir / "data.json"
+        noted = self._read()
+        if not noted:
+            raise RunError(f"{self._run_dir}: does not say which rows were held out (no data.json)")
+        gone = [file for file in noted[key] if not os.path.exists(file)]
+        if gone:
+            raise RunError(
+                f"{gone[0]}: is gone; bring the data back, or correct the paths in {path}"
+            )
+        return noted

@@ -1,0 +1,162 @@
+"""Drafts: which columns are labels, which are fields, and why the others are none."""
+
+from __future__ import annotations
+
+import pathlib
+import tomllib
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from tafe_tf import schema_toml
+from tafe_tf.drafting.draft import draft
+from tafe_tf.drafting.labels import NoLabelError
+from tafe_tf.drafting.names import stage
+from tafe_tf.schema import Feature, Schema
+
+ROWS = 4000
+
+
+def written(tmp_path: pathlib.Path, columns: dict[str, Any]) -> pathlib.Path:
+    path = tmp_path / "shop.csv"
+    pd.DataFrame(columns).to_csv(path, index=False)
+    return path
+
+
+def drafted(path: pathlib.Path, **settings: Any) -> tuple[Schema, str]:
+    text = draft(path, **settings)
+    return schema_toml.parse(tomllib.loads(text)), text
+
+
+def features(schema: Schema) -> dict[str, Feature]:
+    return {feature.column: feature for feature in schema.features}
+
+
+@pytest.fixture
+def columns() -> dict[str, Any]:
+    random = np.random.default_rng(5)
+    click = (random.random(ROWS) < 0.3).astype(int)
+    buy = click * (random.random(ROWS) < 0.3)
+    item = random.integers(0, 300, ROWS)
+    return {
+        "request_id": [f"r{number}" for number in range(ROWS)],
+        "user_id": random.integers(0, 500, ROWS),
+        "item": [f"i{number}" for number in item],
+        "item_name": [f"name of {number}" for number in item],
+        "hour": random.integers(0, 24, ROWS),
+        "price": random.lognormal(3, 1, ROWS).round(2),
+        "ctr_30d": random.random(ROWS).round(4),
+        "country": ["NL"] * ROWS,
+        "nothing": [None] * ROWS,
+        "click": click,
+        "buy": buy,
+        "refund": np.where((buy == 1) & (item % 2 == 0), 1.5, np.nan),
+        "basket": np.where(buy == 1, 20.0 + item, 0.0),
+    }
+
+
+def test_each_column_has_its_part(tmp_path: pathlib.Path, columns: dict[str, Any]) -> None:
+    schema, text = drafted(written(tmp_path, columns))
+    assert schema.labels == ("click", "buy") and schema.name == "shop"
+    assert schema.group == "user_id" and schema.order == ""
+    kinds = {name: feature.kind for name, feature in features(schema).items()}
+    assert kinds == {
+        "user_id": "vocabulary",
+        "item": "vocabulary",
+        "hour": "integer",
+        "price": "log_round",
+        "ctr_30d": "log_round",
+    }
+    assert features(schema)["hour"].size == 24 and features(schema)["user_id"].side == "user"
+    assert features(schema)["ctr_30d"].scale > 40  # shares need finer buckets than prices
+    for column, reason in {
+        "request_id": "names the row",
+        "item_name": "says the same as 'item'",
+        "country": "is 'NL' in all rows",
+        "nothing": "has no value",
+        "refund": "only where",
+        "basket": "AUC",
+    }.items():
+        (line,) = [line for line in text.splitlines() if line.startswith(f"# Left out: {column!r}")]
+        assert reason in line
+
+
+def test_every_key_has_a_reason(tmp_path: pathlib.Path, columns: dict[str, Any]) -> None:
+    text = draft(written(tmp_path, columns))
+    before = ""
+    for line in text.splitlines():
+        is_key = " = " in line and not line.startswith("#")
+        if is_key and not line.startswith('name = "shop"'):
+            assert "  # " in line or before.startswith("# "), line
+        before = line
+
+
+def test_many_values_are_hashed(tmp_path: pathlib.Path, columns: dict[str, Any]) -> None:
+    rows = 30 * ROWS
+    random = np.random.default_rng(6)
+    path = written(
+        tmp_path,
+        {"page_id": random.integers(0, 80_000, rows), "click": random.integers(0, 2, rows)},
+    )
+    page = features(drafted(path)[0])["page_id"]
+    assert page.kind == "hash" and page.dtype == "int64"
+    assert 2 * 60_000 < page.buckets <= 4 * 80_000
+
+
+@pytest.mark.parametrize(
+    ("values", "keys"),
+    [
+        (["yes", "no"], {"positive": ("yes",), "negative": ("no",)}),
+        (["Y", "N"], {"positive": ("Y",), "negative": ("N",)}),
+        (["True", "False"], {}),
+        (["1.0", "0.0"], {}),
+        (["1", "-1"], {"negative": ("-1",)}),
+        (["2026-01-05", ""], {"when": "present"}),
+    ],
+)
+def test_values_of_labels(
+    tmp_path: pathlib.Path, columns: dict[str, Any], values: list[str], keys: dict[str, Any]
+) -> None:
+    columns["clicked"] = [values[1 - number] for number in columns.pop("click")]
+    columns = {name: columns[name] for name in ("user_id", "item", "clicked")}
+    (task,) = drafted(written(tmp_path, columns))[0].tasks
+    found = {key: getattr(task, key) for key in ("positive", "negative", "when")}
+    assert found == {"positive": (), "negative": (), "when": "", **keys}
+
+
+def test_a_step_without_the_earlier_one_is_repaired(
+    tmp_path: pathlib.Path, columns: dict[str, Any]
+) -> None:
+    columns["click"][np.flatnonzero(columns["buy"])[:7]] = 0
+    schema, text = drafted(written(tmp_path, columns))
+    assert schema.order == "repair" and "7 rows have a later step" in text
+
+
+def test_labels_may_be_named(tmp_path: pathlib.Path, columns: dict[str, Any]) -> None:
+    renamed = {"click": "a1", "buy": "b1"}
+    path = written(tmp_path, {renamed.get(name, name): value for name, value in columns.items()})
+    with pytest.raises(NoLabelError, match=r"a1 \(3.\..*%\), b1 \(.*--task=click --task=buy"):
+        draft(path)
+    schema, _ = drafted(path, tasks=["a1", "b1"], name="mine")
+    assert schema.labels == ("a1", "b1") and schema.name == "mine"
+    with pytest.raises(NoLabelError, match="there is no such column; the columns are request_id"):
+        draft(path, tasks=["c1"])
+    with pytest.raises(NoLabelError, match=r"a label has two values.* Received: i"):
+        draft(path, tasks=["item"])
+
+
+@pytest.mark.parametrize(
+    "name", ["clicks_7d", "last_purchase", "order_count", "ctr", "avg_order_value", "price", "user"]
+)
+def test_names_of_no_step(name: str) -> None:
+    assert stage(name) == 0
+
+
+def test_lists_in_texts(tmp_path: pathlib.Path, columns: dict[str, Any]) -> None:
+    items = np.random.default_rng(8).integers(0, 40, (ROWS, 3))
+    columns["seen"] = [f"a{row[0]};a{row[1]};a{row[2]}" for row in items]
+    schema, _ = drafted(written(tmp_path, columns))
+    seen = features(schema)["seen"]
+    assert (seen.max_length, seen.separator, seen.kind) == (3, ";", "vocabulary")

@@ -1,0 +1,143 @@
+"""`tafe look` tells all problems at once, in files and schema, without TensorFlow."""
+
+from __future__ import annotations
+
+import json
+import pathlib
+import subprocess
+import sys
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from tafe_tf.first_look.look import look
+from tafe_tf.first_look.tables import lines
+
+SCHEMA = """
+name = "shop"
+group = "user"
+[[tasks]]
+name = "click"
+[[tasks]]
+name = "buy"
+[[features]]
+name = "user"
+kind = "vocabulary"
+[[features]]
+name = "hour"
+kind = "integer"
+size = 20
+[[features]]
+name = "amount"
+kind = "log_round"
+"""
+
+
+def frame(rows: int, seed: int) -> pd.DataFrame:
+    random = np.random.default_rng(seed)
+    click = (random.random(rows) < 0.3).astype(int)
+    buy = click * (random.random(rows) < 0.3)
+    return pd.DataFrame(
+        {
+            "user": [f"u{number}" for number in random.integers(0, 50 + 30 * seed, rows)],
+            "hour": random.integers(0, 24, rows),
+            "amount": np.where(buy == 1, 9.5, np.nan),
+            "click": click,
+            "buy": buy,
+        }
+    )
+
+
+@pytest.fixture
+def shop(tmp_path: pathlib.Path) -> pathlib.Path:
+    frame(3000, 0).to_csv(tmp_path / "train.csv", index=False)
+    frame(1000, 1).to_csv(tmp_path / "test.csv", index=False)
+    (tmp_path / "schema.toml").write_text(SCHEMA)
+    return tmp_path
+
+
+def test_what_is_said_of_good_files(shop: pathlib.Path) -> None:
+    train, test = pd.read_csv(shop / "train.csv"), pd.read_csv(shop / "test.csv")
+    found = look(shop)
+    assert found.problems == () and not any(found.bad.values()) and not found.stops("raise")
+    assert found.rows == {"train": 3000, "test": 1000} and found.is_cut == ()
+    by_name = {column.name: column for column in found.columns}
+    unseen = (~test["user"].isin(train["user"])).mean()
+    assert by_name["user"].unseen == {"test": pytest.approx(unseen)}
+    assert by_name["hour"].outside == pytest.approx((train["hour"] >= 20).mean())
+    assert by_name["amount"].missing == pytest.approx(train["amount"].isna().mean())
+    click, buy = found.steps
+    assert click.rate == pytest.approx(train["click"].mean())
+    assert buy.rate == pytest.approx(train["buy"].mean()) and buy.without_earlier == 0
+    (leak,) = found.leaks
+    assert leak.column == "amount" and leak.label in ("click", "buy")
+    shared = test["user"].isin(train["user"]).mean()
+    assert any(f"{shared:.1%} of the test rows have a 'user'" in text for text in found.warnings)
+
+
+def test_all_problems_are_told_at_once(shop: pathlib.Path) -> None:
+    rows = frame(300, 2)
+    rows.loc[4, "buy"], rows.loc[4, "click"] = 1, 0
+    rows["hour"] = rows["hour"].astype(object)
+    rows.loc[[7, 9], "hour"] = "noon"
+    text = rows.to_csv(index=False)
+    (shop / "train.csv").write_text(f"{text}u1,2\n")
+    test = frame(50, 1).drop(columns="user")
+    test.to_csv(shop / "test.csv", index=False)
+    found = look(shop)
+    assert len(found.problems) == 1 and "test.csv: column 'user' is missing" in found.problems[0]
+    reasons = {(reason.column, reason.rows) for reason in found.bad_rows["train"]}
+    assert reasons == {("buy", 1), ("hour", 2), ("*", 1)}
+    assert found.bad["train"] == 4 and found.stops("drop")
+    told = "\n".join(lines(found, "raise"))
+    for part in ("row 5, column 'buy'", "row 8, column 'hour'", "Received: 'noon'", "row 301"):
+        assert part in told
+    assert told.endswith("training would stop: 1 problems and 4 bad rows")
+
+
+def test_a_damaged_file_is_one_problem_among_others(shop: pathlib.Path) -> None:
+    (shop / "train.csv").unlink()
+    for number in range(3):
+        frame(400, number).to_parquet(shop / f"train-{number}.parquet")
+    whole = (shop / "train-1.parquet").read_bytes()
+    (shop / "train-1.parquet").write_bytes(whole[:-50])
+    wrong = SCHEMA.replace("size = 20", "size = 0")
+    found = look(shop)
+    assert len(found.problems) == 1 and "train-1.parquet" in found.problems[0]
+    (shop / "schema.toml").write_text(wrong)
+    found = look(shop)
+    assert len(found.problems) == 2 and found.rows["train"] == 800
+
+
+def test_few_rows_are_read_if_asked(shop: pathlib.Path) -> None:
+    found = look(shop, max_rows=100)
+    assert found.rows == {"train": 100, "test": 100} and found.is_cut == ("train", "test")
+    assert any("only the first 100 train rows" in text for text in lines(found, "raise"))
+
+
+def test_one_file_and_files_of_any_name_are_training_rows(tmp_path: pathlib.Path) -> None:
+    frame(200, 0).to_csv(tmp_path / "march.csv", index=False)
+    frame(100, 1).to_csv(tmp_path / "april.csv", index=False)
+    assert look(tmp_path / "march.csv").rows == {"train": 200}
+    assert look(tmp_path).rows == {"train": 300}
+    assert "tafe draft" in lines(look(tmp_path), "raise")[-1]
+    frame(100, 1).to_parquet(tmp_path / "may.parquet")
+    (problem,) = look(tmp_path).problems
+    assert "must be of one format" in problem
+    assert "there is no such file" in look(tmp_path / "none").problems[0]
+
+
+def test_the_command_needs_no_tensorflow(shop: pathlib.Path) -> None:
+    code = (
+        "import runpy, sys\n"
+        "try:\n"
+        "    runpy.run_module('tafe_tf.look', run_name='__main__')\n"
+        "finally:\n"
+        "    heavy = {'tensorflow', 'keras', 'scipy'} & sys.modules.keys()\n"
+        "    print(heavy, file=sys.stderr)\n"
+    )
+    command = [sys.executable, "-c", code, str(shop), "--json"]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.stderr == "set()\n" and done.returncode == 0
+    assert json.loads(done.stdout)["rows"] == {"train": 3000, "test": 1000}

@@ -1,0 +1,89 @@
+"""All errors of a schema are told, each as reading it would tell it."""
+
+from __future__ import annotations
+
+import pathlib
+
+import pytest
+
+from tafe_tf import schema_toml
+from tafe_tf.first_look.schema_errors import all_errors, load_all
+from tafe_tf.schema import SchemaError
+
+GOOD = """
+name = "shop"
+[[tasks]]
+name = "click"
+[[features]]
+name = "hour"
+kind = "integer"
+size = 24
+"""
+WRONG = """
+name = "shop"
+order = "sometimes"
+[[tasks]]
+name = "click"
+weight = -1
+[[tasks]]
+name = "buy"
+colum = "bought"
+[[features]]
+name = "hour"
+kind = "integer"
+size = 0
+side = "left"
+[[features]]
+name = "item"
+kind = "hashed"
+[[features]]
+name = "clicked"
+kind = "vocabulary"
+column = "click"
+"""
+
+
+def test_every_error_is_told_once(tmp_path: pathlib.Path) -> None:
+    path = tmp_path / "schema.toml"
+    path.write_text(WRONG)
+    schema, errors = load_all(path)
+    assert schema is None
+    starts = [
+        "task 'click': weight must be a number",
+        "tasks[1]: colum is not a key",
+        "feature 'hour': size must be an integer, 1 or more. Received: 0",
+        "feature 'hour': side must be 'user' or 'item'. Received: 'left'",
+        "feature 'item': kind must be one of",
+        "order must be one of",
+        "feature 'clicked': column must not be a target (task 'click': column)",
+    ]
+    assert len(errors) == len(starts)
+    for error, start in zip(errors, starts, strict=True):
+        assert error.startswith(f"{path}: {start}")
+
+
+def test_the_first_error_of_reading_is_among_them(tmp_path: pathlib.Path) -> None:
+    path = tmp_path / "schema.toml"
+    path.write_text(WRONG)
+    with pytest.raises(SchemaError) as first:
+        schema_toml.load(path)
+    assert str(first.value) in load_all(path)[1]
+
+
+def test_a_good_schema_has_none(tmp_path: pathlib.Path) -> None:
+    path = tmp_path / "schema.toml"
+    path.write_text(GOOD)
+    assert load_all(path) == (schema_toml.load(path), [])
+
+
+def test_what_is_no_toml_is_one_error(tmp_path: pathlib.Path) -> None:
+    path = tmp_path / "schema.toml"
+    path.write_text("name = ")
+    schema, errors = load_all(path)
+    assert schema is None and len(errors) == 1 and "schema.toml: " in errors[0]
+
+
+def test_missing_tables_are_told() -> None:
+    assert any("features must hold at least one" in error for error in all_errors({"name": "shop"}))
+    assert any("features must be written as [[features]]" in error for error in all_errors(
+        {"name": "shop", "tasks": [{"name": "click"}], "features": 3}))  # fmt: skip

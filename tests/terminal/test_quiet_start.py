@@ -1,0 +1,51 @@
+"""Commands start without TensorFlow's notes on the machine, unless they are asked for."""
+
+from __future__ import annotations
+
+import os
+import pathlib
+import subprocess
+import sys
+
+import pytest
+
+from tafe_tf.terminal.quiet_start import without_notes
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+WITHOUT = {name: value for name, value in os.environ.items() if name != "TF_CPP_MIN_LOG_LEVEL"}
+
+
+def run(*command: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, *command],
+        cwd=ROOT,
+        env={**WITHOUT, **environment},
+        capture_output=True,
+        text=True,
+    )
+
+
+def test_a_command_that_needs_tensorflow_prints_its_own_lines_only(tmp_path: pathlib.Path) -> None:
+    asked = ("tafe_tf.generate", f"--data_dir={tmp_path}", "--train_rows=9", "--test_rows=9")
+    for command in (("-m", *asked), ("-m", "tafe_tf", "generate", *asked[1:])):
+        done = run(*command)
+        assert (done.returncode, done.stderr) == (0, "")
+        assert len(done.stdout.splitlines()) == 2
+    loud = run("-m", *asked, TF_CPP_MIN_LOG_LEVEL="0")
+    assert "I0000" in loud.stderr
+
+
+def test_the_package_itself_changes_no_import() -> None:
+    code = "import sys, tafe_tf; print('tafe_tf.terminal.quiet_start' in sys.modules)"
+    assert run("-c", code).stdout == "False\n"
+
+
+def test_what_is_no_note_is_written(capfd: pytest.CaptureFixture[str]) -> None:
+    with without_notes():
+        os.write(2, b"I0000 00:00:1 cpu_feature_guard.cc:227] optimized\n")
+        os.write(2, b"E0000 00:00:1 something failed\n")
+    assert capfd.readouterr().err == "E0000 00:00:1 something failed\n"
+    with pytest.raises(ValueError), without_notes():
+        os.write(2, b"why\n")
+        raise ValueError
+    assert capfd.readouterr().err == "why\n"
