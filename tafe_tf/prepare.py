@@ -93,7 +93,7 @@ def main(argv: list[str]) -> None:
     command.only_flags(argv)
     with command.one_line_errors(PipelineError):
         command.required(data_dir=flags.DATA_DIR.value)
-        schema_file = flags.SCHEMA.value or f"{flags.DATA_DIR.value}/schema.toml"
+        schema_file = flags.schema_file()
         schema = schema_toml.load(schema_file)
         model = flags.model_config().all_arguments()
         row = RowSize(dim=model["embedding_dim"], dtype=model["embedding_dtype"])
