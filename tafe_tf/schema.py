@@ -536,6 +536,13 @@ class Schema:
             yield task.via, "int64"
 
     @property
+    def only_time(self) -> tuple[str, ...]:
+        """The column of the time, if nothing else reads it; it is then in no `Block.columns`."""
+        names = [column.name for column in self.inputs]
+        is_needed = self.time in names or self.time == self.group
+        return () if is_needed or not self.time else (self.time,)
+
+    @property
     def labels(self) -> tuple[str, ...]:
         """The label columns in funnel order."""
         return tuple(task.column for task in self.tasks)

@@ -228,6 +228,6 @@ def test_a_generated_funnel_of_one_step_trains_from_shards(tmp_path: pathlib.Pat
     )
     command("tafe_tf.prepare", f"--data_dir={raw}", f"--output_dir={shards}")
     command("tafe_tf.train", f"--data_dir={shards}", f"--run_dir={run}", "--model=shared_bottom")
-    said = command("tafe_tf.report", f"--run_dir={run}")
+    said = command("tafe_tf.report", run)
     assert "a later step above" not in said
     assert load(run).schema.step_names == ("ctr",)

@@ -12,9 +12,10 @@ import pyarrow.parquet as pq
 from tafe_tf.data.bad_rows import WHOLE_ROW
 from tafe_tf.data.errors import DataError
 from tafe_tf.data.formats import csv_files
-from tafe_tf.data.formats.nested import column_at, is_list_type
+from tafe_tf.data.formats.nested import column_at
 from tafe_tf.data.formats.read import BLOCK_ROWS, format_of
 from tafe_tf.data.formats.reader import Chunk, Wanted
+from tafe_tf.data.spelling.plain import is_list
 from tafe_tf.first_look.dialect import Dialect, header_of, wanted_of
 
 _HEAD_ROWS = 1000
@@ -231,7 +232,7 @@ def _parts(name: str, kind: pa.DataType) -> list[str]:
     """The names of what lies in a column; its own name if it is neither a map nor a struct."""
     if pa.types.is_map(kind):
         return [f"{name}.key", f"{name}.value"]
-    inner = kind.value_type if is_list_type(kind) else kind
+    inner = kind.value_type if is_list(kind) else kind
     if not pa.types.is_struct(inner):
         return [name]
     found = []

@@ -11,7 +11,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from tafe_tf.data.formats.nested import is_list_type
+from tafe_tf.data.spelling.plain import is_list
 
 Family: TypeAlias = Literal[
     "none", "flag", "integer", "number", "moment", "text", "bytes", "nested"
@@ -120,7 +120,7 @@ def values_of(
     if separator and pa.types.is_string(array.type):
         cells = _without(array, ("",))
         array = pc.split_pattern(cells, separator)
-    if not is_list_type(array.type):
+    if not is_list(array.type):
         codes, distinct = _encoded(array, missing)
         return Values(name, kind, codes, distinct)
     counts = pc.fill_null(pc.list_value_length(array), 0)

@@ -12,12 +12,13 @@ from tafe_tf.layers import Configured, FusedEmbedding, GammaSchedule, Partitione
 from tafe_tf.losses import FunnelLoss
 from tafe_tf.models.argument_rules import check_arguments
 from tafe_tf.models.checked_ids import CheckedIds
+from tafe_tf.models.known_inputs import KnownInputs
 from tafe_tf.models.pieces import InPieces
 from tafe_tf.models.saved_seeds import SavedSeeds
 from tafe_tf.types import Inputs, Tensor
 
 
-class FunnelModel(Configured, CheckedIds, InPieces, SavedSeeds):
+class FunnelModel(Configured, CheckedIds, InPieces, KnownInputs, SavedSeeds):
     """A model of the contract, to be completed by what lies between the embeddings and the heads.
 
     A subclass makes its layers in the constructor, the first by `make_embedding` and the last by

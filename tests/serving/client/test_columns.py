@@ -80,8 +80,14 @@ def test_arrays_are_sent_as_they_are() -> None:
         ({"price": ["a", 1, 2]}, "column 'price', row 1: must be a number. Received: 'a'"),
         ({"item": [1, 2]}, r"columns must have as many rows as each other. Received: .*'item': 2"),
         ({"item": [2**64, 1, 1]}, "column 'item'"),
-        ({"tags": [["red"], 3, []]}, "column 'tags': cannot be sent as string of 2 dimension"),
-        ({"user": [["u"], ["v"], ["w"]]}, "column 'user': cannot be sent as string of 1 dimension"),
+        (
+            {"tags": [["red"], 3, []]},
+            "row 2, column 'tags': must be a list, as in other rows. Received: 3",
+        ),
+        (
+            {"user": [["u"], ["v"], ["w"]]},
+            "column 'user' is list<item: string> in this table and text in the schema",
+        ),
     ],
 )
 def test_a_wrong_value_is_named(changes: dict[str, Any], text: str) -> None:
