@@ -24,8 +24,14 @@ import contextlib
 import os
 import pathlib
 import shlex
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
+
+from tafe_tf.first_look import start
+
+if __name__ == "__main__":  # TensorFlow takes seconds to import: first what is quickly seen
+    start.stop_if_wrong(sys.argv)
 
 from absl.flags import DEFINE_enum, DEFINE_integer, DEFINE_string, declare_key_flag
 from rich.table import Table

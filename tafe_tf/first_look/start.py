@@ -33,7 +33,7 @@ def stop_if_wrong(argv: Sequence[str]) -> None:
     """Ends the process with all problems and exit code 1, if training could not start.
 
     Args:
-        argv: `sys.argv` of the command that trains.
+        argv: `sys.argv` of a command that trains, or prepares to.
     """
     asked = _asked(argv)
     if asked is None:
@@ -43,7 +43,7 @@ def stop_if_wrong(argv: Sequence[str]) -> None:
         sys.exit(f"error: {found[0]}")
     if found:
         listed = "\n".join(f"  {problem}" for problem in found)
-        sys.exit(f"error: {len(found)} problems stand before the first step:\n{listed}")
+        sys.exit(f"error: {len(found)} problems in the way:\n{listed}")
 
 
 def _asked(argv: Sequence[str]) -> _Asked | None:
