@@ -12,6 +12,7 @@ import tensorflow as tf
 from tafe_tf.data.bad_rows import Problem
 from tafe_tf.data.blocks.to_column import to_column, to_lists
 from tafe_tf.data.errors import DataError
+from tafe_tf.data.formats.nested import column_at, root_of, type_at
 from tafe_tf.data.spelling.any_column import to_arrow_array
 from tafe_tf.data.spelling.numbers import numbers_that_are_missing
 from tafe_tf.schema import MISSING_TEXTS, Column, Dtype
@@ -107,6 +108,8 @@ def _of_inputs(named: Mapping[str, Any], inputs: Types) -> dict[str, Any]:
         column = wanted.column or name
         if column in named:
             found[name] = named[column]
+        elif (inner := _inside(named, column)) is not None:
+            found[name] = inner
         elif name in named:
             found[name] = named[name]
         else:
@@ -115,6 +118,20 @@ def _of_inputs(named: Mapping[str, Any], inputs: Types) -> dict[str, Any]:
         given = ", ".join(map(str, named))
         raise invalid(f"columns are missing: {', '.join(sorted(missing))}; given are {given}")
     return found
+
+
+def _inside(named: Mapping[str, Any], column: str) -> pa.Array | None:
+    """What a dotted name finds inside a column of maps or structs; None if it finds nothing."""
+    root = root_of(named, column)
+    if root not in named:
+        return None
+    try:
+        table = pa.table({root: to_arrow_array(named[root], root, "the request")})
+    except DataError as error:
+        raise invalid(str(error)) from None
+    if type_at(table.schema, column) is None:
+        return None
+    return column_at(table, column)
 
 
 def _by_name(columns: Any) -> Mapping[str, Any]:
