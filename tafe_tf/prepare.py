@@ -24,8 +24,14 @@ import contextlib
 import os
 import pathlib
 import shlex
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
+
+from tafe_tf.first_look import start
+
+if __name__ == "__main__":  # TensorFlow takes seconds to import: first what is quickly seen
+    start.stop_if_wrong(sys.argv)
 
 from absl.flags import DEFINE_enum, DEFINE_integer, DEFINE_string, declare_key_flag
 from rich.table import Table
@@ -93,7 +99,7 @@ def main(argv: list[str]) -> None:
     command.only_flags(argv)
     with command.one_line_errors(PipelineError):
         command.required(data_dir=flags.DATA_DIR.value)
-        schema_file = flags.SCHEMA.value or f"{flags.DATA_DIR.value}/schema.toml"
+        schema_file = flags.schema_file()
         schema = schema_toml.load(schema_file)
         model = flags.model_config().all_arguments()
         row = RowSize(dim=model["embedding_dim"], dtype=model["embedding_dtype"])

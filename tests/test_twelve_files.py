@@ -36,6 +36,7 @@ def test_a_draft_finds_the_labels_and_has_no_problems(name: str, tmp_path: pathl
     text = draft(path)
     schema = schema_toml.parse(tomllib.loads(text))
     assert schema.labels == LABELS[name]
+    assert "cannot be read" not in text
     schema_file = tmp_path / "draft.toml"
     schema_file.write_text(text, encoding="utf-8")
     found = look(path, str(schema_file))

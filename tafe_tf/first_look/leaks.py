@@ -46,6 +46,8 @@ def find_leak(
         is_known: False for rows whose label is not known, [n].
     """
     bins, present = values.bins, ~values.missing
+    if not is_known.any():
+        return None
     if not is_known.all():
         bins, present, labels = bins[is_known], present[is_known], labels[is_known]
     only_after = _present_only_where_one(present, labels)

@@ -167,7 +167,9 @@ def _parquet(
     dialect: Dialect,
 ) -> pa.Table:
     with pq.ParquetFile(path) as file:
-        return _first_rows(file.iter_batches(), file.schema_arrow, max_rows)
+        return _first_rows(
+            file.iter_batches(min(max_rows, BLOCK_ROWS)), file.schema_arrow, max_rows
+        )
 
 
 def _first_rows(

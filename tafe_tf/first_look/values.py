@@ -77,6 +77,8 @@ class Values:
             return self.codes + 1
         numbers = np.append(self.numbers, np.nan)[self.codes]  # the last one is for code -1
         finite = numbers[np.isfinite(numbers)]
+        if not len(finite):
+            return np.zeros(len(numbers), np.int64)
         edges = np.unique(np.quantile(finite, np.linspace(0.0, 1.0, BINS)[:-1]))
         of_distinct = 1 + np.searchsorted(edges, self.numbers, side="left")
         of_distinct = np.where(np.isfinite(self.numbers), of_distinct, 0)
