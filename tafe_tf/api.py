@@ -98,11 +98,12 @@ def fit(
         callbacks = [callbacks]
     check_callbacks(callbacks)
     training, model_settings = _sorted_settings(model, settings)
+    read_schema = _schema(schema)
     data = job.DataConfig(
-        schema=_schema(schema),
-        train=as_rows(train, "train"),
-        valid=() if valid is None else as_rows(valid, "valid"),
-        test=() if test is None else as_rows(test, "test"),
+        schema=read_schema,
+        train=as_rows(train, "train", read_schema),
+        valid=() if valid is None else as_rows(valid, "valid", read_schema),
+        test=() if test is None else as_rows(test, "test", read_schema),
         schema_file=os.fspath(schema) if isinstance(schema, str | os.PathLike) else "",
     )
     machine.set_threads(training.batch_size)

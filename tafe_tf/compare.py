@@ -15,6 +15,11 @@ import pathlib
 import sys
 import tomllib
 
+from tafe_tf.first_look import start
+
+if __name__ == "__main__":  # TensorFlow takes seconds to import: first what is quickly seen
+    start.stop_if_wrong(sys.argv)
+
 from absl import flags as absl_flags
 from absl.flags import adopt_module_key_flags
 

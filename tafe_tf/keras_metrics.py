@@ -69,7 +69,7 @@ class FunnelMetric(keras.metrics.Metric):
             label is 1, instead of f_i on all rows; False by default.
 
     Call arguments:
-        y_true: Labels, [B, N or more].
+        y_true: Labels, [B, N or more], or [B] for one step.
         y_pred: Logits of f, [B, N or more]; in training some models give further columns.
         sample_weight: Weights of the rows, [B] or [B, 1]; all 1 by default.
 
@@ -103,6 +103,8 @@ class FunnelMetric(keras.metrics.Metric):
         """Adds a batch."""
         i = self.step
         labels = ops.cast(y_true, "float32")
+        if len(labels.shape) == 1:
+            labels = ops.expand_dims(labels, -1)
         logits = ops.cast(y_pred, "float32")
         label = labels[:, i]
         weight = ops.ones_like(label)

@@ -15,6 +15,12 @@ again to resume.
 from __future__ import annotations
 
 import pathlib
+import sys
+
+from tafe_tf.first_look import start
+
+if __name__ == "__main__":  # TensorFlow takes seconds to import: first what is quickly seen
+    start.stop_if_wrong(sys.argv)
 
 from absl import flags as absl_flags
 from absl.flags import adopt_module_key_flags

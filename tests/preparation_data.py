@@ -131,7 +131,11 @@ def read(directory: pathlib.Path, split: str) -> dict[str, list[Any]]:
         read_blocks(find_files(directory, split), schema, bad_rows=BadRows("drop"), block_rows=13)
     )
     columns = {
-        c.name: [value(x) for b in blocks for x in b.columns[c.name].tolist()]
-        for c in schema.columns
+        name: [value(x) for b in blocks for x in b.columns[name].tolist()]
+        for name in blocks[0].columns
     }
+    if schema.time:
+        columns[schema.time] = [
+            value(x) for b in blocks if b.time is not None for x in b.time.tolist()
+        ]
     return columns | {"labels": [x for b in blocks for x in b.labels.tolist()]}

@@ -5,6 +5,8 @@ from __future__ import annotations
 import pathlib
 from typing import Any
 
+import numpy as np
+
 from tafe_tf.data.bad_rows import BadRows
 from tafe_tf.data.blocks.block import Block
 from tafe_tf.data.formats.read import read_blocks
@@ -44,7 +46,14 @@ def written(tmp_path: pathlib.Path, extension: str, **changes: Any) -> pathlib.P
 
 
 def column(path: pathlib.Path, name: str, **settings: Any) -> list[Any]:
-    return [value for block in read(path, **settings) for value in block.columns[name].tolist()]
+    values: list[Any] = []
+    for block in read(path, **settings):
+        if name in SCHEMA.only_time:
+            assert block.time is not None
+            values += block.time.astype(np.int64).tolist()
+        else:
+            values += block.columns[name].tolist()
+    return values
 
 
 def texts(rows: list[list[Any]]) -> list[list[str]]:

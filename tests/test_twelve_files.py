@@ -20,6 +20,7 @@ from tafe_tf import schema_toml
 from tafe_tf.data.formats.splits import find_splits
 from tafe_tf.drafting.draft import draft
 from tafe_tf.first_look import raw
+from tafe_tf.first_look.dialect import dialect_of
 from tafe_tf.first_look.look import look
 from tafe_tf.first_look.start import start_problems
 from tafe_tf.serving.client import Client
@@ -35,6 +36,7 @@ def test_a_draft_finds_the_labels_and_has_no_problems(name: str, tmp_path: pathl
     text = draft(path)
     schema = schema_toml.parse(tomllib.loads(text))
     assert schema.labels == LABELS[name]
+    assert "cannot be read" not in text
     schema_file = tmp_path / "draft.toml"
     schema_file.write_text(text, encoding="utf-8")
     found = look(path, str(schema_file))
@@ -102,7 +104,7 @@ def test_from_a_draft_to_a_served_answer(
     files = find_splits(path)["train"]
     expected = finished.predict(files)
     export = finished.export(tmp_path / "models" / "small")
-    rows = raw.read_rows(files, ASKED, raw.dialect_of(finished.schema)).table
+    rows = raw.read_rows(files, ASKED, dialect_of(finished.schema)).table
     flags = ("--model_name=small", f"--model_base_path={export.parent}")
     with (
         LocalServer(tmp_path / "log", *flags) as server,

@@ -124,6 +124,30 @@ def test_the_loss_is_the_papers(model: FunnelModel, loans: schema.Schema, traini
     np.testing.assert_allclose(recommender.losses, twin.losses, rtol=1e-6)
 
 
+@pytest.mark.parametrize("name", ["tafe", "escm2+dr", "esm2"])
+def test_one_step_is_a_task_alone(name: str, tmp_path: pathlib.Path) -> None:
+    path = tmp_path / "schema.toml"
+    path.write_text("""
+name = "views"
+sample_weight = "weight"
+[[tasks]]
+name = "view"
+weight = 2.0
+[[features]]
+name = "user"
+kind = "vocabulary"
+""")
+    recommender = FunnelRecommender(make(name, ROWS, 1, D), schema_toml.load(path))
+    columns = batch(40)
+    logits = recommender.model({"ids": columns["ids"]}).numpy()
+    weight = columns["weight"]
+    loss = log_loss(columns["view"], expit(logits[:, 0]), sample_weight=weight) * weight.mean()
+    np.testing.assert_allclose(recommender.compute_loss(columns), 2.0 * loss, rtol=1e-5)
+    recommender.compile(tf.keras.optimizers.legacy.Adam(0.01))
+    recommender.fit(batches(columns, 20), verbose=0)
+    assert list(recommender({"ids": columns["ids"]})) == ["ctr"]
+
+
 def test_tasks_are_cross_entropies_and_the_rest_is_l_d(loans: schema.Schema) -> None:
     model, columns = made("shared_bottom"), batch(40)
     recommender = FunnelRecommender(

@@ -327,7 +327,7 @@ def spark_folder(folder: pathlib.Path) -> pathlib.Path:
             "user_id": pa.array(funnel.user, pa.int64()),
             "query": pa.array([f"q{item}" for item in funnel.item]),
             "product_uuid": pa.array(
-                [uuid.UUID(int=int(item) * 2**70).bytes for item in funnel.item], pa.binary(16)
+                [uuid.UUID(int=int(item) % 13 * 2**70).bytes for item in funnel.item], pa.binary(16)
             ),
             "price": pa.array(funnel.price, pa.float32()),
             "label_click": pa.array(funnel.steps[0], pa.int32()),

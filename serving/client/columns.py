@@ -1,24 +1,27 @@
-"""From what people have (lists, NumPy, pandas, Arrow) to the arrays that a signature takes."""
+"""From what people have (lists, NumPy, pandas, Polars, Arrow) to the arrays of a signature."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 import tensorflow as tf
 
 from tafe_tf.data.bad_rows import Problem
-from tafe_tf.data.blocks.convert import as_lists, to_column
+from tafe_tf.data.blocks.to_column import to_column, to_lists
+from tafe_tf.data.errors import DataError
+from tafe_tf.data.formats.nested import column_at, type_at
+from tafe_tf.data.spelling.any_column import to_arrow_array
+from tafe_tf.data.spelling.numbers import numbers_that_are_missing
 from tafe_tf.schema import MISSING_TEXTS, Column, Dtype
 from tafe_tf.serving.wire.errors import invalid
 
 RANK = "rank"  # the signature whose user columns have one row
 
-# Kinds of NumPy values that become a signature's type without a loss that anyone would mind.
-_LOSSLESS = {"i": "i", "f": "iuf"}
+# Kinds of NumPy values that become a signature's type with no more than a rounding.
+_LOSSLESS = {"i": "i", "f": "if"}
 
 
 class InputType(NamedTuple):
@@ -63,23 +66,28 @@ def types(inputs: Mapping[str, Any]) -> Types:
 def to_arrays(columns: Any, inputs: Types, signature: str) -> tuple[dict[str, np.ndarray], int]:
     """Picks and converts the columns that a signature takes; further columns are left out.
 
-    None is a missing value, and so is NaN among integers. Lists may be of unequal length.
+    A value means what it means in a file that training reads, see the table in
+    `tafe_tf.data.spelling`. Lists may be of unequal length, or texts with separators.
 
     Args:
-        columns: A mapping from names to sequences, a pandas DataFrame or a pyarrow Table.
+        columns: A mapping from names to sequences, a pandas or Polars DataFrame or a pyarrow Table.
         inputs: What the signature takes; see `types`.
         signature: Its name. Only "rank" takes columns of one row beside longer ones.
 
     Returns:
-        The arrays by name, [n] or [n, length], and n, the number of rows.
+        The arrays by input, [n] or [n, length], and n, the number of rows.
 
     Raises:
         ServingError: INVALID_ARGUMENT. The message names the column and, where one value is wrong,
             its row (counted from 1) and the value.
-        TypeError: If `columns` is none of the three kinds.
+        TypeError: If `columns` is of no such kind.
     """
-    named = _of_inputs(_by_name(columns), inputs)
-    arrays = {name: _array(name, named[name], wanted) for name, wanted in inputs.items()}
+    wanted_columns = [wanted.column or name for name, wanted in inputs.items()]
+    named = _of_inputs(_by_name(columns, wanted_columns), inputs)
+    arrays = {}
+    for name, wanted in inputs.items():
+        column = wanted.column or name
+        arrays[name] = _array(column, named[name], wanted, inputs.missing)
     rows = {name: len(array) for name, array in arrays.items()}
     counts = set(rows.values())
     if signature == RANK and len(counts) == 2:
@@ -111,32 +119,49 @@ def _of_inputs(named: Mapping[str, Any], inputs: Types) -> dict[str, Any]:
     return found
 
 
-def _by_name(columns: Any) -> Mapping[str, Any]:
-    if isinstance(columns, pa.Table):
-        return {name: columns.column(name).combine_chunks() for name in columns.column_names}
+def _by_name(columns: Any, wanted: Sequence[str]) -> Mapping[str, Any]:
+    """The columns, and of maps and structs the parts that dotted names want."""
+    if isinstance(columns, pa.Table | pa.RecordBatch):
+        named = dict(zip(columns.column_names, columns.columns, strict=True))
+        for name in wanted:
+            if name not in named and type_at(columns.schema, name) is not None:
+                named[name] = column_at(columns, name)
+        return named
     if isinstance(columns, Mapping):
         return columns
-    if hasattr(columns, "columns"):  # a DataFrame; pandas need not be installed
-        return _by_name(pa.Table.from_pandas(columns, preserve_index=False))
+    if hasattr(columns, "columns"):  # a DataFrame; neither pandas nor Polars need be installed
+        return {str(name): columns[name] for name in columns.columns}
     raise TypeError(
         "columns must be a mapping, a DataFrame or an Arrow table. "
         f"Received: {type(columns).__name__}"
     )
 
 
-def _array(name: str, values: Any, wanted: InputType) -> np.ndarray:
-    array = _directly(values, wanted)
+def _array(
+    name: str,
+    values: Any,
+    wanted: InputType,
+    missing: tuple[str, ...],
+) -> np.ndarray:
+    array = _directly(values, wanted, missing)
     if array is not None:
         return array
-    return _through_arrow(name, values, wanted)
+    return _through_arrow(name, values, wanted, missing)
 
 
-def _directly(values: Any, wanted: InputType) -> np.ndarray | None:
-    """The array, within microseconds; None if a value is missing, ragged or of another kind."""
+def _directly(
+    values: Any,
+    wanted: InputType,
+    missing: tuple[str, ...],
+) -> np.ndarray | None:
+    """The array, within microseconds; None if a value has to be looked at by itself."""
     is_text = wanted.dtype.kind == "O"
+    if not is_text and len(numbers_that_are_missing(missing, _target(wanted))):
+        return None
     if _is_ready(values, wanted):
-        return values
-    if isinstance(values, (pa.Array, pa.ChunkedArray)):
+        ready: np.ndarray = values
+        return ready
+    if not _is_of_numpy(values):
         return None
     try:
         array = np.asarray(values, object if is_text else None)
@@ -145,62 +170,71 @@ def _directly(values: Any, wanted: InputType) -> np.ndarray | None:
     if array.ndim != wanted.rank:
         return None
     if is_text:
-        all_texts = all(isinstance(value, (str, bytes)) for value in array.ravel())
-        return array if all_texts else None
+        return array if _are_plain_texts(array, missing) else None
     if array.dtype.kind not in _LOSSLESS[wanted.dtype.kind]:
         return None
+    if wanted.dtype.kind == "f":
+        array = array.astype(np.float64, copy=False)  # as readers do: an integer is rounded twice
     return array.astype(wanted.dtype, copy=False)
+
+
+def _target(wanted: InputType) -> pa.DataType:
+    """The type in which a number is compared with what means a missing one."""
+    return pa.int64() if wanted.dtype.kind == "i" else pa.float64()
+
+
+def _is_of_numpy(values: Any) -> bool:
+    """Whether NumPy takes the values as they are; other libraries have types that it lacks."""
+    if isinstance(values, np.ma.MaskedArray):
+        return False
+    return isinstance(values, list | tuple | np.ndarray)
 
 
 def _is_ready(values: Any, wanted: InputType) -> bool:
     """Whether the values are an array that can be sent as it is."""
-    if not isinstance(values, np.ndarray) or values.dtype.kind == "O":
+    if not isinstance(values, np.ndarray) or isinstance(values, np.ma.MaskedArray):
+        return False
+    if values.dtype.kind == "O":
         return False
     return values.dtype == wanted.dtype and values.ndim == wanted.rank
 
 
-def _through_arrow(name: str, values: Any, wanted: InputType) -> np.ndarray:
+def _are_plain_texts(array: np.ndarray, missing: Collection[str]) -> bool:
+    """Whether all values are texts, none of which stands for a missing one."""
+    flat = array.ravel()
+    if not all(isinstance(value, (str, bytes)) for value in flat):
+        return False
+    distinct = set(flat)
+    return distinct.isdisjoint(missing) and distinct.isdisjoint(map(str.encode, missing))
+
+
+def _through_arrow(
+    name: str,
+    values: Any,
+    wanted: InputType,
+    missing: tuple[str, ...],
+) -> np.ndarray:
     """Any other column, by the rules and with the error texts of the files that training reads."""
+    column = Column(name=name, dtype=wanted.name, separator=wanted.separator)
     problems: list[Problem] = []
     try:
-        array = _arrow(values)
-        max_length = _longest(array) if wanted.rank == 2 else 0
-        column = Column(name=name, dtype=wanted.name, max_length=max_length)
-        converted = to_column(array, column, problems)
-    except (pa.ArrowException, OverflowError, TypeError, ValueError) as error:
-        raise invalid(
-            f"column {name!r}: cannot be sent as {wanted.name} of {wanted.rank} dimension(s): "
-            f"{error}"
-        ) from None
+        array = _arrow(values, column)
+        if wanted.rank == 2:
+            found = to_lists(array, column, missing, problems, "the request")
+        else:
+            found = to_column(array, column, missing, problems, "the request")
+    except DataError as error:
+        raise invalid(str(error)) from None
     if problems:
         first = problems[0]
         raise invalid(
             f"column {name!r}, row {first.index + 1}: {first.rule}. Received: {first.value!r}"
         )
-    return converted
+    return found.values
 
 
-def _arrow(values: Any) -> pa.Array:
-    if isinstance(values, pa.ChunkedArray):
-        return values.combine_chunks()
-    if isinstance(values, pa.Array):
-        return values
-    plain = [value.tolist() if isinstance(value, np.ndarray) else value for value in values]
-    try:
-        return pa.array(plain)
-    except pa.ArrowException:
-        if any(isinstance(value, list) for value in plain):
-            raise
-        return pa.array(
-            _texts(plain)
-        )  # numbers among texts: which is wrong, the column's rule says
-
-
-def _texts(values: Sequence[Any]) -> list[str | None]:
-    return [None if value is None else str(value) for value in values]
-
-
-def _longest(array: pa.Array) -> int:
-    """The length of the longest list, at least 1."""
-    lists = as_lists(array, Column(name="", dtype="string"))
-    return max(1, pc.max(pc.list_value_length(lists)).as_py() or 0)
+def _arrow(values: Any, column: Column) -> pa.Array:
+    array = to_arrow_array(values, column.name, "the request", column.dtype)
+    if isinstance(array, pa.ChunkedArray):
+        return array.combine_chunks()
+    return array

@@ -19,6 +19,7 @@ from tafe_tf.drafting.fields import Field, Fields, find_fields
 from tafe_tf.drafting.labels import Funnel, Step, find_funnel
 from tafe_tf.drafting.toml_text import Table, toml_text
 from tafe_tf.first_look import problems, raw
+from tafe_tf.first_look.dialect import Dialect, header_of
 from tafe_tf.first_look.look import columns_of
 from tafe_tf.first_look.raw import RawRows
 from tafe_tf.first_look.values import Values, values_of
@@ -126,7 +127,7 @@ def _dialect(files: Sequence[str]) -> tuple[dict[str, str], dict[str, str]]:
     if usual is None:
         return {}, {}
     for path in files:
-        header = raw.header_of(path, raw.Dialect())
+        header = header_of(path, Dialect())
         if header is not None and header[1] != usual:
             return {"delimiter": header[1]}, {"delimiter": "stands between the cells"}
     return {}, {}

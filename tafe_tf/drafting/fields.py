@@ -155,7 +155,7 @@ def field_of(values: Values) -> Field | str:
     return _names(values, "string")
 
 
-def _integer(values: Values) -> Field:
+def _integer(values: Values) -> Field | str:
     """Whole numbers: measures, places in a short list, or names of things."""
     least, largest = float(values.numbers.min()), float(values.numbers.max())
     count = len(values.distinct)
@@ -175,10 +175,12 @@ def _integer(values: Values) -> Field:
     return _names(values, "int64")
 
 
-def _number(values: Values) -> Field:
+def _number(values: Values) -> Field | str:
     """Numbers, in buckets that are fine enough for their range."""
     finite = values.numbers[np.isfinite(values.numbers)]
-    magnitude = float(np.abs(finite).max()) if len(finite) else 0.0
+    if not len(finite):
+        return "holds no finite number"
+    magnitude = float(np.abs(finite).max())
     keys: dict[str, Any] = {"kind": "log_round"}
     reasons = {"kind": f"numbers from {_short(finite.min())} to {_short(finite.max())}"}
     span = math.log1p(magnitude)

@@ -107,12 +107,15 @@ def _asked(columns: Mapping[str, Values], name: str) -> Step:
 
 def _candidates(columns: Mapping[str, Values]) -> list[Step]:
     """The columns that are steps by their names and values."""
-    found = []
-    for name, values in columns.items():
-        if not names.stage(name):
+    named = {name: values for name, values in columns.items() if names.stage(name)}
+    found = [step for step in map(binary_step, named.values()) if step is not None]
+    known = [step.task.column for step in found]
+    for name, values in named.items():
+        step = present_step(values)
+        if name in known or step is None or not names.is_of_what_happened(name):
             continue
-        step = binary_step(values) or present_step(values)
-        if step is not None:
+        is_new = all(_differ(step, other) >= _SAME for other in found)
+        if is_new:
             found.append(step)
     return found
 

@@ -52,6 +52,8 @@ MEASURES = {
     *("balance", "income", "salary", "distance", "duration", "width", "height", "weight", "value"),
     *("length", "revenue", "cost", "budget", "spend", "recency", "history", "tenure", "rooms"),
 }
+# Words beside that of the step in the name of its date, amount or id.
+_OF_STEPS = {"amount", "value", "price", "revenue", "id", "is", "has", "did", "on", "was"}
 TIMES = {
     *("time", "timestamp", "ts", "date", "datetime", "event", "created", "at", "dt", "day"),
     *("epoch", "when", "logged"),
@@ -91,6 +93,16 @@ def stage(name: str) -> int:
     if found == ["y"]:
         return STAGES["label"]
     return max((STAGES.get(word, 0) for word in found), default=0)
+
+
+def is_of_what_happened(name: str) -> bool:
+    """Whether a column of this name may tell by having a value that a step happened.
+
+    Example:
+        >>> is_of_what_happened("order_date"), is_of_what_happened("order_comment")
+        (True, False)
+    """
+    return all(word in STAGES or word in TIMES or word in _OF_STEPS for word in words(name))
 
 
 def identifier(name: str, taken: Collection[str]) -> str:

@@ -7,10 +7,9 @@ import dataclasses
 import numpy as np
 
 from tafe_tf.data.hashing import finalize
-from tafe_tf.first_look.values import Values
+from tafe_tf.first_look.values import BINS, Values
 
 SUSPECT = 0.95  # an AUC above it, by one field alone
-_BINS = 64
 _LEAST = 20  # positives, and rows of a bin, below which chance explains anything
 _PRIOR = 5.0  # rows of the mean rate that are added to each value's own rows
 
@@ -46,34 +45,23 @@ def find_leak(
         labels: 0 or 1, [n].
         is_known: False for rows whose label is not known, [n].
     """
-    bins = bins_of(values)
-    present = ~values.missing
-    only_after = _present_only_where_one(present[is_known], labels[is_known])
-    area = alone(bins[is_known], labels[is_known])
+    bins, present = values.bins, ~values.missing
+    if not is_known.any():
+        return None
+    if not is_known.all():
+        bins, present, labels = bins[is_known], present[is_known], labels[is_known]
+    only_after = _present_only_where_one(present, labels)
+    area = alone(bins, labels)
     if only_after:
         reason = f"has a value only where {label!r} is 1"
         return Leak(column=values.name, label=label, auc=area, reason=reason)
     if area is not None and area > SUSPECT:
         reason = f"alone ranks {label!r} with an AUC of {area:.3f}"
         return Leak(column=values.name, label=label, auc=area, reason=reason)
-    if _tells(bins[is_known], labels[is_known]):
+    if _tells(bins, labels):
         reason = f"has values that stand only where {label!r} is 1"
         return Leak(column=values.name, label=label, auc=area, reason=reason)
     return None
-
-
-def bins_of(values: Values) -> np.ndarray:
-    """A small number for each row: its value, or the bin of its number, 0 where it is missing."""
-    if values.lengths is not None:
-        return np.minimum(values.lengths, _BINS)
-    codes = values.codes
-    if values.family not in ("integer", "number", "moment") or len(values.distinct) <= _BINS:
-        return codes + 1
-    numbers = np.append(values.numbers, np.nan)[codes]
-    finite = numbers[np.isfinite(numbers)]
-    edges = np.unique(np.quantile(finite, np.linspace(0.0, 1.0, _BINS)[:-1]))
-    bins = 1 + np.searchsorted(edges, numbers, side="left")
-    return np.where(np.isfinite(numbers), bins, 0)
 
 
 def alone(bins: np.ndarray, labels: np.ndarray) -> float | None:
@@ -150,7 +138,7 @@ def _present_only_where_one(present: np.ndarray, labels: np.ndarray) -> bool:
 
 def _tells(bins: np.ndarray, labels: np.ndarray) -> bool:
     """Whether some value of a field with few values stands only where the label is 1."""
-    if bins.max(initial=0) > _BINS or labels.mean() > 0.3:
+    if bins.max(initial=0) > BINS or labels.mean() > 0.3:
         return False
     rows = np.bincount(bins)
     positives = np.bincount(bins, weights=labels)

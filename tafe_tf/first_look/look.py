@@ -13,6 +13,7 @@ from tafe_tf.data.bad_rows import Dropped
 from tafe_tf.data.errors import DataError
 from tafe_tf.data.formats.splits import default_schema_file, find_splits
 from tafe_tf.first_look import doubles, funnel, leaks, problems, profile, raw, schema_errors
+from tafe_tf.first_look.dialect import dialect_of
 from tafe_tf.first_look.raw import RawRows
 from tafe_tf.first_look.values import Values, values_of
 from tafe_tf.schema import MISSING_TEXTS, Feature, Schema, Task
@@ -84,7 +85,7 @@ def look(
         files = find_splits(data)
     except (DataError, OSError) as error:
         return Look(data=str(data), schema_file=schema_file, problems=(*found, str(error)))
-    dialect = raw.dialect_of(schema)
+    dialect = dialect_of(schema)
     rows = {
         split: raw.read_rows(paths, max_rows, dialect) for split, paths in files.items() if paths
     }

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -12,32 +12,14 @@ import pyarrow.parquet as pq
 from tafe_tf.data.bad_rows import WHOLE_ROW
 from tafe_tf.data.errors import DataError
 from tafe_tf.data.formats import csv_files
-from tafe_tf.data.formats.csv_header import DELIMITERS, open_text, read_header
-from tafe_tf.data.formats.csv_header import read_rows as read_cells
-from tafe_tf.data.formats.nested import column_at, is_list_type
+from tafe_tf.data.formats.nested import column_at
 from tafe_tf.data.formats.read import BLOCK_ROWS, format_of
 from tafe_tf.data.formats.reader import Chunk, Wanted
-from tafe_tf.schema import Schema
+from tafe_tf.data.spelling.plain import is_list
+from tafe_tf.first_look.dialect import Dialect, header_of, wanted_of
 
 _HEAD_ROWS = 1000
 _EXAMPLES = 1000  # TFRecord has no header: so many records tell the columns
-
-
-class Dialect(NamedTuple):
-    """How CSV files are written.
-
-    Attributes:
-        delimiter: The character between the cells; "" to find it out. Default: "".
-        quote: The character around a cell; "" if there is none. Default: '"'.
-    """
-
-    delimiter: str = ""
-    quote: str = '"'
-
-
-def dialect_of(schema: Schema | None) -> Dialect:
-    """How a schema says that CSV files are written."""
-    return Dialect(schema.delimiter, schema.quote) if schema else Dialect()
 
 
 @dataclasses.dataclass(frozen=True)
@@ -127,50 +109,6 @@ def read_file(
     return _flat(table)
 
 
-def header_of(path: str, dialect: Dialect) -> tuple[list[str], str] | None:
-    """The names of a CSV file's columns, and its delimiter; None if it has no rows.
-
-    Where the first line shows several delimiters, it is the one that gives most cells.
-
-    Raises:
-        DataError: If the file cannot be read, or shows no delimiter.
-    """
-    try:
-        return read_header(path, _wanted([], dialect))
-    except DataError:
-        if dialect.delimiter:
-            raise
-        found = _most_cells(path, dialect.quote)
-        if not found:
-            raise
-    return read_header(path, _wanted([], Dialect(found, dialect.quote)))
-
-
-def _most_cells(path: str, quote: str) -> str:
-    """The delimiter that gives most cells of the header; "" if none gives any, or two do."""
-    counts: dict[str, int] = {}
-    for delimiter in DELIMITERS:
-        with open_text(path, errors="replace") as file:
-            cells = next(read_cells(file, delimiter, quote), [])
-        counts[delimiter] = len(cells)
-    most = max(counts.values())
-    found = [delimiter for delimiter, count in counts.items() if count == most]
-    return found[0] if len(found) == 1 and most > 1 else ""
-
-
-def _wanted(
-    names: Sequence[str],
-    dialect: Dialect,
-    rows: int = BLOCK_ROWS,
-) -> Wanted:
-    return Wanted(
-        names=names,
-        block_rows=min(rows, BLOCK_ROWS),
-        delimiter=dialect.delimiter,
-        quote=dialect.quote,
-    )
-
-
 def _csv(
     path: str,
     max_rows: int,
@@ -182,7 +120,7 @@ def _csv(
         return pa.table({})
     names, delimiter = header
     once = [name for name in names if names.count(name) == 1]
-    wanted = _wanted(once, Dialect(delimiter, dialect.quote), max_rows)
+    wanted = wanted_of(once, Dialect(delimiter, dialect.quote), max_rows)
     table = _first_chunks(csv_files.read(path, wanted, 0), once, max_rows)
     for name in names:
         if name not in once:  # a column that no schema can mean stands there without values
@@ -220,7 +158,9 @@ def _parquet(
     dialect: Dialect,
 ) -> pa.Table:
     with pq.ParquetFile(path) as file:
-        return _first_rows(file.iter_batches(), file.schema_arrow, max_rows)
+        return _first_rows(
+            file.iter_batches(min(max_rows, BLOCK_ROWS)), file.schema_arrow, max_rows
+        )
 
 
 def _first_rows(
@@ -292,7 +232,7 @@ def _parts(name: str, kind: pa.DataType) -> list[str]:
     """The names of what lies in a column; its own name if it is neither a map nor a struct."""
     if pa.types.is_map(kind):
         return [f"{name}.key", f"{name}.value"]
-    inner = kind.value_type if is_list_type(kind) else kind
+    inner = kind.value_type if is_list(kind) else kind
     if not pa.types.is_struct(inner):
         return [name]
     found = []

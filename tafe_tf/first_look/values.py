@@ -11,7 +11,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from tafe_tf.data.formats.nested import is_list_type
+from tafe_tf.data.spelling.plain import is_list
 
 Family: TypeAlias = Literal[
     "none", "flag", "integer", "number", "moment", "text", "bytes", "nested"
@@ -23,6 +23,7 @@ _MOMENT = (
     r"([T ][0-9]{2}:[0-9]{2}(:[0-9]{2}(\.[0-9]+)?)?(Z|[+-][0-9]{2}:?[0-9]{2})?)?$"
 )
 _FLAG = r"^(?i)(true|false)$"
+BINS = 64  # of numbers, where a few are enough
 _EXACT = 2.0**53  # whole floats above it are not sure to be what was meant
 
 
@@ -64,6 +65,26 @@ class Values:
         return np.bincount(present, minlength=len(self.distinct))
 
     @functools.cached_property
+    def bins(self) -> np.ndarray:
+        """A small number for each row: its value, or the bin of its number; 0 where it is missing.
+
+        int64 [n]. Of a list it is the length.
+        """
+        if self.lengths is not None:
+            return np.minimum(self.lengths, BINS)
+        is_ordered = self.family in ("integer", "number", "moment")
+        if not is_ordered or len(self.distinct) <= BINS:
+            return self.codes + 1
+        numbers = np.append(self.numbers, np.nan)[self.codes]  # the last one is for code -1
+        finite = numbers[np.isfinite(numbers)]
+        if not len(finite):
+            return np.zeros(len(numbers), np.int64)
+        edges = np.unique(np.quantile(finite, np.linspace(0.0, 1.0, BINS)[:-1]))
+        of_distinct = 1 + np.searchsorted(edges, self.numbers, side="left")
+        of_distinct = np.where(np.isfinite(self.numbers), of_distinct, 0)
+        return np.append(of_distinct, 0)[self.codes]
+
+    @functools.cached_property
     def family(self) -> Family:
         """What the values look like."""
         return family_of(self.distinct)
@@ -99,7 +120,7 @@ def values_of(
     if separator and pa.types.is_string(array.type):
         cells = _without(array, ("",))
         array = pc.split_pattern(cells, separator)
-    if not is_list_type(array.type):
+    if not is_list(array.type):
         codes, distinct = _encoded(array, missing)
         return Values(name, kind, codes, distinct)
     counts = pc.fill_null(pc.list_value_length(array), 0)

@@ -116,8 +116,8 @@ class FunnelLoss(keras.losses.Loss):
             AITM's calibrator and has 0.6 there; 0 by default, since TAFE has none.
 
     Call arguments:
-        y_true: Labels, [B, N]; columns beyond those of the logits (a schema's actions) are not
-            read.
+        y_true: Labels, [B, N], or [B] for one step; columns beyond those of the logits (a schema's
+            actions) are not read.
         y_pred: Logits, [B, N].
         sample_weight: Weights of the rows, [B]; all 1 by default.
 
@@ -161,6 +161,17 @@ class FunnelLoss(keras.losses.Loss):
         if self.task_weights is None:
             return [1.0] * n
         return self.task_weights
+
+    def __call__(
+        self,
+        y_true: Tensor,
+        y_pred: Tensor,
+        sample_weight: Tensor = None,
+    ) -> Tensor:
+        """Computes the loss of a batch, a scalar: [B, N], [B, N] and [B] -> []."""
+        if len(y_true.shape) == 1:
+            y_true = ops.expand_dims(y_true, -1)
+        return super().__call__(y_true, y_pred, sample_weight)
 
     def call(self, y_true: Tensor, y_pred: Tensor) -> Tensor:
         """Computes the loss of each row: [B, N], [B, N] -> [B]."""

@@ -26,13 +26,18 @@ from tafe_tf.training.noted_rows import EVALUATION_ROWS
 from tafe_tf.training.run_dir import RunDir
 
 
-def as_rows(rows: Any, name: str) -> tuple[str, ...] | pa.Table:
+def as_rows(
+    rows: Any,
+    name: str,
+    schema: Schema | None = None,
+) -> tuple[str, ...] | pa.Table:
     """Rows as a user gives them: a path or several are files, anything else is a table in memory.
 
     Args:
         rows: A path, a sequence of paths, a pandas or Polars DataFrame, a pyarrow Table, or a
             mapping of column names to arrays or lists.
         name: Of the rows, for error messages.
+        schema: Of the dataset, see `to_arrow`. Default: None.
 
     Raises:
         DataError: If it is none of them.
@@ -42,7 +47,7 @@ def as_rows(rows: Any, name: str) -> tuple[str, ...] | pa.Table:
     is_sequence = isinstance(rows, list | tuple)
     if is_sequence and all(isinstance(row, str | os.PathLike) for row in rows):
         return tuple(os.fspath(row) for row in rows)
-    return to_arrow(rows, name)
+    return to_arrow(rows, name, schema)
 
 
 class Run:
@@ -104,8 +109,8 @@ class Run:
             batch_size: Number of rows that go through the model together. The default is 4,096.
 
         Returns:
-            float32 [n] by name: "ctr", "ctcvr" and "cvr", or the longer funnel's names; as an
-            export of the run answers.
+            float32 [n] by name: "ctr", "ctcvr" and "cvr", or the longer funnel's names, or "ctr"
+            alone in one of one step; as an export of the run answers.
 
         Raises:
             DataError: On a bad row.
@@ -192,7 +197,7 @@ class Run:
         return publish(self.directory, export_dir, config)
 
     def _sources(self, rows: Any) -> Sequence[str | ArrowRows]:
-        given = as_rows(rows, "rows")
+        given = as_rows(rows, "rows", self.schema)
         if isinstance(given, pa.Table):
             return [ArrowRows("rows", given)]
         return list(given)

@@ -154,6 +154,22 @@ def test_names_of_no_step(name: str) -> None:
     assert stage(name) == 0
 
 
+def test_a_value_that_is_there_or_not_is_a_step_only_if_its_name_says_so(
+    tmp_path: pathlib.Path, columns: dict[str, Any]
+) -> None:
+    random = np.random.default_rng(9)
+    click = columns["click"] == 1
+    installed = click & (random.random(ROWS) < 0.6)
+    commented = random.random(ROWS) < 0.1
+    columns["order_comment"] = ["nice" if is_there else None for is_there in commented]
+    columns["click_time"] = ["2026-02-03" if is_there else None for is_there in click]
+    columns["install_date"] = ["2026-02-04" if is_there else None for is_there in installed]
+    del columns["buy"]
+    schema, text = drafted(written(tmp_path, columns))
+    assert schema.labels == ("click", "install_date") and schema.tasks[1].when == "present"
+    assert "# Left out: 'click_time' has a value only where 'click' is 1" in text
+
+
 def test_lists_in_texts(tmp_path: pathlib.Path, columns: dict[str, Any]) -> None:
     items = np.random.default_rng(8).integers(0, 40, (ROWS, 3))
     columns["seen"] = [f"a{row[0]};a{row[1]};a{row[2]}" for row in items]

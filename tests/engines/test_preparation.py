@@ -285,3 +285,50 @@ def test_an_empty_part_among_full_ones_gives_no_shard(
     os.remove(data / f"train-b.{source}")
     with pytest.raises(DataError, match="no row of the 'train' files is good; they hold no rows"):
         run(data, tmp_path / "none", format=format)
+
+
+@pytest.mark.parametrize("format", ["parquet", "tfrecord"])
+def test_labels_as_people_have_them_in_shards(
+    tmp_path: pathlib.Path, beam: Engine, format: str
+) -> None:
+    data = make_data(tmp_path / "data", "parquet")
+    spelled = SCHEMA.replace(
+        'name = "click"', 'name = "click"\npositive = ["yes"]\nnegative = ["no"]'
+    ).replace('name = "buy"', 'name = "buy"\nwhen = "present"')
+    expected = {}
+    for split, count, seed in (("train-a", 150, 0), ("train-b", 100, 1), ("test", 70, 3)):
+        columns = rows(count, seed)
+        bought = columns["buy"]
+        for i in (7, 8, 40):  # sold without a click
+            bought[i], columns["click"][i] = 1, 0
+        expected[split] = [max(pair) for pair in zip(columns["click"], bought, strict=True)]
+        columns["click"] = ["yes" if click else "no" for click in columns["click"]]
+        columns["buy"] = ["2024-02-29" if buy else None for buy in bought]
+        write(data / f"{split}.parquet", columns)
+    (data / "valid.parquet").unlink()
+    (data / "schema.toml").write_text('order = "repair"\n' + spelled)
+    settings: dict[str, Any] = {"format": format, "on_bad_row": "raise"}
+    out = run(data, tmp_path / "out", **settings)
+    assert content(run(data, tmp_path / "beam", beam, **settings)) == content(out)
+    prepared = json.loads((out / "prepared.json").read_text())
+    assert prepared["bad_rows"] == []
+    rule = "is 1 where the earlier step 'click' is 0. Received: 1"
+    for split in ("train-a", "train-b", "test"):
+        first = f"{data / split}.parquet: row 8, column 'buy': {rule}"
+        assert f"repaired 3 rows, the first: {first}" in prepared["reasons"]
+    run(data, tmp_path / "out", **settings)  # it is finished, and nothing is refused
+    for split, files in (("train", ("train-a", "train-b")), ("test", ("test",))):
+        raw = read(data, split)["labels"]
+        assert read(out, split)["labels"] == raw
+        clicks = [click for file in files for click in expected[file]]
+        assert [click for click, _ in raw] == clicks
+
+    (data / "schema.toml").write_text('order = "drop"\n' + spelled)
+    out = run(data, tmp_path / "dropped", **settings)
+    prepared = json.loads((out / "prepared.json").read_text())
+    assert prepared["bad_rows"] == []
+    assert {name: counts["dropped"] for name, counts in prepared["rows"].items()} == {
+        "train": 6,
+        "test": 3,
+    }
+    run(data, tmp_path / "dropped", **settings)

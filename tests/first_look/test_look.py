@@ -141,3 +141,32 @@ def test_the_command_needs_no_tensorflow(shop: pathlib.Path) -> None:
     done = subprocess.run(command, capture_output=True, text=True)
     assert done.stderr == "set()\n" and done.returncode == 0
     assert json.loads(done.stdout)["rows"] == {"train": 3000, "test": 1000}
+
+
+def test_types_without_a_meaning_are_told_for_all_columns(shop: pathlib.Path) -> None:
+    for name in ("train.csv", "test.csv"):
+        (shop / name).unlink()
+    rows = frame(200, 0)
+    rows["user"] = np.arange(200) + 0.5
+    rows["hour"] = [[1, 2]] * 200
+    rows["buy"] = pd.date_range("2026-01-01", periods=200)
+    rows.to_parquet(shop / "train.parquet")
+    found = look(shop)
+    assert len(found.problems) == 3
+    for problem, name in zip(found.problems, ("buy", "hour", "user"), strict=True):
+        assert problem.startswith(f"{shop}/train.parquet: column {name!r}")
+    assert 'when = "present"' in found.problems[0]
+
+
+def test_steps_that_the_schema_repairs_stop_nothing(shop: pathlib.Path) -> None:
+    rows = frame(500, 0)
+    rows.loc[[3, 4], "click"], rows.loc[[3, 4], "buy"] = 0, 1
+    rows.to_csv(shop / "train.csv", index=False)
+    assert look(shop).stops("raise") and look(shop).bad["train"] == 2
+    for order, what in (("repair", "repaired"), ("drop", "dropped by the schema's `order`")):
+        schema = SCHEMA.replace('name = "shop"', f'name = "shop"\norder = "{order}"')
+        (shop / "schema.toml").write_text(schema)
+        found = look(shop)
+        assert not found.stops("raise") and found.bad["train"] == 0
+        assert f"2 train rows are {what}, the first: " in "\n".join(lines(found, "raise"))
+        assert found.steps[1].without_earlier == pytest.approx(2 / rows["buy"].sum())

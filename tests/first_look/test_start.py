@@ -76,3 +76,13 @@ def test_the_command_ends_before_tensorflow_comes(shop: pathlib.Path) -> None:
     assert (done.returncode, done.stdout) == (1, "set()\n")
     assert done.stderr.startswith("error: ") and "column 'buy' is missing" in done.stderr
     assert not run_dir.exists()
+
+
+def test_of_many_files_some_are_looked_at(shop: pathlib.Path) -> None:
+    for number in range(60):
+        (shop / f"test-{number:02d}.csv").write_text("item,click\n3,1\n")
+    (shop / "test-59.csv").write_text("click\n1\n")
+    (shop / "test-00.csv").write_text("item\n3\n")
+    found = start_problems(str(shop))
+    assert len(found) == 2 and "test-00.csv: column 'click'" in found[0]
+    assert "test-59.csv: column 'item' is missing" in found[1]

@@ -13,6 +13,7 @@ from scipy.special import expit
 from sklearn.metrics import log_loss
 from twins import baselines as twin
 
+from tafe_tf.keras_metrics import funnel_metrics
 from tafe_tf.models import BY_NAME, FunnelModel
 
 ROWS, D, N, B = [4, 3, 5], 4, 3, 6
@@ -81,6 +82,22 @@ def test_one_step_is_learned_by_its_cross_entropy_alone(name: str, tmp_path: pat
     np.testing.assert_array_equal(loaded(IDS), before)
     model.shift_logits(np.array([0.25], np.float32))
     np.testing.assert_allclose(model(IDS), before + 0.25, rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize("name", ["tafe", "esm2", "escm2+dr"])
+def test_labels_of_one_step_may_be_flat(name: str) -> None:
+    histories = []
+    for labels in (LABELS[:, 0], LABELS[:, :1]):
+        keras.utils.set_random_seed(2)
+        model = make(name, ROWS, 1, D)
+        metrics = funnel_metrics(["ctr"], [])
+        model.compile(optimizer="adam", loss=model.paper_loss(), weighted_metrics=metrics)
+        fitted = model.fit(IDS, labels, validation_data=(IDS, labels), verbose=0)
+        histories.append(fitted.history)
+        assert np.isfinite(float(model.paper_loss()(labels, model(IDS))))
+    flat, column = histories
+    assert flat == column
+    assert set(flat) >= {"loss", "auc/ctr", "log_loss/ctr", "val_pcoc/ctr"}
 
 
 def test_every_weight_has_a_gradient(model: FunnelModel) -> None:

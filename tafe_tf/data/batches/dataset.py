@@ -259,7 +259,7 @@ class FunnelData:
             if not self._by_file:
                 mask &= block.row % self.readers == reader
             if part != "all":
-                held_out = self.holdout.mask(block, self.schema.time)
+                held_out = self.holdout.mask(block)
                 mask &= held_out if part == "valid" else ~held_out
             masks.append(mask)
         return np.flatnonzero(np.concatenate(masks))

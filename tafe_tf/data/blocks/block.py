@@ -21,6 +21,9 @@ class Block:
         file: The index of the file, int32 [n].
         raw_rows: How many rows the block had before bad ones were dropped; CSV rows of a wrong
             width do not count.
+        time: The column `Schema.time`, if it was read, with all of its bits, [n]: int64, float64,
+            or datetime64[ns] where the file has dates or times, see `time_column.times`. It stands
+            among the columns as well only if the schema reads it for something else.
         kept: The columns that were asked for as Arrow arrays, by name, [n]. Default: none.
     """
 
@@ -29,6 +32,7 @@ class Block:
     row: np.ndarray
     file: np.ndarray
     raw_rows: int
+    time: np.ndarray | None = None
     kept: dict[str, pa.Array] = dataclasses.field(default_factory=dict)
 
     def take(self, good: np.ndarray) -> Block:
@@ -43,5 +47,6 @@ class Block:
             row=self.row[good],
             file=self.file[good],
             raw_rows=self.raw_rows,
+            time=None if self.time is None else self.time[good],
             kept=kept,
         )

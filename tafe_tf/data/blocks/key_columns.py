@@ -7,20 +7,16 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from tafe_tf.data.bad_rows import Problem
-from tafe_tf.data.blocks.numbers import is_binary, numbers
-from tafe_tf.data.errors import DataError
-from tafe_tf.schema import Column
-
-_TYPES = {
-    "int64": pa.int64(),
-    "float32": pa.float32(),
-    "float64": pa.float64(),
-}
+from tafe_tf.data.spelling.plain import is_bytes, plain
+from tafe_tf.data.spelling.time_column import kept_times, note_wrong
+from tafe_tf.data.spelling.values import spelled
+from tafe_tf.schema import Column, Schema
 
 
 def keep_column(
     array: pa.Array,
     column: Column | None,
+    schema: Schema,
     problems: list[Problem],
     path: str,
 ) -> pa.Array:
@@ -29,35 +25,29 @@ def keep_column(
     Args:
         array: The column as the file has it, [n].
         column: What the schema says of it. The result is then of its dtype, and null where a value
-            is missing. None leaves the values as they are, and only decodes a dictionary.
+            is missing; a column that is only the time keeps its bits, see `Block.time`. None leaves
+            the values as they are, and only decodes a dictionary.
+        schema: Says which column is the time, and which texts mean a missing value.
         problems: Receives a problem for each value that the dtype cannot hold.
         path: The file, for messages.
 
     Raises:
         DataError: If the column is of a type that has no values of the dtype.
     """
-    if pa.types.is_dictionary(array.type):
-        array = array.dictionary_decode()
     if column is None:
-        return array
-    try:
-        if column.dtype == "string":
-            texts = _texts(array, column, problems)
-            is_empty = pc.equal(texts, "")
-            return pc.if_else(is_empty, None, texts)
-        found = numbers(
-            array,
-            column,
-            problems,
-            np.arange(len(array)),
-        )
-    except pa.ArrowNotImplementedError as error:
-        reason = f"cannot be read as {column.dtype}: {error}"
-        raise DataError(f"{path}: column {column.name!r} {reason}") from None
+        return plain(array)
+    if column.name in schema.only_time:
+        found, wrong = kept_times(array, column.name, schema.missing, path)
+        note_wrong(array, wrong, column.name, problems)
+        return found
+    rows = np.arange(len(array))
+    found = spelled(array, column, schema.missing, problems, rows, path)
+    if column.dtype == "string":
+        return _texts(found, column, problems)
     if pa.types.is_floating(found.type):
         is_nan = pc.is_nan(found)
         found = pc.if_else(is_nan, None, found)
-    return found.cast(_TYPES[column.dtype], safe=False)
+    return found
 
 
 def _texts(
@@ -66,11 +56,12 @@ def _texts(
     problems: list[Problem],
 ) -> pa.Array:
     """The values as texts; bytes that are not UTF-8 become null and a problem."""
+    if not is_bytes(array.type):
+        return array
     try:
         return array.cast(pa.string())
     except pa.ArrowInvalid:
-        if not is_binary(array):
-            raise
+        pass
     rule = "a key must be UTF-8 text"
     texts: list[str | None] = []
     for index, value in enumerate(array.to_pylist()):

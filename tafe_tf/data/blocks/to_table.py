@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 import pyarrow as pa
 
 from tafe_tf.data.bad_rows import Problem
 from tafe_tf.data.blocks.block import Block
 from tafe_tf.data.blocks.label_values import stored_labels
-from tafe_tf.schema import ABSENT, Column, Schema
+from tafe_tf.data.blocks.to_column import is_present
+from tafe_tf.schema import Column, Schema
 
 _TYPES = {
     "string": pa.string(),
@@ -23,8 +22,8 @@ _TYPES = {
 def to_table(block: Block, schema: Schema) -> pa.Table:
     """Makes a table of a block: all columns of the schema, then the labels.
 
-    Missing values are as in the block, see `schema.ABSENT`. Lists are without their padding. Labels
-    are what their tasks read, see `stored_labels`.
+    Missing values are as in the block, see `schema.ABSENT`. Lists are without their padding. The
+    time keeps all of its bits. Labels are what their tasks read, see `stored_labels`.
 
     Raises:
         pa.ArrowInvalid: if a text is not UTF-8, see `not_text`.
@@ -32,9 +31,13 @@ def to_table(block: Block, schema: Schema) -> pa.Table:
     lengths = _lengths(block, schema)
     columns = {}
     for column in schema.columns:
-        values = block.columns[column.name]
+        # A text holds the time as well; as a number the time may have more bits than the column.
+        is_time = column.name == schema.time and block.time is not None
+        if is_time and (column.dtype != "string" or column.name in schema.only_time):
+            columns[column.name] = pa.array(block.time)
+            continue
         columns[column.name] = _array(
-            values,
+            block.columns[column.name],
             column,
             lengths.get(column.name),
         )
@@ -47,7 +50,7 @@ def not_text(block: Block, schema: Schema) -> list[Problem]:
     """Finds texts that are not UTF-8, which TensorFlow takes and a table's text column does not."""
     problems = []
     for column in schema.columns:
-        if column.dtype != "string":
+        if column.dtype != "string" or column.name not in block.columns:
             continue
         per_row = column.max_length or 1
         flat = block.columns[column.name].reshape(-1)
@@ -90,29 +93,20 @@ def _lengths(block: Block, schema: Schema) -> dict[str, np.ndarray]:
     A list and its weights are as long as each other.
     """
     weighted = [feature for feature in schema.features if feature.weights]
-    padding: dict[str, Any] = {feature.weights: 0.0 for feature in weighted}
+    of_weights = {feature.weights for feature in weighted}
     lengths = {}
     for column in schema.columns:
         if not column.max_length:
             continue
-        pad = padding.get(column.name, ABSENT[column.dtype])
-        absent = _is_absent(block.columns[column.name], pad)
+        values = block.columns[column.name]
+        absent = values == 0.0 if column.name in of_weights else ~is_present(values)
         places = np.arange(1, column.max_length + 1)
         last = np.where(absent, 0, places)
         lengths[column.name] = last.max(axis=1)
     for _ in weighted:  # features may share a column, so that lengths go from one to the next
         for feature in weighted:
             of_values = lengths[feature.column]
-            of_weights = lengths[feature.weights]
-            longest = np.maximum(of_values, of_weights)
+            longest = np.maximum(of_values, lengths[feature.weights])
             lengths[feature.column] = longest
             lengths[feature.weights] = longest
     return lengths
-
-
-def _is_absent(values: np.ndarray, absent: Any) -> np.ndarray:
-    if absent == "":
-        return np.asarray((values == "") | (values == b""))
-    if np.isnan(absent):
-        return np.isnan(values)
-    return np.asarray(values == absent)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import bisect
 import dataclasses
 import pathlib
 from collections.abc import Iterator, Mapping
@@ -10,12 +9,16 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from tafe_tf.data.atomic import replacing
 from tafe_tf.data.errors import DataError, check_columns
-from tafe_tf.data.formats.nested import column_at, is_list_type
+from tafe_tf.data.formats.nested import column_at
 from tafe_tf.data.formats.reader import Chunk, Wanted, check_types
 from tafe_tf.data.formats.write_tables import ParquetTables
+from tafe_tf.data.spelling.any_column import is_of_pandas, to_arrow_array
+from tafe_tf.data.spelling.plain import is_list
+from tafe_tf.schema import Dtype, Schema
 
 _GROUP_ROWS = 1 << 16  # rows of a Parquet row group, as many as a block has
 _SMALL = 1 << 31  # bytes; 32-bit offsets reach as far
@@ -64,13 +67,18 @@ def read(
         yield Chunk(columns, rows, [])
 
 
-def to_arrow(rows: Any, name: str) -> pa.Table:
+def to_arrow(
+    rows: Any,
+    name: str,
+    schema: Schema | None = None,
+) -> pa.Table:
     """Takes a table of any library as an Arrow table.
 
     The types are those that a Parquet file keeps, and that all libraries have in common: texts and
     lists have 32-bit offsets where these suffice, categories become their values, and times in
     seconds are in milliseconds. So the same rows give the same table, whatever library they come
-    from, as far as the types of its numbers agree.
+    from, as far as the types of its numbers agree. Python values of several kinds in one column
+    become texts, see `tafe_tf.data.spelling.objects`.
 
     Args:
         rows: A pandas or Polars DataFrame, a pyarrow Table or RecordBatch, any other object with an
@@ -78,10 +86,12 @@ def to_arrow(rows: Any, name: str) -> pa.Table:
             equal length. A list or an array of two dimensions makes a column of lists. None, NaN,
             NaT and pandas.NA are missing values. The index of a DataFrame is left out.
         name: What error messages call these rows.
+        schema: Says which columns are read as numbers, which more kinds of Python values may be
+            mixed for. Default: None, texts only.
 
     Raises:
         DataError: If `rows` is no table, has no rows, has a column twice, or has a column that is
-            of another length or has no Arrow type.
+            of another length, has no Arrow type, or mixes values that have no one meaning.
 
     Example:
         >>> to_arrow({"item": [1, None], "tags": [["a", "b"], []]}, "rows").schema
@@ -89,7 +99,7 @@ def to_arrow(rows: Any, name: str) -> pa.Table:
         tags: list<item: string>
           child 0, item: string
     """
-    columns = _columns(rows, name)
+    columns = _columns(rows, name, schema)
     for column, values in columns.items():
         columns[column] = _simplified(values, name, column)
     lengths = {column: len(values) for column, values in columns.items()}
@@ -121,7 +131,11 @@ def write_parquet(path: str | pathlib.Path, table: pa.Table) -> None:
         raise DataError(f"{path}: cannot be written: {error}") from None
 
 
-def _columns(rows: Any, name: str) -> dict[str, pa.ChunkedArray | pa.Array]:
+def _columns(
+    rows: Any,
+    name: str,
+    schema: Schema | None,
+) -> dict[str, pa.ChunkedArray | pa.Array]:
     """The columns of a table as Arrow arrays, not yet of common types."""
     if isinstance(rows, Mapping):
         names = list(rows)
@@ -129,27 +143,27 @@ def _columns(rows: Any, name: str) -> dict[str, pa.ChunkedArray | pa.Array]:
     elif _is_pandas(rows):
         names = list(rows.columns)
         given = [rows.iloc[:, i] for i in range(len(names))]
+    elif hasattr(rows, "get_columns"):  # Polars, whose columns of objects have no Arrow type
+        names = rows.columns
+        given = rows.get_columns()
     else:
         table = _table(rows, name)
         names = table.schema.names
         given = table.columns
     names = [str(column) for column in names]
     check_columns(name, list(dict.fromkeys(names)), names)
+    dtypes: dict[str, Dtype] = {}
+    if schema is not None:
+        dtypes = {column.name: column.dtype for column in schema.columns}
     columns = {}
     for column, values in zip(names, given, strict=True):
-        columns[column] = _array(values, name, column)
+        columns[column] = to_arrow_array(values, column, name, dtypes.get(column))
     return columns
 
 
 def _is_pandas(rows: Any) -> bool:
     is_frame = type(rows).__name__ == "DataFrame"
-    return is_frame and _is_of_pandas(rows)
-
-
-def _is_of_pandas(value: Any) -> bool:
-    """Whether a value is of a class of pandas, which need not be installed."""
-    package, _, _ = type(value).__module__.partition(".")
-    return package == "pandas"
+    return is_frame and is_of_pandas(rows)
 
 
 def _table(rows: Any, name: str) -> pa.Table:
@@ -165,56 +179,6 @@ def _table(rows: Any, name: str) -> pa.Table:
         raise DataError(f"{name}: cannot be read as a table: {error}") from None
     kinds = "a pandas or Polars DataFrame, a pyarrow Table, or a mapping of names to arrays"
     raise DataError(f"{name}: must be {kinds}. Received: {type(rows)}")
-
-
-def _array(
-    values: Any,
-    name: str,
-    column: str,
-) -> pa.Array | pa.ChunkedArray:
-    """One column as an Arrow array, with NaN and the like as missing values."""
-    if isinstance(values, pa.Array | pa.ChunkedArray):
-        return values
-    is_series = _is_of_pandas(values)
-    if hasattr(values, "__arrow_c_stream__") and not is_series:
-        return pa.chunked_array(values)
-    if hasattr(values, "__array__") and not is_series:
-        values = np.asarray(values)
-    is_array = isinstance(values, np.ndarray) and values.ndim in (1, 2)
-    if not (is_series or is_array or isinstance(values, list | tuple)):
-        rule = "must be a list, or an array of one or two dimensions"
-        raise DataError(f"{name}: column {column!r} {rule}. Received: {values!r:.80}")
-    if is_array and values.ndim == 2:
-        values = list(values)
-    try:
-        return pa.array(values, from_pandas=True)
-    except (pa.ArrowException, OverflowError) as error:
-        row = _first_failure(values)
-        if row == 0:
-            raise DataError(f"{name}: column {column!r} has no Arrow type: {error}") from None
-        value = next(iter(values[row - 1 : row]))
-        reason = f"{error.args[0]}. Received: {value!r:.80}"
-        raise DataError(f"{name}: row {row}, column {column!r}: {reason}") from None
-
-
-def _first_failure(values: Any) -> int:
-    """The number of the first row, from 1, up to which the values are no Arrow array.
-
-    It is 0 if even no value makes none: then the type is at fault, and not a value.
-    """
-
-    def fails(count: int) -> bool:
-        try:
-            pa.array(values[:count], from_pandas=True)
-        except (pa.ArrowException, OverflowError):
-            return True
-        return False
-
-    return bisect.bisect_left(
-        range(len(values)),
-        True,
-        key=fails,
-    )
 
 
 def _simplified(
@@ -238,7 +202,9 @@ def _simplified(
 def _cast(values: pa.Array, kind: pa.DataType) -> pa.Array:
     """The values as another type; categories become their values."""
     if pa.types.is_dictionary(values.type):
-        return values.dictionary.cast(kind).take(values.indices)
+        return _cast(values.dictionary, kind).take(values.indices)
+    if pa.types.is_run_end_encoded(values.type):
+        return _cast(pc.run_end_decode(values), kind)
     if _is_list_view(values.type):
         return pa.array(values.to_pylist(), kind)  # Arrow 25 casts views with nulls wrongly
     return values.cast(kind)
@@ -253,7 +219,9 @@ def _simplified_type(kind: pa.DataType, small: bool) -> pa.DataType:
     """
     if pa.types.is_dictionary(kind):
         return _simplified_type(kind.value_type, small)
-    if is_list_type(kind):
+    if pa.types.is_run_end_encoded(kind):
+        return _simplified_type(kind.value_type, small)
+    if is_list(kind):
         of = _simplified_type(kind.value_type, small)
         return pa.list_(of) if small else pa.large_list(of)
     if pa.types.is_string_view(kind) or pa.types.is_large_string(kind):

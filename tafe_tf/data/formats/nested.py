@@ -11,19 +11,9 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from tafe_tf.data.spelling.plain import is_list
+
 _OF_MAPS = ("key", "value")
-
-
-def is_list_type(kind: pa.DataType) -> bool:
-    """Whether a type is one of Arrow's lists: of any length, of a fixed one, or a view."""
-    are_lists = (
-        pa.types.is_list,
-        pa.types.is_large_list,
-        pa.types.is_fixed_size_list,
-        pa.types.is_list_view,
-        pa.types.is_large_list_view,
-    )
-    return any(is_of(kind) for is_of in are_lists)
 
 
 def root_of(present: Collection[str], name: str) -> str:
@@ -113,7 +103,7 @@ def _inner_type(kind: pa.DataType, part: str) -> pa.DataType | None:
         if part not in _OF_MAPS:
             return None
         return pa.list_(kind.key_type if part == "key" else kind.item_type)
-    if is_list_type(kind):
+    if is_list(kind):
         inner = _inner_type(kind.value_type, part)
         return None if inner is None else pa.list_(inner)
     return None

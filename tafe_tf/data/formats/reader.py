@@ -11,8 +11,9 @@ import pyarrow as pa
 
 from tafe_tf.data.bad_rows import Problem
 from tafe_tf.data.errors import DataError, check_columns
-from tafe_tf.data.formats.nested import is_list_type, root_of, type_at
+from tafe_tf.data.formats.nested import root_of, type_at
 from tafe_tf.data.iterators import Span
+from tafe_tf.data.spelling.plain import holds_texts, is_list
 
 
 class Chunk(NamedTuple):
@@ -124,23 +125,8 @@ def check_types(
             raise DataError(f"{source}: {what}. Received: {schema.field(root).type}")
         if pa.types.is_null(kind):
             continue
-        is_list = is_list_type(kind)
-        is_right = is_list or _is_text(kind) if name in lists else not is_list
+        has_lists = is_list(kind)
+        is_right = has_lists or holds_texts(kind) if name in lists else not has_lists
         if not is_right:
             rule = "must hold lists" if name in lists else "must hold one value a row"
             raise DataError(f"{source}: column {name!r} {rule}. Received: {kind}")
-
-
-def _is_text(kind: pa.DataType) -> bool:
-    """Whether a type is of texts, which a reader splits where a list is wanted."""
-    if pa.types.is_dictionary(kind):
-        return _is_text(kind.value_type)
-    are_texts = (
-        pa.types.is_string,
-        pa.types.is_large_string,
-        pa.types.is_string_view,
-        pa.types.is_binary,
-        pa.types.is_large_binary,
-        pa.types.is_binary_view,
-    )
-    return any(is_of(kind) for is_of in are_texts)

@@ -52,8 +52,8 @@ class TFRecordTables(contextlib.AbstractContextManager["TFRecordTables"]):
     """A `tf.train.Example` for each row.
 
     A float32 NaN or a null is written as an empty list, so that a reader finds the column even
-    where all of its values are missing. A float64 is written as decimal text, of which no digit is
-    lost.
+    where all of its values are missing. A float64 is written as decimal text and a timestamp in
+    ISO 8601, of which no digit is lost.
     """
 
     def __init__(self, path: pathlib.Path, schema: pa.Schema) -> None:
@@ -80,6 +80,8 @@ class TFRecordTables(contextlib.AbstractContextManager["TFRecordTables"]):
 
 def _cells(column: pa.ChunkedArray) -> list[Any]:
     """The values of a column as `Writer` takes them."""
+    if pa.types.is_timestamp(column.type):
+        column = column.cast(pa.string())
     values: list[Any] = column.to_pylist()
     if column.type == pa.float64():
         return [repr(value) for value in values]

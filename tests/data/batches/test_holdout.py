@@ -19,7 +19,8 @@ def splitmix64(seed: int) -> int:
 
 def block(file: int, count: int) -> Block:
     return Block(
-        columns={"at": np.arange(count) / 2},
+        columns={},
+        time=np.arange(count) / 2,
         labels=np.zeros((count, 2), np.uint8),
         row=np.arange(1, count + 1),
         file=np.full(count, file, np.int32),
@@ -34,11 +35,11 @@ def test_splitmix64_is_the_published_one() -> None:
 def test_rows_are_drawn_by_the_hash_of_their_place() -> None:
     for file in (0, 3):
         for fraction in (0.0, 0.1, 0.5, 1.0):
-            found = Holdout(fraction=fraction).mask(block(file, 500), "")
+            found = Holdout(fraction=fraction).mask(block(file, 500))
             hashes = [splitmix64((file << 40) + row) >> 11 for row in range(1, 501)]
             assert found.tolist() == [x / 2**53 < fraction for x in hashes]
 
 
 def test_a_time_holds_out_what_is_not_earlier() -> None:
-    found = Holdout(fraction=1.0, time=2.0).mask(block(0, 6), "at")
+    found = Holdout(fraction=1.0, time=2.0).mask(block(0, 6))
     assert found.tolist() == [False, False, False, False, True, True]

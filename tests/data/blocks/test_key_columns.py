@@ -50,7 +50,7 @@ def test_the_schemas_columns_take_its_types(tmp_path: pathlib.Path, extension: s
     (block,) = read(path, columns=NAMES, keep=["item", "price", "at"])
     assert block.kept["item"] == pa.array(items, pa.int64())
     assert block.kept["price"] == pa.array(GOOD["price"], pa.float32())
-    assert block.kept["at"] == pa.array(times, pa.float64())
+    assert block.kept["at"].to_pylist() == times
     converted = block.columns["item"].tolist()
     assert converted == [1, -1, -1, large]
 
@@ -64,13 +64,15 @@ def test_labels_are_columns_like_others(tmp_path: pathlib.Path, extension: str) 
 def test_bad_values_of_a_known_column(tmp_path: pathlib.Path) -> None:
     path = written(tmp_path, "csv", at=[1, "late", 3, 4])
     with pytest.raises(
-        BadRowError, match=r"train.csv: row 2, column 'at': must be a number. Received: 'late'"
+        BadRowError, match=r"train.csv: row 2, column 'at': must be a time .* Received: 'late'"
     ):
         kept(path, ["at"])
     assert kept(path, ["at"], bad_rows=BadRows("drop"))["at"] == [1.0, 3.0, 4.0]
     table = pa.table({**GOOD, "at": pa.array([{"x": 1}] * 4)})
     pq.write_table(table, tmp_path / "train.parquet")
-    with pytest.raises(DataError, match=r"train.parquet: column 'at' cannot be read as float64"):
+    with pytest.raises(
+        DataError, match=r"train.parquet: column 'at' is struct<x: int64> in this table"
+    ):
         kept(tmp_path / "train.parquet", ["at"])
 
 

@@ -60,12 +60,22 @@ def random_rows(seed: int, count: int, missing: float) -> dict[str, list[Any]]:
         "true_click": rng.random(count).tolist(),
         "weight": rng.random(count).tolist(),
         "user": some([f"u{i}" for i in range(count)], None),
-        "at": (1.7e9 + rng.random(count)).tolist(),
+        "at": times(rng, seed, count),
         "cart": [0, 1] * (count // 2),
         "click": [0, 1] * (count // 2),
         "buy": [0, 0] * (count // 2),
     }
     return columns
+
+
+def times(rng: np.random.Generator, seed: int, count: int) -> list[Any]:
+    """Fractions, integers of 62 bits, or moments as texts with nine digits of a second."""
+    if seed % 3 == 0:
+        return (1.7e9 + rng.random(count)).tolist()  # type: ignore[no-any-return]
+    large = rng.integers(10**18, 2 * 10**18, count)
+    if seed % 3 == 1:
+        return large.tolist()  # type: ignore[no-any-return]
+    return np.datetime_as_string(large.view("M8[ns]")).tolist()  # type: ignore[no-any-return]
 
 
 def read(path: pathlib.Path) -> Block:
@@ -84,6 +94,8 @@ def plain(block: Block) -> dict[str, Any]:
     columns = {
         name: (str(array.dtype), value(array.tolist())) for name, array in block.columns.items()
     }
+    assert block.time is not None
+    columns["time"] = (str(block.time.dtype), block.time.tolist())
     return {**columns, "labels": block.labels.tolist()}
 
 

@@ -230,10 +230,9 @@ def test_other_columns_that_a_mapping_may_hold() -> None:
         ({"a": 5}, "column 'a' must be a list, or an array of one or two dimensions. Received: 5"),
         ({"a": "text"}, "column 'a' must be a list, or an array .*Received: 'text'"),
         ({"a": np.zeros((2, 2, 2))}, r"column 'a' must be a list, or an array .*Received: array"),
-        ({"a": [1, 2, "x", 4]}, r"row 3, column 'a': Could not convert 'x' .*Received: 'x'"),
-        ({"a": ["x", "y", 4]}, r"row 3, column 'a': .*Received: 4"),
+        ({"a": [1, 2, "x", 4.5]}, r"row 4, column 'a': has no one meaning beside .*Received: 4.5"),
+        ({"a": ["x", "y", True]}, r"row 3, column 'a': .*Received: True"),
         (pd.DataFrame({"a": [[1], [2], 3]}), r"row 3, column 'a': .*Received: 3"),
-        ({"a": [2**70]}, r"row 1, column 'a': .*Received: 1180591620717411303424"),
         ({"a": [object()]}, r"row 1, column 'a': .*Received: <object object"),
     ],
 )

@@ -14,8 +14,9 @@ from small_files import texts
 from tafe_tf.data.bad_rows import BadRows
 from tafe_tf.data.errors import DataError
 from tafe_tf.data.formats.in_memory import ArrowRows, to_arrow
-from tafe_tf.data.formats.nested import column_at, is_list_type, parts_to_read, type_at
+from tafe_tf.data.formats.nested import column_at, parts_to_read, type_at
 from tafe_tf.data.formats.read import read_blocks
+from tafe_tf.data.spelling.plain import is_list
 from tafe_tf.schema import Feature, Schema, Task
 
 SCHEMA = Schema(
@@ -145,7 +146,7 @@ def test_any_list_of_structs(kind: pa.DataType) -> None:
     events = [{"id": 1, "at": 5}, {"id": None, "at": 6}]
     values = [events, None, [*reversed(events)]]
     whole = pa.table({"events": pa.array(values, kind)})
-    assert is_list_type(kind) and type_at(whole.schema, "events.id") == pa.list_(pa.int64())
+    assert is_list(kind) and type_at(whole.schema, "events.id") == pa.list_(pa.int64())
     part = whole.slice(1)
     assert column_at(part, "events.id").to_pylist() == [None, [None, 1]]
 

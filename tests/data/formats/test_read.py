@@ -79,7 +79,7 @@ def changed(column: str, row: int, value: Any) -> dict[str, list[Any]]:
 def test_what_was_written(tmp_path: pathlib.Path, extension: str) -> None:
     (block,) = read(written(tmp_path, extension))
     c = block.columns
-    assert texts(c["user"]) == ["a", 'b,"c"', "line\nbreak", "é", "", "NA"]
+    assert texts(c["user"]) == ["a", 'b,"c"', "line\nbreak", "é", "", ""]
     assert c["item"].tolist() == [1, -5, 2**62, 0, -1, 7] and c["item"].dtype == np.int64
     np.testing.assert_array_equal(
         c["price"], np.array([1.5, np.nan, -2e-7, 3.25, 0.0, 1e30], np.float32)
@@ -91,7 +91,8 @@ def test_what_was_written(tmp_path: pathlib.Path, extension: str) -> None:
     )
     assert c["seen"].tolist() == [[1, 2], [4, -1], [5, 6], [7, -1], [8, -1], [9, -1]]
     np.testing.assert_allclose(c["p_buy"], GOOD["p_buy"], rtol=1e-7)
-    assert c["w"].tolist() == GOOD["w"] and c["at"].tolist() == GOOD["at"]
+    assert c["w"].tolist() == GOOD["w"] and block.time is not None
+    assert block.time.tolist() == GOOD["at"] and block.time.dtype == np.int64 and "at" not in c
     assert block.labels.tolist() == [[1, 1], [0, 0], [1, 0], [0, 0], [1, 1], [0, 0]]
     assert (
         block.row.tolist() == [1, 2, 3, 4, 5, 6]
@@ -123,7 +124,7 @@ def test_what_was_written(tmp_path: pathlib.Path, extension: str) -> None:
             "row 3, column 'w': a sample weight must be a finite number, 0 or more. Received: -1.0",
         ),
         ("p_buy", 5, None, "row 5, column 'p_buy': must be a finite number. Received: nan"),
-        ("at", 1, None, "row 1, column 'at': must be a finite number. Received: nan"),
+        ("at", 1, None, "row 1, column 'at': must be a time .* or a finite number. Received: "),
         (
             "tag_weights",
             4,
@@ -320,14 +321,8 @@ def test_parquet_types(tmp_path: pathlib.Path) -> None:
     )
     pq.write_table(table, path)
     (block,) = read(path)
-    assert block.columns["at"].tolist() == [
-        0,
-        1000,
-        2000,
-        3000,
-        4000,
-        5000,
-    ]  # Parquet keeps milliseconds
+    assert block.time is not None and block.time.dtype == "M8[ns]"
+    assert block.time.astype(np.int64).tolist() == [second * 10**9 for second in range(6)]
     assert block.columns["user"].tolist() == ["7", "8", "9", "1", "2", ""]
     pq.write_table(
         table.set_column(table.schema.get_field_index("item"), "item", pa.array([[1]] * 6)), path
@@ -362,7 +357,7 @@ def test_blocks_and_start_row(tmp_path: pathlib.Path, extension: str) -> None:
     for start in (1, 9, 10, 24, 30, 71, 72):
         assert places(start) == whole[start:]
     (block,) = read_blocks(paths[:1], SCHEMA, bad_rows=BadRows(), columns=["at"])
-    assert set(block.columns) == {"at"} and block.labels.shape == (24, 0)
+    assert block.columns == {} and block.time is not None and block.labels.shape == (24, 0)
 
 
 def test_find_files(tmp_path: pathlib.Path) -> None:

@@ -80,8 +80,14 @@ def test_arrays_are_sent_as_they_are() -> None:
         ({"price": ["a", 1, 2]}, "column 'price', row 1: must be a number. Received: 'a'"),
         ({"item": [1, 2]}, r"columns must have as many rows as each other. Received: .*'item': 2"),
         ({"item": [2**64, 1, 1]}, "column 'item'"),
-        ({"tags": [["red"], 3, []]}, "column 'tags': cannot be sent as string of 2 dimension"),
-        ({"user": [["u"], ["v"], ["w"]]}, "column 'user': cannot be sent as string of 1 dimension"),
+        (
+            {"tags": [["red"], 3, []]},
+            "row 2, column 'tags': must be a list, as in other rows. Received: 3",
+        ),
+        (
+            {"user": [["u"], ["v"], ["w"]]},
+            "column 'user' is list<item: string> in this table and text in the schema",
+        ),
     ],
 )
 def test_a_wrong_value_is_named(changes: dict[str, Any], text: str) -> None:
@@ -110,3 +116,23 @@ def test_a_column_goes_by_its_own_name_or_by_that_of_its_input() -> None:
         assert arrays["item_no"].tolist() == [7, 8]
     with pytest.raises(ServingError, match="columns are missing: Item No; given are item"):
         columns.to_arrays({"item": [7]}, wanted, "serving_default")
+
+
+def test_a_dotted_name_reaches_into_a_map_and_a_struct() -> None:
+    inputs = columns.Types(
+        {
+            "interests_key": columns.InputType("string", np.dtype(object), 2, "interests.key"),
+            "user.city": columns.InputType("string", np.dtype(object), 1),
+        }
+    )
+    interests = [[("golf", 0.5), ("chess", 2.0)], None]
+    table = pa.table(
+        {
+            "interests": pa.array(interests, pa.map_(pa.string(), pa.float64())),
+            "user": [{"city": "Rome"}, None],
+        }
+    )
+    arrays, rows = columns.to_arrays(table, inputs, "serving_default")
+    assert rows == 2
+    assert arrays["interests_key"].tolist() == [["golf", "chess"], ["", ""]]
+    assert arrays["user.city"].tolist() == ["Rome", ""]
