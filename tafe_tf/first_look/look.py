@@ -121,7 +121,7 @@ def _look_at(
     bad: dict[str, int] = {}
     if schema:
         for split, raw_rows in rows.items():
-            errors, wrong = _problems_of(raw_rows, schema, max_rows)
+            errors, wrong = _problems_of(split, raw_rows, schema, max_rows)
             found += errors
             bad_rows[split] = tuple(problems.merged(wrong.bad_rows)) if wrong else ()
             bad[split] = wrong.bad if wrong else 0
@@ -152,6 +152,7 @@ def _look_at(
 
 
 def _problems_of(
+    split: str,
     raw_rows: RawRows,
     schema: Schema,
     max_rows: int,
@@ -166,7 +167,7 @@ def _problems_of(
     readable = problems.without_columns(schema, broken)
     if readable is None:
         return errors + list(raw_rows.problems), None
-    wrong = problems.file_problems(raw_rows.files, readable, max_rows)
+    wrong = problems.file_problems(raw_rows.files, readable, max_rows, split == "train")
     return errors + list(wrong.errors), wrong
 
 
