@@ -51,7 +51,8 @@ def section(run: pathlib.Path, out: pathlib.Path) -> str:
     results = read_json(run / "compare.json")
     dataset = schema_toml.load(run / "prepared" / "schema.toml")
     figures = {"AUC by model": forest(results, out / f"{run.name}.svg")}
-    if any(_has_truth(model) for model in results["models"].values()):
+    has_conditional = len(dataset.tasks) > 1
+    if has_conditional and any(_has_truth(model) for model in results["models"].values()):
         path = out / f"{run.name}_bias.svg"
         figures["predicted / true CVR by model"] = bias(results, dataset, path)
     shown = [f"![{text}]({path.name})\n" for text, path in figures.items()]

@@ -25,7 +25,7 @@ import tensorflow as tf
 from absl import app, flags
 
 from tafe_tf.data.field_counts import FieldCounts
-from tafe_tf.data.formats.read import BLOCK_ROWS
+from tafe_tf.data.formats.read import BLOCK_ROWS, notes_of
 from tafe_tf.export.versions import latest
 from tafe_tf.serving.batch import scoring
 from tafe_tf.serving.batch.job import Job, JobError, find_inputs
@@ -98,6 +98,8 @@ def main(argv: list[str]) -> None:
             on_bad_row=_ON_BAD_ROW.value,
         )
         print(f"{job.output}: scoring {len(job.inputs)} file(s) with {job.model}", flush=True)
+        for note in notes_of([source.path for source in job.inputs], job.schema):
+            print(note, flush=True)
         if _RUNNER.value:
             options = [f"--runner={_RUNNER.value}", *shlex.split(_BEAM_ARGS.value)]
             summary = _run_on_beam(job, options)

@@ -39,7 +39,7 @@ from rich.table import Table
 from tafe_tf import flags, schema_toml
 from tafe_tf.data.atomic import read_json
 from tafe_tf.data.bad_rows import Dropped
-from tafe_tf.data.formats.read import BLOCK_ROWS
+from tafe_tf.data.formats.read import BLOCK_ROWS, notes_of
 from tafe_tf.data.formats.splits import find_split
 from tafe_tf.data.shards.job import EXTENSIONS, ShardJob
 from tafe_tf.engines.beam.pipeline import PipelineError
@@ -103,13 +103,16 @@ def main(argv: list[str]) -> None:
         schema = schema_toml.load(schema_file)
         model = flags.model_config().all_arguments()
         row = RowSize(dim=model["embedding_dim"], dtype=model["embedding_dtype"])
+        files = find_split(os.path.abspath(flags.DATA_DIR.value), "train")
+        for note in notes_of(files, schema):
+            print(note, flush=True)
         if _OUTPUT_DIR.value:
             job = _shard_job(schema, schema_file)
             print_shards(job.output, prepare_shards(job, _engine()))
             directory = job.output
         else:
             directory = os.path.abspath(flags.RUN_DIR.value or pathlib.Path(schema_file).parent)
-            print_dropped(_engine().build_vocabularies(_vocabulary_job(schema, directory)))
+            print_dropped(_engine().build_vocabularies(_vocabulary_job(schema, files, directory)))
         show(size_table(schema, directory, row))
 
 
@@ -129,9 +132,13 @@ def _shard_job(schema: Schema, schema_file: str) -> ShardJob:
     )
 
 
-def _vocabulary_job(schema: Schema, directory: str) -> VocabularyJob:
+def _vocabulary_job(
+    schema: Schema,
+    files: list[str],
+    directory: str,
+) -> VocabularyJob:
     return VocabularyJob(
-        files=find_split(os.path.abspath(flags.DATA_DIR.value), "train"),
+        files=files,
         schema=schema,
         directory=directory,
         on_bad_row=flags.training_config().on_bad_row,

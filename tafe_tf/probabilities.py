@@ -31,8 +31,8 @@ def probabilities(logits: Tensor, schema: Schema) -> dict[str, Tensor]:
         schema: The funnel's, which names the outputs.
 
     Returns:
-        "ctr", "ctcvr" and "cvr", or "p_<task>" and "p_<task>_given_<previous>" in a longer funnel;
-        each [B].
+        "ctr", "ctcvr" and "cvr", or "p_<task>" and "p_<task>_given_<previous>" in a longer funnel,
+        or "ctr" alone in one of one step; each [B].
 
     Example:
         >>> import numpy as np

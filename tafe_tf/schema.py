@@ -282,14 +282,16 @@ class Task:
         name: The step's name: letters, digits and underscores, starting with a letter.
         column: The label column. Default: `name`.
         positive: The texts that mean 1, such as `("yes",)`. Default: 1, 1.0 and true.
-        negative: The texts that mean 0, such as `("no", "-1")`. Default: 0, 0.0 and false.
+        negative: The texts that mean 0, such as `("no", "-1")`; an empty one says that a missing
+            label is 0. Default: 0, 0.0 and false. A label that is missing after a 0 is 0 anyway.
         when: "present" if any value at all (a date, an amount) means 1, and a missing value 0.
             Default: "", the label is read by `positive` and `negative`.
         weight: w_i of eq. 25, the step's share in the loss. Default: 1.0.
         truth: A column with the true P(T_i = 1 | X), which synthetic data has and only evaluation
             reads. Default: none.
-        via: A column, 0 or 1, of an action that may come between the step before and this one (a
-            cart between click and buy); the model `esm2` learns from it. Default: none.
+        via: A column, 0 or 1 (or false and true), of an action that may come between the step
+            before and this one (a cart between click and buy); the model `esm2` learns from it.
+            Default: none.
 
     Raises:
         SchemaError: If an attribute breaks its rule.

@@ -14,8 +14,10 @@ import uuid
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-from tafe_tf.schema import Dtype, Feature, Schema, Task
+from tafe_tf.schema import MISSING_TEXTS, Dtype, Feature, Schema, Task
 
+SEPARATOR = ";"  # between the values of a list in one text
+UNKNOWN = -999  # a number that the schema declares to be missing
 MISSING = 0.15  # the share of missing values, and of missing entries of lists
 _TOKYO = datetime.timezone(datetime.timedelta(hours=9))
 _EPOCH = datetime.datetime(1970, 1, 1, tzinfo=datetime.UTC)
@@ -102,11 +104,22 @@ _OF_LISTS: dict[Dtype, list[str]] = {
     "int64": ["integer", "boolean", "whole float", "number text", "moment"],
     "float32": ["float", "integer", "fraction decimal", "exact moment"],
 }
+_NUMBERS: dict[str, Callable[[int], Any]] = {
+    "integer": int,
+    "whole float": float,
+    "float": float,
+    "decimal": decimal.Decimal,
+}
 ABSENT: dict[Dtype, Any] = {"string": "", "int64": -1, "float32": math.nan}
 
 
 def draw(seed: int, rows: int) -> dict[str, Drawn]:
-    """Draws a table with a column for each dtype and raw kind, single values and lists."""
+    """Draws a table with a column for each dtype and raw kind, of single values and of lists.
+
+    Args:
+        seed: Of the draw.
+        rows: The number of rows.
+    """
     rng = random.Random(seed)
     columns = {}
     for dtype, kinds in _OF_DTYPES.items():
@@ -118,31 +131,44 @@ def draw(seed: int, rows: int) -> dict[str, Drawn]:
             columns[name] = _lists(rng, kind, dtype, rows)
     columns["size"] = _column(rng, "small", "int64", rows)
     columns["weights"] = _weights(rng, columns["list_string_text"])
+    clicks = [rng.randrange(2) for _ in range(rows)]
+    buys = [click * rng.randrange(2) for click in clicks]
+    for name, labels in (("click", clicks), ("buy", buys)):
+        columns[name] = Drawn("small", "int64", list(labels), list(labels), False)
     return columns
 
 
-def schema_of(columns: dict[str, Drawn]) -> Schema:
-    """A schema that reads the drawn columns; no feature needs a vocabulary."""
+def schema_of(columns: dict[str, Drawn], buckets: int = 10**8) -> Schema:
+    """A schema that reads the drawn columns; no feature needs a vocabulary.
+
+    Args:
+        columns: What `draw` gave.
+        buckets: Of each hashed column. Default: so many that two values seldom share one.
+    """
     features = [Feature(name="size", kind="integer", size=20)]
     for name, drawn in columns.items():
-        settings: dict[str, Any] = {"max_length": 3} if drawn.is_list else {}
+        settings: dict[str, Any] = {}
+        if drawn.is_list:
+            settings = {"max_length": 3, "separator": SEPARATOR}
         if name == "list_string_text":
             settings["weights"] = "weights"
         if drawn.dtype == "float32" and name != "weights":
             features.append(Feature(name=name, kind="log_round", max_abs=1e30, **settings))
-        elif name not in ("size", "weights"):
-            settings |= {"kind": "hash", "buckets": 10**8, "dtype": drawn.dtype}
+        elif name not in ("size", "weights", "click", "buy"):
+            settings |= {"kind": "hash", "buckets": buckets, "dtype": drawn.dtype}
             features.append(Feature(name=name, **settings))
     return Schema(
         name="drawn",
+        missing=(*MISSING_TEXTS, str(UNKNOWN)),
         features=tuple(features),
         tasks=(Task(name="click"), Task(name="buy")),
     )
 
 
 def meaning(value: Any, dtype: Dtype) -> Any:
-    """What a value means as a dtype, by the table of docs/data.md; `ABSENT` for None."""
-    if value is None:
+    """What a value means as a dtype, by the table of docs/data.md; `ABSENT` if it is missing."""
+    is_number = isinstance(value, int | float | decimal.Decimal)
+    if value is None or (is_number and value == UNKNOWN):
         return ABSENT[dtype]
     if dtype == "string":
         return _text(value)
@@ -155,8 +181,15 @@ def _column(rng: random.Random, kind: str, dtype: Dtype, rows: int) -> Drawn:
     values = []
     for _ in range(rows):
         is_missing = not is_dense and rng.random() < MISSING
-        values.append(None if is_missing else KINDS[kind](rng))
+        values.append(_nothing(rng, kind) if is_missing else KINDS[kind](rng))
     return Drawn(kind, dtype, values, [meaning(value, dtype) for value in values], False)
+
+
+def _nothing(rng: random.Random, kind: str) -> Any:
+    """None, or the number that means a missing value, as the kind has it."""
+    if kind in _NUMBERS and rng.random() < 0.5:
+        return _NUMBERS[kind](UNKNOWN)
+    return None
 
 
 def _lists(rng: random.Random, kind: str, dtype: Dtype, rows: int) -> Drawn:

@@ -18,16 +18,17 @@ import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
 import tensorflow as tf
-from drawn_rows import Drawn, draw, schema_of
+from drawn_rows import ABSENT, SEPARATOR, UNKNOWN, Drawn, draw, schema_of
 from signature_infos import tensor_infos
 
 from tafe_tf.data.bad_rows import BadRows
+from tafe_tf.data.blocks.to_column import is_present
 from tafe_tf.data.formats.in_memory import ArrowRows, to_arrow
 from tafe_tf.data.formats.read import read_blocks
 from tafe_tf.export.signature_inputs import by_input, examples
 from tafe_tf.export.signatures import Signatures
 from tafe_tf.features.graph import Features
-from tafe_tf.schema import MISSING_TEXTS
+from tafe_tf.schema import MISSING_TEXTS, Dtype
 from tafe_tf.serving.client import columns as client_columns
 from tafe_tf.serving.server import rest_json
 
@@ -135,7 +136,7 @@ def csv_cell(value: Any, rng: random.Random) -> str:
     if value is None:
         return rng.choice(["", *MISSING_TEXTS])
     if isinstance(value, list):
-        return "|".join(csv_cell(entry, rng) for entry in value)
+        return SEPARATOR.join(csv_cell(entry, rng) for entry in value)
     if isinstance(value, bytes):
         return value.decode()
     if isinstance(value, bool):
@@ -152,6 +153,14 @@ def by_csv(columns: Columns, directory: pathlib.Path, rng: random.Random) -> Any
         for row in zip(*lists.values(), strict=True):
             writer.writerow([csv_cell(value, rng) for value in row])
     return str(path)
+
+
+def by_cells(columns: Columns, directory: pathlib.Path, rng: random.Random) -> Any:
+    """The texts of a CSV file's cells, in a table in memory."""
+    cells = {}
+    for name, values in python_columns(columns).items():
+        cells[name] = [csv_cell(value, rng) for value in values]
+    return cells
 
 
 def by_parquet(columns: Columns, directory: pathlib.Path, rng: random.Random) -> Any:
@@ -322,6 +331,7 @@ def by_numpy(columns: Columns, directory: pathlib.Path, rng: random.Random) -> A
 
 FILES_AND_FRAMES: dict[str, Callable[[Columns, pathlib.Path, random.Random], Any]] = {
     "CSV": by_csv,
+    "cells": by_cells,
     "Parquet": by_parquet,
     "TFRecord": by_tfrecord,
     "pandas": by_pandas,
@@ -333,7 +343,6 @@ FILES_AND_FRAMES: dict[str, Callable[[Columns, pathlib.Path, random.Random], Any
     "mixed lists": by_mixed_lists,
     "NumPy": by_numpy,
 }
-REQUESTS = ["tf.Example", "REST JSON"]
 
 
 def ids_of(features: Features, columns: Mapping[str, Any]) -> Ids:
@@ -349,11 +358,16 @@ def expected_ids(columns: Columns, features: Features) -> Ids:
     return ids_of(features, canonical(columns))
 
 
+def column_type(dtype: Dtype) -> Any:
+    """NumPy's type of a column."""
+    return object if dtype == "string" else np.dtype(dtype)
+
+
 def canonical(columns: Columns) -> dict[str, np.ndarray]:
     """The meanings as arrays, lists padded with what is absent."""
     arrays = {}
     for name, drawn in columns.items():
-        numpy_type = object if drawn.dtype == "string" else np.dtype(drawn.dtype)
+        numpy_type = column_type(drawn.dtype)
         rows = drawn.expected
         if drawn.is_list:
             absent = {"string": "", "int64": -1, "float32": np.nan}[drawn.dtype]
@@ -382,6 +396,9 @@ def client_ids(rows: Any, features: Features) -> Ids:
     for column in schema.inputs:
         names[column.input] = column.dtype + ("s" if column.max_length else "")
     inputs = client_columns.types(tensor_infos(**names))
+    inputs.missing = schema.missing
+    for name, wanted in inputs.items():
+        inputs[name] = wanted._replace(separator=SEPARATOR)
     arrays, _ = client_columns.to_arrays(rows, inputs, "serving_default")
     return ids_of(features, {column.name: arrays[column.input] for column in schema.inputs})
 
@@ -394,7 +411,7 @@ def example_ids(columns: Columns, features: Features) -> Ids:
 
 
 def json_ids(columns: Columns, features: Features, rng: random.Random) -> Ids:
-    """What the model gets of a REST request, in which texts that mean a missing value may stand."""
+    """What the model gets of a REST request, in which all may stand that means a missing value."""
     schema = features.schema
     inputs = {}
     names = {}
@@ -402,9 +419,18 @@ def json_ids(columns: Columns, features: Features, rng: random.Random) -> Ids:
         inputs[name] = array.tolist()
     for column in schema.inputs:
         names[column.input] = column.dtype + ("s" if column.max_length else "")
-        if column.dtype == "string" and not column.max_length:
-            values = inputs[column.input]
-            inputs[column.input] = [value or rng.choice(["", *MISSING_TEXTS]) for value in values]
+        if column.max_length:
+            continue
+        texts_or_numbers: dict[str, list[Any]] = {
+            "string": ["", *MISSING_TEXTS, str(UNKNOWN)],
+            "int64": [ABSENT["int64"], UNKNOWN],
+            "float32": [float("nan"), float(UNKNOWN)],
+        }
+        spellings = texts_or_numbers[column.dtype]
+        values = inputs[column.input]
+        for place, is_here in enumerate(is_present(np.array(values, column_type(column.dtype)))):
+            if not is_here:
+                values[place] = rng.choice(spellings)
     document = rest_json.parse(json.dumps({"inputs": inputs}).encode())
     arrays, _ = rest_json.to_arrays(document, tensor_infos(**names))
     return ids_of(features, {column.name: arrays[column.input] for column in schema.inputs})

@@ -9,6 +9,7 @@ from typing import Literal, TypeAlias
 import numpy as np
 
 from tafe_tf.data.errors import BadRowError
+from tafe_tf.data.row_numbers import RowNumbers
 
 WHOLE_ROW = "*"  # the column of a problem with the row's width
 
@@ -76,7 +77,7 @@ class BadRows:
 
     def __init__(self, policy: Policy = "raise") -> None:
         self.policy = policy
-        self._rows: dict[_Reason, set[int]] = collections.defaultdict(set)
+        self._rows: dict[_Reason, RowNumbers] = collections.defaultdict(RowNumbers)
         self._first: dict[_Reason, str] = {}
         self._seen: dict[str, int] = {}
         self._notes: dict[str, str] = {}
@@ -176,10 +177,10 @@ class BadRows:
     @property
     def count(self) -> int:
         """The number of different rows dropped so far."""
-        by_file: dict[str, set[int]] = collections.defaultdict(set)
+        by_file: dict[str, RowNumbers] = collections.defaultdict(RowNumbers)
         for (path, _, _, verdict), rows in self._rows.items():
             if verdict != "repaired":
-                by_file[path] |= rows
+                by_file[path] = by_file[path] | rows
         return sum(len(rows) for rows in by_file.values())
 
     def take(self) -> tuple[int, list[Dropped]]:

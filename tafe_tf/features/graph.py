@@ -137,6 +137,7 @@ class Features(tf.Module):
         if feature.raw_dtype == "string":
             is_missing = missing[feature.column][:, None]
         else:
+            raw = self._missing.without_numbers(raw)
             is_missing = raw == ABSENT[feature.raw_dtype]
         ids = self._ids(group, raw, is_missing)
         return ids, tf.ones_like(ids, tf.float32)
@@ -153,12 +154,14 @@ class Features(tf.Module):
         if feature.raw_dtype == "string":
             is_missing = self._missing.table.lookup(raw)
         else:
+            raw = self._missing.without_numbers(raw)
             is_missing = raw == ABSENT[feature.raw_dtype]
         ids = self._ids((feature,), raw, is_missing)
         present = tf.cast(ids != MISSING, tf.float32)
         weights = present
         if feature.weights:
             given = _fit(columns[feature.weights], feature.max_length, 0.0)
+            given = self._missing.without_numbers(given)
             given = tf.clip_by_value(given, -_LARGEST, _LARGEST)
             known = (ids != MISSING) & ~tf.math.is_nan(given)
             # Not a product, since the weight of a missing value may be NaN.

@@ -1,11 +1,13 @@
-"""Where a raw text of a request means a missing value."""
+"""Where a raw text or number of a request means a missing value."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 
+import pyarrow as pa
 import tensorflow as tf
 
+from tafe_tf.data.spelling.numbers import numbers_that_are_missing
 from tafe_tf.schema import ABSENT, Schema
 
 
@@ -27,6 +29,10 @@ class MissingTexts(tf.Module):
             tf.fill([len(texts)], True),
         )
         self.table = tf.lookup.StaticHashTable(initializer, default_value=False)
+        integers = numbers_that_are_missing(schema.missing, pa.int64())
+        floats = numbers_that_are_missing(schema.missing, pa.float64())
+        self._integers = integers.to_pylist()
+        self._floats = floats.to_pylist()
         columns = schema.inputs
         self._names = [
             column.name for column in columns if column.dtype == "string" and not column.max_length
@@ -43,3 +49,17 @@ class MissingTexts(tf.Module):
         texts = tf.stack([columns[name] for name in self._names])
         is_missing = tf.unstack(self.table.lookup(texts))
         return dict(zip(self._names, is_missing, strict=True))
+
+    def without_numbers(self, numbers: tf.Tensor) -> tf.Tensor:
+        """Numbers with the dtype's own missing value where one is that a missing text names.
+
+        Most schemas name none, so that nothing is computed.
+
+        Args:
+            numbers: int64 or float32, of any shape.
+        """
+        named = self._floats if numbers.dtype.is_floating else self._integers
+        absent = ABSENT[numbers.dtype.name]
+        for number in named:
+            numbers = tf.where(numbers == number, tf.cast(absent, numbers.dtype), numbers)
+        return numbers

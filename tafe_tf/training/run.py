@@ -109,8 +109,8 @@ class Run:
             batch_size: Number of rows that go through the model together. The default is 4,096.
 
         Returns:
-            float32 [n] by name: "ctr", "ctcvr" and "cvr", or the longer funnel's names; as an
-            export of the run answers.
+            float32 [n] by name: "ctr", "ctcvr" and "cvr", or the longer funnel's names, or "ctr"
+            alone in one of one step; as an export of the run answers.
 
         Raises:
             DataError: On a bad row.

@@ -54,6 +54,7 @@ def to_block(
     found: list[Problem] = []
     whole: dict[str, Converted] = {}
     time = None
+    only_time = schema.only_time
     actions = [schema.tasks[i].via for i in schema.via]
     for column in columns:
         if labels and column.name in actions:  # read like labels, below
@@ -61,7 +62,7 @@ def to_block(
         array = raw[column.name]
         if column.name == schema.time:
             time = times(array, column.name, schema.missing, found, path)
-        if column.name not in schema.only_time:
+        if column.name not in only_time:
             whole[column.name] = to_column(array, column, schema.missing, found, path)
     kept = {}
     for name, known in keep.items():

@@ -11,14 +11,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from tafe_tf.data.errors import DataError
+from tafe_tf.data.spelling.plain import is_bytes, is_text, plain
 from tafe_tf.schema import SchemaError, Task
 
 NO, YES, MISSING, WRONG = 0, 1, 2, 3  # the codes of a label's values
-_PLAIN_TYPES = {
-    pa.float16(): pa.float32(),
-    pa.string_view(): pa.string(),
-    pa.binary_view(): pa.binary(),
-}
 _TRUTHS = {"true": "1", "false": "0"}
 _LARGEST = decimal.Decimal(10) ** 20  # whole numbers beyond it are no label's
 
@@ -82,7 +78,9 @@ def codes_of(
             column.
         SchemaError: If one value is declared to mean both 1 and 0.
     """
-    array = _plain(array)
+    array = plain(array)
+    if pa.types.is_float16(array.type):
+        array = array.cast(pa.float32())
     if task.when == "present":
         is_missing = _is_missing(array, missing)
         return np.where(is_missing, NO, YES).astype(np.int8)
@@ -125,18 +123,6 @@ def meanings_of(task: Task, missing: Collection[str]) -> dict[str, int]:
     return {**dict.fromkeys(positive, YES), **dict.fromkeys(negative, NO)}
 
 
-def _plain(array: pa.Array) -> pa.Array:
-    """The values themselves, without the ways in which Arrow stores them."""
-    if isinstance(array.type, pa.BaseExtensionType):
-        array = array.storage
-    if pa.types.is_run_end_encoded(array.type):
-        array = pc.run_end_decode(array)
-    if pa.types.is_dictionary(array.type):
-        array = array.dictionary_decode()
-    plain_type = _PLAIN_TYPES.get(array.type, array.type)
-    return array.cast(plain_type)
-
-
 def _is_missing(array: pa.Array, missing: Collection[str]) -> np.ndarray:
     """Whether each value is missing, [n]."""
     is_missing = array.is_null(nan_is_null=True)
@@ -150,8 +136,7 @@ def _is_missing(array: pa.Array, missing: Collection[str]) -> np.ndarray:
 def _words_of(kind: pa.DataType, missing: Collection[str]) -> pa.Array | None:
     """The values of a type that the missing texts stand for; None if it has none."""
     texts = ["", *missing]
-    is_text = pa.types.is_string(kind) or pa.types.is_large_string(kind)
-    if is_text or pa.types.is_binary(kind) or pa.types.is_large_binary(kind):
+    if is_text(kind) or is_bytes(kind):
         return pa.array(texts, pa.string()).cast(kind)
     if not pa.types.is_integer(kind) and not pa.types.is_floating(kind):
         return None

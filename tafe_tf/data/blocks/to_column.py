@@ -14,6 +14,8 @@ from tafe_tf.data.spelling.plain import is_bytes
 from tafe_tf.data.spelling.values import spelled
 from tafe_tf.schema import ABSENT, Column
 
+_NO_LENGTHS = np.zeros(0, np.int64)
+
 
 class Converted(NamedTuple):
     """A column of n rows as NumPy has it.
@@ -21,12 +23,12 @@ class Converted(NamedTuple):
     Attributes:
         values: [n], or [n, max_length] for lists; missing values and padding are the dtype's
             `ABSENT`, as bytes where the values are bytes.
-        lengths: How many values each list had before it was cut, [n]; ones if the column has no
-            lists.
+        lengths: How many values each list had before it was cut, int64 [n]; empty if the column has
+            no lists.
     """
 
     values: np.ndarray
-    lengths: np.ndarray
+    lengths: np.ndarray = _NO_LENGTHS
 
 
 def to_column(
@@ -52,7 +54,7 @@ def to_column(
         return to_lists(array, column, missing, problems, source, column.max_length)
     rows = np.arange(len(array))
     found = spelled(array, column, missing, problems, rows, source)
-    return Converted(_filled(found, column), np.ones(len(array), np.int64))
+    return Converted(_filled(found, column))
 
 
 def to_lists(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import pathlib
 from collections.abc import Iterator, Mapping, Sequence
@@ -15,6 +16,7 @@ from tafe_tf.data.blocks.block import Block
 from tafe_tf.data.blocks.convert import to_block
 from tafe_tf.data.errors import DataError
 from tafe_tf.data.formats import csv_files, in_memory, parquet_files
+from tafe_tf.data.formats.csv_header import read_header
 from tafe_tf.data.formats.in_memory import ArrowRows
 from tafe_tf.data.formats.reader import Chunk, Reader, Wanted
 from tafe_tf.schema import Column, Schema
@@ -221,6 +223,26 @@ def read_blocks(
         raise DataError(f"{sources}: holds no rows")
 
 
+def notes_of(files: Sequence[str], schema: Schema) -> list[str]:
+    """What a reader finds out of the first file, such as its delimiter; a word each.
+
+    For a job whose files are read elsewhere, or in parts; in one process `BadRows.notes` has it.
+    """
+    bad_rows = BadRows()
+    for path in files[:1]:
+        wanted = Wanted(
+            names=[*(column.name for column in schema.columns), *schema.labels],
+            block_rows=BLOCK_ROWS,
+            delimiter=schema.delimiter,
+            quote=schema.quote,
+            note=bad_rows.note,
+        )
+        if format_of(path) in (".csv", ".tsv"):
+            with contextlib.suppress(DataError):  # who reads the file will say it
+                read_header(path, wanted)
+    return bad_rows.notes
+
+
 def _check_asked_for(
     known: Mapping[str, Column],
     columns: Sequence[str] | None,
@@ -258,10 +280,10 @@ def _has_column(
         rows: How many rows of each are looked at.
         name: The column.
     """
-    from tafe_tf.data.formats import tfrecord_files
+    from tafe_tf.data.formats import tfrecord_kinds
 
     records = [str(file) for file in files if str(file).endswith((".tfrecord", ".tfrecord.gz"))]
-    return any(tfrecord_files.has_column(path, name, rows) for path in records)
+    return any(tfrecord_kinds.has_column(path, name, rows) for path in records)
 
 
 def _reader_of(source: str | ArrowRows) -> Reader:

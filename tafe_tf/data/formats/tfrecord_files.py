@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import functools
 import gzip
 import io
-import os
 import re
 import zlib
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -18,10 +16,10 @@ import tensorflow as tf
 from tafe_tf.data.bad_rows import Problem
 from tafe_tf.data.errors import DataError, MissingColumnError
 from tafe_tf.data.formats.reader import Chunk, Wanted
+from tafe_tf.data.formats.tfrecord_kinds import find_kinds, open_records
 
 _ABSENT_INT = -(2**63)  # stands for "not in the record" while a batch is parsed
 _FRAME = 16  # bytes that TFRecord adds to a record
-_AT_A_TIME = 1024  # records that are looked at for a column
 _KINDS = {
     "int64_list": tf.int64,
     "float_list": tf.float32,
@@ -43,7 +41,7 @@ def read(
         DataError: If the file is truncated or corrupt, or if a column is in no record of the first
             block, nor in another file of the split.
     """
-    records = _records(path)
+    records = open_records(path)
     done = 0
     size = 0
     kinds: dict[str, str | None] = {}
@@ -58,7 +56,7 @@ def read(
             size += sum(map(len, serialized))
             size += _FRAME * count
             is_first = not kinds
-            kinds = _find_kinds(serialized, wanted.names, kinds)
+            kinds = find_kinds(serialized, wanted.names, kinds)
             if is_first:
                 _check_present(path, count, kinds, wanted)
             if passed:
@@ -78,47 +76,6 @@ def read(
         graph_nodes = r"\{\{.*\}\} | \[Op:.*"
         reason = re.sub(graph_nodes, "", error.message)
         raise DataError(f"{path}: cannot be read after row {_count(records)}: {reason}") from None
-
-
-def has_column(path: str, name: str, rows: int) -> bool:
-    """Whether a column is in any of the first records of a file; kept until the file changes.
-
-    Args:
-        path: The file. One that cannot be read has no column; who reads it will say why.
-        name: The column.
-        rows: How many records are looked at.
-    """
-    try:
-        status = os.stat(path)
-    except OSError:
-        return False
-    return _has_column(path, name, rows, (status.st_size, status.st_mtime_ns))
-
-
-@functools.lru_cache(maxsize=1 << 16)
-def _has_column(
-    path: str,
-    name: str,
-    rows: int,
-    state: tuple[int, int],
-) -> bool:
-    """See `has_column`; `state` tells the file from what it is after a change."""
-    try:
-        for batch in _records(path).take(rows).batch(_AT_A_TIME):
-            if _find_kind(batch.numpy(), name) is not None:
-                return True
-    except tf.errors.OpError:
-        pass
-    return False
-
-
-def _records(path: str) -> tf.data.TFRecordDataset:
-    compression = "GZIP" if path.endswith(".gz") else ""
-    return tf.data.TFRecordDataset(
-        path,
-        compression,
-        buffer_size=1 << 22,
-    )
 
 
 def _check_gzip(
@@ -157,30 +114,6 @@ def _count(records: tf.data.TFRecordDataset) -> int:
     return count
 
 
-def _find_kinds(
-    serialized: np.ndarray,
-    names: Sequence[str],
-    known: Mapping[str, str | None],
-) -> dict[str, str | None]:
-    """Finds how each column is stored by the first record that has a value of it.
-
-    Skipped records count as well, so that a file is read alike from any row on.
-
-    Args:
-        serialized: The records of a block.
-        names: The columns.
-        known: What the blocks before have shown.
-
-    Returns:
-        The kind of each column; "" while only empty lists were seen, None while no record had it.
-    """
-    kinds = dict(known)
-    for name in names:
-        if not kinds.get(name):
-            kinds[name] = _find_kind(serialized, name)
-    return kinds
-
-
 def _check_present(
     path: str,
     count: int,
@@ -192,32 +125,6 @@ def _check_present(
         if kind is None and not wanted.elsewhere(name):
             what = f"column {name!r} is missing from the first {count} records"
             raise MissingColumnError(f"{path}: {what}, and from the split's other files")
-
-
-def _find_kind(serialized: np.ndarray, name: str) -> str | None:
-    """The kind of the first value: "" if all are empty lists, None if no record has the feature."""
-    key = name.encode()
-    found = None
-    for text in serialized:
-        if key not in text:  # a quick look, before the record is decoded
-            continue
-        feature = _features(text).get(name)
-        if feature is None:
-            continue
-        found = ""
-        kind = feature.WhichOneof("kind")
-        if kind and getattr(feature, kind).value:
-            return str(kind)
-    return found
-
-
-def _features(serialized: bytes) -> Any:
-    example = tf.train.Example()
-    try:
-        example.ParseFromString(serialized)
-    except Exception:  # protobuf's DecodeError, whose module depends on its implementation
-        return {}
-    return example.features.feature
 
 
 def _parse(

@@ -47,7 +47,8 @@ def times(
         array(['2024-01-02T00:00:00.000000001'], dtype='datetime64[ns]')
     """
     found, wrong = kept_times(array, name, missing, source)
-    values = found.fill_null(_nothing(found.type)).to_numpy(zero_copy_only=False)
+    filled = found.fill_null(_nothing(found.type)) if found.null_count else found
+    values = filled.to_numpy(zero_copy_only=False)
     is_missing = found.is_null(nan_is_null=True).to_numpy(zero_copy_only=False)
     wrong = wrong | is_missing
     if values.dtype.kind == "f":

@@ -65,6 +65,7 @@ def labels(values: pa.Array, **settings: Any) -> list[int]:
         pa.array(["1.0", "0.00"]),
         pa.array([b"1", b"0"]),
         pa.array(["1", "0"]).dictionary_encode(),
+        pa.array(["1", "0"], pa.string_view()).dictionary_encode(),
         pc.run_end_encode(pa.array([1, 0])),
     ],
     ids=lambda values: str(values.type),
@@ -212,7 +213,7 @@ def test_every_row_of_a_funnel(tmp_path: pathlib.Path, extension: str, order: An
     noted: set[int] = set()
     for key, rows in bad_rows._rows.items():
         if key[-1] == "repaired":
-            noted |= rows
+            noted.update(rows)
     assert len(noted) == repaired
     assert (repaired > 0) == (order == "repair")
 

@@ -18,7 +18,7 @@ from small_files import EXTENSIONS, GOOD, SCHEMA, column, read, texts, written
 from tafe_tf.data.bad_rows import BadRows
 from tafe_tf.data.blocks.block import Block
 from tafe_tf.data.errors import BadRowError, DataError
-from tafe_tf.data.formats.read import find_files, read_blocks
+from tafe_tf.data.formats.read import find_files, notes_of, read_blocks
 from tafe_tf.data.formats.write import write
 
 NO_ROWS: dict[str, list[Any]] = {name: [] for name in GOOD}
@@ -350,3 +350,13 @@ def test_used_and_dropped_rows_are_the_rows_of_the_files(
     raising = BadRows()
     used = sum(len(block.row) for block in read_blocks([str(good)], SCHEMA, bad_rows=raising))
     assert (used, raising.count, raising.seen) == (4, 0, 4)
+
+
+def test_notes_of_files_that_are_read_elsewhere(tmp_path: pathlib.Path) -> None:
+    path = tmp_path / "train.csv"
+    path.write_text(text_of(";"))
+    (note,) = notes_of([str(path), str(path)], SCHEMA)
+    assert note.startswith(f"{path}: cells are parted by ';', as the header shows")
+    assert notes_of([str(path)], dataclasses.replace(SCHEMA, delimiter=";")) == []
+    assert notes_of([str(tmp_path / "gone.csv")], SCHEMA) == []
+    assert notes_of([str(tmp_path / "gone.parquet")], SCHEMA) == []

@@ -116,3 +116,23 @@ def test_a_column_goes_by_its_own_name_or_by_that_of_its_input() -> None:
         assert arrays["item_no"].tolist() == [7, 8]
     with pytest.raises(ServingError, match="columns are missing: Item No; given are item"):
         columns.to_arrays({"item": [7]}, wanted, "serving_default")
+
+
+def test_a_dotted_name_reaches_into_a_map_and_a_struct() -> None:
+    inputs = columns.Types(
+        {
+            "interests_key": columns.InputType("string", np.dtype(object), 2, "interests.key"),
+            "user.city": columns.InputType("string", np.dtype(object), 1),
+        }
+    )
+    interests = [[("golf", 0.5), ("chess", 2.0)], None]
+    table = pa.table(
+        {
+            "interests": pa.array(interests, pa.map_(pa.string(), pa.float64())),
+            "user": [{"city": "Rome"}, None],
+        }
+    )
+    arrays, rows = columns.to_arrays(table, inputs, "serving_default")
+    assert rows == 2
+    assert arrays["interests_key"].tolist() == [["golf", "chess"], ["", ""]]
+    assert arrays["user.city"].tolist() == ["Rome", ""]
