@@ -15,6 +15,7 @@ from tafe_tf.schema import Schema
 from tafe_tf.training import fit as job
 from tafe_tf.training.callbacks import check_callbacks
 from tafe_tf.training.config import ModelConfig, TrainingConfig, model_arguments
+from tafe_tf.training.data_config import DataConfig
 from tafe_tf.training.run import Run, as_rows
 
 
@@ -99,7 +100,7 @@ def fit(
     check_callbacks(callbacks)
     training, model_settings = _sorted_settings(model, settings)
     read_schema = _schema(schema)
-    data = job.DataConfig(
+    data = DataConfig(
         schema=read_schema,
         train=as_rows(train, "train", read_schema),
         valid=() if valid is None else as_rows(valid, "valid", read_schema),

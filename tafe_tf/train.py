@@ -26,7 +26,8 @@ from absl.flags import adopt_module_key_flags
 from tafe_tf import flags, machine
 from tafe_tf.distributed import cluster as clusters
 from tafe_tf.terminal import command
-from tafe_tf.training.fit import DataConfig, fit
+from tafe_tf.training.data_config import DataConfig
+from tafe_tf.training.fit import fit
 from tafe_tf.training.loop import NotFiniteError
 from tafe_tf.training.preemption import Preempted
 

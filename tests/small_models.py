@@ -9,7 +9,8 @@ import numpy as np
 
 from tafe_tf.data.formats.write import write
 from tafe_tf.training.config import ModelConfig, TrainingConfig
-from tafe_tf.training.fit import DataConfig, fit
+from tafe_tf.training.data_config import DataConfig
+from tafe_tf.training.fit import fit
 from tafe_tf.training.run_dir import RunDir
 
 CLICK_BUY = """

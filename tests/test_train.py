@@ -31,8 +31,8 @@ from tafe_tf.losses import CounterfactualLoss, FunnelLoss
 from tafe_tf.models import BY_NAME
 from tafe_tf.terminal import command
 from tafe_tf.terminal.command import CommandError
+from tafe_tf.training.build import build_loss, build_model
 from tafe_tf.training.errors import RunError
-from tafe_tf.training.fit import build_loss, build_model
 from tafe_tf.training.run_dir import RunDir
 
 FLAGS = absl_flags.FLAGS

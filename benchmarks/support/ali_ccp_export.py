@@ -10,7 +10,8 @@ import tensorflow as tf
 from benchmarks.support import ali_ccp_shape
 from tafe_tf.data.formats.write import write
 from tafe_tf.training.config import ModelConfig, TrainingConfig
-from tafe_tf.training.fit import DataConfig, fit
+from tafe_tf.training.data_config import DataConfig
+from tafe_tf.training.fit import fit
 
 ROWS = 2000  # half of them to train on, for a step or two, and half to check the export with
 

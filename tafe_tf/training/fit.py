@@ -10,28 +10,26 @@ import dataclasses
 import os
 import pathlib
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any, TypeAlias
+from typing import Any
 
 import keras
 import pyarrow as pa
 
-from tafe_tf import models, schema_toml
+from tafe_tf import schema_toml
 from tafe_tf.data.atomic import read_json, write_arrays, write_json
 from tafe_tf.data.bad_rows import BadRows
 from tafe_tf.data.batches.dataset import FunnelData
 from tafe_tf.data.batches.holdout import Holdout, time_holdout
-from tafe_tf.data.errors import DataError
-from tafe_tf.data.formats.splits import default_schema_file, find_splits
 from tafe_tf.distributed.cluster import Cluster
 from tafe_tf.features import vocabulary
 from tafe_tf.features.graph import Features
-from tafe_tf.losses import FunnelLoss
-from tafe_tf.optimizers import LazyAdam, LinearDecay
-from tafe_tf.schema import Schema
+from tafe_tf.optimizers import LazyAdam
 from tafe_tf.terminal.field_shares import print_field_metrics
 from tafe_tf.terminal.tables import print_dropped, print_metrics
 from tafe_tf.training import identity, predecessor
+from tafe_tf.training.build import build_loss, build_model, learning_rate
 from tafe_tf.training.config import ModelConfig, TrainingConfig
+from tafe_tf.training.data_config import DataConfig, Rows
 from tafe_tf.training.errors import RunError
 from tafe_tf.training.evaluator import Evaluator, check_monitor
 from tafe_tf.training.loop import Trainer
@@ -43,77 +41,6 @@ from tafe_tf.training.warm_start import WarmStart
 # The first file that is made from the rows of a split. Until then rows may be replaced, so that the
 # same call goes on once a bad row is mended.
 _MADE_FROM = {"train": "statistics.json", "valid": "history.json", "test": "metrics.json"}
-
-Rows: TypeAlias = "Sequence[str] | pa.Table"  # the paths of files, or a table in memory
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class DataConfig:
-    """Which rows a model is trained, stopped and tested on.
-
-    Attributes:
-        schema: What the columns are.
-        train: The training rows.
-        valid: The rows for early stopping. By default, (), a part of the training rows is held out.
-        test: The rows that the finished model is evaluated on. By default, (), there are none.
-        data_dir: The directory where the files were found, "" if they were named one by one.
-        schema_file: The schema's TOML file, "" if it did not come from one. Vocabularies of the
-            same rows that lie beside it are used, see `tafe_tf.prepare`.
-    """
-
-    schema: Schema
-    train: Rows
-    valid: Rows = ()
-    test: Rows = ()
-    data_dir: str = ""
-    schema_file: str = ""
-
-    def __post_init__(self) -> None:
-        for name, rows in self.splits():
-            if isinstance(rows, pa.Table):
-                continue
-            if name == "train" and not rows:
-                raise DataError("train: must name at least one file")
-            for path in rows:
-                if not os.path.isfile(path):
-                    raise FileNotFoundError(f"{path}: there is no such file")
-
-    def splits(self) -> list[tuple[str, Rows]]:
-        """The rows by the name of their split."""
-        return [
-            ("train", self.train),
-            ("valid", self.valid),
-            ("test", self.test),
-        ]
-
-    def files(self) -> dict[str, list[str]]:
-        """The paths of the files by the name of their split, without tables in memory."""
-        found = {}
-        for name, rows in self.splits():
-            if not isinstance(rows, pa.Table):
-                found[name] = list(rows)
-        return found
-
-    @classmethod
-    def in_directory(cls, data_dir: str | pathlib.Path, schema_file: str = "") -> DataConfig:
-        """The files `train`, `valid` and `test` of a directory; only the first must be there.
-
-        Args:
-            data_dir: The directory, or one file of training rows, see `splits.find_splits`.
-            schema_file: The schema's TOML file; by default `schema.toml` in the directory.
-
-        Raises:
-            DataError: If there are no training files.
-            SchemaError: If the schema cannot be used.
-        """
-        schema_file = schema_file or default_schema_file(data_dir)
-        schema = schema_toml.load(schema_file)
-        return cls(
-            schema=schema,
-            data_dir=str(data_dir),
-            schema_file=schema_file,
-            **find_splits(data_dir),
-        )
 
 
 def fit(
@@ -379,60 +306,6 @@ def _dtype_policy(policy: str) -> Iterator[None]:
         yield
     finally:
         keras.config.set_dtype_policy(before)
-
-
-def build_model(
-    config: ModelConfig,
-    features: Features,
-    parts: int = 1,
-) -> models.FunnelModel:
-    """An untrained model for a feature graph.
-
-    Args:
-        config: Which model.
-        features: The feature graph.
-        parts: Number of tables that the embedding table is cut into. The default is 1.
-    """
-    arguments = config.all_arguments()
-    if config.name == "esm2":
-        arguments["via"] = features.schema.via
-    model = models.BY_NAME[config.name](
-        features.rows,
-        len(features.schema.tasks),
-        slots=features.slots,
-        embedding_parts=parts,
-        **arguments,
-    )
-    model.field_names = [feature.name for feature in features.schema.features]
-    return model
-
-
-def build_loss(
-    model: models.FunnelModel,
-    schema: Schema,
-    config: TrainingConfig,
-) -> FunnelLoss:
-    """The loss that is asked for; what the settings leave open is as in the model's paper."""
-    asked = {
-        "dependence_weight": config.dependence_weight,
-        "order_weight": config.order_weight,
-    }
-    given = {name: value for name, value in asked.items() if value is not None}
-    task_weights = [task.weight for task in schema.tasks]
-    loss = model.paper_loss(task_weights, **given)
-    loss.checks_labels = False  # the reader has checked them
-    return loss
-
-
-def learning_rate(
-    config: TrainingConfig,
-    steps: int,
-    start: int,
-) -> float | LinearDecay:
-    """The learning rate from step `start` on, where an epoch has `steps`."""
-    if config.learning_rate_decay == "none":
-        return config.learning_rate
-    return LinearDecay(config.learning_rate, config.epochs * steps, start)
 
 
 def _evaluate_test(

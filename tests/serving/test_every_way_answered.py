@@ -20,7 +20,8 @@ from tafe_tf.serving.batch import scoring
 from tafe_tf.serving.batch.job import Job, find_inputs
 from tafe_tf.serving.client import Client
 from tafe_tf.training.config import ModelConfig, TrainingConfig
-from tafe_tf.training.fit import DataConfig, fit
+from tafe_tf.training.data_config import DataConfig
+from tafe_tf.training.fit import fit
 from tafe_tf.training.run import Run
 
 ROWS = 200

@@ -16,7 +16,8 @@ import small_models
 from tafe_tf import schema_toml
 from tafe_tf.data.formats.write import write
 from tafe_tf.training.config import ModelConfig, TrainingConfig
-from tafe_tf.training.fit import DataConfig, fit
+from tafe_tf.training.data_config import DataConfig
+from tafe_tf.training.fit import fit
 from tafe_tf.training.run import Run
 
 TINY = ModelConfig(name="shared_bottom", arguments={"embedding_dim": 4, "bottom_units": [8]})

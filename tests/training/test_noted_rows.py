@@ -16,8 +16,9 @@ from tafe_tf.data.batches.dataset import FunnelData
 from tafe_tf.data.formats.write import write
 from tafe_tf.export import held_out_rows
 from tafe_tf.training.config import ModelConfig, TrainingConfig
+from tafe_tf.training.data_config import DataConfig
 from tafe_tf.training.errors import RunError
-from tafe_tf.training.fit import DataConfig, fit
+from tafe_tf.training.fit import fit
 from tafe_tf.training.noted_rows import NotedRows
 from tafe_tf.training.run import Run
 from tafe_tf.training.run_dir import RunDir

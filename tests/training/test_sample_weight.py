@@ -14,7 +14,8 @@ from tafe_tf.data.public.synthetic import SyntheticFunnel
 from tafe_tf.metrics import FunnelMetrics
 from tafe_tf.schema import Schema
 from tafe_tf.training.config import ModelConfig, TrainingConfig
-from tafe_tf.training.fit import DataConfig, fit
+from tafe_tf.training.data_config import DataConfig
+from tafe_tf.training.fit import fit
 from tafe_tf.training.run import Run
 
 RATE = 0.2  # of the rows without a click that are kept

@@ -31,9 +31,9 @@ from tafe_tf.metrics import Metrics
 from tafe_tf.models import BY_NAME
 from tafe_tf.optimizers import LazyAdam, LinearDecay
 from tafe_tf.schema import FIRST
+from tafe_tf.training.build import learning_rate
 from tafe_tf.training.config import TrainingConfig
 from tafe_tf.training.errors import RunError
-from tafe_tf.training.fit import learning_rate
 from tafe_tf.training.loop import Trainer
 from tafe_tf.training.predecessor import compare
 from tafe_tf.training.run_dir import RunDir, variables

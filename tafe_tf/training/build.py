@@ -1,0 +1,64 @@
+"""Settings -> an untrained model, its loss and its learning rate."""
+
+from __future__ import annotations
+
+from tafe_tf import models
+from tafe_tf.features.graph import Features
+from tafe_tf.losses import FunnelLoss
+from tafe_tf.optimizers import LinearDecay
+from tafe_tf.schema import Schema
+from tafe_tf.training.config import ModelConfig, TrainingConfig
+
+
+def build_model(
+    config: ModelConfig,
+    features: Features,
+    parts: int = 1,
+) -> models.FunnelModel:
+    """An untrained model for a feature graph.
+
+    Args:
+        config: Which model.
+        features: The feature graph.
+        parts: Number of tables that the embedding table is cut into. The default is 1.
+    """
+    arguments = config.all_arguments()
+    if config.name == "esm2":
+        arguments["via"] = features.schema.via
+    model = models.BY_NAME[config.name](
+        features.rows,
+        len(features.schema.tasks),
+        slots=features.slots,
+        embedding_parts=parts,
+        **arguments,
+    )
+    model.field_names = [feature.name for feature in features.schema.features]
+    return model
+
+
+def build_loss(
+    model: models.FunnelModel,
+    schema: Schema,
+    config: TrainingConfig,
+) -> FunnelLoss:
+    """The loss that is asked for; what the settings leave open is as in the model's paper."""
+    asked = {
+        "dependence_weight": config.dependence_weight,
+        "order_weight": config.order_weight,
+    }
+    given = {name: value for name, value in asked.items() if value is not None}
+    task_weights = [task.weight for task in schema.tasks]
+    loss = model.paper_loss(task_weights, **given)
+    loss.checks_labels = False  # the reader has checked them
+    return loss
+
+
+def learning_rate(
+    config: TrainingConfig,
+    steps: int,
+    start: int,
+) -> float | LinearDecay:
+    """The learning rate from step `start` on, where an epoch has `steps`."""
+    if config.learning_rate_decay == "none":
+        return config.learning_rate
+    return LinearDecay(config.learning_rate, config.epochs * steps, start)
