@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+import functools
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -166,7 +167,7 @@ def _directly(
 ) -> np.ndarray | None:
     """The array, within microseconds; None if a value has to be looked at by itself."""
     is_text = wanted.dtype.kind == "O"
-    if not is_text and len(numbers_that_are_missing(missing, _target(wanted))):
+    if not is_text and _names_a_number(missing, wanted.dtype.kind):
         return None
     if _is_ready(values, wanted):
         ready: np.ndarray = values
@@ -188,9 +189,11 @@ def _directly(
     return array.astype(wanted.dtype, copy=False)
 
 
-def _target(wanted: InputType) -> pa.DataType:
-    """The type in which a number is compared with what means a missing one."""
-    return pa.int64() if wanted.dtype.kind == "i" else pa.float64()
+@functools.lru_cache
+def _names_a_number(missing: tuple[str, ...], kind: str) -> bool:
+    """Whether a text that means a missing value is a number of a NumPy kind, "i" or "f"."""
+    target = pa.int64() if kind == "i" else pa.float64()
+    return len(numbers_that_are_missing(missing, target)) > 0
 
 
 def _is_of_numpy(values: Any) -> bool:
@@ -209,13 +212,16 @@ def _is_ready(values: Any, wanted: InputType) -> bool:
     return values.dtype == wanted.dtype and values.ndim == wanted.rank
 
 
-def _are_plain_texts(array: np.ndarray, missing: Collection[str]) -> bool:
+def _are_plain_texts(array: np.ndarray, missing: tuple[str, ...]) -> bool:
     """Whether all values are texts, none of which stands for a missing one."""
-    flat = array.ravel()
-    if not all(isinstance(value, (str, bytes)) for value in flat):
-        return False
-    distinct = set(flat)
-    return distinct.isdisjoint(missing) and distinct.isdisjoint(map(str.encode, missing))
+    flat = array.ravel().tolist()
+    are_texts = set(map(type, flat)) <= {str, bytes}
+    return are_texts and _texts_and_bytes(missing).isdisjoint(flat)
+
+
+@functools.lru_cache
+def _texts_and_bytes(missing: tuple[str, ...]) -> frozenset[str | bytes]:
+    return frozenset([*missing, *map(str.encode, missing)])
 
 
 def _through_arrow(
