@@ -71,6 +71,8 @@ def draft(
     rows = raw.read_rows(files, max_rows)
     if rows.problems:
         raise DataError(rows.problems[0])
+    if not rows.table.num_rows:
+        raise DataError(f"{data}: holds no training rows")
     columns = columns_of(rows, None)
     separators = _split_texts(columns, rows)
     funnel = find_funnel(columns, tasks)
@@ -155,7 +157,8 @@ def _findings(
         left_out,
     )
     if not fields.fields:
-        listed = "; ".join(f"{name} {reason}" for name, reason in fields.left_out.items())
+        reasons_of_others = [f"{name!r} {reason}" for name, reason in fields.left_out.items()]
+        listed = "; ".join(reasons_of_others) or "there is none but the labels"
         raise ValueError(f"no column can be a field: {listed}")
     return _Findings(funnel, fields, roles, reasons)
 
@@ -198,10 +201,20 @@ def _text(
         given = names.identifier(field.keys["column"], taken)
         taken.append(given)
         tables.append(_feature_table(given, field, found.roles.get("group", "")))
-    last = []
-    for column, reason in found.fields.left_out.items():
-        last.append(f"Left out: {column!r} {reason}.")
+    left_out = {**found.fields.left_out, **_doubled_names(rows)}
+    last = [f"Left out: {column!r} {reason}." for column, reason in left_out.items()]
     return toml_text(comments, tables, last)
+
+
+def _doubled_names(rows: RawRows) -> dict[str, str]:
+    """Columns whose name stands more than once in a file."""
+    found = {}
+    for head in rows.heads.values():
+        names_of_file = head.schema.names
+        for name in names_of_file:
+            if names_of_file.count(name) > 1:
+                found[name] = "stands more than once among the columns"
+    return found
 
 
 def _task_table(step: Step) -> Table:

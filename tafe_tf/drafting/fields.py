@@ -211,10 +211,13 @@ def _names(values: Values, dtype: str) -> Field:
     if dtype != "string":
         keys["dtype"] = dtype
         reasons["dtype"] = what
-    if count > _VOCABULARY or values.family == "bytes":
+    has_breaks = dtype == "string" and any("\n" in text or "\r" in text for text in values.texts)
+    if count > _VOCABULARY or values.family == "bytes" or has_breaks:
         keys["kind"] = "hash"
         keys["buckets"] = _buckets(count)
         reasons["kind"] = f"{count:,} distinct {what}, and new ones to come"
+        if has_breaks:
+            reasons["kind"] = f"{count:,} distinct {what}, some with line breaks"
         reasons["buckets"] = "two for each, so that few share one"
     elif once > _RARE:
         keys["min_count"] = 2

@@ -10,6 +10,7 @@ from tafe_tf.drafting import names
 from tafe_tf.first_look.values import Values
 
 _EPOCH = 1e9  # seconds of 2001: a whole number from there on may be a time
+_FEW = 100  # fewer different moments are seasons or versions, not times
 _ONCE = 0.95
 
 
@@ -37,10 +38,17 @@ def find_time(columns: Mapping[str, Values]) -> tuple[str, str]:
         if not is_named or values.missing.any() or values.lengths is not None:
             continue
         is_moment = values.family == "moment"
-        is_count = values.family == "integer" and float(np.nanmin(values.numbers)) >= _EPOCH
+        is_count = values.family == "integer" and _counts_up(values)
         if (is_moment or is_count) and len(values.distinct) > 1:
             return name, "the moment of the row: --valid_split=time holds out the latest rows"
     return "", ""
+
+
+def _counts_up(values: Values) -> bool:
+    """Whether whole numbers may be a time: seconds since 1970, or numbers that grow all along."""
+    numbers = values.numbers
+    is_sorted = bool((np.diff(numbers[values.codes]) >= 0).all())
+    return float(np.nanmin(numbers)) >= _EPOCH or (is_sorted and len(numbers) > _FEW)
 
 
 def find_sample_weight(columns: Mapping[str, Values]) -> tuple[str, str]:

@@ -121,12 +121,14 @@ def _look_at(
     bad: dict[str, int] = {}
     if schema:
         for split, raw_rows in rows.items():
-            errors, wrong = _problems_of(raw_rows, schema, max_rows)
+            errors, wrong = _problems_of(split, raw_rows, schema, max_rows)
             found += errors
             bad_rows[split] = tuple(problems.merged(wrong.bad_rows)) if wrong else ()
             bad[split] = wrong.bad if wrong else 0
     else:
         found += [error for raw_rows in rows.values() for error in raw_rows.problems]
+    if not rows["train"].table.num_rows and not found:
+        found.append(f"{data}: holds no training rows")
     values = {split: columns_of(raw_rows, schema) for split, raw_rows in rows.items()}
     labels = _labels(values["train"], schema) if schema else None
     leaking = _leaks(values["train"], schema, labels) if schema and labels is not None else ()
@@ -152,6 +154,7 @@ def _look_at(
 
 
 def _problems_of(
+    split: str,
     raw_rows: RawRows,
     schema: Schema,
     max_rows: int,
@@ -166,7 +169,7 @@ def _problems_of(
     readable = problems.without_columns(schema, broken)
     if readable is None:
         return errors + list(raw_rows.problems), None
-    wrong = problems.file_problems(raw_rows.files, readable, max_rows)
+    wrong = problems.file_problems(raw_rows.files, readable, max_rows, split == "train")
     return errors + list(wrong.errors), wrong
 
 

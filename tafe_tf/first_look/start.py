@@ -116,7 +116,7 @@ def _of_split(
     readable = problems.without_columns(schema, broken)
     if readable is None:
         return [*found, *rows.problems]
-    wrong = problems.file_problems(files, readable, ROWS)
+    wrong = problems.file_problems(files, readable, ROWS, split == "train")
     found += wrong.errors
     if on_bad_row == "raise":
         for reason in problems.merged(wrong.bad_rows):

@@ -11,6 +11,7 @@ import pandas as pd
 import pytest
 
 from tafe_tf import schema_toml
+from tafe_tf.data.errors import DataError
 from tafe_tf.drafting.draft import draft
 from tafe_tf.drafting.labels import NoLabelError
 from tafe_tf.drafting.names import stage
@@ -176,3 +177,29 @@ def test_lists_in_texts(tmp_path: pathlib.Path, columns: dict[str, Any]) -> None
     schema, _ = drafted(written(tmp_path, columns))
     seen = features(schema)["seen"]
     assert (seen.max_length, seen.separator, seen.kind) == (3, ";", "vocabulary")
+
+
+@pytest.mark.parametrize("text", ["", "click,item\n"])
+def test_a_file_without_rows_is_refused(tmp_path: pathlib.Path, text: str) -> None:
+    path = tmp_path / "shop.csv"
+    path.write_text(text)
+    with pytest.raises(DataError, match=r"shop\.csv: holds no rows"):
+        draft(path)
+
+
+def test_doubled_columns_are_left_out(tmp_path: pathlib.Path) -> None:
+    path = tmp_path / "shop.csv"
+    path.write_text("click,item,x,x\n" + "1,a,2,3\n0,b,2,4\n0,a,1,1\n" * 50)
+    schema, text = drafted(path)
+    assert features(schema).keys() == {"item"}
+    assert "# Left out: 'x' stands more than once" in text
+
+
+def test_the_time_is_a_moment_or_grows_all_along(
+    tmp_path: pathlib.Path, columns: dict[str, Any]
+) -> None:
+    assert drafted(written(tmp_path, columns))[0].time == ""
+    moments = pd.date_range("2026-01-01", periods=ROWS, freq="min")
+    for times in (moments.astype(str), moments.as_unit("s").astype(int), range(0, 7 * ROWS, 7)):
+        schema, _ = drafted(written(tmp_path, {**columns, "event_time": list(times)}))
+        assert schema.time == "event_time" and "event_time" not in features(schema)

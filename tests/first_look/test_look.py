@@ -158,6 +158,14 @@ def test_types_without_a_meaning_are_told_for_all_columns(shop: pathlib.Path) ->
     assert 'when = "present"' in found.problems[0]
 
 
+def test_a_value_that_no_vocabulary_holds_is_told(shop: pathlib.Path) -> None:
+    rows = frame(500, 0)
+    rows.loc[[6, 8], "user"] = "two\nlines"
+    rows.to_csv(shop / "train.csv", index=False)
+    (problem,) = look(shop).problems
+    assert "train.csv: row 7, column 'user'" in problem and "'two\\nlines'" in problem
+
+
 def test_steps_that_the_schema_repairs_stop_nothing(shop: pathlib.Path) -> None:
     rows = frame(500, 0)
     rows.loc[[3, 4], "click"], rows.loc[[3, 4], "buy"] = 0, 1
