@@ -244,6 +244,7 @@ def split(
         shuffle_rows=config.shuffle_rows,
         readers=config.readers or cluster.workers,
         bad_rows=bad_rows,
+        beside=list(data.train),  # validation and test rows may lack a rare column
     )
     if data.valid:
         everything = Holdout(fraction=1.0)

@@ -57,6 +57,7 @@ class NotedRows:
         noted = {
             "files": [os.path.abspath(file) for file in validation.paths],
             "holdout": dataclasses.asdict(validation.holdout),
+            "train_files": [os.path.abspath(file) for file in splits["train"]],
             "test_files": [os.path.abspath(file) for file in splits["test"]],
             "on_bad_row": bad_rows.policy,
             "rows": counted,
@@ -130,6 +131,7 @@ class NotedRows:
             batch_size=batch_size,
             holdout=Holdout(**noted["holdout"]),
             bad_rows=self.bad_rows(),
+            beside=self.train_files(),
         )
 
     def test(self, batch_size: int = EVALUATION_ROWS) -> FunnelData | None:
@@ -146,7 +148,13 @@ class NotedRows:
             schema=self._schema(),
             batch_size=batch_size,
             bad_rows=self.bad_rows(),
+            beside=self.train_files(),
         )
+
+    def train_files(self) -> list[str]:
+        """The paths of the training files, be they still there or not."""
+        files: list[str] = self._read().get("train_files", [])
+        return files
 
     def test_files(self) -> list[str]:
         """The paths of the test files.

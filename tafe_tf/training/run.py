@@ -120,6 +120,7 @@ class Run:
             self._sources(rows),
             self.schema,
             bad_rows=BadRows(),
+            beside=self.directory.rows.train_files(),
             block_rows=batch_size,
             columns=[column.name for column in self.schema.inputs],
             labels=False,
@@ -171,6 +172,7 @@ class Run:
             schema=self.schema,
             batch_size=batch_size,
             bad_rows=bad_rows or self.directory.rows.bad_rows(),
+            beside=self.directory.rows.train_files(),
         )
 
     def export(

@@ -58,6 +58,26 @@ def shop(tmp_path: pathlib.Path) -> pathlib.Path:
     return directory
 
 
+def test_rows_beside_those_of_training_may_lack_a_rare_column(tmp_path: pathlib.Path) -> None:
+    """A TFRecord file leaves out what no record has; the training files tell that it exists."""
+    (tmp_path / "schema.toml").write_text(small_models.SHOP)
+    rows = plain_rows(200, seed=0)
+    (rare, *_) = [name for name in rows if name not in ("click", "buy", "user")]
+    without = {name: values for name, values in rows.items() if name != rare}
+    for name, columns in (
+        *(("train-1", without), ("train-2", rows)),
+        *(("valid", without), ("test", without)),
+    ):
+        write(tmp_path / f"{name}.tfrecord", columns)
+    run = train(tmp_path, tmp_path / "run")
+    test = tmp_path / "test.tfrecord"
+    metrics = run.evaluate([str(test)])
+    assert metrics["rows"] == 200
+    assert len(run.predict([str(test)])["ctr"]) == 200
+    held_out = run.directory.rows.held_out()
+    assert sum(len(batch.labels) for batch in held_out.evaluation_batches("valid")) == 200
+
+
 def plain_rows(count: int, seed: int) -> dict[str, list[object]]:
     return small_models.rows("shop", count, seed)
 

@@ -59,6 +59,8 @@ class FunnelData:
             Default: 1.
         holdout: Which rows belong to validation. Default: none.
         bad_rows: What to do with bad rows. Default: raise at the first.
+        beside: Further files that tell whether a column exists which a TFRecord file lacks, such as
+            those that a model was trained on. Default: none.
     """
 
     files: Sequence[str | ArrowRows]
@@ -69,6 +71,7 @@ class FunnelData:
     readers: int = 1
     holdout: Holdout = dataclasses.field(default_factory=Holdout)
     bad_rows: BadRows = dataclasses.field(default_factory=BadRows)
+    beside: Sequence[str | ArrowRows] = ()
 
     @property
     def paths(self) -> list[str]:
@@ -191,6 +194,7 @@ class FunnelData:
             self.schema,
             start_row=start,
             split=None if len(files) == len(self.files) else self.files,
+            beside=self.beside,
             bad_rows=self.bad_rows,
         )
         window_rows = 1 if epoch is None else self.shuffle_rows

@@ -135,6 +135,7 @@ def read_blocks(
     block_rows: int = BLOCK_ROWS,
     start_row: int = 0,
     split: Sequence[str | ArrowRows] | None = None,
+    beside: Sequence[str | ArrowRows] = (),
     columns: Sequence[str] | None = None,
     labels: bool = True,
     keep: Sequence[str] = (),
@@ -155,6 +156,8 @@ def read_blocks(
         split: All files of the split, where `files` are only some of them. They tell whether a
             column exists that a TFRecord file lacks. Of a part of a split that has no rows, which
             is no error then, the last block is empty. Default: None, `files` are the split.
+        beside: Further files that tell whether a column exists which a TFRecord file lacks, such as
+            those that a model was trained on. Default: none.
         columns: The names of the columns to read. Default: None, all of `schema.columns`.
         labels: Whether to read and check the labels; they are left out anyway if `columns` is
             given. Default: True.
@@ -184,7 +187,11 @@ def read_blocks(
         block_rows=block_rows,
         delimiter=schema.delimiter,
         quote=schema.quote,
-        elsewhere=functools.partial(_has_column, split or files, max(block_rows, BLOCK_ROWS)),
+        elsewhere=functools.partial(
+            _has_column,
+            [*(split or files), *beside],
+            max(block_rows, BLOCK_ROWS),
+        ),
         note=bad_rows.note,
     )
     convert = functools.partial(

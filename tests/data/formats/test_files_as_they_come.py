@@ -273,6 +273,8 @@ def test_a_column_that_a_shard_lacks_is_missing_if_another_has_it(tmp_path: path
         assert lacking["tag_weights"].tolist() == [[0.0, 0.0]] * 2
     (block,) = read_blocks([without], SCHEMA, bad_rows=BadRows(), split=[having, without])
     assert np.isnan(block.columns["price"]).all()
+    (block,) = read_blocks([without], SCHEMA, bad_rows=BadRows(), beside=[having])
+    assert np.isnan(block.columns["price"]).all()
     (block,) = read_blocks([having], SCHEMA, bad_rows=BadRows(), block_rows=1, start_row=1)
     assert block.columns["price"].tolist() == [2.5]  # it is not in the first block
     with pytest.raises(DataError, match="column 'price' is missing from the first 2 records, and"):
