@@ -34,16 +34,11 @@ def warmup_counts(served: SessionModel) -> FieldCounts | None:
         did not always have.
     """
     described = ask(served)
-    if described is None:
-        return None
-    largest: dict[str, np.ndarray] = {}
-    for request in warmup.read(served.path):
-        if request.model_spec.signature_name == FIELDS_SIGNATURE:
-            largest = {name: tf.make_ndarray(tensor) for name, tensor in request.inputs.items()}
-    if not largest:
+    inputs = _warmup_inputs(served)
+    if described is None or not inputs:
         return None
     counts = FieldCounts(names_of_fields(described))
-    counts.add_rows(**served(largest, FIELDS_SIGNATURE))
+    counts.add_rows(**served(inputs, FIELDS_SIGNATURE))
     return counts
 
 
@@ -56,9 +51,19 @@ def print_warmup(path: pathlib.Path) -> None:
     with contextlib.closing(SessionModel(path)) as served:
         counts = warmup_counts(served)
         described = ask(served)
+        inputs = _warmup_inputs(served)
     if counts is not None and described is not None:
-        rows = int(counts.counts[:, 0].min())
+        rows = len(next(iter(inputs.values())))
         print_field_table(counts, training_shares(described), f"values of {rows} warm-up rows")
+
+
+def _warmup_inputs(served: SessionModel) -> dict[str, np.ndarray]:
+    """The inputs of the largest warm-up request of `fields`; none if there is none."""
+    inputs: dict[str, np.ndarray] = {}
+    for request in warmup.read(served.path):
+        if request.model_spec.signature_name == FIELDS_SIGNATURE:
+            inputs = {name: tf.make_ndarray(tensor) for name, tensor in request.inputs.items()}
+    return inputs
 
 
 def check(served: SessionModel, inputs: Mapping[str, np.ndarray]) -> None:

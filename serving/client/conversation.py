@@ -7,7 +7,7 @@ thrown the error. `Client` carries it out with blocking calls, and `AsyncClient`
 from __future__ import annotations
 
 from collections.abc import Generator, Mapping, Sequence
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import grpc
 import numpy as np
@@ -43,6 +43,27 @@ class Predictions(dict[str, np.ndarray]):
         self.version = version
 
 
+class _Model(NamedTuple):
+    """What a model says of itself.
+
+    Attributes:
+        signatures: Its `SignatureDef`s by name.
+        description: What its signature `describe` answers; None if it has none.
+    """
+
+    signatures: dict[str, Any]
+    description: Description | None
+
+    def inputs(self, signature: str) -> Types:
+        """What one of its signatures takes."""
+        types = columns.types(self.signatures[signature].inputs)
+        return self.description.complete(types) if self.description else types
+
+    def describes(self, version: int) -> bool:
+        """Whether this is what a version says of itself, or no version says anything."""
+        return self.description is None or self.description.version == version
+
+
 class Conversation:
     """The requests behind each call of a client of one model.
 
@@ -54,8 +75,7 @@ class Conversation:
     def __init__(self, spec: model_pb2.ModelSpec, rows_per_request: int) -> None:
         self._spec = spec
         self._rows_per_request = rows_per_request
-        self._signatures: dict[str, Any] = {}
-        self._description: Description | None = None
+        self._model: _Model | None = None
 
     def status(self) -> Steps[dict[int, str]]:
         """The state of each version by its number."""
@@ -72,61 +92,75 @@ class Conversation:
         response = yield "GetModelMetadata", request
         signatures = get_model_metadata_pb2.SignatureDefMap()
         response.metadata[_METADATA].Unpack(signatures)
-        self._signatures = {name: s for name, s in signatures.signature_def.items() if s.inputs}
-        self._description = None
-        return self._signatures
+        return {name: s for name, s in signatures.signature_def.items() if s.inputs}
 
     def seen(self, given: Any) -> Steps[Seen]:
         """Finds which values of rows the model knows from training; see `Client.seen`."""
-        answer = yield from self.predict(given, FIELDS, ())
-        if self._description is None:
+        answer, model = yield from self._answer(given, FIELDS, ())
+        if model.description is None:
             raise failed_precondition(f'Serving signature key "{DESCRIBE}" not found.')
-        return self._description.seen(answer, answer.version)
+        return model.description.seen(answer, answer.version)
 
     def predict(self, given: Any, signature: str, outputs: Sequence[str]) -> Steps[Predictions]:
         """Scores rows, all with one version of the model; see `Client.predict`."""
-        inputs = yield from self._inputs(signature)
-        while True:
-            failure: ServingError | None = None
+        answer, _ = yield from self._answer(given, signature, outputs)
+        return answer
+
+    def _answer(
+        self, given: Any, signature: str, outputs: Sequence[str]
+    ) -> Steps[tuple[Predictions, _Model]]:
+        """The answer to rows, and the model as the rows were converted for it.
+
+        A new version may take other columns, or spell them otherwise, than this client knows. So if
+        a request is refused, or another version answers than the one that described itself, the
+        model is asked anew what it takes, and the rows are sent again if that has changed.
+        """
+        model = yield from self._known(signature)
+        for attempt in range(_RESTARTS + 1):
+            inputs = model.inputs(signature)
+            refused: ServingError | None = None
             try:
                 answer = yield from self._predict(given, inputs, signature, outputs)
             except ServingError as error:
                 if error.code != grpc.StatusCode.INVALID_ARGUMENT:
                     raise
-                failure = error
+                refused = error
             else:
-                if self._description is None or self._description.version == answer.version:
-                    return answer
-            # A new version may take other columns, or spell them otherwise, than this client knows.
-            self._signatures = {}
-            known = inputs
-            inputs = yield from self._inputs(signature)
-            is_known = inputs == known and inputs.missing == known.missing
-            if is_known and failure is not None:
-                raise failure
-            if is_known:
-                return answer
+                if model.describes(answer.version):
+                    return answer, model
+            self._model = None
+            model = yield from self._known(signature)
+            now = model.inputs(signature)
+            has_changed = now != inputs or now.missing != inputs.missing
+            if has_changed and attempt < _RESTARTS:
+                continue
+            if refused is not None:
+                raise refused
+            return answer, model
+        raise AssertionError("the last attempt returns or raises")
 
-    def _inputs(self, signature: str) -> Steps[Types]:
-        """What a signature takes, asked once and remembered."""
-        signatures = self._signatures or (yield from self.signatures())
-        if signature not in signatures:
-            self._signatures = {}
+    def _known(self, signature: str) -> Steps[_Model]:
+        """What the model says of itself, asked once and remembered.
+
+        Other threads may ask at the same time: each goes on with what it was told.
+        """
+        model = self._model
+        if model is None:
+            signatures = yield from self.signatures()
+            description = None
+            if DESCRIBE in signatures:
+                description = yield from self._describe()
+            model = _Model(signatures, description)
+        if signature not in model.signatures:
+            self._model = None  # perhaps a new version has it
             raise failed_precondition(f'Serving signature key "{signature}" not found.')
-        types = columns.types(signatures[signature].inputs)
-        if self._description is None and DESCRIBE in signatures:
-            yield from self._describe()
-        return self._description.complete(types) if self._description else types
+        self._model = model
+        return model
 
-    def _describe(self) -> Steps[None]:
-        """Asks the model what it is, once for each answer of `signatures`."""
+    def _describe(self) -> Steps[Description]:
         question = {DESCRIBE: np.array([b""], object)}
-        try:
-            answer = yield from self._piece(question, DESCRIBE, (), None)
-        except ServingError:
-            self._signatures = {}
-            raise
-        self._description = Description(answer[DESCRIPTION][0], answer.version)
+        answer = yield from self._piece(question, DESCRIBE, (), None)
+        return Description(answer[DESCRIPTION][0], answer.version)
 
     def _predict(
         self, given: Any, inputs: Types, signature: str, outputs: Sequence[str]

@@ -14,7 +14,13 @@ import pytest
 from scoring_jobs import job, mkdir, scores
 from servers import LocalServer
 
+from tafe_tf import schema_toml
+from tafe_tf.data.bad_rows import BadRows
+from tafe_tf.data.formats.read import find_files, read_blocks
 from tafe_tf.data.formats.write import write
+from tafe_tf.data.shards.job import ShardJob
+from tafe_tf.engines.local import LocalEngine
+from tafe_tf.engines.preparation import prepare_shards
 from tafe_tf.export.first_rows import score_first_rows
 from tafe_tf.export.publish import ExportConfig, publish
 from tafe_tf.export.session_model import SessionModel
@@ -210,3 +216,29 @@ def test_servers_take_columns_and_inputs(
             (prediction,) = json.load(response)["predictions"]
         for name, values in expected.items():
             assert prediction[name] == pytest.approx(values[0], abs=1e-6)
+
+
+@pytest.mark.parametrize("format", ["parquet", "tfrecord"])
+def test_shards_hold_the_columns_by_their_own_names(tmp_path: pathlib.Path, format: str) -> None:
+    text = schema_toml.dump(SCHEMA)
+    file = write_csv(mkdir(tmp_path / "data") / "train.csv", rows(0))
+    settings: dict[str, Any] = {"shard_rows": 100, "format": format}
+    prepare_shards(
+        ShardJob(
+            data_dir=str(file.parent),
+            schema=SCHEMA,
+            schema_text=text,
+            output=str(tmp_path / "out"),
+            **settings,
+        ),
+        LocalEngine(),
+    )
+    assert schema_toml.load(tmp_path / "out" / "schema.toml") == SCHEMA
+    shards = find_files(tmp_path / "out", "train")
+    before = list(read_blocks([str(file)], SCHEMA, bad_rows=BadRows()))
+    after = list(read_blocks(shards, SCHEMA, bad_rows=BadRows()))
+    assert len(shards) == len(after) == 3
+    for column in SCHEMA.columns:
+        joined = np.concatenate([block.columns[column.name] for block in after])
+        found = [one.decode() if isinstance(one, bytes) else one for one in joined.ravel()]
+        assert list(map(str, found)) == list(map(str, before[0].columns[column.name].ravel()))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import concurrent.futures
 import json
 from typing import Any
 
@@ -83,9 +84,38 @@ def test_seen_counts_the_rows_of_all_pieces(fake: Fake, address: str) -> None:
         ]
 
 
-def test_a_model_that_does_not_tell(fake: Fake, address: str) -> None:
-    with (
-        Client(address) as client,
-        pytest.raises(ServingError, match=r'FAILED_PRECONDITION: .*"fields" not found'),
-    ):
-        client.seen({"item": [1]})
+def test_a_model_that_does_not_tell_until_a_new_version_does(fake: Fake, address: str) -> None:
+    with Client(address) as client:
+        with pytest.raises(ServingError, match=r'FAILED_PRECONDITION: .*"fields" not found'):
+            client.seen({"item": [1]})
+        fake.version, fake.description = 2, DESCRIBED
+        assert client.seen({"item": [1]}).version == 2
+
+
+def test_versions_that_take_turns_are_answered_all_the_same(fake: Fake, address: str) -> None:
+    """Behind one address two versions may answer, each with columns of its own."""
+    renamed = {**DESCRIBED["inputs"][0], "separator": ";"}
+    descriptions = [DESCRIBED, {**DESCRIBED, "inputs": [renamed]}]
+
+    def take_turns(*_: Any) -> None:
+        fake.version += 1
+        fake.description = descriptions[fake.version % 2]
+
+    fake.description = DESCRIBED
+    fake.behave = take_turns
+    with Client(address) as client:
+        assert client.predict({"item": [3]})["twice"].tolist() == [6.0]
+    assert len(fake.requests) <= 6
+
+
+def test_many_threads_share_what_the_model_said(fake: Fake, address: str) -> None:
+    fake.description = DESCRIBED
+
+    def ask(number: int) -> bool:
+        if number % 5 == 0:
+            fake.version += 1
+        seen = client.seen({"Item No": [number]})
+        return seen.unseen == {"item": float(number > 9)}
+
+    with Client(address) as client, concurrent.futures.ThreadPoolExecutor(8) as pool:
+        assert all(pool.map(ask, range(100)))
