@@ -225,6 +225,8 @@ def _shares(served: SessionModel) -> list[str]:
     if counts is None or described is None:
         return ["does not tell which values are unseen: exported before it could"]
     training = description.training_shares(described)
+    if not any(training.values()):
+        return ["the shares of missing and of unseen values in training are not known"]
     jumps = counts.jumps(training)
     if jumps:
         return [f"warning, of the warm-up rows: {jump}" for jump in jumps]

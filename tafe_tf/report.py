@@ -14,6 +14,7 @@ from tafe_tf import schema_toml
 from tafe_tf.data.atomic import read_json
 from tafe_tf.schema import Schema
 from tafe_tf.terminal import command
+from tafe_tf.terminal.field_shares import print_field_metrics
 from tafe_tf.terminal.tables import number, print_metrics, show
 
 
@@ -40,6 +41,9 @@ def report(run_dir: pathlib.Path) -> None:
         raise FileNotFoundError(f"{error}; has the run finished?") from None
     show(history_table(history, loaded, f"{run_dir}: validation by epoch"))
     print_metrics(metrics, loaded, f"{run_dir}: test")
+    path = run_dir / "statistics.json"
+    statistics = read_json(path) if path.exists() else {}
+    print_field_metrics(metrics, statistics, f"{run_dir}: values of the test rows")
 
 
 def history_table(

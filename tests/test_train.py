@@ -286,7 +286,7 @@ def test_export_answers_as_the_model_does(
     path = publish(RunDir(trained), tmp_path, ExportConfig(version=7))
     assert path == latest(tmp_path) and [p.name for p in tmp_path.iterdir()] == ["7"]
     served = SessionModel(path)
-    assert set(served.signatures) == {"serving_default", "examples", *SHORT}
+    assert set(served.signatures) == {"serving_default", "examples", "fields", "describe", *SHORT}
     model, features = RunDir(trained).load_best(), RunDir(trained).features()
     columns = probe_rows(features.schema, trained / "vocabulary", 33, seed=5)
     logits = np.array(model(features({k: tf.constant(v) for k, v in columns.items()})), np.float64)

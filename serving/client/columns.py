@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -12,7 +12,7 @@ import tensorflow as tf
 from tafe_tf.data.bad_rows import Problem
 from tafe_tf.data.blocks.to_column import to_column, to_lists
 from tafe_tf.data.errors import DataError
-from tafe_tf.data.formats.nested import column_at, type_at
+from tafe_tf.data.formats.nested import column_at, root_of, type_at
 from tafe_tf.data.spelling.any_column import to_arrow_array
 from tafe_tf.data.spelling.numbers import numbers_that_are_missing
 from tafe_tf.schema import MISSING_TEXTS, Column, Dtype
@@ -82,8 +82,7 @@ def to_arrays(columns: Any, inputs: Types, signature: str) -> tuple[dict[str, np
             its row (counted from 1) and the value.
         TypeError: If `columns` is of no such kind.
     """
-    wanted_columns = [wanted.column or name for name, wanted in inputs.items()]
-    named = _of_inputs(_by_name(columns, wanted_columns), inputs)
+    named = _of_inputs(_by_name(columns), inputs)
     arrays = {}
     for name, wanted in inputs.items():
         column = wanted.column or name
@@ -109,6 +108,8 @@ def _of_inputs(named: Mapping[str, Any], inputs: Types) -> dict[str, Any]:
         column = wanted.column or name
         if column in named:
             found[name] = named[column]
+        elif (inner := _inside(named, column)) is not None:
+            found[name] = inner
         elif name in named:
             found[name] = named[name]
         else:
@@ -119,14 +120,23 @@ def _of_inputs(named: Mapping[str, Any], inputs: Types) -> dict[str, Any]:
     return found
 
 
-def _by_name(columns: Any, wanted: Sequence[str]) -> Mapping[str, Any]:
-    """The columns, and of maps and structs the parts that dotted names want."""
+def _inside(named: Mapping[str, Any], column: str) -> pa.Array | None:
+    """What a dotted name finds inside a column of maps or structs; None if it finds nothing."""
+    root = root_of(named, column)
+    if root not in named:
+        return None
+    try:
+        table = pa.table({root: to_arrow_array(named[root], root, "the request")})
+    except DataError as error:
+        raise invalid(str(error)) from None
+    if type_at(table.schema, column) is None:
+        return None
+    return column_at(table, column)
+
+
+def _by_name(columns: Any) -> Mapping[str, Any]:
     if isinstance(columns, pa.Table | pa.RecordBatch):
-        named = dict(zip(columns.column_names, columns.columns, strict=True))
-        for name in wanted:
-            if name not in named and type_at(columns.schema, name) is not None:
-                named[name] = column_at(columns, name)
-        return named
+        return dict(zip(columns.column_names, columns.columns, strict=True))
     if isinstance(columns, Mapping):
         return columns
     if hasattr(columns, "columns"):  # a DataFrame; neither pandas nor Polars need be installed

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import concurrent.futures
+import json
 
 import numpy as np
 
 from tafe_tf.serving.client import Predictions
+from tafe_tf.serving.client.description import DESCRIBE, DESCRIPTION, FIELDS
 from tafe_tf.serving.conformance.target import Arrays, Check, Target, close, must
 
 
@@ -52,6 +54,21 @@ def answers_every_signature(target: Target) -> None:
     for name, signature in target.signatures.items():
         outputs = target.client.predict(target.rows(1, name), signature=name)
         must(set(outputs) == set(signature.outputs), f"{name} answered {sorted(outputs)}")
+
+
+def describes_itself(target: Target) -> None:
+    """What the model says of its inputs and fields fits its signatures, if it says anything."""
+    if not {DESCRIBE, FIELDS} <= set(target.signatures):
+        return
+    question = {DESCRIBE: np.array([b"", b"any text"], object)}
+    first, second = target.client.predict(question, signature=DESCRIBE)[DESCRIPTION]
+    must(first == second, "describe answered two texts differently")
+    described = json.loads(first)
+    names = {column["name"] for column in described["inputs"]}
+    must(names == set(target.inputs), f"describe names the inputs {sorted(names)}")
+    fields = len(described["fields"])
+    for name, values in target.client.predict(target.rows(5), signature=FIELDS).items():
+        must(values.shape == (5, fields), f"5 rows: output {name} of fields is {values.shape}")
 
 
 def filters_outputs(target: Target) -> None:
@@ -108,6 +125,7 @@ CHECKS: tuple[Check, ...] = (
     answers_pieces_as_the_whole,
     says_who_answered,
     answers_every_signature,
+    describes_itself,
     filters_outputs,
     answers_no_rows_with_no_rows,
     takes_nan_and_infinities,

@@ -127,7 +127,7 @@ class Features(tf.Module):
     ) -> tuple[tf.Tensor, tf.Tensor]:
         """Ids and weights of features that are computed alike, [B, slots of all].
 
-        `missing` says of each column of one text a row where it is missing, [B].
+        `missing` says of each column of one text a row where it is missing, [B, 1].
         """
         feature = group[0]
         if feature.max_length:
@@ -135,7 +135,7 @@ class Features(tf.Module):
         of_group = [columns[feature.column] for feature in group]
         raw = tf.stack(of_group, axis=1)
         if feature.raw_dtype == "string":
-            is_missing = missing[feature.column][:, None]
+            is_missing = missing[feature.column]
         else:
             raw = self._missing.without_numbers(raw)
             is_missing = raw == ABSENT[feature.raw_dtype]

@@ -39,15 +39,15 @@ class MissingTexts(tf.Module):
         ]
 
     def of_columns(self, columns: Mapping[str, tf.Tensor]) -> dict[str, tf.Tensor]:
-        """Where each column of one text a row is missing, [B], by the column's name.
+        """Where each column of one text a row is missing, [B, 1], by the column's name.
 
         One lookup answers for all columns: each operation costs a request of one row the same,
         however many values it takes.
         """
         if not self._names:
             return {}
-        texts = tf.stack([columns[name] for name in self._names])
-        is_missing = tf.unstack(self.table.lookup(texts))
+        texts = tf.stack([columns[name] for name in self._names], axis=1)
+        is_missing = tf.split(self.table.lookup(texts), len(self._names), axis=1)
         return dict(zip(self._names, is_missing, strict=True))
 
     def without_numbers(self, numbers: tf.Tensor) -> tf.Tensor:

@@ -30,7 +30,8 @@ class RawRows:
         files: The files that were read, in order.
         table: Their rows. A map "x" is two columns of lists, "x.key" and "x.value"; a struct, or a
             list of structs, has a column for each of its fields.
-        heads: A few rows of each file that can be read, by its path, with the columns it has.
+        heads: A few rows of each file that can be read and has some, by its path, with the columns
+            it has.
         is_cut: Whether the files hold more rows than were asked for.
         problems: The files that cannot be read, or not to their end, each with the reason.
     """
@@ -72,13 +73,17 @@ def read_rows(
         except DataError as error:
             problems.append(str(error))
             continue
+        if table.num_rows == 0:  # an empty part among full ones
+            continue
         heads[path] = table.slice(0, _HEAD_ROWS)
         if left >= 0:
             tables.append(table)
         left -= table.num_rows
+    if not heads and not problems:
+        problems.append(f"{', '.join(files)}: holds no rows")
     return RawRows(
         files=tuple(files),
-        table=_together(tables, max_rows),
+        table=_first(_together(tables), max_rows),
         heads=heads,
         is_cut=left < 0,
         problems=tuple(problems),
@@ -105,9 +110,12 @@ def read_file(
         batches = read(path, max_rows, dialect)
     except (pa.ArrowException, OSError, EOFError) as error:
         raise DataError(f"{path}: cannot be read: {error}") from None
-    if not batches.num_columns:  # a slice of it would have rows
-        return pa.table({})
-    return _flat(batches.slice(0, max_rows))
+    return _flat(_first(batches, max_rows))
+
+
+def _first(table: pa.Table, rows: int) -> pa.Table:
+    """The first rows; Arrow's slice of a table without columns has as many as are asked for."""
+    return table.slice(0, min(rows, table.num_rows))
 
 
 def _csv(
@@ -206,7 +214,7 @@ def _tfrecord(
         rows += len(chunk.rows)
         if rows >= max_rows:
             break
-    return _together(tables, max_rows)
+    return _together(tables)
 
 
 _READERS: dict[str, Callable[[str, int, Dialect], pa.Table]] = {
@@ -243,12 +251,12 @@ def _parts(name: str, kind: pa.DataType) -> list[str]:
     return found
 
 
-def _together(tables: Sequence[pa.Table], max_rows: int) -> pa.Table:
-    """One table of the first rows; a column that a file lacks is missing there.
+def _together(tables: Sequence[pa.Table]) -> pa.Table:
+    """One table of all rows; a column that a file lacks is missing there.
 
     Columns whose name stands more than once in a file are left out: no schema can mean one of them.
     """
-    tables = [_with_distinct_names(table) for table in tables if table.num_rows]
+    tables = [_with_distinct_names(table) for table in tables]
     if not tables:
         return pa.table({})
     names = list(dict.fromkeys(name for table in tables for name in table.schema.names))
@@ -261,7 +269,7 @@ def _together(tables: Sequence[pa.Table], max_rows: int) -> pa.Table:
             else:
                 pieces.append(pa.nulls(table.num_rows))
         columns[name] = one_type(pieces)
-    return pa.table(columns).slice(0, max_rows)
+    return pa.table(columns)
 
 
 def _with_distinct_names(table: pa.Table) -> pa.Table:

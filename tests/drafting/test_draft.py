@@ -183,7 +183,7 @@ def test_lists_in_texts(tmp_path: pathlib.Path, columns: dict[str, Any]) -> None
 def test_a_file_without_rows_is_refused(tmp_path: pathlib.Path, text: str) -> None:
     path = tmp_path / "shop.csv"
     path.write_text(text)
-    with pytest.raises(DataError, match=r"shop\.csv: holds no training rows"):
+    with pytest.raises(DataError, match=r"shop\.csv: holds no rows"):
         draft(path)
 
 

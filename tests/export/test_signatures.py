@@ -13,6 +13,7 @@ from scipy.special import expit
 from tafe_tf.export.probe_rows import probe_rows
 from tafe_tf.export.session_model import SessionModel
 from tafe_tf.export.signature_inputs import examples
+from tafe_tf.schema import MISSING_TEXTS
 from tafe_tf.training.run_dir import RunDir
 
 TOLERANCE = 3e-6  # logits of probes are large
@@ -111,3 +112,27 @@ def test_describe_tells_the_inputs_and_the_shares_of_training(
     for kind in ("missing", "unseen"):
         shares = {field["name"]: field[kind] for field in described["fields"]}
         assert shares == statistics[kind]
+
+
+def test_a_text_that_means_missing_is_missing_in_every_signature(
+    served: tuple[RunDir, SessionModel],
+) -> None:
+    run, model = served
+    schema = run.schema()
+    count = len(MISSING_TEXTS)
+    rows = probe_rows(schema, run.path / "vocabulary", count, seed=7)
+    spelled = dict(rows)
+    for column in schema.inputs:
+        if column.dtype == "string":
+            texts = np.array(MISSING_TEXTS, object)
+            width = rows[column.name].shape[1:]
+            texts = texts.reshape(count, *[1] * len(width))
+            spelled[column.name] = np.broadcast_to(texts, (count, *width))
+            rows[column.name] = np.full((count, *width), "", object)
+    expected = model(rows)
+    found = [model(spelled), model({"examples": examples(schema, spelled)}, "examples")]
+    for outputs in found:
+        for name, values in expected.items():
+            np.testing.assert_array_equal(outputs[name], values)
+    shares = model(spelled, "fields")
+    np.testing.assert_array_equal(shares["missing"], model(rows, "fields")["missing"])

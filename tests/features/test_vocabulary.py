@@ -3,14 +3,19 @@
 import csv
 import json
 import pathlib
+from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
 from tafe_tf.data.bad_rows import BadRows
 from tafe_tf.data.errors import BadRowError
+from tafe_tf.data.field_counts import FieldCounts
+from tafe_tf.data.formats.read import read_blocks
 from tafe_tf.features import vocabulary
+from tafe_tf.features.graph import Features
 from tafe_tf.schema import Feature, Schema, SchemaError, Task
 
 SCHEMA = Schema(
@@ -120,3 +125,45 @@ def test_a_value_that_is_no_utf8_is_refused(tmp_path: pathlib.Path) -> None:
         match=r"feature 'city': a value is no UTF-8; use kind 'hash'\. Rec.*b'K\\xf6ln'",
     ):
         vocabulary.build([str(path)], SCHEMA, tmp_path / "out", BadRows())
+
+
+def test_the_shares_are_those_of_the_graphs_ids(tmp_path: pathlib.Path) -> None:
+    """Training counts raw values, and whoever evaluates counts ids."""
+    rng = np.random.default_rng(0)
+    count = 3000
+    columns: dict[str, list[Any]] = {
+        "city": [f"c{i}" if i % 7 else "" for i in rng.zipf(1.5, count)],
+        "user": rng.integers(-1, 900, count).tolist(),
+        "tags": [[f"t{i}" for i in rng.integers(0, 40, n)] for n in rng.integers(0, 4, count)],
+        "words": [["" if i < 3 else f"w{i}" for i in rng.integers(0, 9, 3)] for _ in range(count)],
+        "hour": rng.integers(-3, 30, count).tolist(),
+        "price": [None if value < 0.3 else value for value in rng.random(count)],
+        "click": [0] * count,
+        "buy": [0] * count,
+    }
+    more = (
+        Feature(name="words", kind="hash", buckets=9, max_length=2),
+        Feature(name="price", kind="log_round"),
+    )
+    features = (
+        Feature(name="city", kind="vocabulary", min_count=30),
+        Feature(name="user", kind="vocabulary", dtype="int64", min_count=4),
+        Feature(name="tags", kind="vocabulary", max_length=2, min_count=110),
+        Feature(name="hour", kind="integer", size=24),
+        *more,
+    )
+    schema = Schema(name="t", features=features, tasks=SCHEMA.tasks)
+    path = tmp_path / "train.parquet"
+    pq.write_table(pa.table(columns), path)
+    statistics = vocabulary.build([str(path)], schema, tmp_path / "out", BadRows())
+    graph = Features(schema, tmp_path / "out")
+    counts = FieldCounts([feature.name for feature in features])
+    for block in read_blocks([str(path)], schema, bad_rows=BadRows(), block_rows=999):
+        ids = graph(block.columns)["ids"]
+        counts.add_ids(ids.numpy(), graph.slots)
+    assert counts.shares("unseen") == statistics["unseen"]
+    assert counts.shares("missing") == statistics["missing"]
+    for name in ("city", "user", "tags", "hour"):
+        assert 0.01 < statistics["unseen"][name] < 0.99
+    for name in ("city", "tags", "words", "hour", "price"):
+        assert 0.01 < statistics["missing"][name] < 0.99

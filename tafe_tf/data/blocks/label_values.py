@@ -143,7 +143,8 @@ def _words_of(kind: pa.DataType, missing: Collection[str]) -> pa.Array | None:
     numbers = []
     for text in texts:
         try:
-            numbers.append(pa.scalar(text).cast(kind).as_py())
+            number = pa.scalar(label_text(text)).cast(kind)
+            numbers.append(number.as_py())
         except pa.ArrowInvalid:
             continue
     return pa.array(numbers, kind)

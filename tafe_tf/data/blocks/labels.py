@@ -70,20 +70,11 @@ def read_funnel(
     Raises:
         DataError: If a column is of a type that no label has.
     """
-    labels = []
-    for i, task in enumerate(schema.tasks):
-        codes = _read(raw, task, "a label", schema, problems, path)
-        labels.append(_Step(task.column, codes, i - 1, _UNKNOWN))
-    actions = []
-    for i in schema.via:
-        name = schema.tasks[i].via
-        action = Task(name="action", column=name)
-        codes = _read(raw, action, "an action", schema, problems, path)
-        actions.append(_Step(name, codes, i - 1, _UNKNOWN_ACTION))
-    steps = [*labels, *actions]
-    is_readable = np.ones(len(raw[labels[0].name]), bool)
-    for step in steps:
-        is_readable &= step.codes != WRONG
+    labels = _read_labels(raw, schema, problems, path)
+    actions = _read_actions(raw, schema, problems, path)
+    of_steps = [step.codes for step in (*labels, *actions)]
+    is_wrong = np.stack(of_steps) == WRONG
+    is_readable = ~is_wrong.any(axis=0)
     repaired: list[Problem] = []
     if schema.order == "repair":
         _repair(labels, actions, is_readable, repaired)
@@ -92,6 +83,36 @@ def read_funnel(
     happened = [(step.codes == YES).astype(np.uint8) for step in labels]
     by_name = {step.name: (step.codes == YES).astype(np.int64) for step in actions}
     return FunnelColumns(np.stack(happened, axis=1), by_name, repaired)
+
+
+def _read_labels(
+    raw: Mapping[str, pa.Array],
+    schema: Schema,
+    problems: list[Problem],
+    path: str,
+) -> list[_Step]:
+    """Reads the labels, in the order of the funnel."""
+    steps = []
+    for i, task in enumerate(schema.tasks):
+        codes = _read(raw, task, "a label", schema, problems, path)
+        steps.append(_Step(task.column, codes, i - 1, _UNKNOWN))
+    return steps
+
+
+def _read_actions(
+    raw: Mapping[str, pa.Array],
+    schema: Schema,
+    problems: list[Problem],
+    path: str,
+) -> list[_Step]:
+    """Reads the actions, like labels that are written in the usual ways."""
+    steps = []
+    for i in schema.via:
+        name = schema.tasks[i].via
+        action = Task(name="action", column=name)
+        codes = _read(raw, action, "an action", schema, problems, path)
+        steps.append(_Step(name, codes, i - 1, _UNKNOWN_ACTION))
+    return steps
 
 
 def _read(

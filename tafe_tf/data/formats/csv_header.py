@@ -5,6 +5,7 @@ from __future__ import annotations
 import codecs
 import csv
 import io
+import json
 import pathlib
 from collections.abc import Iterator
 from typing import IO, Any
@@ -114,7 +115,7 @@ def _delimiter(
         raise DataError(f"{path}: the header {shows} {which}; {mend}. Received: {line[:80]!r}")
     (delimiter,) = found
     if delimiter != ",":
-        mend = f"`delimiter = {delimiter!r}` would say so"
+        mend = f"`delimiter = {json.dumps(delimiter)}` would say so"
         wanted.note(
             f"delimiter {delimiter}",
             f"{path}: cells are parted by {delimiter!r}, as the header shows; {mend}",

@@ -129,4 +129,6 @@ def check_types(
         is_right = has_lists or holds_texts(kind) if name in lists else not has_lists
         if not is_right:
             rule = "must hold lists" if name in lists else "must hold one value a row"
+            if pa.types.is_map(kind):
+                rule += f"; name the part, {name}.key or {name}.value"
             raise DataError(f"{source}: column {name!r} {rule}. Received: {kind}")

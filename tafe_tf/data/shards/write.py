@@ -16,6 +16,7 @@ import pyarrow as pa
 
 from tafe_tf.data.bad_rows import BadRows, Dropped
 from tafe_tf.data.blocks.to_table import not_text, to_table
+from tafe_tf.data.errors import DataError
 from tafe_tf.data.formats.read import BLOCK_ROWS, read_blocks
 from tafe_tf.data.formats.write_tables import open_tables
 from tafe_tf.data.shards.job import EXTENSIONS, Piece, Record, ShardJob
@@ -76,7 +77,8 @@ def _write(
                 if writer is None:
                     tables = open_tables(beside, table.schema)
                     writer = stack.enter_context(tables)
-                writer.append(table)
+                    types = table.schema
+                writer.append(_of_types(table, types, path))
             written += table.num_rows
             dropped += bad
             reasons = merge([*reasons, *why])
@@ -123,6 +125,26 @@ def _table(
         dropped += cut.dropped
         reasons = [*cut.reasons, *reasons]
         return table, dropped, reasons
+
+
+def _of_types(
+    table: pa.Table,
+    types: pa.Schema,
+    path: str,
+) -> pa.Table:
+    """The rows in the types of those before, from which only times of several kinds differ.
+
+    Raises:
+        DataError: If that would change a value.
+    """
+    if table.schema == types:
+        return table
+    try:
+        return table.cast(types)
+    except (pa.ArrowException, ValueError) as error:
+        names = [field.name for field in types if table.schema.field(field.name) != field]
+        rule = "must be of one kind in all rows, such as 1.0 beside 1.5"
+        raise DataError(f"{path}: column {names[0]!r} {rule}: {error}") from None
 
 
 def _check(

@@ -133,7 +133,7 @@ def test_present_knows_the_words_for_missing() -> None:
     assert labels(pa.array(words).dictionary_encode(), when="present") == by_hand
     assert labels(pa.array([1.5, math.nan, None, 0.0]), when="present") == [1, 0, 0, 1]
     assert labels(pa.nulls(2), when="present") == [0, 0]
-    schema = schema_of(Task(name="buy", when="present"), missing=("-1", "never"))
+    schema = schema_of(Task(name="buy", when="present"), missing=("-1.0", "never"))
     for values in ([-1, 3], [-1.0, 3.0], ["never", "NA"]):
         found = read(pa.table({"buy": pa.array(values)}), schema).labels
         assert found.tolist() == [[0], [1]]

@@ -356,7 +356,8 @@ def test_notes_of_files_that_are_read_elsewhere(tmp_path: pathlib.Path) -> None:
     path = tmp_path / "train.csv"
     path.write_text(text_of(";"))
     (note,) = notes_of([str(path), str(path)], SCHEMA)
-    assert note.startswith(f"{path}: cells are parted by ';', as the header shows")
+    said = f"{path}: cells are parted by ';', as the header shows"
+    assert note == f'{said}; `delimiter = ";"` would say so'
     assert notes_of([str(path)], dataclasses.replace(SCHEMA, delimiter=";")) == []
     assert notes_of([str(tmp_path / "gone.csv")], SCHEMA) == []
     assert notes_of([str(tmp_path / "gone.parquet")], SCHEMA) == []

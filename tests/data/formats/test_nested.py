@@ -126,6 +126,14 @@ def test_names_that_reach_nothing(tmp_path: pathlib.Path, name: str, message: st
             list(read_blocks([source], schema, bad_rows=BadRows()))
 
 
+def test_a_whole_map_is_no_list(tmp_path: pathlib.Path) -> None:
+    feature = Feature(name="interests", kind="vocabulary", max_length=2)
+    schema = Schema(name="nested", features=(feature,), tasks=SCHEMA.tasks)
+    rule = "column 'interests' must hold lists; name the part, interests.key or interests.value"
+    with pytest.raises(DataError, match=rf"{rule}. Received: map<string, double"):
+        list(read_blocks(sources(tmp_path)[:1], schema, bad_rows=BadRows()))
+
+
 def test_a_struct_is_no_list(tmp_path: pathlib.Path) -> None:
     feature = Feature(name="wrong", kind="vocabulary", column="user.age", max_length=2)
     schema = Schema(name="nested", features=(feature,), tasks=SCHEMA.tasks)

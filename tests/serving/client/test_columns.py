@@ -10,6 +10,7 @@ import pyarrow as pa
 import pytest
 from signature_infos import tensor_infos
 
+from tafe_tf.schema import MISSING_TEXTS
 from tafe_tf.serving.client import columns
 from tafe_tf.serving.wire.errors import ServingError
 
@@ -118,21 +119,53 @@ def test_a_column_goes_by_its_own_name_or_by_that_of_its_input() -> None:
         columns.to_arrays({"item": [7]}, wanted, "serving_default")
 
 
-def test_a_dotted_name_reaches_into_a_map_and_a_struct() -> None:
-    inputs = columns.Types(
-        {
-            "interests_key": columns.InputType("string", np.dtype(object), 2, "interests.key"),
-            "user.city": columns.InputType("string", np.dtype(object), 1),
-        }
+def test_a_dotted_name_reaches_into_maps_and_structs() -> None:
+    kind = pa.map_(pa.string(), pa.float64())
+    interests = pa.array([[("golf", 0.5), ("chess", 2.0)], None], kind)
+    table = pa.table({"interests": interests, "shop": pa.array([{"city": "Köln"}, None])})
+    inputs = types(tags="strings", tag_weights="float32s", town="string")
+    for name, column in (
+        ("tags", "interests.key"),
+        ("tag_weights", "interests.value"),
+        ("town", "shop.city"),
+    ):
+        inputs[name] = inputs[name]._replace(column=column)
+    for given in (table, table.to_pandas(types_mapper=pd.ArrowDtype)):
+        arrays, rows = columns.to_arrays(given, inputs, "")
+        assert rows == 2 and arrays["town"].tolist() == ["Köln", ""]
+        assert arrays["tags"].tolist() == [["golf", "chess"], ["", ""]]
+        assert arrays["tag_weights"][0].tolist() == [0.5, 2.0]
+    with pytest.raises(ServingError, match=r"columns are missing: shop.town; given are interests,"):
+        inputs["town"] = inputs["town"]._replace(column="shop.town")
+        columns.to_arrays(table, inputs, "")
+
+
+@pytest.mark.parametrize("kind", ["lists", "arrow", "pandas"])
+def test_what_is_missing_in_a_file_is_missing_here(kind: str) -> None:
+    given = {
+        "user": ["NA", "null", "u"],
+        "item": [-999, None, 3],
+        "price": [-999.0, 1.5, float("nan")],
+        "tags": [["red", None], ["NA", "-999"], [float("nan"), "blue"]],
+    }
+    if kind == "arrow":
+        tags = pa.array([["red", None], ["NA", "-999"], [None, "blue"]])
+        given = {**pa.table({k: v for k, v in given.items() if k != "tags"}).to_pydict()}
+        given["tags"] = tags
+    rows = pd.DataFrame(given) if kind == "pandas" else given
+    inputs = columns.types(
+        tensor_infos(user="string", item="int64", price="float32", tags="strings")
     )
-    interests = [[("golf", 0.5), ("chess", 2.0)], None]
-    table = pa.table(
-        {
-            "interests": pa.array(interests, pa.map_(pa.string(), pa.float64())),
-            "user": [{"city": "Rome"}, None],
-        }
-    )
-    arrays, rows = columns.to_arrays(table, inputs, "serving_default")
-    assert rows == 2
-    assert arrays["interests_key"].tolist() == [["golf", "chess"], ["", ""]]
-    assert arrays["user.city"].tolist() == ["Rome", ""]
+    inputs.missing = (*MISSING_TEXTS, "-999")
+    arrays, _ = columns.to_arrays(rows, inputs, "")
+    assert arrays["user"].tolist() == ["", "", "u"] and arrays["item"].tolist() == [-1, -1, 3]
+    np.testing.assert_array_equal(arrays["price"], np.array([np.nan, 1.5, np.nan], np.float32))
+    assert arrays["tags"].tolist() == [["red", ""], ["", ""], ["", "blue"]]
+
+
+def test_an_integer_is_rounded_as_in_a_file() -> None:
+    large = 2**53 + 2**29 + 1  # rounded to float32 at once, it is one float32 above
+    inputs = types(price="float32")
+    for given in ([large], np.array([large]), pa.array([large]), [str(large)]):
+        arrays, _ = columns.to_arrays({"price": given}, inputs, "")
+        assert arrays["price"][0] == np.float32(np.float64(large))
