@@ -30,8 +30,7 @@ class RawRows:
         files: The files that were read, in order.
         table: Their rows. A map "x" is two columns of lists, "x.key" and "x.value"; a struct, or a
             list of structs, has a column for each of its fields.
-        heads: A few rows of each file that can be read and has some, by its path, with the columns
-            it has.
+        heads: A few rows of each file that can be read, by its path, with the columns it has.
         is_cut: Whether the files hold more rows than were asked for.
         problems: The files that cannot be read, or not to their end, each with the reason.
     """
@@ -83,7 +82,7 @@ def read_rows(
         problems.append(f"{', '.join(files)}: holds no rows")
     return RawRows(
         files=tuple(files),
-        table=_first(_together(tables), max_rows),
+        table=_together(tables, max_rows),
         heads=heads,
         is_cut=left < 0,
         problems=tuple(problems),
@@ -110,12 +109,9 @@ def read_file(
         batches = read(path, max_rows, dialect)
     except (pa.ArrowException, OSError, EOFError) as error:
         raise DataError(f"{path}: cannot be read: {error}") from None
-    return _flat(_first(batches, max_rows))
-
-
-def _first(table: pa.Table, rows: int) -> pa.Table:
-    """The first rows; Arrow's slice of a table without columns has as many as are asked for."""
-    return table.slice(0, min(rows, table.num_rows))
+    if not batches.num_columns:  # a slice of it would have rows
+        return pa.table({})
+    return _flat(batches.slice(0, max_rows))
 
 
 def _csv(
@@ -214,7 +210,7 @@ def _tfrecord(
         rows += len(chunk.rows)
         if rows >= max_rows:
             break
-    return _together(tables)
+    return _together(tables, max_rows)
 
 
 _READERS: dict[str, Callable[[str, int, Dialect], pa.Table]] = {
@@ -251,12 +247,12 @@ def _parts(name: str, kind: pa.DataType) -> list[str]:
     return found
 
 
-def _together(tables: Sequence[pa.Table]) -> pa.Table:
-    """One table of all rows; a column that a file lacks is missing there.
+def _together(tables: Sequence[pa.Table], max_rows: int) -> pa.Table:
+    """One table of the first rows; a column that a file lacks is missing there.
 
     Columns whose name stands more than once in a file are left out: no schema can mean one of them.
     """
-    tables = [_with_distinct_names(table) for table in tables]
+    tables = [_with_distinct_names(table) for table in tables if table.num_rows]
     if not tables:
         return pa.table({})
     names = list(dict.fromkeys(name for table in tables for name in table.schema.names))
@@ -269,7 +265,7 @@ def _together(tables: Sequence[pa.Table]) -> pa.Table:
             else:
                 pieces.append(pa.nulls(table.num_rows))
         columns[name] = one_type(pieces)
-    return pa.table(columns)
+    return pa.table(columns).slice(0, max_rows)
 
 
 def _with_distinct_names(table: pa.Table) -> pa.Table:
