@@ -71,8 +71,6 @@ def draft(
     rows = raw.read_rows(files, max_rows)
     if rows.problems:
         raise DataError(rows.problems[0])
-    if not rows.table.num_rows:
-        raise DataError(f"{data}: holds no training rows")
     columns = columns_of(rows, None)
     separators = _split_texts(columns, rows)
     funnel = find_funnel(columns, tasks)

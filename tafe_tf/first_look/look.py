@@ -127,8 +127,6 @@ def _look_at(
             bad[split] = wrong.bad if wrong else 0
     else:
         found += [error for raw_rows in rows.values() for error in raw_rows.problems]
-    if not rows["train"].table.num_rows and not found:
-        found.append(f"{data}: holds no training rows")
     values = {split: columns_of(raw_rows, schema) for split, raw_rows in rows.items()}
     labels = _labels(values["train"], schema) if schema else None
     leaking = _leaks(values["train"], schema, labels) if schema and labels is not None else ()

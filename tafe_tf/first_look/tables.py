@@ -93,7 +93,7 @@ def bad_row_lines(look: Look) -> list[str]:
 def _end(look: Look, on_bad_row: str) -> str:
     bad = sum(look.bad.values())
     if look.problems:
-        return f"training would stop: {len(look.problems)} problems and {bad:,} bad rows"
+        return f"training would stop: problems {len(look.problems)}, bad rows {bad:,}"
     if look.stops(on_bad_row):
         return f"training would stop at the first of {bad:,} bad rows, see --on_bad_row=drop"
     if not look.schema_file:

@@ -93,7 +93,7 @@ def test_all_problems_are_told_at_once(shop: pathlib.Path) -> None:
     told = "\n".join(lines(found, "raise"))
     for part in ("row 5, column 'buy'", "row 8, column 'hour'", "Received: 'noon'", "row 301"):
         assert part in told
-    assert told.endswith("training would stop: 1 problems and 4 bad rows")
+    assert told.endswith("training would stop: problems 1, bad rows 4")
 
 
 def test_a_damaged_file_is_one_problem_among_others(shop: pathlib.Path) -> None:
