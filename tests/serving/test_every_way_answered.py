@@ -28,7 +28,7 @@ SEED = 3
 
 
 def some_columns() -> every_way.Columns:
-    """Drawn columns of every dtype, but not all: TensorFlow takes a while for each at each trace."""
+    """Drawn columns of every dtype, but not all: TensorFlow takes a while for each of them."""
     columns = draw(SEED, ROWS)
     names = {*list(columns)[::5], "size", "list_string_text", "weights", "click", "buy"}
     return {name: drawn for name, drawn in columns.items() if name in names}
