@@ -83,7 +83,9 @@ class Run:
     @functools.cached_property
     def model(self) -> keras.Model:
         """The trained model with its best weights: ids in, logits [B, N] out."""
-        return self.directory.load_best()
+        model = self.directory.load_best()
+        model.field_names = [feature.name for feature in self.schema.features]
+        return model
 
     @property
     def metrics(self) -> Metrics | None:

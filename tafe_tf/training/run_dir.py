@@ -250,7 +250,6 @@ class RunDir:
         model = keras.saving.deserialize_keras_object(description)
         manager = self.best(model)
         manager.checkpoint.restore(manager.latest_checkpoint).assert_consumed()
-        model.field_names = [feature.name for feature in self.schema().features]
         return model
 
 

@@ -61,7 +61,7 @@ def test_score_prints_a_table(
 ) -> None:
     file = exports["numbers"].parents[1] / "data" / "test.parquet"
     score.main(["score", str(version.parent), str(file), "3"])
-    assert "the first 3 rows of" in capsys.readouterr().out.replace("\n", " ")
+    assert "the first 3 rows of" in " ".join(capsys.readouterr().out.split())
     with pytest.raises(SystemExit, match=r"error: .*none"):
         score.main(["score", str(version.parent), str(version / "none.csv")])
 
