@@ -89,6 +89,9 @@ def codes_of(
     if pa.types.is_temporal(array.type) and array.null_count < len(array):
         rule = 'a label of times needs when = "present" in its task, for which any time is 1'
         raise DataError(f"{rule}. Received: {array.type}")
+    zeros_and_ones = _zeros_and_ones(array, task, missing)
+    if zeros_and_ones is not None:
+        return zeros_and_ones
     encoded = array.dictionary_encode()
     distinct = encoded.dictionary.to_pylist()
     meanings = meanings_of(task, missing)
@@ -100,6 +103,22 @@ def codes_of(
     places = encoded.indices.fill_null(len(distinct))
     code_of_place = np.array(codes, np.int8)
     return code_of_place[places.to_numpy()]
+
+
+def _zeros_and_ones(
+    array: pa.Array,
+    task: Task,
+    missing: Collection[str],
+) -> np.ndarray | None:
+    """The codes of integers that are all 0 or 1, which is what most columns hold; else None."""
+    missing_labels = {label_text(text) for text in missing}
+    is_declared = bool(task.positive or task.negative or {"0", "1"} & missing_labels)
+    if is_declared or array.null_count or not pa.types.is_integer(array.type):
+        return None
+    values = array.to_numpy()
+    if not ((values == NO) | (values == YES)).all():
+        return None
+    return values.astype(np.int8)
 
 
 def meanings_of(task: Task, missing: Collection[str]) -> dict[str, int]:
