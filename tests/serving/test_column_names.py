@@ -31,6 +31,8 @@ from tafe_tf.training.config import ModelConfig, TrainingConfig
 from tafe_tf.training.data_config import DataConfig
 from tafe_tf.training.fit import fit
 
+pytestmark = pytest.mark.slow  # training, exporting and serving with them takes a minute
+
 NAMES = [
     "Item No",
     "größe",

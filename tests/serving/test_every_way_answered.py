@@ -81,6 +81,7 @@ def test_the_run_answers_alike(run: Run, tmp_path: pathlib.Path) -> None:
     assert all(np.ptp(values) > 1e-3 for values in answers["CSV"].values())
 
 
+@pytest.mark.slow
 def test_the_served_model_answers_alike(run: Run, tmp_path: pathlib.Path) -> None:
     path = publish(run.directory, tmp_path / "export", ExportConfig(version=1))
     answers = {}

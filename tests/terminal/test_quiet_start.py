@@ -25,6 +25,7 @@ def run(*command: str, **environment: str) -> subprocess.CompletedProcess[str]:
     )
 
 
+@pytest.mark.slow
 def test_a_command_that_needs_tensorflow_prints_its_own_lines_only(tmp_path: pathlib.Path) -> None:
     asked = ("tafe_tf.generate", f"--data_dir={tmp_path}", "--train_rows=9", "--test_rows=9")
     for command in (("-m", *asked), ("-m", "tafe_tf", "generate", *asked[1:])):
