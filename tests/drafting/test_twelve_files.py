@@ -25,7 +25,7 @@ from tafe_tf.first_look.look import look
 from tafe_tf.first_look.start import start_problems
 from tafe_tf.serving.client import Client
 
-ROOT = pathlib.Path(__file__).resolve().parents[1]
+ROOT = pathlib.Path(__file__).resolve().parents[2]
 ENVIRONMENT = {**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT), *sys.path])}
 ASKED = 50  # rows that the server is asked
 
