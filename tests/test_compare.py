@@ -15,6 +15,7 @@ from sklearn.metrics import roc_auc_score
 from tafe_tf import compare
 
 
+@pytest.mark.slow
 def test_compare(tmp_path: pathlib.Path) -> None:
     shop = tmp_path / "shop"
     shop.mkdir()

@@ -59,6 +59,7 @@ def test_notebooks_are_kept_without_outputs(path: pathlib.Path) -> None:
         assert cell.cell_type == "markdown" or (cell.outputs == [] and cell.execution_count is None)
 
 
+@pytest.mark.slow
 def test_keras(folder: pathlib.Path) -> None:
     asked = "[measured, evaluated, histories, difference]"
     notebook, (measured, evaluated, histories, difference) = executed("keras.ipynb", folder, asked)
