@@ -71,17 +71,3 @@ def ask(served: SessionModel) -> dict[str, Any] | None:
     answer = served(question, SIGNATURE)[OUTPUT]
     described: dict[str, Any] = json.loads(answer[0])
     return described
-
-
-def training_shares(described: Mapping[str, Any]) -> dict[str, dict[str, float]]:
-    """The shares of the training rows, by "missing" and "unseen" and then by field.
-
-    Fields are left out where training did not count.
-    """
-    shares: dict[str, dict[str, float]] = {}
-    for kind in KINDS:
-        shares[kind] = {}
-        for field in described["fields"]:
-            if field[kind] is not None:
-                shares[kind][field["name"]] = field[kind]
-    return shares

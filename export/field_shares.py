@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from tafe_tf.data.field_counts import FieldCounts
+from tafe_tf.data.field_counts import FieldCounts, training_shares
 from tafe_tf.export import warmup
-from tafe_tf.export.description import FIELDS_SIGNATURE, ask, training_shares
+from tafe_tf.export.description import FIELDS_SIGNATURE, ask
 from tafe_tf.export.errors import ExportError
 from tafe_tf.export.session_model import DEFAULT_SIGNATURE, SessionModel
 from tafe_tf.terminal.field_shares import print_field_table

@@ -15,6 +15,7 @@ import tensorflow as tf
 from tensorflow.core.framework import graph_pb2, node_def_pb2
 
 from tafe_tf import schema_toml
+from tafe_tf.data.field_counts import training_shares
 from tafe_tf.export import description, field_shares, warmup
 from tafe_tf.export.errors import ExportError
 from tafe_tf.export.probe_rows import probe_rows
@@ -224,7 +225,7 @@ def _shares(served: SessionModel) -> list[str]:
     described = description.ask(served)
     if counts is None or described is None:
         return ["does not tell which values are unseen: exported before it could"]
-    training = description.training_shares(described)
+    training = training_shares(described)
     if not any(training.values()):
         return ["the shares of missing and of unseen values in training are not known"]
     jumps = counts.jumps(training)

@@ -18,6 +18,7 @@ from tensorflow.core.protobuf import saved_model_pb2
 from tafe_tf import schema_toml
 from tafe_tf.data.atomic import read_json
 from tafe_tf.data.bad_rows import Policy
+from tafe_tf.data.field_counts import training_shares
 from tafe_tf.data.formats.read import (
     BLOCK_ROWS,
     count_rows,
@@ -26,7 +27,7 @@ from tafe_tf.data.formats.read import (
     is_visible,
 )
 from tafe_tf.export import model_card
-from tafe_tf.export.description import FIELDS_SIGNATURE, training_shares
+from tafe_tf.export.description import FIELDS_SIGNATURE
 from tafe_tf.export.session_model import DEFAULT_SIGNATURE
 from tafe_tf.schema import Schema
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from tafe_tf.data.field_counts import KINDS, FieldCounts, Shares
+from tafe_tf.data.field_counts import FieldCounts, Shares, training_shares
 from tafe_tf.serving.client.columns import Types
 
 # The signatures of an export that tell what it is, and what the values of rows are.
@@ -78,10 +78,7 @@ class Description:
         described: dict[str, Any] = json.loads(text)
         self.version = version
         self.fields = [field["name"] for field in described["fields"]]
-        self.training: dict[str, dict[str, float]] = {}
-        for kind in KINDS:
-            known = [field for field in described["fields"] if field[kind] is not None]
-            self.training[kind] = {field["name"]: field[kind] for field in known}
+        self.training = training_shares(described)
         self._inputs = {item["name"]: item for item in described["inputs"]}
         self._missing = tuple(described["missing"])
 

@@ -20,6 +20,22 @@ _STANDARD_ERRORS = 3.0
 _LARGEST_DEVIATION = 0.5  # of one value that is unseen or not, whatever the share
 
 
+def training_shares(described: Mapping[str, Any]) -> dict[str, dict[str, float]]:
+    """The shares of the training rows, by "missing" and "unseen" and then by field.
+
+    Args:
+        described: What an export says of itself, see `tafe_tf.export.description`. Fields are left
+            out where training did not count.
+    """
+    shares: dict[str, dict[str, float]] = {}
+    for kind in KINDS:
+        shares[kind] = {}
+        for field in described["fields"]:
+            if field[kind] is not None:
+                shares[kind][field["name"]] = field[kind]
+    return shares
+
+
 class FieldCounts:
     """Counts the values of each field, and those of them that are missing or unseen.
 

@@ -121,7 +121,13 @@ def _look_at(
     bad: dict[str, int] = {}
     if schema:
         for split, raw_rows in rows.items():
-            errors, wrong = _problems_of(split, raw_rows, schema, max_rows)
+            errors, wrong = problems.split_problems(
+                raw_rows,
+                raw_rows.files,
+                schema,
+                max_rows,
+                builds_vocabularies=split == "train",
+            )
             found += errors
             bad_rows[split] = tuple(problems.merged(wrong.bad_rows)) if wrong else ()
             bad[split] = wrong.bad if wrong else 0
@@ -149,26 +155,6 @@ def _look_at(
         steps=steps,
         leaks=leaking,
     )
-
-
-def _problems_of(
-    split: str,
-    raw_rows: RawRows,
-    schema: Schema,
-    max_rows: int,
-) -> tuple[list[str], problems.FileProblems | None]:
-    """What is wrong with the files of a split: first their columns, then the rows of the others."""
-    errors: list[str] = []
-    broken: set[str] = set()
-    for path, table in raw_rows.heads.items():
-        of_file, names = problems.column_errors(path, table, schema, raw_rows.names)
-        errors += of_file
-        broken |= names
-    readable = problems.without_columns(schema, broken)
-    if readable is None:
-        return errors + list(raw_rows.problems), None
-    wrong = problems.file_problems(raw_rows.files, readable, max_rows, split == "train")
-    return errors + list(wrong.errors), wrong
 
 
 def columns_of(raw_rows: RawRows, schema: Schema | None) -> dict[str, Values]:

@@ -14,6 +14,7 @@ from tafe_tf.data.blocks.block import Block
 from tafe_tf.data.errors import DataError, check_columns
 from tafe_tf.data.formats.in_memory import ArrowRows
 from tafe_tf.data.formats.read import BLOCK_ROWS, read_blocks
+from tafe_tf.first_look.raw import RawRows
 from tafe_tf.schema import Feature, Schema, SchemaError, Task
 
 
@@ -169,6 +170,38 @@ def file_problems(
         rows=rows,
         bad=noted.count - sum(reason.rows for reason in noted.reasons() if by_order(reason)),
     )
+
+
+def split_problems(
+    rows: RawRows,
+    files: Sequence[str],
+    schema: Schema,
+    max_rows: int,
+    builds_vocabularies: bool,
+) -> tuple[list[str], FileProblems | None]:
+    """Finds what is wrong with the files of a split: first their columns, then the rows of others.
+
+    Args:
+        rows: The first rows of some of the files, which tell their columns.
+        files: All files of the split.
+        schema: What to read of them.
+        max_rows: How many rows to read at most.
+        builds_vocabularies: Whether training builds its vocabularies of these rows.
+
+    Returns:
+        All errors, and what was found in the rows; None if no column is left to read.
+    """
+    errors: list[str] = []
+    broken: set[str] = set()
+    for path, table in rows.heads.items():
+        of_file, names = column_errors(path, table, schema, rows.names)
+        errors += of_file
+        broken |= names
+    readable = without_columns(schema, broken)
+    if readable is None:
+        return [*errors, *rows.problems], None
+    found = file_problems(files, readable, max_rows, builds_vocabularies)
+    return [*errors, *found.errors], found
 
 
 def note_unfit(

@@ -107,17 +107,15 @@ def _of_split(
     on_bad_row: str,
 ) -> list[str]:
     rows = raw.read_rows(_some(files), _HEAD_ROWS, dialect_of(schema))
-    found: list[str] = []
-    broken: set[str] = set()
-    for path, table in rows.heads.items():
-        errors, names = problems.column_errors(path, table, schema, rows.names)
-        found += errors
-        broken |= names
-    readable = problems.without_columns(schema, broken)
-    if readable is None:
-        return [*found, *rows.problems]
-    wrong = problems.file_problems(files, readable, ROWS, split == "train")
-    found += wrong.errors
+    found, wrong = problems.split_problems(
+        rows,
+        files,
+        schema,
+        ROWS,
+        builds_vocabularies=split == "train",
+    )
+    if wrong is None:
+        return found
     if on_bad_row == "raise":
         for reason in problems.merged(wrong.bad_rows):
             if reason.verdict == "dropped":

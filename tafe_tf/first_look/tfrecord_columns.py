@@ -5,6 +5,7 @@ from __future__ import annotations
 import tensorflow as tf
 
 from tafe_tf.data.errors import DataError
+from tafe_tf.data.formats.tfrecord_kinds import open_records
 
 
 def find(path: str, records: int) -> tuple[list[str], set[str]]:
@@ -18,11 +19,10 @@ def find(path: str, records: int) -> tuple[list[str], set[str]]:
     Raises:
         DataError: If a record is no `tf.train.Example`, or the file is damaged.
     """
-    compression = "GZIP" if path.endswith(".gz") else ""
     names: dict[str, None] = {}
     lists: set[str] = set()
     try:
-        for serialized in tf.data.TFRecordDataset(path, compression).take(records):
+        for serialized in open_records(path).take(records):
             example = tf.train.Example.FromString(serialized.numpy())
             for name, feature in example.features.feature.items():
                 kind = feature.WhichOneof("kind")

@@ -11,7 +11,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from tafe_tf.data.spelling.plain import is_list
+from tafe_tf.data.spelling.plain import is_list, plain
 
 Family: TypeAlias = Literal[
     "none", "flag", "integer", "number", "moment", "text", "bytes", "nested"
@@ -133,14 +133,11 @@ def _simple(array: pa.Array) -> pa.Array:
     """The same values in a type that has distinct values."""
     if isinstance(array, pa.ExtensionArray):
         array = array.storage
+    array = plain(array)
     kind = array.type
-    if pa.types.is_dictionary(kind):
-        return _simple(array.dictionary_decode())
-    if pa.types.is_run_end_encoded(kind):
-        return _simple(pc.run_end_decode(array))
-    if pa.types.is_large_string(kind) or pa.types.is_string_view(kind):
+    if pa.types.is_large_string(kind):
         return array.cast(pa.string())
-    if pa.types.is_large_binary(kind) or pa.types.is_binary_view(kind):
+    if pa.types.is_large_binary(kind):
         return array.cast(pa.binary())
     if pa.types.is_list_view(kind) or pa.types.is_large_list_view(kind):
         return pa.array(array.to_pylist(), pa.list_(kind.value_type))

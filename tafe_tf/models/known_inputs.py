@@ -7,6 +7,8 @@ from typing import Any
 
 import keras
 
+from tafe_tf.layers.embedding import slots_of
+
 
 class KnownInputs(keras.Model):
     """A model of ids whose inputs follow from its arguments.
@@ -23,7 +25,7 @@ class KnownInputs(keras.Model):
         Returns:
             A list of one: the ids' `keras.InputSpec`, or a dict with those of "ids" and "weights".
         """
-        slots = self.arguments["slots"] or [1] * len(self.arguments["field_rows"])
+        slots = slots_of(self.arguments["field_rows"], self.arguments["slots"])
         shape = (None, sum(slots))
         ids = keras.InputSpec(shape=shape, dtype="int32")
         if max(slots) == 1:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import pyarrow as pa
 import pyarrow.parquet as pq
 
@@ -61,12 +63,7 @@ def _read_csv(path: str, wanted: Wanted) -> pa.Table:
     if found is None:
         raise DataError(f"{path}: holds no rows")
     names, delimiter = found
-    of_all = Wanted(
-        names=names,
-        block_rows=wanted.block_rows,
-        delimiter=delimiter,
-        quote=wanted.quote,
-    )
+    of_all = dataclasses.replace(wanted, names=names, delimiter=delimiter)
     bad_rows = BadRows()
     tables = []
     for chunk in csv_files.read(path, of_all, 0):

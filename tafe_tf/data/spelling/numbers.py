@@ -58,7 +58,7 @@ def numbers(
         if array.null_count < len(array):
             raise refusal(array, column, source)
         return pa.nulls(len(array), target)
-    found = _at_once(given, convert, missing)
+    found = _at_once(given, target)
     if found is None:
         if is_text(given.type):
             given = without_missing(given, missing)
@@ -87,12 +87,12 @@ def _rule(value: Any, target: pa.DataType) -> str:
     return "must be an integer"
 
 
-def _at_once(array: pa.Array, convert: Convert, missing: tuple[str, ...]) -> pa.Array | None:
+def _at_once(array: pa.Array, target: pa.DataType) -> pa.Array | None:
     """Texts in which none has to be looked at by itself, as most files have them; else None."""
     if not is_text(array.type):
         return None
     try:
-        return array.cast(pa.int64() if convert is integers_of_texts else pa.float64())
+        return array.cast(target)
     except pa.ArrowInvalid:
         return None
 
@@ -138,18 +138,12 @@ def integers_of_texts(texts: pa.Array) -> pa.Array:
     Raises:
         pa.ArrowInvalid: If a text is none of these.
     """
-    try:
-        return texts.cast(pa.int64())
-    except pa.ArrowInvalid:
-        pass
-    forms: list[tuple[str, Convert]] = [
-        (_WHOLE, _without_fraction),
-        (_BOOLEAN, lambda part: _booleans(part, pa.int64())),
-        (DATE, lambda part: seconds(timestamps(part), pa.int64())),
-        (TIME_OF_DAY, lambda part: seconds(times_of_day(part), pa.int64())),
-        ("", lambda part: whole(part.cast(pa.float64()), 2.0**53)),
-    ]
-    return _by_form(texts, forms, pa.int64())
+    return _of_texts(
+        texts,
+        pa.int64(),
+        first=[(_WHOLE, _without_fraction)],
+        rest=lambda part: whole(part.cast(pa.float64()), 2.0**53),
+    )
 
 
 def floats_of_texts(texts: pa.Array) -> pa.Array:
@@ -158,17 +152,35 @@ def floats_of_texts(texts: pa.Array) -> pa.Array:
     Raises:
         pa.ArrowInvalid: If a text is none of these.
     """
+    return _of_texts(texts, pa.float64(), first=[], rest=_floats)
+
+
+def _of_texts(
+    texts: pa.Array,
+    target: pa.DataType,
+    first: list[tuple[str, Convert]],
+    rest: Convert,
+) -> pa.Array:
+    """Reads texts at once if Arrow can, and otherwise each by its form.
+
+    Args:
+        texts: The texts.
+        target: The type of the numbers.
+        first: Forms that only this type has, each a pattern and who reads it.
+        rest: Who reads what has no form.
+    """
     try:
-        return texts.cast(pa.float64())
+        return texts.cast(target)
     except pa.ArrowInvalid:
         pass
     forms: list[tuple[str, Convert]] = [
-        (_BOOLEAN, lambda part: _booleans(part, pa.float64())),
-        (DATE, lambda part: seconds(timestamps(part), pa.float64())),
-        (TIME_OF_DAY, lambda part: seconds(times_of_day(part), pa.float64())),
-        ("", lambda part: part.cast(pa.float64())),
+        *first,
+        (_BOOLEAN, lambda part: _booleans(part, target)),
+        (DATE, lambda part: seconds(timestamps(part), target)),
+        (TIME_OF_DAY, lambda part: seconds(times_of_day(part), target)),
+        ("", rest),
     ]
-    return _by_form(texts, forms, pa.float64())
+    return _by_form(texts, forms, target)
 
 
 def _by_form(
