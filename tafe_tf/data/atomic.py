@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import json
 import os
 import pathlib
@@ -19,7 +20,9 @@ def replacing(path: str | pathlib.Path) -> Iterator[pathlib.Path]:
     """Gives a path beside `path` to write to, and renames what was written there to `path`.
 
     If the `with` block raises, what was written is removed and `path` stays as it was. Processes
-    that write the same file at the same time do not disturb each other: the last one wins.
+    that write the same file at the same time do not disturb each other: the last one wins. Bytes
+    and name are on the disk before this returns, so that a loss of power leaves the old file or
+    the new one.
 
     Args:
         path: The file to make or to replace; its directory must exist.
@@ -28,9 +31,43 @@ def replacing(path: str | pathlib.Path) -> Iterator[pathlib.Path]:
     temporary = path.with_name(f".{os.getpid()}.{path.name}")
     try:
         yield temporary
-        os.replace(temporary, path)
+        publish(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def publish(
+    temporary: str | os.PathLike[str],
+    path: str | os.PathLike[str],
+) -> None:
+    """Renames a finished file or folder, once what it holds is on the disk, and waits for the name.
+
+    Args:
+        temporary: What was written; on the same file system as `path`.
+        path: Its final name. A file of that name is replaced.
+    """
+    sync(temporary)
+    os.replace(temporary, path)
+    _sync_one(pathlib.Path(path).parent)
+
+
+def sync(path: str | os.PathLike[str]) -> None:
+    """Waits until a file, or all files and folders below a folder, are on the disk."""
+    path = pathlib.Path(path)
+    below = path.rglob("*") if path.is_dir() else ()
+    for item in (*below, path):
+        _sync_one(item)
+
+
+def _sync_one(path: pathlib.Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    except OSError as error:
+        if error.errno not in (errno.EINVAL, errno.ENOTSUP):  # a file system that cannot
+            raise
+    finally:
+        os.close(descriptor)
 
 
 def read_json(path: str | pathlib.Path) -> Any:
