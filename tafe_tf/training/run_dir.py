@@ -34,6 +34,7 @@ from tafe_tf.data.atomic import read_json, write_json, write_text
 from tafe_tf.data.formats.in_memory import write_parquet
 from tafe_tf.features.graph import Features
 from tafe_tf.training import identity
+from tafe_tf.training.checkpoints import Checkpoints, newest_first
 from tafe_tf.training.errors import RunError
 from tafe_tf.training.noted_rows import NotedRows
 
@@ -130,9 +131,8 @@ class RunDir:
 
     @property
     def has_trained(self) -> bool:
-        """Whether there is a checkpoint."""
-        folders = ("checkpoints", "best")
-        return any((self.path / folder / "checkpoint").exists() for folder in folders)
+        """Whether there is a checkpoint, be it whole or damaged."""
+        return any(newest_first(self.path / folder) for folder in ("checkpoints", "best"))
 
     @property
     def has_finished(self) -> bool:
@@ -205,26 +205,25 @@ class RunDir:
         """Writes the model's class and arguments."""
         write_json(self.path / "model.json", keras.saving.serialize_keras_object(model))
 
-    def checkpoints(self, **state: Any) -> tf.train.CheckpointManager:
-        """Manages the states of training, each a variable or a list; the last two are kept."""
-        return tf.train.CheckpointManager(
-            tf.train.Checkpoint(**state),
-            str(self.path / "checkpoints"),
-            max_to_keep=2,
+    def checkpoints(self, **state: Any) -> Checkpoints:
+        """The states of training, each a variable or a list; the last two are kept."""
+        return Checkpoints(
+            self.path / "checkpoints",
+            keep=2,
+            **state,
         )
 
-    def best(self, model: keras.Model) -> tf.train.CheckpointManager:
-        """Manages the best weights; one state is kept."""
-        weights = tf.train.Checkpoint(weights=variables(model))
-        return tf.train.CheckpointManager(
-            weights,
-            str(self.path / "best"),
-            max_to_keep=1,
+    def best(self, model: keras.Model) -> Checkpoints:
+        """The best weights; one state is kept."""
+        return Checkpoints(
+            self.path / "best",
+            keep=1,
+            weights=variables(model),
         )
 
     def check_trained(self) -> None:
         """Raises RunError if the run has not finished an epoch."""
-        if not (self.path / "best" / "checkpoint").exists():
+        if not newest_first(self.path / "best"):
             raise RunError(f"{self.path}: holds no trained model; run tafe_tf.train first")
 
     def save_keras(self, model: keras.Model) -> None:
@@ -248,8 +247,7 @@ class RunDir:
         description = read_json(self.path / "model.json")
         description["config"]["dtype"] = "float32"
         model = keras.saving.deserialize_keras_object(description)
-        manager = self.best(model)
-        manager.checkpoint.restore(manager.latest_checkpoint).assert_consumed()
+        self.best(model).restore()
         return model
 
 
