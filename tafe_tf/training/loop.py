@@ -201,6 +201,8 @@ class Trainer:
             self._say_why(state)
         else:
             self._train(data, validation, state, steps)
+        if self.cluster.chief:
+            write_json(self._run.path / "history.json", state.history)
         self.cluster.barrier()  # the chief has written
         if self._best.restore() is None:
             raise RunError(f"{self._run.path / 'best'}: is empty; bring back a copy of it")

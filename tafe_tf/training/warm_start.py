@@ -32,6 +32,7 @@ from tafe_tf.optimizers import LazyAdam
 from tafe_tf.schema import FIRST, MISSING, UNSEEN, Feature, Schema
 from tafe_tf.training.checkpoints import newest_first
 from tafe_tf.training.errors import RunError
+from tafe_tf.training.noted_files import MEANING, MOMENTS, WEIGHTS
 from tafe_tf.training.predecessor import NOTE
 from tafe_tf.training.run_dir import RunDir
 
@@ -61,6 +62,7 @@ class WarmStart:
 
     Raises:
         RunError: If the earlier run holds no weights or no moments.
+        ManifestError: If its files are not those that it ended with.
     """
 
     def __init__(
@@ -80,6 +82,7 @@ class WarmStart:
                 raise RunError(
                     f"{previous.path}: no run to start from, it holds no checkpoint in {folder}/"
                 )
+        previous.files.check(*MEANING, *WEIGHTS, *MOMENTS)
 
     @property
     def iterations(self) -> int:
