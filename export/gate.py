@@ -50,7 +50,7 @@ def check(
         ExportError: At the first thing that is not as it must be.
 
     Example:
-        check("models/shop/1")  # ['9 files hold what was published', ...]
+        check("models/shop/1")  # ['6 signatures, no operation but computations', ...]
     """
     path = pathlib.Path(path)
     compared = _check_files(path)
@@ -70,11 +70,11 @@ def check(
         requests = _check_warmup(served)
         sizes = ", ".join(str(size) for size in SIZES)
         found = [
-            compared,
             f"{len(served.signatures)} signatures, no operation but computations",
             f"signatures agree within {apart:.1g} at B = {sizes}; probabilities add up",
             f"neither other rows nor padding change a row by more than {moved:.1g}",
             f"{requests} warm-up requests answered",
+            compared,
             *_shares(served),
         ]
         if trained is not None:
