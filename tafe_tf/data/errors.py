@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from tafe_tf.shown import listed, shown
+
 
 class DataError(ValueError):
     """A file cannot be used; the message starts with its name."""
@@ -40,4 +42,4 @@ def check_columns(
         if count != 1:
             what = f"stands {count} times{where}" if count else "is missing"
             kind = DataError if count else MissingColumnError
-            raise kind(f"{path}: column {name!r} {what}; the columns are {', '.join(present)}")
+            raise kind(f"{path}: column {shown(name)} {what}; the columns are {listed(present)}")

@@ -17,6 +17,7 @@ from tafe_tf.data.errors import DataError, check_columns
 from tafe_tf.data.formats.csv_header import open_text, read_header, read_rows
 from tafe_tf.data.formats.reader import Chunk, Wanted, table_of
 from tafe_tf.data.iterators import rechunk
+from tafe_tf.shown import shown
 
 _READ_BYTES = 1 << 22
 _NO_END = 'is a quote without its end before it? (quote = "" if quotes mean nothing in this file)'
@@ -109,7 +110,7 @@ def _check_lines(path: str, invalid: list[_WrongWidth]) -> None:
         lines = item.text.count("\n") + 1
         if lines > _MOST_LINES:
             what = f"row {item.row} {item.rule}, and goes on for {lines:,} lines; {_NO_END}"
-            raise DataError(f"{path}: {what}. Received: {item.text[:80]!r}")
+            raise DataError(f"{path}: {what}. Received: {shown(item.text)}")
 
 
 def _check_decimals(
@@ -132,7 +133,7 @@ def _check_decimals(
             value = columns[name][place].as_py()
             what = f"row {rows[place]}, column {name!r}: is a number with a comma"
             mend = "write all numbers of the file with a decimal point"
-            raise DataError(f"{path}: {what}; {mend}. Received: {value!r}")
+            raise DataError(f"{path}: {what}; {mend}. Received: {shown(value)}")
 
 
 def _row_not_utf8(
