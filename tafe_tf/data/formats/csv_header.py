@@ -65,13 +65,22 @@ def read_rows(
     delimiter: str,
     quote: str,
 ) -> Iterator[list[str]]:
-    """The cells of each line; an empty line is no row."""
+    """The cells of each row; an empty line is no row."""
+    for cells in csv_reader(file, delimiter, quote):
+        if cells:
+            yield cells
+
+
+def csv_reader(
+    file: IO[str],
+    delimiter: str,
+    quote: str,
+) -> Any:
+    """Python's reader of a CSV file, which takes cells as pyarrow does."""
     quoting: dict[str, Any] = {"quotechar": quote}
     if not quote:
         quoting = {"quotechar": None, "quoting": csv.QUOTE_NONE}
-    for cells in csv.reader(file, delimiter=delimiter, **quoting):
-        if cells:
-            yield cells
+    return csv.reader(file, delimiter=delimiter, **quoting)
 
 
 def _lines(file: IO[str]) -> Iterator[str]:

@@ -17,7 +17,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import tensorflow as tf
 
-from tafe_tf.shown import listed, shown
+from tafe_tf.shown import shown
 
 Columns = Mapping[str, "np.ndarray | Sequence[Any]"]
 
@@ -64,8 +64,8 @@ class Writer:
         """Writes some more rows: columns of equal length by name, the same names in every piece."""
         self._names = self._names or list(columns)
         if list(columns) != self._names:
-            rule = f"every piece must have the columns {listed(self._names)}"
-            raise ValueError(f"{self._path}: {rule}. Received: {listed(columns)}")
+            rule = f"every piece must have the columns {shown(self._names)}"
+            raise ValueError(f"{self._path}: {rule}. Received: {shown(list(columns))}")
         plain = {}
         for name, values in columns.items():
             plain[name] = _plain(name, values)
