@@ -71,7 +71,6 @@ def prepare_shards(job: ShardJob, engine: Engine) -> dict[str, Any]:
 
     Raises:
         DataError: If a file or a row cannot be used, or the output folder belongs to another job.
-        SchemaError: If a value does not fit into a vocabulary.
     """
     left = lifecycle.begin(job, each_part=engine.each_part)
     if left is not None:

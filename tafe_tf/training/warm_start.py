@@ -116,7 +116,7 @@ class WarmStart:
         Does nothing if they are there already.
 
         Raises:
-            DataError, SchemaError: As `vocabulary.build`.
+            DataError: As `vocabulary.build`.
         """
         if (self._run.path / NOTE).exists():
             return
