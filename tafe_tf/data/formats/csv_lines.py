@@ -77,7 +77,7 @@ class CsvLines:
         has_quotes = self._quote != b"" and self._quote in piece
         lines = 0
         if has_quotes:
-            lines = np.count_nonzero(np.frombuffer(piece, np.uint8) == self._break)
+            lines = int(np.count_nonzero(np.frombuffer(piece, np.uint8) == self._break))
         self._lines.append(lines)
         return piece
 
