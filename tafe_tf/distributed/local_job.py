@@ -81,7 +81,7 @@ class LocalJob:
         chief = self.processes[self._tasks[0]]
         chief.send_signal(signal.SIGTERM)
         code = chief.wait()
-        if "ps" not in self._cluster:  # servers, and those who send to them, never end by themselves
+        if "ps" not in self._cluster:  # which never ends by itself
             self._wait_for_all(_SECONDS_TO_FOLLOW)
         return 128 - code if code < 0 else code
 

@@ -1,9 +1,9 @@
 """Processes that end with the process that started them, even if that is killed with kill -9.
 
-A process that is killed cannot end its children, and PR_SET_PDEATHSIG, with which Linux would do it,
+A process that is killed cannot end its children. PR_SET_PDEATHSIG, with which Linux would do it,
 neither exists elsewhere nor reaches the children's own children. So a child's standard input is a
-pipe that nobody writes to and that its parent holds open. Once the parent is gone, however it ended,
-the pipe is at its end, and the child kills its process group.
+pipe that nobody writes to and that its parent holds open. Once the parent is gone, however it
+ended, the pipe is at its end, and the child kills its process group.
 """
 
 from __future__ import annotations
