@@ -56,7 +56,9 @@ from tafe_tf.terminal import command
 from tafe_tf.terminal.progress import Progress
 from tafe_tf.terminal.tables import show
 
-for _name in ("data_dir", "schema", "run_dir", "embedding_dim", "embedding_dtype", "on_bad_row"):
+for _name in ("data_dir", "schema", "run_dir", "embedding_dim", "embedding_dtype"):
+    declare_key_flag(_name)
+for _name in ("on_bad_row", "max_bad_rows"):
     declare_key_flag(_name)
 _OUTPUT_DIR = DEFINE_string(
     "output_dir",
@@ -144,6 +146,7 @@ def _shard_job(schema: Schema, schema_file: str) -> ShardJob:
         format=_FORMAT.value,
         shard_rows=_SHARD_ROWS.value,
         on_bad_row=flags.training_config().on_bad_row,
+        max_bad_rows=flags.training_config().max_bad_rows,
     )
 
 
@@ -157,6 +160,7 @@ def _vocabulary_job(
         schema=schema,
         directory=directory,
         on_bad_row=flags.training_config().on_bad_row,
+        max_bad_rows=flags.training_config().max_bad_rows,
     )
 
 

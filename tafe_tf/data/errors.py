@@ -6,6 +6,8 @@ import errno
 import os
 from collections.abc import Sequence
 
+from tafe_tf.shown import listed, shown
+
 _SYSTEM_REASONS = frozenset(os.strerror(number) for number in errno.errorcode)
 
 
@@ -44,7 +46,7 @@ def check_columns(
         if count != 1:
             what = f"stands {count} times{where}" if count else "is missing"
             kind = DataError if count else MissingColumnError
-            raise kind(f"{path}: column {name!r} {what}; the columns are {', '.join(present)}")
+            raise kind(f"{path}: column {shown(name)} {what}; the columns are {listed(present)}")
 
 
 def is_utf8(name: str) -> bool:

@@ -23,7 +23,7 @@ from tafe_tf.data.formats.read import read_blocks
 from tafe_tf.features.graph import vocabulary_file
 from tafe_tf.features.row_counts import RowCounts
 from tafe_tf.features.value_counts import Kept, ValueCounts
-from tafe_tf.schema import ABSENT, Feature, Schema, SchemaError
+from tafe_tf.schema import ABSENT, Feature, Schema
 
 STATISTICS = "statistics.json"
 _WORK = ".vocabulary-"
@@ -58,7 +58,6 @@ def count(
 
     Raises:
         DataError: On a bad file, or on a bad row unless `bad_rows` drops them.
-        SchemaError: If a value is not UTF-8.
     """
     features = vocabulary_features(schema)
     values = {feature.name: ValueCounts(work) for feature in features}
@@ -89,7 +88,6 @@ def build(
 
     Raises:
         DataError: On a bad file, or on a bad row unless `bad_rows` drops them.
-        SchemaError: If a value is not UTF-8, or holds a line break, which a vocabulary file cannot.
     """
     with beside(directory) as work:
         counted = count(files, schema, work, bad_rows)
@@ -112,33 +110,17 @@ def vocabulary_features(schema: Schema) -> list[Feature]:
 
 
 def values_of(feature: Feature, block: Block) -> Iterable[str]:
-    """A block's values of a feature as its vocabulary spells them, without missing ones.
-
-    Raises:
-        SchemaError: If one is not UTF-8.
-    """
+    """A block's values of a feature as its vocabulary spells them, without missing ones."""
     flat = block.columns[feature.column].reshape(-1)
     if feature.dtype == "int64":
         present = flat[flat != ABSENT["int64"]]
         return map(str, present.tolist())
-    try:
-        texts = [_text(value) for value in flat.tolist()]
-    except UnicodeDecodeError as error:
-        raise _unfit(feature, "is no UTF-8", error.object) from None
+    texts = [_text(value) for value in flat.tolist()]
     return filter(None, texts)
 
 
 def _text(value: str | bytes) -> str:
     return value.decode() if isinstance(value, bytes) else value
-
-
-def _unfit(
-    feature: Feature,
-    what: str,
-    value: str | bytes,
-) -> SchemaError:
-    start = f"feature {feature.name!r}: a value {what}"
-    return SchemaError(f"{start}; use kind 'hash'. Received: {value!r}")
 
 
 @contextlib.contextmanager
@@ -184,20 +166,13 @@ def publish(
         "unseen" the share of each field's values that are missing, and that have no row of the
         table; under "files" what the vocabularies' files hold, see `tafe_tf.data.manifest`; and
         "made_from", a fingerprint of what they are made from.
-
-    Raises:
-        SchemaError: If a value holds a line break, which a vocabulary file cannot.
     """
     sizes = {}
     distinct = {}
     fields = FieldCounts(rows.fields.fields)
     fields.merge(rows.fields.counts)
     for feature, values in kept:
-        sizes[feature.name] = _write(
-            vocabulary_file(work, feature),
-            feature,
-            values.values,
-        )
+        sizes[feature.name] = _write(vocabulary_file(work, feature), values.values)
         distinct[feature.name] = values.distinct
         fields.add_unseen(feature.name, values.rare)
     rates = {
@@ -276,15 +251,8 @@ def read(directory: str | pathlib.Path, feature: Feature) -> list[str]:
         return [line[:-1] for line in file]
 
 
-def _write(
-    path: pathlib.Path,
-    feature: Feature,
-    values: list[str],
-) -> int:
+def _write(path: pathlib.Path, values: list[str]) -> int:
     """Writes a vocabulary and returns the number of its values."""
-    for value in values:
-        if "\n" in value or "\r" in value:
-            raise _unfit(feature, "holds a line break", value)
     path.parent.mkdir(exist_ok=True)
     with open(path, "w", encoding="utf-8", newline="\n") as file:
         file.writelines(f"{value}\n" for value in values)

@@ -113,7 +113,6 @@ def _of_split(
         files,
         schema,
         ROWS,
-        builds_vocabularies=split == "train",
     )
     if wrong is None:
         return found

@@ -136,9 +136,9 @@ def _fit(
     callbacks: Sequence[keras.callbacks.Callback],
     warm: WarmStart | None,
 ) -> Run:
-    bad_rows = BadRows(config.on_bad_row)
+    bad_rows = BadRows(config.on_bad_row, config.max_bad_rows)
     if warm:
-        bad_rows = warm.bad_rows(config.on_bad_row)
+        bad_rows = warm.bad_rows(bad_rows)
     cluster.first(lambda: _claim(run, data, model_config, config))
     data = cluster.first(lambda: keep_rows(run, data))
     rows, validation = split(data, config, cluster, bad_rows)

@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from tafe_tf import schema_toml
+from tafe_tf.data import bad_row_limit
 from tafe_tf.data.atomic import read_json, write_json
 from tafe_tf.data.bad_rows import BadRows, Policy
 from tafe_tf.data.batches.dataset import FunnelData
@@ -65,6 +66,7 @@ class NotedRows:
             "train_files": [os.path.abspath(file) for file in splits["train"]],
             "test_files": [os.path.abspath(file) for file in splits["test"]],
             "on_bad_row": bad_rows.policy,
+            "max_bad_rows": bad_rows.most,
             "rows": counted,
             "inputs": inputs,
             "accepted_changes": changes,
@@ -132,8 +134,9 @@ class NotedRows:
 
     def bad_rows(self) -> BadRows:
         """Does with bad rows what was done in training."""
-        policy: Policy = self._read().get("on_bad_row", "raise")
-        return BadRows(policy)
+        noted = self._read()
+        policy: Policy = noted.get("on_bad_row", "raise")
+        return BadRows(policy, noted.get("max_bad_rows", bad_row_limit.DEFAULT))
 
     def _read(self) -> dict[str, Any]:
         """What data.json notes; nothing if it is not there."""

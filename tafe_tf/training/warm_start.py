@@ -23,7 +23,7 @@ import numpy as np
 import tensorflow as tf
 
 from tafe_tf.data.atomic import read_json, write_json
-from tafe_tf.data.bad_rows import BadRows, Policy
+from tafe_tf.data.bad_rows import BadRows
 from tafe_tf.features import vocabulary
 from tafe_tf.features.graph import vocabulary_file
 from tafe_tf.features.value_counts import Kept, ValueCounts
@@ -89,14 +89,14 @@ class WarmStart:
         """Number of steps that the optimizer had counted when the new run began."""
         return int(read_json(self._run.path / NOTE)["iterations"])
 
-    def bad_rows(self, policy: Policy) -> BadRows:
+    def bad_rows(self, asked_for: BadRows) -> BadRows:
         """What to do with bad rows: they are dropped if either run drops them.
 
         Args:
-            policy: What the new run was asked to do.
+            asked_for: What the new run was asked to do.
         """
         earlier = self.previous.rows.bad_rows()
-        return earlier if earlier.policy == "drop" else BadRows(policy)
+        return BadRows(earlier.policy, asked_for.most) if earlier.policy == "drop" else asked_for
 
     def check_schema(self, schema: Schema) -> None:
         """Raises RunError, with all that differs, if the earlier run had another schema."""
@@ -120,7 +120,7 @@ class WarmStart:
         Does nothing if they are there already.
 
         Raises:
-            DataError, SchemaError: As `vocabulary.build`.
+            DataError: As `vocabulary.build`.
         """
         if (self._run.path / NOTE).exists():
             return

@@ -148,14 +148,26 @@ def test_bad_rows_raise_or_do_not_count(tmp_path: pathlib.Path) -> None:
     assert dropped.count == 1 and b"bad" not in read_all(tmp_path / "out")["vocabulary/tags.txt"]
 
 
-def test_a_line_break_in_a_value_is_refused_and_nothing_written(tmp_path: pathlib.Path) -> None:
-    file = write(tmp_path / "train.csv", [("a\nb", 1, "x", 1, 0, 0)] * 2)
-    with pytest.raises(
-        SchemaError,
-        match=r"feature 'city': a value holds a line break; use kind 'hash'\. .*'a\\nb'",
-    ):
+def test_a_value_that_is_no_line_is_a_bad_row_of_which_nothing_is_counted(
+    tmp_path: pathlib.Path,
+) -> None:
+    rows = [
+        ("a\nb", 1, "x", 1, 0, 0),
+        ("Rome", 1, "x|y\rz", 1, 0, 0),
+        *[("Bonn", 1, "x", 1, 0, 0)] * 2,
+    ]
+    file = write(tmp_path / "train.csv", rows)
+    message = r"train.csv: row 1, column 'city': must be UTF-8 text without a line .*: 'a\\nb'$"
+    with pytest.raises(BadRowError, match=message):
         vocabulary.build([file], SCHEMA, tmp_path / "out", BadRows())
     assert not read_all(tmp_path / "out")
+    dropping = BadRows("drop")
+    assert vocabulary.build([file], SCHEMA, tmp_path / "out", dropping)["rows"] == 2
+    assert read_all(tmp_path / "out")["vocabulary/city.txt"] == b"Bonn\n"
+    assert [reason.first.split(": ")[1] for reason in dropping.reasons()] == [
+        "row 1, column 'city'",
+        "row 2, column 'tags'",
+    ]
 
 
 def test_a_value_that_is_no_utf8_is_refused(tmp_path: pathlib.Path) -> None:
@@ -166,10 +178,8 @@ def test_a_value_that_is_no_utf8_is_refused(tmp_path: pathlib.Path) -> None:
     }
     columns |= {"city": [b"K\xf6ln"] * 3, "tags": [["x"]] * 3, "click": [0] * 3, "buy": [0] * 3}
     pq.write_table(pa.table(columns), path)
-    with pytest.raises(
-        SchemaError,
-        match=r"feature 'city': a value is no UTF-8; use kind 'hash'\. Rec.*b'K\\xf6ln'",
-    ):
+    message = r"train.parquet: row 1, column 'city': must be UTF-8 text .*: b'K\\xf6ln'$"
+    with pytest.raises(BadRowError, match=message):
         vocabulary.build([str(path)], SCHEMA, tmp_path / "out", BadRows())
 
 
