@@ -36,7 +36,7 @@ if __name__ == "__main__":  # TensorFlow takes seconds to import: first what is 
 from absl.flags import DEFINE_enum, DEFINE_integer, DEFINE_string, declare_key_flag
 from rich.table import Table
 
-from tafe_tf import flags, schema_toml
+from tafe_tf import flags, memory, schema_toml
 from tafe_tf.data.atomic import read_json
 from tafe_tf.data.bad_rows import Dropped
 from tafe_tf.data.formats.read import BLOCK_ROWS, notes_of
@@ -46,7 +46,7 @@ from tafe_tf.engines.beam.pipeline import PipelineError
 from tafe_tf.engines.local import LocalEngine
 from tafe_tf.engines.preparation import Engine, VocabularyJob, prepare_shards
 from tafe_tf.features.graph import Features
-from tafe_tf.features.table_size import RowSize
+from tafe_tf.features.table_size import RowSize, check_known_table, check_table
 from tafe_tf.features.vocabulary import STATISTICS
 from tafe_tf.schema import Schema
 from tafe_tf.terminal import command
@@ -105,6 +105,8 @@ def main(argv: list[str]) -> None:
         schema = schema_toml.load(schema_file)
         model = flags.model_config().all_arguments()
         row = RowSize(dim=model["embedding_dim"], dtype=model["embedding_dtype"])
+        available = None if _RUNNER.value else memory.available()  # workers are other machines
+        check_known_table(schema, row, available)
         files = find_split(os.path.abspath(flags.DATA_DIR.value), "train")
         for note in notes_of(files, schema):
             print(note, flush=True)
@@ -116,6 +118,7 @@ def main(argv: list[str]) -> None:
             directory = os.path.abspath(flags.RUN_DIR.value or pathlib.Path(schema_file).parent)
             print_dropped(_engine().build_vocabularies(_vocabulary_job(schema, files, directory)))
         show(size_table(schema, directory, row))
+        check_table(schema, Features(schema, directory).rows, row, available)
 
 
 def _shard_job(schema: Schema, schema_file: str) -> ShardJob:
