@@ -10,6 +10,8 @@ here, and --on_bad_row and --max_bad_rows what they were in training.
 
 from __future__ import annotations
 
+import contextlib
+
 from absl.flags import declare_key_flag
 
 from tafe_tf import flags, machine
@@ -20,6 +22,7 @@ from tafe_tf.terminal import command
 from tafe_tf.terminal.field_shares import print_field_metrics
 from tafe_tf.terminal.tables import print_dropped, print_metrics
 from tafe_tf.training import predecessor
+from tafe_tf.training.noted_files import OF_TEST_ROWS
 from tafe_tf.training.noted_rows import EVALUATION_ROWS
 from tafe_tf.training.run import load
 
@@ -49,15 +52,17 @@ def evaluate() -> None:
         files = find_split(flags.DATA_DIR.value, split)
     else:
         files = run.directory.rows.test_files()
-    metrics = run.evaluate(files, batch_size, bad_rows)
     is_test = split == "test" and run.directory.rows.is_test(files)
-    if is_test:
-        write_json(run.path / "metrics.json", metrics)
-    print_metrics(metrics, run.schema, f"{run.schema.name}, {split}")
-    print_field_metrics(metrics, run.directory.statistics(), f"values of the {split} rows")
-    if is_test:
-        predecessor.compare(run.directory, metrics, run.data(files, batch_size, bad_rows))
-    elif split == "test":
+    with run.directory.locked() if is_test else contextlib.nullcontext():
+        metrics = run.evaluate(files, batch_size, bad_rows)
+        print_metrics(metrics, run.schema, f"{run.schema.name}, {split}")
+        print_field_metrics(metrics, run.directory.statistics(), f"values of the {split} rows")
+        if is_test:
+            run.directory.files.forget(*OF_TEST_ROWS)
+            write_json(run.path / "metrics.json", metrics)
+            predecessor.compare(run.directory, metrics, run.data(files, batch_size, bad_rows))
+            run.directory.files.note(*OF_TEST_ROWS)
+    if split == "test" and not is_test:
         print(f"these are not the test rows of training: {run.path}/metrics.json stays as it was")
     print_dropped(bad_rows)
 

@@ -29,14 +29,17 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from tafe_tf.first_look import start
+from tafe_tf.terminal import ending
 
 if __name__ == "__main__":  # TensorFlow takes seconds to import: first what is quickly seen
+    ending.end_on_sigterm()
     start.stop_if_wrong(sys.argv)
 
 from absl.flags import DEFINE_enum, DEFINE_integer, DEFINE_string, declare_key_flag
 from rich.table import Table
 
 from tafe_tf import flags, memory, schema_toml
+from tafe_tf.data import lock
 from tafe_tf.data.atomic import read_json
 from tafe_tf.data.bad_rows import Dropped
 from tafe_tf.data.formats.read import BLOCK_ROWS, notes_of
@@ -116,9 +119,21 @@ def main(argv: list[str]) -> None:
             directory = job.output
         else:
             directory = os.path.abspath(flags.RUN_DIR.value or pathlib.Path(schema_file).parent)
-            print_dropped(_engine().build_vocabularies(_vocabulary_job(schema, files, directory)))
+            vocabularies = _vocabulary_job(schema, files, directory)
+            _refuse_run(directory)
+            with lock.locked(directory):
+                print_dropped(_engine().build_vocabularies(vocabularies))
         show(size_table(schema, directory, row))
         check_table(schema, Features(schema, directory).rows, row, available)
+
+
+def _refuse_run(directory: str) -> None:
+    """Raises CommandError if a model's vocabularies lie there, which others must not replace."""
+    if (pathlib.Path(directory) / "flags.txt").exists():
+        raise command.CommandError(
+            f"{directory}: holds a run, whose vocabularies stay as they are; give another "
+            "--run_dir, or run the same `tafe train` again to go on with it"
+        )
 
 
 def _shard_job(schema: Schema, schema_file: str) -> ShardJob:

@@ -620,7 +620,7 @@ def _check(
 
 
 def _check_integer(
-    value: object,
+    value: Any,
     least: int,
     key: str,
     most: int | None = None,

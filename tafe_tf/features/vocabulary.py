@@ -6,17 +6,19 @@ import contextlib
 import dataclasses
 import hashlib
 import json
-import os
 import pathlib
 import shutil
 import tempfile
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
+from tafe_tf.data import manifest
+from tafe_tf.data.atomic import publish as move
 from tafe_tf.data.atomic import read_json
 from tafe_tf.data.bad_rows import BadRows
 from tafe_tf.data.blocks.block import Block
 from tafe_tf.data.field_counts import FieldCounts
+from tafe_tf.data.fingerprint import fingerprint as fingerprint_of_file
 from tafe_tf.data.formats.read import read_blocks
 from tafe_tf.features.graph import vocabulary_file
 from tafe_tf.features.row_counts import RowCounts
@@ -24,6 +26,7 @@ from tafe_tf.features.value_counts import Kept, ValueCounts
 from tafe_tf.schema import ABSENT, Feature, Schema
 
 STATISTICS = "statistics.json"
+_WORK = ".vocabulary-"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -124,12 +127,17 @@ def _text(value: str | bytes) -> str:
 def beside(directory: str | pathlib.Path) -> Iterator[pathlib.Path]:
     """A folder to write in before `publish` moves the result up; it is removed at the end.
 
+    Folders that killed processes have left are removed first.
+
     Args:
-        directory: Where the folder is made; made itself if it is not there.
+        directory: Where the folder is made; made itself if it is not there. No other process
+            builds vocabularies in it, see `tafe_tf.data.lock`.
     """
     directory = pathlib.Path(directory)
     directory.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=".vocabulary-", dir=directory) as work:
+    for left_over in directory.glob(f"{_WORK}*"):
+        shutil.rmtree(left_over, ignore_errors=True)
+    with tempfile.TemporaryDirectory(prefix=_WORK, dir=directory) as work:
         yield pathlib.Path(work)
 
 
@@ -156,7 +164,8 @@ def publish(
         The statistics: "rows"; the "rate" of every task; under "vocabulary" the vocabularies'
         sizes; under "distinct" the number of different values behind each; under "missing" and
         "unseen" the share of each field's values that are missing, and that have no row of the
-        table; and "made_from", a fingerprint of what they are made from.
+        table; under "files" what the vocabularies' files hold, see `tafe_tf.data.manifest`; and
+        "made_from", a fingerprint of what they are made from.
     """
     sizes = {}
     distinct = {}
@@ -176,6 +185,7 @@ def publish(
         "vocabulary": sizes,
         "distinct": distinct,
         **fields.shares_of_all(),
+        "files": manifest.entries(work, _files(work)),
         "made_from": fingerprint(files, schema, *grown_from),
     }
     _move(work, statistics)
@@ -190,14 +200,11 @@ def fingerprint(
     """A hash of what vocabularies are made from; those of the same one need not be built again.
 
     Args:
-        files: The training files, of which names and sizes count.
+        files: The training files, of which names, sizes and samples of the content count.
         schema: What is read of them.
         *grown_from: The fingerprint of the vocabularies to which the files only add, if any.
     """
-    sources = []
-    for file in files:
-        name = pathlib.Path(file).name
-        sources.append((name, os.path.getsize(file)))
+    sources = [tuple(fingerprint_of_file(file)) for file in files]
     made_from = repr((schema, sources, *grown_from))
     digest = hashlib.blake2b(made_from.encode(), digest_size=16)
     return digest.hexdigest()
@@ -219,6 +226,9 @@ def reuse(
 
     Returns:
         Whether they were copied.
+
+    Raises:
+        ManifestError: If they are not as they were built.
     """
     prepared = pathlib.Path(prepared)
     if not (prepared / STATISTICS).exists():
@@ -226,6 +236,8 @@ def reuse(
     statistics = read_json(prepared / STATISTICS)
     if statistics.get("made_from") != fingerprint(files, schema):
         return False
+    built = statistics["files"]
+    manifest.check(prepared, built, "Run tafe_tf.prepare again, which builds them anew")
     with beside(directory) as work:
         shutil.copytree(prepared / "vocabulary", work / "vocabulary")
         _move(work, statistics)
@@ -247,13 +259,18 @@ def _write(path: pathlib.Path, values: list[str]) -> int:
     return len(values)
 
 
+def _files(work: pathlib.Path) -> list[pathlib.PurePath]:
+    """The files of the vocabularies, as paths within the folder that holds them."""
+    return [path.relative_to(work) for path in work.glob("vocabulary/*")]
+
+
 def _move(work: pathlib.Path, statistics: dict[str, Any]) -> None:
     """Moves vocabularies one folder up, then the statistics, whose presence says all is there."""
     directory = work.parent
     (directory / STATISTICS).unlink(missing_ok=True)
     shutil.rmtree(directory / "vocabulary", ignore_errors=True)
     (work / "vocabulary").mkdir(exist_ok=True)
-    os.rename(work / "vocabulary", directory / "vocabulary")
+    move(work / "vocabulary", directory / "vocabulary")
     text = json.dumps(statistics, indent=2) + "\n"
     (work / STATISTICS).write_text(text, encoding="utf-8")
-    os.rename(work / STATISTICS, directory / STATISTICS)
+    move(work / STATISTICS, directory / STATISTICS)

@@ -25,7 +25,13 @@ _IN_A_JOB = {"embedding_dtype": "float32"}
 
 # Settings of training that the weights do not depend on: a run goes on whatever they are.
 FREE_SETTINGS = frozenset(
-    {"steps_per_call", "checkpoint_steps", "save_predictions", "max_bad_rows"}
+    {
+        "accept_changed_input",
+        "checkpoint_steps",
+        "max_bad_rows",
+        "save_predictions",
+        "steps_per_call",
+    }
 )
 
 _POSITIVE = (
@@ -96,6 +102,9 @@ class TrainingConfig:
         checkpoint_steps: Number of steps between two checkpoints, rounded up to whole calls. The
             weights do not depend on it.
         save_predictions: Whether to write the logits of the test rows to `predictions.npz`.
+        accept_changed_input: Whether a run that was interrupted goes on although its files have
+            changed since, which is otherwise refused. `data.json` notes what had changed. The
+            vocabularies stay, and rows that were held out before may be trained on.
     """
 
     batch_size: int = 1024
@@ -122,6 +131,7 @@ class TrainingConfig:
     steps_per_call: int = 20
     checkpoint_steps: int = 2000
     save_predictions: bool = False
+    accept_changed_input: bool = False
 
     def __post_init__(self) -> None:
         for name, setting in settings.of_dataclass(type(self)).items():

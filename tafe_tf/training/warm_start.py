@@ -30,7 +30,9 @@ from tafe_tf.features.value_counts import Kept, ValueCounts
 from tafe_tf.models import FunnelModel
 from tafe_tf.optimizers import LazyAdam
 from tafe_tf.schema import FIRST, MISSING, UNSEEN, Feature, Schema
+from tafe_tf.training.checkpoints import newest_first
 from tafe_tf.training.errors import RunError
+from tafe_tf.training.noted_files import MEANING, MOMENTS, WEIGHTS
 from tafe_tf.training.predecessor import NOTE
 from tafe_tf.training.run_dir import RunDir
 
@@ -60,6 +62,7 @@ class WarmStart:
 
     Raises:
         RunError: If the earlier run holds no weights or no moments.
+        ManifestError: If its files are not those that it ended with.
     """
 
     def __init__(
@@ -75,10 +78,11 @@ class WarmStart:
         self._retire_after = retire_after
         self._restart_gamma = restart_gamma
         for folder in ("best", "checkpoints"):
-            if tf.train.latest_checkpoint(str(previous.path / folder)) is None:
+            if not newest_first(previous.path / folder):
                 raise RunError(
                     f"{previous.path}: no run to start from, it holds no checkpoint in {folder}/"
                 )
+        previous.files.check(*MEANING, *WEIGHTS, *MOMENTS)
 
     @property
     def iterations(self) -> int:
@@ -274,7 +278,8 @@ def _stored(
     last: int | None = None,
 ) -> Iterator[np.ndarray]:
     """The `last` variables, or all, of a list in the newest checkpoint."""
-    reader = tf.train.load_checkpoint(str(directory))
+    newest, *_ = newest_first(directory)
+    reader = tf.train.load_checkpoint(str(directory / newest))
     names = reader.get_variable_to_shape_map()
     count = sum(name.startswith(f"{key}/") for name in names)
     first = 0 if last is None else count - last

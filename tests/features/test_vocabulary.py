@@ -14,9 +14,10 @@ from tafe_tf.data.bad_rows import BadRows
 from tafe_tf.data.errors import BadRowError
 from tafe_tf.data.field_counts import FieldCounts
 from tafe_tf.data.formats.read import read_blocks
+from tafe_tf.data.manifest import ManifestError, entries
 from tafe_tf.features import vocabulary
 from tafe_tf.features.graph import Features
-from tafe_tf.schema import Feature, Schema, Task
+from tafe_tf.schema import Feature, Schema, SchemaError, Task
 
 SCHEMA = Schema(
     name="t",
@@ -65,6 +66,7 @@ def test_build(tmp_path: pathlib.Path) -> None:
         "distinct": {"city": 3, "user": 3, "tags": 3},
         "missing": {"city": 1 / 7, "user": 2 / 7, "tags": 1 / 10, "hour": 0.0},
         "unseen": {"city": 1 / 7, "user": 0.0, "tags": 0.0, "hour": 2 / 7},
+        "files": entries(out, [f"vocabulary/{name}.txt" for name in ("city", "tags", "user")]),
         "made_from": vocabulary.fingerprint(files, SCHEMA),
     }
     assert json.loads((out / "statistics.json").read_text()) == statistics
@@ -90,6 +92,50 @@ def test_the_same_files_give_the_same_bytes_and_replace_what_was_there(
         vocabulary.build([file], SCHEMA, tmp_path / name, BadRows())
     assert read_all(tmp_path / "a") == read_all(tmp_path / "b")
     assert len(read_all(tmp_path / "a")) == 4
+
+
+def test_vocabularies_are_reused_for_the_same_content_alone(tmp_path: pathlib.Path) -> None:
+    file = write(tmp_path / "train.csv", TABLE)
+    prepared = tmp_path / "prepared"
+    vocabulary.build([file], SCHEMA, prepared, BadRows())
+    assert vocabulary.reuse([file], SCHEMA, prepared, tmp_path / "a")
+    assert read_all(tmp_path / "a") == read_all(prepared)
+    size = pathlib.Path(file).stat().st_size
+    write(tmp_path / "train.csv", [TABLE[-1], *TABLE[:-1]])  # of the same name and size
+    assert pathlib.Path(file).stat().st_size == size
+    assert not vocabulary.reuse([file], SCHEMA, prepared, tmp_path / "b")
+    assert not (tmp_path / "b").exists()
+
+
+def test_vocabularies_that_were_changed_are_not_reused(tmp_path: pathlib.Path) -> None:
+    file = write(tmp_path / "train.csv", TABLE)
+    vocabulary.build([file], SCHEMA, tmp_path, BadRows())
+    path = tmp_path / "vocabulary" / "user.txt"
+    whole = path.read_text()
+    for changed in (whole + "9\n", whole.replace("5", "6"), whole[:-1], ""):
+        path.write_text(changed)
+        with pytest.raises(
+            ManifestError, match=r"vocabulary/user.txt h.* and not .*Run tafe_tf.prepare again"
+        ):
+            vocabulary.reuse([file], SCHEMA, tmp_path, tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+def test_what_a_killed_process_left_is_removed(tmp_path: pathlib.Path) -> None:
+    (tmp_path / "out" / ".vocabulary-killed").mkdir(parents=True)
+    file = write(tmp_path / "train.csv", TABLE)
+    vocabulary.build([file], SCHEMA, tmp_path / "out", BadRows())
+    names = {path.name for path in (tmp_path / "out").iterdir()}
+    assert names == {"statistics.json", "vocabulary"}
+
+
+@pytest.mark.parametrize("text", ["5\n7\n5\n", "5\nseven\n"])
+def test_a_vocabulary_that_is_none_names_its_file(tmp_path: pathlib.Path, text: str) -> None:
+    file = write(tmp_path / "train.csv", TABLE)
+    vocabulary.build([file], SCHEMA, tmp_path, BadRows())
+    (tmp_path / "vocabulary" / "user.txt").write_text(text)
+    with pytest.raises(SchemaError, match=r"vocabulary/user.txt: is damaged: .*; build it again$"):
+        Features(SCHEMA, tmp_path)
 
 
 def test_bad_rows_raise_or_do_not_count(tmp_path: pathlib.Path) -> None:
