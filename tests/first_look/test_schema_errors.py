@@ -86,7 +86,7 @@ def test_what_is_no_toml_is_one_error(tmp_path: pathlib.Path) -> None:
 def test_brackets_without_end_are_one_error(tmp_path: pathlib.Path) -> None:
     path = tmp_path / "schema.toml"
     path.write_text(f"a = {'[' * 5000}")
-    schema, errors = schema_errors.load_all(path)
+    schema, errors = load_all(path)
     assert schema is None and errors == [f"{path}: has too many brackets inside each other"]
 
 
