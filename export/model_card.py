@@ -56,6 +56,7 @@ def write(
             "rows": statistics.get("rows"),
             "rate": statistics.get("rate"),
             "flags": flags.splitlines(),
+            "accepted_changes": _read(run, "data").get("accepted_changes", []),
         },
         "data": data,
         "data_hash": _hash(data),
