@@ -52,8 +52,13 @@ def extension_of(path: str | pathlib.Path) -> str:
     """The ending that tells a file's format, such as .csv or .tfrecord.gz.
 
     Raises:
-        DataError: If it is none that can be read.
+        DataError: If it is none that can be read, or its name is not UTF-8.
     """
+    try:
+        str(path).encode()
+    except UnicodeEncodeError:
+        name = ascii(str(path))
+        raise DataError(f"{name}: must have a name in UTF-8; rename the file or folder") from None
     name = pathlib.Path(path).name
     for extension in _READERS:
         if name.endswith(extension):
