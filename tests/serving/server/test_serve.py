@@ -16,7 +16,7 @@ from servers import LocalServer, free_port, wait_until
 from tafe_tf.export import warmup
 from tafe_tf.serving.client import Client
 from tafe_tf.serving.conformance.target import Target
-from tafe_tf.serving.server.serve import ServerConfig, serve
+from tafe_tf.serving.server.serve import Server, ServerConfig
 from tafe_tf.serving.wire.errors import ServingError
 
 
@@ -56,7 +56,7 @@ def test_what_cannot_be_served(
     ]
     for settings, text in cases:
         with pytest.raises(ServingError, match=re.escape(text)):
-            serve(ServerConfig(**settings), threading.Event())
+            Server(ServerConfig(**settings)).open()
 
 
 def test_its_last_line_says_what_is_wrong() -> None:
