@@ -24,7 +24,7 @@ EXTENSIONS = ("csv", "csv.gz", "csv.zst", "tsv", "parquet", "tfrecord", "tfrecor
 SCHEMA = Schema(
     name="x",
     features=(
-        Feature(name="user", kind="vocabulary"),
+        Feature(name="user", kind="hash", buckets=16),
         Feature(name="item", kind="vocabulary", dtype="int64"),
         Feature(name="price", kind="log_round"),
         Feature(name="tags", kind="vocabulary", max_length=3, weights="tag_weights"),
@@ -227,9 +227,7 @@ def test_csv_rows_of_a_wrong_width(tmp_path: pathlib.Path) -> None:
     lines[2:2] = ["too,short"]
     lines[-1:] = ["1,2,3", ""]
     path.write_text("\n".join(lines))
-    with pytest.raises(
-        BadRowError, match=r"train.csv: row 2: must have 13 cells. Received: 'too,short'"
-    ):
+    with pytest.raises(BadRowError, match=r"train.csv: row 2: must have 13 cells. Received: 2"):
         read(path)
     dropping = BadRows("drop")
     blocks = read(path, dropping, block_rows=4)
