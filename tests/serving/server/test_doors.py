@@ -15,7 +15,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from benchmarks.support.hostile_requests import ambiguous
+from tafe_tf.serving.conformance.framing import ambiguous
 from tafe_tf.serving.server import rest_door
 from tafe_tf.serving.server.models import ServedModels
 from tafe_tf.serving.server.rest_door import RestServer
@@ -78,14 +78,16 @@ def test_nothing_is_told_of_the_program(door: Door) -> None:
 
 
 def test_a_kept_connection_and_one_that_is_half_closed_are_answered(door: Door) -> None:
-    with door.connect() as connection:
-        for _ in range(2):
-            connection.sendall(STATUS)
-            assert connection.recv(1 << 16).startswith(b"HTTP/1.1 404")
-        connection.sendall(STATUS)
-        connection.shutdown(socket.SHUT_WR)
-        found = b"".join(iter(lambda: connection.recv(1 << 16), b""))
-        assert found.startswith(b"HTTP/1.1 404")
+    client = http.client.HTTPConnection("localhost", door.server.port, timeout=10.0)
+    for _ in range(2):
+        client.request("GET", "/v1/models/shop")
+        response = client.getresponse()
+        assert response.status == 404 and response.read()
+    kept = client.sock
+    kept.sendall(STATUS)
+    kept.shutdown(socket.SHUT_WR)
+    assert b"".join(iter(lambda: kept.recv(1 << 16), b"")).startswith(b"HTTP/1.1 404")
+    client.close()
 
 
 def test_idle_and_slow_callers_close_it_to_nobody(door: Door) -> None:
@@ -136,15 +138,15 @@ def test_a_large_body_is_refused_before_it_is_read(door: Door, value: bytes) -> 
 
 def test_what_runs_ends_and_what_comes_is_refused() -> None:
     door = Door()
-    with door.connect() as kept:
-        kept.sendall(STATUS)
-        assert kept.recv(1 << 16).startswith(b"HTTP/1.1 404")
-        door.models.end()
-        assert door.running.wait_for_all(5.0) == 0
-        kept.sendall(b"POST /v1/models/x:predict HTTP/1.1\r\nHost: x\r\nContent-Length: 13\r\n\r\n")
-        kept.sendall(b'{"inputs":{}}')
-        found = b"".join(iter(lambda: kept.recv(1 << 16), b""))
-    assert found.startswith(b"HTTP/1.1 503") and b"the server is ending" in found
+    client = http.client.HTTPConnection("localhost", door.server.port, timeout=10.0)
+    client.request("GET", "/v1/models/shop")
+    assert client.getresponse().read()
+    door.models.end()
+    assert door.running.wait_for_all(5.0) == 0
+    client.request("POST", "/v1/models/shop:predict", b'{"inputs": {}}')  # on the kept connection
+    response = client.getresponse()
+    found = (response.status, response.getheader("Connection"), json.load(response)["error"])
+    assert found == (503, "close", "the server is ending; ask again")
     stopping = threading.Thread(target=door.server.stop, args=(10.0,))
     stopping.start()
     stopping.join(10.0)

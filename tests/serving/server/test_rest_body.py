@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import pytest
@@ -11,6 +11,8 @@ import pytest
 from tafe_tf.serving.server import rest_body
 from tafe_tf.serving.server.memory import SMALL_BYTES, MemoryLimit, Share
 from tafe_tf.serving.server.rest_body import BODY_BYTES, HungUp, Refused
+
+Parts = list[dict[str, Any]]
 
 
 def scope(version: str = "1.1", **headers: str) -> dict[str, Any]:
@@ -20,12 +22,13 @@ def scope(version: str = "1.1", **headers: str) -> dict[str, Any]:
 
 
 def read(
-    parts: Iterator[dict[str, Any]], share: Share, seconds: float = 5.0, **headers: str
+    parts: Iterable[dict[str, Any]], share: Share, seconds: float = 5.0, **headers: str
 ) -> bytes:
     """What is read of a body that comes in parts; after the last one nothing comes."""
+    left = iter(parts)
 
     async def receive() -> dict[str, Any]:
-        for part in parts:
+        for part in left:
             return {"type": "http.request", **part}
         await asyncio.sleep(60.0)
         raise AssertionError("read on after a minute")
@@ -40,22 +43,22 @@ def endless(size: int) -> Iterator[dict[str, Any]]:
 
 def test_parts_are_joined() -> None:
     share = MemoryLimit(100).share()
-    parts = [{"body": b"ab", "more_body": True}, {"more_body": True}, {"body": b"c"}]
-    assert read(iter(parts), share, content_length="3") == b"abc"
+    parts: Parts = [{"body": b"ab", "more_body": True}, {"more_body": True}, {"body": b"c"}]
+    assert read(parts, share, content_length="3") == b"abc"
     assert share.held == 3
 
 
 def test_a_body_that_drips_in_ends_in_time() -> None:
     share = MemoryLimit(100).share()
     with pytest.raises(Refused, match=r"did not come within 0.1 seconds") as refused:
-        read(iter([{"body": b"a", "more_body": True}]), share, seconds=0.1)
+        read([{"body": b"a", "more_body": True}], share, seconds=0.1)
     assert refused.value.code == 408
 
 
 def test_a_body_has_a_largest_size() -> None:
     share = MemoryLimit().share()
     with pytest.raises(Refused, match="at most 67108864 bytes") as refused:
-        read(iter([]), share, content_length=str(BODY_BYTES + 1))
+        read([], share, content_length=str(BODY_BYTES + 1))
     assert refused.value.code == 413
     with pytest.raises(Refused, match="at most 67108864 bytes") as refused:
         read(endless(1 << 22), share, transfer_encoding="chunked")
@@ -80,13 +83,13 @@ def test_all_requests_together_have_a_limit() -> None:
     limit = MemoryLimit(100)
     first, second = limit.share(), limit.share()
     assert first.take(60)
-    parts = [{"body": b"x" * 30, "more_body": True}, {"body": b"x" * 30}]
+    parts: Parts = [{"body": b"x" * 30, "more_body": True}, {"body": b"x" * 30}]
     with pytest.raises(Refused, match="ask again") as refused:
-        read(iter(parts), second)
+        read(parts, second)
     assert refused.value.code == 503
     assert second.held == 0
     first.give_back()
-    assert read(iter(parts), second) == b"x" * 60
+    assert read(parts, second) == b"x" * 60
 
 
 def test_large_requests_leave_room_for_small_ones() -> None:
