@@ -19,8 +19,8 @@ from tafe_tf.serving.server.running import RunningCalls
 from tafe_tf.serving.server.versions import Loading
 from tafe_tf.serving.wire.errors import ServingError, invalid, unavailable
 
-_GRACE = 10.0  # seconds that running requests get at the end
-_REFUSING = 1.0  # seconds that new requests are still answered, with UNAVAILABLE
+_GRACE = 9.0  # seconds that running requests get at the end
+_REFUSING = 1.0  # seconds after that in which new requests are still answered, with UNAVAILABLE
 _THREADS = 4 * (os.cpu_count() or 1)
 
 
@@ -129,7 +129,7 @@ class Server:
         self._ends.set()
         self._models.end()
         logging.info("Ending: new requests are refused ...")
-        deadline = time.monotonic() + _GRACE
+        deadline = time.monotonic() + _GRACE + _REFUSING
         unfinished = self._running.wait_for_all(_GRACE)
         if unfinished:
             logging.error("%d requests still ran after %g seconds", unfinished, _GRACE)
