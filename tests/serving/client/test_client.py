@@ -114,12 +114,11 @@ def test_a_server_that_comes_up_late(fake: Fake) -> None:
 
 
 def test_nobody_there_is_unavailable_within_the_deadline() -> None:
-    began = time.monotonic()
-    with Client(f"localhost:{servers.free_port()}", timeout=20.0) as client:
-        with pytest.raises(ServingError) as error:
-            client.predict({"item": [1]})
-        assert error.value.code in (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED)
-    assert time.monotonic() - began < 20.0
+    with (
+        Client(f"localhost:{servers.free_port()}", timeout=0.5) as client,
+        pytest.raises(ServingError, match=r"UNAVAILABLE|DEADLINE_EXCEEDED"),
+    ):
+        client.predict({"item": [1]})
 
 
 def test_the_deadline_is_for_the_whole_call(fake: Fake, address: str) -> None:
@@ -152,7 +151,7 @@ def test_tls(fake: Fake) -> None:
         assert client.predict({"item": [1]})["twice"].tolist() == [2.0]
     stranger = grpc.ssl_channel_credentials(trustme.CA().cert_pem.bytes())
     with (
-        Client(address, credentials=stranger, timeout=5.0) as client,
+        Client(address, credentials=stranger, timeout=1.5) as client,
         pytest.raises(ServingError, match="CERTIFICATE"),
     ):
         client.predict({"item": [1]})
