@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from fake_server import Fake
 
-from tafe_tf.serving.client import AsyncClient, Client
+from tafe_tf.serving.client import AsyncClient, Client, columns
 from tafe_tf.serving.client.conversation import Conversation
 from tafe_tf.serving.client.deadline import Steps
 from tafe_tf.serving.client.description import Description
@@ -304,3 +304,57 @@ def test_what_is_no_column_is_refused(given: Any, text: str) -> None:
     steps = conversation.predict(given, "rank", ())
     with pytest.raises(ServingError, match=f"INVALID_ARGUMENT: .*{text}"):
         converse(steps, lambda method, r: answer(fake, method, r).SerializeToString())
+
+
+HALF = "\ud800"  # of a surrogate pair: Python's texts may hold it, UTF-8 may not
+
+
+@pytest.mark.parametrize(
+    ("given", "signature", "outputs", "text"),
+    [
+        (
+            {"item": ["a", f"b{HALF}"]},
+            "rank",
+            (),
+            "column 'item', row 2: must be a text that UTF-8",
+        ),
+        ({"item": ["a"]}, f"rank{HALF}", (), "a name must be a text that UTF-8 holds"),
+        ({"item": ["a"]}, "rank", (HALF,), "a name must be a text that UTF-8 holds"),
+        ({"item": ["a"]}, "rank", (7,), "a name must be a text .* Received: 7"),
+        ({"item": ["a"]}, "rank", "ctr", "`outputs` must be a list of names. Received: 'ctr'"),
+    ],
+)
+def test_names_and_texts_that_cannot_be_sent(
+    given: Any, signature: str, outputs: Any, text: str
+) -> None:
+    fake = Fake()
+
+    def respond(method: str, request: Any) -> bytes:
+        response = answer(fake, method, request)
+        packed = response.metadata["signature_def"]
+        signatures = messages.SignatureDefMap.FromString(packed.value)
+        signatures.signature_def["rank"].inputs["item"].dtype = messages.DATA_TYPES["DT_STRING"]
+        packed.value = signatures.SerializeToString()
+        content: bytes = response.SerializeToString()
+        return content
+
+    conversation = Conversation(messages.ModelSpec(name="shop"), 10)
+    with pytest.raises(ServingError, match=f"INVALID_ARGUMENT: {text}"):
+        converse(conversation.predict(given, signature, outputs), respond)
+
+
+def test_inputs_of_types_that_no_schema_has() -> None:
+    """They are sent as they are given, or not at all; never changed in silence."""
+    infos = {"flag": messages.TensorInfo(dtype=10), "small": messages.TensorInfo(dtype=3)}
+    for info in infos.values():
+        info.tensor_shape.dim.add(size=-1)
+    inputs = columns.types(infos)
+    given = {"flag": np.array([True]), "small": np.array([7], np.int32)}
+    arrays, _ = columns.to_arrays(given, inputs, "")
+    assert arrays["flag"] is given["flag"] and arrays["small"] is given["small"]
+    rule = r"column 'small' must be a NumPy array of int32 with 1 dimension\(s\)"
+    with pytest.raises(ServingError, match=rule):
+        columns.to_arrays({**given, "small": np.array([2**40])}, inputs, "")
+    unknown = {"half": messages.TensorInfo(dtype=19)}
+    with pytest.raises(ServingError, match="input 'half' is of DataType 19, of which this client"):
+        columns.types(unknown)

@@ -101,6 +101,16 @@ def test_unavailable_alone_is_tried_again(
         else:
             assert client.predict({"item": [1]})["twice"].tolist() == [2.0]
     assert len(fake.requests) == attempts
+    if attempts > 1:
+        fake.requests.clear()
+        assert asyncio.run(ask_once(address))["twice"].tolist() == [2.0]
+        assert len(fake.requests) == attempts
+
+
+async def ask_once(address: str) -> Any:
+    """Asks by the asyncio client."""
+    async with AsyncClient(address) as client:
+        return await client.predict({"item": [1]})
 
 
 def test_a_server_that_comes_up_late(fake: Fake) -> None:
@@ -181,3 +191,23 @@ def test_arguments_that_make_no_sense() -> None:
         Client("localhost:1", version=1, label="x")
     with pytest.raises(ValueError, match="Received: rows_per_request=0, timeout"):
         Client("localhost:1", rows_per_request=0)
+    for timeout in (0.0, -1.0, float("nan")):
+        with pytest.raises(ValueError, match="`timeout` above 0"):
+            Client("localhost:1", timeout=timeout)
+        with Client("localhost:1") as client, pytest.raises(ServingError, match="INVALID_ARGUMENT"):
+            client.predict({"item": [1]}, timeout=timeout)
+
+
+def test_a_client_that_was_closed_says_so(fake: Fake, address: str) -> None:
+    async def ask() -> None:
+        client = AsyncClient(address)
+        await client.close()
+        await client.predict({"item": [1]})
+
+    client = Client(address, timeout=float("inf"))
+    assert client.predict({"item": [1]})["twice"].tolist() == [2.0]
+    client.close()
+    with pytest.raises(ServingError, match=r"FAILED_PRECONDITION: the client cannot send: .*closed"):
+        client.predict({"item": [1]})
+    with pytest.raises(ServingError, match=r"FAILED_PRECONDITION: the client cannot send: .*closed"):
+        asyncio.run(ask())
