@@ -207,7 +207,7 @@ def test_a_client_that_was_closed_says_so(fake: Fake, address: str) -> None:
     client = Client(address, timeout=float("inf"))
     assert client.predict({"item": [1]})["twice"].tolist() == [2.0]
     client.close()
-    with pytest.raises(ServingError, match=r"FAILED_PRECONDITION: the client cannot send: .*closed"):
+    with pytest.raises(ServingError, match=r"FAILED_PRECONDITION: .* cannot send: .*closed"):
         client.predict({"item": [1]})
-    with pytest.raises(ServingError, match=r"FAILED_PRECONDITION: the client cannot send: .*closed"):
+    with pytest.raises(ServingError, match=r"FAILED_PRECONDITION: .* cannot send: .*closed"):
         asyncio.run(ask())
