@@ -17,7 +17,7 @@ from tafe_tf.data.formats.read import read_blocks
 from tafe_tf.data.manifest import ManifestError, entries
 from tafe_tf.features import vocabulary
 from tafe_tf.features.graph import Features
-from tafe_tf.schema import Feature, Schema, Task
+from tafe_tf.schema import Feature, Schema, SchemaError, Task
 
 SCHEMA = Schema(
     name="t",
