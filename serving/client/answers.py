@@ -10,6 +10,7 @@ from google.protobuf.message import DecodeError
 
 from tafe_tf.serving.wire import messages, tensors
 from tafe_tf.serving.wire.errors import WrongAnswerError
+from tafe_tf.shown import cut, shown
 
 _SIGNATURES = "signature_def"
 _TYPE_OF_SIGNATURES = "tensorflow.serving.SignatureDefMap"
@@ -77,7 +78,7 @@ def signatures(response: Any) -> dict[str, Any]:
     packed = response.metadata[_SIGNATURES]
     _, _, kind = packed.type_url.rpartition("/")
     if kind != _TYPE_OF_SIGNATURES:
-        raise WrongAnswerError(f"its signatures are of type {kind:.120}")
+        raise WrongAnswerError(f"its signatures are of type {cut(kind)}")
     found = _message(messages.SignatureDefMap, packed.value, "of signatures")
     return dict(found.signature_def)
 
@@ -102,14 +103,14 @@ def predictions(response: Any, expected: Expected) -> Predictions:
     """
     spec = response.model_spec
     if spec.name and spec.name != expected.model:
-        raise WrongAnswerError(f"model {spec.name!r:.120} answers for {expected.model!r}")
+        raise WrongAnswerError(f"model {shown(spec.name)} answers for {expected.model!r}")
     if not spec.HasField("version"):
         raise WrongAnswerError("it does not tell the model's version")
     version = spec.version.value
     if expected.version not in (None, version):
         raise WrongAnswerError(f"version {version} answers for version {expected.version}")
     if set(response.outputs) != set(expected.outputs):
-        names = f"{sorted(response.outputs)!s:.120}"
+        names = shown(sorted(response.outputs))
         raise WrongAnswerError(f"its outputs are {names}, expected {sorted(expected.outputs)}")
     found = {}
     for name, kind in expected.outputs.items():

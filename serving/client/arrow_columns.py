@@ -18,10 +18,10 @@ from tafe_tf.data.spelling.numbers import numbers_that_are_missing
 from tafe_tf.schema import ABSENT, Column
 from tafe_tf.serving.client.columns import InputType
 from tafe_tf.serving.wire.errors import ServingError, invalid
+from tafe_tf.shown import shown
 
 _SOURCE = "the request"
 _ROWS_AT_ONCE = 1 << 16  # between two looks at the clock: 0.2 s for lists of Python's texts
-_LONGEST_VALUE = 120  # characters of a value that an error shows
 
 
 def inside(named: Mapping[str, Any], column: str) -> pa.Array | None:
@@ -132,7 +132,7 @@ def _at_once(
     if problems:
         first = problems[0]
         where = f"column {name!r}, row {first.index + 1}"
-        raise invalid(f"{where}: {first.rule}. Received: {first.value!r:.{_LONGEST_VALUE}}")
+        raise invalid(f"{where}: {first.rule}. Received: {shown(first.value)}")
     return found.values
 
 

@@ -16,12 +16,12 @@ import numpy as np
 from tafe_tf.schema import ABSENT, MISSING_TEXTS
 from tafe_tf.serving.wire import tensors
 from tafe_tf.serving.wire.errors import ServingError, failed_precondition, invalid
+from tafe_tf.shown import listed, shown
 
 RANK = "rank"  # the signature whose user columns have one row
 
 # Kinds of NumPy values that become a signature's type with no more than a rounding.
 _LOSSLESS = {"i": "i", "f": "if"}
-_LONGEST_VALUE = 120  # characters of what was given that an error shows
 
 
 class InputType(NamedTuple):
@@ -134,9 +134,8 @@ def _of_inputs(named: Mapping[str, Any], inputs: Types) -> dict[str, Any]:
         else:
             missing.append(column)
     if missing:
-        given = ", ".join(map(str, named))
-        given = given[:_LONGEST_VALUE]
-        raise invalid(f"columns are missing: {', '.join(sorted(missing))}; given are {given}")
+        given = listed(map(str, named))
+        raise invalid(f"columns are missing: {listed(sorted(missing))}; given are {given}")
     return found
 
 
@@ -189,7 +188,7 @@ def _array(
         return ready
     if wanted.name not in ABSENT:
         rule = f"must be a NumPy array of {wanted.name} with {wanted.rank} dimension(s)"
-        raise invalid(f"column {column!r} {rule}. Received: {values!r:.{_LONGEST_VALUE}}")
+        raise invalid(f"column {column!r} {rule}. Received: {shown(values)}")
     array = _directly(column, values, wanted, missing)
     if array is not None:
         return array
@@ -276,17 +275,14 @@ def _texts_and_bytes(missing: tuple[str, ...]) -> frozenset[str | bytes]:
 def no_utf8(arrays: Mapping[str, np.ndarray], inputs: Types) -> ServingError:
     """The error for the first text with half a surrogate pair, which UTF-8 cannot hold."""
     for name, array in arrays.items():
-        if array.dtype.kind != "O":
-            continue
-        for row, values in enumerate(array.reshape(len(array), -1).tolist(), start=1):
-            for value in values:
-                if isinstance(value, str) and not is_utf8(value):
-                    column = inputs[name].column or name
-                    where = f"column {column!r}, row {row}"
-                    received = f"{value!r:.{_LONGEST_VALUE}}"
-                    return invalid(
-                        f"{where}: must be a text that UTF-8 holds. Received: {received}"
-                    )
+        rows = array.reshape(len(array), -1).tolist() if array.dtype.kind == "O" else []
+        for row, values in enumerate(rows, start=1):
+            wrong = [value for value in values if isinstance(value, str) and not is_utf8(value)]
+            if wrong:
+                column = inputs[name].column or name
+                where = f"column {column!r}, row {row}"
+                rule = "must be a text that UTF-8 holds"
+                return invalid(f"{where}: {rule}. Received: {shown(wrong[0])}")
     return invalid("a name must be a text that UTF-8 holds")
 
 

@@ -25,6 +25,7 @@ from tafe_tf.serving.wire.errors import (
     failed_precondition,
     invalid,
 )
+from tafe_tf.shown import shown
 
 _METADATA = "signature_def"
 _RESTARTS = 5  # times that a call in pieces begins anew because its version has gone
@@ -229,10 +230,10 @@ def asked(method: str, request: Any) -> Steps[Any]:
 def _check_names(signature: str, outputs: Sequence[str]) -> None:
     """Raises ServingError, INVALID_ARGUMENT, if these are no names."""
     if isinstance(outputs, str | bytes):
-        raise invalid(f"`outputs` must be a list of names. Received: {outputs!r:.120}")
+        raise invalid(f"`outputs` must be a list of names. Received: {shown(outputs)}")
     for name in (signature, *outputs):
         if not isinstance(name, str) or not columns.is_utf8(name):
-            raise invalid(f"a name must be a text that UTF-8 holds. Received: {name!r:.120}")
+            raise invalid(f"a name must be a text that UTF-8 holds. Received: {shown(name)}")
 
 
 def _piece(arrays: Mapping[str, np.ndarray], rows: int, here: slice) -> dict[str, np.ndarray]:

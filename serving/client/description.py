@@ -12,6 +12,7 @@ import numpy as np
 from tafe_tf.data.field_counts import KINDS, FieldCounts, Shares, training_shares
 from tafe_tf.serving.client.columns import Types
 from tafe_tf.serving.wire.errors import WrongAnswerError
+from tafe_tf.shown import cut, shown
 
 # The signatures of an export that tell what it is, and what the values of rows are.
 DESCRIBE = "describe"  # the name of its input too
@@ -85,7 +86,7 @@ class Description:
             described = _checked(json.loads(text))
         except (AttributeError, LookupError, RecursionError, TypeError, ValueError) as error:
             what = f"{type(error).__name__}: {error}"
-            raise WrongAnswerError(f"{DESCRIBE!r} is no description: {what:.120}") from None
+            raise WrongAnswerError(f"{DESCRIBE!r} is no description: {cut(what)}") from None
         self.version = version
         self.fields = [field["name"] for field in described["fields"]]
         self.training = training_shares(described)
@@ -110,7 +111,7 @@ class Description:
             WrongAnswerError: If it is not three numbers for each row and field.
         """
         if set(answer) != {"values", *KINDS}:
-            raise WrongAnswerError(f"{FIELDS!r} has the outputs {sorted(answer)!s:.120}")
+            raise WrongAnswerError(f"{FIELDS!r} has the outputs {shown(sorted(answer))}")
         for name, numbers in answer.items():
             if numbers.shape[1:] != (len(self.fields),) or numbers.dtype.kind not in "fi":
                 raise WrongAnswerError(f"{FIELDS!r}, output {name!r}: is no number for each field")
@@ -132,15 +133,15 @@ def _checked(described: dict[str, Any]) -> dict[str, Any]:
     for item in described["inputs"]:
         _texts([item["name"], item["column"], item["separator"]])
         if len(item["separator"]) != 1:
-            raise ValueError(f"separator {item['separator']!r:.80}")
+            raise ValueError(f"separator {shown(item['separator'])}")
     for field in described["fields"]:
         _texts([field["name"]])
         for kind in KINDS:
             if field[kind] is not None and not 0.0 <= field[kind] <= 1.0:
-                raise ValueError(f"{kind} = {field[kind]!r:.80}")
+                raise ValueError(f"{kind} = {shown(field[kind])}")
     return described
 
 
 def _texts(values: Any) -> None:
     if not isinstance(values, list) or not all(isinstance(value, str) for value in values):
-        raise TypeError(f"no texts: {values!r:.80}")
+        raise TypeError(f"no texts: {shown(values)}")
