@@ -15,6 +15,7 @@ from tafe_tf.data.bad_rows import BadRows
 from tafe_tf.data.blocks.block import Block
 from tafe_tf.data.errors import MissingColumnError
 from tafe_tf.data.formats.read import read_blocks
+from tafe_tf.export import manifest
 from tafe_tf.export.session_model import SessionModel
 from tafe_tf.export.signature_inputs import by_input
 from tafe_tf.export.versions import SCHEMA_FILE, latest
@@ -41,10 +42,11 @@ def score_first_rows(
         step that the row reached stands there too.
 
     Raises:
-        DataError: If the rows cannot be read.
+        DataError: If the rows cannot be read, or the version is not what was published.
         FileNotFoundError: If nothing has been exported.
     """
     path = latest(export_dir)
+    manifest.check(path)
     dataset = schema_toml.load(path / SCHEMA_FILE)
     block = _first_block(dataset, str(file), rows)
     inputs = by_input(dataset, block.columns)

@@ -8,15 +8,15 @@ from __future__ import annotations
 import contextlib
 import itertools
 import pathlib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 
 import numpy as np
 import tensorflow as tf
-from tensorflow.core.framework import graph_pb2, node_def_pb2
 
 from tafe_tf import schema_toml
+from tafe_tf.data.errors import DataError
 from tafe_tf.data.field_counts import training_shares
-from tafe_tf.export import description, field_shares, warmup
+from tafe_tf.export import description, field_shares, manifest, operations, warmup
 from tafe_tf.export.errors import ExportError
 from tafe_tf.export.probe_rows import probe_rows
 from tafe_tf.export.session_model import DEFAULT_SIGNATURE, SessionModel
@@ -27,7 +27,6 @@ from tafe_tf.schema import ABSENT, Schema
 # Between two float32 kernels: logits differ by 3e-6, which a quotient or a calibration doubles.
 TOLERANCE = 1e-5
 SIZES = (1, 7, 1000)
-FORBIDDEN_OPS = {"PyFunc", "PyFuncStateless", "EagerPyFunc"}
 
 Outputs = Mapping[str, np.ndarray]
 
@@ -36,7 +35,7 @@ def check(
     path: str | pathlib.Path,
     trained: Callable[[Rows], Outputs] | None = None,
 ) -> list[str]:
-    """Checks a SavedModel: its graph, its signatures, its answers and its warm-up requests.
+    """Checks a SavedModel: its files, graph, signatures, answers and warm-up requests.
 
     Args:
         path: The SavedModel's directory, with the schema in `assets.extra/schema.toml`.
@@ -51,16 +50,17 @@ def check(
         ExportError: At the first thing that is not as it must be.
 
     Example:
-        check("models/shop/1")  # ['6 signatures, no operation that TensorFlow Serving lacks', ...]
+        check("models/shop/1")  # ['6 signatures, no operation but computations', ...]
     """
     path = pathlib.Path(path)
+    compared = _check_files(path)
+    operations.check(path)
     dataset = schema_toml.load(path / SCHEMA_FILE)
     try:
         served = SessionModel(path)
-    except (OSError, tf.errors.OpError) as error:
+    except (OSError, ValueError, tf.errors.OpError) as error:
         raise ExportError(f"{path}: the session loader cannot load it: {error}") from None
     with contextlib.closing(served):
-        _check_graph(served.graph.as_graph_def())
         _check_signature_shapes(served)
         _check_signature_names(served, dataset)
         probes = [probe_rows(dataset, path / "assets", size) for size in SIZES]
@@ -70,10 +70,11 @@ def check(
         requests = _check_warmup(served)
         sizes = ", ".join(str(size) for size in SIZES)
         found = [
-            f"{len(served.signatures)} signatures, no operation that TensorFlow Serving lacks",
+            f"{len(served.signatures)} signatures, no operation but computations",
             f"signatures agree within {apart:.1g} at B = {sizes}; probabilities add up",
             f"neither other rows nor padding change a row by more than {moved:.1g}",
             f"{requests} warm-up requests answered",
+            compared,
             *_shares(served),
         ]
         if trained is not None:
@@ -85,25 +86,12 @@ def check(
     return found
 
 
-def _check_graph(graph: graph_pb2.GraphDef) -> None:
-    """Finds operations that TensorFlow Serving cannot run."""
-    for node in _nodes(graph):
-        if node.op in FORBIDDEN_OPS:
-            raise ExportError(f"operation {node.name} is a {node.op}, which runs in Python only")
-        if node.attr["_XlaMustCompile"].b:
-            raise ExportError(
-                f"operation {node.name} must be compiled by XLA, which TensorFlow Serving refuses"
-            )
-    for function in graph.library.function:
-        if function.attr["_XlaMustCompile"].b:
-            raise ExportError(f"function {function.signature.name} must be compiled by XLA")
-
-
-def _nodes(graph: graph_pb2.GraphDef) -> Iterator[node_def_pb2.NodeDef]:
-    """All operations of a graph, those inside its functions included."""
-    yield from graph.node
-    for function in graph.library.function:
-        yield from function.node_def
+def _check_files(path: pathlib.Path) -> str:
+    """Finds that all files are those that were published, before any of them is believed."""
+    try:
+        return manifest.check(path)
+    except (DataError, OSError) as error:
+        raise ExportError(str(error)) from None
 
 
 def _check_signature_shapes(served: SessionModel) -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import datetime
+import hashlib
+import json
 import pathlib
 import platform
 from typing import Any
@@ -12,6 +14,10 @@ import tensorflow as tf
 
 import tafe_tf
 from tafe_tf.data.atomic import read_json, write_json
+from tafe_tf.data.fingerprint import Fingerprint
+from tafe_tf.data.manifest import FILE as MANIFEST
+from tafe_tf.data.manifest import entry
+from tafe_tf.export import manifest
 from tafe_tf.export.description import describe
 from tafe_tf.export.session_model import SessionModel
 from tafe_tf.schema import Schema
@@ -36,6 +42,7 @@ def write(
     now = datetime.datetime.now(datetime.UTC)
     statistics = run.statistics()
     flags = (run.path / "flags.txt").read_text(encoding="utf-8")
+    data = _data(run)
     card = {
         "name": run.schema().name,
         "created": now.isoformat(timespec="seconds"),
@@ -50,8 +57,10 @@ def write(
             "rate": statistics.get("rate"),
             "flags": flags.splitlines(),
         },
-        # The hash covers the schema, and the names and sizes of the training files.
-        "data_hash": statistics.get("made_from"),
+        "data": data,
+        "data_hash": _hash(data),
+        "run_manifest": _identity(run),
+        "manifest": manifest.FILE.as_posix(),  # without it this version is not whole
         "test_metrics": _read(run, "metrics"),
         "versions": {
             "tafe_tf": tafe_tf.__version__,
@@ -107,6 +116,29 @@ def _describe(info: Any) -> str:
         sizes.append(size)
     dtype = tf.dtypes.as_dtype(info.dtype)
     return f"{dtype.name} [{', '.join(sizes)}]"
+
+
+def _data(run: RunDir) -> dict[str, Any]:
+    """What the run's files held, by split: name, size and a hash of samples of the content."""
+    noted = _read(run, "data")
+    files = {}
+    for split, fingerprints in noted.get("inputs", {}).items():
+        files[split] = [Fingerprint(*item)._asdict() for item in fingerprints]
+    return files
+
+
+def _hash(data: dict[str, Any]) -> str | None:
+    """A hash that is another one for other files; None if the run does not know what they held."""
+    if not data:
+        return None
+    text = json.dumps(data, sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _identity(run: RunDir) -> str | None:
+    """A hash of the run's manifest, which says what its files held; None if it has none."""
+    path = run.path / MANIFEST
+    return entry(path)["sha256"] if path.exists() else None
 
 
 def _read(run: RunDir, name: str) -> dict[str, Any]:

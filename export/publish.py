@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import os
 import pathlib
+import re
 import shutil
 import time
 from collections.abc import Callable
@@ -14,7 +14,17 @@ from typing import Any, Literal
 import numpy as np
 import tensorflow as tf
 
-from tafe_tf.export import archive, calibration, held_out_rows, model_card, table_storage, warmup
+from tafe_tf.data import atomic
+from tafe_tf.data.lock import locked
+from tafe_tf.export import (
+    archive,
+    calibration,
+    held_out_rows,
+    manifest,
+    model_card,
+    table_storage,
+    warmup,
+)
 from tafe_tf.export.calibration import Calibration
 from tafe_tf.export.description import describe
 from tafe_tf.export.errors import ExportError
@@ -24,7 +34,7 @@ from tafe_tf.export.session_model import SessionModel
 from tafe_tf.export.signature_inputs import Rows
 from tafe_tf.export.signatures import Signatures
 from tafe_tf.export.table_storage import STORAGES, Storage
-from tafe_tf.export.versions import SCHEMA_FILE
+from tafe_tf.export.versions import BUSY, SCHEMA_FILE, versions
 from tafe_tf.features.graph import Features
 from tafe_tf.models import FunnelModel
 from tafe_tf.probabilities import probabilities
@@ -34,6 +44,8 @@ from tafe_tf.training.run_dir import RunDir
 # thread (--tensorflow_intra_op_parallelism=1): 100 rows take 0.6 of the time on two cores, and one
 # row takes what it took. With four pieces one row would wait for the empty ones.
 PIECES = 2
+
+_STAGING = r"\.\d+(\.\d+)?\.tmp"  # a version in the making, and as earlier exports named theirs
 
 CALIBRATIONS = ("none", *calibration.KINDS)
 
@@ -93,8 +105,9 @@ def publish(
         The version's directory, `<export_dir>/<version>`.
 
     Raises:
-        ExportError: If the version exists, the model is worse than the terms allow, or the export
-            does not pass the gate. Nothing is published then.
+        ExportError: If the version exists or would not be the newest, the model is worse than the
+            terms allow, or the export does not pass the gate. Nothing is published then.
+        LockError: If another process publishes or withdraws a version there.
         CalibrationError: If the held-out rows cannot calibrate.
         RunError: If the run holds no trained model, or its held-out rows are gone.
 
@@ -103,10 +116,40 @@ def publish(
         SessionModel(path)({"user": ["u 1"], "item": [17]})  # {'ctr': array([0.1], ...), ...}
     """
     config = config or ExportConfig()
-    version = config.version or int(time.time())
-    target = pathlib.Path(export_dir) / str(version)
+    export_dir = pathlib.Path(export_dir)
+    with locked(export_dir, BUSY):
+        _remove_leftovers(export_dir)
+        target = export_dir / str(config.version or int(time.time()))
+        _check_new(target)
+        return _publish(run, target, config)
+
+
+def _remove_leftovers(export_dir: pathlib.Path) -> None:
+    """Removes what killed exports have left; those that live hold the directory's lock."""
+    for path in export_dir.glob(".*.tmp"):
+        if re.fullmatch(_STAGING, path.name):
+            shutil.rmtree(path, ignore_errors=True)
+
+
+def _check_new(target: pathlib.Path) -> None:
+    """Refuses a version that is there, or that servers would not serve, since a newer one is."""
     if target.exists():
         raise ExportError(f"{target}: exists; give another --version")
+    there = versions(target.parent)
+    if there and int(target.name) < int(there[-1].name):
+        newest = int(there[-1].name)
+        raise ExportError(
+            f"{target}: would not be served, since version {newest} is newer; "
+            f"give --version={newest + 1} or a higher one"
+        )
+
+
+def _publish(
+    run: RunDir,
+    target: pathlib.Path,
+    config: ExportConfig,
+) -> pathlib.Path:
+    """Publishes a run as a version."""
     model = run.load_best()
     model.pieces = PIECES
     features = run.features()
@@ -122,12 +165,13 @@ def publish(
     description = describe(features.schema, run.statistics())
     signatures = Signatures(model, features, curves, description)
     # TensorFlow Serving reads only names that are numbers.
-    staging = target.with_name(f".{version}.{os.getpid()}.tmp")
+    staging = target.with_name(f".{target.name}.tmp")
     try:
         archive.write(staging, signatures, features, tables)
         _write_extras(staging, run, rows, card)
+        manifest.write(staging)
         found = check(staging, in_python(model, features, curves))
-        os.rename(staging, target)
+        atomic.publish(staging, target)
     finally:
         shutil.rmtree(staging, ignore_errors=True)
     print(target)

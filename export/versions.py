@@ -5,6 +5,9 @@ from __future__ import annotations
 import pathlib
 import re
 
+# For whoever finds the lock of a directory of versions taken.
+BUSY = "wait until it has ended, or end it"
+
 SCHEMA_FILE = pathlib.PurePath("assets.extra", "schema.toml")  # within a version
 
 

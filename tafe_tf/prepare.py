@@ -29,14 +29,17 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from tafe_tf.first_look import start
+from tafe_tf.terminal import ending
 
 if __name__ == "__main__":  # TensorFlow takes seconds to import: first what is quickly seen
+    ending.end_on_sigterm()
     start.stop_if_wrong(sys.argv)
 
 from absl.flags import DEFINE_enum, DEFINE_integer, DEFINE_string, declare_key_flag
 from rich.table import Table
 
 from tafe_tf import flags, schema_toml
+from tafe_tf.data import lock
 from tafe_tf.data.atomic import read_json
 from tafe_tf.data.bad_rows import Dropped
 from tafe_tf.data.formats.read import BLOCK_ROWS, notes_of
@@ -53,7 +56,9 @@ from tafe_tf.terminal import command
 from tafe_tf.terminal.progress import Progress
 from tafe_tf.terminal.tables import show
 
-for _name in ("data_dir", "schema", "run_dir", "embedding_dim", "embedding_dtype", "on_bad_row"):
+for _name in ("data_dir", "schema", "run_dir", "embedding_dim", "embedding_dtype"):
+    declare_key_flag(_name)
+for _name in ("on_bad_row", "max_bad_rows"):
     declare_key_flag(_name)
 _OUTPUT_DIR = DEFINE_string(
     "output_dir",
@@ -112,8 +117,20 @@ def main(argv: list[str]) -> None:
             directory = job.output
         else:
             directory = os.path.abspath(flags.RUN_DIR.value or pathlib.Path(schema_file).parent)
-            print_dropped(_engine().build_vocabularies(_vocabulary_job(schema, files, directory)))
+            vocabularies = _vocabulary_job(schema, files, directory)
+            _refuse_run(directory)
+            with lock.locked(directory):
+                print_dropped(_engine().build_vocabularies(vocabularies))
         show(size_table(schema, directory, row))
+
+
+def _refuse_run(directory: str) -> None:
+    """Raises CommandError if a model's vocabularies lie there, which others must not replace."""
+    if (pathlib.Path(directory) / "flags.txt").exists():
+        raise command.CommandError(
+            f"{directory}: holds a run, whose vocabularies stay as they are; give another "
+            "--run_dir, or run the same `tafe train` again to go on with it"
+        )
 
 
 def _shard_job(schema: Schema, schema_file: str) -> ShardJob:
@@ -129,6 +146,7 @@ def _shard_job(schema: Schema, schema_file: str) -> ShardJob:
         format=_FORMAT.value,
         shard_rows=_SHARD_ROWS.value,
         on_bad_row=flags.training_config().on_bad_row,
+        max_bad_rows=flags.training_config().max_bad_rows,
     )
 
 
@@ -142,6 +160,7 @@ def _vocabulary_job(
         schema=schema,
         directory=directory,
         on_bad_row=flags.training_config().on_bad_row,
+        max_bad_rows=flags.training_config().max_bad_rows,
     )
 
 

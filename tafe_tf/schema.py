@@ -14,6 +14,7 @@ from collections.abc import Iterable, Iterator
 from typing import Any, Literal
 
 from tafe_tf.input_names import LONGEST, input_names
+from tafe_tf.shown import shown
 
 Dtype = Literal["string", "int64", "float32", "float64"]
 
@@ -585,7 +586,7 @@ def _check(
     value: object,
 ) -> None:
     if not ok:
-        raise SchemaError(f"{key} {rule}. Received: {value!r}")
+        raise SchemaError(f"{key} {rule}. Received: {shown(value)}")
 
 
 def _check_integer(

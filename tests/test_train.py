@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import pathlib
-import shutil
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -22,7 +21,6 @@ from tafe_tf.data.formats.write import write
 from tafe_tf.export import publish as publishing
 from tafe_tf.export.errors import ExportError
 from tafe_tf.export.first_rows import score_first_rows
-from tafe_tf.export.gate import check
 from tafe_tf.export.probe_rows import probe_rows
 from tafe_tf.export.publish import ExportConfig, publish
 from tafe_tf.export.session_model import SessionModel
@@ -258,13 +256,11 @@ def test_training_takes_prepared_vocabularies_of_the_same_files(tmp_path: pathli
     (tmp_path / "schema.toml").write_text(SCHEMA)
     with flagsaver.flagsaver(data_dir=str(tmp_path)):
         prepare.main(["prepare"])
-    with open(tmp_path / "vocabulary" / "user.txt", "a") as file:
-        file.write("by hand\n")
+    statistics = tmp_path / "statistics.json"
+    made = json.loads(statistics.read_text())
+    statistics.write_text(json.dumps({**made, "mark": "copied"}))
     run = run_train(tmp_path, tmp_path / "run", epochs=1, model="shared_bottom")
-    assert "by hand" in (run / "vocabulary" / "user.txt").read_text()
-    write(tmp_path / "train.csv", rows(201, seed=4))
-    run = run_train(tmp_path, tmp_path / "other", epochs=1, model="shared_bottom")
-    assert "by hand" not in (run / "vocabulary" / "user.txt").read_text()
+    assert "mark" in json.loads((run / "statistics.json").read_text())
 
 
 def test_curves(trained: pathlib.Path) -> None:
@@ -320,24 +316,6 @@ def test_an_export_that_differs_is_not_published(
     assert list(tmp_path.iterdir()) == []
     with pytest.raises(FileNotFoundError, match="holds no exported version"):
         latest(tmp_path)
-
-
-def test_python_in_the_graph_is_refused(trained: pathlib.Path, tmp_path: pathlib.Path) -> None:
-    class Module(tf.Module):
-        @tf.function(input_signature=[tf.TensorSpec([None], tf.float32)])
-        def __call__(self, x: tf.Tensor) -> dict[str, tf.Tensor]:
-            return {"ctr": tf.ensure_shape(tf.numpy_function(lambda v: v, [x], tf.float32), [None])}
-
-    module = Module()
-    tf.saved_model.save(
-        module, str(tmp_path / "m"), signatures={"ctr": module.__call__.get_concrete_function()}
-    )
-    (tmp_path / "m" / "assets.extra").mkdir()
-    shutil.copyfile(trained / "schema.toml", tmp_path / "m" / "assets.extra" / "schema.toml")
-    with pytest.raises(
-        ExportError, match=r"is a (Eager)?PyFunc(Stateless)?, which runs in Python only"
-    ):
-        check(tmp_path / "m")
 
 
 def test_a_longer_funnel_has_its_own_names(tmp_path: pathlib.Path) -> None:

@@ -9,7 +9,7 @@ from absl import logging
 from tensorflow_serving.apis import get_model_status_pb2
 from tensorflow_serving.config import model_server_config_pb2
 
-from tafe_tf.export import warmup
+from tafe_tf.export import manifest, warmup
 from tafe_tf.export.session_model import SessionModel
 from tafe_tf.export.versions import versions
 from tafe_tf.serving.wire.errors import ServingError
@@ -81,13 +81,15 @@ class Version:
 
 
 def open_session(path: pathlib.Path, loading: Loading) -> SessionModel:
-    """Loads a SavedModel and warms it up.
+    """Loads a SavedModel, if its files are those that were published, and warms it up.
 
     Raises:
+        ManifestError: If a file is another one than was published.
         OSError: If there is no SavedModel.
         tf.errors.OpError: if it cannot be loaded, or a warm-up request fails.
         ValueError: If the file of warm-up requests is damaged.
     """
+    logging.info("%s: %s", path, manifest.check(path))
     session = SessionModel(
         path,
         intra_op_parallelism=loading.intra_op_parallelism,

@@ -33,6 +33,7 @@ from tafe_tf.training.data_config import DataConfig, Rows
 from tafe_tf.training.errors import RunError
 from tafe_tf.training.evaluator import Evaluator, check_monitor
 from tafe_tf.training.loop import Trainer
+from tafe_tf.training.noted_files import ALL
 from tafe_tf.training.predictions import Predictions
 from tafe_tf.training.run import Run
 from tafe_tf.training.run_dir import RunDir
@@ -72,8 +73,9 @@ def fit(
 
     Raises:
         DataError: On a bad file or row.
-        RunError: If the directory holds another run, or this one with other rows, or if another
-            process trains in it.
+        RunError: If the directory holds another run, or this one with other rows.
+        ManifestError: If files of the run hold something else than the run has written.
+        LockError: If another process trains in it.
         NotFiniteError: If the loss is not finite.
         Preempted: After a SIGTERM, once a checkpoint is written.
     """
@@ -134,9 +136,9 @@ def _fit(
     callbacks: Sequence[keras.callbacks.Callback],
     warm: WarmStart | None,
 ) -> Run:
-    bad_rows = BadRows(config.on_bad_row)
+    bad_rows = BadRows(config.on_bad_row, config.max_bad_rows)
     if warm:
-        bad_rows = warm.bad_rows(config.on_bad_row)
+        bad_rows = warm.bad_rows(bad_rows)
     cluster.first(lambda: _claim(run, data, model_config, config))
     data = cluster.first(lambda: keep_rows(run, data))
     rows, validation = split(data, config, cluster, bad_rows)
@@ -152,8 +154,10 @@ def _fit(
         rate = learning_rate(config, steps, warm.iterations if warm else 0)
         optimizer = LazyAdam(rate, static_shapes=cluster.is_tpu)
     if cluster.chief:
-        run.save_model_config(model)
+        if not run.has_trained:
+            run.save_model_config(model)
         run.rows.save(validation, data.files())
+        run.files.begin()
     trainer = Trainer(
         model,
         features,
@@ -171,6 +175,8 @@ def _fit(
     if cluster.chief:
         run.save_keras(trained)
     _evaluate_test(trained, features, data, rows, run, config, cluster)
+    if cluster.chief:
+        run.files.note(*ALL)
     print_dropped(bad_rows)
     cluster.barrier()  # a process that ends takes the others' collectives with it
     return Run(run)
@@ -200,7 +206,13 @@ def _claim(
     schema_text = schema_toml.dump(data.schema)
     if data.schema_file:
         schema_text = pathlib.Path(data.schema_file).read_text(encoding="utf-8")
-    run.claim(lines, model.name, schema_text, data.files())
+    run.claim(
+        lines,
+        model.name,
+        schema_text,
+        data.files(),
+        config.accept_changed_input,
+    )
 
 
 def _named(rows: Rows) -> str:

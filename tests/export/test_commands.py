@@ -32,15 +32,15 @@ def test_check_prints_what_was_found(
     check.main(["check", str(version.parent)])
     lines = capsys.readouterr().out.splitlines()
     assert lines[0] == f"{version}: may be served"
-    assert lines[5] == (
+    assert lines[6] == (
         "  no field of the warm-up rows has far more missing or unseen values than training"
     )
     none = r"values of (\d+) warm-up rows: 2 of 2 fields have no missing and no unseen value"
-    held_out = re.fullmatch(none, lines[6])
+    held_out = re.fullmatch(none, lines[7])
     assert held_out is not None
     assert 200 < int(held_out[1]) < 400  # half of 600 rows
     (version / "saved_model.pb").unlink()
-    with pytest.raises(SystemExit, match=r"error: .*the session loader cannot load it"):
+    with pytest.raises(SystemExit, match=r"error: .*saved_model.pb is gone. Copy the version"):
         check.main(["check", str(version.parent)])
 
 

@@ -11,7 +11,7 @@ import pytest
 import small_models
 import tensorflow as tf
 
-from tafe_tf.export import warmup
+from tafe_tf.export import manifest, warmup
 from tafe_tf.export.errors import ExportError
 from tafe_tf.export.gate import check
 from tafe_tf.export.probe_rows import probe_rows
@@ -22,18 +22,21 @@ def test_the_gate_finds_what_is_wrong(
     exports: dict[str, pathlib.Path], tmp_path: pathlib.Path
 ) -> None:
     path = shutil.copytree(exports["numbers"], tmp_path / "1")
-    assert len(check(path)) == 5
+    assert len(check(path)) == 6
     file = path / warmup.FILE
     good = file.read_bytes()
     file.write_bytes(good[:-3])
+    manifest.write(path)
     with pytest.raises(ExportError, match="warm-up: "):
         check(path)
     with tf.io.TFRecordWriter(str(file)) as writer:
         writer.write(b"\xff" * 9)
+    manifest.write(path)
     with pytest.raises(ExportError, match="record 1 is no PredictionLog"):
         check(path)
     file.write_bytes(good)
-    (path / "saved_model.pb").unlink()
+    shutil.rmtree(path / "variables")
+    manifest.write(path)
     with pytest.raises(ExportError, match="the session loader cannot load it"):
         check(path)
 
@@ -54,6 +57,7 @@ def test_the_gate_warns_where_values_are_far_more_often_unseen(
         rows = probe_rows(schema, path / "assets", 200)
         rows["hour"] = np.array([99] * 120 + [1] * 80)
         warmup.write(served, schema, rows)
+    manifest.write(path)
     found = [line for line in check(path) if "warning" in line]
     hour = "warning, of the warm-up rows: field 'hour': 60.0% of its values are unseen, "
     assert f"{hour}and 0.0% were in training" in found

@@ -12,10 +12,12 @@ from tafe_tf.training.run_dir import RunDir
 def test_the_card_repeats_what_the_run_says(served: tuple[RunDir, SessionModel]) -> None:
     run, model = served
     card = json.loads((model.path / model_card.FILE).read_text())
-    statistics = json.loads((run.path / "statistics.json").read_text())
     assert card["test_metrics"] == json.loads((run.path / "metrics.json").read_text())
     assert card["model"] == json.loads((run.path / "model.json").read_text())
-    assert card["data_hash"] == statistics["made_from"]
+    noted = json.loads((run.path / "data.json").read_text())["inputs"]
+    for split, files in noted.items():
+        found = [(file["name"], file["size"], file["sample"]) for file in card["data"][split]]
+        assert found == [tuple(file) for file in files]
     assert card["columns"] == [
         {"name": c.name, "dtype": c.dtype, "list": c.max_length > 0} for c in run.schema().inputs
     ]

@@ -13,11 +13,14 @@ import pytest
 import small_models
 import tensorflow as tf
 
-from tafe_tf.export import calibration, model_card
+from tafe_tf.data.lock import LockError, locked
+from tafe_tf.export import calibration, manifest, model_card
+from tafe_tf.export.errors import ExportError
 from tafe_tf.export.publish import ExportConfig, publish
 from tafe_tf.export.session_model import SessionModel
 from tafe_tf.export.table_storage import Storage
 from tafe_tf.training.errors import RunError
+from tafe_tf.training.run_dir import RunDir
 
 
 @pytest.mark.parametrize(
@@ -50,6 +53,9 @@ def test_two_exports_differ_in_time_stamps_only(
         subprocess.run([*command, f"--version={version}"], check=True, capture_output=True)
         contents.append(files_of(tmp_path / version))
     cards = [json.loads(files.pop(str(model_card.FILE))) for files in contents]
+    manifests = [json.loads(files.pop(str(manifest.FILE)))["files"] for files in contents]
+    different = {name for name in manifests[0] if manifests[0][name] != manifests[1][name]}
+    assert different == {str(model_card.FILE)}
     for card in cards:
         assert card.pop("created").endswith("+00:00")
     assert cards[0] == cards[1]
@@ -97,6 +103,27 @@ def products(model: SessionModel) -> int:
     for function in model.graph.as_graph_def().library.function:
         nodes.extend(function.node_def)
     return sum(node.op in ("MatMul", "BatchMatMulV2", "Einsum") for node in nodes)
+
+
+def test_one_process_publishes_and_takes_away_what_killed_ones_left(tmp_path: pathlib.Path) -> None:
+    """All of it before the run is looked at."""
+    run = RunDir(tmp_path / "none")
+    export_dir = tmp_path / "models"
+    for name in (".8.1234.tmp", ".9.tmp", "9", "withdrawn-10", ".more.tmp"):
+        (export_dir / name).mkdir(parents=True)
+    (export_dir / ".9.tmp" / "saved_model.pb").touch()
+
+    def refused(version: int, error: type[Exception], said: str) -> None:
+        with pytest.raises(error, match=said):
+            publish(run, export_dir, ExportConfig(version=version))
+
+    with locked(export_dir):
+        refused(10, LockError, r"process \d+ on .* writes in this directory; wait until")
+    assert (export_dir / ".9.tmp").exists()  # perhaps that process is writing it
+    refused(9, ExportError, "9: exists; give another --version")
+    assert sorted(path.name for path in export_dir.iterdir()) == [".more.tmp", "9", "withdrawn-10"]
+    refused(8, ExportError, "8: would not be served, since version 9 is newer; give --version=10")
+    refused(10, RunError, "none: holds no trained model")
 
 
 def test_a_run_whose_data_is_gone(tmp_path: pathlib.Path) -> None:

@@ -19,6 +19,7 @@ from tafe_tf.data.formats.write_tables import ParquetTables
 from tafe_tf.data.spelling.any_column import is_of_pandas, to_arrow_array
 from tafe_tf.data.spelling.plain import is_list
 from tafe_tf.schema import Dtype, Schema
+from tafe_tf.shown import cut
 
 _GROUP_ROWS = 1 << 16  # rows of a Parquet row group, as many as a block has
 _SMALL = 1 << 31  # bytes; 32-bit offsets reach as far
@@ -195,7 +196,7 @@ def _simplified(
         simple = [_cast(chunk, kind) for chunk in chunks]
         return pa.chunked_array(simple, kind)
     except pa.ArrowException as error:
-        reason = f"cannot be read as {kind}: {error}"
+        reason = f"cannot be read as {kind}: {cut(str(error))}"
         raise DataError(f"{name}: column {column!r} {reason}") from None
 
 

@@ -20,6 +20,7 @@ from tafe_tf.data.formats.csv_header import read_header
 from tafe_tf.data.formats.in_memory import ArrowRows
 from tafe_tf.data.formats.reader import Chunk, Reader, Wanted
 from tafe_tf.schema import Column, Schema
+from tafe_tf.shown import listed, shown
 
 BLOCK_ROWS = 1 << 16
 
@@ -117,9 +118,8 @@ def find_files(
     files = sorted(str(path) for path in visible if path.is_file())
     formats = {format_of(path) for path in files}
     if len(formats) > 1:
-        raise DataError(
-            f"{data_dir}: {split!r} files must be of one format. Received: {', '.join(files)}"
-        )
+        received = ", ".join(sorted(formats))
+        raise DataError(f"{data_dir}: {split!r} files must be of one format. Received: {received}")
     if required and not files:
         places = f"{split}.EXT, {split}-*.EXT or {split}/*.EXT"
         kinds = ", ".join(_READERS)
@@ -167,7 +167,8 @@ def read_blocks(
     Raises:
         DataError: For a file that cannot be used; the message starts with its name. Also if there
             is no row at all.
-        BadRowError: At the first bad row, unless `bad_rows` drops them.
+        BadRowError: At the first bad row, unless `bad_rows` drops them; or if it drops too many, at
+            the latest after the last block of a whole pass.
         ValueError: If `columns` names none or an unknown column, or `keep` one that holds lists.
     """
     known = {column.name: column for column in schema.columns}
@@ -226,8 +227,10 @@ def read_blocks(
             no_rows = np.zeros(0, np.int64)
             yield convert(nothing, no_rows, [], file=index, path=str(source))
     if split is None and are_empty and all(are_empty):
-        sources = ", ".join(str(source) for source in files)
+        sources = listed(str(source) for source in files)
         raise DataError(f"{sources}: holds no rows")
+    if split is None:
+        bad_rows.check(str(source) for source in files)
 
 
 def notes_of(files: Sequence[str], schema: Schema) -> list[str]:
@@ -259,10 +262,10 @@ def _check_asked_for(
     if columns is not None:
         are_known = set(columns) <= known.keys()
         if not columns or not are_known:
-            rule = f"columns must be some of {', '.join(known)}"
-            raise ValueError(f"{rule}. Received: {list(columns)}")
+            rule = f"columns must be some of {listed(known)}"
+            raise ValueError(f"{rule}. Received: {shown(list(columns))}")
     if any(name in known and known[name].max_length for name in keep):
-        raise ValueError(f"keep must name columns of one value a row. Received: {list(keep)}")
+        raise ValueError(f"keep must name columns of one value. Received: {shown(list(keep))}")
 
 
 def _numbers(known: Mapping[str, Column], names: Sequence[str]) -> set[str]:

@@ -14,6 +14,7 @@ from tafe_tf.data.errors import DataError, check_columns
 from tafe_tf.data.formats.nested import root_of, type_at
 from tafe_tf.data.iterators import Span
 from tafe_tf.data.spelling.plain import holds_texts, is_list
+from tafe_tf.shown import cut
 
 
 class Chunk(NamedTuple):
@@ -122,7 +123,7 @@ def check_types(
         if kind is None:
             root = root_of(schema.names, name)
             what = f"column {name!r} reaches into column {root!r} and finds nothing"
-            raise DataError(f"{source}: {what}. Received: {schema.field(root).type}")
+            raise DataError(f"{source}: {what}. Received: {cut(str(schema.field(root).type))}")
         if pa.types.is_null(kind):
             continue
         has_lists = is_list(kind)
@@ -131,4 +132,4 @@ def check_types(
             rule = "must hold lists" if name in lists else "must hold one value a row"
             if pa.types.is_map(kind):
                 rule += f"; name the part, {name}.key or {name}.value"
-            raise DataError(f"{source}: column {name!r} {rule}. Received: {kind}")
+            raise DataError(f"{source}: column {name!r} {rule}. Received: {cut(str(kind))}")

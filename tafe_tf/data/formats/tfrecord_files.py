@@ -209,7 +209,7 @@ def _repair(
                     index,
                     first_column,
                     rule,
-                    text[:40],
+                    f"{len(text):,} bytes",
                 )
             )
             repaired.append(b"")

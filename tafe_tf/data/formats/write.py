@@ -17,6 +17,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import tensorflow as tf
 
+from tafe_tf.shown import shown
+
 Columns = Mapping[str, "np.ndarray | Sequence[Any]"]
 
 
@@ -62,14 +64,16 @@ class Writer:
         """Writes some more rows: columns of equal length by name, the same names in every piece."""
         self._names = self._names or list(columns)
         if list(columns) != self._names:
-            rule = f"every piece must have the columns {self._names}"
-            raise ValueError(f"{self._path}: {rule}. Received: {list(columns)}")
+            rule = f"every piece must have the columns {shown(self._names)}"
+            raise ValueError(f"{self._path}: {rule}. Received: {shown(list(columns))}")
         plain = {}
         for name, values in columns.items():
             plain[name] = _plain(name, values)
         lengths = {name: len(values) for name, values in plain.items()}
         if len(set(lengths.values())) > 1:
-            raise ValueError(f"{self._path}: columns must be of one length. Received: {lengths}")
+            raise ValueError(
+                f"{self._path}: columns must be of one length. Received: {shown(lengths)}"
+            )
         self._format.append(plain)
 
     def __exit__(
@@ -162,7 +166,7 @@ def _cell(value: Any) -> Any:
         return value
     texts = [str(item) for item in value]
     if any("|" in text for text in texts):
-        raise ValueError(f"a value of a list must not hold '|' in CSV. Received: {value!r}")
+        raise ValueError(f"a value of a list must not hold '|' in CSV. Received: {shown(value)}")
     return "|".join(texts)
 
 

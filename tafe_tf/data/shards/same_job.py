@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from tafe_tf.data.errors import DataError
+from tafe_tf.shown import shown
 
 
 def check_same(
@@ -28,5 +29,5 @@ def check_same(
     """
     for key, value in settings.items():
         if before.get(key) != value:
-            had = f"{directory}: {part} with {key} {before.get(key)!r}"
-            raise DataError(f"{had}; take another directory, or empty it. Received: {value!r}")
+            had = f"{directory}: {part} with {key} {shown(before.get(key))}"
+            raise DataError(f"{had}; take another directory, or empty it. Received: {shown(value)}")

@@ -227,9 +227,7 @@ def test_csv_rows_of_a_wrong_width(tmp_path: pathlib.Path) -> None:
     lines[2:2] = ["too,short"]
     lines[-1:] = ["1,2,3", ""]
     path.write_text("\n".join(lines))
-    with pytest.raises(
-        BadRowError, match=r"train.csv: row 2: must have 13 cells. Received: 'too,short'"
-    ):
+    with pytest.raises(BadRowError, match=r"train.csv: row 2: must have 13 cells. Received: 2"):
         read(path)
     dropping = BadRows("drop")
     blocks = read(path, dropping, block_rows=4)
