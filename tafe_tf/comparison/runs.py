@@ -10,8 +10,6 @@ from __future__ import annotations
 
 import dataclasses
 import pathlib
-import subprocess
-import sys
 from collections.abc import Mapping, Sequence
 
 from tafe_tf import schema, schema_toml
@@ -20,6 +18,7 @@ from tafe_tf.data.atomic import write_text
 from tafe_tf.data.bad_rows import BadRows
 from tafe_tf.data.formats.splits import find_split
 from tafe_tf.features import vocabulary
+from tafe_tf.terminal import attended
 from tafe_tf.training.errors import RunError
 from tafe_tf.training.run_dir import claim
 
@@ -187,26 +186,16 @@ class ChildRun:
             An empty text, or the exit code and the last line that the run printed.
         """
         own = [f"--seed={self.seed}", f"--run_dir={self.path}", "--save_predictions"]
-        train = [sys.executable, "-m", "tafe_tf.train"]
-        command = [
-            *train,
-            *arguments,
-            *self.variant.arguments,
-            *own,
-        ]
+        training = [*arguments, *self.variant.arguments, *own]
         self.log.parent.mkdir(parents=True, exist_ok=True)
         with open(self.log, "w", encoding="utf-8") as log:
-            ended = subprocess.run(
-                command,
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=subprocess.STDOUT,
-            )
-        if ended.returncode == 0:
+            child = attended.start("tafe_tf.train", training, output=log)
+            code = child.wait()
+        if code == 0:
             return ""
         printed = self.log.read_text(encoding="utf-8", errors="replace").strip()
         last_line = printed.splitlines()[-1] if printed else "no output"
-        return f"exit code {ended.returncode}: {last_line}"
+        return f"exit code {code}: {last_line}"
 
 
 def train_all(
