@@ -1,6 +1,6 @@
 """Asks an export again what it was asked elsewhere, and compares the answers.
 
-    python tests/replay.py questions.json
+    python tests/replay.py shop.json loans.json
 
 Needs TensorFlow and NumPy and nothing of this package, so that any release of TensorFlow can be
 asked. `runtimes.py` writes the questions, and runs this in an environment for each release.
@@ -75,16 +75,20 @@ def _difference(answer: np.ndarray, noted: np.ndarray, what: str) -> float:
 
 
 def main() -> None:
-    """Prints what answered, and the largest difference."""
-    asked = json.loads(pathlib.Path(sys.argv[1]).read_text(encoding="utf-8"))
-    found = {
-        "tensorflow": tf.__version__,
-        "numpy": np.__version__,
-        "python": platform.python_version(),
-        "questions": len(asked["questions"]),
-        "difference": replay(asked),
-    }
-    print(json.dumps(found))
+    """Prints what answered, and for each file of questions the largest difference."""
+    for file in sys.argv[1:]:
+        asked = json.loads(pathlib.Path(file).read_text(encoding="utf-8"))
+        found = {
+            "tensorflow": tf.__version__,
+            "numpy": np.__version__,
+            "python": platform.python_version(),
+            "questions": len(asked["questions"]),
+        }
+        try:
+            found["difference"] = replay(asked)
+        except (OSError, ValueError, KeyError, tf.errors.OpError) as error:
+            found["error"] = str(error)
+        print(json.dumps(found))
 
 
 if __name__ == "__main__":

@@ -17,6 +17,7 @@ import pathlib
 import subprocess
 import sys
 import tempfile
+from collections.abc import Iterable
 from typing import Any
 
 import small_models
@@ -85,18 +86,21 @@ def python_with(release: str) -> pathlib.Path:
     return python
 
 
-def ask(python: pathlib.Path, file: pathlib.Path) -> dict[str, Any]:
-    """What `replay.py` found with another Python; the end of its output under `error` otherwise."""
+def ask(python: pathlib.Path, files: Iterable[pathlib.Path]) -> list[dict[str, Any]]:
+    """What `replay.py` found with another Python, for each file of questions.
+
+    Raises:
+        RuntimeError: If it does not come that far, as where TensorFlow cannot be imported.
+    """
     done = subprocess.run(
-        [python, HERE / "replay.py", file],
+        [python, HERE / "replay.py", *files],
         capture_output=True,
         text=True,
         env={**os.environ, "PYTHONPATH": ""},
     )
     if done.returncode:
-        return {"error": done.stderr.strip().splitlines()[-1]}
-    found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
-    return found
+        raise RuntimeError(f"{python}: {done.stderr}")
+    return [json.loads(line) for line in done.stdout.splitlines() if line.startswith("{")]
 
 
 def main(argv: list[str]) -> None:
@@ -113,21 +117,19 @@ def main(argv: list[str]) -> None:
         print("\n| tensorflow-cpu | NumPy | Python | export | requests | largest difference |")
         print("|---|---|---|---|---|---|")
         for release in _RELEASES.value:
-            python = python_with(release)
-            for name, file in files.items():
-                found = ask(python, file)
+            answers = ask(python_with(release), files.values())
+            for name, found in zip(files, answers, strict=True):
                 failed = failed or not found.get("difference", 1.0) <= TOLERANCE
-                print(_row(release, name, found), flush=True)
+                print(_row(name, found), flush=True)
     sys.exit(int(failed))
 
 
-def _row(release: str, export: str, found: dict[str, Any]) -> str:
+def _row(export: str, found: dict[str, Any]) -> str:
+    """A row of the table."""
+    versions = f"| {found['tensorflow']} | {found['numpy']} | {found['python']} "
     if "error" in found:
-        return f"| {release} | | | {export} | | failed: {found['error']} |"
-    return (
-        f"| {found['tensorflow']} | {found['numpy']} | {found['python']} | {export} | "
-        f"{found['questions']} | {found['difference']:.1e} |"
-    )
+        return f"{versions}| {export} | {found['questions']} | failed: {found['error']} |"
+    return f"{versions}| {export} | {found['questions']} | {found['difference']:.1e} |"
 
 
 if __name__ == "__main__":
