@@ -38,6 +38,7 @@ ALLOWED: dict[str, set[str]] = {
     "tafe_tf.losses": {"types", "metrics"},
     "tafe_tf.optimizers": {"types"},
     "tafe_tf.machine": set(),
+    "tafe_tf.memory": set(),
     "tafe_tf.layers": {"types"},
     "tafe_tf.keras_metrics": {"types", "losses", "metrics"},
     "tafe_tf.probabilities": {"types", "schema"},
@@ -52,7 +53,7 @@ ALLOWED: dict[str, set[str]] = {
     "tafe_tf.drafting": {"schema", "schema_toml", "data", "first_look"},
     "tafe_tf.training": {
         *("schema", "schema_toml", "data", "features", "distributed", "layers", "losses"),
-        *("machine", "metrics", "models", "optimizers", "probabilities", "terminal"),
+        *("machine", "memory", "metrics", "models", "optimizers", "probabilities", "terminal"),
     },
     "tafe_tf.flags": {"data", "distributed", "models", "terminal", "training"},
     "tafe_tf.comparison": {

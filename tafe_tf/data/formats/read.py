@@ -265,7 +265,9 @@ def _check_asked_for(
             rule = f"columns must be some of {listed(known)}"
             raise ValueError(f"{rule}. Received: {shown(list(columns))}")
     if any(name in known and known[name].max_length for name in keep):
-        raise ValueError(f"keep must name columns of one value. Received: {shown(list(keep))}")
+        raise ValueError(
+            f"keep must name columns of one value a row. Received: {shown(list(keep))}"
+        )
 
 
 def _numbers(known: Mapping[str, Column], names: Sequence[str]) -> set[str]:

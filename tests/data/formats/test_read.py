@@ -24,7 +24,7 @@ EXTENSIONS = ("csv", "csv.gz", "csv.zst", "tsv", "parquet", "tfrecord", "tfrecor
 SCHEMA = Schema(
     name="x",
     features=(
-        Feature(name="user", kind="vocabulary"),
+        Feature(name="user", kind="hash", buckets=16),
         Feature(name="item", kind="vocabulary", dtype="int64"),
         Feature(name="price", kind="log_round"),
         Feature(name="tags", kind="vocabulary", max_length=3, weights="tag_weights"),
