@@ -17,6 +17,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import tensorflow as tf
 
+from tafe_tf.data.atomic import publish
+
 Columns = Mapping[str, "np.ndarray | Sequence[Any]"]
 
 
@@ -83,7 +85,7 @@ class Writer:
             if kind is None and not self._names:
                 raise ValueError(f"{self._path}: nothing was appended")
             if kind is None:
-                os.replace(self._beside, self._path)
+                publish(self._beside, self._path)
         finally:
             self._beside.unlink(missing_ok=True)
 
