@@ -2,16 +2,17 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-PIP_INSTALL := $(BIN)/python -m pip install --quiet --constraint constraints.txt
+# Nothing is looked up: constraints.txt names every package with the hashes of its files.
+PIP_INSTALL := $(BIN)/python -m pip install --quiet --no-deps
 PYTEST := TAFE_INSTALLED=1 $(BIN)/pytest --numprocesses=2 --dist=loadfile --no-loadscope-reorder --durations=10
 # A stamp's name is the checksum of what it was made from: any edit, new or deleted file makes another one.
 DEPENDENCIES := $(VENV)/.dependencies-$(shell cat constraints.txt setup.cfg | cksum | cut -d ' ' -f 1)
-PACKAGE := $(VENV)/.package-$(shell find tafe_tf export serving -name '*.py' -o -name py.typed -o -path '*/tf_serving/*' | \
+PACKAGE := $(VENV)/.package-$(shell find tafe_tf export serving -name '*.py' -o -name py.typed -o -name '*.proto' -o -path '*/tf_serving/*' | \
   LC_ALL=C sort | xargs cksum setup.cfg pyproject.toml | cksum | cut -d ' ' -f 1)
 
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: help demo table2 test test-slow test-all lint docs setup clean
+.PHONY: help demo table2 test test-slow test-all lint docs setup constraints clean
 
 help:
 	@echo "make demo   train, evaluate, export and score TAFE on a synthetic funnel"
@@ -22,6 +23,7 @@ help:
 	@echo "make lint   ruff and mypy"
 	@echo "make docs   the documentation, into site/; a broken link is an error"
 	@echo "make setup  make $(VENV) only; the others do it by themselves"
+	@echo "make constraints  rewrite constraints.txt from setup.cfg; with UPGRADE=--upgrade to newer versions"
 	@echo "make clean  remove $(VENV), runs and build folders"
 
 setup: $(PACKAGE)
@@ -38,15 +40,25 @@ $(DEPENDENCIES):
 	@rm -rf $(VENV)
 	@$(PYTHON) -m venv $(VENV) || { rm -rf $(VENV); \
 	  echo "$(PYTHON) cannot make a virtual environment; on Debian and Ubuntu: apt-get install python3-venv"; exit 1; }
-	$(PIP_INSTALL) setuptools wheel
-	$(PIP_INSTALL) --no-build-isolation '.[beam,dev,docs,jax,tfrs,tune]'
+	$(PIP_INSTALL) --require-hashes --requirement constraints.txt
 	@touch $@
 
 $(PACKAGE): $(DEPENDENCIES)
 	@rm -rf build *.egg-info $(VENV)/.package-*
-	$(PIP_INSTALL) --no-build-isolation --no-deps --force-reinstall .
+	$(PIP_INSTALL) --no-build-isolation --force-reinstall .
 	@rm -rf build *.egg-info
+	@$(BIN)/python -m pip check > $(VENV)/.check || { cat $(VENV)/.check; \
+	  echo "constraints.txt does not fit setup.cfg: make constraints"; exit 1; }
 	@touch $@
+
+# The versions in constraints.txt stay where they still fit.
+constraints:
+	@rm -rf $(VENV)-uv
+	@$(PYTHON) -m venv $(VENV)-uv
+	@$(VENV)-uv/bin/python -m pip install --quiet uv==0.13.9
+	$(VENV)-uv/bin/uv pip compile setup.cfg --all-extras --universal --python-version=3.11 --generate-hashes \
+	  --no-annotate --custom-compile-command='make constraints' --quiet --output-file=constraints.txt $(UPGRADE)
+	@rm -rf $(VENV)-uv
 
 lint: $(DEPENDENCIES)
 	$(BIN)/ruff check .

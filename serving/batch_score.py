@@ -69,6 +69,12 @@ _ON_BAD_ROW = flags.DEFINE_enum(
     ["raise", "drop"],
     "What to do with a row that breaks the schema's rules: stop with an error, or leave it out.",
 )
+_MAX_BAD_ROWS = flags.DEFINE_string(
+    "max_bad_rows",
+    Job.max_bad_rows,
+    "How many rows may be left out before the job ends with an error: a number such as 1000, or a "
+    "share of the rows such as 1%, which allows 100 rows in any case.",
+)
 _RUNNER = flags.DEFINE_string(
     "runner",
     "",
@@ -96,6 +102,7 @@ def main(argv: list[str]) -> None:
             batch_size=_BATCH_SIZE.value,
             rows_per_shard=_ROWS_PER_SHARD.value,
             on_bad_row=_ON_BAD_ROW.value,
+            max_bad_rows=_MAX_BAD_ROWS.value,
         )
         print(f"{job.output}: scoring {len(job.inputs)} file(s) with {job.model}", flush=True)
         for note in notes_of([source.path for source in job.inputs], job.schema):

@@ -17,7 +17,7 @@ import runpy
 import sys
 import textwrap
 
-from tafe_tf.terminal import quiet_start
+from tafe_tf.terminal import ending, quiet_start
 
 HERE = pathlib.Path(__file__).parent
 WIDTH = 100  # characters of a line of help
@@ -55,6 +55,7 @@ def main() -> None:
     if name not in COMMANDS:
         sys.exit(f"error: {unknown(name)}")
     sys.argv = [f"tafe {name}", *arguments]
+    ending.end_on_sigterm()
     quiet_start.quieten()
     runpy.run_module(COMMANDS[name], run_name="__main__", alter_sys=True)
 

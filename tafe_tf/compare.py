@@ -13,11 +13,12 @@ from __future__ import annotations
 
 import pathlib
 import sys
-import tomllib
 
 from tafe_tf.first_look import start
+from tafe_tf.terminal import ending
 
 if __name__ == "__main__":  # TensorFlow takes seconds to import: first what is quickly seen
+    ending.end_on_sigterm()
     start.stop_if_wrong(sys.argv)
 
 from absl import flags as absl_flags
@@ -26,6 +27,7 @@ from absl.flags import adopt_module_key_flags
 from tafe_tf import flags
 from tafe_tf.comparison.plan import Plan, compare
 from tafe_tf.comparison.runs import Shared, Variant
+from tafe_tf.data.atomic import read_toml
 from tafe_tf.models import BY_NAME
 from tafe_tf.terminal import command
 
@@ -99,8 +101,7 @@ def _plan() -> Plan:
         variants.append(variant)
     published = {}
     if _PUBLISHED.value:
-        text = pathlib.Path(_PUBLISHED.value).read_text(encoding="utf-8")
-        published = tomllib.loads(text)
+        published = read_toml(_PUBLISHED.value)
     tuned = None
     if _TUNED.value:
         tuned = pathlib.Path(_TUNED.value)

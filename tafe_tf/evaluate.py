@@ -5,24 +5,28 @@
 Without --data_dir the rows are the run's own test rows. Their metrics also go into
 `<run_dir>/metrics.json`; those of other rows are only printed. A second table shows the shares of
 missing and of unseen values beside those of the training rows. --batch_size is by default 4,096
-here, and --on_bad_row what it was in training.
+here, and --on_bad_row and --max_bad_rows what they were in training.
 """
 
 from __future__ import annotations
+
+import contextlib
 
 from absl.flags import declare_key_flag
 
 from tafe_tf import flags, machine
 from tafe_tf.data.atomic import write_json
+from tafe_tf.data.bad_rows import BadRows
 from tafe_tf.data.formats.splits import find_split
 from tafe_tf.terminal import command
 from tafe_tf.terminal.field_shares import print_field_metrics
 from tafe_tf.terminal.tables import print_dropped, print_metrics
 from tafe_tf.training import predecessor
+from tafe_tf.training.noted_files import OF_TEST_ROWS
 from tafe_tf.training.noted_rows import EVALUATION_ROWS
 from tafe_tf.training.run import load
 
-for _name in ("data_dir", "run_dir", "split", "batch_size", "on_bad_row"):
+for _name in ("data_dir", "run_dir", "split", "batch_size", "on_bad_row", "max_bad_rows"):
     declare_key_flag(_name)
 
 
@@ -42,21 +46,23 @@ def evaluate() -> None:
     machine.keep_freed_memory()
     run = load(flags.RUN_DIR.value)
     bad_rows = run.directory.rows.bad_rows()
-    if flags.given("on_bad_row"):
-        bad_rows = flags.bad_rows()
+    policy = flags.given("on_bad_row") or bad_rows.policy
+    bad_rows = BadRows(policy, flags.given("max_bad_rows") or bad_rows.most)
     if flags.DATA_DIR.value:
         files = find_split(flags.DATA_DIR.value, split)
     else:
         files = run.directory.rows.test_files()
-    metrics = run.evaluate(files, batch_size, bad_rows)
     is_test = split == "test" and run.directory.rows.is_test(files)
-    if is_test:
-        write_json(run.path / "metrics.json", metrics)
-    print_metrics(metrics, run.schema, f"{run.schema.name}, {split}")
-    print_field_metrics(metrics, run.directory.statistics(), f"values of the {split} rows")
-    if is_test:
-        predecessor.compare(run.directory, metrics, run.data(files, batch_size, bad_rows))
-    elif split == "test":
+    with run.directory.locked() if is_test else contextlib.nullcontext():
+        metrics = run.evaluate(files, batch_size, bad_rows)
+        print_metrics(metrics, run.schema, f"{run.schema.name}, {split}")
+        print_field_metrics(metrics, run.directory.statistics(), f"values of the {split} rows")
+        if is_test:
+            run.directory.files.forget(*OF_TEST_ROWS)
+            write_json(run.path / "metrics.json", metrics)
+            predecessor.compare(run.directory, metrics, run.data(files, batch_size, bad_rows))
+            run.directory.files.note(*OF_TEST_ROWS)
+    if split == "test" and not is_test:
         print(f"these are not the test rows of training: {run.path}/metrics.json stays as it was")
     print_dropped(bad_rows)
 

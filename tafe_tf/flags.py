@@ -216,5 +216,6 @@ def schema_file() -> str:
 
 
 def bad_rows() -> BadRows:
-    """What --on_bad_row asks for."""
-    return BadRows(training_config().on_bad_row)
+    """What --on_bad_row and --max_bad_rows ask for."""
+    config = training_config()
+    return BadRows(config.on_bad_row, config.max_bad_rows)

@@ -29,14 +29,17 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from tafe_tf.first_look import start
+from tafe_tf.terminal import ending
 
 if __name__ == "__main__":  # TensorFlow takes seconds to import: first what is quickly seen
+    ending.end_on_sigterm()
     start.stop_if_wrong(sys.argv)
 
 from absl.flags import DEFINE_enum, DEFINE_integer, DEFINE_string, declare_key_flag
 from rich.table import Table
 
-from tafe_tf import flags, schema_toml
+from tafe_tf import flags, memory, schema_toml
+from tafe_tf.data import lock
 from tafe_tf.data.atomic import read_json
 from tafe_tf.data.bad_rows import Dropped
 from tafe_tf.data.formats.read import BLOCK_ROWS, notes_of
@@ -46,14 +49,17 @@ from tafe_tf.engines.beam.pipeline import PipelineError
 from tafe_tf.engines.local import LocalEngine
 from tafe_tf.engines.preparation import Engine, VocabularyJob, prepare_shards
 from tafe_tf.features.graph import Features
-from tafe_tf.features.table_size import RowSize
+from tafe_tf.features.table_size import RowSize, check_known_table, check_table
 from tafe_tf.features.vocabulary import STATISTICS
 from tafe_tf.schema import Schema
 from tafe_tf.terminal import command
+from tafe_tf.terminal.field_shares import print_unseen
 from tafe_tf.terminal.progress import Progress
 from tafe_tf.terminal.tables import show
 
-for _name in ("data_dir", "schema", "run_dir", "embedding_dim", "embedding_dtype", "on_bad_row"):
+for _name in ("data_dir", "schema", "run_dir", "embedding_dim", "embedding_dtype"):
+    declare_key_flag(_name)
+for _name in ("on_bad_row", "max_bad_rows"):
     declare_key_flag(_name)
 _OUTPUT_DIR = DEFINE_string(
     "output_dir",
@@ -103,6 +109,8 @@ def main(argv: list[str]) -> None:
         schema = schema_toml.load(schema_file)
         model = flags.model_config().all_arguments()
         row = RowSize(dim=model["embedding_dim"], dtype=model["embedding_dtype"])
+        available = None if _RUNNER.value else memory.available()  # workers are other machines
+        check_known_table(schema, row, available)
         files = find_split(os.path.abspath(flags.DATA_DIR.value), "train")
         for note in notes_of(files, schema):
             print(note, flush=True)
@@ -112,8 +120,22 @@ def main(argv: list[str]) -> None:
             directory = job.output
         else:
             directory = os.path.abspath(flags.RUN_DIR.value or pathlib.Path(schema_file).parent)
-            print_dropped(_engine().build_vocabularies(_vocabulary_job(schema, files, directory)))
+            vocabularies = _vocabulary_job(schema, files, directory)
+            _refuse_run(directory)
+            with lock.locked(directory):
+                print_dropped(_engine().build_vocabularies(vocabularies))
         show(size_table(schema, directory, row))
+        print_unseen(read_json(pathlib.Path(directory) / STATISTICS)["unseen"])
+        check_table(schema, Features(schema, directory).rows, row, available)
+
+
+def _refuse_run(directory: str) -> None:
+    """Raises CommandError if a model's vocabularies lie there, which others must not replace."""
+    if (pathlib.Path(directory) / "flags.txt").exists():
+        raise command.CommandError(
+            f"{directory}: holds a run, whose vocabularies stay as they are; give another "
+            "--run_dir, or run the same `tafe train` again to go on with it"
+        )
 
 
 def _shard_job(schema: Schema, schema_file: str) -> ShardJob:
@@ -129,6 +151,7 @@ def _shard_job(schema: Schema, schema_file: str) -> ShardJob:
         format=_FORMAT.value,
         shard_rows=_SHARD_ROWS.value,
         on_bad_row=flags.training_config().on_bad_row,
+        max_bad_rows=flags.training_config().max_bad_rows,
     )
 
 
@@ -142,6 +165,7 @@ def _vocabulary_job(
         schema=schema,
         directory=directory,
         on_bad_row=flags.training_config().on_bad_row,
+        max_bad_rows=flags.training_config().max_bad_rows,
     )
 
 

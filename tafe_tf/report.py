@@ -16,6 +16,7 @@ from tafe_tf.schema import Schema
 from tafe_tf.terminal import command
 from tafe_tf.terminal.field_shares import print_field_metrics
 from tafe_tf.terminal.tables import number, print_metrics, show
+from tafe_tf.training.noted_files import METRICS, NotedFiles
 
 
 def main(argv: list[str]) -> None:
@@ -32,9 +33,13 @@ def report(run_dir: pathlib.Path) -> None:
 
     Raises:
         FileNotFoundError: If the directory holds no finished run.
+        ManifestError: If its files are not those that it ended with.
     """
     try:
         loaded = schema_toml.load(run_dir / "schema.toml")
+        files = NotedFiles(run_dir)
+        files.check("schema.toml", "statistics.json")
+        files.check(*METRICS)
         history = read_json(run_dir / "history.json")
         metrics = read_json(run_dir / "metrics.json")
     except FileNotFoundError as error:

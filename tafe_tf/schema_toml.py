@@ -33,6 +33,7 @@ from typing import Any, TypeVar
 import tomli_w
 
 from tafe_tf.schema import Feature, Schema, SchemaError, Task
+from tafe_tf.shown import cut, shown
 
 T = TypeVar("T", Feature, Task, Schema)
 _TABLES = {"tasks": Task, "features": Feature}
@@ -54,6 +55,8 @@ def load(path: str | pathlib.Path) -> Schema:
         mapping = tomllib.loads(text)
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise SchemaError(f"{path}: {error}") from None
+    except RecursionError:
+        raise SchemaError(f"{path}: has too many brackets inside each other") from None
     return parse(mapping, where=str(path))
 
 
@@ -143,7 +146,7 @@ def _items(
     tables = mapping.get(key, [])
     is_list = isinstance(tables, (list, tuple))
     if not is_list or not all(isinstance(table, Mapping) for table in tables):
-        raise SchemaError(f"{key} must be written as [[{key}]] tables. Received: {tables!r}")
+        raise SchemaError(f"{key} must be written as [[{key}]] tables. Received: {shown(tables)}")
     items = []
     for i, table in enumerate(tables):
         item = build(cls, table, f"{key}[{i}]")
@@ -171,7 +174,7 @@ def build(
     for key, value in table.items():
         if key not in names:
             rule = f"is not a key; known are {names}"
-            raise SchemaError(f"{where}: {key} {rule}. Received: {value!r}")
+            raise SchemaError(f"{where}: {cut(str(key))} {rule}. Received: {shown(value)}")
     for field in fields:
         if field.default is dataclasses.MISSING and field.name not in table:
             raise SchemaError(f"{where}: {field.name} is required. Received: None")

@@ -8,7 +8,7 @@ a run directory saves it and `export.saved_model` exports it like any other:
     recommender.compile(tf.keras.optimizers.Adagrad(0.1))
     recommender.fit(batches, epochs=3)
     run.save_model_config(model)
-    run.best(model).save()
+    run.save_best(model)
 """
 
 from __future__ import annotations

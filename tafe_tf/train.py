@@ -15,8 +15,10 @@ from __future__ import annotations
 import sys
 
 from tafe_tf.first_look import start
+from tafe_tf.terminal import ending
 
 if __name__ == "__main__":  # TensorFlow takes seconds to import: first what is quickly seen
+    ending.end_on_sigterm()
     start.stop_if_wrong(sys.argv)
 
 import tensorflow as tf
@@ -33,7 +35,6 @@ from tafe_tf.training.preemption import Preempted
 
 adopt_module_key_flags(flags)
 
-PREEMPTED = 143  # as a process that SIGTERM ended
 LOST = 138  # "try again": another process of the job is gone
 
 
@@ -50,7 +51,7 @@ def main(argv: list[str]) -> None:
             train()
         except Preempted as stop:
             print(f"SIGTERM: {stop}; the same command goes on", file=sys.stderr)
-            sys.exit(PREEMPTED)
+            sys.exit(ending.TERMINATED)
         except (tf.errors.UnavailableError, tf.errors.AbortedError) as error:
             lines = [line for line in error.message.splitlines() if " " in line.strip()]
             reason = lines[0] if lines else ""

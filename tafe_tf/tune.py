@@ -18,8 +18,10 @@ import pathlib
 import sys
 
 from tafe_tf.first_look import start
+from tafe_tf.terminal import ending
 
 if __name__ == "__main__":  # TensorFlow takes seconds to import: first what is quickly seen
+    ending.end_on_sigterm()
     start.stop_if_wrong(sys.argv)
 
 from absl import flags as absl_flags

@@ -32,6 +32,7 @@ FLAGS = {
     "save_predictions": True,
 }
 TRAIN = ("-m", "tafe_tf.train")
+_LISTENS = "0A"  # a socket's state in /proc/net/tcp
 LOGICAL_DEVICES = """
 import runpy, sys
 import tensorflow as tf
@@ -88,6 +89,10 @@ class Job:
 
     def signal(self, task: str, number: int, signal: int) -> None:
         """Sends a signal to the process of one task."""
+        os.kill(self.task(task, number), signal)
+
+    def task(self, task: str, number: int) -> int:
+        """The number of the process of one task."""
         wanted = f'"task": {{"type": "{task}", "index": {number}}}'.encode()
         ours = [
             pid
@@ -95,7 +100,19 @@ class Job:
             if wanted in pathlib.Path(f"/proc/{pid}/environ").read_bytes()
         ]
         assert len(ours) == 1
-        os.kill(ours[0], signal)
+        return ours[0]
+
+    def listening(self, task: str, number: int) -> set[str]:
+        """Interfaces of the network in which the process of one task listens."""
+        process = pathlib.Path(f"/proc/{self.task(task, number)}/net")
+        sockets = [
+            line.split()
+            for name in ("tcp", "tcp6")
+            for line in (process / name).read_text().splitlines()[1:]
+        ]
+        assert any(state == _LISTENS for _, _, _, state, *_ in sockets)
+        lines = (process / "dev").read_text().splitlines()[2:]
+        return {line.partition(":")[0].strip() for line in lines}
 
     def checkpoints(self) -> list[str]:
         """Names of the checkpoints that the job has finished, by now the latest two."""

@@ -156,7 +156,7 @@ def make_run(directory: pathlib.Path, name: str, *, seed: int = 0, count: int = 
     )
     num_tasks = len(run.schema.tasks)
     run.model.heads.bias.assign(np.linspace(-0.5, -1.5, num_tasks))
-    run.directory.best(run.model).save()
+    run.directory.save_best(run.model)
     return run.directory
 
 

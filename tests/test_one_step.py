@@ -190,13 +190,19 @@ def test_every_model_trains_and_exports(
 
 @pytest.mark.slow
 def test_it_is_compared_and_tuned(data: pathlib.Path, tmp_path: pathlib.Path) -> None:
-    models = "--models=single_task,tafe"
+    models = "--models=single_task,shared_bottom"
     ended = run_command(
-        "tafe_tf.compare", data, models, f"--run_dir={tmp_path / 'compare'}", "--replicates=20"
+        "tafe_tf.compare",
+        data,
+        models,
+        f"--run_dir={tmp_path / 'compare'}",
+        "--replicates=20",
+        "--seeds=1",
+        "--epochs=1",
     )
     assert ended.returncode == 0, ended.stderr
     told = json.loads((tmp_path / "compare" / "compare.json").read_text())
-    assert set(told["models"]["tafe"]["gain"]) == {"auc/ctr"}
+    assert set(told["models"]["shared_bottom"]["gain"]) == {"auc/ctr"}
     text = (tmp_path / "compare" / "compare.md").read_text()
     assert "violations" not in text
     assert "AUC ctr" in text
@@ -206,6 +212,7 @@ def test_it_is_compared_and_tuned(data: pathlib.Path, tmp_path: pathlib.Path) ->
         f"--run_dir={tmp_path / 'tune'}",
         "--models=shared_bottom",
         "--trials=1",
+        "--epochs=1",
         "--search=learning_rate=1e-3:5e-2:log",
     )
     assert ended.returncode == 0, ended.stderr

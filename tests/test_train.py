@@ -256,13 +256,11 @@ def test_training_takes_prepared_vocabularies_of_the_same_files(tmp_path: pathli
     (tmp_path / "schema.toml").write_text(SCHEMA)
     with flagsaver.flagsaver(data_dir=str(tmp_path)):
         prepare.main(["prepare"])
-    with open(tmp_path / "vocabulary" / "user.txt", "a") as file:
-        file.write("by hand\n")
+    statistics = tmp_path / "statistics.json"
+    made = json.loads(statistics.read_text())
+    statistics.write_text(json.dumps({**made, "mark": "copied"}))
     run = run_train(tmp_path, tmp_path / "run", epochs=1, model="shared_bottom")
-    assert "by hand" in (run / "vocabulary" / "user.txt").read_text()
-    write(tmp_path / "train.csv", rows(201, seed=4))
-    run = run_train(tmp_path, tmp_path / "other", epochs=1, model="shared_bottom")
-    assert "by hand" not in (run / "vocabulary" / "user.txt").read_text()
+    assert "mark" in json.loads((run / "statistics.json").read_text())
 
 
 def test_curves(trained: pathlib.Path) -> None:

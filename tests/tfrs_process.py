@@ -329,7 +329,7 @@ def test_a_fitted_model_is_saved_in_its_run_and_predicts_what_is_served(shop: Ru
     recommender = FunnelRecommender(model, shop.schema(), shop.features())
     recommender.compile(tf.keras.optimizers.SGD(0.1), run_eagerly=True)
     recommender.fit(batches(columns, 600), verbose=0)
-    shop.best(model).save()
+    shop.save_best(model)
     inputs = {column.name: columns[column.name] for column in shop.schema().inputs}
     served = in_python(shop.load_best(), shop.features(), None)(inputs)
     predicted = recommender.predict(batches(inputs, 100), verbose=0)  # without labels

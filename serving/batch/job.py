@@ -12,6 +12,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from tafe_tf import schema_toml
+from tafe_tf.data import bad_row_limit
 from tafe_tf.data.atomic import read_json
 from tafe_tf.data.bad_rows import Policy
 from tafe_tf.data.errors import DataError
@@ -78,6 +79,8 @@ class Job:
         rows_per_shard: Rows of input whose scores make one output file, 16 `BLOCK_ROWS` by
             default. It is a multiple of `BLOCK_ROWS`, or less than that.
         on_bad_row: "raise" (the default) to stop at a bad row, "drop" to leave it out.
+        max_bad_rows: How many rows of all files may be left out, see `bad_row_limit.check_limit`.
+            Default: 1%.
 
     Raises:
         JobError: If one of these breaks its rule.
@@ -92,6 +95,7 @@ class Job:
     batch_size: int = 1024
     rows_per_shard: int = 16 * BLOCK_ROWS
     on_bad_row: Policy = "raise"
+    max_bad_rows: str = bad_row_limit.DEFAULT
 
     def __post_init__(self) -> None:
         if self.batch_size < 1:
@@ -104,6 +108,10 @@ class Job:
             )
         if self.on_bad_row not in ("raise", "drop"):
             raise JobError(f"on_bad_row must be 'raise' or 'drop'. Received: {self.on_bad_row!r}")
+        try:
+            bad_row_limit.check_limit(self.max_bad_rows)
+        except ValueError as error:
+            raise JobError(str(error)) from None
         _check_inputs(self.inputs, self.output)
         self._check_keys()
 

@@ -24,6 +24,7 @@ from typing import Any
 import numpy as np
 
 from tafe_tf.data.atomic import write_json
+from tafe_tf.data.bad_rows import check_parts
 from tafe_tf.data.field_counts import FieldCounts
 from tafe_tf.data.manifest import Entry
 from tafe_tf.data.shards.resumable_parts import merge
@@ -176,6 +177,7 @@ def finish(job: Job) -> dict[str, Any]:
 
     Raises:
         JobError: If a part is missing or damaged, or no input file holds a row.
+        BadRowError: If more rows were dropped than `max_bad_rows` allows.
     """
     done, damaged = done_parts(job)
     if damaged:
@@ -195,6 +197,10 @@ def finish(job: Job) -> dict[str, Any]:
     }
     if summary["rows"] + summary["dropped"] == 0:
         raise JobError(f"{', '.join(inputs)}: holds no rows")
+    parts = itertools.chain.from_iterable(map(dict.values, done.values()))
+    reasons = itertools.chain.from_iterable(part.reasons for part in parts)
+    rows = summary["rows"] + summary["dropped"]
+    check_parts(job.max_bad_rows, summary["dropped"], rows, merge(reasons))
     write_json(pathlib.Path(job.output) / _SUCCESS, summary)
     return summary
 

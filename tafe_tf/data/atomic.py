@@ -7,6 +7,7 @@ import errno
 import json
 import os
 import pathlib
+import tomllib
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -26,14 +27,50 @@ def replacing(path: str | pathlib.Path) -> Iterator[pathlib.Path]:
 
     Args:
         path: The file to make or to replace; its directory must exist.
+
+    Raises:
+        OSError: If it cannot be written, with its name; the disk is full, for example.
     """
     path = pathlib.Path(path)
-    temporary = path.with_name(f".{os.getpid()}.{path.name}")
+    temporary = temporary_name(path)
     try:
-        yield temporary
-        publish(temporary, path)
+        with naming(path):
+            yield temporary
+            publish(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def naming(path: str | os.PathLike[str]) -> Iterator[None]:
+    """Adds the name of what is being written to an error of the system that names nothing.
+
+    A write does not know the file's name: where the disk is full, for example.
+    """
+    try:
+        yield
+    except OSError as error:
+        if error.errno is None or error.filename is not None:
+            raise
+        raise OSError(error.errno, error.strerror, os.fspath(path)) from None
+
+
+def temporary_name(path: pathlib.Path) -> pathlib.Path:
+    """This process's name for what is not yet, or never will be, the file `path`."""
+    return path.with_name(f".{os.getpid()}.{path.name}")
+
+
+def remove_left_over(folder: pathlib.Path) -> None:
+    """Removes the files that killed processes were writing under a `temporary_name`.
+
+    Args:
+        folder: The folder, in which no other process writes; see `tafe_tf.data.lock`. It need not
+            be there.
+    """
+    for path in folder.glob(".[0-9]*.*"):
+        number = path.name.split(".")[1]
+        if number.isdigit() and path.is_file():
+            path.unlink(missing_ok=True)
 
 
 def publish(
@@ -86,8 +123,28 @@ def read_json(path: str | pathlib.Path) -> Any:
     try:
         text = pathlib.Path(path).read_text(encoding="utf-8")
         return json.loads(text)
-    except ValueError as error:  # a JSONDecodeError, or a UnicodeDecodeError
+    except (ValueError, RecursionError) as error:  # ValueError: of JSON, or of UTF-8
         raise DataError(f"{path}: holds no JSON: {error}") from None
+
+
+def read_toml(path: str | pathlib.Path) -> dict[str, Any]:
+    """Reads a TOML file, which is in UTF-8.
+
+    Args:
+        path: The file.
+
+    Returns:
+        Its keys and their values.
+
+    Raises:
+        DataError: If the file does not hold TOML; the message names the file.
+        FileNotFoundError: If there is no such file.
+    """
+    try:
+        text = pathlib.Path(path).read_text(encoding="utf-8")
+        return tomllib.loads(text)
+    except (ValueError, RecursionError) as error:  # ValueError: of TOML, or of UTF-8
+        raise DataError(f"{path}: holds no TOML: {error}") from None
 
 
 def write_json(path: str | pathlib.Path, value: Any) -> None:

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import collections
 import dataclasses
+from collections.abc import Iterable
 from typing import Literal, TypeAlias
 
 import numpy as np
 
+from tafe_tf.data import bad_row_limit
 from tafe_tf.data.errors import BadRowError
 from tafe_tf.data.row_numbers import RowNumbers
+from tafe_tf.shown import shown
 
 WHOLE_ROW = "*"  # the column of a problem with the row's width
 
@@ -29,6 +32,8 @@ class Problem:
         value: The value received.
         policy: What the schema says of such rows, whatever the policy of other bad rows. Default:
             None, it says nothing.
+        lines: The lines of the file that the row takes. A row with more than one may hold others,
+            of which it is not known where they end, so that each line counts. Default: 1.
     """
 
     index: int
@@ -36,11 +41,12 @@ class Problem:
     rule: str
     value: object
     policy: Policy | None = None
+    lines: int = 1
 
     @property
     def place(self) -> str:
         """The column, for messages."""
-        return "" if self.column == WHOLE_ROW else f", column {self.column!r}"
+        return "" if self.column == WHOLE_ROW else f", column {shown(self.column)}"
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -50,7 +56,7 @@ class Dropped:
     Attributes:
         column: The column that breaks the rule.
         rule: What its values must be.
-        rows: How many different rows were dropped or repaired.
+        rows: How many different rows were dropped or repaired, see `Problem.lines`.
         first: The message for the first of them.
         verdict: What was done with them. Default: "dropped", as `--on_bad_row` says.
     """
@@ -73,10 +79,19 @@ class BadRows:
     Args:
         policy: "raise" to raise an error at the first bad row, or "drop" to leave bad rows out.
             Default: "raise".
+        most: How many rows may be dropped, see `bad_row_limit.check_limit`; a share is one of the
+            rows of the files that `check` names. Default: there is no limit.
+
+    Raises:
+        ValueError: If the limit is none.
     """
 
-    def __init__(self, policy: Policy = "raise") -> None:
+    def __init__(self, policy: Policy = "raise", most: str = bad_row_limit.NO_LIMIT) -> None:
+        bad_row_limit.check_limit(most)
         self.policy = policy
+        self.most = most
+        self._dropped: dict[str, RowNumbers] = collections.defaultdict(RowNumbers)
+        self._more_lines: dict[str, dict[int, int]] = collections.defaultdict(dict)
         self._rows: dict[_Reason, RowNumbers] = collections.defaultdict(RowNumbers)
         self._first: dict[_Reason, str] = {}
         self._seen: dict[str, int] = {}
@@ -112,7 +127,7 @@ class BadRows:
         After a pass over whole files it is the number of their rows: those that the pass gave and,
         if `take` was not called, `count` more. A row counts once, however often it is read.
         """
-        return sum(self._seen.values())
+        return sum(self._seen_of(path) for path in self._seen)
 
     def judge(
         self,
@@ -129,7 +144,8 @@ class BadRows:
 
         Raises:
             BadRowError: If the policy is "raise" and there is a problem. The policy of a problem
-                wins over that of all bad rows.
+                wins over that of all bad rows. Also if more rows of the file are dropped than the
+                limit allows, where it is a number of rows.
         """
 
         def row_of(problem: Problem) -> int:
@@ -144,7 +160,33 @@ class BadRows:
             verdict: Verdict = "dropped"
             if problem.policy:
                 verdict = "dropped by the schema's `order`"
+            else:
+                self._dropped[path].add(row)
+            if problem.lines > 1:
+                self._more_lines[path][row] = problem.lines - 1
             self._note(path, row, problem, verdict)
+        if bad_row_limit.is_count(self.most):
+            self.check([path])
+
+    def check(self, paths: Iterable[str]) -> None:
+        """Finds that not too many rows of some files were dropped, once they have been read.
+
+        Rows that the schema's `order` drops do not count.
+
+        Args:
+            paths: The files; a share counts the rows of all of them together.
+
+        Raises:
+            BadRowError: If more rows were dropped than the limit allows.
+        """
+        files = dict.fromkeys(paths)
+        dropped = sum(self._size(path, self._dropped[path]) for path in files)
+        rows = sum(self._seen_of(path) for path in files)
+        reasons = []
+        for key in self._rows:
+            if key[0] in files and key[-1] == "dropped":
+                reasons.append(self._reason(key))
+        bad_row_limit.check_dropped(self.most, dropped, rows, reasons)
 
     def note_repaired(
         self,
@@ -181,7 +223,16 @@ class BadRows:
         for (path, _, _, verdict), rows in self._rows.items():
             if verdict != "repaired":
                 by_file[path] = by_file[path] | rows
-        return sum(len(rows) for rows in by_file.values())
+        return sum(self._size(path, rows) for path, rows in by_file.items())
+
+    def _size(self, path: str, rows: RowNumbers) -> int:
+        """How many rows some rows of a file are, where those that span lines are several."""
+        more = self._more_lines[path].items()
+        return len(rows) + sum(lines for row, lines in more if row in rows)
+
+    def _seen_of(self, path: str) -> int:
+        """How many rows of a file have been seen."""
+        return self._seen.get(path, 0) + sum(self._more_lines[path].values())
 
     def take(self) -> tuple[int, list[Dropped]]:
         """Hands over what was noted since the last call, and forgets it.
@@ -197,20 +248,17 @@ class BadRows:
 
     def reasons(self) -> list[Dropped]:
         """What was dropped or repaired: an entry for each file, column and rule."""
-        found = []
-        for key, rows in self._rows.items():
-            _, column, rule, verdict = key
-            first = self._first[key]
-            found.append(
-                Dropped(
-                    column=column,
-                    rule=rule,
-                    rows=len(rows),
-                    first=first,
-                    verdict=verdict,
-                )
-            )
-        return found
+        return [self._reason(key) for key in self._rows]
+
+    def _reason(self, key: _Reason) -> Dropped:
+        path, column, rule, verdict = key
+        return Dropped(
+            column=column,
+            rule=rule,
+            rows=self._size(path, self._rows[key]),
+            first=self._first[key],
+            verdict=verdict,
+        )
 
     def report(self) -> list[str]:
         """The notes about the files, and then a line for each file, column and rule.
@@ -220,6 +268,35 @@ class BadRows:
         return [*self.notes, *(str(dropped) for dropped in self.reasons())]
 
 
+def check_parts(
+    limit: str,
+    dropped: int,
+    rows: int,
+    reasons: Iterable[Dropped],
+) -> None:
+    """Finds that a job whose parts were read apart did not drop too many rows.
+
+    A row that the schema's `order` drops does not count, even if it is bad as well.
+
+    Args:
+        limit: See `bad_row_limit.check_limit`.
+        dropped: The number of all rows that were dropped.
+        rows: The number of all rows, dropped ones included.
+        reasons: Why rows were dropped or repaired.
+
+    Raises:
+        BadRowError: If more rows were dropped than the limit allows.
+    """
+    bad = []
+    by_order = 0
+    for reason in reasons:
+        if reason.verdict == "dropped":
+            bad.append(reason)
+        elif reason.verdict != "repaired":
+            by_order += reason.rows
+    bad_row_limit.check_dropped(limit, dropped - by_order, rows, bad)
+
+
 def _message(path: str, row: int, problem: Problem) -> str:
     place = f"{path}: row {row}{problem.place}"
-    return f"{place}: {problem.rule}. Received: {problem.value!r}"
+    return f"{place}: {problem.rule}. Received: {shown(problem.value)}"

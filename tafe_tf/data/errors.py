@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
+import errno
+import os
 from collections.abc import Sequence
+
+from tafe_tf.shown import listed, shown
+
+_SYSTEM_REASONS = frozenset(os.strerror(number) for number in errno.errorcode)
 
 
 class DataError(ValueError):
@@ -40,4 +46,32 @@ def check_columns(
         if count != 1:
             what = f"stands {count} times{where}" if count else "is missing"
             kind = DataError if count else MissingColumnError
-            raise kind(f"{path}: column {name!r} {what}; the columns are {', '.join(present)}")
+            raise kind(f"{path}: column {shown(name)} {what}; the columns are {listed(present)}")
+
+
+def is_utf8(name: str) -> bool:
+    """Whether a file's name can be noted in a file; Python keeps other bytes as lone surrogates."""
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def of_a_file(error: Exception) -> str:
+    """Why the operating system did not read or write a file, as TensorFlow tells it.
+
+    TensorFlow's errors are no OSErrors, but their messages end as those of the system do.
+
+    Returns:
+        The reason, such as "No space left on device"; empty for any other error.
+
+    Example:
+        >>> of_a_file(RuntimeError("{{node SaveV2}} /run/ckpt-1.index; Disk quota exceeded"))
+        'Disk quota exceeded'
+        >>> of_a_file(RuntimeError("OOM when allocating tensor with shape[9,9]"))
+        ''
+    """
+    message = str(error).partition(" [Op:")[0]
+    reason = message.rpartition("; ")[2].strip()
+    return reason if reason in _SYSTEM_REASONS else ""

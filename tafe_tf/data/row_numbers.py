@@ -21,6 +21,7 @@ class RowNumbers:
 
     def __init__(self) -> None:
         self._bits = bytearray()
+        self._count = 0
 
     def add(self, row: int) -> None:
         """Adds the number of a row, 0 or more; one that is there stays."""
@@ -29,7 +30,13 @@ class RowNumbers:
         if missing > 0:
             doubled = max(missing, len(self._bits))  # so that adding in order stays cheap
             self._bits.extend(bytes(doubled))
-        self._bits[place] |= 1 << bit
+        if row not in self:
+            self._count += 1
+            self._bits[place] |= 1 << bit
+
+    def __contains__(self, row: int) -> bool:
+        place, bit = divmod(row, 8)
+        return place < len(self._bits) and bool(self._bits[place] >> bit & 1)
 
     def __or__(self, other: RowNumbers) -> RowNumbers:
         """The numbers of both."""
@@ -37,10 +44,11 @@ class RowNumbers:
         both = self._number() | other._number()
         size = max(len(self._bits), len(other._bits))
         union._bits = bytearray(both.to_bytes(size, "little"))
+        union._count = both.bit_count()
         return union
 
     def __len__(self) -> int:
-        return self._number().bit_count()
+        return self._count
 
     def __iter__(self) -> Iterator[int]:
         for place, byte in enumerate(self._bits):

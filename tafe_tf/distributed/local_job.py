@@ -4,20 +4,25 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import socket
 import subprocess
 import sys
 import time
 from collections.abc import Mapping, Sequence
 
+from tafe_tf.distributed.end_request import EndRequest
+from tafe_tf.terminal import attended
+
 Task = tuple[str, int]  # kind and number
 
 _NOT_MENDED = 1  # exit code of an error that starting again does not mend
 _SECONDS_BETWEEN_LOOKS = 0.1
+_SECONDS_TO_FOLLOW = 30  # for the workers to end once the chief has
 
 
 class LocalJob:
-    """The processes of one job.
+    """The processes of one job. They end with this process, even if it is killed.
 
     Args:
         tasks: The chief first.
@@ -41,28 +46,52 @@ class LocalJob:
     def run(self, restarts: int) -> int:
         """Starts every process, and restarts those that die.
 
+        SIGTERM and Ctrl-C are passed on: the job saves and ends. A second one ends it at once.
+
         Args:
             restarts: How often, at most.
 
         Returns:
             The chief's exit code, or 1 once the restarts are used up.
         """
-        self.start()
-        chief = self._tasks[0]
-        while True:
+        with EndRequest() as request:
+            self.start()
+            chief = self._tasks[0]
+            while True:
+                time.sleep(_SECONDS_BETWEEN_LOOKS)
+                if request.asked:
+                    return self._save_and_end()
+                codes = {task: self.processes[task].poll() for task in self._tasks}
+                if codes[chief] == 0:
+                    return 0
+                lost = {task: code for task, code in codes.items() if code}
+                if not lost:
+                    continue
+                if _NOT_MENDED in lost.values() or restarts == 0:
+                    return 1
+                restarts -= 1
+                self._restart(lost)
+
+    def _save_and_end(self) -> int:
+        """Passes SIGTERM on to the chief, with which all workers in step save and end.
+
+        Returns:
+            The chief's exit code, as a shell gives it.
+        """
+        chief = self.processes[self._tasks[0]]
+        chief.send_signal(signal.SIGTERM)
+        code = chief.wait()
+        if "ps" not in self._cluster:  # which never ends by itself
+            self._wait_for_all(_SECONDS_TO_FOLLOW)
+        return 128 - code if code < 0 else code
+
+    def _wait_for_all(self, seconds: float) -> None:
+        """Waits until every process has ended, but no longer than this."""
+        end = time.monotonic() + seconds
+        while time.monotonic() < end:
+            if all(process.poll() is not None for process in self.processes.values()):
+                return
             time.sleep(_SECONDS_BETWEEN_LOOKS)
-            codes = {}
-            for task in self._tasks:
-                codes[task] = self.processes[task].poll()
-            if codes[chief] == 0:
-                return 0
-            lost = {task: code for task, code in codes.items() if code}
-            if not lost:
-                continue
-            if _NOT_MENDED in lost.values() or restarts == 0:
-                return 1
-            restarts -= 1
-            self._restart(lost)
 
     def _restart(self, lost: Mapping[Task, int]) -> None:
         """Starts the lost workers alone, if parameter servers hold the weights, or else all."""
@@ -107,10 +136,8 @@ class LocalJob:
             **os.environ,
             "TF_CONFIG": json.dumps(place),
         }
-        process = subprocess.Popen(
-            [sys.executable, "-m", *self._command],
-            env=environment,
-        )
+        module, *arguments = self._command
+        process = attended.start(module, arguments, environment)
         if self._cores:
             os.sched_setaffinity(process.pid, self._cores_of(task))
         return process
@@ -122,11 +149,9 @@ class LocalJob:
         return {every[place % len(every)] for place in places}
 
     def stop(self) -> None:
-        """Kills all processes."""
+        """Kills all processes, and those that they started."""
         for process in self.processes.values():
-            process.kill()
-        for process in self.processes.values():
-            process.wait()
+            attended.kill(process)
 
 
 def _free_ports(count: int) -> list[int]:

@@ -41,7 +41,7 @@ class LocalEngine:
 
     def build_vocabularies(self, job: VocabularyJob) -> list[Dropped]:
         """Writes vocabularies and statistics, and returns which rows were dropped."""
-        bad_rows = BadRows(job.on_bad_row)
+        bad_rows = BadRows(job.on_bad_row, job.max_bad_rows)
         vocabulary.build(
             list(job.files),
             job.schema,

@@ -10,6 +10,7 @@ import dataclasses
 from collections.abc import Sequence
 from typing import Any, Protocol
 
+from tafe_tf.data import bad_row_limit
 from tafe_tf.data.atomic import read_json
 from tafe_tf.data.bad_rows import Dropped, Policy
 from tafe_tf.data.formats.read import find_files
@@ -29,12 +30,15 @@ class VocabularyJob:
         directory: The absolute path of the folder that gets `vocabulary/<feature>.txt` and
             `statistics.json`; it is made if it is not there.
         on_bad_row: "raise" (the default) to stop at a bad row, or "drop" to leave it out.
+        max_bad_rows: How many rows of a split may be left out, see `bad_row_limit.check_limit`.
+            Default: 1%.
     """
 
     files: Sequence[str]
     schema: Schema
     directory: str
     on_bad_row: Policy = "raise"
+    max_bad_rows: str = bad_row_limit.DEFAULT
 
 
 class Engine(Protocol):
@@ -69,7 +73,6 @@ def prepare_shards(job: ShardJob, engine: Engine) -> dict[str, Any]:
     Raises:
         DataError: If a file or a row cannot be used, or the output folder belongs to another job.
         LockError: If another process prepares into the folder.
-        SchemaError: If a value does not fit into a vocabulary.
     """
     with locked(job.output):
         left = lifecycle.begin(job, each_part=engine.each_part)
@@ -87,6 +90,7 @@ def _write(job: ShardJob, engine: Engine, left: Sequence[Piece]) -> None:
         schema=job.schema,
         directory=job.output,
         on_bad_row=job.on_bad_row,
+        max_bad_rows=job.max_bad_rows,
     )
     engine.build_vocabularies(vocabularies)
     lifecycle.finish(job, counts)

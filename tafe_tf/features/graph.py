@@ -9,7 +9,7 @@ import numpy as np
 import tensorflow as tf
 
 from tafe_tf.features.missing_texts import MissingTexts
-from tafe_tf.schema import ABSENT, FIRST, MISSING, UNSEEN, Feature, Schema
+from tafe_tf.schema import ABSENT, FIRST, MISSING, UNSEEN, Feature, Schema, SchemaError
 
 _LARGEST = 1e9  # magnitude of a weight; files with infinite ones are refused, requests are not
 
@@ -274,8 +274,11 @@ def _lookup_table(
         value_index=tf.lookup.TextFileIndex.LINE_NUMBER,
         value_index_offset=FIRST,
     )
-    table = tf.lookup.StaticHashTable(initializer, default_value=UNSEEN)
-    return table, int(table.size())
+    try:
+        table = tf.lookup.StaticHashTable(initializer, default_value=UNSEEN)
+        return table, int(table.size())
+    except tf.errors.OpError as error:
+        raise SchemaError(f"{path}: is damaged: {error.message[:120]}; build it again") from None
 
 
 def _fit(

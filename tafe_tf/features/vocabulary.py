@@ -6,24 +6,27 @@ import contextlib
 import dataclasses
 import hashlib
 import json
-import os
 import pathlib
 import shutil
 import tempfile
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
-from tafe_tf.data.atomic import read_json
+from tafe_tf.data import manifest
+from tafe_tf.data.atomic import naming, read_json
+from tafe_tf.data.atomic import publish as move
 from tafe_tf.data.bad_rows import BadRows
 from tafe_tf.data.blocks.block import Block
 from tafe_tf.data.field_counts import FieldCounts
+from tafe_tf.data.fingerprint import fingerprint as fingerprint_of_file
 from tafe_tf.data.formats.read import read_blocks
 from tafe_tf.features.graph import vocabulary_file
 from tafe_tf.features.row_counts import RowCounts
 from tafe_tf.features.value_counts import Kept, ValueCounts
-from tafe_tf.schema import ABSENT, Feature, Schema, SchemaError
+from tafe_tf.schema import ABSENT, Feature, Schema
 
 STATISTICS = "statistics.json"
+_WORK = ".vocabulary-"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -55,7 +58,6 @@ def count(
 
     Raises:
         DataError: On a bad file, or on a bad row unless `bad_rows` drops them.
-        SchemaError: If a value is not UTF-8.
     """
     features = vocabulary_features(schema)
     values = {feature.name: ValueCounts(work) for feature in features}
@@ -86,7 +88,6 @@ def build(
 
     Raises:
         DataError: On a bad file, or on a bad row unless `bad_rows` drops them.
-        SchemaError: If a value is not UTF-8, or holds a line break, which a vocabulary file cannot.
     """
     with beside(directory) as work:
         counted = count(files, schema, work, bad_rows)
@@ -109,19 +110,12 @@ def vocabulary_features(schema: Schema) -> list[Feature]:
 
 
 def values_of(feature: Feature, block: Block) -> Iterable[str]:
-    """A block's values of a feature as its vocabulary spells them, without missing ones.
-
-    Raises:
-        SchemaError: If one is not UTF-8.
-    """
+    """A block's values of a feature as its vocabulary spells them, without missing ones."""
     flat = block.columns[feature.column].reshape(-1)
     if feature.dtype == "int64":
         present = flat[flat != ABSENT["int64"]]
         return map(str, present.tolist())
-    try:
-        texts = [_text(value) for value in flat.tolist()]
-    except UnicodeDecodeError as error:
-        raise _unfit(feature, "is no UTF-8", error.object) from None
+    texts = [_text(value) for value in flat.tolist()]
     return filter(None, texts)
 
 
@@ -129,25 +123,21 @@ def _text(value: str | bytes) -> str:
     return value.decode() if isinstance(value, bytes) else value
 
 
-def _unfit(
-    feature: Feature,
-    what: str,
-    value: str | bytes,
-) -> SchemaError:
-    start = f"feature {feature.name!r}: a value {what}"
-    return SchemaError(f"{start}; use kind 'hash'. Received: {value!r}")
-
-
 @contextlib.contextmanager
 def beside(directory: str | pathlib.Path) -> Iterator[pathlib.Path]:
     """A folder to write in before `publish` moves the result up; it is removed at the end.
 
+    Folders that killed processes have left are removed first.
+
     Args:
-        directory: Where the folder is made; made itself if it is not there.
+        directory: Where the folder is made; made itself if it is not there. No other process
+            builds vocabularies in it, see `tafe_tf.data.lock`.
     """
     directory = pathlib.Path(directory)
     directory.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=".vocabulary-", dir=directory) as work:
+    for left_over in directory.glob(f"{_WORK}*"):
+        shutil.rmtree(left_over, ignore_errors=True)
+    with naming(directory), tempfile.TemporaryDirectory(prefix=_WORK, dir=directory) as work:
         yield pathlib.Path(work)
 
 
@@ -174,21 +164,15 @@ def publish(
         The statistics: "rows"; the "rate" of every task; under "vocabulary" the vocabularies'
         sizes; under "distinct" the number of different values behind each; under "missing" and
         "unseen" the share of each field's values that are missing, and that have no row of the
-        table; and "made_from", a fingerprint of what they are made from.
-
-    Raises:
-        SchemaError: If a value holds a line break, which a vocabulary file cannot.
+        table; under "files" what the vocabularies' files hold, see `tafe_tf.data.manifest`; and
+        "made_from", a fingerprint of what they are made from.
     """
     sizes = {}
     distinct = {}
     fields = FieldCounts(rows.fields.fields)
     fields.merge(rows.fields.counts)
     for feature, values in kept:
-        sizes[feature.name] = _write(
-            vocabulary_file(work, feature),
-            feature,
-            values.values,
-        )
+        sizes[feature.name] = _write(vocabulary_file(work, feature), values.values)
         distinct[feature.name] = values.distinct
         fields.add_unseen(feature.name, values.rare)
     rates = {
@@ -201,6 +185,7 @@ def publish(
         "vocabulary": sizes,
         "distinct": distinct,
         **fields.shares_of_all(),
+        "files": manifest.entries(work, _files(work)),
         "made_from": fingerprint(files, schema, *grown_from),
     }
     _move(work, statistics)
@@ -215,14 +200,11 @@ def fingerprint(
     """A hash of what vocabularies are made from; those of the same one need not be built again.
 
     Args:
-        files: The training files, of which names and sizes count.
+        files: The training files, of which names, sizes and samples of the content count.
         schema: What is read of them.
         *grown_from: The fingerprint of the vocabularies to which the files only add, if any.
     """
-    sources = []
-    for file in files:
-        name = pathlib.Path(file).name
-        sources.append((name, os.path.getsize(file)))
+    sources = [tuple(fingerprint_of_file(file)) for file in files]
     made_from = repr((schema, sources, *grown_from))
     digest = hashlib.blake2b(made_from.encode(), digest_size=16)
     return digest.hexdigest()
@@ -244,6 +226,9 @@ def reuse(
 
     Returns:
         Whether they were copied.
+
+    Raises:
+        ManifestError: If they are not as they were built.
     """
     prepared = pathlib.Path(prepared)
     if not (prepared / STATISTICS).exists():
@@ -251,6 +236,8 @@ def reuse(
     statistics = read_json(prepared / STATISTICS)
     if statistics.get("made_from") != fingerprint(files, schema):
         return False
+    built = statistics["files"]
+    manifest.check(prepared, built, "Run tafe_tf.prepare again, which builds them anew")
     with beside(directory) as work:
         shutil.copytree(prepared / "vocabulary", work / "vocabulary")
         _move(work, statistics)
@@ -264,19 +251,17 @@ def read(directory: str | pathlib.Path, feature: Feature) -> list[str]:
         return [line[:-1] for line in file]
 
 
-def _write(
-    path: pathlib.Path,
-    feature: Feature,
-    values: list[str],
-) -> int:
+def _write(path: pathlib.Path, values: list[str]) -> int:
     """Writes a vocabulary and returns the number of its values."""
-    for value in values:
-        if "\n" in value or "\r" in value:
-            raise _unfit(feature, "holds a line break", value)
     path.parent.mkdir(exist_ok=True)
     with open(path, "w", encoding="utf-8", newline="\n") as file:
         file.writelines(f"{value}\n" for value in values)
     return len(values)
+
+
+def _files(work: pathlib.Path) -> list[pathlib.PurePath]:
+    """The files of the vocabularies, as paths within the folder that holds them."""
+    return [path.relative_to(work) for path in work.glob("vocabulary/*")]
 
 
 def _move(work: pathlib.Path, statistics: dict[str, Any]) -> None:
@@ -285,7 +270,7 @@ def _move(work: pathlib.Path, statistics: dict[str, Any]) -> None:
     (directory / STATISTICS).unlink(missing_ok=True)
     shutil.rmtree(directory / "vocabulary", ignore_errors=True)
     (work / "vocabulary").mkdir(exist_ok=True)
-    os.rename(work / "vocabulary", directory / "vocabulary")
+    move(work / "vocabulary", directory / "vocabulary")
     text = json.dumps(statistics, indent=2) + "\n"
     (work / STATISTICS).write_text(text, encoding="utf-8")
-    os.rename(work / STATISTICS, directory / STATISTICS)
+    move(work / STATISTICS, directory / STATISTICS)

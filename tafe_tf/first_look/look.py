@@ -126,7 +126,6 @@ def _look_at(
                 raw_rows.files,
                 schema,
                 max_rows,
-                builds_vocabularies=split == "train",
             )
             found += errors
             bad_rows[split] = tuple(problems.merged(wrong.bad_rows)) if wrong else ()

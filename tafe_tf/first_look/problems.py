@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import collections
 import dataclasses
 from collections.abc import Collection, Sequence
 from typing import Any
@@ -10,7 +9,6 @@ from typing import Any
 import pyarrow as pa
 
 from tafe_tf.data.bad_rows import BadRows, Dropped
-from tafe_tf.data.blocks.block import Block
 from tafe_tf.data.errors import DataError, check_columns
 from tafe_tf.data.formats.in_memory import ArrowRows
 from tafe_tf.data.formats.read import BLOCK_ROWS, read_blocks
@@ -130,7 +128,6 @@ def file_problems(
     files: Sequence[str],
     schema: Schema,
     max_rows: int,
-    builds_vocabularies: bool = False,
 ) -> FileProblems:
     """Reads files as training does, notes all bad rows, and goes on after a file that fails.
 
@@ -138,9 +135,7 @@ def file_problems(
         files: The files of one split.
         schema: What to read of them.
         max_rows: How many rows to read at most; the last block is read to its end.
-        builds_vocabularies: Whether training builds its vocabularies of these rows. Default: False.
     """
-    unfit: dict[str, str] = {}
     noted = BadRows("drop")
     errors: list[str] = []
     rows = 0
@@ -156,8 +151,6 @@ def file_problems(
                 split=files if len(left) < len(files) else None,
             ):
                 rows += block.raw_rows
-                if builds_vocabularies:
-                    note_unfit(block, left, schema, unfit)
                 if rows >= max_rows:
                     break
             break
@@ -165,7 +158,7 @@ def file_problems(
             errors.append(str(error))
             left = _after(left, str(error))
     return FileProblems(
-        errors=(*errors, *unfit.values()),
+        errors=tuple(errors),
         bad_rows=tuple(noted.reasons()),
         rows=rows,
         bad=noted.count - sum(reason.rows for reason in noted.reasons() if by_order(reason)),
@@ -177,7 +170,6 @@ def split_problems(
     files: Sequence[str],
     schema: Schema,
     max_rows: int,
-    builds_vocabularies: bool,
 ) -> tuple[list[str], FileProblems | None]:
     """Finds what is wrong with the files of a split: first their columns, then the rows of others.
 
@@ -186,7 +178,6 @@ def split_problems(
         files: All files of the split.
         schema: What to read of them.
         max_rows: How many rows to read at most.
-        builds_vocabularies: Whether training builds its vocabularies of these rows.
 
     Returns:
         All errors, and what was found in the rows; None if no column is left to read.
@@ -200,48 +191,8 @@ def split_problems(
     readable = without_columns(schema, broken)
     if readable is None:
         return [*errors, *rows.problems], None
-    found = file_problems(files, readable, max_rows, builds_vocabularies)
+    found = file_problems(files, readable, max_rows)
     return [*errors, *found.errors], found
-
-
-def note_unfit(
-    block: Block,
-    files: Sequence[str],
-    schema: Schema,
-    found: dict[str, str],
-) -> None:
-    """Notes the first value of each column that no vocabulary file can hold.
-
-    Args:
-        block: Training rows.
-        files: The files whose index it has.
-        schema: Says which columns have a vocabulary.
-        found: An error by column; those that are known already are passed over.
-    """
-    for feature in schema.features:
-        is_text = feature.kind == "vocabulary" and feature.dtype == "string"
-        if not is_text or feature.column in found or not len(block.row):
-            continue
-        values = block.columns[feature.column].reshape(len(block.row), -1)
-        counts = collections.Counter(values.reshape(-1).tolist())
-        kept = [value for value, count in counts.items() if count >= feature.min_count]
-        wrong = {value for value in kept if _is_unfit(value)}
-        if not wrong:
-            continue
-        index = next(i for i, row in enumerate(values.tolist()) if wrong & set(row))
-        value = next(value for value in values[index].tolist() if value in wrong)
-        place = f"{files[block.file[index]]}: row {block.row[index]}, column {feature.column!r}"
-        rule = 'a vocabulary holds UTF-8 texts without line breaks; use kind = "hash"'
-        found[feature.column] = f"{place}: {rule}. Received: {value!r}"
-
-
-def _is_unfit(value: str | bytes) -> bool:
-    if isinstance(value, str):
-        return "\n" in value or "\r" in value
-    try:
-        return _is_unfit(value.decode())
-    except UnicodeDecodeError:
-        return True
 
 
 def by_order(reason: Dropped) -> bool:

@@ -38,7 +38,8 @@ def stop_if_wrong(argv: Sequence[str]) -> None:
     asked = _asked(argv)
     if asked is None:
         return  # the command itself says what is wrong with its flags
-    found = start_problems(asked.data, asked.schema_file, asked.on_bad_row)
+    with command.one_line_errors():
+        found = start_problems(asked.data, asked.schema_file, asked.on_bad_row)
     if len(found) == 1:
         sys.exit(f"error: {found[0]}")
     if found:
@@ -112,7 +113,6 @@ def _of_split(
         files,
         schema,
         ROWS,
-        builds_vocabularies=split == "train",
     )
     if wrong is None:
         return found

@@ -3,10 +3,18 @@
 from __future__ import annotations
 
 import contextlib
+import errno
+import os
+import re
 import sys
 from collections.abc import Callable, Iterator, Sequence
 
 from absl import app
+
+from tafe_tf.data.errors import is_utf8, of_a_file
+from tafe_tf.terminal import ending
+
+_FULL = os.strerror(errno.ENOSPC)
 
 
 class CommandError(ValueError):
@@ -17,10 +25,17 @@ def run(main: Callable[[list[str]], None]) -> None:
     """Parses `sys.argv` and calls `main` with the arguments that are not flags.
 
     A flag on the command line wins over the same flag in a flagfile, in whatever order they stand.
+    SIGTERM ends the command in one line, see `ending`.
 
     Args:
         main: The command; its list starts with the command's name.
     """
+    for argument in sys.argv:
+        if not is_utf8(argument):
+            sys.exit(f"error: {argument!a}: must be UTF-8, to be noted in files")
+    ending.end_on_sigterm()
+    if "tensorflow" in sys.modules:
+        ending.use_own_temporary_folder()
     app.run(main, argv=flagfiles_first(sys.argv))
 
 
@@ -94,11 +109,35 @@ def required(**values: object) -> None:
 def one_line_errors(*kinds: type[Exception]) -> Iterator[None]:
     """Turns exceptions that the user can act on into `error: MESSAGE` and exit code 1.
 
+    They are OSErrors and ValueErrors, and whatever TensorFlow raises because a file could not be
+    read or written.
+
     Args:
-        *kinds: Such exceptions, in addition to OSError and ValueError, which always are.
+        *kinds: Such exceptions, in addition to these.
     """
     caught: tuple[type[Exception], ...] = (OSError, ValueError, *kinds)
     try:
         yield
-    except caught as error:
-        sys.exit(f"error: {error}")
+    except Exception as error:
+        if not isinstance(error, caught) and not of_a_file(error):
+            raise
+        sys.exit(f"error: {_in_one_line(error)}")
+
+
+def _in_one_line(error: Exception) -> str:
+    """An error's message, without what TensorFlow adds for its developers."""
+    if isinstance(error, UnicodeEncodeError):
+        return _name_that_is_no_utf8(error)
+    text = " ".join(line.strip() for line in str(error).splitlines())
+    text = re.sub(r"^\{\{[^}]*\}\} ", "", text).partition(" [Op:")[0]
+    if _FULL in text:
+        text += "; make room, and give the same command again"
+    return text
+
+
+def _name_that_is_no_utf8(error: UnicodeEncodeError) -> str:
+    """What to say of a text that cannot be written: it comes from the name of a file or folder."""
+    before = error.object[: error.start].rpartition("\n")[2]
+    after = error.object[error.start :].partition("\n")[0]
+    name = ascii(before[-100:] + after[:20])
+    return f"{name}: is a name that is not UTF-8, which no file can note; rename it"

@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from typing import Any, Literal
 
 from tafe_tf import models
+from tafe_tf.data import bad_row_limit
 from tafe_tf.training import settings
 from tafe_tf.training.settings import Setting
 
@@ -23,7 +24,15 @@ _IN_A_JOB = {"embedding_dtype": "float32"}
 
 
 # Settings of training that the weights do not depend on: a run goes on whatever they are.
-FREE_SETTINGS = frozenset({"steps_per_call", "checkpoint_steps", "save_predictions"})
+FREE_SETTINGS = frozenset(
+    {
+        "accept_changed_input",
+        "checkpoint_steps",
+        "max_bad_rows",
+        "save_predictions",
+        "steps_per_call",
+    }
+)
 
 _POSITIVE = (
     "batch_size",
@@ -70,6 +79,9 @@ class TrainingConfig:
         shuffle_rows: Number of consecutive rows that are shuffled together.
         on_bad_row: "raise" stops at the first bad row; "drop" leaves bad rows out, counts and
             reports them.
+        max_bad_rows: How many rows "drop" may leave out of a split before the job stops: a number
+            such as 1000, or a share of the rows such as 1%, which allows 100 rows in any case. The
+            weights do not depend on it.
         intercept_rows: Number of training rows on which the intercept of each task is set after the
             last epoch, so that predictions sum to labels. 0 leaves the intercepts alone.
         dtype_policy: Keras's dtype policy of the computations.
@@ -90,6 +102,9 @@ class TrainingConfig:
         checkpoint_steps: Number of steps between two checkpoints, rounded up to whole calls. The
             weights do not depend on it.
         save_predictions: Whether to write the logits of the test rows to `predictions.npz`.
+        accept_changed_input: Whether a run that was interrupted goes on although its files have
+            changed since, which is otherwise refused. `data.json` notes what had changed. The
+            vocabularies stay, and rows that were held out before may be trained on.
     """
 
     batch_size: int = 1024
@@ -105,6 +120,7 @@ class TrainingConfig:
     valid_split: Literal["random", "time"] = "random"
     shuffle_rows: int = 1 << 18
     on_bad_row: Literal["raise", "drop"] = "raise"
+    max_bad_rows: str = bad_row_limit.DEFAULT
     intercept_rows: int = 1 << 20
     dtype_policy: Literal["float32", "mixed_bfloat16"] = "float32"
     embedding_parts: int = 0
@@ -115,6 +131,7 @@ class TrainingConfig:
     steps_per_call: int = 20
     checkpoint_steps: int = 2000
     save_predictions: bool = False
+    accept_changed_input: bool = False
 
     def __post_init__(self) -> None:
         for name, setting in settings.of_dataclass(type(self)).items():
@@ -128,6 +145,7 @@ class TrainingConfig:
                 value is None or value >= 0,
                 "must be 0 or more",
             )
+        bad_row_limit.check_limit(self.max_bad_rows)
         self._check(
             "valid_fraction",
             0 <= self.valid_fraction <= 0.9,

@@ -15,7 +15,7 @@ from typing import Any
 import keras
 import pyarrow as pa
 
-from tafe_tf import schema_toml
+from tafe_tf import memory, schema_toml
 from tafe_tf.data.atomic import read_json, write_arrays, write_json
 from tafe_tf.data.bad_rows import BadRows
 from tafe_tf.data.batches.dataset import FunnelData
@@ -23,8 +23,9 @@ from tafe_tf.data.batches.holdout import Holdout, time_holdout
 from tafe_tf.distributed.cluster import Cluster
 from tafe_tf.features import vocabulary
 from tafe_tf.features.graph import Features
+from tafe_tf.features.table_size import RowSize, check_known_table, check_table
 from tafe_tf.optimizers import LazyAdam
-from tafe_tf.terminal.field_shares import print_field_metrics
+from tafe_tf.terminal.field_shares import print_field_metrics, print_unseen
 from tafe_tf.terminal.tables import print_dropped, print_metrics
 from tafe_tf.training import identity, predecessor
 from tafe_tf.training.build import build_loss, build_model, learning_rate
@@ -33,6 +34,7 @@ from tafe_tf.training.data_config import DataConfig, Rows
 from tafe_tf.training.errors import RunError
 from tafe_tf.training.evaluator import Evaluator, check_monitor
 from tafe_tf.training.loop import Trainer
+from tafe_tf.training.noted_files import ALL
 from tafe_tf.training.predictions import Predictions
 from tafe_tf.training.run import Run
 from tafe_tf.training.run_dir import RunDir
@@ -72,8 +74,9 @@ def fit(
 
     Raises:
         DataError: On a bad file or row.
-        RunError: If the directory holds another run, or this one with other rows, or if another
-            process trains in it.
+        RunError: If the directory holds another run, or this one with other rows.
+        ManifestError: If files of the run hold something else than the run has written.
+        LockError: If another process trains in it.
         NotFiniteError: If the loss is not finite.
         Preempted: After a SIGTERM, once a checkpoint is written.
     """
@@ -82,6 +85,8 @@ def fit(
     cluster = cluster or Cluster()
     run = RunDir(run_dir)
     warm = _check(data, training, run)
+    available = None if cluster.servers else memory.available()  # servers share the table
+    check_known_table(data.schema, _row_size(model), available)
     with contextlib.ExitStack() as stack:
         if not (verbose and cluster.chief):
             nowhere = stack.enter_context(open(os.devnull, "w"))
@@ -134,17 +139,22 @@ def _fit(
     callbacks: Sequence[keras.callbacks.Callback],
     warm: WarmStart | None,
 ) -> Run:
-    bad_rows = BadRows(config.on_bad_row)
+    bad_rows = BadRows(config.on_bad_row, config.max_bad_rows)
     if warm:
-        bad_rows = warm.bad_rows(config.on_bad_row)
+        bad_rows = warm.bad_rows(bad_rows)
     cluster.first(lambda: _claim(run, data, model_config, config))
     data = cluster.first(lambda: keep_rows(run, data))
     rows, validation = split(data, config, cluster, bad_rows)
     prepared = cluster.first(lambda: _prepare(run, rows, data.schema_file, warm))
+    if cluster.chief:
+        run.files.begin()
+    print_unseen(run.statistics().get("unseen", {}))
     trained_on = round(prepared * (1.0 - rows.holdout.fraction))
     steps = max(trained_on // config.batch_size, 1)
 
     features = run.features()
+    available = None if cluster.servers else memory.available()
+    check_table(data.schema, features.rows, _row_size(model_config), available)
     keras.utils.set_random_seed(config.seed)
     with cluster.strategy.scope(), _dtype_policy(config.dtype_policy):
         parts = config.embedding_parts or max(cluster.servers, 1)
@@ -152,7 +162,9 @@ def _fit(
         rate = learning_rate(config, steps, warm.iterations if warm else 0)
         optimizer = LazyAdam(rate, static_shapes=cluster.is_tpu)
     if cluster.chief:
-        run.save_model_config(model)
+        if not run.has_trained:
+            run.save_model_config(model)
+            run.files.note("model.json")
         run.rows.save(validation, data.files())
     trainer = Trainer(
         model,
@@ -171,6 +183,8 @@ def _fit(
     if cluster.chief:
         run.save_keras(trained)
     _evaluate_test(trained, features, data, rows, run, config, cluster)
+    if cluster.chief:
+        run.files.note(*ALL)
     print_dropped(bad_rows)
     cluster.barrier()  # a process that ends takes the others' collectives with it
     return Run(run)
@@ -200,7 +214,13 @@ def _claim(
     schema_text = schema_toml.dump(data.schema)
     if data.schema_file:
         schema_text = pathlib.Path(data.schema_file).read_text(encoding="utf-8")
-    run.claim(lines, model.name, schema_text, data.files())
+    run.claim(
+        lines,
+        model.name,
+        schema_text,
+        data.files(),
+        config.accept_changed_input,
+    )
 
 
 def _named(rows: Rows) -> str:
@@ -296,6 +316,12 @@ def _prepare(
                 rows.bad_rows,
             )
     return int(read_json(statistics)["rows"])
+
+
+def _row_size(model: ModelConfig) -> RowSize:
+    """What a row of the model's embedding table takes."""
+    arguments = model.all_arguments()
+    return RowSize(dim=arguments["embedding_dim"], dtype=arguments["embedding_dtype"])
 
 
 @contextlib.contextmanager

@@ -201,9 +201,11 @@ class Trainer:
             self._say_why(state)
         else:
             self._train(data, validation, state, steps)
+        if self.cluster.chief:
+            write_json(self._run.path / "history.json", state.history)
         self.cluster.barrier()  # the chief has written
-        best = tf.train.latest_checkpoint(self._best.directory)
-        self._best.checkpoint.restore(best)
+        if self._best.restore() is None:
+            raise RunError(f"{self._run.path / 'best'}: is empty; bring back a copy of it")
         self._set_intercepts(data)
         return state.history
 
@@ -280,13 +282,16 @@ class Trainer:
         data: FunnelData,
         begin: Callable[[], None] | None,
     ) -> State:
-        latest = tf.train.latest_checkpoint(self._checkpoints.directory)
+        latest = self._checkpoints.restore()
         state = State()
         if latest is not None:
-            self._checkpoints.checkpoint.restore(latest).assert_consumed()
             state = State.from_json(self._state_text.numpy().decode())
             where = f"epoch {state.position.epoch + 1}, batch {state.position.batch}"
             print(f"resuming from {latest}: {where}", flush=True)
+        elif self._run.has_finished:
+            where = f"{self._run.path / 'checkpoints'}: is empty, though training has ended"
+            mend = f"bring it back, or remove best and model.keras from {self._run.path}"
+            raise RunError(f"{where}; {mend} to train again")
         elif begin is not None:
             begin()
         self._check_one_directory()
@@ -314,7 +319,7 @@ class Trainer:
     def _save(self, state: State) -> None:
         self._state_text.assign(state.to_json())
         if self.cluster.chief:
-            self._checkpoints.save(checkpoint_number=self._step())
+            self._checkpoints.save(self._step())
 
     def _train_epoch(
         self,

@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from tafe_tf import schema_toml
+from tafe_tf.data import bad_row_limit
 from tafe_tf.data.atomic import read_json, write_json
 from tafe_tf.data.bad_rows import BadRows, Policy
 from tafe_tf.data.batches.dataset import FunnelData
@@ -41,7 +42,8 @@ class NotedRows:
         """Notes which rows were held out, where the test rows are, and what all files held.
 
         Under "rows" stands how many rows of the training files were read, and how many of them were
-        dropped; the others were used.
+        dropped; the others were used. "accepted_changes" lists, for each time that an interrupted
+        run went on with other files, what had changed.
 
         Args:
             validation: The data whose "valid" part was held out.
@@ -54,14 +56,20 @@ class NotedRows:
         inputs = {}
         for name, files in splits.items():
             inputs[name] = [fingerprint(file) for file in files]
+        changes = self._read().get("accepted_changes", [])
+        changed = self._all_changed(splits)
+        if changed:  # `check` has accepted them
+            changes = [*changes, changed]
         noted = {
             "files": [os.path.abspath(file) for file in validation.paths],
             "holdout": dataclasses.asdict(validation.holdout),
             "train_files": [os.path.abspath(file) for file in splits["train"]],
             "test_files": [os.path.abspath(file) for file in splits["test"]],
             "on_bad_row": bad_rows.policy,
+            "max_bad_rows": bad_rows.most,
             "rows": counted,
             "inputs": inputs,
+            "accepted_changes": changes,
         }
         write_json(self._run_dir / "data.json", noted)
 
@@ -69,30 +77,46 @@ class NotedRows:
         self,
         splits: Mapping[str, Sequence[str]],
         has_finished: bool,
+        accept: bool = False,
     ) -> None:
         """Finds that the files hold what they held when the run was trained.
 
         Args:
             splits: The paths of the files by split.
             has_finished: Whether training came to its end; an error then offers a warm start.
+            accept: Whether a run that has not finished goes on with changed files, which is then
+                said. Default: False.
 
         Raises:
             RunError: Naming each file that is new, gone or another one, and what to do.
         """
+        changed = self._all_changed(splits)
+        if not changed:
+            return
+        what = f"{self._run_dir}: was trained with other files: {', '.join(changed)}"
+        if accept and not has_finished:
+            print(f"{what}; training goes on with these (--accept_changed_input)", flush=True)
+            return
+        is_of_test = not any(self._changed(name, splits[name]) for name in splits if name != "test")
+        mend = (
+            "Bring them back as they were, give another --run_dir, or go on with these by "
+            "--accept_changed_input"
+        )
+        if has_finished and is_of_test:
+            mend = f"`tafe evaluate --run_dir={self._run_dir}` takes other rows by --data_dir"
+        elif has_finished:
+            mend = (
+                f"Give another --run_dir, and --warm_start={self._run_dir} if the new run "
+                "shall go on from this one's weights"
+            )
+        raise RunError(f"{what}; nothing was done. {mend}.")
+
+    def _all_changed(self, splits: Mapping[str, Sequence[str]]) -> list[str]:
+        """What differs between the files of all splits and those that were noted."""
+        found = []
         for name, files in splits.items():
-            changed = self._changed(name, files)
-            if not changed:
-                continue
-            what = f"{self._run_dir}: was trained with other files: {', '.join(changed)}"
-            mend = "Bring them back as they were, or give another --run_dir"
-            if has_finished and name == "test":
-                mend = f"`tafe evaluate --run_dir={self._run_dir}` takes other rows by --data_dir"
-            elif has_finished:
-                mend = (
-                    f"Give another --run_dir, and --warm_start={self._run_dir} if the new run "
-                    "shall go on from this one's weights"
-                )
-            raise RunError(f"{what}; nothing was done. {mend}.")
+            found += self._changed(name, files)
+        return found
 
     def _changed(self, split: str, files: Sequence[str]) -> list[str]:
         """What differs between a split's files and those that were noted."""
@@ -110,8 +134,9 @@ class NotedRows:
 
     def bad_rows(self) -> BadRows:
         """Does with bad rows what was done in training."""
-        policy: Policy = self._read().get("on_bad_row", "raise")
-        return BadRows(policy)
+        noted = self._read()
+        policy: Policy = noted.get("on_bad_row", "raise")
+        return BadRows(policy, noted.get("max_bad_rows", bad_row_limit.DEFAULT))
 
     def _read(self) -> dict[str, Any]:
         """What data.json notes; nothing if it is not there."""

@@ -90,12 +90,14 @@ class Run:
     @property
     def metrics(self) -> Metrics | None:
         """The metrics of the test rows; None if there were none."""
+        self.directory.files.check("metrics.json")
         path = self.path / "metrics.json"
         return read_json(path) if path.exists() else None
 
     @property
     def history(self) -> list[Metrics]:
         """The training and validation metrics by epoch."""
+        self.directory.files.check("history.json")
         history: list[Metrics] = read_json(self.path / "history.json")
         return history
 

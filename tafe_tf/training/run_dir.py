@@ -1,26 +1,32 @@
 """What a run leaves behind, and how to open it again.
 
-<run_dir>/flags.txt       the settings that the weights depend on, a flagfile
-          schema.toml     the dataset data.json       the files of held-out and test rows, what
-          all files held, and what was done with bad rows
-          vocabulary/     one value a line; statistics.json: rows and rates warm_start.json the run
-          that a warm-started one went on from; vocabulary/*.age: runs since a value was seen
-          model.json      the model's class and arguments; model.keras: the finished model, for
-          Keras rows/           the rows that were given in memory checkpoints/    the latest states
-          of training; best/: the best weights so far history.json    validation metrics by epoch;
-          tensorboard/: the same as curves metrics.json    metrics of the test rows;
-          previous_metrics.json: of the model before, after a warm start predictions.npz the test
-          rows' logits, if --save_predictions asked for them
+<run_dir>/flags.txt              the settings that the weights depend on, a flagfile
+          schema.toml            the dataset
+          manifest.json          what the run's own files hold, see `noted_files`
+          data.json              the files of held-out and test rows, what all files held, and what
+                                 was done with bad rows
+          vocabulary/*.txt       one value a line
+          vocabulary/*.age       runs since each value was seen
+          statistics.json        rows and rates
+          warm_start.json        the run that a warm-started one went on from
+          model.json             the model's class and arguments
+          model.keras            the finished model, for Keras
+          rows/                  the rows that were given in memory
+          checkpoints/           the latest states of training
+          best/                  the best weights so far
+          history.json           validation metrics by epoch
+          tensorboard/           the same as curves
+          metrics.json           metrics of the test rows
+          previous_metrics.json  of the model before, after a warm start
+          predictions.npz        the test rows' logits, if --save_predictions asked for them
 """
 
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import filecmp
 import pathlib
 import shutil
-import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -30,11 +36,21 @@ import tensorflow as tf
 
 from tafe_tf import models as _registered  # noqa: F401  (their classes, for Keras)
 from tafe_tf import schema, schema_toml
-from tafe_tf.data.atomic import read_json, write_json, write_text
+from tafe_tf.data import lock, manifest
+from tafe_tf.data.atomic import (
+    read_json,
+    remove_left_over,
+    replacing,
+    temporary_name,
+    write_json,
+    write_text,
+)
 from tafe_tf.data.formats.in_memory import write_parquet
 from tafe_tf.features.graph import Features
 from tafe_tf.training import identity
+from tafe_tf.training.checkpoints import Checkpoints, newest_first
 from tafe_tf.training.errors import RunError
+from tafe_tf.training.noted_files import MEANING, WEIGHTS, NotedFiles
 from tafe_tf.training.noted_rows import NotedRows
 
 
@@ -72,27 +88,17 @@ class RunDir:
 
     @contextlib.contextmanager
     def locked(self) -> Iterator[None]:
-        """Keeps other processes from training in this directory; a killed one locks nothing.
+        """Keeps other processes from writing in this directory; a killed one locks nothing.
+
+        What killed processes have left half-written is removed first.
 
         Raises:
-            RunError: If another process trains in it.
+            LockError: If another process writes in it.
         """
-        self.path.mkdir(parents=True, exist_ok=True)
-        path = self.path / ".lock"
-        with path.open("a") as file:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                raise RunError(
-                    f"{self.path}: another process trains in this directory; wait until it has "
-                    "ended, or give another --run_dir"
-                ) from None
-            except OSError:  # a file system without locks
-                pass
-            try:
-                yield
-            finally:
-                path.unlink(missing_ok=True)
+        with lock.locked(self.path, "wait until it has ended, or give another --run_dir"):
+            for folder in (self.path, self.path / "rows"):
+                remove_left_over(folder)
+            yield
 
     def claim(
         self,
@@ -100,6 +106,7 @@ class RunDir:
         model: str,
         schema_text: str,
         files: Mapping[str, Sequence[str]],
+        accept_changed_input: bool = False,
     ) -> None:
         """Makes the directory this run's own, or finds that it already is.
 
@@ -110,6 +117,8 @@ class RunDir:
             model: The model's name.
             schema_text: The schema as TOML.
             files: The paths of the files by split; a split whose rows are in memory has none.
+            accept_changed_input: Whether an interrupted run goes on with files that have changed.
+                Default: False.
 
         Raises:
             RunError: If the directory holds a run with other settings, another schema, or of other
@@ -125,14 +134,14 @@ class RunDir:
         self.path.mkdir(parents=True, exist_ok=True)
         claim(self.path / "schema.toml", schema_text, otherwise)
         if self.has_trained:
-            self.rows.check(files, self.has_finished)
+            self.files.check(*MEANING, *WEIGHTS)
+            self.rows.check(files, self.has_finished, accept_changed_input)
         write_text(path, identity.as_text(lines))
 
     @property
     def has_trained(self) -> bool:
-        """Whether there is a checkpoint."""
-        folders = ("checkpoints", "best")
-        return any((self.path / folder / "checkpoint").exists() for folder in folders)
+        """Whether there is a checkpoint, be it whole or damaged."""
+        return any(newest_first(self.path / folder) for folder in ("checkpoints", "best"))
 
     @property
     def has_finished(self) -> bool:
@@ -152,7 +161,8 @@ class RunDir:
         is_users = bool(schema_file) and own_schema.exists() and own_schema.samefile(schema_file)
         for folder in ("vocabulary", "rows", "tensorboard"):
             shutil.rmtree(self.path / folder, ignore_errors=True)
-        for file in ("statistics.json", "warm_start.json", "data.json", "model.json"):
+        made = ("statistics.json", "warm_start.json", "data.json", "model.json", manifest.FILE)
+        for file in made:
             (self.path / file).unlink(missing_ok=True)
         if not is_users:
             own_schema.unlink(missing_ok=True)
@@ -173,18 +183,22 @@ class RunDir:
         if not (path.exists() and is_used):
             write_parquet(path, table)
             return
-        with tempfile.TemporaryDirectory(dir=path.parent) as directory:
-            again = pathlib.Path(directory) / path.name
+        again = temporary_name(path)
+        try:
             write_parquet(again, table)
-            if not filecmp.cmp(path, again, shallow=False):
-                raise RunError(
-                    f"{path}: holds other rows than those given; give another run_dir or remove it"
-                )
+            is_same = filecmp.cmp(path, again, shallow=False)
+        finally:
+            again.unlink(missing_ok=True)
+        if not is_same:
+            raise RunError(
+                f"{path}: holds other rows than those given; give another run_dir or remove it"
+            )
 
     def schema(self) -> schema.Schema:
         """The run's dataset."""
         if not (self.path / "schema.toml").exists():
             raise RunError(f"{self.path}: holds no run (no schema.toml)")
+        self.files.check("schema.toml")
         return schema_toml.load(self.path / "schema.toml")
 
     def statistics(self) -> dict[str, Any]:
@@ -193,8 +207,18 @@ class RunDir:
         return dict(read_json(path)) if path.exists() else {}
 
     def features(self) -> Features:
-        """The run's feature graph with its vocabularies."""
+        """The run's feature graph with its vocabularies.
+
+        Raises:
+            ManifestError: If they are not those that the run was made with.
+        """
+        self.files.check(*MEANING)
         return Features(self.schema(), self.path)
+
+    @property
+    def files(self) -> NotedFiles:
+        """What the run notes of its own files."""
+        return NotedFiles(self.path)
 
     @property
     def rows(self) -> NotedRows:
@@ -205,26 +229,31 @@ class RunDir:
         """Writes the model's class and arguments."""
         write_json(self.path / "model.json", keras.saving.serialize_keras_object(model))
 
-    def checkpoints(self, **state: Any) -> tf.train.CheckpointManager:
-        """Manages the states of training, each a variable or a list; the last two are kept."""
-        return tf.train.CheckpointManager(
-            tf.train.Checkpoint(**state),
-            str(self.path / "checkpoints"),
-            max_to_keep=2,
+    def checkpoints(self, **state: Any) -> Checkpoints:
+        """The states of training, each a variable or a list; the last two are kept."""
+        return Checkpoints(
+            self.path / "checkpoints",
+            keep=2,
+            **state,
         )
 
-    def best(self, model: keras.Model) -> tf.train.CheckpointManager:
-        """Manages the best weights; one state is kept."""
-        weights = tf.train.Checkpoint(weights=variables(model))
-        return tf.train.CheckpointManager(
-            weights,
-            str(self.path / "best"),
-            max_to_keep=1,
+    def best(self, model: keras.Model) -> Checkpoints:
+        """The best weights; one state is kept."""
+        return Checkpoints(
+            self.path / "best",
+            keep=1,
+            weights=variables(model),
         )
+
+    def save_best(self, model: keras.Model) -> None:
+        """Makes a model's weights the run's best ones, which an export of it serves."""
+        self.files.forget(*WEIGHTS)
+        self.best(model).save()
+        self.files.note(*WEIGHTS)
 
     def check_trained(self) -> None:
         """Raises RunError if the run has not finished an epoch."""
-        if not (self.path / "best" / "checkpoint").exists():
+        if not newest_first(self.path / "best"):
             raise RunError(f"{self.path}: holds no trained model; run tafe_tf.train first")
 
     def save_keras(self, model: keras.Model) -> None:
@@ -232,26 +261,20 @@ class RunDir:
 
         The file appears whole or not at all.
         """
-        path = self.path / "model.keras"
-        with tempfile.TemporaryDirectory(dir=self.path) as directory:
-            written = pathlib.Path(directory) / path.name
-            model.save(written)
-            written.replace(path)
+        with replacing(self.path / "model.keras") as temporary:
+            model.save(temporary)
 
     def load_best(self) -> keras.Model:
         """The trained model with its best weights; it computes in float32, however it was trained.
 
         Raises:
-            RunError: If the run has not finished an epoch.
+            RunError: If the run has not finished an epoch, or its weights are damaged.
+            ManifestError: If they are not those that the run ended with.
         """
         self.check_trained()
+        self.files.check(*WEIGHTS)
         description = read_json(self.path / "model.json")
         description["config"]["dtype"] = "float32"
         model = keras.saving.deserialize_keras_object(description)
-        manager = self.best(model)
-        manager.checkpoint.restore(manager.latest_checkpoint).assert_consumed()
+        self.best(model).restore()
         return model
-
-
-def _text_of(path: pathlib.Path) -> str | None:
-    return path.read_text(encoding="utf-8") if path.exists() else None

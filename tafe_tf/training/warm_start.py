@@ -23,14 +23,16 @@ import numpy as np
 import tensorflow as tf
 
 from tafe_tf.data.atomic import read_json, write_json
-from tafe_tf.data.bad_rows import BadRows, Policy
+from tafe_tf.data.bad_rows import BadRows
 from tafe_tf.features import vocabulary
 from tafe_tf.features.graph import vocabulary_file
 from tafe_tf.features.value_counts import Kept, ValueCounts
 from tafe_tf.models import FunnelModel
 from tafe_tf.optimizers import LazyAdam
 from tafe_tf.schema import FIRST, MISSING, UNSEEN, Feature, Schema
+from tafe_tf.training.checkpoints import newest_first
 from tafe_tf.training.errors import RunError
+from tafe_tf.training.noted_files import MEANING, MOMENTS, WEIGHTS
 from tafe_tf.training.predecessor import NOTE
 from tafe_tf.training.run_dir import RunDir
 
@@ -60,6 +62,7 @@ class WarmStart:
 
     Raises:
         RunError: If the earlier run holds no weights or no moments.
+        ManifestError: If its files are not those that it ended with.
     """
 
     def __init__(
@@ -75,24 +78,25 @@ class WarmStart:
         self._retire_after = retire_after
         self._restart_gamma = restart_gamma
         for folder in ("best", "checkpoints"):
-            if tf.train.latest_checkpoint(str(previous.path / folder)) is None:
+            if not newest_first(previous.path / folder):
                 raise RunError(
                     f"{previous.path}: no run to start from, it holds no checkpoint in {folder}/"
                 )
+        previous.files.check(*MEANING, *WEIGHTS, *MOMENTS)
 
     @property
     def iterations(self) -> int:
         """Number of steps that the optimizer had counted when the new run began."""
         return int(read_json(self._run.path / NOTE)["iterations"])
 
-    def bad_rows(self, policy: Policy) -> BadRows:
+    def bad_rows(self, asked_for: BadRows) -> BadRows:
         """What to do with bad rows: they are dropped if either run drops them.
 
         Args:
-            policy: What the new run was asked to do.
+            asked_for: What the new run was asked to do.
         """
         earlier = self.previous.rows.bad_rows()
-        return earlier if earlier.policy == "drop" else BadRows(policy)
+        return BadRows(earlier.policy, asked_for.most) if earlier.policy == "drop" else asked_for
 
     def check_schema(self, schema: Schema) -> None:
         """Raises RunError, with all that differs, if the earlier run had another schema."""
@@ -116,7 +120,7 @@ class WarmStart:
         Does nothing if they are there already.
 
         Raises:
-            DataError, SchemaError: As `vocabulary.build`.
+            DataError: As `vocabulary.build`.
         """
         if (self._run.path / NOTE).exists():
             return
@@ -274,7 +278,8 @@ def _stored(
     last: int | None = None,
 ) -> Iterator[np.ndarray]:
     """The `last` variables, or all, of a list in the newest checkpoint."""
-    reader = tf.train.load_checkpoint(str(directory))
+    newest, *_ = newest_first(directory)
+    reader = tf.train.load_checkpoint(str(directory / newest))
     names = reader.get_variable_to_shape_map()
     count = sum(name.startswith(f"{key}/") for name in names)
     first = 0 if last is None else count - last

@@ -9,6 +9,7 @@ import signal
 import numpy as np
 import pytest
 from distributed_jobs import LOGICAL_DEVICES, TRAIN, Job, launched, make_funnel
+from processes import wait_until_gone
 
 from tafe_tf.distributed import cluster
 
@@ -75,6 +76,33 @@ def test_lost_and_preempted_workers_change_nothing(
     job.wait()
     assert "SIGTERM" in job.log and "saved at epoch" in job.log and "exit code 143" in job.log
     assert "lost worker 0 (exit code -9)" in job.log and job.log.count("resuming from") == 2
+    assert_same(job, alone)
+
+
+@pytest.mark.slow
+def test_a_launcher_that_is_killed_or_asked_to_end_changes_nothing(
+    funnel: pathlib.Path, alone: Job, tmp_path: pathlib.Path
+) -> None:
+    job = Job(funnel, tmp_path / "launched", *launched(2))
+    job.until(lambda: len(job.checkpoints()) > 0)
+    assert job.listening("worker", 0) == {"lo"} or "listen on every network interface" in job.log
+    workers = [job.task("worker", 0), job.task("worker", 1)]
+    job.process.kill()
+    job.process.wait()
+    wait_until_gone(*workers)
+
+    seen = job.checkpoints()
+    job = Job(funnel, tmp_path / "launched", *launched(2))
+    job.until(lambda: job.checkpoints() != seen)
+    workers = [job.task("worker", 0), job.task("worker", 1)]
+    job.process.terminate()
+    assert job.process.wait(timeout=60) == 143, job.log
+    assert "resuming from" in job.log and "saved at epoch" in job.log
+    wait_until_gone(*workers)
+
+    job = Job(funnel, tmp_path / "launched", *launched(2))
+    job.wait()
+    assert "resuming from" in job.log
     assert_same(job, alone)
 
 

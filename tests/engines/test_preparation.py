@@ -29,7 +29,6 @@ from tafe_tf.engines.beam.pipeline import PipelineError
 from tafe_tf.engines.local import LocalEngine
 from tafe_tf.engines.preparation import Engine, VocabularyJob, prepare_shards
 from tafe_tf.features import vocabulary
-from tafe_tf.schema import SchemaError
 
 
 @pytest.fixture(autouse=True)
@@ -191,16 +190,42 @@ def test_texts_that_no_shard_takes_are_bad_rows(tmp_path: pathlib.Path, beam: En
     assert prepared["rows"]["train"] == {"read": 160, "written": 157, "dropped": 3, "shards": 6}
 
 
-def test_a_line_break_in_a_vocabulary_is_refused_on_beam_too(
+def test_a_value_that_no_vocabulary_holds_is_a_bad_row_on_beam_too(
     tmp_path: pathlib.Path, beam: Engine
 ) -> None:
     data = make_data(tmp_path / "data", "parquet")
-    write(data / "train-a.parquet", rows(150, 0) | {"user": ["a\nb"] * 150})
-    said = r"feature 'user': a value holds a line break; .*'a\\nb'"
+    columns = rows(150, 0)
+    columns["user"][:2] = ["a\nb", "c\rd"]
+    write(data / "train-a.parquet", columns)
+    said = r"row 1, column 'user': must be UTF-8 text without a line break; .*'a\\nb'"
     for name, engine in (("local", LocalEngine()), ("beam", beam)):
-        with pytest.raises(SchemaError, match=said):
-            run(data, tmp_path / name, engine)
-        assert not (tmp_path / name / "prepared.json").exists()
+        with pytest.raises((BadRowError, PipelineError), match=said):
+            run(data, tmp_path / f"{name}-raise", engine, on_bad_row="raise")
+    out = run(data, tmp_path / "local")
+    assert content(out) == content(run(data, tmp_path / "beam", beam))
+    assert "a\n" not in (out / "vocabulary" / "user.txt").read_text()
+    assert json.loads((out / "prepared.json").read_text())["rows"]["train"]["dropped"] == 4
+
+
+def test_a_job_that_drops_too_much_stops_on_beam_too(tmp_path: pathlib.Path, beam: Engine) -> None:
+    data = make_data(tmp_path / "data", "parquet")
+    said = r"^2 of .* rows are bad, and --max_bad_rows=1 allows 1: dropped 1 rows, .*row"
+    for name, engine in (("local", LocalEngine()), ("beam", beam)):
+        for _ in range(2):  # the second time all shards are there
+            with pytest.raises(BadRowError, match=said):
+                run(data, tmp_path / name, engine, max_bad_rows="1")
+        run(data, tmp_path / name, engine, max_bad_rows="2")
+    vocabularies = VocabularyJob(
+        files=find_files(data, "train"),
+        schema=schema_toml.load(data / "schema.toml"),
+        directory=str(tmp_path / "vocabulary"),
+        on_bad_row="drop",
+        max_bad_rows="1",
+    )
+    for engine in (LocalEngine(), beam):
+        with pytest.raises(BadRowError, match=said):
+            engine.build_vocabularies(vocabularies)
+        assert not (tmp_path / "vocabulary" / "statistics.json").exists()
 
 
 def test_a_directory_of_another_job_is_refused(tmp_path: pathlib.Path) -> None:

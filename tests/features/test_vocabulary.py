@@ -14,6 +14,7 @@ from tafe_tf.data.bad_rows import BadRows
 from tafe_tf.data.errors import BadRowError
 from tafe_tf.data.field_counts import FieldCounts
 from tafe_tf.data.formats.read import read_blocks
+from tafe_tf.data.manifest import ManifestError, entries
 from tafe_tf.features import vocabulary
 from tafe_tf.features.graph import Features
 from tafe_tf.schema import Feature, Schema, SchemaError, Task
@@ -65,6 +66,7 @@ def test_build(tmp_path: pathlib.Path) -> None:
         "distinct": {"city": 3, "user": 3, "tags": 3},
         "missing": {"city": 1 / 7, "user": 2 / 7, "tags": 1 / 10, "hour": 0.0},
         "unseen": {"city": 1 / 7, "user": 0.0, "tags": 0.0, "hour": 2 / 7},
+        "files": entries(out, [f"vocabulary/{name}.txt" for name in ("city", "tags", "user")]),
         "made_from": vocabulary.fingerprint(files, SCHEMA),
     }
     assert json.loads((out / "statistics.json").read_text()) == statistics
@@ -92,6 +94,50 @@ def test_the_same_files_give_the_same_bytes_and_replace_what_was_there(
     assert len(read_all(tmp_path / "a")) == 4
 
 
+def test_vocabularies_are_reused_for_the_same_content_alone(tmp_path: pathlib.Path) -> None:
+    file = write(tmp_path / "train.csv", TABLE)
+    prepared = tmp_path / "prepared"
+    vocabulary.build([file], SCHEMA, prepared, BadRows())
+    assert vocabulary.reuse([file], SCHEMA, prepared, tmp_path / "a")
+    assert read_all(tmp_path / "a") == read_all(prepared)
+    size = pathlib.Path(file).stat().st_size
+    write(tmp_path / "train.csv", [TABLE[-1], *TABLE[:-1]])  # of the same name and size
+    assert pathlib.Path(file).stat().st_size == size
+    assert not vocabulary.reuse([file], SCHEMA, prepared, tmp_path / "b")
+    assert not (tmp_path / "b").exists()
+
+
+def test_vocabularies_that_were_changed_are_not_reused(tmp_path: pathlib.Path) -> None:
+    file = write(tmp_path / "train.csv", TABLE)
+    vocabulary.build([file], SCHEMA, tmp_path, BadRows())
+    path = tmp_path / "vocabulary" / "user.txt"
+    whole = path.read_text()
+    for changed in (whole + "9\n", whole.replace("5", "6"), whole[:-1], ""):
+        path.write_text(changed)
+        with pytest.raises(
+            ManifestError, match=r"vocabulary/user.txt h.* and not .*Run tafe_tf.prepare again"
+        ):
+            vocabulary.reuse([file], SCHEMA, tmp_path, tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+def test_what_a_killed_process_left_is_removed(tmp_path: pathlib.Path) -> None:
+    (tmp_path / "out" / ".vocabulary-killed").mkdir(parents=True)
+    file = write(tmp_path / "train.csv", TABLE)
+    vocabulary.build([file], SCHEMA, tmp_path / "out", BadRows())
+    names = {path.name for path in (tmp_path / "out").iterdir()}
+    assert names == {"statistics.json", "vocabulary"}
+
+
+@pytest.mark.parametrize("text", ["5\n7\n5\n", "5\nseven\n"])
+def test_a_vocabulary_that_is_none_names_its_file(tmp_path: pathlib.Path, text: str) -> None:
+    file = write(tmp_path / "train.csv", TABLE)
+    vocabulary.build([file], SCHEMA, tmp_path, BadRows())
+    (tmp_path / "vocabulary" / "user.txt").write_text(text)
+    with pytest.raises(SchemaError, match=r"vocabulary/user.txt: is damaged: .*; build it again$"):
+        Features(SCHEMA, tmp_path)
+
+
 def test_bad_rows_raise_or_do_not_count(tmp_path: pathlib.Path) -> None:
     file = write(tmp_path / "train.csv", [*TABLE, ("bad", 1, "bad", 1, 0, 1)])
     with pytest.raises(BadRowError, match=r"train\.csv: row 8, column 'buy'"):
@@ -102,14 +148,26 @@ def test_bad_rows_raise_or_do_not_count(tmp_path: pathlib.Path) -> None:
     assert dropped.count == 1 and b"bad" not in read_all(tmp_path / "out")["vocabulary/tags.txt"]
 
 
-def test_a_line_break_in_a_value_is_refused_and_nothing_written(tmp_path: pathlib.Path) -> None:
-    file = write(tmp_path / "train.csv", [("a\nb", 1, "x", 1, 0, 0)] * 2)
-    with pytest.raises(
-        SchemaError,
-        match=r"feature 'city': a value holds a line break; use kind 'hash'\. .*'a\\nb'",
-    ):
+def test_a_value_that_is_no_line_is_a_bad_row_of_which_nothing_is_counted(
+    tmp_path: pathlib.Path,
+) -> None:
+    rows = [
+        ("a\nb", 1, "x", 1, 0, 0),
+        ("Rome", 1, "x|y\rz", 1, 0, 0),
+        *[("Bonn", 1, "x", 1, 0, 0)] * 2,
+    ]
+    file = write(tmp_path / "train.csv", rows)
+    message = r"train.csv: row 1, column 'city': must be UTF-8 text without a line .*: 'a\\nb'$"
+    with pytest.raises(BadRowError, match=message):
         vocabulary.build([file], SCHEMA, tmp_path / "out", BadRows())
     assert not read_all(tmp_path / "out")
+    dropping = BadRows("drop")
+    assert vocabulary.build([file], SCHEMA, tmp_path / "out", dropping)["rows"] == 2
+    assert read_all(tmp_path / "out")["vocabulary/city.txt"] == b"Bonn\n"
+    assert [reason.first.split(": ")[1] for reason in dropping.reasons()] == [
+        "row 1, column 'city'",
+        "row 2, column 'tags'",
+    ]
 
 
 def test_a_value_that_is_no_utf8_is_refused(tmp_path: pathlib.Path) -> None:
@@ -120,10 +178,8 @@ def test_a_value_that_is_no_utf8_is_refused(tmp_path: pathlib.Path) -> None:
     }
     columns |= {"city": [b"K\xf6ln"] * 3, "tags": [["x"]] * 3, "click": [0] * 3, "buy": [0] * 3}
     pq.write_table(pa.table(columns), path)
-    with pytest.raises(
-        SchemaError,
-        match=r"feature 'city': a value is no UTF-8; use kind 'hash'\. Rec.*b'K\\xf6ln'",
-    ):
+    message = r"train.parquet: row 1, column 'city': must be UTF-8 text .*: b'K\\xf6ln'$"
+    with pytest.raises(BadRowError, match=message):
         vocabulary.build([str(path)], SCHEMA, tmp_path / "out", BadRows())
 
 

@@ -162,8 +162,9 @@ def test_a_value_that_no_vocabulary_holds_is_told(shop: pathlib.Path) -> None:
     rows = frame(500, 0)
     rows.loc[[6, 8], "user"] = "two\nlines"
     rows.to_csv(shop / "train.csv", index=False)
-    (problem,) = look(shop).problems
-    assert "train.csv: row 7, column 'user'" in problem and "'two\\nlines'" in problem
+    (reason,) = look(shop).bad_rows["train"]
+    assert "train.csv: row 7, column 'user'" in reason.first and "'two\\nlines'" in reason.first
+    assert reason.rows == 2 and look(shop).stops("raise") and not look(shop).stops("drop")
 
 
 def test_steps_that_the_schema_repairs_stop_nothing(shop: pathlib.Path) -> None:

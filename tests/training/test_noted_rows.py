@@ -14,6 +14,7 @@ import small_models
 from tafe_tf.data.batches.batch import Part
 from tafe_tf.data.batches.dataset import FunnelData
 from tafe_tf.data.formats.write import write
+from tafe_tf.data.lock import LockError
 from tafe_tf.export import held_out_rows
 from tafe_tf.training.config import ModelConfig, TrainingConfig
 from tafe_tf.training.data_config import DataConfig
@@ -197,7 +198,8 @@ def test_two_processes_do_not_train_in_one_directory(
     shop: pathlib.Path, tmp_path: pathlib.Path
 ) -> None:
     run_dir = tmp_path / "run"
-    with RunDir(run_dir).locked(), pytest.raises(RunError, match="another process trains in this"):
+    rule = r"run: process \d+ .* writes in this directory; wait .*, or give another --run_dir"
+    with RunDir(run_dir).locked(), pytest.raises(LockError, match=rule):
         train(shop, run_dir)
     train(shop, run_dir)
     assert not (run_dir / ".lock").exists()

@@ -13,6 +13,7 @@ from tafe_tf.data.blocks.key_columns import keep_column
 from tafe_tf.data.blocks.labels import read_funnel
 from tafe_tf.data.blocks.report_rows import report_rows
 from tafe_tf.data.blocks.to_column import Converted, is_present, to_column
+from tafe_tf.data.blocks.vocabulary_lines import columns_of_lines, note_no_lines
 from tafe_tf.data.spelling.time_column import times
 from tafe_tf.schema import Column, Schema
 
@@ -55,6 +56,7 @@ def to_block(
     whole: dict[str, Converted] = {}
     time = None
     only_time = schema.only_time
+    one_line = columns_of_lines(schema) if labels else set()
     actions = [schema.tasks[i].via for i in schema.via]
     for column in columns:
         if labels and column.name in actions:  # read like labels, below
@@ -62,6 +64,8 @@ def to_block(
         array = raw[column.name]
         if column.name == schema.time:
             time = times(array, column.name, schema.missing, found, path)
+        if column.name in one_line:
+            note_no_lines(array, column.name, found)
         if column.name not in only_time:
             whole[column.name] = to_column(array, column, schema.missing, found, path)
     kept = {}

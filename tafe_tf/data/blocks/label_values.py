@@ -13,6 +13,7 @@ import pyarrow.compute as pc
 from tafe_tf.data.errors import DataError
 from tafe_tf.data.spelling.plain import is_bytes, is_text, plain
 from tafe_tf.schema import SchemaError, Task
+from tafe_tf.shown import cut, shown
 
 NO, YES, MISSING, WRONG = 0, 1, 2, 3  # the codes of a label's values
 _TRUTHS = {"true": "1", "false": "0"}
@@ -85,10 +86,10 @@ def codes_of(
         is_missing = _is_missing(array, missing)
         return np.where(is_missing, NO, YES).astype(np.int8)
     if pa.types.is_nested(array.type):
-        raise DataError(f"a label must hold one value a row. Received: {array.type}")
+        raise DataError(f"a label must hold one value a row. Received: {cut(str(array.type))}")
     if pa.types.is_temporal(array.type) and array.null_count < len(array):
         rule = 'a label of times needs when = "present" in its task, for which any time is 1'
-        raise DataError(f"{rule}. Received: {array.type}")
+        raise DataError(f"{rule}. Received: {cut(str(array.type))}")
     zeros_and_ones = _zeros_and_ones(array, task, missing)
     if zeros_and_ones is not None:
         return zeros_and_ones
@@ -134,7 +135,7 @@ def meanings_of(task: Task, missing: Collection[str]) -> dict[str, int]:
     both = sorted(positive & negative)
     if both:
         rule = "must not name a value of `positive`, however it is written"
-        raise SchemaError(f"task {task.name!r}: negative {rule}. Received: {both}")
+        raise SchemaError(f"task {task.name!r}: negative {rule}. Received: {shown(both)}")
     if not task.positive:
         positive = {"1"} - negative
     if not task.negative:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import csv
-from collections.abc import Iterator, Mapping
+import functools
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -14,13 +15,11 @@ import pyarrow.csv as pacsv
 
 from tafe_tf.data.bad_rows import WHOLE_ROW, Problem
 from tafe_tf.data.errors import DataError, check_columns
+from tafe_tf.data.formats.bounded import bounded, weigh_batch
 from tafe_tf.data.formats.csv_header import open_text, read_header, read_rows
+from tafe_tf.data.formats.csv_lines import READ_BYTES, CsvLines
 from tafe_tf.data.formats.reader import Chunk, Wanted, table_of
-from tafe_tf.data.iterators import rechunk
-
-_READ_BYTES = 1 << 22
-_NO_END = 'is a quote without its end before it? (quote = "" if quotes mean nothing in this file)'
-_MOST_LINES = 10  # of one row of a wrong width; more are a quote without its end
+from tafe_tf.shown import shown
 
 
 class _WrongWidth(NamedTuple):
@@ -28,7 +27,8 @@ class _WrongWidth(NamedTuple):
 
     row: int
     rule: str
-    text: str
+    cells: int
+    lines: int
 
 
 def read(
@@ -43,7 +43,7 @@ def read(
 
     Raises:
         DataError: If the file is truncated or not UTF-8, shows no single delimiter, has numbers
-            with decimal commas or a quote without an end, or a column is missing or doubled.
+            with decimal commas or a cell of more than ten lines, or a column is missing or doubled.
     """
     found = read_header(path, wanted)
     if found is None:
@@ -54,14 +54,18 @@ def read(
 
     def note(row: pacsv.InvalidRow) -> str:
         rule = f"must have {row.expected_columns} cells"
-        invalid.append(_WrongWidth(row.number - 1, rule, row.text))
+        lines = row.text.count("\n") + 1
+        invalid.append(_WrongWidth(row.number - 1, rule, row.actual_columns, lines))
         return "skip"
+
+    lines = CsvLines(path, delimiter, wanted.quote)
 
     parsed = 0
     reported = 0
     try:
-        for spans in rechunk(_open(path, wanted, delimiter, note), wanted.block_rows):
-            _check_lines(path, invalid[reported:])
+        batches = _checked(_open(lines, wanted, delimiter, note), lines, invalid)
+        weigh = functools.partial(weigh_batch, padding=wanted.padding)
+        for spans, ends in bounded(batches, wanted.block_rows, weigh):
             table = table_of(spans)
             invalid_rows = [item.row for item in invalid]
             rows = _number(parsed, table.num_rows, invalid_rows)
@@ -81,35 +85,37 @@ def read(
                 _check_decimals(path, columns, wanted, rows[passed:])
             known = _before(rows[-1], invalid[reported:])
             reported += len(known)
-            yield _with_invalid(columns, rows[passed:], known)
+            yield _with_invalid(columns, rows[passed:], known, ends)
         rest = invalid[reported:]
-        _check_lines(path, rest)
         if rest and skip <= parsed:
             nothing = {name: pa.array([], pa.string()) for name in wanted.names}
             no_rows = np.zeros(0, np.int64)
-            yield _with_invalid(nothing, no_rows, rest)
+            yield _with_invalid(nothing, no_rows, rest, ends=True)
     except (pa.ArrowInvalid, OSError, EOFError) as error:
         reason = str(error)
+        if "straddling" in reason:
+            lines.check_long_row(len(invalid))
+        row = lines.rows + len(invalid)
         wrong = _row_not_utf8(path, delimiter, wanted.quote) if "UTF8" in reason else 0
         if wrong:
-            parsed, reason = wrong - 1, "the next row is not UTF-8"
-        elif "straddling" in reason:
-            reason = f"a row is longer than {_READ_BYTES:,} bytes; {_NO_END}"
-        raise DataError(f"{path}: cannot be read after row {parsed}: {reason}") from None
+            row, reason = wrong - 1, "the next row is not UTF-8"
+        raise DataError(f"{path}: cannot be read after row {row}: {reason}") from None
+
+
+def _checked(
+    batches: Iterable[pa.RecordBatch],
+    lines: CsvLines,
+    invalid: Sequence[_WrongWidth],
+) -> Iterator[pa.RecordBatch]:
+    """The same batches; raises DataError before one with a cell that has swallowed rows."""
+    for batch in batches:
+        lines.check(batch.num_rows, len(invalid))
+        yield batch
 
 
 def _before(row: int, invalid: list[_WrongWidth]) -> list[_WrongWidth]:
     """The rows of a wrong width that stand before a row."""
     return [item for item in invalid if item.row < row]
-
-
-def _check_lines(path: str, invalid: list[_WrongWidth]) -> None:
-    """Raises DataError for a row of so many lines that others must have been lost in it."""
-    for item in invalid:
-        lines = item.text.count("\n") + 1
-        if lines > _MOST_LINES:
-            what = f"row {item.row} {item.rule}, and goes on for {lines:,} lines; {_NO_END}"
-            raise DataError(f"{path}: {what}. Received: {item.text[:80]!r}")
 
 
 def _check_decimals(
@@ -132,7 +138,7 @@ def _check_decimals(
             value = columns[name][place].as_py()
             what = f"row {rows[place]}, column {name!r}: is a number with a comma"
             mend = "write all numbers of the file with a decimal point"
-            raise DataError(f"{path}: {what}; {mend}. Received: {value!r}")
+            raise DataError(f"{path}: {what}; {mend}. Received: {shown(value)}")
 
 
 def _row_not_utf8(
@@ -156,10 +162,11 @@ def _with_invalid(
     columns: dict[str, pa.Array],
     rows: np.ndarray,
     invalid: list[_WrongWidth],
+    ends: bool,
 ) -> Chunk:
     """Adds rows of a wrong width as empty rows with a problem, for them to be judged as others."""
     if not invalid:
-        return Chunk(columns, rows, [])
+        return Chunk(columns, rows, [], ends)
     empty = pa.nulls(len(invalid), pa.string())
     longer = {}
     for name, array in columns.items():
@@ -171,11 +178,12 @@ def _with_invalid(
                 index,
                 WHOLE_ROW,
                 item.rule,
-                item.text,
+                item.cells,
+                lines=item.lines,
             )
         )
     numbers = np.array([item.row for item in invalid], np.int64)
-    return Chunk(longer, np.concatenate([rows, numbers]), problems)
+    return Chunk(longer, np.concatenate([rows, numbers]), problems, ends)
 
 
 def _number(
@@ -201,16 +209,16 @@ def _number(
 
 
 def _open(
-    path: str,
+    lines: CsvLines,
     wanted: Wanted,
     delimiter: str,
     note: object,
 ) -> pacsv.CSVStreamingReader:
     has_quotes = wanted.quote != ""
     return pacsv.open_csv(
-        path,
+        lines,
         # More threads would lose the numbers of invalid rows.
-        read_options=pacsv.ReadOptions(use_threads=False, block_size=_READ_BYTES),
+        read_options=pacsv.ReadOptions(use_threads=False, block_size=READ_BYTES),
         parse_options=pacsv.ParseOptions(
             delimiter=delimiter,
             quote_char=wanted.quote or False,

@@ -14,6 +14,7 @@ import pyarrow as pa
 
 from tafe_tf.data.errors import DataError
 from tafe_tf.data.formats.reader import Wanted
+from tafe_tf.shown import shown
 
 DELIMITERS = (",", ";", "\t", "|")
 _UTF_16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
@@ -64,13 +65,22 @@ def read_rows(
     delimiter: str,
     quote: str,
 ) -> Iterator[list[str]]:
-    """The cells of each line; an empty line is no row."""
+    """The cells of each row; an empty line is no row."""
+    for cells in csv_reader(file, delimiter, quote):
+        if cells:
+            yield cells
+
+
+def csv_reader(
+    file: IO[str],
+    delimiter: str,
+    quote: str,
+) -> Any:
+    """Python's reader of a CSV file, which takes cells as pyarrow does."""
     quoting: dict[str, Any] = {"quotechar": quote}
     if not quote:
         quoting = {"quotechar": None, "quoting": csv.QUOTE_NONE}
-    for cells in csv.reader(file, delimiter=delimiter, **quoting):
-        if cells:
-            yield cells
+    return csv.reader(file, delimiter=delimiter, **quoting)
 
 
 def _lines(file: IO[str]) -> Iterator[str]:
@@ -91,10 +101,10 @@ def _check_encoding(path: str) -> None:
 def _check_line(path: str, line: str) -> None:
     """Raises DataError for a first line that is no header of a text file."""
     if "\0" in line:
-        raise DataError(f"{path}: is no UTF-8 text; save it as UTF-8. Received: {line[:40]!r}")
+        raise DataError(f"{path}: is no UTF-8 text; save it as UTF-8. Received: {shown(line)}")
     if len(line) == _LONGEST_LINE:
         rule = f"the header line must have fewer than {_LONGEST_LINE:,} characters"
-        raise DataError(f"{path}: {rule}. Received: {line[:40]!r}...")
+        raise DataError(f"{path}: {rule}. Received: {shown(line)}")
 
 
 def _delimiter(
@@ -112,7 +122,7 @@ def _delimiter(
         which = " and ".join(map(repr, found or DELIMITERS))
         shows = "may be parted by" if found else "shows none of"
         mend = "set `delimiter` to the character between its names"
-        raise DataError(f"{path}: the header {shows} {which}; {mend}. Received: {line[:80]!r}")
+        raise DataError(f"{path}: the header {shows} {which}; {mend}. Received: {shown(line)}")
     (delimiter,) = found
     if delimiter != ",":
         mend = f"`delimiter = {json.dumps(delimiter)}` would say so"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import pathlib
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -13,12 +14,14 @@ import pyarrow.compute as pc
 
 from tafe_tf.data.atomic import replacing
 from tafe_tf.data.errors import DataError, check_columns
+from tafe_tf.data.formats.bounded import bounded, weigh_batch
 from tafe_tf.data.formats.nested import column_at
-from tafe_tf.data.formats.reader import Chunk, Wanted, check_types
+from tafe_tf.data.formats.reader import Chunk, Wanted, check_types, table_of
 from tafe_tf.data.formats.write_tables import ParquetTables
 from tafe_tf.data.spelling.any_column import is_of_pandas, to_arrow_array
 from tafe_tf.data.spelling.plain import is_list
 from tafe_tf.schema import Dtype, Schema
+from tafe_tf.shown import cut
 
 _GROUP_ROWS = 1 << 16  # rows of a Parquet row group, as many as a block has
 _SMALL = 1 << 31  # bytes; 32-bit offsets reach as far
@@ -56,15 +59,24 @@ def read(
     done = min(skip, table.num_rows)
     if done:
         yield Chunk(None, np.arange(1, done + 1), [])
-    while done < table.num_rows:
-        part = table.slice(done, wanted.block_rows - done % wanted.block_rows)
+    batches = table.to_batches()
+    first = wanted.block_rows - done % wanted.block_rows
+    weigh = functools.partial(weigh_batch, padding=wanted.padding)
+    for spans, ends in bounded(
+        batches,
+        wanted.block_rows,
+        weigh,
+        skip=done,
+        first=first,
+    ):
+        part = table_of(spans)
         columns = {}
         for name in wanted.names:
             columns[name] = column_at(part, name)
         end = done + part.num_rows
         rows = np.arange(done + 1, end + 1)
         done = end
-        yield Chunk(columns, rows, [])
+        yield Chunk(columns, rows, [], ends)
 
 
 def to_arrow(
@@ -195,7 +207,7 @@ def _simplified(
         simple = [_cast(chunk, kind) for chunk in chunks]
         return pa.chunked_array(simple, kind)
     except pa.ArrowException as error:
-        reason = f"cannot be read as {kind}: {error}"
+        reason = f"cannot be read as {kind}: {cut(str(error))}"
         raise DataError(f"{name}: column {column!r} {reason}") from None
 
 

@@ -14,6 +14,7 @@ from tafe_tf.data.errors import DataError, check_columns
 from tafe_tf.data.formats.nested import root_of, type_at
 from tafe_tf.data.iterators import Span
 from tafe_tf.data.spelling.plain import holds_texts, is_list
+from tafe_tf.shown import cut
 
 
 class Chunk(NamedTuple):
@@ -23,11 +24,14 @@ class Chunk(NamedTuple):
         columns: Arrow arrays of equal length, by name; None for rows that were only passed over.
         rows: The numbers of the rows in the file, from 1, int64 [n].
         problems: What the reader found wrong with some of the rows.
+        ends: Whether a block of `Wanted.block_rows` rows ends with these; heavy rows come in parts.
+            Default: True.
     """
 
     columns: dict[str, pa.Array] | None
     rows: np.ndarray
     problems: list[Problem]
+    ends: bool = True
 
 
 def _nowhere(name: str) -> bool:
@@ -46,7 +50,9 @@ class Wanted:
         names: The columns to read.
         lists: Those among them that hold lists. Default: none.
         numbers: Those among them that hold one number a row. Default: none.
-        block_rows: The rows of a chunk; the last chunk of a file holds what is left.
+        block_rows: The rows of a chunk; the last chunk of a file holds what is left. Heavy rows
+            come in several chunks, see `bounded`.
+        padding: The bytes that the padded lists of a row take once they are arrays. Default: 0.
         delimiter: The character between CSV cells; "" to find it out. Default: "".
         quote: The character around a CSV cell; "" if there is none. Default: '"'.
         elsewhere: Says whether another file of the split has a column that a TFRecord file lacks.
@@ -59,6 +65,7 @@ class Wanted:
     lists: Collection[str] = ()
     numbers: Collection[str] = ()
     block_rows: int
+    padding: int = 0
     delimiter: str = ""
     quote: str = '"'
     elsewhere: Callable[[str], bool] = _nowhere
@@ -122,7 +129,7 @@ def check_types(
         if kind is None:
             root = root_of(schema.names, name)
             what = f"column {name!r} reaches into column {root!r} and finds nothing"
-            raise DataError(f"{source}: {what}. Received: {schema.field(root).type}")
+            raise DataError(f"{source}: {what}. Received: {cut(str(schema.field(root).type))}")
         if pa.types.is_null(kind):
             continue
         has_lists = is_list(kind)
@@ -131,4 +138,4 @@ def check_types(
             rule = "must hold lists" if name in lists else "must hold one value a row"
             if pa.types.is_map(kind):
                 rule += f"; name the part, {name}.key or {name}.value"
-            raise DataError(f"{source}: column {name!r} {rule}. Received: {kind}")
+            raise DataError(f"{source}: column {name!r} {rule}. Received: {cut(str(kind))}")

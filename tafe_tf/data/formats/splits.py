@@ -97,8 +97,8 @@ def _all_files(directory: pathlib.Path) -> list[str]:
             files.append(str(path))
     formats = {format_of(path) for path in files}
     if len(formats) > 1:
-        listed = ", ".join(files)
-        raise DataError(f"{directory}: the files must be of one format. Received: {listed}")
+        received = ", ".join(sorted(formats))
+        raise DataError(f"{directory}: the files must be of one format. Received: {received}")
     return files
 
 

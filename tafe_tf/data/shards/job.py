@@ -18,6 +18,7 @@ import itertools
 import pathlib
 from typing import Any, NamedTuple
 
+from tafe_tf.data import bad_row_limit
 from tafe_tf.data.bad_rows import Dropped, Policy
 from tafe_tf.data.errors import DataError
 from tafe_tf.data.formats.read import BLOCK_ROWS
@@ -43,6 +44,8 @@ class ShardJob:
         shard_rows: How many rows of a file make a shard, bad rows included: a multiple of 65,536
             or any number below it. Default: 1,048,576.
         on_bad_row: "raise" (the default) to stop at a bad row, or "drop" to leave it out.
+        max_bad_rows: How many rows of a split may be left out, see `bad_row_limit.check_limit`.
+            Default: 1%.
 
     Raises:
         DataError: If one of these breaks its rule.
@@ -55,8 +58,13 @@ class ShardJob:
     format: str = "parquet"
     shard_rows: int = 16 * BLOCK_ROWS
     on_bad_row: Policy = "raise"
+    max_bad_rows: str = bad_row_limit.DEFAULT
 
     def __post_init__(self) -> None:
+        try:
+            bad_row_limit.check_limit(self.max_bad_rows)
+        except ValueError as error:
+            raise DataError(str(error)) from None
         if self.format not in EXTENSIONS:
             rule = f"format must be one of {', '.join(EXTENSIONS)}"
             raise DataError(f"{rule}. Received: {self.format!r}")

@@ -15,7 +15,7 @@ from typing import Any
 
 from tafe_tf.data import manifest
 from tafe_tf.data.atomic import read_json, write_json, write_text
-from tafe_tf.data.bad_rows import Dropped
+from tafe_tf.data.bad_rows import Dropped, check_parts
 from tafe_tf.data.errors import BadRowError, DataError
 from tafe_tf.data.formats.read import count_rows, find_files
 from tafe_tf.data.shards.job import EXTENSIONS, Piece, Record, ShardJob
@@ -77,6 +77,7 @@ def summary(job: ShardJob) -> dict[str, Any]:
     Raises:
         DataError: If a shard is missing or damaged, no row of a split is good, or a file has
             changed since the job began.
+        BadRowError: If more rows of a split were dropped than `max_bad_rows` allows.
     """
     _check_settings(job, "was begun", read_json(job.work / _SETTINGS))
     missing = next(_left(job, each_part=False), None)
@@ -233,6 +234,7 @@ def _split_summary(
             counts["shards"] += record.written > 0
         noted = itertools.chain.from_iterable(record.reasons for record in records)
         reasons += merge(noted)
+    check_parts(job.max_bad_rows, counts["dropped"], counts["read"], reasons)
     if not counts["written"]:
         reason = reasons[0] if reasons else "they hold no rows"
         raise DataError(f"{job.data_dir}: no row of the {split!r} files is good; {reason}")

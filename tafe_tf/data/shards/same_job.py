@@ -9,6 +9,7 @@ from typing import Any
 
 from tafe_tf.data.errors import DataError
 from tafe_tf.data.fingerprint import fingerprint
+from tafe_tf.shown import shown
 
 _SAMPLES = "samples"
 
@@ -57,8 +58,8 @@ def check_same(
         if key == _SAMPLES:
             _check_samples(directory, part, before.get(key, {}), value)
         elif before.get(key) != value:
-            had = f"{directory}: {part} with {key} {before.get(key)!r}"
-            raise DataError(f"{had}; take another directory, or empty it. Received: {value!r}")
+            had = f"{directory}: {part} with {key} {shown(before.get(key))}"
+            raise DataError(f"{had}; take another directory, or empty it. Received: {shown(value)}")
 
 
 def _check_samples(

@@ -11,6 +11,7 @@ import pyarrow as pa
 from tafe_tf.data.errors import DataError
 from tafe_tf.data.spelling.objects import NoMeaningError, of_datetimes, of_objects
 from tafe_tf.schema import Dtype
+from tafe_tf.shown import cut, shown
 
 
 def to_arrow_array(
@@ -41,10 +42,12 @@ def to_arrow_array(
     except NoMeaningError as error:
         raise DataError(f"{source}: row {error.index + 1}, column {column!r}: {error}") from None
     except (pa.ArrowException, OverflowError, TypeError, ValueError) as error:
-        raise DataError(f"{source}: column {column!r} has no Arrow type: {error}") from None
+        raise DataError(
+            f"{source}: column {column!r} has no Arrow type: {cut(str(error))}"
+        ) from None
     except _NoColumnError:
         rule = "must be a list, or an array of one or two dimensions"
-        raise DataError(f"{source}: column {column!r} {rule}. Received: {values!r:.80}") from None
+        raise DataError(f"{source}: column {column!r} {rule}. Received: {shown(values)}") from None
 
 
 class _NoColumnError(Exception):

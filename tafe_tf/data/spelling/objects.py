@@ -13,6 +13,7 @@ import numpy as np
 import pyarrow as pa
 
 from tafe_tf.schema import Dtype
+from tafe_tf.shown import shown
 
 _OF_PANDAS = ("NAType", "NaTType")  # pandas need not be installed
 _LISTS = (list, tuple, np.ndarray)
@@ -30,7 +31,7 @@ class NoMeaningError(ValueError):
     """
 
     def __init__(self, index: int, value: object, rule: str) -> None:
-        super().__init__(f"{rule}. Received: {value!r:.80}")
+        super().__init__(f"{rule}. Received: {shown(value)}")
         self.index = index
         self.value = value
         self.rule = rule

@@ -19,7 +19,7 @@ from typing import Any, NamedTuple
 import apache_beam as beam
 
 from tafe_tf.data.atomic import publish, read_json
-from tafe_tf.data.bad_rows import BadRows, Dropped, Policy
+from tafe_tf.data.bad_rows import BadRows, Dropped, Policy, check_parts
 from tafe_tf.data.errors import DataError
 from tafe_tf.data.formats.read import read_blocks
 from tafe_tf.data.shards.job import Piece, ShardJob
@@ -66,7 +66,7 @@ class BeamEngine:
 
         Raises:
             PipelineError: With the reason that the worker gave.
-            SchemaError: If a value holds a line break, which a vocabulary file cannot.
+            BadRowError: If more rows were dropped than `max_bad_rows` allows.
         """
         with vocabulary.beside(job.directory) as work:
             task = _Count(job.schema, job.on_bad_row, work, tuple(job.files))
@@ -78,11 +78,14 @@ class BeamEngine:
             counted = []
             for index in range(len(job.files)):
                 counted.append(read_json(work / f"file-{index}.json"))
+            reasons = []
+            for item in counted:
+                reasons += [Dropped(**reason) for reason in item["reasons"]]
+            dropped = sum(item["dropped"] for item in counted)
+            rows = dropped + sum(item["rows"] for item in counted)
+            check_parts(job.max_bad_rows, dropped, rows, reasons)
             _publish(work, job, counted)
-        dropped = []
-        for item in counted:
-            dropped += [Dropped(**reason) for reason in item["reasons"]]
-        return dropped
+        return reasons
 
 
 class _Count(NamedTuple):
@@ -142,7 +145,7 @@ def _count(
             for value, count in counts.items():
                 yield (feature.name, value), count
     reasons = [dataclasses.asdict(reason) for reason in bad_rows.reasons()]
-    counted = {**rows.as_json(), "reasons": reasons}
+    counted = {**rows.as_json(), "dropped": bad_rows.count, "reasons": reasons}
     _write(task.work / f"file-{index}.json", counted)
 
 

@@ -156,22 +156,6 @@ def test_a_decimal_comma_is_refused_whatever_the_policy(
         read(path, BadRows(policy))
 
 
-@pytest.mark.parametrize("policy", ["raise", "drop"])
-def test_a_quote_without_an_end_does_not_swallow_the_rows_after_it(
-    tmp_path: pathlib.Path, policy: Any
-) -> None:
-    path = tmp_path / "train.csv"
-    lines = text_of(",").splitlines()
-    path.write_text("\n".join([*lines, '9,"1', *lines[1:] * 50]))
-    with pytest.raises(DataError, match=r"row 5:? must have 7 cells") as caught:
-        list(read_blocks([str(path)], with_lists("/"), bad_rows=BadRows(policy)))
-    if policy == "drop":
-        assert "goes on for 201 lines; is a quote without its end" in str(caught.value)
-    path.write_text("\n".join([*lines, '9,"1', *lines[1:] * 100_000]))  # more than is read at once
-    with pytest.raises(DataError, match="is a quote without its end before it"):
-        list(read_blocks([str(path)], with_lists("/"), bad_rows=BadRows(policy)))
-
-
 EMPTY = {
     "csv": ["", "\n", "\ufeff", ",".join(GOOD), ",".join(GOOD) + "\n", "other,header\n\n"],
     "tsv": ["", "\t".join(GOOD)],

@@ -152,15 +152,13 @@ def test_wrong_width_does_not_hide_behind_a_later_row(tmp_path: pathlib.Path) ->
     lines = path.read_text().split("\n")
     lines[2:2] = ["", "too,short"]  # an empty line is no row
     path.write_text("\n".join(lines))
-    with pytest.raises(
-        BadRowError, match=r"train.csv: row 2: must have 7 cells. Received: 'too,short'"
-    ):
+    with pytest.raises(BadRowError, match=r"train.csv: row 2: must have 7 cells. Received: 2"):
         read(path)
     dropping = BadRows("drop")
     assert [block.row.tolist() for block in read(path, dropping)] == [[1, 3, 5]]
     assert dropping.count == 2
     reasons = [
-        "row 2: must have 7 cells. Received: 'too,short'",
+        "row 2: must have 7 cells. Received: 2",
         "row 4, column 'click': a label must be 0 or 1. Received: '7'",
     ]
     assert dropping.report() == [f"dropped 1 rows, the first: {path}: {x}" for x in reasons]

@@ -55,9 +55,7 @@ def test_one_file_is_all_training_rows(tmp_path: pathlib.Path) -> None:
 
 def test_formats_are_not_mixed(tmp_path: pathlib.Path) -> None:
     touch(tmp_path, "a.csv", "b.parquet")
-    with pytest.raises(
-        DataError, match=r"must be of one format\. Received: .*a\.csv, .*b\.parquet"
-    ):
+    with pytest.raises(DataError, match=r"must be of one format\. Received: \.csv, \.parquet"):
         find_splits(tmp_path)
     (tmp_path / "empty").mkdir()
     with pytest.raises(DataError, match=r"no file train\.EXT"):

@@ -36,7 +36,7 @@ def test_delimiter_and_quote(tmp_path: pathlib.Path) -> None:
 def test_what_cannot_be_read(tmp_path: pathlib.Path) -> None:
     path = tmp_path / "rows.csv"
     path.write_text("a,b\n1,2\n3\n")
-    with pytest.raises(BadRowError, match=r"rows.csv: row 2: must have 2 cells. Received: '3'"):
+    with pytest.raises(BadRowError, match=r"rows.csv: row 2: must have 2 cells. Received: 1"):
         read_table(str(path))
     path.write_text("a,b\n")
     with pytest.raises(DataError, match=r"rows.csv: holds no rows"):

@@ -1,0 +1,81 @@
+"""How the process of a command ends when it is asked to, and that it leaves nothing behind."""
+
+from __future__ import annotations
+
+import atexit
+import contextlib
+import fcntl
+import os
+import pathlib
+import shutil
+import signal
+import sys
+import tempfile
+from types import FrameType
+
+TERMINATED = 143  # as a process that SIGTERM ended
+_PREFIX = "tafe_tf-"
+_AGAIN = 0.2  # seconds
+
+
+def end_on_sigterm() -> None:
+    """Makes SIGTERM end this process in one line, exit code 143, once temporary files are removed.
+
+    A second SIGTERM ends it at once.
+    """
+    signal.signal(signal.SIGTERM, _end)
+
+
+def _end(number: int, frame: FrameType | None) -> None:
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    os.write(2, b"SIGTERM: stopped; the same command goes on, or starts again\n")
+    # Python passes over an exception in a callback of its garbage collector, of which JAX has one.
+    # Then the next alarm raises it.
+    sys.unraisablehook = lambda _: None
+    signal.signal(signal.SIGALRM, _end_unless_ending)
+    signal.setitimer(signal.ITIMER_REAL, _AGAIN, _AGAIN)
+    atexit.register(signal.setitimer, signal.ITIMER_REAL, 0)
+    raise SystemExit(TERMINATED)
+
+
+def _end_unless_ending(number: int, frame: FrameType | None) -> None:
+    is_ending = isinstance(sys.exception(), SystemExit)  # a `finally` or `with` is at work
+    if not is_ending:
+        raise SystemExit(TERMINATED)
+
+
+def use_own_temporary_folder() -> None:
+    """Makes a folder for this process's temporary files, which goes when the process ends.
+
+    Folders of processes that were killed go now: TensorFlow generates Python files, which it
+    removes only at a regular end.
+    """
+    with contextlib.suppress(
+        OSError
+    ):  # no place for temporary files: whoever needs one will say so
+        _remove_left_over()
+        folder = _locked_folder()
+        atexit.register(shutil.rmtree, folder, ignore_errors=True)
+        tempfile.tempdir = folder
+
+
+def _locked_folder() -> str:
+    """A new folder that is locked as long as this process lives."""
+    while True:
+        folder = tempfile.mkdtemp(prefix=_PREFIX)
+        descriptor = os.open(folder, os.O_RDONLY)
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        if os.path.isdir(folder):  # nobody took it for a killed process's before it was locked
+            return folder
+        os.close(descriptor)
+
+
+def _remove_left_over() -> None:
+    for folder in pathlib.Path(tempfile.gettempdir()).glob(f"{_PREFIX}*"):
+        with contextlib.suppress(OSError):  # its owner lives, or is another user
+            descriptor = os.open(folder, os.O_RDONLY)
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                shutil.rmtree(folder)
+            finally:
+                os.close(descriptor)

@@ -1,0 +1,133 @@
+"""What the files of a run held: weights mean something only with the vocabularies they learned.
+
+`manifest.json` in the run's directory notes a hash of each file once the file is final. Two are
+left out, since they hold paths that a user may have to correct: `data.json` and `warm_start.json`.
+"""
+
+from __future__ import annotations
+
+import fnmatch
+import functools
+import pathlib
+from collections.abc import Sequence
+
+from tafe_tf.data import manifest
+from tafe_tf.data.atomic import read_json, write_json
+from tafe_tf.data.manifest import Entries, Entry
+
+MEANING = ("schema.toml", "statistics.json", "vocabulary/*")  # of a model's inputs
+WEIGHTS = ("model.json", "best/ckpt-*")
+MOMENTS = ("checkpoints/ckpt-*",)
+OF_TEST_ROWS = ("metrics.json", "previous_metrics.json")
+METRICS = ("history.json", "predictions.npz", *OF_TEST_ROWS)
+ALL = (*MEANING, *WEIGHTS, *MOMENTS, *METRICS, "model.keras")
+_BEGUN = (*MEANING, "model.json")  # what is final before the first step
+
+_BELONG = (
+    "The weights belong to the files as they were: bring back a copy of them, or train again with "
+    "another --run_dir"
+)
+_MADE_ANEW = "Run the command that trained it again, which makes them anew"
+
+
+class NotedFiles:
+    """The files of a run, by its `manifest.json`.
+
+    Args:
+        run_dir: The run's directory.
+    """
+
+    def __init__(self, run_dir: pathlib.Path) -> None:
+        self._run_dir = run_dir
+        self._path = run_dir / manifest.FILE
+
+    def begin(self) -> None:
+        """Notes what the weights will belong to; what is made later is noted no more."""
+        write_json(self._path, manifest.entries(self._run_dir, self._found(_BEGUN)))
+
+    def note(self, *patterns: str) -> None:
+        """Notes files that are final now. In a run where nothing is noted, nothing is.
+
+        Args:
+            *patterns: Which files, such as those of `METRICS`.
+        """
+        noted = self._noted()
+        if noted is not None:
+            entries = manifest.entries(self._run_dir, self._found(patterns))
+            write_json(self._path, {**_without(noted, patterns), **entries})
+
+    def forget(self, *patterns: str) -> None:
+        """Notes files no more, before they are written anew.
+
+        A process that is killed in between then leaves nothing that differs from its note.
+
+        Args:
+            *patterns: Which files.
+        """
+        noted = self._noted()
+        if noted is not None:
+            write_json(self._path, _without(noted, patterns))
+
+    def check(self, *patterns: str) -> None:
+        """Finds that files hold what was noted of them.
+
+        Says in one line that a run of an earlier version, which noted nothing, cannot be checked.
+
+        Args:
+            *patterns: Which files, such as those of `MEANING`.
+
+        Raises:
+            ManifestError: Naming each file that is gone or holds something else.
+        """
+        asked = self._asked(patterns)
+        if asked is None:
+            _say_unchecked(self._run_dir)
+            return
+        mend = _MADE_ANEW if all(_is_of(name, METRICS) for name in asked) else _BELONG
+        manifest.check(self._run_dir, asked, mend)
+
+    def differences(self, *patterns: str) -> list[str]:
+        """What is not as it was noted, a text for each file; empty also if nothing was noted.
+
+        Args:
+            *patterns: Which files.
+        """
+        asked = self._asked(patterns) or {}
+        return manifest.differences(self._run_dir, asked)
+
+    def _asked(self, patterns: Sequence[str]) -> dict[str, Entry] | None:
+        """What is noted of some files; None if nothing is of any."""
+        noted = self._noted()
+        if noted is None:
+            return None
+        return {name: entry for name, entry in noted.items() if _is_of(name, patterns)}
+
+    def _found(self, patterns: Sequence[str]) -> list[str]:
+        """The files that are there."""
+        found = []
+        for pattern in patterns:
+            paths = self._run_dir.glob(pattern)
+            found += [path.relative_to(self._run_dir).as_posix() for path in paths]
+        return found
+
+    def _noted(self) -> dict[str, Entry] | None:
+        """What is noted; None if nothing is."""
+        return dict(read_json(self._path)) if self._path.exists() else None
+
+
+def _without(noted: Entries, patterns: Sequence[str]) -> dict[str, Entry]:
+    return {name: entry for name, entry in noted.items() if not _is_of(name, patterns)}
+
+
+def _is_of(name: str, patterns: Sequence[str]) -> bool:
+    return any(fnmatch.fnmatchcase(name, pattern) for pattern in patterns)
+
+
+@functools.cache
+def _say_unchecked(run_dir: pathlib.Path) -> None:
+    """Says it once of each run."""
+    print(
+        f"{run_dir}: has no {manifest.FILE}, as runs of earlier versions: whether its files are "
+        "those that it was made with cannot be checked",
+        flush=True,
+    )
