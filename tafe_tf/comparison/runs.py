@@ -11,8 +11,6 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import pathlib
-import subprocess
-import sys
 from collections.abc import Iterator, Mapping, Sequence
 
 from tafe_tf import schema, schema_toml
@@ -23,6 +21,7 @@ from tafe_tf.data.bad_rows import BadRows
 from tafe_tf.data.fingerprint import Fingerprint, differences, fingerprint
 from tafe_tf.data.formats.splits import find_split
 from tafe_tf.features import vocabulary
+from tafe_tf.terminal import attended
 from tafe_tf.training.errors import RunError
 from tafe_tf.training.noted_files import METRICS, NotedFiles
 from tafe_tf.training.run_dir import claim
@@ -212,26 +211,15 @@ class ChildRun:
             An empty text, or the exit code and the last line that the run printed.
         """
         own = [f"--seed={self.seed}", f"--run_dir={self.path}", "--save_predictions"]
-        train = [sys.executable, "-m", "tafe_tf.train"]
-        command = [
-            *train,
-            *arguments,
-            *self.variant.arguments,
-            *own,
-        ]
+        training = [*arguments, *self.variant.arguments, *own]
         self.log.parent.mkdir(parents=True, exist_ok=True)
         with open(self.log, "w", encoding="utf-8") as log:
-            process = subprocess.Popen(
-                command,
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=subprocess.STDOUT,
-            )
+            child = attended.start("tafe_tf.train", training, output=log)
             try:
-                code = process.wait()
+                code = child.wait()
             finally:  # whoever ends this process ends the run too, which saves what it has
-                process.terminate()
-                process.wait()
+                child.terminate()
+                child.wait()
         if code == 0:
             return ""
         printed = self.log.read_text(encoding="utf-8", errors="replace").strip()
