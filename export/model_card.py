@@ -60,6 +60,7 @@ def write(
         },
         "data": data,
         "data_hash": _hash(data),
+        "accepted_changes": _read(run, "data").get("accepted_changes", []),
         "run_manifest": _identity(run),
         "manifest": manifest.FILE.as_posix(),  # without it this version is not whole
         "test_metrics": _read(run, "metrics"),
