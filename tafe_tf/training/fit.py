@@ -146,6 +146,8 @@ def _fit(
     data = cluster.first(lambda: keep_rows(run, data))
     rows, validation = split(data, config, cluster, bad_rows)
     prepared = cluster.first(lambda: _prepare(run, rows, data.schema_file, warm))
+    if cluster.chief:
+        run.files.begin()
     print_unseen(run.statistics().get("unseen", {}))
     trained_on = round(prepared * (1.0 - rows.holdout.fraction))
     steps = max(trained_on // config.batch_size, 1)
@@ -162,8 +164,8 @@ def _fit(
     if cluster.chief:
         if not run.has_trained:
             run.save_model_config(model)
+            run.files.note("model.json")
         run.rows.save(validation, data.files())
-        run.files.begin()
     trainer = Trainer(
         model,
         features,
