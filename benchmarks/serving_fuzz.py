@@ -6,9 +6,9 @@
 The first command serves a small model itself; the second asks a server that runs, whose log is FILE
 and whose model is that of `benchmarks.support.small_shop`, or has the name --model_name. So many
 requests go over gRPC, and as many over REST, as bytes on a connection. The server must refuse or
-answer each in time: INTERNAL, 500, a traceback in its log, a whole request that is not answered, or
-another prediction afterwards is a fault. Prints each fault with its seed, and a line of JSON with the
-answers by code. The exit code is 1 after a fault.
+answer each in time: INTERNAL, 500, a traceback in its log, a whole request without an answer, or
+another prediction afterwards is a fault. Prints each fault with its seed, and a line of JSON with
+the answers by code. The exit code is 1 after a fault.
 """
 
 from __future__ import annotations
