@@ -12,6 +12,8 @@ import sys
 from collections.abc import Iterator
 
 import pytest
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 from sources import ROOT, SOURCES, within
 
 import tafe_tf
@@ -58,8 +60,8 @@ ALLOWED: dict[str, set[str]] = {
         *("schema", "schema_toml", "data", "features", "metrics", "models", "terminal"),
         "training",
     },
-    "tafe_tf.serving.wire": {"schema"},
-    "tafe_tf.serving.client": {"schema", "data", "serving.wire", "terminal"},
+    "tafe_tf.serving.wire": set(),
+    "tafe_tf.serving.client": {"schema", "shown", "data", "serving.wire", "terminal"},
     "tafe_tf.serving.server": {"export", "serving.wire", "terminal"},
     "tafe_tf.serving.batch": {
         *("schema", "schema_toml", "data", "engines", "export", "terminal"),
@@ -174,6 +176,46 @@ def setup_cfg() -> configparser.ConfigParser:
     configuration = configparser.ConfigParser()
     configuration.read(ROOT / "setup.cfg")
     return configuration
+
+
+def requirements() -> Iterator[Requirement]:
+    """What setup.cfg asks for, its extras included."""
+    configuration = setup_cfg()
+    listed = [configuration["options"]["install_requires"]]
+    listed += configuration["options.extras_require"].values()
+    for text in listed:
+        for line in text.splitlines():
+            if line and not line.startswith("#"):
+                yield Requirement(line)
+
+
+def test_every_requirement_ends_before_a_major_that_nobody_tried() -> None:
+    open_ended = [
+        str(requirement)
+        for requirement in requirements()
+        if not any(each.operator == "<" for each in requirement.specifier)
+    ]
+    assert open_ended == []
+
+
+def test_every_requirement_is_pinned_with_hashes() -> None:
+    """For this Python and system; `make constraints` writes the file for all of them."""
+    text = (ROOT / "constraints.txt").read_text(encoding="utf-8")
+    pinned = {}
+    for entry in re.split(r"\n(?=\w)", re.sub(r"^#.*\n", "", text, flags=re.MULTILINE)):
+        line, *hashes = entry.split("--hash=sha256:")
+        requirement = Requirement(line.replace("\\", "").strip())
+        digests = [each.split()[0] for each in hashes]
+        assert digests and all(re.fullmatch("[0-9a-f]{64}", each) for each in digests), line
+        if requirement.marker is None or requirement.marker.evaluate():
+            (only,) = requirement.specifier
+            assert only.operator == "==", line
+            pinned[canonicalize_name(requirement.name)] = only.version
+    for requirement in requirements():
+        if requirement.marker is not None and not requirement.marker.evaluate():
+            continue
+        version = pinned[canonicalize_name(requirement.name)]
+        assert requirement.specifier.contains(version), f"{requirement}: {version} is pinned"
 
 
 def test_a_distribution_has_one_top_level_name() -> None:
