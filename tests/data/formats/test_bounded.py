@@ -182,7 +182,9 @@ def test_a_small_file_of_long_texts_is_read_in_small_parts(tmp_path: pathlib.Pat
 
 def test_short_texts_are_read_a_block_at_a_time(tmp_path: pathlib.Path) -> None:
     path = tmp_path / "train.parquet"
-    columns = {f"text{i}": [f"user{j}" for j in range(9000)] for i in range(9)}
+    columns: dict[str, list[str | None]] = {
+        f"text{i}": [f"user{j}" for j in range(9000)] for i in range(9)
+    }
     columns["none"] = [None] * 9000
     pq.write_table(pa.table(columns), path)
     metadata = pq.read_metadata(path)
