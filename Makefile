@@ -9,10 +9,13 @@ PYTEST := TAFE_INSTALLED=1 $(BIN)/pytest --numprocesses=2 --dist=loadfile --no-l
 DEPENDENCIES := $(VENV)/.dependencies-$(shell cat constraints.txt setup.cfg | cksum | cut -d ' ' -f 1)
 PACKAGE := $(VENV)/.package-$(shell find tafe_tf export serving -name '*.py' -o -name py.typed -o -name '*.proto' -o -path '*/tf_serving/*' | \
   LC_ALL=C sort | xargs cksum setup.cfg pyproject.toml | cksum | cut -d ' ' -f 1)
+UV := $(VENV)-uv/bin/uv
+TESTED_WITH := pandas polars pytest pytest-xdist PyYAML scikit-learn trustme
+AT_THE_FLOORS := $(addprefix tests/,data export features layers losses metrics models serving training)
 
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: help demo table2 test test-slow test-all lint docs setup constraints clean
+.PHONY: help demo table2 test test-slow test-all lint docs setup constraints test-floors runtimes clean
 
 help:
 	@echo "make demo   train, evaluate, export and score TAFE on a synthetic funnel"
@@ -23,8 +26,10 @@ help:
 	@echo "make lint   ruff and mypy"
 	@echo "make docs   the documentation, into site/; a broken link is an error"
 	@echo "make setup  make $(VENV) only; the others do it by themselves"
-	@echo "make constraints  rewrite constraints.txt from setup.cfg; with UPGRADE=--upgrade to newer versions"
-	@echo "make clean  remove $(VENV), runs and build folders"
+	@echo "make constraints  rewrite constraints.txt from setup.cfg; UPGRADE=--upgrade takes newer versions"
+	@echo "make test-floors  the tests of training, exporting and serving with the oldest versions that setup.cfg allows"
+	@echo "make runtimes     does an export answer alike in TensorFlow 2.15 to 2.21? (an environment each, 5 GB)"
+	@echo "make clean  remove $(VENV), the other environments, runs and build folders"
 
 setup: $(PACKAGE)
 
@@ -52,13 +57,24 @@ $(PACKAGE): $(DEPENDENCIES)
 	@touch $@
 
 # The versions in constraints.txt stay where they still fit.
-constraints:
-	@rm -rf $(VENV)-uv
+constraints: $(UV)
+	$(UV) pip compile setup.cfg --all-extras --universal --python-version=3.11 --generate-hashes --no-annotate \
+	  --custom-compile-command='make constraints' --quiet --output-file=constraints.txt $(UPGRADE)
+
+$(UV):
 	@$(PYTHON) -m venv $(VENV)-uv
 	@$(VENV)-uv/bin/python -m pip install --quiet uv==0.13.9
-	$(VENV)-uv/bin/uv pip compile setup.cfg --all-extras --universal --python-version=3.11 --generate-hashes \
-	  --no-annotate --custom-compile-command='make constraints' --quiet --output-file=constraints.txt $(UPGRADE)
-	@rm -rf $(VENV)-uv
+
+# The lowest versions that setup.cfg allows, and what the tests need beside them.
+test-floors: $(UV)
+	@$(UV) venv --quiet --clear --python=$(PYTHON) $(VENV)-floors
+	@$(UV) pip install --quiet --python=$(VENV)-floors --resolution=lowest-direct --requirement=setup.cfg
+	@$(UV) pip freeze --quiet --python=$(VENV)-floors > $(VENV)-floors/floors.txt
+	@$(UV) pip install --quiet --python=$(VENV)-floors --constraint=$(VENV)-floors/floors.txt $(TESTED_WITH)
+	PYTHONPATH=. $(VENV)-floors/bin/python -m pytest --numprocesses=2 --dist=loadfile $(AT_THE_FLOORS)
+
+runtimes: $(PACKAGE)
+	$(BIN)/python tests/runtimes.py
 
 lint: $(DEPENDENCIES)
 	$(BIN)/ruff check .
@@ -93,4 +109,4 @@ table2: $(PACKAGE)
 	$(BIN)/python -m tafe_tf.compare --flagfile=flagfiles/ali_ccp_paper.flags
 
 clean:
-	rm -rf $(VENV) runs build site *.egg-info
+	rm -rf $(VENV) $(VENV)-uv $(VENV)-floors runs build site *.egg-info

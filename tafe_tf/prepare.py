@@ -38,7 +38,7 @@ if __name__ == "__main__":  # TensorFlow takes seconds to import: first what is 
 from absl.flags import DEFINE_enum, DEFINE_integer, DEFINE_string, declare_key_flag
 from rich.table import Table
 
-from tafe_tf import flags, schema_toml
+from tafe_tf import flags, memory, schema_toml
 from tafe_tf.data import lock
 from tafe_tf.data.atomic import read_json
 from tafe_tf.data.bad_rows import Dropped
@@ -49,10 +49,11 @@ from tafe_tf.engines.beam.pipeline import PipelineError
 from tafe_tf.engines.local import LocalEngine
 from tafe_tf.engines.preparation import Engine, VocabularyJob, prepare_shards
 from tafe_tf.features.graph import Features
-from tafe_tf.features.table_size import RowSize
+from tafe_tf.features.table_size import RowSize, check_known_table, check_table
 from tafe_tf.features.vocabulary import STATISTICS
 from tafe_tf.schema import Schema
 from tafe_tf.terminal import command
+from tafe_tf.terminal.field_shares import print_unseen
 from tafe_tf.terminal.progress import Progress
 from tafe_tf.terminal.tables import show
 
@@ -108,6 +109,8 @@ def main(argv: list[str]) -> None:
         schema = schema_toml.load(schema_file)
         model = flags.model_config().all_arguments()
         row = RowSize(dim=model["embedding_dim"], dtype=model["embedding_dtype"])
+        available = None if _RUNNER.value else memory.available()  # workers are other machines
+        check_known_table(schema, row, available)
         files = find_split(os.path.abspath(flags.DATA_DIR.value), "train")
         for note in notes_of(files, schema):
             print(note, flush=True)
@@ -122,6 +125,8 @@ def main(argv: list[str]) -> None:
             with lock.locked(directory):
                 print_dropped(_engine().build_vocabularies(vocabularies))
         show(size_table(schema, directory, row))
+        print_unseen(read_json(pathlib.Path(directory) / STATISTICS)["unseen"])
+        check_table(schema, Features(schema, directory).rows, row, available)
 
 
 def _refuse_run(directory: str) -> None:

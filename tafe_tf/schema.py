@@ -18,6 +18,10 @@ from tafe_tf.shown import shown
 
 Dtype = Literal["string", "int64", "float32", "float64"]
 
+MOST_ROWS = 2**31 - 1  # of the embedding table; ids are int32
+_MOST_VALUES = MOST_ROWS - 2  # of one field, beside the rows of unseen and missing ones
+_MOST_BUCKETS = 1 << 24  # of log-rounded numbers, of one sign; float32 counts no further
+_MOST_LENGTH = 10_000  # of a list; the lists of a batch are padded to it
 UNSEEN, MISSING, FIRST = 0, 1, 2  # the first two rows of every field; its values start at FIRST
 ABSENT: dict[str, Any] = {
     "string": "",
@@ -85,7 +89,7 @@ class Column:
     def __post_init__(self) -> None:
         where = f"column {self.name!r}"
         _check_one_of(self.dtype, ABSENT, f"{where}: dtype")
-        _check_integer(self.max_length, 0, f"{where}: max_length")
+        _check_integer(self.max_length, 0, f"{where}: max_length", _MOST_LENGTH)
         _check_separator(self.separator, f"{where}: separator")
         object.__setattr__(self, "input", self.input or self.name)
 
@@ -179,9 +183,9 @@ class Feature:
         )
         _check_integer(self.min_count, 1, f"{self._where}: min_count")
         if self.kind == "integer":
-            _check_integer(self.size, 1, f"{self._where}: size")
+            _check_integer(self.size, 1, f"{self._where}: size", _MOST_VALUES)
         if self.kind == "hash":
-            _check_integer(self.buckets, 1, f"{self._where}: buckets")
+            _check_integer(self.buckets, 1, f"{self._where}: buckets", _MOST_VALUES)
         for key in ("scale", "max_abs"):
             value = getattr(self, key)
             is_positive = _is_number(value) and 0 < value < math.inf
@@ -191,6 +195,12 @@ class Feature:
                 "must be a positive number",
                 value,
             )
+        _check(
+            self.scale * math.log1p(self.max_abs) <= _MOST_BUCKETS,
+            f"{self._where}: scale",
+            f"must make at most {_MOST_BUCKETS:,} buckets up to max_abs",
+            self.scale,
+        )
         is_side = self.side in ("user", "item")
         _check(
             is_side,
@@ -200,7 +210,7 @@ class Feature:
         )
 
     def _check_list(self) -> None:
-        _check_integer(self.max_length, 0, f"{self._where}: max_length")
+        _check_integer(self.max_length, 0, f"{self._where}: max_length", _MOST_LENGTH)
         for key in _KEYS_OF_LISTS:
             has_meaning = self.max_length > 0 or self._is_default(key)
             rule = "needs max_length > 0 (a list)"
@@ -432,6 +442,26 @@ class Schema:
             count,
         )
         _check_distinct("feature", [feature.name for feature in self.features])
+        self._check_files()
+        self._check_rows()
+
+    def _check_files(self) -> None:
+        """Checks that vocabularies have files of their own, even where case makes no difference."""
+        known: dict[str, str] = {}
+        for feature in self.features:
+            if feature.kind != "vocabulary":
+                continue
+            first = known.setdefault(feature.name.lower(), feature.name)
+            rule = f"must differ from {first!r} in more than case: their files are named by it"
+            _check(first == feature.name, f"feature {feature.name!r}: name", rule, feature.name)
+
+    def _check_rows(self) -> None:
+        """Checks that the rows of the table can be numbered, as far as the schema knows them."""
+        largest = max(self.features, key=Feature.rows)
+        total = sum(feature.rows() for feature in self.features)
+        rule = f"must leave the embedding table {MOST_ROWS:,} rows in all, not {total:,}"
+        key = "buckets" if largest.kind == "hash" else "size"
+        _check(total <= MOST_ROWS, f"feature {largest.name!r}: {key}", rule, largest.rows() - FIRST)
 
     def _check_tasks(self) -> None:
         count = len(self.tasks)
@@ -590,13 +620,16 @@ def _check(
 
 
 def _check_integer(
-    value: object,
+    value: Any,
     least: int,
     key: str,
+    most: int | None = None,
 ) -> None:
-    is_bool = isinstance(value, bool)
-    ok = isinstance(value, int) and not is_bool and value >= least
+    is_integer = isinstance(value, int) and not isinstance(value, bool)
+    ok = is_integer and value >= least
     _check(ok, key, f"must be an integer, {least} or more", value)
+    if most is not None:
+        _check(value <= most, key, f"must be {most:,} or less", value)
 
 
 def _check_name(value: object, key: str) -> None:

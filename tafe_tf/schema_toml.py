@@ -55,6 +55,8 @@ def load(path: str | pathlib.Path) -> Schema:
         mapping = tomllib.loads(text)
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise SchemaError(f"{path}: {error}") from None
+    except RecursionError:
+        raise SchemaError(f"{path}: has too many brackets inside each other") from None
     return parse(mapping, where=str(path))
 
 

@@ -6,6 +6,7 @@ import pathlib
 import re
 
 import pytest
+import yaml  # type: ignore[import-untyped]
 
 from tafe_tf import __main__ as tafe
 
@@ -80,3 +81,17 @@ def test_flagfiles_and_examples_that_pages_name_exist() -> None:
     for page in PAGE_NAMES:
         for path in re.findall(r"\b((?:flagfiles|examples)/[\w./]+\.\w+)", text(page)):
             assert (ROOT / path).exists(), f"{page}: {path}"
+
+
+def test_the_policy_for_training_lets_in_the_pods_of_the_job_alone() -> None:
+    (block,) = re.findall(r"```yaml\n(.*?)```", text("docs/clusters.md"), flags=re.DOTALL)
+    policy = yaml.safe_load(block)
+    assert (policy["kind"], policy["apiVersion"]) == ("NetworkPolicy", "networking.k8s.io/v1")
+    spec = policy["spec"]
+    pods = {"podSelector": spec["podSelector"]}
+    assert spec["podSelector"]["matchLabels"]
+    assert spec["ingress"] == [{"from": [pods]}]
+    to_pods, names = spec["egress"]
+    assert to_pods == {"to": [pods]}
+    assert {port["port"] for port in names["ports"]} == {53}
+    assert set(spec["policyTypes"]) == {"Ingress", "Egress"}

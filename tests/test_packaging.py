@@ -12,6 +12,8 @@ import sys
 from collections.abc import Iterator
 
 import pytest
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 from sources import ROOT, SOURCES, within
 
 import tafe_tf
@@ -36,6 +38,7 @@ ALLOWED: dict[str, set[str]] = {
     "tafe_tf.losses": {"types", "metrics"},
     "tafe_tf.optimizers": {"types"},
     "tafe_tf.machine": set(),
+    "tafe_tf.memory": set(),
     "tafe_tf.layers": {"types"},
     "tafe_tf.keras_metrics": {"types", "losses", "metrics"},
     "tafe_tf.probabilities": {"types", "schema"},
@@ -50,7 +53,7 @@ ALLOWED: dict[str, set[str]] = {
     "tafe_tf.drafting": {"schema", "schema_toml", "data", "first_look"},
     "tafe_tf.training": {
         *("schema", "schema_toml", "data", "features", "distributed", "layers", "losses"),
-        *("machine", "metrics", "models", "optimizers", "probabilities", "terminal"),
+        *("machine", "memory", "metrics", "models", "optimizers", "probabilities", "terminal"),
     },
     "tafe_tf.flags": {"data", "distributed", "models", "terminal", "training"},
     "tafe_tf.comparison": {
@@ -174,6 +177,46 @@ def setup_cfg() -> configparser.ConfigParser:
     configuration = configparser.ConfigParser()
     configuration.read(ROOT / "setup.cfg")
     return configuration
+
+
+def requirements() -> Iterator[Requirement]:
+    """What setup.cfg asks for, its extras included."""
+    configuration = setup_cfg()
+    listed = [configuration["options"]["install_requires"]]
+    listed += configuration["options.extras_require"].values()
+    for text in listed:
+        for line in text.splitlines():
+            if line and not line.startswith("#"):
+                yield Requirement(line)
+
+
+def test_every_requirement_ends_before_a_major_that_nobody_tried() -> None:
+    open_ended = [
+        str(requirement)
+        for requirement in requirements()
+        if not any(each.operator == "<" for each in requirement.specifier)
+    ]
+    assert open_ended == []
+
+
+def test_every_requirement_is_pinned_with_hashes() -> None:
+    """For this Python and system; `make constraints` writes the file for all of them."""
+    text = (ROOT / "constraints.txt").read_text(encoding="utf-8")
+    pinned = {}
+    for entry in re.split(r"\n(?=\w)", re.sub(r"^#.*\n", "", text, flags=re.MULTILINE)):
+        line, *hashes = entry.split("--hash=sha256:")
+        requirement = Requirement(line.replace("\\", "").strip())
+        digests = [each.split()[0] for each in hashes]
+        assert digests and all(re.fullmatch("[0-9a-f]{64}", each) for each in digests), line
+        if requirement.marker is None or requirement.marker.evaluate():
+            (only,) = requirement.specifier
+            assert only.operator == "==", line
+            pinned[canonicalize_name(requirement.name)] = only.version
+    for requirement in requirements():
+        if requirement.marker is not None and not requirement.marker.evaluate():
+            continue
+        version = pinned[canonicalize_name(requirement.name)]
+        assert requirement.specifier.contains(version), f"{requirement}: {version} is pinned"
 
 
 def test_a_distribution_has_one_top_level_name() -> None:

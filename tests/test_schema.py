@@ -203,6 +203,26 @@ FEATURE_RULES = [
         'kind = "vocabulary"\nmax_length = 1.5',
         r"max_length must be an integer, 0 or more\. Received: 1\.5",
     ),
+    (
+        'kind = "vocabulary"\nmax_length = 10001',
+        r"max_length must be 10,000 or less\. Received: 10001",
+    ),
+    (
+        'kind = "integer"\nsize = 2147483646',
+        r"size must be 2,147,483,645 or less\. Received: 2147483646",
+    ),
+    (
+        'kind = "hash"\nbuckets = 18446744073709551616',
+        r"buckets must be 2,147,483,645 or less\. Received: 18446744073709551616",
+    ),
+    (
+        'kind = "log_round"\nscale = 1e6',
+        r"scale must make at most 16,777,216 buckets up to max_abs\. Received: 1000000\.0",
+    ),
+    (
+        'kind = "log_round"\nscale = 1.7e308\nmax_abs = 1e300',
+        r"scale must make at most 16,777,216 buckets up to max_abs\. Received: 1\.7e\+308",
+    ),
     ('kind = "integer"', r"size must be an integer, 1 or more\. Received: 0"),
     ('kind = "hash"', r"buckets must be an integer, 1 or more\. Received: 0"),
     ('kind = "log_round"\nscale = 0.0', r"scale must be a positive number\. Received: 0\.0"),
@@ -297,6 +317,8 @@ max_length = 2
 weights = "click"
 """
 
+VOCABULARY_A = '[[features]]\nname = "a"\nkind = "vocabulary"\n'
+HALF_OF_ALL = '[[features]]\nname = "{}"\nkind = "integer"\nsize = 1073741822\n'
 TOP_RULES = [
     (
         document(top='name = "a shop"'),
@@ -333,6 +355,14 @@ TOP_RULES = [
     (
         document(features='[[features]]\nname = "a"\nkind = "hash"\nbuckets = 1\n' * 2),
         r"feature 'a': name must be given",
+    ),
+    (
+        document(features='[[features]]\nname = "A"\nkind = "vocabulary"\n' + VOCABULARY_A),
+        r"feature 'a': name must differ from 'A' in more than case",
+    ),
+    (
+        document(features="".join(HALF_OF_ALL.format(name) for name in "ab")),
+        r"feature 'a': size must leave the embedding table 2,147,483,647 rows in all, not 2,147,48",
     ),
     (
         document(top='name = "shop"\nsample_weight = "buy"'),

@@ -43,6 +43,11 @@ def failed_precondition(message: str) -> ServingError:
     return ServingError(grpc.StatusCode.FAILED_PRECONDITION, message)
 
 
+def unavailable(message: str) -> ServingError:
+    """The error UNAVAILABLE: the same request may be answered later, or by another server."""
+    return ServingError(grpc.StatusCode.UNAVAILABLE, message)
+
+
 def not_found(message: str) -> ServingError:
     """The error NOT_FOUND: there is no such model or version."""
     return ServingError(grpc.StatusCode.NOT_FOUND, message)

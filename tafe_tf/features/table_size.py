@@ -1,13 +1,20 @@
-"""What rows of the embedding table cost in memory."""
+"""What rows of the embedding table cost in memory, and whether there is so much."""
 
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
 
-import tensorflow as tf
+from tafe_tf.schema import MOST_ROWS, Schema, SchemaError
 
 _MOMENTS = 2  # LazyAdam keeps two float32 numbers for each number of the table
 _MOMENT_BYTES = 4
+_BYTES = {
+    "float32": 4,
+    "bfloat16": 2,
+    "float16": 2,
+}
+_MEND = 'raise its min_count, give kind "hash" fewer buckets, or take a smaller --embedding_dim'
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -31,9 +38,59 @@ class RowSize:
     @property
     def stored_bytes(self) -> int:
         """Bytes of the row itself."""
-        return self.dim * int(tf.as_dtype(self.dtype).size)
+        return self.dim * _BYTES[self.dtype]
 
     @property
     def training_bytes(self) -> int:
         """Bytes in training, with the moments that LazyAdam keeps in float32."""
         return self.stored_bytes + self.dim * _MOMENTS * _MOMENT_BYTES
+
+
+def check_table(
+    schema: Schema,
+    rows: Sequence[int],
+    row: RowSize,
+    memory: int | None,
+) -> None:
+    """Finds that ids can number the rows of the embedding table, and that training has the memory.
+
+    Args:
+        schema: Names the fields.
+        rows: The rows of each field, as far as they are known.
+        row: The size of a row.
+        memory: The bytes that training may use; None if that is not known.
+
+    Raises:
+        SchemaError: If there are too many rows; it names the field that has the most.
+
+    Example:
+        >>> from tafe_tf.schema import Feature, Schema, Task
+        >>> item = Feature(name="item", kind="hash", buckets=10**9)
+        >>> schema = Schema(name="shop", features=(item,), tasks=(Task(name="click"),))
+        >>> check_table(schema, [10**9], RowSize(dim=16, dtype="float32"), memory=2**30)
+        Traceback (most recent call last):
+        tafe_tf.schema.SchemaError: feature 'item': has 1,000,000,000 of the 1,000,000,000 rows ...
+    """
+    total = sum(rows)
+    most = max(rows)
+    name = schema.features[list(rows).index(most)].name
+    what = f"feature {name!r}: has {most:,} of the {total:,} rows of the embedding table"
+    if total > MOST_ROWS:
+        raise SchemaError(f"{what}, and ids number {MOST_ROWS:,}; {_MEND}")
+    needed = total * row.training_bytes
+    if memory is not None and needed > memory:
+        takes = f"takes {needed / 2**30:,.1f} GiB in training, with two moments of each number"
+        has = f"this machine has {memory / 2**30:,.1f} GiB"
+        raise SchemaError(f"{what}, which {takes}, and {has}; {_MEND}")
+
+
+def check_known_table(
+    schema: Schema,
+    row: RowSize,
+    memory: int | None,
+) -> None:
+    """Checks what the schema alone tells, before anything is read; see `check_table`.
+
+    Vocabularies are not known yet and count as empty.
+    """
+    check_table(schema, [feature.rows() for feature in schema.features], row, memory)

@@ -38,7 +38,7 @@ def load_all(path: str | pathlib.Path) -> tuple[Schema | None, list[str]]:
         first = str(error)
     try:
         mapping = tomllib.loads(pathlib.Path(path).read_text(encoding="utf-8"))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError):
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError):
         return None, [first]
     errors = [f"{path}: {error}" for error in all_errors(mapping)]
     return None, errors or [first]

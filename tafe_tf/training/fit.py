@@ -15,7 +15,7 @@ from typing import Any
 import keras
 import pyarrow as pa
 
-from tafe_tf import schema_toml
+from tafe_tf import memory, schema_toml
 from tafe_tf.data.atomic import read_json, write_arrays, write_json
 from tafe_tf.data.bad_rows import BadRows
 from tafe_tf.data.batches.dataset import FunnelData
@@ -23,8 +23,9 @@ from tafe_tf.data.batches.holdout import Holdout, time_holdout
 from tafe_tf.distributed.cluster import Cluster
 from tafe_tf.features import vocabulary
 from tafe_tf.features.graph import Features
+from tafe_tf.features.table_size import RowSize, check_known_table, check_table
 from tafe_tf.optimizers import LazyAdam
-from tafe_tf.terminal.field_shares import print_field_metrics
+from tafe_tf.terminal.field_shares import print_field_metrics, print_unseen
 from tafe_tf.terminal.tables import print_dropped, print_metrics
 from tafe_tf.training import identity, predecessor
 from tafe_tf.training.build import build_loss, build_model, learning_rate
@@ -84,6 +85,8 @@ def fit(
     cluster = cluster or Cluster()
     run = RunDir(run_dir)
     warm = _check(data, training, run)
+    available = None if cluster.servers else memory.available()  # servers share the table
+    check_known_table(data.schema, _row_size(model), available)
     with contextlib.ExitStack() as stack:
         if not (verbose and cluster.chief):
             nowhere = stack.enter_context(open(os.devnull, "w"))
@@ -143,10 +146,15 @@ def _fit(
     data = cluster.first(lambda: keep_rows(run, data))
     rows, validation = split(data, config, cluster, bad_rows)
     prepared = cluster.first(lambda: _prepare(run, rows, data.schema_file, warm))
+    if cluster.chief:
+        run.files.begin()
+    print_unseen(run.statistics().get("unseen", {}))
     trained_on = round(prepared * (1.0 - rows.holdout.fraction))
     steps = max(trained_on // config.batch_size, 1)
 
     features = run.features()
+    available = None if cluster.servers else memory.available()
+    check_table(data.schema, features.rows, _row_size(model_config), available)
     keras.utils.set_random_seed(config.seed)
     with cluster.strategy.scope(), _dtype_policy(config.dtype_policy):
         parts = config.embedding_parts or max(cluster.servers, 1)
@@ -156,8 +164,8 @@ def _fit(
     if cluster.chief:
         if not run.has_trained:
             run.save_model_config(model)
+            run.files.note("model.json")
         run.rows.save(validation, data.files())
-        run.files.begin()
     trainer = Trainer(
         model,
         features,
@@ -308,6 +316,12 @@ def _prepare(
                 rows.bad_rows,
             )
     return int(read_json(statistics)["rows"])
+
+
+def _row_size(model: ModelConfig) -> RowSize:
+    """What a row of the model's embedding table takes."""
+    arguments = model.all_arguments()
+    return RowSize(dim=arguments["embedding_dim"], dtype=arguments["embedding_dtype"])
 
 
 @contextlib.contextmanager

@@ -83,6 +83,13 @@ def test_what_is_no_toml_is_one_error(tmp_path: pathlib.Path) -> None:
     assert schema is None and len(errors) == 1 and "schema.toml: " in errors[0]
 
 
+def test_brackets_without_end_are_one_error(tmp_path: pathlib.Path) -> None:
+    path = tmp_path / "schema.toml"
+    path.write_text(f"a = {'[' * 5000}")
+    schema, errors = load_all(path)
+    assert schema is None and errors == [f"{path}: has too many brackets inside each other"]
+
+
 def test_missing_tables_are_told() -> None:
     assert any("features must hold at least one" in error for error in all_errors({"name": "shop"}))
     assert any("features must be written as [[features]]" in error for error in all_errors(

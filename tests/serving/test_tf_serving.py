@@ -135,7 +135,12 @@ def container() -> dict[str, Any]:
 
 
 def kserve() -> dict[str, Any]:
-    return dict(yaml.safe_load(read("kserve.yaml")))
+    """By kind."""
+    return {m["kind"]: m for m in yaml.safe_load_all(read("kserve.yaml"))}
+
+
+def kserve_model() -> dict[str, Any]:
+    return dict(kserve()["InferenceService"]["spec"]["predictor"]["model"])
 
 
 def flags(arguments: list[str]) -> dict[str, str]:
@@ -153,7 +158,7 @@ def arguments() -> dict[str, dict[str, str]]:
     return {
         "docker-compose.yml": flags(compose()["command"]),
         "kubernetes.yaml": flags(container()["args"]),
-        "kserve.yaml": flags(kserve()["spec"]["predictor"]["model"]["args"]),
+        "kserve.yaml": flags(kserve_model()["args"]),
     }
 
 
@@ -287,14 +292,66 @@ def test_one_image_everywhere() -> None:
     image = compose()["image"]
     assert re.fullmatch(r"tensorflow/serving:\d+\.\d+\.\d+", image)  # pinned
     assert container()["image"] == image
-    assert kserve()["spec"]["predictor"]["model"]["runtimeVersion"] == image.split(":")[1]
+    assert kserve_model()["runtimeVersion"] == image.split(":")[1]
+
+
+@pytest.mark.skipif(shutil.which("bash") is None, reason="the commands are for a shell")
+def test_the_commands_of_the_readme_pin_the_image(tmp_path: pathlib.Path) -> None:
+    """With a docker that knows one digest: twice, since a tag moves and is pinned again."""
+    (commands,) = re.findall(r"```\n(digest=.*?)```", read("README.md"), flags=re.DOTALL)
+    image = compose()["image"]
+    for name in WHOLE:
+        shutil.copy(KIT / name, tmp_path)
+    for digest in ("sha256:" + "a1" * 32, "sha256:" + "b2" * 32):
+        docker = tmp_path / "docker"
+        docker.write_text(f'#!/bin/sh\n[ "$4" = {image} ] && echo {digest}\n')
+        docker.chmod(0o755)
+        path = {"PATH": f"{tmp_path}:/usr/bin:/bin"}
+        subprocess.run(["bash", "-e", "-c", commands], cwd=tmp_path, env=path, check=True)
+        for name in WHOLE:
+            texts = re.findall(r"image: (\S+)", (tmp_path / name).read_text(encoding="utf-8"))
+            assert texts == [f"{image}@{digest}"], name
+        changed = yaml.safe_load((tmp_path / "docker-compose.yml").read_text(encoding="utf-8"))
+        assert {**compose(), "image": ""} == {**changed["services"]["tf_serving"], "image": ""}
+
+
+def test_nothing_writes_to_the_root_and_nobody_gains_rights() -> None:
+    for name, given in (("kubernetes", container()), ("kserve", kserve_model())):
+        context = given["securityContext"]
+        assert context["readOnlyRootFilesystem"] is True, name
+        assert context["allowPrivilegeEscalation"] is False, name
+        assert context["capabilities"] == {"drop": ["ALL"]}, name
+    assert compose()["read_only"] is True and compose()["cap_drop"] == ["ALL"]
+
+
+def test_only_those_who_are_named_reach_the_pods() -> None:
+    policy = manifests()["NetworkPolicy"]["spec"]
+    labels = manifests()["Deployment"]["spec"]["template"]["metadata"]["labels"]
+    assert policy["podSelector"]["matchLabels"] == labels
+    assert set(policy["policyTypes"]) == {"Ingress", "Egress"} and policy["egress"] == []
+    named = {port["name"] for port in container()["ports"]}
+    clients, scrapers = policy["ingress"]
+    assert {port["port"] for port in clients["ports"]} == named
+    assert [port["port"] for port in scrapers["ports"]] == ["rest"]
+    assert "namespaceSelector" in scrapers["from"][0]
+    kserve_policy = kserve()["NetworkPolicy"]["spec"]
+    assert kserve_policy["podSelector"]["matchLabels"] == {
+        "serving.kserve.io/inferenceservice": MODEL
+    }
+    for rule in (*policy["ingress"], *kserve_policy["ingress"]):
+        assert rule["from"], "without `from`, everybody is let in"
+        assert all(source not in ({}, None) for source in rule["from"])
+        for source in rule["from"]:
+            assert all(selector for selector in source.values()), "an empty selector is everybody"
+    (label,) = clients["from"][0]["podSelector"]["matchLabels"].items()
+    assert '{}: "{}"'.format(*label) in read("README.md")
 
 
 def test_threads_are_those_of_the_cpu_limit() -> None:
     limits = {
         "docker-compose.yml": compose()["cpus"],
         "kubernetes.yaml": container()["resources"]["limits"]["cpu"],
-        "kserve.yaml": kserve()["spec"]["predictor"]["model"]["resources"]["limits"]["cpu"],
+        "kserve.yaml": kserve_model()["resources"]["limits"]["cpu"],
     }
     for file, given in arguments().items():
         assert given["tensorflow_inter_op_parallelism"] == str(limits[file]), file
@@ -419,8 +476,9 @@ def test_everything_selects_the_pods() -> None:
 
 
 def test_kserve_serves_the_same_model() -> None:
-    assert kserve()["metadata"]["name"] == MODEL  # KServe makes it --model_name
-    model = kserve()["spec"]["predictor"]["model"]
+    name = kserve()["InferenceService"]["metadata"]["name"]
+    assert name == MODEL  # KServe makes it --model_name
+    model = kserve_model()
     assert model["modelFormat"] == {"name": "tensorflow", "version": "2"}
     assert not {"port", "rest_api_port", "model_name", "model_base_path"} & set(
         arguments()["kserve.yaml"]

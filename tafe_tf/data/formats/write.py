@@ -16,6 +16,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from tafe_tf.data.atomic import publish
 from tafe_tf.shown import shown
 
 Columns = Mapping[str, "np.ndarray | Sequence[Any]"]
@@ -86,7 +87,7 @@ class Writer:
             if kind is None and not self._names:
                 raise ValueError(f"{self._path}: nothing was appended")
             if kind is None:
-                os.replace(self._beside, self._path)
+                publish(self._beside, self._path)
         finally:
             self._beside.unlink(missing_ok=True)
 
