@@ -81,7 +81,7 @@ def python_with(release: str) -> pathlib.Path:
     python = directory / "bin" / "python"
     if not python.exists():
         subprocess.run([sys.executable, "-m", "venv", directory], check=True)
-        pip = [python, "-m", "pip", "install", "--quiet", f"tensorflow-cpu=={release}"]
+        pip = [str(python), "-m", "pip", "install", "--quiet", f"tensorflow-cpu=={release}"]
         subprocess.run(pip, check=True)
     return python
 
