@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 import tensorflow as tf
-from tensorflow.core.protobuf import config_pb2
+from tensorflow.core.protobuf import config_pb2, meta_graph_pb2
 
 DEFAULT_SIGNATURE = "serving_default"
 
@@ -33,6 +33,8 @@ class SessionModel:
         signature_defs: All signature definitions of the SavedModel by name, its initializer's
             included.
         signatures: Those that can be asked.
+        arguments: The inputs of those signatures, with their types, in the order in which a
+            session numbers its arguments: by the names of their tensors.
 
     Raises:
         OSError: If there is no SavedModel.
@@ -77,6 +79,7 @@ class SessionModel:
         for name, signature in self.signature_defs.items():
             if signature.inputs:
                 self.signatures[name] = signature
+        self.arguments = {name: _arguments(it) for name, it in self.signatures.items()}
         self._callable = functools.lru_cache(maxsize=256)(self._make_callable)
 
     def __call__(
@@ -156,6 +159,15 @@ class SessionModel:
         """Frees the session."""
         self._callable.cache_clear()  # each call holds a handle of the session
         self._session.close()
+
+
+def _arguments(signature: meta_graph_pb2.SignatureDef) -> list[tuple[str, np.dtype]]:
+    in_order = sorted(signature.inputs.items(), key=lambda item: item[1].name)
+    found = []
+    for name, info in in_order:
+        dtype = np.dtype(tf.dtypes.as_dtype(info.dtype).as_numpy_dtype)
+        found.append((name, dtype))
+    return found
 
 
 def _load(session: tf.compat.v1.Session, path: pathlib.Path) -> Any:

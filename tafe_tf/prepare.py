@@ -53,6 +53,7 @@ from tafe_tf.features.table_size import RowSize, check_known_table, check_table
 from tafe_tf.features.vocabulary import STATISTICS
 from tafe_tf.schema import Schema
 from tafe_tf.terminal import command
+from tafe_tf.terminal.field_shares import print_unseen
 from tafe_tf.terminal.progress import Progress
 from tafe_tf.terminal.tables import show
 
@@ -124,6 +125,7 @@ def main(argv: list[str]) -> None:
             with lock.locked(directory):
                 print_dropped(_engine().build_vocabularies(vocabularies))
         show(size_table(schema, directory, row))
+        print_unseen(read_json(pathlib.Path(directory) / STATISTICS)["unseen"])
         check_table(schema, Features(schema, directory).rows, row, available)
 
 

@@ -37,7 +37,9 @@ def report(run_dir: pathlib.Path) -> None:
     """
     try:
         loaded = schema_toml.load(run_dir / "schema.toml")
-        NotedFiles(run_dir).check("schema.toml", "statistics.json", *METRICS)
+        files = NotedFiles(run_dir)
+        files.check("schema.toml", "statistics.json")
+        files.check(*METRICS)
         history = read_json(run_dir / "history.json")
         metrics = read_json(run_dir / "metrics.json")
     except FileNotFoundError as error:

@@ -10,15 +10,24 @@ from typing import Any
 import grpc
 import numpy as np
 from tensorflow.core.framework import types_pb2
-from tensorflow_serving.apis import get_model_metadata_pb2, predict_pb2, prediction_service_pb2_grpc
+from tensorflow_serving.apis import (
+    get_model_metadata_pb2,
+    get_model_status_pb2,
+    model_service_pb2_grpc,
+    predict_pb2,
+    prediction_service_pb2_grpc,
+)
 
 from tafe_tf.serving.wire import tensors
 
 Behave = Callable[[predict_pb2.PredictRequest, grpc.ServicerContext], None]
 
 
-class Fake(prediction_service_pb2_grpc.PredictionServiceServicer):
-    """Answers each row with twice its item; `behave` sees every request first.
+class Fake(
+    prediction_service_pb2_grpc.PredictionServiceServicer,
+    model_service_pb2_grpc.ModelServiceServicer,
+):
+    """Answers each row with twice its item; `behave` sees every request first, `twist` the answer.
 
     With a `description` it has the signature `describe`, which answers it as JSON, and `fields`.
     """
@@ -29,6 +38,7 @@ class Fake(prediction_service_pb2_grpc.PredictionServiceServicer):
         self.version, self.inputs = 1, ["item"]
         self.requests: list[predict_pb2.PredictRequest] = []
         self.behave: Behave = lambda request, context: None
+        self.twist: Callable[[Any], None] = lambda response: None
         self.metadata_calls = 0
 
     def Predict(self, request: Any, context: Any) -> Any:
@@ -54,6 +64,7 @@ class Fake(prediction_service_pb2_grpc.PredictionServiceServicer):
         items = tensors.decode(request.inputs["item"])
         tensors.encode(2.0 * items.astype(np.float32), response.outputs["twice"], as_fields=True)
         tensors.encode(np.full(len(items), self.version), response.outputs["version"])
+        self.twist(response)
         return response
 
     def _describe(self) -> Any:
@@ -64,21 +75,40 @@ class Fake(prediction_service_pb2_grpc.PredictionServiceServicer):
         tensors.encode(text, response.outputs["description"])
         return response
 
+    def GetModelStatus(self, request: Any, context: Any) -> Any:
+        response = get_model_status_pb2.GetModelStatusResponse()
+        status = response.model_version_status.add(version=self.version)
+        status.state = get_model_status_pb2.ModelVersionStatus.State.AVAILABLE
+        return response
+
     def GetModelMetadata(self, request: Any, context: Any) -> Any:
         self.metadata_calls += 1
         signatures = get_model_metadata_pb2.SignatureDefMap()
         for signature in ("serving_default", "rank"):
             for name in self.inputs:
-                info = signatures.signature_def[signature].inputs[name]
-                info.dtype = types_pb2.DT_INT64
-                info.tensor_shape.dim.add().size = -1
+                _state(signatures.signature_def[signature].inputs[name], types_pb2.DT_INT64, -1)
+            outputs = signatures.signature_def[signature].outputs
+            _state(outputs["twice"], types_pb2.DT_FLOAT, -1)
+            _state(outputs["version"], types_pb2.DT_INT64, -1)
         if self.description:
             fields = signatures.signature_def["fields"]
-            fields.CopyFrom(signatures.signature_def["serving_default"])
-            signatures.signature_def["describe"].inputs["describe"].dtype = types_pb2.DT_STRING
+            for name in self.inputs:
+                _state(fields.inputs[name], types_pb2.DT_INT64, -1)
+            for name in ("values", "missing", "unseen"):
+                _state(fields.outputs[name], types_pb2.DT_FLOAT, -1, 1)
+            describe = signatures.signature_def["describe"]
+            _state(describe.inputs["describe"], types_pb2.DT_STRING, -1)
+            _state(describe.outputs["description"], types_pb2.DT_STRING, -1)
         response = get_model_metadata_pb2.GetModelMetadataResponse()
         response.metadata["signature_def"].Pack(signatures)
         return response
+
+
+def _state(info: Any, dtype: int, *sizes: int) -> None:
+    """Says what an input or an output is."""
+    info.dtype = dtype
+    for size in sizes:
+        info.tensor_shape.dim.add().size = size
 
 
 def start(
@@ -87,6 +117,7 @@ def start(
     limits = [("grpc.max_receive_message_length", -1), ("grpc.max_send_message_length", -1)]
     server = grpc.server(futures.ThreadPoolExecutor(4), options=limits)
     prediction_service_pb2_grpc.add_PredictionServiceServicer_to_server(fake, server)
+    model_service_pb2_grpc.add_ModelServiceServicer_to_server(fake, server)
     if credentials is None:
         server.add_insecure_port(address)
     else:

@@ -1,4 +1,4 @@
-"""A benchmark as a command, beside a peer whose figures are known."""
+"""Benchmarks as commands: beside a peer whose figures are known, and the series of the server."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import json
 import pathlib
 import subprocess
 import sys
+from typing import Any
 
 import pytest
 
@@ -38,3 +39,29 @@ def test_train_speed_prints_ours_theirs_and_their_ratio(tmp_path: pathlib.Path) 
     assert last["train_sps"]["theirs"] == {"median": 500.0, "least": 500.0, "most": 500.0}
     ratio = last["train_sps"]["ratio"]["median"]
     assert ratio == pytest.approx(ours["median"] / 500.0, abs=1e-3)
+
+
+def last_line(*arguments: str) -> dict[str, Any]:
+    """The line of JSON that a command prints last."""
+    command = [sys.executable, "-m", *arguments]
+    ended = subprocess.run(
+        command, cwd=ROOT, stdin=subprocess.DEVNULL, capture_output=True, text=True
+    )
+    assert ended.returncode == 0, ended.stdout + ended.stderr
+    return dict(json.loads(ended.stdout.splitlines()[-1]))
+
+
+@pytest.mark.slow
+def test_the_server_ends_under_load() -> None:
+    found = last_line("benchmarks.serving_end", "--tries=3")
+    assert found["faults"] == {}
+    assert found["seen"]["ok"] > 0 and found["seen"]["refused after the signal"] > 0
+    assert 1.0 < found["longest_s"] < 12.0
+
+
+@pytest.mark.slow
+def test_a_short_soak() -> None:
+    found = last_line("benchmarks.serving_soak", "--minutes=0.4", "--publish_every=3")
+    assert found["faults"] == {}
+    assert found["answers"] > 50 and found["loaded"] > 1
+    assert found["published"] >= found["loaded"]

@@ -60,8 +60,8 @@ ALLOWED: dict[str, set[str]] = {
         *("schema", "schema_toml", "data", "features", "metrics", "models", "terminal"),
         "training",
     },
-    "tafe_tf.serving.wire": {"schema"},
-    "tafe_tf.serving.client": {"schema", "data", "serving.wire", "terminal"},
+    "tafe_tf.serving.wire": set(),
+    "tafe_tf.serving.client": {"schema", "shown", "data", "serving.wire", "terminal"},
     "tafe_tf.serving.server": {"export", "serving.wire", "terminal"},
     "tafe_tf.serving.batch": {
         *("schema", "schema_toml", "data", "engines", "export", "terminal"),

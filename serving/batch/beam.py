@@ -13,9 +13,10 @@ from typing import Any
 
 from apache_beam.ml.inference.base import ModelHandler, RunInference
 
+from tafe_tf.data.lock import locked
 from tafe_tf.engines.beam import pipeline
 from tafe_tf.export.session_model import SessionModel
-from tafe_tf.serving.batch.job import Job, JobError
+from tafe_tf.serving.batch.job import Job, JobError, check_model
 from tafe_tf.serving.batch.ledger import Shard, claim, finish
 from tafe_tf.serving.batch.scoring import score
 
@@ -59,13 +60,17 @@ def run(job: Job, options: Sequence[str]) -> dict[str, Any]:
         The counts of `ledger.finish`.
 
     Raises:
-        JobError: If the output directory holds another job, or if the pipeline failed. The message
-            holds the reason that the worker gave, such as a bad row's file, row, column and value.
+        JobError: If the output directory holds another job, the model is not what was published, or
+            the pipeline failed. The message then holds the reason that the worker gave, such as a
+            bad row's file, row, column and value.
+        LockError: If another process scores into the directory.
     """
-    left = claim(job, each_part=True)
-    if left:
-        try:
-            pipeline.run(left, RunInference(ShardHandler(job)), options)
-        except pipeline.PipelineError as error:
-            raise JobError(str(error)) from error
-    return finish(job)
+    with locked(job.output):
+        left = claim(job, each_part=True)
+        if left:
+            print(f"{job.model}: {check_model(job.model)}", flush=True)
+            try:
+                pipeline.run(left, RunInference(ShardHandler(job)), options)
+            except pipeline.PipelineError as error:
+                raise JobError(str(error)) from error
+        return finish(job)

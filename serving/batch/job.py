@@ -6,19 +6,16 @@ import collections
 import dataclasses
 import functools
 import glob
-import hashlib
 import os
 import pathlib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from google.protobuf import message
-from tensorflow.core.protobuf import saved_model_pb2
-
 from tafe_tf import schema_toml
 from tafe_tf.data import bad_row_limit
 from tafe_tf.data.atomic import read_json
 from tafe_tf.data.bad_rows import Policy
+from tafe_tf.data.errors import DataError
 from tafe_tf.data.field_counts import training_shares
 from tafe_tf.data.formats.read import (
     BLOCK_ROWS,
@@ -27,8 +24,9 @@ from tafe_tf.data.formats.read import (
     format_of,
     is_visible,
 )
-from tafe_tf.export import model_card
+from tafe_tf.export import manifest, model_card, operations
 from tafe_tf.export.description import FIELDS_SIGNATURE
+from tafe_tf.export.errors import ExportError
 from tafe_tf.export.session_model import DEFAULT_SIGNATURE
 from tafe_tf.schema import Schema
 
@@ -170,10 +168,9 @@ class Job:
     @functools.cached_property
     def settings(self) -> dict[str, Any]:
         """What a file of scores depends on, beside the input file."""
-        content = (pathlib.Path(self.model) / "fingerprint.pb").read_bytes()
         return {
             "model": self.model,
-            "fingerprint": hashlib.sha256(content).hexdigest()[:16],
+            "fingerprint": manifest.identity(self.model),
             "signature": self.signature,
             "keys": list(self.keys),
             "rows_per_shard": self.rows_per_shard,
@@ -253,9 +250,28 @@ def _check_inputs(inputs: Sequence[Input], output: str) -> None:
 
 def _signature_defs(model: str) -> Mapping[str, Any]:
     """The model's `SignatureDef`s by name, read without loading the model."""
-    saved = saved_model_pb2.SavedModel()
     try:
-        saved.ParseFromString((pathlib.Path(model) / "saved_model.pb").read_bytes())
-    except message.DecodeError as error:
-        raise JobError(f"{model}: saved_model.pb is damaged: {error}") from None
+        saved = operations.read_graph(model)
+    except ExportError as error:
+        raise JobError(str(error)) from None
     return saved.meta_graphs[0].signature_def
+
+
+def check_model(model: str) -> str:
+    """Finds that a model is what was published, and holds no operation but computations.
+
+    Args:
+        model: The directory of its version.
+
+    Returns:
+        What was found, a line.
+
+    Raises:
+        JobError: In one line, if a file is another one, or the graph does more than compute.
+    """
+    try:
+        found = manifest.check(model)
+        operations.check(model)
+    except (DataError, ExportError) as error:
+        raise JobError(str(error)) from None
+    return found

@@ -4,9 +4,11 @@ A job's output directory holds:
 
     _job.json                what was asked for: model, settings, input files
     <input>-00000.parquet    the scores of an input file's first `rows_per_shard` rows, and so on
-    _SUCCESS.json            rows and dropped rows by input file; written last
+    _parts/                  what each of these files held when it was written, a SHA-256
+    _SUCCESS.json            rows and dropped rows by input file, and all of _parts; written last
 
-A part that is there is done, because it appeared by a rename. Its metadata say what it was made of.
+A part that is there and holds what was written is done, because it appeared by a rename. Its
+metadata say what it was made of.
 """
 
 from __future__ import annotations
@@ -24,9 +26,16 @@ import numpy as np
 from tafe_tf.data.atomic import write_json
 from tafe_tf.data.bad_rows import check_parts
 from tafe_tf.data.field_counts import FieldCounts
+from tafe_tf.data.manifest import Entry
 from tafe_tf.data.shards.resumable_parts import merge
 from tafe_tf.serving.batch.job import Input, Job, JobError
-from tafe_tf.serving.batch.part_files import Part, read_part
+from tafe_tf.serving.batch.part_files import (
+    RECORDS,
+    DamagedPartError,
+    Part,
+    read_part,
+    read_record,
+)
 
 _JOB, _SUCCESS = "_job.json", "_SUCCESS.json"
 _PART = re.compile(r"(.+)-(\d{5,})\.parquet")
@@ -59,8 +68,10 @@ class Shard:
 def claim(job: Job, each_part: bool = False) -> list[Shard]:
     """Makes the output directory this job's own, and removes what a killed run left half-written.
 
+    Prints a line for each part that is damaged. Its rows are left to score.
+
     Args:
-        job: The job; no other process may be working on it.
+        job: The job; its directory must be locked.
         each_part: Return every part as a shard of its own, for files whose number of rows is known
             beforehand. By default parts that follow each other are one shard.
 
@@ -79,8 +90,11 @@ def claim(job: Job, each_part: bool = False) -> list[Shard]:
             f"{output}: holds {visible[0].name}, which is no batch-scoring job; "
             "give another directory"
         )
-    left = _shards(job, done_parts(job), each_part)
-    for path in output.glob(".*.parquet.*.tmp"):
+    done, damaged = done_parts(job)
+    for text in damaged:
+        print(f"{text}; its rows are scored again", flush=True)
+    left = _shards(job, done, each_part)
+    for path in (*output.glob(".*.parquet.*.tmp"), *output.glob(f"{RECORDS}/.*")):
         path.unlink()
     if left:
         (output / _SUCCESS).unlink(missing_ok=True)
@@ -89,13 +103,16 @@ def claim(job: Job, each_part: bool = False) -> list[Shard]:
     return left
 
 
-def done_parts(job: Job) -> dict[Input, dict[int, Part]]:
-    """The parts that are done, by input file and number.
+def done_parts(job: Job) -> tuple[dict[Input, dict[int, Part]], list[str]]:
+    """The parts that are done, by input file and number, and a text for each that is damaged.
+
+    Every part is read: a second for each GB.
 
     Raises:
-        JobError: If one is damaged or belongs to another job.
+        JobError: If one belongs to another job.
         BadRowError: If rows were dropped, and the job is to stop at bad rows.
     """
+    damaged = []
     by_stem = {source.stem: source for source in job.inputs}
     done: dict[Input, dict[int, Part]] = {source: {} for source in job.inputs}
     for path in sorted(pathlib.Path(job.output).glob("*.parquet")):
@@ -108,8 +125,11 @@ def done_parts(job: Job) -> dict[Input, dict[int, Part]]:
                 "give another directory, or remove it"
             )
         source = by_stem[match[1]]
-        done[source][int(match[2])] = read_part(job, source, path)
-    return done
+        try:
+            done[source][int(match[2])] = read_part(job, source, path)
+        except DamagedPartError as error:
+            damaged.append(str(error))
+    return done, damaged
 
 
 def _shards(job: Job, done: dict[Input, dict[int, Part]], each_part: bool) -> list[Shard]:
@@ -153,13 +173,15 @@ def finish(job: Job) -> dict[str, Any]:
         and left out, and "inputs", which has for each input file's path these two, its number of
         "parts", and the "reasons" why rows were dropped. Under "fields" are the counts of the
         fields' values, see `FieldCounts.as_json`, or None if the model does not tell, and under
-        "training" the shares of the training rows.
+        "training" the shares of the training rows. Under "files" is what each part holds.
 
     Raises:
-        JobError: If a part is missing, or no input file holds a row.
+        JobError: If a part is missing or damaged, or no input file holds a row.
         BadRowError: If more rows were dropped than `max_bad_rows` allows.
     """
-    done = done_parts(job)
+    done, damaged = done_parts(job)
+    if damaged:
+        raise JobError(f"{damaged[0]}; run the job again")
     left = _shards(job, done, each_part=False)
     if left:
         missing = job.part_path(left[0].source, left[0].first)
@@ -171,6 +193,7 @@ def finish(job: Job) -> dict[str, Any]:
         "inputs": inputs,
         "fields": _fields(job, itertools.chain.from_iterable(map(dict.values, done.values()))),
         "training": job.training_shares,
+        "files": _files(job, done),
     }
     if summary["rows"] + summary["dropped"] == 0:
         raise JobError(f"{', '.join(inputs)}: holds no rows")
@@ -180,6 +203,16 @@ def finish(job: Job) -> dict[str, Any]:
     check_parts(job.max_bad_rows, summary["dropped"], rows, merge(reasons))
     write_json(pathlib.Path(job.output) / _SUCCESS, summary)
     return summary
+
+
+def _files(job: Job, done: dict[Input, dict[int, Part]]) -> dict[str, Entry]:
+    """What every part holds, by its name."""
+    files = {}
+    for source, parts in done.items():
+        for number in sorted(parts):
+            path = job.part_path(source, number)
+            files[path.name] = read_record(path)
+    return files
 
 
 def _fields(job: Job, parts: Iterable[Part]) -> dict[str, Any] | None:

@@ -1,11 +1,13 @@
-"""Files of scores: each appears whole or not at all, and says what it was made of."""
+"""Files of scores: each appears whole or not at all, and says what it was made of.
+
+What a file held when it was written stands in a record beside it, so that damage is noticed.
+"""
 
 from __future__ import annotations
 
 import contextlib
 import dataclasses
 import json
-import os
 import pathlib
 import uuid
 from types import TracebackType
@@ -15,13 +17,21 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from tafe_tf.data import atomic, manifest
+from tafe_tf.data.atomic import read_json, write_json
 from tafe_tf.data.bad_rows import Dropped
 from tafe_tf.data.errors import BadRowError, DataError
 from tafe_tf.data.field_counts import FieldCounts
+from tafe_tf.data.manifest import Entry
 from tafe_tf.data.shards.resumable_parts import merge
 from tafe_tf.serving.batch.job import Input, Job, JobError, look_at
 
 METADATA = "tafe_tf"  # the key of our JSON in a Parquet file's metadata
+RECORDS = "_parts"  # the folder of records, within the output directory
+
+
+class DamagedPartError(JobError):
+    """A part does not hold what was written; the message names it and says how it differs."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -133,14 +143,16 @@ class PartWriter:
         said = origin | {"part": self._number} | dataclasses.asdict(done)
         self._writer.add_key_value_metadata({METADATA: json.dumps(said)})
         self._writer.close()
-        self._file.flush()
-        os.fsync(self._file.fileno())
+        self._file.close()
         written = pq.read_metadata(self._beside).num_rows
         if written != self._rows:
             raise OSError(f"{self._beside}: holds {written} rows of {self._rows}")
         if look_at(self._source.path) != self._source:
             raise DataError(f"{self._source.path}: has changed since the job began; run it again")
-        os.replace(self._beside, self._path)
+        record = record_of(self._path)
+        record.parent.mkdir(exist_ok=True)
+        write_json(record, manifest.entry(self._beside))  # first: a part that is there has one
+        atomic.publish(self._beside, self._path)
 
     def __exit__(
         self,
@@ -155,17 +167,36 @@ class PartWriter:
         self._beside.unlink(missing_ok=True)
 
 
-def read_part(job: Job, source: Input, path: pathlib.Path) -> Part:
-    """Reads what a part says of itself.
+def record_of(path: pathlib.Path) -> pathlib.Path:
+    """Where it is noted what a part held when it was written."""
+    return path.parent / RECORDS / f"{path.stem}.json"
+
+
+def read_record(path: pathlib.Path) -> Entry:
+    """What a part held when it was written.
 
     Raises:
-        JobError: If it is damaged, or belongs to another job.
+        DamagedPartError: If that is not known.
+    """
+    try:
+        stored = read_json(record_of(path))
+        return {"bytes": int(stored["bytes"]), "sha256": str(stored["sha256"])}
+    except (OSError, TypeError, KeyError, ValueError):
+        raise DamagedPartError(f"{path}: nothing says what it held (no {RECORDS})") from None
+
+
+def read_part(job: Job, source: Input, path: pathlib.Path) -> Part:
+    """Reads what a part says of itself, and finds that it holds what was written.
+
+    Raises:
+        JobError: If it belongs to another job.
+        DamagedPartError: If it is damaged, or nothing says what it held.
         BadRowError: If rows were dropped, and the job is to stop at bad rows.
     """
     try:
         metadata = pq.read_metadata(path).metadata or {}
     except (pa.ArrowException, OSError) as error:
-        raise JobError(f"{path}: is damaged; remove it to score its rows again: {error}") from None
+        raise DamagedPartError(f"{path}: is damaged: {error}") from None
     stored: dict[str, Any] = json.loads(metadata.get(METADATA.encode(), b"{}"))
     for key, now in _origin(job, source).items():
         if stored.get(key) != now:
@@ -173,6 +204,9 @@ def read_part(job: Job, source: Input, path: pathlib.Path) -> Part:
                 f"{path}: holds scores of another job, whose {key} is {stored.get(key)!r} and not "
                 f"{now!r}; give another output directory, or remove this one"
             )
+    different = manifest.differences(path.parent, {path.name: read_record(path)})
+    if different:
+        raise DamagedPartError(f"{path}: is damaged: {different[0]}")
     reasons = [Dropped(**reason) for reason in stored["reasons"]]
     part = Part(
         rows=stored["rows"],

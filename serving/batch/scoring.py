@@ -16,11 +16,12 @@ import pyarrow as pa
 from tafe_tf.data.blocks.block import Block
 from tafe_tf.data.field_counts import FieldCounts
 from tafe_tf.data.iterators import read_ahead
+from tafe_tf.data.lock import locked
 from tafe_tf.data.shards.resumable_parts import Cut, read_parts
 from tafe_tf.export.description import FIELDS_SIGNATURE
 from tafe_tf.export.session_model import SessionModel
 from tafe_tf.export.signature_inputs import by_input
-from tafe_tf.serving.batch.job import ROW, Input, Job
+from tafe_tf.serving.batch.job import ROW, Input, Job, check_model
 from tafe_tf.serving.batch.ledger import Shard, claim, finish
 from tafe_tf.serving.batch.part_files import PartWriter
 from tafe_tf.terminal.progress import Progress
@@ -38,17 +39,20 @@ def run(job: Job) -> dict[str, Any]:
         The counts of `ledger.finish`.
 
     Raises:
-        JobError: If the output directory holds another job.
+        JobError: If the output directory holds another job, or the model is not what was published.
+        LockError: If another process scores into the directory.
         DataError: If an input file, or a row of it, cannot be scored.
     """
-    left = claim(job)
-    if left:
-        model = SessionModel(job.model)
-        with Progress("scoring", _count(job, left), unit="rows") as bar:
-            for rows in score(model, job, left):
-                bar.advance(rows, rows)
-        model.close()
-    return finish(job)
+    with locked(job.output):
+        left = claim(job)
+        if left:
+            print(f"{job.model}: {check_model(job.model)}", flush=True)
+            model = SessionModel(job.model)
+            with Progress("scoring", _count(job, left), unit="rows") as bar:
+                for rows in score(model, job, left):
+                    bar.advance(rows, rows)
+            model.close()
+        return finish(job)
 
 
 def _count(job: Job, shards: Iterable[Shard]) -> int | None:

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-import time
+import asyncio
 from collections.abc import Sequence
 from types import TracebackType
 from typing import Any
 
 import grpc
 
-from tafe_tf.serving.client.connection import Connection
-from tafe_tf.serving.client.conversation import Answer, Predictions, Steps
+from tafe_tf.serving.client.answers import Predictions
+from tafe_tf.serving.client.connection import Connection, failure
+from tafe_tf.serving.client.conversation import asked
+from tafe_tf.serving.client.deadline import Answer, Call, Deadline, Pause, Steps, persistent
 from tafe_tf.serving.client.description import Seen
 from tafe_tf.serving.wire.errors import ServingError
 
@@ -41,44 +43,50 @@ class AsyncClient(Connection):
         timeout: float | None = None,
     ) -> Predictions:
         """Scores rows; see `Client.predict`."""
-        return await self._run(self._conversation.predict(columns, signature, outputs), timeout)
+        deadline = self._deadline(timeout)
+        steps = self._conversation.predict(columns, signature, outputs, deadline.check)
+        return await self._run(steps, deadline)
 
     async def seen(self, columns: Any, *, timeout: float | None = None) -> Seen:
         """Finds which values of rows are missing, and which are unseen; see `Client.seen`."""
-        return await self._run(self._conversation.seen(columns), timeout)
+        deadline = self._deadline(timeout)
+        return await self._run(self._conversation.seen(columns, deadline.check), deadline)
 
     async def status(self) -> dict[int, str]:
         """The state of each version by its number; see `Client.status`."""
-        return await self._run(self._conversation.status(), None)
+        return await self._run(self._conversation.status(), self._deadline(None))
 
     async def signatures(self) -> dict[str, Any]:
         """The model's `SignatureDef`s by name; see `Client.signatures`."""
-        return await self._run(self._conversation.signatures(), None)
+        return await self._run(self._conversation.signatures(), self._deadline(None))
 
     async def call(self, method: str, request: Any, *, timeout: float | None = None) -> Any:
         """Sends one request as it is; see `Client.call`."""
-        seconds = self.timeout if timeout is None else timeout
-        try:
-            return await self._methods[method](request, timeout=seconds)
-        except grpc.RpcError as error:
-            raise ServingError(error.code(), error.details()) from None
+        return await self._run(asked(method, request), self._deadline(timeout))
 
-    async def _run(self, steps: Steps[Answer], timeout: float | None) -> Answer:
+    async def _run(self, steps: Steps[Answer], deadline: Deadline) -> Answer:
         """Carries out a conversation."""
-        deadline = self._deadline(timeout)
+        actions = persistent(steps, deadline)
         try:
-            method, request = next(steps)
+            action = next(actions)
             while True:
-                remaining = max(deadline - time.monotonic(), 0.0)
                 try:
-                    response = await self.call(method, request, timeout=remaining)
+                    result = await self._do(action)
                 except ServingError as error:
-                    method, request = steps.throw(error)
+                    action = actions.throw(error)
                 else:
-                    method, request = steps.send(response)
+                    action = actions.send(result)
         except StopIteration as end:
             answer: Answer = end.value
             return answer
+
+    async def _do(self, action: Call | Pause) -> Any:
+        if isinstance(action, Pause):
+            return await asyncio.sleep(action.seconds)
+        try:
+            return await self._methods[action.method](action.request, timeout=action.timeout)
+        except (grpc.RpcError, grpc.aio.BaseError, ValueError) as error:
+            raise failure(error) from None
 
     async def close(self) -> None:
         """Closes the connection."""

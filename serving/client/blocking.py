@@ -9,8 +9,10 @@ from typing import Any
 
 import grpc
 
-from tafe_tf.serving.client.connection import Connection
-from tafe_tf.serving.client.conversation import Answer, Predictions, Steps
+from tafe_tf.serving.client.answers import Predictions
+from tafe_tf.serving.client.connection import Connection, failure
+from tafe_tf.serving.client.conversation import asked
+from tafe_tf.serving.client.deadline import Answer, Call, Deadline, Pause, Steps, persistent
 from tafe_tf.serving.client.description import Seen
 from tafe_tf.serving.wire.errors import ServingError
 
@@ -19,15 +21,17 @@ class Client(Connection):
     """Asks one model of a server, and blocks until the answer is there.
 
     A client may be used from many threads. It connects at the first call. A server that is
-    UNAVAILABLE is asked again, up to four times within the call's timeout and with growing
-    pauses; no other failure is tried again.
+    UNAVAILABLE is asked again, after growing pauses, until the call's timeout is over; no other
+    failure is tried again. An answer is returned only if it has the rows, the outputs, the types
+    and the shapes that were asked for, and of a model that describes itself no NaN.
 
     Args:
         target: The server, "host:port" or "unix:PATH".
         model: The model's name on the server, "default" by default.
         version: The number of the version to ask. By default the latest one answers.
         label: The label of the version to ask, instead of its number.
-        timeout: Seconds that one call may take in all, 10 by default.
+        timeout: Seconds that one call may take in all, converting the columns included. Default:
+            30, which outlasts a server's restart.
         rows_per_request: Rows that one request carries at most, 1024 by default. A longer call is
             sent in pieces, which are all answered by the same version.
         credentials: `grpc.ssl_channel_credentials(...)` for TLS; None, the default, for plain text.
@@ -77,7 +81,9 @@ class Client(Connection):
         Raises:
             ServingError: With the code and the text of what went wrong.
         """
-        return self._run(self._conversation.predict(columns, signature, outputs), timeout)
+        deadline = self._deadline(timeout)
+        steps = self._conversation.predict(columns, signature, outputs, deadline.check)
+        return self._run(steps, deadline)
 
     def seen(self, columns: Any, *, timeout: float | None = None) -> Seen:
         """Finds which values of rows are missing, and which the model did not see in training.
@@ -101,7 +107,8 @@ class Client(Connection):
             >>> seen.unseen["user"], seen.training["unseen"]["user"]  # doctest: +SKIP
             (1.0, 0.03)
         """
-        return self._run(self._conversation.seen(columns), timeout)
+        deadline = self._deadline(timeout)
+        return self._run(self._conversation.seen(columns, deadline.check), deadline)
 
     def status(self) -> dict[int, str]:
         """The state of each version by its number, such as `{3: "AVAILABLE", 2: "END"}`.
@@ -109,52 +116,56 @@ class Client(Connection):
         Raises:
             ServingError: With the code and the text of what went wrong.
         """
-        return self._run(self._conversation.status(), None)
+        return self._run(self._conversation.status(), self._deadline(None))
 
     def signatures(self) -> dict[str, Any]:
-        """The model's `SignatureDef`s by name.
+        """The model's `SignatureDef`s by name, which are messages of `serving.wire`.
 
         Raises:
             ServingError: With the code and the text of what went wrong.
         """
-        return self._run(self._conversation.signatures(), None)
+        return self._run(self._conversation.signatures(), self._deadline(None))
 
     def call(self, method: str, request: Any, *, timeout: float | None = None) -> Any:
         """Sends one request as it is: neither its model nor its columns are filled in or checked.
 
         Args:
-            method: A name of `connection.METHODS`, such as "Predict".
-            request: The method's request, such as a `PredictRequest`.
+            method: A name of `messages.METHODS`, such as "Predict".
+            request: The method's request, such as a `PredictRequest`, of TensorFlow Serving's class
+                or of that in `serving.wire.messages`.
             timeout: Seconds that this call may take, instead of the client's own timeout.
 
         Returns:
-            The method's response, such as a `PredictResponse`.
+            The method's response, such as a `PredictResponse` of `serving.wire.messages`.
 
         Raises:
             ServingError: With the code and the text of the server's error.
         """
-        seconds = self.timeout if timeout is None else timeout
-        try:
-            return self._methods[method](request, timeout=seconds)
-        except grpc.RpcError as error:
-            raise ServingError(error.code(), error.details()) from None
+        return self._run(asked(method, request), self._deadline(timeout))
 
-    def _run(self, steps: Steps[Answer], timeout: float | None) -> Answer:
+    def _run(self, steps: Steps[Answer], deadline: Deadline) -> Answer:
         """Carries out a conversation."""
-        deadline = self._deadline(timeout)
+        actions = persistent(steps, deadline)
         try:
-            method, request = next(steps)
+            action = next(actions)
             while True:
-                remaining = max(deadline - time.monotonic(), 0.0)
                 try:
-                    response = self.call(method, request, timeout=remaining)
+                    result = self._do(action)
                 except ServingError as error:
-                    method, request = steps.throw(error)
+                    action = actions.throw(error)
                 else:
-                    method, request = steps.send(response)
+                    action = actions.send(result)
         except StopIteration as end:
             answer: Answer = end.value
             return answer
+
+    def _do(self, action: Call | Pause) -> Any:
+        if isinstance(action, Pause):
+            return time.sleep(action.seconds)
+        try:
+            return self._methods[action.method](action.request, timeout=action.timeout)
+        except (grpc.RpcError, ValueError) as error:
+            raise failure(error) from None
 
     def close(self) -> None:
         """Closes the connection."""

@@ -1,23 +1,22 @@
-"""From what people have (lists, NumPy, pandas, Polars, Arrow) to the arrays of a signature."""
+"""From what people have (lists, NumPy, pandas, Polars, Arrow) to the arrays of a signature.
+
+What NumPy holds as the signature wants it needs nothing but NumPy. For everything else pyarrow is
+imported, and `arrow_columns` converts it by the rules of the files that training reads.
+"""
 
 from __future__ import annotations
 
 import functools
-from collections.abc import Mapping
+import sys
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
-import pyarrow as pa
-import tensorflow as tf
 
-from tafe_tf.data.bad_rows import Problem
-from tafe_tf.data.blocks.to_column import to_column, to_lists
-from tafe_tf.data.errors import DataError
-from tafe_tf.data.formats.nested import column_at, root_of, type_at
-from tafe_tf.data.spelling.any_column import to_arrow_array
-from tafe_tf.data.spelling.numbers import numbers_that_are_missing
-from tafe_tf.schema import MISSING_TEXTS, Column, Dtype
-from tafe_tf.serving.wire.errors import invalid
+from tafe_tf.schema import ABSENT, MISSING_TEXTS
+from tafe_tf.serving.wire import tensors
+from tafe_tf.serving.wire.errors import ServingError, failed_precondition, invalid
+from tafe_tf.shown import listed, shown
 
 RANK = "rank"  # the signature whose user columns have one row
 
@@ -29,14 +28,15 @@ class InputType(NamedTuple):
     """What a signature takes as one of its inputs.
 
     Attributes:
-        name: The schema's name of the type, such as "int64".
+        name: The name of the type, such as "int64". Columns of a type that no schema has, such as
+            "bool", are not converted.
         dtype: The NumPy type; object for strings.
         rank: The number of dimensions: 1, or 2 for lists.
         column: The raw column that the input takes. Default: "", the one of the input's name.
         separator: The character between the values of a list in one text. Default: "|".
     """
 
-    name: Dtype
+    name: str
     dtype: np.dtype
     rank: int
     column: str = ""
@@ -55,16 +55,32 @@ class Types(dict[str, InputType]):
 
 
 def types(inputs: Mapping[str, Any]) -> Types:
-    """What a signature takes, by the input's name, from its `TensorInfo`s."""
+    """What a signature takes, by the input's name, from its `TensorInfo`s.
+
+    Raises:
+        ServingError: FAILED_PRECONDITION, if an input is of a type that NumPy does not have.
+    """
     found = Types()
     for name, info in inputs.items():
-        dtype = tf.dtypes.as_dtype(info.dtype)
-        rank = len(info.tensor_shape.dim)
-        found[name] = InputType(dtype.name, np.dtype(dtype.as_numpy_dtype), rank)
+        dtype = tensors.numpy_type(info.dtype)
+        if dtype is None:
+            what = f"input {name!r} is of DataType {info.dtype}"
+            raise failed_precondition(f"{what}, of which this client has no values")
+        named = "string" if dtype.kind == "O" else dtype.name
+        found[name] = InputType(named, dtype, len(info.tensor_shape.dim))
     return found
 
 
-def to_arrays(columns: Any, inputs: Types, signature: str) -> tuple[dict[str, np.ndarray], int]:
+def no_check() -> None:
+    """There is no deadline to check."""
+
+
+def to_arrays(
+    columns: Any,
+    inputs: Types,
+    signature: str,
+    check: Callable[[], None] = no_check,
+) -> tuple[dict[str, np.ndarray], int]:
     """Picks and converts the columns that a signature takes; further columns are left out.
 
     A value means what it means in a file that training reads, see the table in
@@ -74,20 +90,22 @@ def to_arrays(columns: Any, inputs: Types, signature: str) -> tuple[dict[str, np
         columns: A mapping from names to sequences, a pandas or Polars DataFrame or a pyarrow Table.
         inputs: What the signature takes; see `types`.
         signature: Its name. Only "rank" takes columns of one row beside longer ones.
+        check: Is called often, between parts of the work, and raises to end it. Default: nothing.
 
     Returns:
         The arrays by input, [n] or [n, length], and n, the number of rows.
 
     Raises:
         ServingError: INVALID_ARGUMENT. The message names the column and, where one value is wrong,
-            its row (counted from 1) and the value.
-        TypeError: If `columns` is of no such kind.
+            its row (counted from 1) and the value. FAILED_PRECONDITION if a column must be
+            converted and pyarrow is not installed.
     """
     named = _of_inputs(_by_name(columns), inputs)
     arrays = {}
     for name, wanted in inputs.items():
         column = wanted.column or name
-        arrays[name] = _array(column, named[name], wanted, inputs.missing)
+        check()
+        arrays[name] = _array(column, named[name], wanted, inputs.missing, check)
     rows = {name: len(array) for name, array in arrays.items()}
     counts = set(rows.values())
     if signature == RANK and len(counts) == 2:
@@ -116,64 +134,79 @@ def _of_inputs(named: Mapping[str, Any], inputs: Types) -> dict[str, Any]:
         else:
             missing.append(column)
     if missing:
-        given = ", ".join(map(str, named))
-        raise invalid(f"columns are missing: {', '.join(sorted(missing))}; given are {given}")
+        given = listed(map(str, named))
+        raise invalid(f"columns are missing: {listed(sorted(missing))}; given are {given}")
     return found
 
 
-def _inside(named: Mapping[str, Any], column: str) -> pa.Array | None:
+def _inside(named: Mapping[str, Any], column: str) -> Any:
     """What a dotted name finds inside a column of maps or structs; None if it finds nothing."""
-    root = root_of(named, column)
-    if root not in named:
+    if not any(column.startswith(f"{name}.") for name in named):
         return None
-    try:
-        table = pa.table({root: to_arrow_array(named[root], root, "the request")})
-    except DataError as error:
-        raise invalid(str(error)) from None
-    if type_at(table.schema, column) is None:
-        return None
-    return column_at(table, column)
+    return _arrow_columns(column).inside(named, column)
 
 
 def _by_name(columns: Any) -> Mapping[str, Any]:
-    if isinstance(columns, pa.Table | pa.RecordBatch):
-        return dict(zip(columns.column_names, columns.columns, strict=True))
     if isinstance(columns, Mapping):
         return columns
+    arrow = sys.modules.get("pyarrow")  # where nobody imported it, nothing is of its classes
+    if arrow is not None and isinstance(columns, arrow.Table | arrow.RecordBatch):
+        return dict(zip(columns.column_names, columns.columns, strict=True))
     if hasattr(columns, "columns"):  # a DataFrame; neither pandas nor Polars need be installed
         return {str(name): columns[name] for name in columns.columns}
-    raise TypeError(
+    raise invalid(
         "columns must be a mapping, a DataFrame or an Arrow table. "
         f"Received: {type(columns).__name__}"
     )
 
 
+def _arrow_columns(column: str) -> Any:
+    """The module that converts columns by pyarrow.
+
+    Raises:
+        ServingError: FAILED_PRECONDITION, if pyarrow is not installed.
+    """
+    try:
+        from tafe_tf.serving.client import arrow_columns
+    except ModuleNotFoundError as error:
+        raise failed_precondition(
+            f"column {column!r} has to be converted, which takes {error.name}: `pip install "
+            "pyarrow`, or give a NumPy array of what the model takes, see docs/clients.md"
+        ) from None
+    return arrow_columns
+
+
 def _array(
-    name: str,
+    column: str,
     values: Any,
     wanted: InputType,
     missing: tuple[str, ...],
+    check: Callable[[], None],
 ) -> np.ndarray:
-    array = _directly(values, wanted, missing)
+    if _is_ready(values, wanted) and not _names_a_number(column, wanted, missing):
+        ready: np.ndarray = values
+        return ready
+    if wanted.name not in ABSENT:
+        rule = f"must be a NumPy array of {wanted.name} with {wanted.rank} dimension(s)"
+        raise invalid(f"column {column!r} {rule}. Received: {shown(values)}")
+    array = _directly(column, values, wanted, missing)
     if array is not None:
         return array
-    return _through_arrow(name, values, wanted, missing)
+    converted: np.ndarray
+    converted = _arrow_columns(column).to_array(column, values, wanted, missing, check)
+    return converted
 
 
 def _directly(
+    column: str,
     values: Any,
     wanted: InputType,
     missing: tuple[str, ...],
 ) -> np.ndarray | None:
     """The array, within microseconds; None if a value has to be looked at by itself."""
-    is_text = wanted.dtype.kind == "O"
-    if not is_text and _names_a_number(missing, wanted.dtype.kind):
-        return None
-    if _is_ready(values, wanted):
-        ready: np.ndarray = values
-        return ready
     if not _is_of_numpy(values):
         return None
+    is_text = wanted.name == "string"
     try:
         array = np.asarray(values, object if is_text else None)
     except ValueError:  # ragged
@@ -181,19 +214,29 @@ def _directly(
     if array.ndim != wanted.rank:
         return None
     if is_text:
-        return array if _are_plain_texts(array, missing) else None
+        return _plain_texts(array, missing)
     if array.dtype.kind not in _LOSSLESS[wanted.dtype.kind]:
+        return None
+    if _names_a_number(column, wanted, missing):
         return None
     if wanted.dtype.kind == "f":
         array = array.astype(np.float64, copy=False)  # as readers do: an integer is rounded twice
     return array.astype(wanted.dtype, copy=False)
 
 
+def _names_a_number(column: str, wanted: InputType, missing: tuple[str, ...]) -> bool:
+    """Whether a text that means a missing value is a number of the type that is wanted."""
+    if wanted.name not in ABSENT or not _may_name_a_number(missing):
+        return False
+    found: bool = _arrow_columns(column).names_a_number(missing, wanted.dtype.kind)
+    return found
+
+
 @functools.lru_cache
-def _names_a_number(missing: tuple[str, ...], kind: str) -> bool:
-    """Whether a text that means a missing value is a number of a NumPy kind, "i" or "f"."""
-    target = pa.int64() if kind == "i" else pa.float64()
-    return len(numbers_that_are_missing(missing, target)) > 0
+def _may_name_a_number(missing: tuple[str, ...]) -> bool:
+    """Whether a text could be a number, in whatever spelling: "7", a date, "true"."""
+    digits_or_booleans = any(character.isdigit() for text in missing for character in text)
+    return digits_or_booleans or any(text.lower() in ("true", "false") for text in missing)
 
 
 def _is_of_numpy(values: Any) -> bool:
@@ -209,14 +252,19 @@ def _is_ready(values: Any, wanted: InputType) -> bool:
         return False
     if values.dtype.kind == "O":
         return False
-    return values.dtype == wanted.dtype and values.ndim == wanted.rank
+    return values.dtype == wanted.dtype and values.ndim == wanted.rank > 0
 
 
-def _are_plain_texts(array: np.ndarray, missing: tuple[str, ...]) -> bool:
-    """Whether all values are texts, none of which stands for a missing one."""
+def _plain_texts(array: np.ndarray, missing: tuple[str, ...]) -> np.ndarray | None:
+    """Texts with "" for each that means a missing value; None if a value is no text."""
     flat = array.ravel().tolist()
-    are_texts = set(map(type, flat)) <= {str, bytes}
-    return are_texts and _texts_and_bytes(missing).isdisjoint(flat)
+    if not set(map(type, flat)) <= {str, bytes}:
+        return None
+    missing_texts = _texts_and_bytes(missing)
+    if missing_texts.isdisjoint(flat):
+        return array
+    present = ["" if text in missing_texts else text for text in flat]
+    return np.array(present, object).reshape(array.shape)
 
 
 @functools.lru_cache
@@ -224,33 +272,24 @@ def _texts_and_bytes(missing: tuple[str, ...]) -> frozenset[str | bytes]:
     return frozenset([*missing, *map(str.encode, missing)])
 
 
-def _through_arrow(
-    name: str,
-    values: Any,
-    wanted: InputType,
-    missing: tuple[str, ...],
-) -> np.ndarray:
-    """Any other column, by the rules and with the error texts of the files that training reads."""
-    column = Column(name=name, dtype=wanted.name, separator=wanted.separator)
-    problems: list[Problem] = []
+def no_utf8(arrays: Mapping[str, np.ndarray], inputs: Types) -> ServingError:
+    """The error for the first text with half a surrogate pair, which UTF-8 cannot hold."""
+    for name, array in arrays.items():
+        rows = array.reshape(len(array), -1).tolist() if array.dtype.kind == "O" else []
+        for row, values in enumerate(rows, start=1):
+            wrong = [value for value in values if isinstance(value, str) and not is_utf8(value)]
+            if wrong:
+                column = inputs[name].column or name
+                where = f"column {column!r}, row {row}"
+                rule = "must be a text that UTF-8 holds"
+                return invalid(f"{where}: {rule}. Received: {shown(wrong[0])}")
+    return invalid("a name must be a text that UTF-8 holds")
+
+
+def is_utf8(text: str) -> bool:
+    """Whether a text has no half of a surrogate pair."""
     try:
-        array = _arrow(values, column)
-        if wanted.rank == 2:
-            found = to_lists(array, column, missing, problems, "the request")
-        else:
-            found = to_column(array, column, missing, problems, "the request")
-    except DataError as error:
-        raise invalid(str(error)) from None
-    if problems:
-        first = problems[0]
-        raise invalid(
-            f"column {name!r}, row {first.index + 1}: {first.rule}. Received: {first.value!r}"
-        )
-    return found.values
-
-
-def _arrow(values: Any, column: Column) -> pa.Array:
-    array = to_arrow_array(values, column.name, "the request", column.dtype)
-    if isinstance(array, pa.ChunkedArray):
-        return array.combine_chunks()
-    return array
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True

@@ -2,49 +2,29 @@
 
 from __future__ import annotations
 
-import json
-import time
 from typing import Any
 
 import grpc
-from tensorflow_serving.apis import model_pb2, model_service_pb2_grpc, prediction_service_pb2_grpc
 
 from tafe_tf.serving.client.conversation import Conversation
+from tafe_tf.serving.client.deadline import Deadline
+from tafe_tf.serving.wire import messages
+from tafe_tf.serving.wire.errors import ServingError, failed_precondition, invalid
 
-METHODS = ("Predict", "GetModelMetadata", "GetModelStatus", "HandleReloadConfigRequest")
+METHODS = tuple(messages.METHODS)
 
-_SERVICES = ("tensorflow.serving.PredictionService", "tensorflow.serving.ModelService")
-_RETRY = {
-    "maxAttempts": 5,
-    "initialBackoff": "0.1s",
-    "maxBackoff": "2s",
-    "backoffMultiplier": 2,
-    # Any other failure would either come again or might have had an effect the first time.
-    "retryableStatusCodes": ["UNAVAILABLE"],
-}
-_SERVICE_CONFIG = {
-    "methodConfig": [
-        {
-            "name": [{"service": service} for service in _SERVICES],
-            "retryPolicy": _RETRY,
-        }
-    ]
-}
 _OPTIONS: list[tuple[str, Any]] = [
     # No limit: gRPC's own, 4 MiB, is reached by 29,000 rows of 18 integers.
     ("grpc.max_send_message_length", -1),
     ("grpc.max_receive_message_length", -1),
     ("grpc.max_reconnect_backoff_ms", 2000),
-    ("grpc.service_config", json.dumps(_SERVICE_CONFIG)),
 ]
 
 
 def open_channel(
     api: Any, target: str, credentials: grpc.ChannelCredentials | None = None
 ) -> grpc.Channel:
-    """A channel without limits on messages that tries a server which is UNAVAILABLE again.
-
-    It connects when it is first used.
+    """A channel without limits on messages, which connects when it is first used.
 
     Args:
         api: `grpc` for calls that block, `grpc.aio` for asyncio.
@@ -57,16 +37,23 @@ def open_channel(
 
 
 def methods_of(channel: grpc.Channel) -> dict[str, Any]:
-    """The calls of `METHODS` by name; each takes a request and a `timeout` in seconds."""
+    """The calls of `METHODS` by name; each takes a request and a `timeout`, and gives bytes."""
     found: dict[str, Any] = {}
-    for stub in (
-        prediction_service_pb2_grpc.PredictionServiceStub(channel),
-        model_service_pb2_grpc.ModelServiceStub(channel),
-    ):
-        for name in METHODS:
-            if hasattr(stub, name):
-                found[name] = getattr(stub, name)
+    for name, method in messages.METHODS.items():
+        found[name] = channel.unary_unary(method.path, request_serializer=_serialized)
     return found
+
+
+def _serialized(request: Any) -> bytes:
+    content: bytes = request.SerializeToString()
+    return content
+
+
+def failure(error: Exception) -> ServingError:
+    """The error for what gRPC raised: a failed call, or a call of a client that was closed."""
+    if isinstance(error, grpc.RpcError):
+        return ServingError(error.code(), error.details() or "")
+    return failed_precondition(f"the client cannot send: {error}")
 
 
 class Connection:
@@ -81,7 +68,7 @@ class Connection:
         *,
         version: int | None = None,
         label: str | None = None,
-        timeout: float = 10.0,
+        timeout: float = 30.0,
         rows_per_request: int = 1024,
         credentials: grpc.ChannelCredentials | None = None,
     ) -> None:
@@ -89,12 +76,12 @@ class Connection:
             raise ValueError(
                 f"`version` and `label` exclude each other. Received: {version} and {label!r}"
             )
-        if rows_per_request < 1 or timeout <= 0:
+        if rows_per_request < 1 or not timeout > 0:
             raise ValueError(
                 "`rows_per_request` must be 1 or more and `timeout` above 0. "
                 f"Received: rows_per_request={rows_per_request}, timeout={timeout}"
             )
-        spec = model_pb2.ModelSpec(name=model)
+        spec = messages.ModelSpec(name=model)
         if version is not None:
             spec.version.value = version
         if label is not None:
@@ -104,6 +91,9 @@ class Connection:
         self._channel = open_channel(self._api, target, credentials)
         self._methods = methods_of(self._channel)
 
-    def _deadline(self, timeout: float | None) -> float:
-        """When a call that begins now must have ended, on the monotonic clock."""
-        return time.monotonic() + (self.timeout if timeout is None else timeout)
+    def _deadline(self, timeout: float | None) -> Deadline:
+        """The deadline of a call that begins now."""
+        seconds = self.timeout if timeout is None else timeout
+        if not seconds > 0:
+            raise invalid(f"`timeout` must be above 0. Received: {seconds}")
+        return Deadline(seconds)

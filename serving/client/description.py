@@ -9,13 +9,17 @@ from typing import Any
 
 import numpy as np
 
-from tafe_tf.data.field_counts import FieldCounts, Shares, training_shares
+from tafe_tf.data.field_counts import KINDS, FieldCounts, Shares, training_shares
 from tafe_tf.serving.client.columns import Types
+from tafe_tf.serving.wire.errors import WrongAnswerError
+from tafe_tf.shown import cut, shown
 
 # The signatures of an export that tell what it is, and what the values of rows are.
 DESCRIBE = "describe"  # the name of its input too
 DESCRIPTION = "description"
 FIELDS = "fields"
+
+_MOST_VALUES = float(1 << 31)  # of one field in one row
 
 
 @dataclasses.dataclass(frozen=True)
@@ -72,10 +76,17 @@ class Description:
         version: The number of the version.
         fields: The names of the fields, in the order of the signature `fields`.
         training: The shares in the training rows, see `Seen`.
+
+    Raises:
+        WrongAnswerError: If the text is not JSON, or does not say what an export says.
     """
 
     def __init__(self, text: bytes, version: int) -> None:
-        described: dict[str, Any] = json.loads(text)
+        try:
+            described = _checked(json.loads(text))
+        except (AttributeError, LookupError, RecursionError, TypeError, ValueError) as error:
+            what = f"{type(error).__name__}: {error}"
+            raise WrongAnswerError(f"{DESCRIBE!r} is no description: {cut(what)}") from None
         self.version = version
         self.fields = [field["name"] for field in described["fields"]]
         self.training = training_shares(described)
@@ -94,7 +105,43 @@ class Description:
         return completed
 
     def seen(self, answer: Mapping[str, np.ndarray], version: int) -> Seen:
-        """What the signature `fields` answered."""
+        """What the signature `fields` answered.
+
+        Raises:
+            WrongAnswerError: If it is not three numbers for each row and field.
+        """
+        if set(answer) != {"values", *KINDS}:
+            raise WrongAnswerError(f"{FIELDS!r} has the outputs {shown(sorted(answer))}")
+        for name, numbers in answer.items():
+            if numbers.shape[1:] != (len(self.fields),) or numbers.dtype.kind not in "fi":
+                raise WrongAnswerError(f"{FIELDS!r}, output {name!r}: is no number for each field")
+            most = _MOST_VALUES if name == "values" else 1.0
+            if not ((numbers >= 0.0) & (numbers <= most)).all():  # which NaN is not either
+                raise WrongAnswerError(f"{FIELDS!r}, output {name!r}: must be from 0 to {most:g}")
         counts = FieldCounts(self.fields)
         counts.add_rows(**answer)
         return Seen(counts, self.training, version)
+
+
+def _checked(described: dict[str, Any]) -> dict[str, Any]:
+    """A description, if it has what is read of it.
+
+    Raises:
+        LookupError, TypeError or ValueError: If it has not.
+    """
+    _texts(described["missing"])
+    for item in described["inputs"]:
+        _texts([item["name"], item["column"], item["separator"]])
+        if len(item["separator"]) != 1:
+            raise ValueError(f"separator {shown(item['separator'])}")
+    for field in described["fields"]:
+        _texts([field["name"]])
+        for kind in KINDS:
+            if field[kind] is not None and not 0.0 <= field[kind] <= 1.0:
+                raise ValueError(f"{kind} = {shown(field[kind])}")
+    return described
+
+
+def _texts(values: Any) -> None:
+    if not isinstance(values, list) or not all(isinstance(value, str) for value in values):
+        raise TypeError(f"no texts: {shown(values)}")

@@ -87,7 +87,12 @@ def refuses_wrong_types_and_shapes(target: Target) -> None:
     for name, values in rows.items():
         other_rank = values[..., None]
         other_rows = values[:3] if len(rows) > 1 else values[0]
-        for wrong in (_of_another_type(values), other_rank, other_rows):
+        target.refuses(
+            "INVALID_ARGUMENT",
+            r"Expects arg\[\d+\] to be \w+ but \w+ is provided",
+            target.request({**rows, name: _of_another_type(values)}),
+        )
+        for wrong in (other_rank, other_rows):
             target.refuses("INVALID_ARGUMENT", ".", target.request({**rows, name: wrong}))
         request = target.request(rows)
         request.inputs[name].tensor_shape.dim[0].size = 5
@@ -131,7 +136,7 @@ def tells_status(target: Target) -> None:
 
 
 def refuses_a_wrong_configuration(target: Target) -> None:
-    """A configuration of nothing, or of one model twice, is refused before anything changes."""
+    """A configuration of nothing, of one model twice, or of another platform changes nothing."""
     method = "HandleReloadConfigRequest"
     request = model_management_pb2.ReloadConfigRequest()
     target.refuses("INVALID_ARGUMENT", "Only ModelConfigList is", request, method)
@@ -139,6 +144,10 @@ def refuses_a_wrong_configuration(target: Target) -> None:
     for _ in range(2):
         models.add(name="twice", base_path="/twice", model_platform="tensorflow")
     target.refuses("INVALID_ARGUMENT", "Illegal to list model twice", request, method)
+    del models[:]
+    models.add(name=target.model, base_path="/other", model_platform="other")
+    text = f"Illegal to change a model's platform. For model {target.model} platform was tensorflow"
+    target.refuses("INVALID_ARGUMENT", text, request, method)
     target.lives()
 
 

@@ -64,7 +64,6 @@ class Target:
         self.signatures = self.client.signatures()
         self.inputs = dict(self.signatures["serving_default"].inputs)
         self._channel = open_channel(grpc, address)
-        self._predict_bytes = self._channel.unary_unary(PREDICT)
 
     def rows(self, count: int, signature: str = "serving_default") -> Arrays:
         """Some values of the right types and shapes.
@@ -104,13 +103,17 @@ class Target:
             tensors.encode(array, request.inputs[name])
         return request
 
-    def send_bytes(self, request: bytes) -> bytes:
-        """Sends bytes in place of a Predict request.
+    def send_bytes(self, request: bytes, method: str = PREDICT) -> bytes:
+        """Sends bytes in place of a request.
+
+        Args:
+            request: The bytes.
+            method: The method's path; Predict's by default.
 
         Raises:
             grpc.RpcError: the server's error.
         """
-        answer: bytes = self._predict_bytes(request, timeout=self.timeout)
+        answer: bytes = self._channel.unary_unary(method)(request, timeout=self.timeout)
         return answer
 
     def refuses(self, code: str, text: str, request: Any, method: str = "Predict") -> None:

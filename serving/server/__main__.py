@@ -9,13 +9,14 @@ this machine only, unless --host says otherwise.
 
 from __future__ import annotations
 
+import os
 import signal
 import sys
-import threading
 
 from absl import flags, logging
 
-from tafe_tf.serving.server.serve import ServerConfig, serve
+from tafe_tf.serving.server import signals
+from tafe_tf.serving.server.serve import Server, ServerConfig
 from tafe_tf.serving.server.versions import Loading
 from tafe_tf.serving.wire.errors import ServingError
 from tafe_tf.terminal import command
@@ -118,13 +119,16 @@ def main(argv: list[str]) -> None:
     """Serves until SIGTERM or SIGINT; what the user can mend ends it with one line."""
     command.only_flags(argv)
     logging.set_verbosity(logging.INFO)
-    stop = threading.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: stop.set())
     try:
-        serve(_config(), stop)
+        server = Server(_config())
+        wait = signals.catch(signal.SIGTERM, signal.SIGINT)
+        server.open()
     except ServingError as error:
         sys.exit(f"error: {error.message}")  # its code is for clients
+    wait()
+    server.end()
+    logging.flush()
+    os._exit(0)  # as `Server.end` asks, and whatever threads of TensorFlow do
 
 
 def _config() -> ServerConfig:

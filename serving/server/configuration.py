@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import pathlib
+from collections.abc import Iterable
+from typing import TypeAlias
 
 from google.protobuf import text_format
 from tensorflow_serving.config import model_server_config_pb2
@@ -10,6 +13,8 @@ from tensorflow_serving.config import model_server_config_pb2
 from tafe_tf.serving.wire.errors import invalid
 
 PLATFORM = "tensorflow"
+
+Model: TypeAlias = model_server_config_pb2.ModelConfig
 
 
 def one_model(name: str, base_path: str) -> model_server_config_pb2.ModelServerConfig:
@@ -37,8 +42,15 @@ def from_file(path: str) -> model_server_config_pb2.ModelServerConfig:
         raise invalid(f"{path}: {error}") from None
 
 
-def check(config: model_server_config_pb2.ModelServerConfig) -> None:
-    """Checks everything that the configuration alone, and the disk, can show to be wrong.
+def check(
+    config: model_server_config_pb2.ModelServerConfig,
+    before: model_server_config_pb2.ModelServerConfig,
+) -> None:
+    """Checks everything that the configurations, and the disk, can show to be wrong.
+
+    Args:
+        config: What is to be served from now on.
+        before: What is served now; empty at first.
 
     Raises:
         ServingError: With TensorFlow Serving's text.
@@ -55,21 +67,52 @@ def check(config: model_server_config_pb2.ModelServerConfig) -> None:
             raise invalid(f"Illegal to list model {model.name} multiple times in config list")
         names.add(model.name)
     for model in models:
+        _check_path(model)
+    _check_platforms(models, before.model_config_list.config)
+    for model in models:
         _check_model(model)
 
 
-def _check_model(model: model_server_config_pb2.ModelConfig) -> None:
+def _check_platforms(models: Iterable[Model], before: Iterable[Model]) -> None:
+    old = {model.name: _platform(model) for model in before}
+    for model in models:
+        if model.name in old and _platform(model) != old[model.name]:
+            raise invalid(
+                f"Illegal to change a model's platform. For model {model.name} platform was "
+                f"{old[model.name]} and new platform requested is {_platform(model)}"
+            )
+
+
+def _platform(model: Model) -> str:
+    """A model's platform, which an older field may tell by a number."""
+    if model.model_type == model_server_config_pb2.MODEL_TYPE_UNSPECIFIED:
+        if not model.model_platform:
+            raise invalid(
+                "Illegal setting neither ModelServerConfig::model_type (deprecated) nor "
+                f"ModelServerConfig::model_platform, model name is {model.name}"
+            )
+        return str(model.model_platform)
+    if model.model_platform:
+        raise invalid(
+            "Illegal setting both ModelServerConfig::model_type (deprecated) and "
+            f"ModelServerConfig::model_platform, model name is {model.name}"
+        )
+    if model.model_type != model_server_config_pb2.TENSORFLOW:
+        raise invalid(f"ModelServerConfig::model_type choice {model.model_type} not supported.")
+    return PLATFORM
+
+
+def _check_path(model: Model) -> None:
     if not pathlib.PurePath(model.base_path).is_absolute():
         raise invalid(
             f"Expected model {model.name} to have an absolute path or URI; "
             f"got base_path()={model.base_path}"
         )
-    if not model.model_platform:
-        raise invalid(
-            "Illegal setting neither ModelServerConfig::model_type (deprecated) nor "
-            f"ModelServerConfig::model_platform, model name is {model.name}"
-        )
-    if model.model_platform != PLATFORM:
-        raise invalid(f"Model {model.name} requests unsupported platform {model.model_platform}")
-    if not pathlib.Path(model.base_path).is_dir():
+
+
+def _check_model(model: Model) -> None:
+    platform = _platform(model)
+    if platform != PLATFORM:
+        raise invalid(f"Model {model.name} requests unsupported platform {platform}")
+    if not os.path.isdir(model.base_path):  # False for whatever is no path, too
         raise invalid(f"Could not find base path {model.base_path} for servable {model.name}")

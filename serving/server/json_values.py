@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import binascii
 import json
+import sys
 from typing import Any
 
 import numpy as np
@@ -13,6 +14,9 @@ import tensorflow as tf
 from tafe_tf.serving.wire.errors import invalid
 
 _SHOWN = 256  # characters of a value in an error
+_MAX_RANK = 32  # levels of lists: more than any input has, fewer than NumPy allows
+_LARGEST = sys.float_info.max  # integers of JSON may be larger
+_ENCODER = json.JSONEncoder()
 _CONSTANTS = {None: "Null", True: "True", False: "False"}
 _TYPES: dict[type, str] = {str: "String", list: "Array", dict: "Object"}
 
@@ -29,6 +33,8 @@ def to_array(value: Any, info: Any) -> np.ndarray:
     """
     dtype = tf.dtypes.as_dtype(info.dtype)
     shape = _shape_of(value)
+    if len(shape) > _MAX_RANK:
+        raise invalid(f"JSON Value: {show(value)} has {len(shape)} levels; {_MAX_RANK} at most")
     flat: list[Any] = []
     _fill(flat, value, shape, 0, dtype)
     return np.array(flat, dtype.as_numpy_dtype).reshape(shape)
@@ -47,8 +53,16 @@ def check_alike(first: np.ndarray, array: np.ndarray) -> None:
 
 
 def show(value: Any) -> str:
-    """A JSON value as an error shows it."""
-    return json.dumps(value)[:_SHOWN]
+    """The beginning of a JSON value, as an error shows it; the rest is not made into text."""
+    text = ""
+    try:
+        for piece in _ENCODER.iterencode(value):
+            text += piece
+            if len(text) >= _SHOWN:
+                break
+    except RecursionError:  # lists within lists; their brackets are there
+        pass
+    return text[:_SHOWN]
 
 
 def is_base64(value: Any) -> bool:
@@ -93,7 +107,9 @@ def _scalar(value: Any, dtype: tf.DType) -> Any:
     if dtype == tf.bool and isinstance(value, bool):
         return value
     is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
-    if is_number and dtype.is_floating:
+    if is_number and dtype.is_floating and abs(value) <= _LARGEST:
+        return value
+    if isinstance(value, float) and dtype.is_floating:  # an infinity, or none
         return value
     if is_number and dtype.is_integer and _fits(value, dtype):
         return value

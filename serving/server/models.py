@@ -15,7 +15,7 @@ from tensorflow_serving.apis import get_model_status_pb2, model_pb2
 
 from tafe_tf.export.session_model import SessionModel
 from tafe_tf.serving.server.versions import State, Version
-from tafe_tf.serving.wire.errors import ServingError, invalid, not_found
+from tafe_tf.serving.wire.errors import ServingError, invalid, not_found, unavailable
 
 
 class ServedModels:
@@ -23,12 +23,29 @@ class ServedModels:
 
     A version that a request uses stays loaded until the request is answered. The methods from
     `versions` on are the loader's: they change what is served.
+
+    Attributes:
+        is_ending: Whether `end` was called.
     """
 
     def __init__(self) -> None:
+        self.is_ending = False
         self._labels: dict[str, dict[str, int]] = {}
         self._versions: dict[str, dict[int, Version]] = {}
         self._changed = threading.Condition()  # guards the attributes and the versions' states
+
+    def end(self) -> None:
+        """Refuses new requests from now on; no version says that it is AVAILABLE."""
+        self.is_ending = True
+
+    def check_open(self) -> None:
+        """Refuses a request once the server ends.
+
+        Raises:
+            ServingError: UNAVAILABLE, after which clients ask again, here or elsewhere.
+        """
+        if self.is_ending:
+            raise unavailable("the server is ending; ask again")
 
     @contextlib.contextmanager
     def use(self, spec: model_pb2.ModelSpec) -> Iterator[Version]:
@@ -36,8 +53,9 @@ class ServedModels:
 
         Raises:
             ServingError: INVALID_ARGUMENT for no name or an unknown label; NOT_FOUND for an unknown
-                model, or a version that is not loaded.
+                model, or a version that is not loaded; UNAVAILABLE once the server ends.
         """
+        self.check_open()
         with self._changed:
             version = self._find(spec)
             version.users += 1
@@ -84,10 +102,16 @@ class ServedModels:
                 number = spec.version.value
                 if number not in known:
                     raise not_found(f"Could not find version {number} of model {spec.name}")
-                return [known[number].status()]
+                return [self._status(known[number])]
             if not known:
                 raise not_found(f"Could not find any versions of model {spec.name}")
-            return [known[number].status() for number in sorted(known, reverse=True)]
+            return [self._status(known[number]) for number in sorted(known, reverse=True)]
+
+    def _status(self, version: Version) -> get_model_status_pb2.ModelVersionStatus:
+        status = version.status()
+        if self.is_ending and status.state == State.AVAILABLE:
+            status.state = State.UNLOADING
+        return status
 
     def names(self) -> set[str]:
         """The names of all models that are or were to be loaded."""

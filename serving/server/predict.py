@@ -8,9 +8,10 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 from tensorflow.core.framework import tensor_pb2
+from tensorflow.core.protobuf import meta_graph_pb2
 from tensorflow_serving.apis import get_model_metadata_pb2, model_pb2, predict_pb2
 
-from tafe_tf.export.session_model import DEFAULT_SIGNATURE
+from tafe_tf.export.session_model import DEFAULT_SIGNATURE, SessionModel
 from tafe_tf.serving.server.models import ServedModels
 from tafe_tf.serving.wire import tensors
 from tafe_tf.serving.wire.errors import failed_precondition, from_number, invalid
@@ -36,13 +37,9 @@ def predict(
         if session is None or name not in session.signatures:
             raise failed_precondition(f'Serving signature key "{name}" not found.')
         signature = session.signatures[name]
-        feeds = _feeds(signature.inputs, request.inputs)
+        feeds = _feeds(signature, request.inputs)
         outputs = _outputs(signature.outputs, request.output_filter)
-        try:
-            values = session.run(name, feeds, outputs)
-        except tf.errors.OpError as error:
-            text = f"{error.message}{_explain(signature.inputs, feeds)}"
-            raise from_number(error.error_code, text) from None
+        values = _run(session, name, feeds, outputs)
     response = predict_pb2.PredictResponse()
     response.model_spec.name = version.model
     response.model_spec.signature_name = name
@@ -52,11 +49,52 @@ def predict(
     return response
 
 
+def _run(
+    session: SessionModel, name: str, feeds: dict[str, np.ndarray], outputs: list[str]
+) -> list[np.ndarray]:
+    """Runs a signature; an error of the runtime becomes the caller's."""
+    wanted = session.signatures[name].inputs
+    try:
+        _check_types(session.arguments[name], feeds)
+        return session.run(name, feeds, outputs)
+    except tf.errors.OpError as error:
+        text = f"{error.message}{_explain(wanted, feeds)}"
+        raise from_number(error.error_code, text) from None
+    except UnicodeDecodeError as error:  # the runtime's text shows bytes of the request
+        text = error.object.decode(errors="replace")
+        raise invalid(f"{text}{_explain(wanted, feeds)}") from None
+
+
+def _check_types(
+    arguments: Sequence[tuple[str, np.dtype]], feeds: Mapping[str, np.ndarray]
+) -> None:
+    """Refuses an array of a wrong type as a session does that gets its arrays by name.
+
+    `SessionModel.run` calls the session by a faster way, which has another text.
+
+    Raises:
+        tf.errors.InvalidArgumentError: About the first such argument.
+    """
+    for number, (name, dtype) in enumerate(arguments):
+        found = feeds[name].dtype
+        if found != dtype:
+            text = f"Expects arg[{number}] to be {_shown(dtype)} but {_shown(found)} is provided"
+            raise tf.errors.InvalidArgumentError(None, None, text)
+
+
+def _shown(dtype: np.dtype) -> str:
+    """TensorFlow's name of a type, by NumPy's."""
+    names = {"object": "string", "float32": "float", "float64": "double"}
+    return names.get(dtype.name, dtype.name)
+
+
 def _feeds(
-    wanted: Mapping[str, Any], given: Mapping[str, tensor_pb2.TensorProto]
+    signature: meta_graph_pb2.SignatureDef, given: Mapping[str, tensor_pb2.TensorProto]
 ) -> dict[str, np.ndarray]:
-    """The arrays of a request, one for each input of the signature."""
-    if len(given) != len(wanted):
+    """The arrays of a request, one for each input of the signature, which may have a default."""
+    wanted = signature.inputs
+    too_few = len(given) < len(wanted) and not signature.defaults
+    if too_few or len(given) > len(wanted):
         extra = set(given) - set(wanted)
         missing = set(wanted) - set(given)
         raise invalid(
@@ -66,13 +104,24 @@ def _feeds(
         )
     feeds = {}
     for name, info in wanted.items():
-        if name not in given:
+        if name in given:
+            feeds[name] = _decoded(name, given[name])
+        elif name in signature.defaults:
+            feeds[name] = _decoded(name, signature.defaults[name])
+        else:
+            defaults = ",".join(sorted(signature.defaults))
             raise invalid(
                 f"Signature input alias: {name}(feed name: {info.name}) not found in request and "
                 "no default value provided. Inputs expected to be in the request "
-                f"{_names(given)}, or default input alias set: "
+                f"{_names(given)}, or default input alias set: {defaults}"
             )
-        feeds[name] = _decoded(name, given[name])
+    unknown = set(given) - set(wanted)
+    if unknown:
+        used = ",".join(sorted(set(given) & set(wanted)))
+        raise invalid(
+            f"Inputs contains invalid name. Used request inputs: {used}, "
+            f"request input: {','.join(sorted(given))}"
+        )
     return feeds
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -11,15 +12,39 @@ import numpy as np
 from tafe_tf.serving.server.json_values import check_alike, is_base64, show, to_array
 from tafe_tf.serving.wire.errors import ServingError, invalid
 
+MAX_VALUES = (
+    1 << 22
+)  # of a request, about; reading so many takes seconds, in which nobody else runs
+_VALUE_BYTES = 100  # that a value takes in memory at most, list or object around it included
+_COPIES = 3  # of a body while it is read: itself, its text, and the texts in it
+_HALF_A_PAIR = re.compile(rb"\\u[dD][89a-fA-F]")
 
-def parse(body: bytes) -> dict[str, Any]:
+
+def count_values(body: bytearray) -> int:
+    """The number of values in a body, at most; commas and brackets in texts count too."""
+    return sum(body.count(sign) for sign in (b",", b"[", b"{"))
+
+
+def bytes_to_read(body: bytearray, values: int) -> int:
+    """The bytes of memory that reading a body takes at most.
+
+    Args:
+        body: A request's body.
+        values: What `count_values` says of it.
+    """
+    return _COPIES * len(body) + _VALUE_BYTES * values
+
+
+def parse(body: bytes | bytearray) -> dict[str, Any]:
     """Reads a request's body.
 
     Raises:
         ServingError: If it is no JSON object, or its "signature_name" is no text.
     """
     try:
-        document = json.loads(body)
+        document = json.loads(body.decode())
+        if _HALF_A_PAIR.search(body):
+            _check_pairs(document)
     except (ValueError, RecursionError) as error:
         raise invalid(f"JSON Parse error: {error}") from None
     if not isinstance(document, dict):
@@ -31,6 +56,18 @@ def parse(body: bytes) -> dict[str, Any]:
             "'signature_name' key must be a string value."
         )
     return document
+
+
+def _check_pairs(document: Any) -> None:
+    """Refuses texts with half a surrogate pair, which are no Unicode.
+
+    Raises:
+        ValueError: As RapidJSON says it, which TensorFlow Serving reads with.
+    """
+    try:
+        json.dumps(document, ensure_ascii=False).encode()
+    except UnicodeEncodeError:
+        raise ValueError("The surrogate pair in string is invalid.") from None
 
 
 def to_arrays(

@@ -1,13 +1,13 @@
-"""Opens the doors of the server, polls the disk, and closes everything in the right order."""
+"""Opens the doors of the server, polls the disk, and ends without losing a request."""
 
 from __future__ import annotations
 
 import dataclasses
 import os
 import threading
+import time
 from collections.abc import Callable
 
-import grpc
 from absl import logging
 from tensorflow_serving.config import model_server_config_pb2
 
@@ -15,10 +15,12 @@ from tafe_tf.serving.server import configuration, grpc_door
 from tafe_tf.serving.server.loader import Loader
 from tafe_tf.serving.server.models import ServedModels
 from tafe_tf.serving.server.rest_door import RestServer
+from tafe_tf.serving.server.running import RunningCalls
 from tafe_tf.serving.server.versions import Loading
-from tafe_tf.serving.wire.errors import ServingError, invalid
+from tafe_tf.serving.wire.errors import ServingError, invalid, unavailable
 
-_GRACE = 10.0  # seconds that running requests get at the end
+_GRACE = 9.0  # seconds that running requests get at the end
+_REFUSING = 1.0  # seconds after that in which new requests are still answered, with UNAVAILABLE
 _THREADS = 4 * (os.cpu_count() or 1)
 
 
@@ -75,70 +77,115 @@ class ServerConfig:
         return configuration.one_model(self.model_name, os.path.abspath(self.model_base_path))
 
 
-def serve(config: ServerConfig, stop: threading.Event) -> None:
-    """Serves until `stop` is set, and then lets the requests that run end.
+class Server:
+    """Serves models over gRPC, and over REST if it has a port for it.
+
+    Args:
+        config: What to serve, where, and how. The models are loaded.
 
     Raises:
-        ServingError: If a model cannot be loaded, or an address cannot be taken.
+        ServingError: If a model cannot be loaded.
     """
-    models = ServedModels()
-    loader = Loader(models, config.loading)
-    loader.reload(config.models())
-    doors: list[Callable[[], object]] = []
-    try:
-        doors.append(_open_grpc(config, models, loader))
+
+    def __init__(self, config: ServerConfig) -> None:
+        self._config = config
+        self._models = ServedModels()
+        self._running = RunningCalls()
+        self._ends = threading.Event()
+        self._rest: RestServer | None = None
+        self._loader = Loader(self._models, config.loading)
+        self._loader.reload(config.models())
+
+    def open(self) -> None:
+        """Answers from now on, and looks for new versions and configurations.
+
+        Raises:
+            ServingError: If an address cannot be taken, and then none is.
+        """
+        config = self._config
         if config.rest_api_port:
-            doors.append(_open_rest(config, models))
-        _every(config.file_system_poll_wait_seconds, stop, loader.poll)
-        if config.model_config_file:
-            seconds = config.model_config_file_poll_wait_seconds
-            _every(seconds, stop, lambda: loader.reload(config.models()))
-        stop.wait()
-    finally:
-        for close in doors:
-            close()
-        loader.close()
-
-
-def _open_grpc(config: ServerConfig, models: ServedModels, loader: Loader) -> Callable[[], object]:
-    """Answers gRPC from now on; returns what ends it."""
-    server = grpc_door.build(models, loader, threads=config.grpc_max_threads)
-    addresses = []
-    if config.port:
-        addresses.append(f"{config.host}:{config.port}")
-    if config.grpc_socket_path:
-        addresses.append(f"unix:{os.path.abspath(config.grpc_socket_path)}")
-    for address in addresses:
+            self._rest = self._make_rest()
         try:
-            server.add_insecure_port(address)
-        except RuntimeError as error:
-            raise ServingError(grpc.StatusCode.UNAVAILABLE, f"{address}: {error}") from None
-    server.start()
-    logging.info("Running gRPC ModelServer at %s ...", " and ".join(addresses))
-    return lambda: server.stop(_GRACE).wait()
+            self._open_grpc()
+        except ServingError:
+            self._close_rest(0.0)
+            raise
+        if self._rest is not None:
+            self._rest.start()
+            address = f"{config.host}:{config.rest_api_port}"
+            logging.info("Exporting HTTP/REST API at: %s ...", address)
+        self._every(config.file_system_poll_wait_seconds, self._loader.poll)
+        if config.model_config_file:
+            self._every(config.model_config_file_poll_wait_seconds, self._reload)
 
+    def end(self) -> None:
+        """Refuses new requests, and waits until those that run are answered.
 
-def _open_rest(config: ServerConfig, models: ServedModels) -> Callable[[], object]:
-    """Answers REST from now on; returns what ends it."""
-    address = f"{config.host}:{config.rest_api_port}"
-    try:
-        server = RestServer(models, config.host, config.rest_api_port, config.rest_api_num_threads)
-    except OSError as error:
-        raise ServingError(grpc.StatusCode.UNAVAILABLE, f"{address}: {error}") from None
-    server.start()
-    logging.info("Exporting HTTP/REST API at: %s ...", address)
-    return lambda: server.stop(_GRACE)
+        A request that comes now gets UNAVAILABLE, or 503 over REST, and so do those that come
+        within the second after the last answer. The gRPC door is left as it is, and the process
+        must end next: that closes the connections, after which clients ask again. gRPC's own end
+        of a server gives CANCELLED to calls that arrive meanwhile, after which they do not.
+        """
+        self._ends.set()
+        self._models.end()
+        logging.info("Ending: new requests are refused ...")
+        deadline = time.monotonic() + _GRACE + _REFUSING
+        unfinished = self._running.wait_for_all(_GRACE)
+        if unfinished:
+            logging.error("%d requests still ran after %g seconds", unfinished, _GRACE)
+        time.sleep(_REFUSING)
+        self._close_rest(max(0.0, deadline - time.monotonic()))
 
+    def _make_rest(self) -> RestServer:
+        config = self._config
+        try:
+            return RestServer(
+                self._models,
+                self._running,
+                config.host,
+                config.rest_api_port,
+                config.rest_api_num_threads,
+            )
+        except OSError as error:
+            raise unavailable(f"{config.host}:{config.rest_api_port}: {error}") from None
 
-def _every(seconds: int, stop: threading.Event, action: Callable[[], None]) -> None:
-    """Repeats an action from a thread of its own; a failure is logged, and the next turn comes."""
+    def _close_rest(self, seconds: float) -> None:
+        if self._rest is not None:
+            self._rest.stop(seconds)
 
-    def repeat() -> None:
-        while not stop.wait(seconds):
+    def _open_grpc(self) -> None:
+        """Answers gRPC from now on."""
+        config = self._config
+        server = grpc_door.build(
+            self._models, self._loader, self._running, threads=config.grpc_max_threads
+        )
+        addresses = []
+        if config.port:
+            addresses.append(f"{config.host}:{config.port}")
+        if config.grpc_socket_path:
+            addresses.append(f"unix:{os.path.abspath(config.grpc_socket_path)}")
+        for address in addresses:
             try:
-                action()
-            except Exception as error:
-                logging.error("%s", error)
+                server.add_insecure_port(address)
+            except RuntimeError as error:
+                server.stop(None)
+                raise unavailable(f"{address}: {error}") from None
+        server.start()
+        self._grpc = server  # gRPC ends a server that nobody holds
+        logging.info("Running gRPC ModelServer at %s ...", " and ".join(addresses))
 
-    if seconds:
-        threading.Thread(target=repeat, daemon=True).start()
+    def _reload(self) -> None:
+        self._loader.reload(self._config.models())
+
+    def _every(self, seconds: int, action: Callable[[], None]) -> None:
+        """Repeats an action from a thread of its own; a failure is logged, and it goes on."""
+
+        def repeat() -> None:
+            while not self._ends.wait(seconds):
+                try:
+                    action()
+                except Exception as error:
+                    logging.error("%s", error)
+
+        if seconds:
+            threading.Thread(target=repeat, daemon=True).start()

@@ -21,6 +21,13 @@ class ServingError(RuntimeError):
         self.message = message
 
 
+class WrongAnswerError(ServingError):
+    """INTERNAL: a server said something that cannot be an answer to what it was asked."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(grpc.StatusCode.INTERNAL, f"the server's answer is wrong: {message}")
+
+
 def from_number(number: int, message: str) -> ServingError:
     """The error with a status code's number, which is how TensorFlow's own errors carry it."""
     return ServingError(_CODES.get(number, grpc.StatusCode.UNKNOWN), message)
@@ -34,6 +41,11 @@ def invalid(message: str) -> ServingError:
 def failed_precondition(message: str) -> ServingError:
     """The error FAILED_PRECONDITION: the server lacks what the request takes for granted."""
     return ServingError(grpc.StatusCode.FAILED_PRECONDITION, message)
+
+
+def unavailable(message: str) -> ServingError:
+    """The error UNAVAILABLE: the same request may be answered later, or by another server."""
+    return ServingError(grpc.StatusCode.UNAVAILABLE, message)
 
 
 def not_found(message: str) -> ServingError:

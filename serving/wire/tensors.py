@@ -10,40 +10,48 @@ import math
 from typing import Any
 
 import numpy as np
-from tensorflow.core.framework import tensor_pb2, types_pb2
+
+from tafe_tf.serving.wire.messages import DATA_TYPES
 
 _REPEATED_LIMIT = 1 << 20  # elements that a proto may leave to its last value
-_FIELDS: dict[str, dict[int, Any]] = {
-    "float_val": {types_pb2.DT_FLOAT: np.float32},
-    "double_val": {types_pb2.DT_DOUBLE: np.float64},
-    "int64_val": {types_pb2.DT_INT64: np.int64},
+# The field that holds values one by one -> the types that it holds, and NumPy's for each.
+_FIELDS: dict[str, dict[str, Any]] = {
+    "float_val": {"DT_FLOAT": np.float32},
+    "double_val": {"DT_DOUBLE": np.float64},
+    "int64_val": {"DT_INT64": np.int64},
     "int_val": {
-        types_pb2.DT_INT32: np.int32,
-        types_pb2.DT_INT16: np.int16,
-        types_pb2.DT_INT8: np.int8,
-        types_pb2.DT_UINT8: np.uint8,
-        types_pb2.DT_UINT16: np.uint16,
+        "DT_INT32": np.int32,
+        "DT_INT16": np.int16,
+        "DT_INT8": np.int8,
+        "DT_UINT8": np.uint8,
+        "DT_UINT16": np.uint16,
     },
-    "uint32_val": {types_pb2.DT_UINT32: np.uint32},
-    "uint64_val": {types_pb2.DT_UINT64: np.uint64},
-    "bool_val": {types_pb2.DT_BOOL: np.bool_},
-    "string_val": {types_pb2.DT_STRING: np.object_},
+    "uint32_val": {"DT_UINT32": np.uint32},
+    "uint64_val": {"DT_UINT64": np.uint64},
+    "bool_val": {"DT_BOOL": np.bool_},
+    "string_val": {"DT_STRING": np.object_},
 }
 # Number of a type -> its NumPy type, and the field that holds its values one by one.
 _TYPES: dict[int, tuple[np.dtype, str]] = {}
-for _field, _numbered in _FIELDS.items():
-    for _number, _numpy_type in _numbered.items():
-        _TYPES[_number] = (np.dtype(_numpy_type), _field)
+for _field, _named in _FIELDS.items():
+    for _name, _numpy_type in _named.items():
+        _TYPES[DATA_TYPES[_name]] = (np.dtype(_numpy_type), _field)
 _NUMBERS = {dtype: number for number, (dtype, _) in _TYPES.items()}
 _OBJECT = np.dtype(object)
 
 
-def encode(array: np.ndarray, proto: tensor_pb2.TensorProto, *, as_fields: bool = False) -> None:
+def numpy_type(number: int) -> np.dtype | None:
+    """The NumPy type of values of a `DataType`, object for strings; None if there is none."""
+    dtype, _ = _TYPES.get(number, (None, ""))
+    return dtype
+
+
+def encode(array: np.ndarray, proto: Any, *, as_fields: bool = False) -> None:
     """Fills an empty `TensorProto`.
 
     Args:
         array: Numbers, booleans, or str or bytes objects, of any shape.
-        proto: The proto to fill.
+        proto: The proto to fill, of `messages.TensorProto` or of TensorFlow's class.
         as_fields: Store one field a value (`float_val`, ...), as TensorFlow Serving answers. By
             default the values are stored as raw bytes, which is faster.
 
@@ -69,10 +77,13 @@ def encode(array: np.ndarray, proto: tensor_pb2.TensorProto, *, as_fields: bool 
         proto.tensor_content = array.tobytes()
 
 
-def decode(proto: tensor_pb2.TensorProto) -> np.ndarray:
+def decode(proto: Any) -> np.ndarray:
     """Reads a `TensorProto`.
 
     As in TensorFlow, the last of too few values stands for the rest, and no value at all for zeros.
+
+    Args:
+        proto: A `messages.TensorProto`, or one of TensorFlow's class.
 
     Returns:
         An array, which may be read-only. Strings become an object array of bytes.

@@ -11,6 +11,7 @@ from tafe_tf.comparison.runs import ChildRun, Shared, Variant, train_all
 from tafe_tf.comparison.statistics import Comparison
 from tafe_tf.comparison.tables import markdown, tables
 from tafe_tf.data.atomic import write_json, write_text
+from tafe_tf.schema import Schema
 from tafe_tf.terminal.tables import show
 from tafe_tf.training.errors import RunError
 
@@ -69,19 +70,29 @@ def compare(plan: Plan) -> dict[str, str]:
     Raises:
         DataError: On a bad file or row.
         RunError: If the directory is another job's, or settings that should be tuned are missing.
+        LockError: If another process works in the directory.
         ValueError: If no run has finished, or `plan.against` is none of the models.
     """
-    directory = plan.shared.directory
-    schema = plan.shared.prepare()
-    arguments = {}
-    for variant in plan.variants:
-        arguments[variant.text] = plan.arguments(variant)
-    # Seed by seed, so that a comparison that is stopped early has all models.
-    in_turn = []
-    for seed in plan.seeds:
-        in_turn += [plan.run(variant, seed) for variant in plan.variants]
-    failed = train_all(in_turn, arguments)
+    with plan.shared.prepared() as schema:
+        arguments = {}
+        for variant in plan.variants:
+            arguments[variant.text] = plan.arguments(variant)
+        # Seed by seed, so that a comparison that is stopped early has all models.
+        in_turn = []
+        for seed in plan.seeds:
+            in_turn += [plan.run(variant, seed) for variant in plan.variants]
+        failed = train_all(in_turn, arguments)
+        _write_figures(plan, schema, failed)
+        return failed
 
+
+def _write_figures(
+    plan: Plan,
+    schema: Schema,
+    failed: Mapping[str, str],
+) -> None:
+    """Writes and prints the figures of all finished runs."""
+    directory = plan.shared.directory
     by_model = []
     for variant in plan.variants:
         by_model += [plan.run(variant, seed) for seed in plan.seeds]
@@ -97,4 +108,3 @@ def compare(plan: Plan) -> dict[str, str]:
     for table in tables(results, schema):
         show(table)
     print(f"{directory}/compare.json and compare.md have more")
-    return failed

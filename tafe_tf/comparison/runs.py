@@ -1,25 +1,29 @@
 """The runs of a comparison or a search: each in a process and a directory of its own.
 
 <directory>/common.flags      the settings that all runs share
-            prepared/         the schema and its vocabularies, built once
+            prepared/         the schema, its vocabularies, built once, and what the files hold
 <run>/                        a run directory, with predictions.npz once the run has finished
 <run>.log                     what the run has printed
 """
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import pathlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 from tafe_tf import schema, schema_toml
 from tafe_tf.comparison.same_settings import differing
-from tafe_tf.data.atomic import write_text
+from tafe_tf.data import lock
+from tafe_tf.data.atomic import read_json, write_json, write_text
 from tafe_tf.data.bad_rows import BadRows
+from tafe_tf.data.fingerprint import Fingerprint, differences, fingerprint
 from tafe_tf.data.formats.splits import find_split
 from tafe_tf.features import vocabulary
 from tafe_tf.terminal import attended
 from tafe_tf.training.errors import RunError
+from tafe_tf.training.noted_files import METRICS, NotedFiles
 from tafe_tf.training.run_dir import claim
 
 
@@ -101,29 +105,49 @@ class Shared:
         """The command-line arguments of `tafe_tf.train` that every run starts with."""
         return [f"--flagfile={self._settings_file}", f"--schema={self._prepared / 'schema.toml'}"]
 
-    def prepare(self) -> schema.Schema:
-        """Claims the directory and builds the vocabularies that the runs share.
+    @contextlib.contextmanager
+    def prepared(self) -> Iterator[schema.Schema]:
+        """Claims the directory for this process and builds the vocabularies that the runs share.
 
-        Returns:
+        Yields:
             The data set's schema.
 
         Raises:
             DataError: If there are no training or no test files, or on a bad row.
-            RunError: If the directory holds runs with other settings or another schema.
+            RunError: If the directory holds runs with other settings, another schema or other data.
+            LockError: If another process works in the directory.
         """
         loaded = schema_toml.load(self.schema_file)
-        train_files = find_split(self.data_dir, "train")
-        find_split(self.data_dir, "test")
-        self._prepared.mkdir(parents=True, exist_ok=True)
-        self._claim()
-        if not (self._prepared / "statistics.json").exists():
-            vocabulary.build(
-                train_files,
-                loaded,
-                self._prepared,
-                self.bad_rows,
+        files = {split: find_split(self.data_dir, split) for split in ("train", "test")}
+        files["valid"] = find_split(self.data_dir, "valid", required=False)
+        with lock.locked(self.directory, "wait until it has ended, or give another --run_dir"):
+            self._prepared.mkdir(parents=True, exist_ok=True)
+            self._claim()
+            self._claim_inputs(files)
+            if not (self._prepared / "statistics.json").exists():
+                vocabulary.build(
+                    files["train"],
+                    loaded,
+                    self._prepared,
+                    self.bad_rows,
+                )
+            yield loaded
+
+    def _claim_inputs(self, files: Mapping[str, Sequence[str]]) -> None:
+        """Notes what the files hold, or finds that they still do: runs on others do not compare."""
+        path = self._prepared / "inputs.json"
+        now = {split: [fingerprint(file) for file in paths] for split, paths in files.items()}
+        if not path.exists():
+            write_json(path, now)
+        changed = []
+        for split, noted in read_json(path).items():
+            then = [Fingerprint(*item) for item in noted]
+            changed += differences(then, now[split])
+        if changed:
+            raise RunError(
+                f"{self.directory}: its runs were made with other files: {', '.join(changed)}. "
+                "Bring them back as they were, or give another --run_dir"
             )
-        return loaded
 
     def _claim(self) -> None:
         otherwise = "is of another job; give another --run_dir"
@@ -167,8 +191,9 @@ class ChildRun:
 
     @property
     def is_done(self) -> bool:
-        """Whether the run has written its predictions, which it does last."""
-        return (self.path / "predictions.npz").exists()
+        """Whether the run has written its predictions, which it does last, and all is as it was."""
+        is_written = (self.path / "predictions.npz").exists()
+        return is_written and not NotedFiles(self.path).differences(*METRICS)
 
     @property
     def log(self) -> pathlib.Path:
@@ -190,7 +215,11 @@ class ChildRun:
         self.log.parent.mkdir(parents=True, exist_ok=True)
         with open(self.log, "w", encoding="utf-8") as log:
             child = attended.start("tafe_tf.train", training, output=log)
-            code = child.wait()
+            try:
+                code = child.wait()
+            finally:  # whoever ends this process ends the run too, which saves what it has
+                child.terminate()
+                child.wait()
         if code == 0:
             return ""
         printed = self.log.read_text(encoding="utf-8", errors="replace").strip()

@@ -17,6 +17,7 @@ from tafe_tf.comparison.runs import ChildRun, Shared, Variant
 from tafe_tf.data.atomic import read_json, write_json, write_text
 from tafe_tf.metrics import goodness, monitored
 from tafe_tf.schema import Schema
+from tafe_tf.training.noted_files import NotedFiles
 
 Space = dict[str, BaseDistribution]  # what each flag is drawn from
 
@@ -52,11 +53,11 @@ def tune(search: Search, variants: list[Variant]) -> None:
         RunError: If the directory is another job's.
         ValueError: If a trial fails.
     """
-    schema = search.shared.prepare()
     results = {}
-    for variant in variants:
-        results[variant.text] = tune_model(search, variant, schema)
-    write_json(search.shared.directory / "tune.json", results)
+    with search.shared.prepared() as schema:
+        for variant in variants:
+            results[variant.text] = tune_model(search, variant, schema)
+        write_json(search.shared.directory / "tune.json", results)
 
 
 def distribution(text: str, names: list[str]) -> tuple[str, BaseDistribution]:
@@ -212,6 +213,7 @@ def best_value(
         monitor: The metric, as in `--monitor`.
         schema: The data set's schema.
     """
+    NotedFiles(run_dir).check("history.json")
     history = read_json(run_dir / "history.json")
     values = [monitored(epoch, monitor, schema.step_names) for epoch in history]
     return max(values, key=lambda value: goodness(value, monitor))

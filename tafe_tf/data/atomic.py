@@ -34,14 +34,25 @@ def replacing(path: str | pathlib.Path) -> Iterator[pathlib.Path]:
     path = pathlib.Path(path)
     temporary = temporary_name(path)
     try:
-        yield temporary
-        publish(temporary, path)
-    except OSError as error:
-        if error.errno is None or error.filename not in (None, str(temporary)):
-            raise
-        raise OSError(error.errno, error.strerror, str(path)) from None
+        with naming(path):
+            yield temporary
+            publish(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def naming(path: str | os.PathLike[str]) -> Iterator[None]:
+    """Adds the name of what is being written to an error of the system that names nothing.
+
+    A write does not know the file's name: where the disk is full, for example.
+    """
+    try:
+        yield
+    except OSError as error:
+        if error.errno is None or error.filename is not None:
+            raise
+        raise OSError(error.errno, error.strerror, os.fspath(path)) from None
 
 
 def temporary_name(path: pathlib.Path) -> pathlib.Path:

@@ -49,6 +49,15 @@ def check_columns(
             raise kind(f"{path}: column {shown(name)} {what}; the columns are {listed(present)}")
 
 
+def is_utf8(name: str) -> bool:
+    """Whether a file's name can be noted in a file; Python keeps other bytes as lone surrogates."""
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
 def of_a_file(error: Exception) -> str:
     """Why the operating system did not read or write a file, as TensorFlow tells it.
 

@@ -16,6 +16,7 @@ KINDS = ("missing", "unseen")
 
 # A share has jumped if it is above that of training by more than this, beside chance.
 JUMP = 0.1
+NEARLY_ALL = 0.9  # a share above it leaves a field next to nothing to say
 _STANDARD_ERRORS = 3.0
 _LARGEST_DEVIATION = 0.5  # of one value that is unseen or not, whatever the share
 
@@ -34,6 +35,28 @@ def training_shares(described: Mapping[str, Any]) -> dict[str, dict[str, float]]
             if field[kind] is not None:
                 shares[kind][field["name"]] = field[kind]
     return shares
+
+
+def nearly_all_unseen(shares: Shares) -> list[str]:
+    """Says of which fields nearly all values have no row of the table, so that they say nothing.
+
+    Args:
+        shares: The share of each field's values that are unseen.
+
+    Returns:
+        A sentence for each share above 0.9.
+
+    Example:
+        >>> nearly_all_unseen({"hour": 0.97, "item": 0.2})
+        ["field 'hour': 97.0% of its values are unseen, so that it says nothing; ..."]
+    """
+    mend = "is `size` too small, `min_count` too large, or another column meant?"
+    found = []
+    for field, share in shares.items():
+        if share > NEARLY_ALL:
+            what = f"field {field!r}: {share:.1%} of its values are unseen"
+            found.append(f"{what}, so that it says nothing; {mend}")
+    return found
 
 
 class FieldCounts:

@@ -38,19 +38,38 @@ def rechunk(
 ) -> Iterator[list[Span[S]]]:
     """Deals the rows of all pieces into chunks of a fixed number of rows, the last one shorter.
 
-    No row is copied, and no piece is drawn before its first row is needed.
-
     Args:
-        pieces: Anything with a length, which is its number of rows; pieces may be empty.
+        pieces: See `cut`.
         size: The rows of a chunk, 1 or more.
         skip: Rows to pass over before the first chunk. Default: 0.
         first: The rows of the first chunk. Default: 0, which means `size`.
 
     Yields:
+        As `cut`.
+    """
+    sizes = itertools.chain([first] if first else [], itertools.repeat(size))
+    return cut(pieces, sizes, skip)
+
+
+def cut(
+    pieces: Iterable[S],
+    sizes: Iterator[int],
+    skip: int = 0,
+) -> Iterator[list[Span[S]]]:
+    """Deals the rows of all pieces into chunks of given numbers of rows, the last one shorter.
+
+    No row is copied, and no piece is drawn before its first row is needed.
+
+    Args:
+        pieces: Anything with a length, which is its number of rows; pieces may be empty.
+        sizes: The rows of each chunk, 1 or more; it must not end before the pieces.
+        skip: Rows to pass over before the first chunk. Default: 0.
+
+    Yields:
         For each chunk the spans that it consists of, in order, none of them empty.
     """
     chunk: list[Span[S]] = []
-    wanted = first or size
+    wanted = next(sizes)
     for piece in pieces:
         start = min(skip, len(piece))
         skip -= start
@@ -62,7 +81,7 @@ def rechunk(
             if wanted == 0:
                 yield chunk
                 chunk = []
-                wanted = size
+                wanted = next(sizes)
     if chunk:
         yield chunk
 

@@ -50,7 +50,7 @@ def locked(
 def _taken(path: pathlib.Path, mend: str) -> TextIO:
     """The open file of a lock that this process now holds."""
     while True:
-        file = path.open("a+", encoding="utf-8")
+        file = path.open("a+", encoding="utf-8", errors="backslashreplace")
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:

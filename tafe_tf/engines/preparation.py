@@ -14,6 +14,7 @@ from tafe_tf.data import bad_row_limit
 from tafe_tf.data.atomic import read_json
 from tafe_tf.data.bad_rows import Dropped, Policy
 from tafe_tf.data.formats.read import find_files
+from tafe_tf.data.lock import locked
 from tafe_tf.data.shards import lifecycle
 from tafe_tf.data.shards.job import Piece, ShardJob
 from tafe_tf.schema import Schema
@@ -71,18 +72,25 @@ def prepare_shards(job: ShardJob, engine: Engine) -> dict[str, Any]:
 
     Raises:
         DataError: If a file or a row cannot be used, or the output folder belongs to another job.
+        LockError: If another process prepares into the folder.
     """
-    left = lifecycle.begin(job, each_part=engine.each_part)
-    if left is not None:
-        engine.write_shards(job, left)
-        counts = lifecycle.summary(job)
-        vocabularies = VocabularyJob(
-            files=find_files(job.output, "train"),
-            schema=job.schema,
-            directory=job.output,
-            on_bad_row=job.on_bad_row,
-            max_bad_rows=job.max_bad_rows,
-        )
-        engine.build_vocabularies(vocabularies)
-        lifecycle.finish(job, counts)
+    with locked(job.output):
+        left = lifecycle.begin(job, each_part=engine.each_part)
+        if left is not None:
+            _write(job, engine, left)
     return dict(read_json(f"{job.output}/{lifecycle.PREPARED}"))
+
+
+def _write(job: ShardJob, engine: Engine, left: Sequence[Piece]) -> None:
+    """Writes the shards that are left, and then the vocabularies."""
+    engine.write_shards(job, left)
+    counts = lifecycle.summary(job)
+    vocabularies = VocabularyJob(
+        files=find_files(job.output, "train"),
+        schema=job.schema,
+        directory=job.output,
+        on_bad_row=job.on_bad_row,
+        max_bad_rows=job.max_bad_rows,
+    )
+    engine.build_vocabularies(vocabularies)
+    lifecycle.finish(job, counts)

@@ -13,8 +13,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 from tafe_tf.data import manifest
+from tafe_tf.data.atomic import naming, read_json
 from tafe_tf.data.atomic import publish as move
-from tafe_tf.data.atomic import read_json
 from tafe_tf.data.bad_rows import BadRows
 from tafe_tf.data.blocks.block import Block
 from tafe_tf.data.field_counts import FieldCounts
@@ -137,7 +137,7 @@ def beside(directory: str | pathlib.Path) -> Iterator[pathlib.Path]:
     directory.mkdir(parents=True, exist_ok=True)
     for left_over in directory.glob(f"{_WORK}*"):
         shutil.rmtree(left_over, ignore_errors=True)
-    with tempfile.TemporaryDirectory(prefix=_WORK, dir=directory) as work:
+    with naming(directory), tempfile.TemporaryDirectory(prefix=_WORK, dir=directory) as work:
         yield pathlib.Path(work)
 
 

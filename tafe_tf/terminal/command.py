@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Sequence
 
 from absl import app
 
-from tafe_tf.data.errors import of_a_file
+from tafe_tf.data.errors import is_utf8, of_a_file
 from tafe_tf.terminal import ending
 
 _FULL = os.strerror(errno.ENOSPC)
@@ -30,6 +30,9 @@ def run(main: Callable[[list[str]], None]) -> None:
     Args:
         main: The command; its list starts with the command's name.
     """
+    for argument in sys.argv:
+        if not is_utf8(argument):
+            sys.exit(f"error: {argument!a}: must be UTF-8, to be noted in files")
     ending.end_on_sigterm()
     if "tensorflow" in sys.modules:
         ending.use_own_temporary_folder()
@@ -123,8 +126,18 @@ def one_line_errors(*kinds: type[Exception]) -> Iterator[None]:
 
 def _in_one_line(error: Exception) -> str:
     """An error's message, without what TensorFlow adds for its developers."""
+    if isinstance(error, UnicodeEncodeError):
+        return _name_that_is_no_utf8(error)
     text = " ".join(line.strip() for line in str(error).splitlines())
     text = re.sub(r"^\{\{[^}]*\}\} ", "", text).partition(" [Op:")[0]
     if _FULL in text:
         text += "; make room, and give the same command again"
     return text
+
+
+def _name_that_is_no_utf8(error: UnicodeEncodeError) -> str:
+    """What to say of a text that cannot be written: it comes from the name of a file or folder."""
+    before = error.object[: error.start].rpartition("\n")[2]
+    after = error.object[error.start :].partition("\n")[0]
+    name = ascii(before[-100:] + after[:20])
+    return f"{name}: is a name that is not UTF-8, which no file can note; rename it"

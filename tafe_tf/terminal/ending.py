@@ -9,28 +9,39 @@ import os
 import pathlib
 import shutil
 import signal
+import sys
 import tempfile
 from types import FrameType
 
 TERMINATED = 143  # as a process that SIGTERM ended
-_GRACE = 30  # seconds in which a process that was asked to end must do so
 _PREFIX = "tafe_tf-"
+_AGAIN = 0.2  # seconds
 
 
 def end_on_sigterm() -> None:
     """Makes SIGTERM end this process in one line, exit code 143, once temporary files are removed.
 
-    A second SIGTERM ends it at once, and so do 30 seconds.
+    A second SIGTERM ends it at once.
     """
     signal.signal(signal.SIGTERM, _end)
 
 
 def _end(number: int, frame: FrameType | None) -> None:
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
-    signal.signal(signal.SIGALRM, signal.SIG_DFL)
-    signal.alarm(_GRACE)
     os.write(2, b"SIGTERM: stopped; the same command goes on, or starts again\n")
+    # Python passes over an exception in a callback of its garbage collector, of which JAX has one.
+    # Then the next alarm raises it.
+    sys.unraisablehook = lambda _: None
+    signal.signal(signal.SIGALRM, _end_unless_ending)
+    signal.setitimer(signal.ITIMER_REAL, _AGAIN, _AGAIN)
+    atexit.register(signal.setitimer, signal.ITIMER_REAL, 0)
     raise SystemExit(TERMINATED)
+
+
+def _end_unless_ending(number: int, frame: FrameType | None) -> None:
+    is_ending = isinstance(sys.exception(), SystemExit)  # a `finally` or `with` is at work
+    if not is_ending:
+        raise SystemExit(TERMINATED)
 
 
 def use_own_temporary_folder() -> None:

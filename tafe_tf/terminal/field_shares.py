@@ -7,7 +7,7 @@ from typing import TextIO
 
 from rich.table import Table
 
-from tafe_tf.data.field_counts import KINDS, FieldCounts, Shares
+from tafe_tf.data.field_counts import KINDS, FieldCounts, Shares, nearly_all_unseen
 from tafe_tf.terminal.tables import Metrics, share, show
 
 
@@ -17,7 +17,7 @@ def print_field_shares(
     title: str,
     file: TextIO | None = None,
 ) -> None:
-    """Prints the table, and below it a line for each share that is far above that of training.
+    """Prints the table, and below it a line for each share that is far above training's or near 1.
 
     Args:
         counts: The values that were counted.
@@ -28,6 +28,18 @@ def print_field_shares(
     print_field_table(counts, training, title, file)
     for jump in counts.jumps(training):
         print(f"warning: {jump}", file=file)
+    print_unseen(counts.shares("unseen"), file)
+
+
+def print_unseen(shares: Shares, file: TextIO | None = None) -> None:
+    """Prints a line for each field of whose values nearly all are unseen.
+
+    Args:
+        shares: The share of each field's values that are unseen.
+        file: Where to print. Default: None, the standard output.
+    """
+    for line in nearly_all_unseen(shares):
+        print(f"warning: {line}", file=file)
 
 
 def print_field_table(

@@ -11,7 +11,7 @@ from typing import TypeAlias
 import pyarrow as pa
 
 from tafe_tf import schema_toml
-from tafe_tf.data.errors import DataError
+from tafe_tf.data.errors import DataError, is_utf8
 from tafe_tf.data.formats.splits import default_schema_file, find_splits
 from tafe_tf.schema import Schema
 
@@ -48,6 +48,8 @@ class DataConfig:
             for path in rows:
                 if not os.path.isfile(path):
                     raise FileNotFoundError(f"{path}: there is no such file")
+                if not is_utf8(path):
+                    raise DataError(f"{path!a}: the name must be UTF-8, to be noted; rename it")
 
     def splits(self) -> list[tuple[str, Rows]]:
         """The rows by the name of their split."""

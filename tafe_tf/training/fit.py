@@ -25,7 +25,7 @@ from tafe_tf.features import vocabulary
 from tafe_tf.features.graph import Features
 from tafe_tf.features.table_size import RowSize, check_known_table, check_table
 from tafe_tf.optimizers import LazyAdam
-from tafe_tf.terminal.field_shares import print_field_metrics
+from tafe_tf.terminal.field_shares import print_field_metrics, print_unseen
 from tafe_tf.terminal.tables import print_dropped, print_metrics
 from tafe_tf.training import identity, predecessor
 from tafe_tf.training.build import build_loss, build_model, learning_rate
@@ -146,6 +146,9 @@ def _fit(
     data = cluster.first(lambda: keep_rows(run, data))
     rows, validation = split(data, config, cluster, bad_rows)
     prepared = cluster.first(lambda: _prepare(run, rows, data.schema_file, warm))
+    if cluster.chief:
+        run.files.begin()
+    print_unseen(run.statistics().get("unseen", {}))
     trained_on = round(prepared * (1.0 - rows.holdout.fraction))
     steps = max(trained_on // config.batch_size, 1)
 
@@ -161,8 +164,8 @@ def _fit(
     if cluster.chief:
         if not run.has_trained:
             run.save_model_config(model)
+            run.files.note("model.json")
         run.rows.save(validation, data.files())
-        run.files.begin()
     trainer = Trainer(
         model,
         features,

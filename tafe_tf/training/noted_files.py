@@ -79,13 +79,28 @@ class NotedFiles:
         Raises:
             ManifestError: Naming each file that is gone or holds something else.
         """
-        noted = self._noted()
-        if noted is None:
+        asked = self._asked(patterns)
+        if asked is None:
             _say_unchecked(self._run_dir)
             return
-        asked = {name: entry for name, entry in noted.items() if _is_of(name, patterns)}
         mend = _MADE_ANEW if all(_is_of(name, METRICS) for name in asked) else _BELONG
         manifest.check(self._run_dir, asked, mend)
+
+    def differences(self, *patterns: str) -> list[str]:
+        """What is not as it was noted, a text for each file; empty also if nothing was noted.
+
+        Args:
+            *patterns: Which files.
+        """
+        asked = self._asked(patterns) or {}
+        return manifest.differences(self._run_dir, asked)
+
+    def _asked(self, patterns: Sequence[str]) -> dict[str, Entry] | None:
+        """What is noted of some files; None if nothing is of any."""
+        noted = self._noted()
+        if noted is None:
+            return None
+        return {name: entry for name, entry in noted.items() if _is_of(name, patterns)}
 
     def _found(self, patterns: Sequence[str]) -> list[str]:
         """The files that are there."""

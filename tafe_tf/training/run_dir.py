@@ -198,6 +198,7 @@ class RunDir:
         """The run's dataset."""
         if not (self.path / "schema.toml").exists():
             raise RunError(f"{self.path}: holds no run (no schema.toml)")
+        self.files.check("schema.toml")
         return schema_toml.load(self.path / "schema.toml")
 
     def statistics(self) -> dict[str, Any]:

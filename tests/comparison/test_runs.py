@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
+import os
 import pathlib
+import signal
 import sys
 
 import pytest
+import small_models
 
-from tafe_tf.comparison.runs import ChildRun, Variant, train_all
+from tafe_tf.comparison.runs import ChildRun, Shared, Variant, train_all
+from tafe_tf.data import lock
+from tafe_tf.data.bad_rows import BadRows
+from tafe_tf.data.formats.write import write
+from tafe_tf.data.lock import LockError
+from tafe_tf.training.errors import RunError
+from tafe_tf.training.noted_files import METRICS, NotedFiles
 
 
 def test_variants() -> None:
@@ -47,3 +56,75 @@ def test_a_failed_run_costs_no_other(
     printed = capsys.readouterr().out
     assert printed.startswith("1/3: tafe/dropout=0.1, seed 1\n  failed, exit code 3: broken")
     assert "3/3: tafe" in printed and "mmoe" not in printed
+
+
+@pytest.fixture
+def shared(tmp_path: pathlib.Path) -> Shared:
+    """A comparison on a small shop, with nothing done yet."""
+    data = tmp_path / "data"
+    data.mkdir()
+    (data / "schema.toml").write_text(small_models.SHOP)
+    for split in ("train", "test"):
+        write(data / f"{split}.csv", small_models.rows("shop", 50))
+    return Shared(
+        directory=tmp_path / "job",
+        settings="--epochs=1\n",
+        data_dir=str(data),
+        schema_file=data / "schema.toml",
+        bad_rows=BadRows(),
+    )
+
+
+@pytest.mark.parametrize("split", ["train", "test"])
+def test_runs_on_other_files_do_not_join_a_comparison(shared: Shared, split: str) -> None:
+    for _ in range(2):
+        with shared.prepared() as schema:
+            assert schema.name == "shop"
+    write(pathlib.Path(shared.data_dir) / f"{split}.csv", small_models.rows("shop", 50, seed=9))
+    rule = rf"job: its runs were made with other files: {split}.csv holds other bytes\. Bring them"
+    with pytest.raises(RunError, match=rule), shared.prepared():
+        pass
+
+
+def test_two_processes_do_not_compare_in_one_directory(shared: Shared) -> None:
+    with (
+        lock.locked(shared.directory),
+        pytest.raises(LockError, match="or give another --run_dir"),
+        shared.prepared(),
+    ):
+        pass
+
+
+def test_a_run_whose_metrics_are_damaged_is_not_done(tmp_path: pathlib.Path) -> None:
+    run = ChildRun(Variant("tafe", "tafe", {}), 0, tmp_path)
+    for name in ("predictions.npz", "metrics.json"):
+        (tmp_path / name).write_text("{}")
+    NotedFiles(tmp_path).begin()
+    NotedFiles(tmp_path).note(*METRICS)
+    assert run.is_done
+    (tmp_path / "metrics.json").write_text("{")
+    assert not run.is_done
+
+
+def test_a_run_ends_with_the_process_that_waits_for_it(
+    tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    python = tmp_path / "python"
+    python.write_text('#!/bin/sh\ntrap "echo saved; exit" TERM\nwhile :; do sleep 0.05; done\n')
+    python.chmod(0o755)
+    monkeypatch.setattr(sys, "executable", str(python))
+    run = ChildRun(Variant("tafe", "tafe", {}), 0, tmp_path / "seed-0")
+
+    def end(number: int, frame: object) -> None:
+        raise SystemExit(143)
+
+    before = signal.signal(signal.SIGALRM, end)
+    try:
+        signal.setitimer(signal.ITIMER_REAL, 0.5)
+        with pytest.raises(SystemExit):
+            run.train([])
+    finally:
+        signal.signal(signal.SIGALRM, before)
+    assert run.log.read_text() == "saved\n"
+    with pytest.raises(ChildProcessError):  # none is left to wait for
+        os.waitpid(-1, os.WNOHANG)

@@ -4,11 +4,21 @@ from __future__ import annotations
 
 import json
 import pathlib
+import resource
 
 import numpy as np
 import pytest
 
-from tafe_tf.data.atomic import read_json, replacing, write_arrays, write_json, write_text
+from tafe_tf.data.atomic import (
+    read_json,
+    read_toml,
+    remove_left_over,
+    replacing,
+    temporary_name,
+    write_arrays,
+    write_json,
+    write_text,
+)
 from tafe_tf.data.errors import DataError
 
 
@@ -19,7 +29,7 @@ def test_json_is_read_as_it_was_written(tmp_path: pathlib.Path) -> None:
     assert json.loads((tmp_path / "a.json").read_bytes()) == value
 
 
-@pytest.mark.parametrize("content", [b"", b'{"a": 1', b"\xff\xfe", b"{'a': 1}"])
+@pytest.mark.parametrize("content", [b"", b'{"a": 1', b"\xff\xfe", b"{'a': 1}", b"[" * 50_000])
 def test_broken_json_names_the_file(tmp_path: pathlib.Path, content: bytes) -> None:
     path = tmp_path / "broken.json"
     path.write_bytes(content)
@@ -42,6 +52,38 @@ def test_a_failure_leaves_the_old_file(tmp_path: pathlib.Path) -> None:
     with pytest.raises(TypeError):
         write_json(path, {"not JSON": object()})
     assert path.read_text() == "old" and list(tmp_path.iterdir()) == [path]
+
+
+def test_a_full_disk_names_the_file_and_leaves_the_old_one(tmp_path: pathlib.Path) -> None:
+    path = tmp_path / "a.json"
+    write_json(path, [1])
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1000, before[1]))
+    try:
+        with pytest.raises(OSError, match=rf"File too large: '{path}'$"):
+            write_json(path, list(range(9999)))
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert read_json(path) == [1] and list(tmp_path.iterdir()) == [path]
+
+
+def test_what_killed_processes_were_writing_is_removed(tmp_path: pathlib.Path) -> None:
+    left = temporary_name(tmp_path / "metrics.json")
+    left.write_text("half")
+    others = [".lock", ".1", "1.json", "a.1.json"]
+    for name in others:
+        (tmp_path / name).touch()
+    remove_left_over(tmp_path)
+    assert sorted(path.name for path in tmp_path.iterdir()) == sorted(others)
+    remove_left_over(tmp_path / "none")
+
+
+@pytest.mark.parametrize("content", [b"a = ", b"\xff\xfe", b"a = " + b"[" * 5000])
+def test_broken_toml_names_the_file(tmp_path: pathlib.Path, content: bytes) -> None:
+    path = tmp_path / "broken.toml"
+    path.write_bytes(content)
+    with pytest.raises(DataError, match=rf"^{path}: holds no TOML: "):
+        read_toml(path)
 
 
 def test_arrays_keep_their_types(tmp_path: pathlib.Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import pathlib
+import re
 import shutil
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -20,6 +21,7 @@ from tafe_tf.data.bad_rows import BadRows
 from tafe_tf.data.errors import BadRowError, DataError
 from tafe_tf.data.formats.read import find_files
 from tafe_tf.data.formats.write import write
+from tafe_tf.data.lock import LockError, locked
 from tafe_tf.data.shards import write as shard_write
 from tafe_tf.data.shards.job import ShardJob
 from tafe_tf.engines import local
@@ -292,6 +294,80 @@ def test_what_goes_wrong_on_the_way_is_noticed(
     monkeypatch.setattr(shard_write, "read_blocks", lambda *_, **__: [])
     with pytest.raises(OSError, match=r"holds 0 rows of 32"):
         run(data, tmp_path / "unread")
+
+
+def flip(path: pathlib.Path) -> None:
+    """Damages a byte in the middle of a file."""
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(content)
+
+
+@pytest.mark.parametrize("format", ["parquet", "tfrecord"])
+def test_a_damaged_shard_is_noticed_and_written_again(
+    tmp_path: pathlib.Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    format: str,
+) -> None:
+    data = make_data(tmp_path / "data", "csv")
+    whole = run(data, tmp_path / "whole", format=format)
+    expected = content(whole)
+    out = tmp_path / "out"
+    plain = shard_write.convert
+
+    def convert(job: Any, piece: Any) -> Iterator[int]:
+        yield from plain(job, piece)
+        if piece.split == "train" and piece.file == 1:
+            flip(next(out.glob("train-00000-00002.*")))
+
+    monkeypatch.setattr(local, "convert", convert)
+    damage = r"train-00000-00002.\S+ holds other bytes \(sha256 \S+ and not \S+\); "
+    with pytest.raises(DataError, match=f"^{out}: {damage}run the job again$"):
+        run(data, out, format=format)
+    monkeypatch.setattr(local, "convert", plain)
+    capsys.readouterr()
+    run(data, out, format=format)
+    assert re.search(f"^{out}: {damage}it is written again$", capsys.readouterr().out, re.MULTILINE)
+    assert content(out) == expected
+    for name in ("vocabulary/user.txt", next(out.glob("test-00000-00000.*")).name):
+        flip(out / name)
+        with pytest.raises(
+            DataError, match=rf"out: {name} holds other bytes .* Empty it to begin again"
+        ):
+            run(data, out, format=format)
+        flip(out / name)
+    run(data, out, format=format)
+    assert content(out) == expected
+
+
+def test_another_file_of_the_same_size_is_another_source(
+    tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data = make_data(tmp_path / "data", "csv")
+    out = run(data, tmp_path / "out")
+    monkeypatch.setattr(local, "convert", lambda job, piece: iter(()))
+    with pytest.raises(DataError, match="is missing; run the job again"):
+        run(data, tmp_path / "begun")
+    text = (data / "train-a.csv").read_text()
+    header, *lines = text.splitlines(keepends=True)
+    (data / "train-a.csv").write_text(header + "".join(reversed(lines)))
+    assert (data / "train-a.csv").stat().st_size == len(text.encode())
+    said = "from another train-a.csv, which had the same size; take another directory, or empty it"
+    with pytest.raises(DataError, match=f"out: was prepared {said}"):
+        run(data, out)
+    with pytest.raises(DataError, match=f"begun: is being prepared {said}"):
+        run(data, tmp_path / "begun")
+
+
+def test_one_process_prepares_into_a_folder(tmp_path: pathlib.Path) -> None:
+    data = make_data(tmp_path / "data", "csv")
+    with (
+        locked(tmp_path / "out"),
+        pytest.raises(LockError, match=r"out: process \d+ on .* writes in this directory"),
+    ):
+        run(data, tmp_path / "out")
+    assert content(tmp_path / "out") == {}
 
 
 @pytest.mark.parametrize(("source", "format"), FORMATS)

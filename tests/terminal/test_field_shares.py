@@ -37,6 +37,18 @@ def test_one_line_where_there_is_nothing_to_show(capsys: pytest.CaptureFixture[s
     ]
 
 
+def test_a_share_near_one_is_told_even_where_training_had_it(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    training = {"missing": {}, "unseen": {"user": 0.901, "hour": 0.9}}
+    print_field_shares(counts((1000, 0, 901), (1000, 0, 900), (9, 9, 0)), training, "values")
+    warnings = [line for line in capsys.readouterr().out.splitlines() if line[:4] == "warn"]
+    assert warnings == [
+        "warning: field 'user': 90.1% of its values are unseen, so that it says nothing; is `size` "
+        "too small, `min_count` too large, or another column meant?"
+    ]
+
+
 def test_an_evaluation_that_did_not_look_prints_nothing(
     capsys: pytest.CaptureFixture[str],
 ) -> None:

@@ -205,7 +205,8 @@ class FunnelData:
                 file = order[block.file].astype(np.int32)
                 blocks.append(dataclasses.replace(block, file=file))
                 raw_rows += block.raw_rows
-                if raw_rows < window_rows:
+                is_whole = block.ends or epoch is None
+                if raw_rows < window_rows or not is_whole:
                     continue
             if not blocks:
                 break

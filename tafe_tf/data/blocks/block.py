@@ -24,6 +24,8 @@ class Block:
         time: The column `Schema.time`, if it was read, with all of its bits, [n]: int64, float64,
             or datetime64[ns] where the file has dates or times, see `time_column.times`. It stands
             among the columns as well only if the schema reads it for something else.
+        ends: Whether a block of as many rows as were asked for ends with this one; heavy rows come
+            in parts. Default: True.
         kept: The columns that were asked for as Arrow arrays, by name, [n]. Default: none.
     """
 
@@ -33,6 +35,7 @@ class Block:
     file: np.ndarray
     raw_rows: int
     time: np.ndarray | None = None
+    ends: bool = True
     kept: dict[str, pa.Array] = dataclasses.field(default_factory=dict)
 
     def take(self, good: np.ndarray) -> Block:
@@ -48,5 +51,6 @@ class Block:
             file=self.file[good],
             raw_rows=self.raw_rows,
             time=None if self.time is None else self.time[good],
+            ends=self.ends,
             kept=kept,
         )

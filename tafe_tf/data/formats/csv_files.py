@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import csv
+import functools
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
@@ -14,10 +15,10 @@ import pyarrow.csv as pacsv
 
 from tafe_tf.data.bad_rows import WHOLE_ROW, Problem
 from tafe_tf.data.errors import DataError, check_columns
+from tafe_tf.data.formats.bounded import bounded, weigh_batch
 from tafe_tf.data.formats.csv_header import open_text, read_header, read_rows
 from tafe_tf.data.formats.csv_lines import READ_BYTES, CsvLines
 from tafe_tf.data.formats.reader import Chunk, Wanted, table_of
-from tafe_tf.data.iterators import rechunk
 from tafe_tf.shown import shown
 
 
@@ -63,7 +64,8 @@ def read(
     reported = 0
     try:
         batches = _checked(_open(lines, wanted, delimiter, note), lines, invalid)
-        for spans in rechunk(batches, wanted.block_rows):
+        weigh = functools.partial(weigh_batch, padding=wanted.padding)
+        for spans, ends in bounded(batches, wanted.block_rows, weigh):
             table = table_of(spans)
             invalid_rows = [item.row for item in invalid]
             rows = _number(parsed, table.num_rows, invalid_rows)
@@ -83,12 +85,12 @@ def read(
                 _check_decimals(path, columns, wanted, rows[passed:])
             known = _before(rows[-1], invalid[reported:])
             reported += len(known)
-            yield _with_invalid(columns, rows[passed:], known)
+            yield _with_invalid(columns, rows[passed:], known, ends)
         rest = invalid[reported:]
         if rest and skip <= parsed:
             nothing = {name: pa.array([], pa.string()) for name in wanted.names}
             no_rows = np.zeros(0, np.int64)
-            yield _with_invalid(nothing, no_rows, rest)
+            yield _with_invalid(nothing, no_rows, rest, ends=True)
     except (pa.ArrowInvalid, OSError, EOFError) as error:
         reason = str(error)
         if "straddling" in reason:
@@ -160,10 +162,11 @@ def _with_invalid(
     columns: dict[str, pa.Array],
     rows: np.ndarray,
     invalid: list[_WrongWidth],
+    ends: bool,
 ) -> Chunk:
     """Adds rows of a wrong width as empty rows with a problem, for them to be judged as others."""
     if not invalid:
-        return Chunk(columns, rows, [])
+        return Chunk(columns, rows, [], ends)
     empty = pa.nulls(len(invalid), pa.string())
     longer = {}
     for name, array in columns.items():
@@ -180,7 +183,7 @@ def _with_invalid(
             )
         )
     numbers = np.array([item.row for item in invalid], np.int64)
-    return Chunk(longer, np.concatenate([rows, numbers]), problems)
+    return Chunk(longer, np.concatenate([rows, numbers]), problems, ends)
 
 
 def _number(

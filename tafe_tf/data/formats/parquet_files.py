@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import functools
+from collections.abc import Collection, Iterator
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from tafe_tf.data.errors import DataError
+from tafe_tf.data.formats.bounded import MOST_BYTES, bounded, weigh_batch
 from tafe_tf.data.formats.nested import column_at, parts_to_read
 from tafe_tf.data.formats.reader import Chunk, Wanted, check_types, table_of
-from tafe_tf.data.iterators import rechunk
+
+_FEWEST_ROWS = 1 << 12  # to take at a time
+_LONG_TEXT = 1 << 14  # bytes; a text is taken to be so long where nothing tells
 
 
 def read(
@@ -37,13 +41,21 @@ def read(
             if done:
                 yield Chunk(None, np.arange(1, done + 1), [])
             group, rest = _find_row(file.metadata, done)
+            parts = parts_to_read(file.schema_arrow, wanted.names)
             batches = file.iter_batches(
-                wanted.block_rows,
+                _rows_at_a_time(file.metadata, parts, wanted.block_rows),
                 row_groups=list(range(group, file.num_row_groups)),
-                columns=parts_to_read(file.schema_arrow, wanted.names),
+                columns=parts,
             )
             first = wanted.block_rows - skip % wanted.block_rows
-            for spans in rechunk(batches, wanted.block_rows, skip=rest, first=first):
+            weigh = functools.partial(weigh_batch, padding=wanted.padding)
+            for spans, ends in bounded(
+                batches,
+                wanted.block_rows,
+                weigh,
+                skip=rest,
+                first=first,
+            ):
                 table = table_of(spans)
                 columns = {}
                 for name in wanted.names:
@@ -51,9 +63,43 @@ def read(
                 end = done + table.num_rows
                 rows = np.arange(done + 1, end + 1)
                 done = end
-                yield Chunk(columns, rows, [])
+                yield Chunk(columns, rows, [], ends)
     except (pa.ArrowException, OSError) as error:
         raise DataError(f"{path}: cannot be read after row {done}: {error}") from None
+
+
+def _rows_at_a_time(
+    metadata: pq.FileMetaData,
+    parts: Collection[str],
+    block_rows: int,
+) -> int:
+    """How many rows to take at a time, so that not even texts of 10 KB fill the memory.
+
+    A text that is stored once may stand in every row, so that what a file holds tells little. Its
+    statistics hold the first and the last text, and none where these are long.
+    """
+    heaviest = 0.0
+    for group in range(metadata.num_row_groups):
+        row_group = metadata.row_group(group)
+        weight = 0.0
+        for index in range(row_group.num_columns):
+            column = row_group.column(index)
+            is_read = any(f"{column.path_in_schema}.".startswith(f"{part}.") for part in parts)
+            if is_read and column.physical_type == "BYTE_ARRAY":
+                weight += _text_bytes(column) * column.num_values
+        heaviest = max(heaviest, weight / max(row_group.num_rows, 1))
+    rows = int(MOST_BYTES / max(heaviest, 1.0))
+    return min(max(rows, _FEWEST_ROWS), block_rows)
+
+
+def _text_bytes(column: pq.ColumnChunkMetaData) -> int:
+    """About how long the texts of a column are in memory."""
+    statistics = column.statistics
+    if statistics is not None and statistics.has_min_max:
+        ends = (statistics.min_raw, statistics.max_raw)
+        return max(len(text) for text in ends)
+    is_empty = statistics is not None and statistics.null_count == column.num_values
+    return 0 if is_empty else _LONG_TEXT
 
 
 def count_rows(path: str) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import functools
 import pathlib
 from collections.abc import Iterator, Mapping, Sequence
@@ -23,6 +24,7 @@ from tafe_tf.schema import Column, Schema
 from tafe_tf.shown import listed, shown
 
 BLOCK_ROWS = 1 << 16
+_NUMBER_BYTES = 8  # of an entry of a padded list
 
 
 def _read_tfrecord(*arguments: Any) -> Iterator[Chunk]:
@@ -50,8 +52,13 @@ def extension_of(path: str | pathlib.Path) -> str:
     """The ending that tells a file's format, such as .csv or .tfrecord.gz.
 
     Raises:
-        DataError: If it is none that can be read.
+        DataError: If it is none that can be read, or its name is not UTF-8.
     """
+    try:
+        str(path).encode()
+    except UnicodeEncodeError:
+        name = ascii(str(path))
+        raise DataError(f"{name}: must have a name in UTF-8; rename the file or folder") from None
     name = pathlib.Path(path).name
     for extension in _READERS:
         if name.endswith(extension):
@@ -144,7 +151,7 @@ def read_blocks(
 
     A block holds `block_rows` rows, and the last block of each file holds what is left, before bad
     rows are dropped. So the same rows in the same files give the same blocks in every format. A
-    file without rows gives no block.
+    block of more than 64 MiB comes in parts, see `Block.ends`. A file without rows gives no block.
 
     Args:
         files: Paths, or rows in memory.
@@ -186,6 +193,7 @@ def read_blocks(
         lists={column.name for column in schema.columns if column.max_length},
         numbers=_numbers(known, names),
         block_rows=block_rows,
+        padding=sum(_NUMBER_BYTES * column.max_length for column in asked_for),
         delimiter=schema.delimiter,
         quote=schema.quote,
         elsewhere=functools.partial(
@@ -214,13 +222,14 @@ def read_blocks(
             if chunk.columns is None:  # passed over
                 to_skip -= len(chunk.rows)
                 continue
-            yield convert(
+            block = convert(
                 chunk.columns,
                 chunk.rows,
                 chunk.problems,
                 file=index,
                 path=str(source),
             )
+            yield block if chunk.ends else dataclasses.replace(block, ends=False)
         are_empty.append(rows_of_file == 0)
         if split is not None and rows_of_file == 0:
             nothing = {name: pa.nulls(0) for name in wanted.names}

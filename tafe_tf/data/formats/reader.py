@@ -24,11 +24,14 @@ class Chunk(NamedTuple):
         columns: Arrow arrays of equal length, by name; None for rows that were only passed over.
         rows: The numbers of the rows in the file, from 1, int64 [n].
         problems: What the reader found wrong with some of the rows.
+        ends: Whether a block of `Wanted.block_rows` rows ends with these; heavy rows come in parts.
+            Default: True.
     """
 
     columns: dict[str, pa.Array] | None
     rows: np.ndarray
     problems: list[Problem]
+    ends: bool = True
 
 
 def _nowhere(name: str) -> bool:
@@ -47,7 +50,9 @@ class Wanted:
         names: The columns to read.
         lists: Those among them that hold lists. Default: none.
         numbers: Those among them that hold one number a row. Default: none.
-        block_rows: The rows of a chunk; the last chunk of a file holds what is left.
+        block_rows: The rows of a chunk; the last chunk of a file holds what is left. Heavy rows
+            come in several chunks, see `bounded`.
+        padding: The bytes that the padded lists of a row take once they are arrays. Default: 0.
         delimiter: The character between CSV cells; "" to find it out. Default: "".
         quote: The character around a CSV cell; "" if there is none. Default: '"'.
         elsewhere: Says whether another file of the split has a column that a TFRecord file lacks.
@@ -60,6 +65,7 @@ class Wanted:
     lists: Collection[str] = ()
     numbers: Collection[str] = ()
     block_rows: int
+    padding: int = 0
     delimiter: str = ""
     quote: str = '"'
     elsewhere: Callable[[str], bool] = _nowhere

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import gzip
 import io
 import re
@@ -15,10 +16,13 @@ import tensorflow as tf
 
 from tafe_tf.data.bad_rows import Problem
 from tafe_tf.data.errors import DataError, MissingColumnError
+from tafe_tf.data.formats.bounded import bounded
 from tafe_tf.data.formats.reader import Chunk, Wanted
 from tafe_tf.data.formats.tfrecord_kinds import find_kinds, open_records
+from tafe_tf.data.iterators import Span
 
 _ABSENT_INT = -(2**63)  # stands for "not in the record" while a batch is parsed
+_AT_A_TIME = 1 << 12  # records that are taken at a time
 _FRAME = 16  # bytes that TFRecord adds to a record
 _KINDS = {
     "int64_list": tf.int64,
@@ -46,8 +50,11 @@ def read(
     size = 0
     kinds: dict[str, str | None] = {}
     try:
-        for batch in records.batch(wanted.block_rows).prefetch(2):
-            serialized = batch.numpy()
+        batches = records.batch(_AT_A_TIME).prefetch(2)
+        pieces = (batch.numpy() for batch in batches)
+        weigh = functools.partial(_weigh, padding=wanted.padding)
+        for spans, ends in bounded(pieces, wanted.block_rows, weigh):
+            serialized = np.concatenate([piece[start:stop] for piece, start, stop in spans])
             count = len(serialized)
             rows = np.arange(done + 1, done + count + 1)
             to_skip = max(0, skip - done)
@@ -67,7 +74,7 @@ def read(
                     rows[passed:],
                     kinds,
                     wanted.lists,
-                )
+                )._replace(ends=ends)
         if path.endswith(".gz"):
             _check_gzip(path, size, done)
     except tf.errors.NotFoundError:
@@ -76,6 +83,12 @@ def read(
         graph_nodes = r"\{\{.*\}\} | \[Op:.*"
         reason = re.sub(graph_nodes, "", error.message)
         raise DataError(f"{path}: cannot be read after row {_count(records)}: {reason}") from None
+
+
+def _weigh(span: Span[np.ndarray], padding: int) -> int:
+    """The bytes of some records."""
+    records, start, stop = span
+    return sum(map(len, records[start:stop])) + (stop - start) * padding
 
 
 def _check_gzip(

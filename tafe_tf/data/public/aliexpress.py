@@ -8,7 +8,6 @@ Its published form has a folder for each country, `AliExpress_NL` for example, w
 from __future__ import annotations
 
 import dataclasses
-import os
 import pathlib
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -18,14 +17,16 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from tafe_tf import schema_toml
-from tafe_tf.data.atomic import read_json, replacing, write_json, write_text
+from tafe_tf.data import manifest
+from tafe_tf.data.atomic import publish, read_json, replacing, write_json, write_text
 from tafe_tf.data.bad_rows import BadRows
 from tafe_tf.data.blocks.block import Block
 from tafe_tf.data.errors import DataError
 from tafe_tf.data.formats.read import BLOCK_ROWS, extension_of, find_files, read_blocks
 from tafe_tf.data.formats.write import write
+from tafe_tf.data.lock import locked
 from tafe_tf.data.public.aliexpress_schema import schema_of
-from tafe_tf.data.shards.same_job import check_same
+from tafe_tf.data.shards.same_job import check_same, sources_of
 from tafe_tf.schema import Schema
 
 SPLITS = ("train", "test")
@@ -69,8 +70,9 @@ def prepare(
 
     Raises:
         BadRowError: At the first row with another fault; it names file, row, column and value.
-        DataError: If a file cannot be used, or `data_dir` holds other data or was prepared
-            otherwise.
+        DataError: If a file cannot be used, or `data_dir` holds other data, was prepared otherwise
+            or is damaged.
+        LockError: If another process prepares into `data_dir`.
         ValueError: If `shard_rows` is less than 1.
     """
     if shard_rows < 1:
@@ -84,23 +86,24 @@ def prepare(
         "countries": list(countries),
         "format": format,
         "shard_rows": shard_rows,
-        "sources": _sizes(raw_dir, files),
+        **sources_of(raw_dir, [path for split in SPLITS for _, path in files[split]]),
     }
     data_dir = pathlib.Path(data_dir)
-    record = _begin(data_dir, settings)
-    if not (data_dir / _PREPARED).exists():
-        schema = schema_of(countries)
-        write_text(data_dir / "schema.toml", schema_toml.dump(schema))
-        for split in SPLITS:
-            _write_split(
-                data_dir,
-                split,
-                files[split],
-                schema,
-                record,
-                on_rows,
-            )
-        os.replace(data_dir / _PREPARING, data_dir / _PREPARED)
+    with locked(data_dir):
+        record = _begin(data_dir, settings)
+        if not (data_dir / _PREPARED).exists():
+            schema = schema_of(countries)
+            write_text(data_dir / "schema.toml", schema_toml.dump(schema))
+            for split in SPLITS:
+                _write_split(
+                    data_dir,
+                    split,
+                    files[split],
+                    schema,
+                    record,
+                    on_rows,
+                )
+            publish(data_dir / _PREPARING, data_dir / _PREPARED)
     return record
 
 
@@ -126,18 +129,6 @@ def _find(
         paths = find_files(raw_dir / f"{_FOLDER}{country}", split)
         found += [(name, path) for path in paths]
     return found
-
-
-def _sizes(
-    raw_dir: str | pathlib.Path,
-    files: dict[str, list[RawFile]],
-) -> dict[str, int]:
-    sizes = {}
-    for split in SPLITS:
-        for _, path in files[split]:
-            name = os.path.relpath(path, raw_dir)
-            sizes[name] = os.path.getsize(path)
-    return sizes
 
 
 def _begin(
@@ -170,6 +161,7 @@ def _begin(
     record = {
         **settings,
         "rows": {split: dict(counts) for split in SPLITS},
+        "manifest": {},
     }
     write_json(data_dir / _PREPARING, record)
     return record
@@ -182,6 +174,7 @@ def _check_shards(data_dir: pathlib.Path, record: dict[str, Any]) -> None:
             if not path.exists():
                 rule = f"was written and is gone; empty {data_dir} and prepare it again"
                 raise DataError(f"{path}: {rule}")
+    manifest.check(data_dir, record.get("manifest", {}), "Empty it and prepare it again")
 
 
 def _shard(
@@ -222,6 +215,7 @@ def _write_split(
             table = _table(block, raw, country)
             path = _shard(data_dir, split, counts["shards"], record)
             _write(path, table)
+            record.setdefault("manifest", {})[path.name] = manifest.entry(path)
             counts["shards"] += 1
         counts["read"] += block.raw_rows
         counts["written"] += len(block.row)

@@ -14,7 +14,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 import hashlib
-import os
+import itertools
 import pathlib
 from typing import Any, NamedTuple
 
@@ -23,6 +23,8 @@ from tafe_tf.data.bad_rows import Dropped, Policy
 from tafe_tf.data.errors import DataError
 from tafe_tf.data.formats.read import BLOCK_ROWS
 from tafe_tf.data.formats.splits import find_split
+from tafe_tf.data.manifest import Entry
+from tafe_tf.data.shards.same_job import sources_of
 from tafe_tf.schema import Schema
 
 SPLITS = ("train", "valid", "test")
@@ -87,19 +89,15 @@ class ShardJob:
         return found
 
     def settings(self) -> dict[str, Any]:
-        """What the shards depend on, with the present sizes of the files."""
-        sources = {}
-        for files in self.files.values():
-            for path in files:
-                name = os.path.relpath(path, self.data_dir)
-                sources[name] = os.path.getsize(path)
+        """What the shards depend on, with the present sizes and samples of the files."""
+        found = sources_of(self.data_dir, itertools.chain.from_iterable(self.files.values()))
         schema_hash = hashlib.sha256(self.schema_text.encode())
         return {
             "schema": schema_hash.hexdigest()[:16],
             "format": self.format,
             "shard_rows": self.shard_rows,
-            "files": len(sources),
-            "sources": sources,
+            "files": len(found["sources"]),
+            **found,
         }
 
     @property
@@ -160,12 +158,15 @@ class Record:
         dropped: The number of bad rows. Default: 0.
         reasons: Why they are bad. Default: none.
         last: Whether the file ends with this part. Default: False.
+        shard: What the shard held when it was written. Default: None, there is no good row, so no
+            shard.
     """
 
     written: int = 0
     dropped: int = 0
     reasons: list[Dropped] = dataclasses.field(default_factory=list)
     last: bool = False
+    shard: Entry | None = None
 
     def to_json(self) -> dict[str, Any]:
         """The record as JSON holds it."""

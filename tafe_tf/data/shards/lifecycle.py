@@ -13,11 +13,12 @@ import shutil
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+from tafe_tf.data import manifest
 from tafe_tf.data.atomic import read_json, write_json, write_text
 from tafe_tf.data.bad_rows import Dropped, check_parts
 from tafe_tf.data.errors import BadRowError, DataError
 from tafe_tf.data.formats.read import count_rows, find_files
-from tafe_tf.data.shards.job import Piece, Record, ShardJob
+from tafe_tf.data.shards.job import EXTENSIONS, Piece, Record, ShardJob
 from tafe_tf.data.shards.resumable_parts import merge
 from tafe_tf.data.shards.same_job import check_same
 
@@ -28,8 +29,11 @@ _COUNTS = ("read", "written", "dropped", "shards")
 def begin(job: ShardJob, each_part: bool = False) -> list[Piece] | None:
     """Makes the output folder this job's own.
 
+    Prints a line for each shard that is damaged. It is among what is left to do. Every shard that
+    is there is read: a second for each GB.
+
     Args:
-        job: The job; no other process must begin it.
+        job: The job; its folder must be locked.
         each_part: Whether every part is a piece of its own, where the number of rows is known
             beforehand. Default: False, a piece is the rest of a file.
 
@@ -37,8 +41,8 @@ def begin(job: ShardJob, each_part: bool = False) -> list[Piece] | None:
         What is left to do, in the order of the files; None if `finish` was reached before.
 
     Raises:
-        DataError: If the folder holds anything else, or shards of another job; then nothing is
-            changed.
+        DataError: If the folder holds anything else, shards of another job, or a finished job of
+            which a file is damaged; then nothing is changed.
         BadRowError: If rows were dropped for which the job must stop.
     """
     output = pathlib.Path(job.output)
@@ -55,6 +59,9 @@ def begin(job: ShardJob, each_part: bool = False) -> list[Piece] | None:
         write_json(job.work / _SETTINGS, job.settings())
     for path in job.work.glob("*.tmp*"):  # what a killed job had begun
         path.unlink()
+    for record, text in _damaged(job):
+        print(f"{job.output}: {text}; it is written again", flush=True)
+        record.unlink()
     write_text(output / "schema.toml", job.schema_text)
     return list(_left(job, each_part))
 
@@ -68,8 +75,8 @@ def summary(job: ShardJob) -> dict[str, Any]:
         those of the reasons that only `on_bad_row` = "drop" allows.
 
     Raises:
-        DataError: If a shard is missing, no row of a split is good, or a file has changed since the
-            job began.
+        DataError: If a shard is missing or damaged, no row of a split is good, or a file has
+            changed since the job began.
         BadRowError: If more rows of a split were dropped than `max_bad_rows` allows.
     """
     _check_settings(job, "was begun", read_json(job.work / _SETTINGS))
@@ -77,6 +84,8 @@ def summary(job: ShardJob) -> dict[str, Any]:
     if missing is not None:
         shard = job.shard(missing.split, missing.file, missing.first)
         raise DataError(f"{shard}: is missing; run the job again")
+    for _, text in _damaged(job):
+        raise DataError(f"{job.output}: {text}; run the job again")
     rows = {}
     reasons: list[Dropped] = []
     for split, files in job.files.items():
@@ -90,14 +99,16 @@ def summary(job: ShardJob) -> dict[str, Any]:
 
 
 def finish(job: ShardJob, counts: dict[str, Any]) -> None:
-    """Notes that all is done, and removes what killed runs left.
+    """Notes that all is done and what all files hold, and removes what killed runs left.
 
     Args:
         job: The job.
         counts: Its `summary`.
     """
     output = pathlib.Path(job.output)
-    write_json(output / PREPARED, job.settings() | counts)
+    names = [name for name in manifest.files_below(output) if not name.startswith(".")]
+    files = manifest.entries(output, names)
+    write_json(output / PREPARED, job.settings() | counts | {"manifest": files})
     for path in (job.work, *output.glob(".vocabulary-*")):
         shutil.rmtree(path)
 
@@ -110,6 +121,7 @@ def _check_finished(job: ShardJob, known: dict[str, Any]) -> None:
         if found != counts["shards"]:
             had = f"{job.output}: had {counts['shards']} {split} shards when it was prepared"
             raise DataError(f"{had}; empty it to begin again. Received: {found}")
+    manifest.check(job.output, known.get("manifest", {}), "Empty it to begin again")
 
 
 def _check_empty(output: pathlib.Path) -> None:
@@ -193,6 +205,16 @@ def _records(
         if not record.written or shard.exists():
             found[part] = record
     return found
+
+
+def _damaged(job: ShardJob) -> Iterator[tuple[pathlib.Path, str]]:
+    """The records whose shards do not hold what was written, and how each shard differs."""
+    for path in sorted(job.work.glob("*-*.json")):
+        noted = Record.from_json(read_json(path)).shard
+        shard = path.stem + EXTENSIONS[job.format]
+        if noted is not None and (job.work.parent / shard).exists():
+            for text in manifest.differences(job.output, {shard: noted}):
+                yield path, text
 
 
 def _split_summary(

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import itertools
 import json
-import os
 import pathlib
 import uuid
 from collections.abc import Iterator
@@ -14,11 +13,13 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
+from tafe_tf.data.atomic import publish
 from tafe_tf.data.bad_rows import BadRows, Dropped
 from tafe_tf.data.blocks.to_table import not_text, to_table
 from tafe_tf.data.errors import DataError
 from tafe_tf.data.formats.read import BLOCK_ROWS, read_blocks
 from tafe_tf.data.formats.write_tables import open_tables
+from tafe_tf.data.manifest import entry
 from tafe_tf.data.shards.job import EXTENSIONS, Piece, Record, ShardJob
 from tafe_tf.data.shards.resumable_parts import Cut, merge, read_parts
 from tafe_tf.schema import Schema
@@ -85,20 +86,22 @@ def _write(
             yield cut.block.raw_rows
             if cut.ends:
                 break
+    shard = None
     if written:
         _check(beside, job.schema, written)
-        shard = job.shard(piece.split, piece.file, cut.part)
-        os.replace(beside, shard)
+        shard = entry(beside)
+        publish(beside, job.shard(piece.split, piece.file, cut.part))
     record = Record(
         written=written,
         dropped=dropped,
         reasons=reasons,
         last=cut.last,
+        shard=shard,
     )
     text = json.dumps(record.to_json())
     beside.write_text(text, encoding="utf-8")
     of_part = job.record(piece.split, piece.file, cut.part)
-    os.replace(beside, of_part)
+    publish(beside, of_part)
 
 
 def _table(

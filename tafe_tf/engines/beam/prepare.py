@@ -10,7 +10,6 @@ import collections
 import dataclasses
 import functools
 import json
-import os
 import pathlib
 import uuid
 import zlib
@@ -19,7 +18,7 @@ from typing import Any, NamedTuple
 
 import apache_beam as beam
 
-from tafe_tf.data.atomic import read_json
+from tafe_tf.data.atomic import publish, read_json
 from tafe_tf.data.bad_rows import BadRows, Dropped, Policy, check_parts
 from tafe_tf.data.errors import DataError
 from tafe_tf.data.formats.read import read_blocks
@@ -188,4 +187,4 @@ def _write(path: pathlib.Path, value: dict[str, Any]) -> None:
     """Writes JSON beside `path` and renames it; another worker may write the same."""
     beside = path.with_name(f"{uuid.uuid4().hex}.tmp")
     beside.write_text(json.dumps(value), encoding="utf-8")
-    os.replace(beside, path)
+    publish(beside, path)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import gzip
+import os
 import pathlib
 from typing import Any
 
@@ -399,3 +400,14 @@ def test_writers_are_whole_or_nothing_and_deterministic(tmp_path: pathlib.Path) 
     assert rows[1]["user"] == 'b,"c"' and rows[0]["tags"] == "x|y|z|w" and rows[4]["item"] == ""
     with pytest.raises(ValueError, match=r"must end in one of .csv, .csv.gz, "):
         Writer(tmp_path / "train.txt")
+
+
+@pytest.mark.parametrize("extension", ["csv", "csv.gz", "parquet", "tfrecord"])
+def test_a_file_name_that_is_not_utf8(tmp_path: pathlib.Path, extension: str) -> None:
+    path = os.path.join(os.fsencode(tmp_path), b"train-\xff." + extension.encode())
+    os.rename(written(tmp_path, extension), path)
+    message = rf"^'{tmp_path}/train-\\udcff.{extension}': must have a name in UTF-8; rename"
+    with pytest.raises(DataError, match=message):
+        find_files(tmp_path, "train")
+    with pytest.raises(DataError, match=message):
+        list(read_blocks([os.fsdecode(path)], SCHEMA, bad_rows=BadRows()))

@@ -19,6 +19,7 @@ from tafe_tf.data.bad_rows import BadRows
 from tafe_tf.data.batches.dataset import FunnelData
 from tafe_tf.data.errors import BadRowError, DataError
 from tafe_tf.data.formats.read import find_files, read_blocks
+from tafe_tf.data.lock import LockError, locked
 from tafe_tf.data.public import aliexpress
 from tafe_tf.data.public.aliexpress import prepare
 from tafe_tf.features import vocabulary
@@ -251,6 +252,22 @@ def test_a_shard_that_is_gone(raw: pathlib.Path, tmp_path: pathlib.Path) -> None
         prepare(raw, tmp_path / "data", ["NL"])
 
 
+def test_a_shard_that_is_damaged_and_a_folder_in_use(
+    raw: pathlib.Path, tmp_path: pathlib.Path
+) -> None:
+    data = tmp_path / "data"
+    prepare(raw, data, ["NL"])
+    shard = data / "test-00000.parquet"
+    content = shard.read_bytes()
+    shard.write_bytes(content[::-1])
+    with pytest.raises(DataError, match=r"data: test-00000.parquet holds other bytes .* prepare"):
+        prepare(raw, data, ["NL"])
+    shard.write_bytes(content)
+    with locked(data), pytest.raises(LockError, match=r"data: process \d+ .* writes in this"):
+        prepare(raw, data, ["NL"])
+    prepare(raw, data, ["NL"])
+
+
 @pytest.mark.parametrize(
     ("column", "value", "message"),
     [
@@ -271,17 +288,17 @@ def test_bad_cells(
         prepare(raw, tmp_path / "data", ["NL", "ES"], shard_rows=16)
 
 
-def test_going_on_after_a_cell_was_mended(raw: pathlib.Path, tmp_path: pathlib.Path) -> None:
+def test_a_mended_file_is_another_one(raw: pathlib.Path, tmp_path: pathlib.Path) -> None:
     rows = invented(40, 0)
     good, rows[30]["click"] = rows[30]["click"], "7"
     put(raw / "AliExpress_NL", "train", rows)
     with pytest.raises(BadRowError, match="row 31, column 'click'"):
         prepare(raw, tmp_path / "data", ["NL"], shard_rows=16)
     assert [path.name for path in (tmp_path / "data").glob("train-*")] == ["train-00000.parquet"]
-    rows[30]["click"] = good  # as long as it was, so the file passes for the same
+    rows[30]["click"] = good  # as long as it was
     put(raw / "AliExpress_NL", "train", rows)
-    prepare(raw, tmp_path / "data", ["NL"], shard_rows=16)
-    assert written(tmp_path / "data", "train") == twin(raw / "AliExpress_NL/train.csv")
+    with pytest.raises(DataError, match=r"is being prepared from another AliExpress_NL/train.csv"):
+        prepare(raw, tmp_path / "data", ["NL"], shard_rows=16)
 
 
 def test_a_row_of_another_width(raw: pathlib.Path, tmp_path: pathlib.Path) -> None:

@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import dataclasses
+import hashlib
 import pathlib
+import re
+import shutil
+from collections.abc import Callable
 
 import pyarrow.parquet as pq
 import pytest
@@ -11,8 +16,11 @@ from scoring_jobs import job, mkdir, parts, whole
 
 from tafe_tf.data.errors import DataError
 from tafe_tf.data.formats.write import write
+from tafe_tf.data.lock import LockError, locked
 from tafe_tf.serving.batch import scoring
 from tafe_tf.serving.batch.job import Job, JobError
+from tafe_tf.serving.batch.ledger import finish
+from tafe_tf.serving.batch.part_files import record_of
 
 
 def test_a_part_may_have_no_rows(exports: dict[str, pathlib.Path], tmp_path: pathlib.Path) -> None:
@@ -42,14 +50,63 @@ def test_a_file_must_not_change_meanwhile(loans: Job) -> None:
     assert parts(loans) == []
 
 
-def test_a_damaged_part_is_named(loans: Job) -> None:
-    scoring.run(loans)
+def flip_a_score(path: pathlib.Path) -> None:
+    """Damages a page of values; the footer stays as it is."""
+    content = bytearray(path.read_bytes())
+    content[len(content) // 4] ^= 1
+    path.write_bytes(content)
+    pq.read_metadata(path)
+
+
+DAMAGES: dict[str, tuple[Callable[[pathlib.Path], object], str]] = {
+    "a score": (flip_a_score, r"a-00001.parquet: is damaged: a-00001.parquet holds other bytes"),
+    "the footer": (lambda path: path.write_bytes(b"PAR1"), r"a-00001.parquet: is damaged: "),
+    "the record": (lambda path: record_of(path).write_text("{}"), "nothing says what it held"),
+    "no record": (lambda path: record_of(path).unlink(), "nothing says what it held"),
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_a_damaged_part_is_said_and_scored_again(
+    loans: Job, capsys: pytest.CaptureFixture[str], damage: str
+) -> None:
+    act, said = DAMAGES[damage]
+    summary = scoring.run(loans)
     before = whole(loans)
-    parts(loans)[1].write_bytes(b"PAR1")
-    with pytest.raises(
-        JobError, match=r"a-00001\.parquet: is damaged; remove it to score its rows again"
+    act(parts(loans)[1])
+    capsys.readouterr()
+    with pytest.raises(JobError, match=rf"{said}.*; run the job again"):
+        finish(loans)
+    assert scoring.run(loans) == summary
+    (line,) = [line for line in capsys.readouterr().out.splitlines() if "scored again" in line]
+    assert re.search(said, line)
+    assert whole(loans) == before
+    assert scoring.run(loans) == summary
+    assert "scored again" not in capsys.readouterr().out
+
+
+def test_the_summary_says_what_every_part_holds(loans: Job) -> None:
+    files = scoring.run(loans)["files"]
+    assert files == {
+        name: {"bytes": len(content), "sha256": hashlib.sha256(content).hexdigest()}
+        for name, content in whole(loans).items()
+    }
+
+
+def test_one_process_scores_into_a_directory(loans: Job) -> None:
+    with (
+        locked(loans.output),
+        pytest.raises(LockError, match=r"out: process \d+ .* writes"),
     ):
         scoring.run(loans)
-    parts(loans)[1].unlink()
-    scoring.run(loans)
-    assert whole(loans) == before
+    assert parts(loans) == []
+
+
+def test_a_model_that_is_not_what_was_published_scores_nothing(loans: Job) -> None:
+    model = shutil.copytree(loans.model, pathlib.Path(loans.output).with_name("model"))
+    vocabulary = model / "assets" / "user.txt"
+    lines = vocabulary.read_text().splitlines()
+    vocabulary.write_text("".join(f"{line}\n" for line in reversed(lines)))
+    with pytest.raises(JobError, match=r"model: assets/user.txt holds other bytes"):
+        scoring.run(dataclasses.replace(loans, model=str(model)))
+    assert parts(loans) == []

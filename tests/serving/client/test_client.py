@@ -101,6 +101,16 @@ def test_unavailable_alone_is_tried_again(
         else:
             assert client.predict({"item": [1]})["twice"].tolist() == [2.0]
     assert len(fake.requests) == attempts
+    if attempts > 1:
+        fake.requests.clear()
+        assert asyncio.run(ask_once(address))["twice"].tolist() == [2.0]
+        assert len(fake.requests) == attempts
+
+
+async def ask_once(address: str) -> Any:
+    """Asks by the asyncio client."""
+    async with AsyncClient(address) as client:
+        return await client.predict({"item": [1]})
 
 
 def test_a_server_that_comes_up_late(fake: Fake) -> None:
@@ -114,12 +124,11 @@ def test_a_server_that_comes_up_late(fake: Fake) -> None:
 
 
 def test_nobody_there_is_unavailable_within_the_deadline() -> None:
-    began = time.monotonic()
-    with Client(f"localhost:{servers.free_port()}", timeout=20.0) as client:
-        with pytest.raises(ServingError) as error:
-            client.predict({"item": [1]})
-        assert error.value.code in (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED)
-    assert time.monotonic() - began < 20.0
+    with (
+        Client(f"localhost:{servers.free_port()}", timeout=0.5) as client,
+        pytest.raises(ServingError, match=r"UNAVAILABLE|DEADLINE_EXCEEDED"),
+    ):
+        client.predict({"item": [1]})
 
 
 def test_the_deadline_is_for_the_whole_call(fake: Fake, address: str) -> None:
@@ -152,7 +161,7 @@ def test_tls(fake: Fake) -> None:
         assert client.predict({"item": [1]})["twice"].tolist() == [2.0]
     stranger = grpc.ssl_channel_credentials(trustme.CA().cert_pem.bytes())
     with (
-        Client(address, credentials=stranger, timeout=5.0) as client,
+        Client(address, credentials=stranger, timeout=1.5) as client,
         pytest.raises(ServingError, match="CERTIFICATE"),
     ):
         client.predict({"item": [1]})
@@ -182,3 +191,23 @@ def test_arguments_that_make_no_sense() -> None:
         Client("localhost:1", version=1, label="x")
     with pytest.raises(ValueError, match="Received: rows_per_request=0, timeout"):
         Client("localhost:1", rows_per_request=0)
+    for timeout in (0.0, -1.0, float("nan")):
+        with pytest.raises(ValueError, match="`timeout` above 0"):
+            Client("localhost:1", timeout=timeout)
+        with Client("localhost:1") as client, pytest.raises(ServingError, match="INVALID_ARGUMENT"):
+            client.predict({"item": [1]}, timeout=timeout)
+
+
+def test_a_client_that_was_closed_says_so(fake: Fake, address: str) -> None:
+    async def ask() -> None:
+        client = AsyncClient(address)
+        await client.close()
+        await client.predict({"item": [1]})
+
+    client = Client(address, timeout=float("inf"))
+    assert client.predict({"item": [1]})["twice"].tolist() == [2.0]
+    client.close()
+    with pytest.raises(ServingError, match=r"FAILED_PRECONDITION: .* cannot send: .*closed"):
+        client.predict({"item": [1]})
+    with pytest.raises(ServingError, match=r"FAILED_PRECONDITION: .* cannot send: .*closed"):
+        asyncio.run(ask())

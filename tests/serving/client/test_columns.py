@@ -101,7 +101,7 @@ def test_missing_columns_and_rank() -> None:
         ServingError, match="columns are missing: price, tags; given are user, item"
     ):
         columns.to_arrays({"user": ["u"], "item": [1]}, SHOP, "serving_default")
-    with pytest.raises(TypeError, match=r"must be a mapping, .* Received: list"):
+    with pytest.raises(ServingError, match=r"must be a mapping, .* Received: list"):
         columns.to_arrays([1], SHOP, "serving_default")
     given = {"user": ["u"], "item": [1, 2, 3]}
     arrays, rows = columns.to_arrays(given, types(user="string", item="int64"), "rank")

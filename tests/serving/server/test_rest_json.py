@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from typing import Any
 
 import numpy as np
@@ -10,7 +11,7 @@ import pytest
 import tensorflow as tf
 from signature_infos import tensor_infos
 
-from tafe_tf.serving.server import rest_json
+from tafe_tf.serving.server import json_values, rest_json
 from tafe_tf.serving.wire.errors import ServingError
 
 SHOP_INFO = tensor_infos(user="string", item="int64", price="float32", tags="strings")
@@ -72,6 +73,14 @@ def with_second(**changes: Any) -> dict[str, Any]:
     return {"instances": [ROW, {**ROW, **changes}]}
 
 
+def nested(levels: int) -> Any:
+    """A text in lists within lists."""
+    value: Any = "x"
+    for _ in range(levels):
+        value = [value]
+    return value
+
+
 NO_REQUESTS: list[tuple[dict[str, Any], str]] = [
     ({"instances": [ROW], "inputs": {}}, "expecting only one of 'inputs' or 'instances' keys"),
     ({"instances": {}}, "Expecting 'instances' to be an list/array"),
@@ -87,6 +96,9 @@ NO_REQUESTS: list[tuple[dict[str, Any], str]] = [
         "JSON Value: 7.0 Type: Number is not of expected type: int64",
     ),
     (with_second(item=2**63), "is not of expected type: int64"),
+    (with_second(price=10**400), "Type: Number is not of expected type: float32"),
+    (with_second(tags=nested(33)), "has 33 levels; 32 at most"),
+    (with_second(tags=nested(900)), "has 900 levels; 32 at most"),
     (
         with_second(item=True),
         "JSON Value: true Type: True is not of expected type: int64",
@@ -120,8 +132,36 @@ def test_json_that_is_no_request(document: dict[str, Any], text: str) -> None:
 
 
 def test_json_that_is_none() -> None:
-    for body in (b"", b"{", b"[" * 100_000, b"\xff"):
+    bodies = (
+        *(b"", b"{", b"[" * 100_000, b"\xff", b'["\xed\xa0\x80"]', b"1" * 5000),
+        b'{"inputs": ["\\ud800"]}',
+        b'{"signature_name": "\\uDC00x"}',
+        b'{"\\ud800": 1}',
+    )
+    for body in bodies:
         with pytest.raises(ServingError, match="JSON Parse error"):
             rest_json.parse(body)
+    pair = rest_json.parse(b'{"inputs": ["\\ud83d\\ude00"]}')
+    assert pair == {"inputs": ["\U0001f600"]}
     with pytest.raises(ServingError, match="'signature_name' key must be a string value"):
         rest_json.parse(b'{"signature_name": 1}')
+
+
+def test_an_error_shows_the_beginning_of_a_value_and_makes_no_text_of_the_rest() -> None:
+    class Costly(dict[str, int]):
+        def items(self) -> Any:
+            yield "a", 1
+            yield "b" * 300, 2
+            raise AssertionError("went on")
+
+    found = json_values.show([Costly(a=1)])
+    assert found == json.dumps([{"a": 1, "b" * 300: 2}])[:256]
+
+
+def test_values_are_counted_from_above() -> None:
+    for document in ([], {}, {"instances": [ROW] * 50}, [[1, [2]], {"a": {}}], "text, [text]"):
+        text = json.dumps(document)
+        assert rest_json.count_values(bytearray(text.encode())) >= text.count(",")
+    body = bytearray(b"[" + b"{}," * 5 + b"[]]")
+    assert rest_json.count_values(body) == 12
+    assert rest_json.bytes_to_read(body, 12) > 12 * sys.getsizeof({})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import pathlib
 import re
 import subprocess
@@ -16,8 +17,10 @@ from servers import LocalServer, free_port, wait_until
 from tafe_tf.export import warmup
 from tafe_tf.serving.client import Client
 from tafe_tf.serving.conformance.target import Target
-from tafe_tf.serving.server.serve import ServerConfig, serve
+from tafe_tf.serving.server.serve import Server, ServerConfig
 from tafe_tf.serving.wire.errors import ServingError
+
+ROOT = pathlib.Path(__file__).parents[3]
 
 
 def test_a_warm_up_that_fails_is_a_broken_version(
@@ -56,7 +59,7 @@ def test_what_cannot_be_served(
     ]
     for settings, text in cases:
         with pytest.raises(ServingError, match=re.escape(text)):
-            serve(ServerConfig(**settings), threading.Event())
+            Server(ServerConfig(**settings)).open()
 
 
 def test_its_last_line_says_what_is_wrong() -> None:
@@ -65,6 +68,40 @@ def test_its_last_line_says_what_is_wrong() -> None:
     )
     assert done.returncode == 1
     assert done.stderr.splitlines()[-1] == "error: give --model_base_path or --model_config_file"
+
+
+def test_hostile_requests(server: LocalServer) -> None:
+    """1,000 for each door: no INTERNAL or 500, no traceback, and the same prediction after."""
+    command = [
+        *(sys.executable, "-m", "benchmarks.serving_fuzz", "--requests=1000", "--seed=70000"),
+        *(f"--target={server.grpc}", f"--rest={server.rest}"),
+        *("--model_name=shop", f"--log={server.log}"),
+    ]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+    found = json.loads(done.stdout.splitlines()[-1])
+    assert sum(found["codes"]["grpc"].values()) == 1000
+    assert sum(found["codes"]["rest"].values()) >= 1000
+    assert found["codes"]["rest"]["400"] > 500 and found["codes"]["rest"]["200"] > 0
+
+
+SIGNALS = """
+import signal, threading, time
+from tafe_tf.serving.server.signals import catch
+wait = catch(signal.SIGTERM)
+def send():
+    time.sleep(0.2)
+    signal.pthread_kill(threading.get_ident(), signal.SIGTERM)
+    time.sleep(60)
+threading.Thread(target=send, daemon=True).start()
+wait()
+"""
+
+
+def test_a_signal_that_another_thread_gets_wakes_the_main_one() -> None:
+    """A handler in Python would run in the main thread alone, which waits."""
+    done = subprocess.run([sys.executable, "-c", SIGNALS], timeout=30.0)
+    assert done.returncode == 0
 
 
 def test_running_requests_end_before_the_server(

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import os
 import pathlib
 import shutil
 from collections.abc import Callable, Iterator
@@ -15,7 +14,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from tafe_tf.data.atomic import read_json
+from tafe_tf.data.atomic import publish, read_json
 from tafe_tf.data.errors import BadRowError, DataError
 from tafe_tf.data.iterators import in_order
 from tafe_tf.data.public.ali_ccp.fields import Protocol
@@ -108,7 +107,7 @@ def build(
     _check_keys(path, _whole(beside, "keys"))
     text = json.dumps(unknown)
     (beside / _UNKNOWN).write_text(text, encoding="utf-8")
-    os.rename(beside, directory)
+    publish(beside, directory)
 
 
 def load(

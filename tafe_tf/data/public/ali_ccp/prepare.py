@@ -15,13 +15,15 @@ from collections.abc import Callable
 from typing import Any
 
 from tafe_tf import schema_toml
+from tafe_tf.data import manifest
 from tafe_tf.data.atomic import read_json, write_json, write_text
 from tafe_tf.data.errors import DataError
+from tafe_tf.data.lock import locked
 from tafe_tf.data.public.ali_ccp.common import build, load
 from tafe_tf.data.public.ali_ccp.fields import protocol
 from tafe_tf.data.public.ali_ccp.raw_files import BLOCK_BYTES, find_file
-from tafe_tf.data.public.ali_ccp.shards import Counts, Source, write_shards
-from tafe_tf.data.shards.same_job import check_same
+from tafe_tf.data.public.ali_ccp.shards import Counts, Source, find_shards, write_shards
+from tafe_tf.data.shards.same_job import check_same, sources_of
 
 _SKELETON, _COMMON = "sample_skeleton_", "common_features_"
 _PREPARED = "prepared.json"
@@ -101,40 +103,53 @@ def prepare(
 
     Raises:
         BadRowError: At the first bad row; it names file, row, column and value.
-        DataError: If a file cannot be used, or `data_dir` holds other data or was prepared
-            otherwise.
+        DataError: If a file cannot be used, or `data_dir` holds other data, was prepared otherwise
+            or is damaged.
+        LockError: If another process prepares into `data_dir`.
     """
     settings = settings or Settings()
     data_dir = pathlib.Path(data_dir)
     is_official = settings.row_split == "official"
     names = ("train", "test") if is_official else ("train",)
     files = {name: _files(raw_dir, name) for name in names}
-    sizes = {}
-    for path in itertools.chain.from_iterable(files.values()):
-        sizes[path.name] = path.stat().st_size
     made_from = {
         "dataset": "ali_ccp",
         **dataclasses.asdict(settings),
-        "sources": sizes,
+        **sources_of(raw_dir, itertools.chain.from_iterable(files.values())),
     }
     work = data_dir / ".ali_ccp"
-    if not _is_whole(data_dir, work, made_from):
-        counts: Counts = collections.Counter()
-        for name in names:
-            of_split = _convert(
+    with locked(data_dir):
+        if not _is_whole(data_dir, work, made_from):
+            _write(files, data_dir, work, settings, made_from, on_rows)
+        shutil.rmtree(work, ignore_errors=True)
+        return dict(read_json(data_dir / _PREPARED))
+
+
+def _write(
+    files: dict[str, tuple[pathlib.Path, pathlib.Path]],
+    data_dir: pathlib.Path,
+    work: pathlib.Path,
+    settings: Settings,
+    made_from: dict[str, Any],
+    on_rows: Callable[[int], None],
+) -> None:
+    """Writes what is left of all shards, then the schema, and last what was done."""
+    counts: Counts = collections.Counter()
+    for name, of_split in files.items():
+        counts.update(
+            _convert(
                 name,
-                files[name],
+                of_split,
                 data_dir,
                 work,
                 settings,
                 on_rows,
             )
-            counts.update(of_split)
-        schema = protocol(settings.protocol, settings.max_values).schema()
-        write_text(data_dir / "schema.toml", schema_toml.dump(schema))
-        write_json(data_dir / _PREPARED, {**made_from, **_summary(counts)})
-    shutil.rmtree(work, ignore_errors=True)
-    return dict(read_json(data_dir / _PREPARED))
+        )
+    shards = manifest.entries(data_dir, find_shards(data_dir, settings.format))
+    schema = protocol(settings.protocol, settings.max_values).schema()
+    write_text(data_dir / "schema.toml", schema_toml.dump(schema))
+    write_json(data_dir / _PREPARED, {**made_from, **_summary(counts), "manifest": shards})
 
 
 def _files(
@@ -158,7 +173,9 @@ def _is_whole(
     """
     prepared = data_dir / _PREPARED
     if prepared.exists():
-        check_same(data_dir, "was prepared", read_json(prepared), made_from)
+        known = read_json(prepared)
+        check_same(data_dir, "was prepared", known, made_from)
+        manifest.check(data_dir, known.get("manifest", {}), "Empty it and prepare it again")
         return True
     begun = work / "settings.json"
     if begun.exists():

@@ -8,7 +8,6 @@ import dataclasses
 import functools
 import itertools
 import json
-import os
 import pathlib
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any, NamedTuple
@@ -16,7 +15,8 @@ from typing import Any, NamedTuple
 import numpy as np
 import pyarrow as pa
 
-from tafe_tf.data.atomic import read_json, write_text
+from tafe_tf.data import manifest
+from tafe_tf.data.atomic import publish, read_json, write_text
 from tafe_tf.data.bad_rows import BadRows, Problem
 from tafe_tf.data.formats.write_tables import open_tables
 from tafe_tf.data.hashing import finalize
@@ -69,7 +69,7 @@ class Source:
     work: pathlib.Path
 
     def counts_file(self, shard: int) -> pathlib.Path:
-        """A file whose presence says that a shard is whole."""
+        """A file whose presence says that a shard is whole: its counts, and what its files hold."""
         return self.work / f"{self.split}-{shard:05d}.json"
 
 
@@ -91,7 +91,7 @@ class _Joined:
 
 
 def write_shards(source: Source, on_rows: Callable[[int], None]) -> Counts:
-    """Writes the shards that are missing.
+    """Writes the shards that are missing or damaged; prints a line for each damaged one.
 
     Args:
         source: The skeleton file and what is made of it.
@@ -104,6 +104,7 @@ def write_shards(source: Source, on_rows: Callable[[int], None]) -> Counts:
         BadRowError: At the first bad row, or one whose key no common row has.
         DataError: If a file cannot be read.
     """
+    _forget_damaged(source)
     join = functools.partial(_join, source)
     blocks = in_order(join, _blocks(source))
     by_shard = itertools.groupby(blocks, key=lambda joined: joined.shard)
@@ -111,8 +112,26 @@ def write_shards(source: Source, on_rows: Callable[[int], None]) -> Counts:
         _write_shard(source, shard, group, on_rows)
     total: Counts = collections.Counter()
     for path in sorted(source.work.glob(f"{source.split}-?????.json")):
-        total.update(read_json(path))
+        total.update(read_json(path)["counts"])
     return total
+
+
+def find_shards(directory: pathlib.Path, format: str) -> list[str]:
+    """The names of all shards in a folder."""
+    return sorted(path.name for path in directory.glob(f"t*-?????.{format}"))
+
+
+def _forget_damaged(source: Source) -> None:
+    """Removes the counts of shards that do not hold what was written."""
+    for path in sorted(source.work.glob(f"{source.split}-?????.json")):
+        noted = read_json(path).get("files")
+        if noted is None:  # an earlier version of this package wrote it
+            path.unlink()
+            continue
+        different = manifest.differences(source.data_dir, noted)
+        if different:
+            print(f"{source.data_dir}: {different[0]}; it is written again", flush=True)
+            path.unlink()
 
 
 def _blocks(source: Source) -> Iterator[_Block]:
@@ -124,7 +143,7 @@ def _blocks(source: Source) -> Iterator[_Block]:
         shard = index // source.shard_blocks
         path = source.counts_file(shard)
         if index % source.shard_blocks == 0 and path.exists():
-            whole[shard] = read_json(path)["rows"]
+            whole[shard] = read_json(path)["counts"]["rows"]
             row += whole[shard]
         if shard not in whole:
             yield _Block(shard, text, row)
@@ -290,9 +309,7 @@ def _write_shard(
                 writers[split].append(table)
             counts.update(block.counts)
             on_rows(block.counts["rows"])
-    for split in writers:
-        os.replace(
-            source.work / names[split],
-            source.data_dir / names[split],
-        )
-    write_text(source.counts_file(shard), json.dumps(counts))
+    files = manifest.entries(source.work, [names[split] for split in writers])
+    for name in files:
+        publish(source.work / name, source.data_dir / name)
+    write_text(source.counts_file(shard), json.dumps({"counts": counts, "files": files}))

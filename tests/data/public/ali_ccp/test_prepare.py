@@ -16,6 +16,7 @@ from ali_ccp_files import ROOT, Row, content, invented, lines_of, small, twin, w
 
 from tafe_tf.data.errors import BadRowError, DataError
 from tafe_tf.data.formats.read import find_files
+from tafe_tf.data.lock import LockError, locked
 from tafe_tf.data.public.ali_ccp.errors import problem_of
 from tafe_tf.data.public.ali_ccp.prepare import Settings, prepare
 
@@ -202,6 +203,40 @@ def test_killed_anywhere_it_ends_with_the_same_bytes(
             name for name, time in before.items() if (out / name).stat().st_mtime_ns == time
         }
         assert {f"{name}.parquet" for name in whole} & set(before) <= untouched
+
+
+def test_damage_and_other_files_are_noticed(
+    tmp_path: pathlib.Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    raw, out, job = invented(tmp_path / "raw"), tmp_path / "out", small()
+    prepare(raw, tmp_path / "whole", job)
+    expected = content(tmp_path / "whole")
+    blocks = iter(range(10**6))
+
+    def kill(rows: int) -> None:
+        if len(list((out / ".ali_ccp").glob("train-*.json"))) == 2:
+            raise KeyboardInterrupt(next(blocks))
+
+    with pytest.raises(KeyboardInterrupt):
+        prepare(raw, out, job, kill)
+    shard = out / "train-00001.parquet"
+    shard.write_bytes(shard.read_bytes()[::-1])
+    prepare(raw, out, job)
+    assert "train-00001.parquet holds other bytes" in capsys.readouterr().out
+    assert content(out) == expected
+    shard.write_bytes(shard.read_bytes()[::-1])
+    with pytest.raises(
+        DataError, match=r"out: train-00001.parquet holds other bytes .* prepare it again"
+    ):
+        prepare(raw, out, job)
+    shard.write_bytes(shard.read_bytes()[::-1])
+    with locked(out), pytest.raises(LockError, match=r"out: process \d+ .* writes in this"):
+        prepare(raw, out, job)
+    skeleton = raw / "sample_skeleton_train.csv"
+    lines = skeleton.read_text().splitlines(keepends=True)
+    skeleton.write_text("".join(reversed(lines)))
+    with pytest.raises(DataError, match=r"was prepared from another sample_skeleton_train.csv, wh"):
+        prepare(raw, out, job)
 
 
 def test_killed_while_the_common_rows_are_read(tmp_path: pathlib.Path) -> None:
