@@ -138,7 +138,7 @@ def draw(seed: int, rows: int) -> dict[str, Drawn]:
     return columns
 
 
-def schema_of(columns: dict[str, Drawn], buckets: int = 10**8) -> Schema:
+def schema_of(columns: dict[str, Drawn], buckets: int = 5 * 10**7) -> Schema:
     """A schema that reads the drawn columns; no feature needs a vocabulary.
 
     Args:
