@@ -150,10 +150,12 @@ class Loader:
         version.failures = 0
         version.retry_at = 0.0
         session = self._models.withdraw(version)
-        if session is not None:
-            session.close()
-            _give_memory_back()
-            logging.info("%s is unloaded", version)
+        if session is None:
+            return
+        session.close()
+        del session  # the last one who holds it
+        _give_memory_back()
+        logging.info("%s is unloaded", version)
 
 
 def _give_memory_back() -> None:
