@@ -52,9 +52,8 @@ def use_own_temporary_folder() -> None:
     Folders of processes that were killed go now: TensorFlow generates Python files, which it
     removes only at a regular end.
     """
-    with contextlib.suppress(
-        OSError
-    ):  # no place for temporary files: whoever needs one will say so
+    # Where there is no place for temporary files, whoever needs one will say so.
+    with contextlib.suppress(OSError):
         _remove_left_over()
         folder = _locked_folder()
         atexit.register(shutil.rmtree, folder, ignore_errors=True)
