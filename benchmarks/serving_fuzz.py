@@ -6,9 +6,9 @@
 The first command serves a small model itself; the second asks a server that runs, whose log is FILE
 and whose model is that of `benchmarks.support.small_shop`, or has the name --model_name. So many
 requests go over gRPC, and as many over REST, as bytes on a connection. The server must refuse or
-answer each in time: INTERNAL, 500, a traceback in its log, an unanswered request, or another
-prediction afterwards is a fault. Prints each fault with its seed, and a line of JSON with the
-answers by code. The exit code is 1 after a fault.
+answer each in time: INTERNAL, 500, a traceback in its log, a whole request without an answer, or
+another prediction afterwards is a fault. Prints each fault with its seed, and a line of JSON with
+the answers by code. The exit code is 1 after a fault.
 """
 
 from __future__ import annotations
@@ -81,7 +81,8 @@ class Fuzz:
         columns = {}
         for name, values in self._target.rows(_ROWS).items():
             columns[name] = json.loads(json.dumps(values.tolist(), default=bytes.decode))
-        message = hostile_requests.rest_call(random.Random(seed), self._target.model, columns)
+        rng = random.Random(seed)
+        message, is_whole = hostile_requests.rest_call(rng, self._target.model, columns)
         try:
             answers = exchange(self._target.rest, message)
         except OSError as error:
@@ -89,7 +90,7 @@ class Fuzz:
             return
         for code in codes_of(answers) or ["none"]:
             self.codes["rest"][code] += 1
-            if code in ("500", "none"):
+            if code == "500" or (code == "none" and is_whole):
                 self.faults.append(f"REST, seed {seed}: {code} for {message[:120]!r}")
 
 

@@ -15,12 +15,11 @@ import pathlib
 from tafe_tf.data import manifest
 from tafe_tf.data.atomic import read_json, write_json
 from tafe_tf.data.manifest import Entry, ManifestError
+from tafe_tf.export.versions import CARD_FILE
 
 FILE = pathlib.PurePath("assets.extra", manifest.FILE)  # within a version
 NONE = "has no manifest: it was exported before there were any, so its files are not compared"
 MEND = "Copy the version again from where it was published, or export the run again"
-
-_CARD = pathlib.PurePath("assets.extra", "model_card.json")
 
 
 def write(path: pathlib.Path) -> None:
@@ -103,7 +102,7 @@ def _noted(path: pathlib.Path) -> dict[str, Entry]:
 
 def _without(path: pathlib.Path) -> str:
     """What is said of a version without a manifest, if it never had one."""
-    card = path / _CARD
+    card = path / CARD_FILE
     if card.exists() and "manifest" in read_json(card):
         raise ManifestError(f"{path}: {FILE} is gone. {MEND}")
     return NONE

@@ -5,7 +5,6 @@ from __future__ import annotations
 import datetime
 import hashlib
 import json
-import pathlib
 import platform
 from typing import Any
 
@@ -20,10 +19,11 @@ from tafe_tf.data.manifest import entry
 from tafe_tf.export import manifest
 from tafe_tf.export.description import describe
 from tafe_tf.export.session_model import SessionModel
+from tafe_tf.export.versions import CARD_FILE
 from tafe_tf.schema import Schema
 from tafe_tf.training.run_dir import RunDir
 
-FILE = pathlib.PurePath("assets.extra", "model_card.json")  # within a version
+FILE = CARD_FILE
 METHOD = "Task Aware Feature Extraction Framework for Sequential Dependence Multi-Task Learning"
 
 
@@ -56,9 +56,11 @@ def write(
             "rows": statistics.get("rows"),
             "rate": statistics.get("rate"),
             "flags": flags.splitlines(),
+            "accepted_changes": _read(run, "data").get("accepted_changes", []),
         },
         "data": data,
         "data_hash": _hash(data),
+        "accepted_changes": _read(run, "data").get("accepted_changes", []),
         "run_manifest": _identity(run),
         "manifest": manifest.FILE.as_posix(),  # without it this version is not whole
         "test_metrics": _read(run, "metrics"),

@@ -8,7 +8,9 @@ import re
 # For whoever finds the lock of a directory of versions taken.
 BUSY = "wait until it has ended, or end it"
 
-SCHEMA_FILE = pathlib.PurePath("assets.extra", "schema.toml")  # within a version
+# Files within a version.
+SCHEMA_FILE = pathlib.PurePath("assets.extra", "schema.toml")
+CARD_FILE = pathlib.PurePath("assets.extra", "model_card.json")
 
 
 def versions(export_dir: str | pathlib.Path) -> list[pathlib.Path]:

@@ -41,6 +41,7 @@ COMMANDS = {
     "rollback": "tafe_tf.export.rollback",
     "serve": "tafe_tf.serving.server",
     "ask": "tafe_tf.serving.client",
+    "examples": "tafe_tf.serving.examples",
     "score": "tafe_tf.serving.batch_score",
     "conformance": "tafe_tf.serving.conformance",
 }

@@ -66,6 +66,8 @@ def fit(
         DataError: For rows that cannot be used, naming row, column and value.
         SchemaError: For a schema that cannot be used.
         RunError: If the directory holds another run.
+        ManifestError: If the run's files are not those that it has written.
+        LockError: If another process writes in the directory.
 
     Example:
         >>> import tempfile

@@ -49,7 +49,7 @@ ALLOWED: dict[str, set[str]] = {
     "tafe_tf.engines": {"schema", "data", "features"},
     "tafe_tf.terminal": {"schema", "data", "metrics"},
     "tafe_tf.distributed": {"terminal"},
-    "tafe_tf.first_look": {"schema", "schema_toml", "data", "terminal"},
+    "tafe_tf.first_look": {"schema", "schema_toml", "data", "features", "memory", "terminal"},
     "tafe_tf.drafting": {"schema", "schema_toml", "data", "first_look"},
     "tafe_tf.training": {
         *("schema", "schema_toml", "data", "features", "distributed", "layers", "losses"),
@@ -62,6 +62,7 @@ ALLOWED: dict[str, set[str]] = {
     },
     "tafe_tf.serving.wire": set(),
     "tafe_tf.serving.client": {"schema", "shown", "data", "serving.wire", "terminal"},
+    "tafe_tf.serving.examples": {"data", "export", "serving.wire", "terminal"},
     "tafe_tf.serving.server": {"export", "serving.wire", "terminal"},
     "tafe_tf.serving.batch": {
         *("schema", "schema_toml", "data", "engines", "export", "terminal"),

@@ -27,7 +27,7 @@ _TEXTS = (
     "日本",
     "😀" * 300,
     "a" * 5000,
-    "../..",
+    ".." + "/" + "..",
     "%00",
     "NaN",
     "'\"",
@@ -137,16 +137,20 @@ def _other_method(rng: random.Random, request: predict_pb2.PredictRequest) -> Ca
     return rng.choice(calls)
 
 
-def rest_call(rng: random.Random, model: str, rows: dict[str, list[Any]]) -> bytes:
-    """A hostile request over REST, as it is written to the connection.
+def rest_call(rng: random.Random, model: str, rows: dict[str, list[Any]]) -> tuple[bytes, bool]:
+    """A hostile request over REST.
 
     Args:
         rng: What draws it.
         model: The model's name.
         rows: Columns that are answered, from which others are made.
+
+    Returns:
+        What is written to the connection, and whether it is sure to be a whole request.
     """
     kinds = (_odd_document, _odd_document, _odd_path, _odd_framing, _no_json, _noise)
-    return rng.choice(kinds)(rng, f"/v1/models/{model}", rows)
+    kind = rng.choice(kinds)
+    return kind(rng, f"/v1/models/{model}", rows), kind is not _noise
 
 
 def _post(path: str, body: bytes, extra: bytes = b"") -> bytes:

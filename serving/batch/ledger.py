@@ -23,7 +23,7 @@ from typing import Any
 
 import numpy as np
 
-from tafe_tf.data.atomic import write_json
+from tafe_tf.data.atomic import remove_left_over, write_json
 from tafe_tf.data.bad_rows import check_parts
 from tafe_tf.data.field_counts import FieldCounts
 from tafe_tf.data.manifest import Entry
@@ -94,8 +94,10 @@ def claim(job: Job, each_part: bool = False) -> list[Shard]:
     for text in damaged:
         print(f"{text}; its rows are scored again", flush=True)
     left = _shards(job, done, each_part)
-    for path in (*output.glob(".*.parquet.*.tmp"), *output.glob(f"{RECORDS}/.*")):
+    for path in output.glob(".*.parquet.*.tmp"):
         path.unlink()
+    for folder in (output, output / RECORDS):
+        remove_left_over(folder)
     if left:
         (output / _SUCCESS).unlink(missing_ok=True)
     identities = [source.identity for source in job.inputs]

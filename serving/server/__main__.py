@@ -9,7 +9,6 @@ this machine only, unless --host says otherwise.
 
 from __future__ import annotations
 
-import os
 import signal
 import sys
 
@@ -19,7 +18,7 @@ from tafe_tf.serving.server import signals
 from tafe_tf.serving.server.serve import Server, ServerConfig
 from tafe_tf.serving.server.versions import Loading
 from tafe_tf.serving.wire.errors import ServingError
-from tafe_tf.terminal import command
+from tafe_tf.terminal import command, ending
 
 # The class attributes of a dataclass are the defaults of its fields.
 _HOST = flags.DEFINE_string(
@@ -128,7 +127,7 @@ def main(argv: list[str]) -> None:
     wait()
     server.end()
     logging.flush()
-    os._exit(0)  # as `Server.end` asks, and whatever threads of TensorFlow do
+    ending.end_at_once()  # as `Server.end` asks
 
 
 def _config() -> ServerConfig:

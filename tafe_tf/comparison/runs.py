@@ -16,7 +16,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from tafe_tf import schema, schema_toml
 from tafe_tf.comparison.same_settings import differing
 from tafe_tf.data import lock
-from tafe_tf.data.atomic import read_json, write_json, write_text
+from tafe_tf.data.atomic import read_json, read_text, remove_left_over, write_json, write_text
 from tafe_tf.data.bad_rows import BadRows
 from tafe_tf.data.fingerprint import Fingerprint, differences, fingerprint
 from tafe_tf.data.formats.splits import find_split
@@ -122,6 +122,8 @@ class Shared:
         files["valid"] = find_split(self.data_dir, "valid", required=False)
         with lock.locked(self.directory, "wait until it has ended, or give another --run_dir"):
             self._prepared.mkdir(parents=True, exist_ok=True)
+            for folder in (self.directory, self._prepared):
+                remove_left_over(folder)
             self._claim()
             self._claim_inputs(files)
             if not (self._prepared / "statistics.json").exists():
@@ -152,13 +154,13 @@ class Shared:
     def _claim(self) -> None:
         otherwise = "is of another job; give another --run_dir"
         if self._settings_file.exists():
-            known = self._settings_file.read_text(encoding="utf-8")
+            known = read_text(self._settings_file)
             lines = differing(known, self.settings)
             if lines:
                 raise RunError(f"{self._settings_file}: {otherwise}. Differing lines: {lines}")
         else:
             write_text(self._settings_file, self.settings)
-        schema_text = self.schema_file.read_text(encoding="utf-8")
+        schema_text = read_text(self.schema_file)
         claim(self._prepared / "schema.toml", schema_text, otherwise)
 
     @property

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import statistics
+import zipfile
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -14,6 +15,7 @@ from tafe_tf.comparison.runs import ChildRun
 from tafe_tf.data.atomic import read_json
 from tafe_tf.metrics import NO_GROUP, log_sigmoid
 from tafe_tf.schema import Schema
+from tafe_tf.training.errors import RunError
 
 MEAN = "auc/mean"  # mean over the tasks of the AUC over all impressions
 
@@ -298,8 +300,13 @@ def _spread(values: list[float]) -> dict[str, Any]:
 
 def _predictions(run: ChildRun) -> Arrays:
     """The test rows' logits [rows, N], depth, weight and, where there are any, groups [rows]."""
-    with np.load(run.path / "predictions.npz") as arrays:
-        return dict(arrays)
+    path = run.path / "predictions.npz"
+    try:
+        with np.load(path) as arrays:
+            return dict(arrays)
+    except (zipfile.BadZipFile, EOFError, ValueError) as error:
+        mend = "remove it, and run the same command, which makes it anew"
+        raise RunError(f"{path}: is damaged ({error}); {mend}") from None
 
 
 def _training_speed(run: ChildRun) -> float:

@@ -107,6 +107,19 @@ def _sync_one(path: pathlib.Path) -> None:
         os.close(descriptor)
 
 
+def read_text(path: str | os.PathLike[str]) -> str:
+    """Reads a text file in UTF-8.
+
+    Raises:
+        DataError: If the file is not in UTF-8; the message names it.
+        FileNotFoundError: If there is no such file.
+    """
+    try:
+        return pathlib.Path(path).read_text(encoding="utf-8")
+    except UnicodeDecodeError as error:
+        raise DataError(f"{path}: is damaged, its text is not UTF-8: {error}") from None
+
+
 def read_json(path: str | pathlib.Path) -> Any:
     """Reads a JSON file in UTF-8.
 

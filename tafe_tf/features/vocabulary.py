@@ -23,7 +23,7 @@ from tafe_tf.data.formats.read import read_blocks
 from tafe_tf.features.graph import vocabulary_file
 from tafe_tf.features.row_counts import RowCounts
 from tafe_tf.features.value_counts import Kept, ValueCounts
-from tafe_tf.schema import ABSENT, Feature, Schema
+from tafe_tf.schema import ABSENT, Feature, Schema, SchemaError
 
 STATISTICS = "statistics.json"
 _WORK = ".vocabulary-"
@@ -245,10 +245,17 @@ def reuse(
 
 
 def read(directory: str | pathlib.Path, feature: Feature) -> list[str]:
-    """A feature's values, in the order of their ids."""
+    """A feature's values, in the order of their ids.
+
+    Raises:
+        SchemaError: If the file is not UTF-8.
+    """
     path = vocabulary_file(directory, feature)
-    with open(path, encoding="utf-8", newline="\n") as file:
-        return [line[:-1] for line in file]
+    try:
+        with open(path, encoding="utf-8", newline="\n") as file:
+            return [line[:-1] for line in file]
+    except UnicodeDecodeError as error:
+        raise SchemaError(f"{path}: is damaged: {error}; build it again") from None
 
 
 def _write(path: pathlib.Path, values: list[str]) -> int:

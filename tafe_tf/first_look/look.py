@@ -9,16 +9,19 @@ from typing import Any
 
 import numpy as np
 
+from tafe_tf import memory
 from tafe_tf.data.bad_rows import Dropped
 from tafe_tf.data.errors import DataError
 from tafe_tf.data.formats.splits import default_schema_file, find_splits
+from tafe_tf.features.table_size import RowSize, check_known_table
 from tafe_tf.first_look import doubles, funnel, leaks, problems, profile, raw, schema_errors
 from tafe_tf.first_look.dialect import dialect_of
 from tafe_tf.first_look.raw import RawRows
 from tafe_tf.first_look.values import Values, values_of
-from tafe_tf.schema import MISSING_TEXTS, Feature, Schema, Task
+from tafe_tf.schema import MISSING_TEXTS, Feature, Schema, SchemaError, Task
 
 MAX_ROWS = 1_000_000
+EMBEDDING_DIM = 18  # what models take by default
 _JUMP = 0.1  # a share of unseen values above which a warning is due
 
 
@@ -251,13 +254,23 @@ def _unused(columns: Mapping[str, Values], schema: Schema | None) -> tuple[str, 
     return tuple(name for name in columns if name not in named)
 
 
+def _too_large(schema: Schema) -> list[str]:
+    """What the embedding table takes, if this machine has not so much memory."""
+    row = RowSize(dim=EMBEDDING_DIM, dtype="float32")
+    try:
+        check_known_table(schema, row, memory.available())
+    except SchemaError as error:
+        return [f"with {EMBEDDING_DIM} numbers for each row, the default: {error}"]
+    return []
+
+
 def _warnings(
     columns: Sequence[profile.ColumnProfile],
     steps: Sequence[funnel.Step],
     schema: Schema | None,
     values: Mapping[str, Mapping[str, Values]],
 ) -> tuple[str, ...]:
-    found: list[str] = []
+    found = _too_large(schema) if schema else []
     for step in steps:
         if step.rate in (0.0, 1.0):
             found.append(f"label {step.label!r} is {step.rate:.0f} in all training rows")

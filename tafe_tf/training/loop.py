@@ -230,6 +230,8 @@ class Trainer:
                     preemption,
                 )
                 self._end_epoch(validation, state, trained)
+            if self.cluster.any(preemption.asked):
+                raise Preempted(f"{self._run.path}: saved after the last epoch")
         self._callbacks.on_train_end()
 
     def _make_steps(self, readers: int) -> SyncSteps | AsyncSteps:

@@ -118,6 +118,7 @@ class Run:
 
         Raises:
             DataError: On a bad row.
+            ManifestError: If the run's files are not those that it has written.
         """
         parts: dict[str, list[np.ndarray]] = {}
         blocks = read_blocks(

@@ -39,6 +39,7 @@ from tafe_tf import schema, schema_toml
 from tafe_tf.data import lock, manifest
 from tafe_tf.data.atomic import (
     read_json,
+    read_text,
     remove_left_over,
     replacing,
     temporary_name,
@@ -60,7 +61,7 @@ def claim(path: pathlib.Path, text: str, otherwise: str) -> None:
     Raises:
         RunError: If it says something else: its path, `otherwise`, and the lines that differ.
     """
-    known = path.read_text(encoding="utf-8") if path.exists() else text
+    known = read_text(path) if path.exists() else text
     if known != text:
         known_lines = set(known.splitlines())
         differing = sorted(known_lines ^ set(text.splitlines()))
@@ -126,7 +127,7 @@ class RunDir:
         """
         path = self.path / "flags.txt"
         otherwise = "this directory holds another run; give another --run_dir or remove it"
-        known = path.read_text(encoding="utf-8") if path.exists() else None
+        known = read_text(path) if path.exists() else None
         if known is not None:
             different = identity.differing(known, lines, model)
             if different and not identity.has_more_epochs(known, lines, different):

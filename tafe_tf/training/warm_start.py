@@ -22,7 +22,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from tafe_tf.data.atomic import read_json, write_json
+from tafe_tf.data.atomic import read_json, read_text, write_json
 from tafe_tf.data.bad_rows import BadRows
 from tafe_tf.features import vocabulary
 from tafe_tf.features.graph import vocabulary_file
@@ -296,8 +296,10 @@ def _ages(directory: pathlib.Path, feature: Feature) -> list[int]:
     path = _age_file(directory, feature)
     if not path.exists():  # a run that started cold has just seen all of its values
         return [0] * len(vocabulary.read(directory, feature))
-    text = path.read_text(encoding="utf-8")
-    return [int(line) for line in text.split()]
+    lines = read_text(path).split()
+    if not all(line.isdigit() for line in lines):
+        raise RunError(f"{path}: is damaged: every line must be a number; bring back a copy of it")
+    return [int(line) for line in lines]
 
 
 def _flat(schema: Schema) -> dict[str, Any]:

@@ -11,6 +11,7 @@ import pytest
 import small_models
 
 from tafe_tf.comparison.runs import ChildRun, Shared, Variant, train_all
+from tafe_tf.comparison.statistics import _predictions as predictions_of
 from tafe_tf.data import lock
 from tafe_tf.data.bad_rows import BadRows
 from tafe_tf.data.formats.write import write
@@ -104,6 +105,16 @@ def test_a_run_whose_metrics_are_damaged_is_not_done(tmp_path: pathlib.Path) -> 
     assert run.is_done
     (tmp_path / "metrics.json").write_text("{")
     assert not run.is_done
+
+
+@pytest.mark.parametrize("content", [b"", b"PK\x03\x04 half", b"no zip"])
+def test_damaged_predictions_are_named(tmp_path: pathlib.Path, content: bytes) -> None:
+    """Where no manifest tells: of an earlier version."""
+    path = tmp_path / "predictions.npz"
+    path.write_bytes(content)
+    run = ChildRun(Variant("tafe", "tafe", {}), 0, tmp_path)
+    with pytest.raises(RunError, match=rf"^{path}: is damaged \(.*; remove it, and run the same"):
+        predictions_of(run)
 
 
 def test_a_run_ends_with_the_process_that_waits_for_it(

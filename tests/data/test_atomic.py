@@ -11,6 +11,7 @@ import pytest
 
 from tafe_tf.data.atomic import (
     read_json,
+    read_text,
     read_toml,
     remove_left_over,
     replacing,
@@ -84,6 +85,13 @@ def test_broken_toml_names_the_file(tmp_path: pathlib.Path, content: bytes) -> N
     path.write_bytes(content)
     with pytest.raises(DataError, match=rf"^{path}: holds no TOML: "):
         read_toml(path)
+
+
+def test_a_text_that_is_none_names_the_file(tmp_path: pathlib.Path) -> None:
+    path = tmp_path / "flags.txt"
+    path.write_bytes(b"--seed=\xff")
+    with pytest.raises(DataError, match=rf"^{path}: is damaged, its text is not UTF-8: "):
+        read_text(path)
 
 
 def test_arrays_keep_their_types(tmp_path: pathlib.Path) -> None:

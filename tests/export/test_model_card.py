@@ -14,7 +14,9 @@ def test_the_card_repeats_what_the_run_says(served: tuple[RunDir, SessionModel])
     card = json.loads((model.path / model_card.FILE).read_text())
     assert card["test_metrics"] == json.loads((run.path / "metrics.json").read_text())
     assert card["model"] == json.loads((run.path / "model.json").read_text())
-    noted = json.loads((run.path / "data.json").read_text())["inputs"]
+    data = json.loads((run.path / "data.json").read_text())
+    assert card["accepted_changes"] == data["accepted_changes"]
+    noted = data["inputs"]
     for split, files in noted.items():
         found = [(file["name"], file["size"], file["sample"]) for file in card["data"][split]]
         assert found == [tuple(file) for file in files]

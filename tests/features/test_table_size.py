@@ -8,6 +8,7 @@ import pytest
 
 from tafe_tf import memory
 from tafe_tf.features.table_size import RowSize, check_known_table, check_table
+from tafe_tf.first_look.look import EMBEDDING_DIM
 from tafe_tf.schema import Feature, Schema, SchemaError, Task
 from tafe_tf.training.config import ModelConfig
 from tafe_tf.training.data_config import DataConfig
@@ -73,3 +74,7 @@ def test_training_refuses_vocabularies_that_do_not_fit(
     model = ModelConfig(name="shared_bottom", arguments={"embedding_dim": 8})
     with pytest.raises(SchemaError, match="feature 'user': has 2,002 of the 3,028 rows"):
         fit(data, tmp_path / "run", model=model, verbose=False)
+
+
+def test_the_look_takes_the_models_default() -> None:
+    assert ModelConfig().all_arguments()["embedding_dim"] == EMBEDDING_DIM

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import pathlib
 import subprocess
 import sys
@@ -11,6 +12,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from tafe_tf import memory
 from tafe_tf.first_look.look import look
 from tafe_tf.first_look.tables import lines
 
@@ -156,6 +158,19 @@ def test_types_without_a_meaning_are_told_for_all_columns(shop: pathlib.Path) ->
     for problem, name in zip(found.problems, ("buy", "hour", "user"), strict=True):
         assert problem.startswith(f"{shop}/train.parquet: column {name!r}")
     assert 'when = "present"' in found.problems[0]
+
+
+def test_a_table_beyond_the_memory_is_told(
+    shop: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Of users and hours what is missing or unseen, 20 hours, and the buckets of the amounts.
+    rows = 2 + 2 + 20 + 2 + 2 * round(4 * math.log1p(1e9)) + 1
+    needed = rows * 18 * 3 * 4
+    monkeypatch.setattr(memory, "available", lambda: needed)
+    assert not any("embedding table" in text for text in look(shop).warnings)
+    monkeypatch.setattr(memory, "available", lambda: needed - 1)
+    start = "with 18 numbers for each row, the default: feature 'amount': has 169 of the 193 rows"
+    assert any(text.startswith(start) for text in look(shop).warnings)
 
 
 def test_a_value_that_no_vocabulary_holds_is_told(shop: pathlib.Path) -> None:

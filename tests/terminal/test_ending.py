@@ -29,9 +29,9 @@ finally:
 """
 COLLECT = """
 def tell(phase, info):  # JAX has such a callback, in which Python passes over exceptions
-    if phase == "start":
-        print(os.getpid(), flush=True)
-        time.sleep(60)
+    gc.callbacks.clear()  # once is enough
+    print(os.getpid(), flush=True)
+    time.sleep(60)
 gc.callbacks.append(tell)
 try:
     gc.collect()
@@ -88,4 +88,11 @@ def test_temporary_files_of_killed_processes_go_with_the_next(tmp_path: pathlib.
     for process in (alive, other):
         process.terminate()
         process.communicate()
+    assert not list(tmp_path.iterdir())
+
+
+def test_an_end_at_once_waits_for_no_thread_and_leaves_nothing(tmp_path: pathlib.Path) -> None:
+    thread = "import threading\nthreading.Thread(target=time.sleep, args=(99,)).start()\n"
+    process = start(thread + "print(os.getpid(), flush=True)\nending.end_at_once()", tmp_path)
+    assert process.wait(timeout=60) == 0
     assert not list(tmp_path.iterdir())

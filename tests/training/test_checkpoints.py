@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import pathlib
+import resource
 from collections.abc import Callable
 from typing import Any
 
@@ -11,6 +12,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from tafe_tf.terminal import command
 from tafe_tf.training.checkpoints import Checkpoints
 from tafe_tf.training.errors import RunError
 
@@ -177,6 +179,28 @@ def test_a_state_is_on_the_disk_before_an_older_one_goes(
     fill(variables, 30)
     states.save(30)
     assert not list(folder.glob("ckpt-10*"))
+
+
+def test_a_full_disk_costs_no_state(folder: pathlib.Path) -> None:
+    variables, states = state_in(folder)
+    states.restore()
+    fill(variables, 30)
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (500, before[1]))
+    try:
+        with pytest.raises(SystemExit) as ended, command.one_line_errors():
+            states.save(30)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    line = str(ended.value)
+    assert line.startswith(f"error: {folder}/") and line.endswith("; File too large")
+    again, others = state_in(folder)
+    assert others.restore() == str(folder / "ckpt-20")
+    assert_holds(again, 20)
+    states.save(30)  # once there is room
+    assert others.restore() == str(folder / "ckpt-30")
+    assert_holds(again, 30)
+    assert not [path for path in folder.iterdir() if path.name.startswith(".")]
 
 
 def test_what_a_kill_has_left_goes_with_the_next_state(folder: pathlib.Path) -> None:

@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import os
 import pathlib
 import shutil
+import subprocess
+import sys
+import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -201,3 +205,31 @@ def test_an_interrupted_run_does_not_go_on_with_another_vocabulary(
         ManifestError, match=r"run: vocabulary/user.txt holds other bytes .*bring ba"
     ):
         train(data, run_dir)
+
+
+@pytest.mark.slow
+def test_sigterm_before_the_first_step_is_a_clean_end(
+    begun: pathlib.Path, tmp_path: pathlib.Path
+) -> None:
+    run_dir, temporary = tmp_path / "ended", tmp_path / "temporary"
+    temporary.mkdir()
+    command = [sys.executable, "-m", "tafe_tf", "train", f"--data_dir={begun / 'data'}"]
+    command += [f"--run_dir={run_dir}", "--model=shared_bottom", "--epochs=1", "--batch_size=64"]
+    environment = {**os.environ, "TMPDIR": str(temporary), "TF_CPP_MIN_LOG_LEVEL": "3"}
+    for moment in (".lock", "vocabulary", "model.json"):  # in the order in which they come
+        process = subprocess.Popen(
+            command,
+            env=environment,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        while not (run_dir / moment).exists() and process.poll() is None:
+            time.sleep(0.005)
+        process.terminate()
+        _, error = process.communicate(timeout=300)
+        assert process.returncode == 143
+        assert error.splitlines()[-1].startswith("SIGTERM: ") and "Traceback" not in error
+        assert not [*run_dir.rglob(".*"), *temporary.iterdir()]
+    subprocess.run(command, env=environment, check=True, stdout=subprocess.DEVNULL)
+    assert (run_dir / "model.keras").exists() and not list(temporary.iterdir())

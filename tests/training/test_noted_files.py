@@ -162,6 +162,16 @@ def test_metrics_that_were_made_again_are_believed(
     reported(run, tmp_path)
 
 
+def test_what_killed_processes_left_goes_with_the_next_writer(run: RunDir) -> None:
+    left = [run.path / ".12.metrics.json", run.path / "rows" / ".34.train.parquet"]
+    left[1].parent.mkdir()
+    for path in left:
+        path.write_text("half")
+    with run.locked():
+        assert not any(path.exists() for path in left)
+    assert (run.path / "metrics.json").exists()
+
+
 def test_prepare_leaves_a_run_as_it_is(run: RunDir, tmp_path: pathlib.Path) -> None:
     if not FLAGS.is_parsed():
         FLAGS(["test"])

@@ -18,7 +18,14 @@ import pyarrow.parquet as pq
 
 from tafe_tf import schema_toml
 from tafe_tf.data import manifest
-from tafe_tf.data.atomic import publish, read_json, replacing, write_json, write_text
+from tafe_tf.data.atomic import (
+    publish,
+    read_json,
+    remove_left_over,
+    replacing,
+    write_json,
+    write_text,
+)
 from tafe_tf.data.bad_rows import BadRows
 from tafe_tf.data.blocks.block import Block
 from tafe_tf.data.errors import DataError
@@ -90,6 +97,7 @@ def prepare(
     }
     data_dir = pathlib.Path(data_dir)
     with locked(data_dir):
+        remove_left_over(data_dir)
         record = _begin(data_dir, settings)
         if not (data_dir / _PREPARED).exists():
             schema = schema_of(countries)

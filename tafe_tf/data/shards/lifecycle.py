@@ -14,7 +14,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from tafe_tf.data import manifest
-from tafe_tf.data.atomic import read_json, write_json, write_text
+from tafe_tf.data.atomic import read_json, remove_left_over, write_json, write_text
 from tafe_tf.data.bad_rows import Dropped, check_parts
 from tafe_tf.data.errors import BadRowError, DataError
 from tafe_tf.data.formats.read import count_rows, find_files
@@ -59,6 +59,8 @@ def begin(job: ShardJob, each_part: bool = False) -> list[Piece] | None:
         write_json(job.work / _SETTINGS, job.settings())
     for path in job.work.glob("*.tmp*"):  # what a killed job had begun
         path.unlink()
+    for folder in (output, job.work):
+        remove_left_over(folder)
     for record, text in _damaged(job):
         print(f"{job.output}: {text}; it is written again", flush=True)
         record.unlink()

@@ -136,7 +136,8 @@ def test_quotes_of_another_kind_and_none(tmp_path: pathlib.Path) -> None:
     path = tmp_path / "train.csv"
     text = text_of(",", lists=",").replace('"', "'")
     path.write_text(text.replace("x,y", "x,y\n"))
-    (block,) = read_blocks([str(path)], with_lists(",", quote="'"), bad_rows=BadRows())
+    schema = with_lists(",", quote="'")
+    (block,) = read_blocks([str(path)], schema, bad_rows=BadRows(), columns=["tags"])
     assert texts(block.columns["tags"].tolist())[0] == ["x", "y\n"]
     path.write_text(text_of(",").replace("z", 'so-called "z').replace(",y,", ',y",'))
     (block,) = read_blocks([str(path)], with_lists("/", quote=""), bad_rows=BadRows())

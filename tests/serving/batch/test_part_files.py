@@ -74,6 +74,8 @@ def test_a_damaged_part_is_said_and_scored_again(
     summary = scoring.run(loans)
     before = whole(loans)
     act(parts(loans)[1])
+    left_over = pathlib.Path(loans.output) / "_parts" / ".12._a-00000.json"  # of a killed process
+    left_over.touch()
     capsys.readouterr()
     with pytest.raises(JobError, match=rf"{said}.*; run the job again"):
         finish(loans)
@@ -81,6 +83,7 @@ def test_a_damaged_part_is_said_and_scored_again(
     (line,) = [line for line in capsys.readouterr().out.splitlines() if "scored again" in line]
     assert re.search(said, line)
     assert whole(loans) == before
+    assert not left_over.exists()
     assert scoring.run(loans) == summary
     assert "scored again" not in capsys.readouterr().out
 

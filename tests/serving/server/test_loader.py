@@ -12,10 +12,14 @@ import numpy as np
 import pytest
 from servers import LocalServer, answers, model_config, publish, wait_until
 from tensorflow_serving.apis import model_management_pb2
+from tensorflow_serving.config import model_server_config_pb2
 
+from tafe_tf.export.session_model import SessionModel
 from tafe_tf.export.withdraw import withdraw
 from tafe_tf.serving.client import Client
 from tafe_tf.serving.conformance.target import Target, close
+from tafe_tf.serving.server.loader import Loader
+from tafe_tf.serving.server.models import ServedModels
 from tafe_tf.serving.wire.errors import ServingError
 
 ALL = "model_version_policy { all {} }"
@@ -130,6 +134,22 @@ def test_labels_versions_and_reload(
             target.client.predict(rows)
         reload(str(published))
         assert target.client.predict(rows).version == 2
+
+
+def test_a_version_that_is_not_what_was_published_is_not_loaded(
+    published: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As after a copy that took another version's variables along."""
+    variables = published / "1" / "variables" / "variables.data-00000-of-00001"
+    variables.write_bytes(variables.read_bytes()[::-1])
+    monkeypatch.setattr(SessionModel, "__init__", lambda *_, **__: pytest.fail("it was loaded"))
+    config = model_server_config_pb2.ModelServerConfig()
+    config.model_config_list.config.add(
+        name="numbers", base_path=str(published), model_platform="tensorflow"
+    )
+    said = r"version: 1} cannot be loaded from .*: variables/variables.data\S+ holds other bytes"
+    with pytest.raises(ServingError, match=said):
+        Loader(ServedModels()).reload(config)
 
 
 def test_a_configuration_that_is_edited(published: pathlib.Path, tmp_path: pathlib.Path) -> None:

@@ -10,6 +10,7 @@ import pytest
 from tensorflow_serving.apis import model_pb2
 
 from tafe_tf.serving.server.models import ServedModels
+from tafe_tf.serving.server.running import RunningCalls
 from tafe_tf.serving.server.versions import State
 from tafe_tf.serving.wire.errors import ServingError, invalid
 
@@ -83,6 +84,34 @@ def test_status_is_told_newest_first() -> None:
     ):
         with pytest.raises(ServingError, match=f"NOT_FOUND: {text}"):
             models.status(asked)
+
+
+def test_an_end_refuses_new_requests_and_lets_those_that_run_be() -> None:
+    models = served(2, loading=(11,))
+    with models.use(spec()) as version:
+        models.end()
+        assert version.session is not None
+        with pytest.raises(ServingError, match="UNAVAILABLE: the server is ending"):
+            models.check_open()
+    for asked in (spec(), spec(name="no"), spec(name="")):
+        with pytest.raises(ServingError, match="UNAVAILABLE"), models.use(asked):
+            pass
+    states = [(status.version, status.state) for status in models.status(spec())]
+    assert states == [(11, State.LOADING), (2, State.UNLOADING)]
+
+
+def test_running_calls_are_waited_for_and_later_ones_are_not() -> None:
+    running = RunningCalls()
+    assert running.begin() and running.begin()
+    running.done()
+    assert running.wait_for_all(0.01) == 1
+    assert not running.begin()
+    left: list[int] = []
+    waiting = threading.Thread(target=lambda: left.append(running.wait_for_all(60.0)))
+    waiting.start()
+    running.done()
+    waiting.join(10.0)
+    assert left == [0]
 
 
 def test_a_version_is_withdrawn_once_its_requests_are_answered() -> None:

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from servers import LocalServer, free_port, wait_until
 
-from tafe_tf.export import warmup
+from tafe_tf.export import manifest, warmup
 from tafe_tf.serving.client import Client
 from tafe_tf.serving.conformance.target import Target
 from tafe_tf.serving.server.serve import Server, ServerConfig
@@ -27,6 +27,7 @@ def test_a_warm_up_that_fails_is_a_broken_version(
     published: pathlib.Path, tmp_path: pathlib.Path
 ) -> None:
     (published / "1" / warmup.FILE).write_bytes(b"x" * 99)
+    manifest.write(published / "1")
     flags = (f"--model_base_path={published}", "--model_name=numbers")
     with pytest.raises(
         RuntimeError, match=r"error: 1 model\(s\) did not become available: .*version: 1"

@@ -16,7 +16,7 @@ from typing import Any
 
 from tafe_tf import schema_toml
 from tafe_tf.data import manifest
-from tafe_tf.data.atomic import read_json, write_json, write_text
+from tafe_tf.data.atomic import read_json, remove_left_over, write_json, write_text
 from tafe_tf.data.errors import DataError
 from tafe_tf.data.lock import locked
 from tafe_tf.data.public.ali_ccp.common import build, load
@@ -119,6 +119,7 @@ def prepare(
     }
     work = data_dir / ".ali_ccp"
     with locked(data_dir):
+        remove_left_over(data_dir)
         if not _is_whole(data_dir, work, made_from):
             _write(files, data_dir, work, settings, made_from, on_rows)
         shutil.rmtree(work, ignore_errors=True)
