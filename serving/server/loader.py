@@ -7,6 +7,7 @@ A new version is loaded before an old one goes, as in TensorFlow Serving.
 from __future__ import annotations
 
 import ctypes
+import gc
 import os
 import pathlib
 import threading
@@ -149,14 +150,20 @@ class Loader:
         version.failures = 0
         version.retry_at = 0.0
         session = self._models.withdraw(version)
-        if session is not None:
-            session.close()
-            _give_memory_back()
-            logging.info("%s is unloaded", version)
+        if session is None:
+            return
+        session.close()
+        del session  # the last one who holds it
+        _give_memory_back()
+        logging.info("%s is unloaded", version)
 
 
 def _give_memory_back() -> None:
-    """Lets the system have the memory of what was unloaded, which glibc keeps: MiB a version."""
+    """Lets the system have the memory of what was unloaded: MiB for each version.
+
+    A graph's parts name each other, so Python must look for them, and glibc keeps what is freed.
+    """
+    gc.collect()
     trim = getattr(ctypes.CDLL(None), "malloc_trim", None)  # other libraries have no such function
     if trim is not None:
         trim(0)

@@ -189,6 +189,9 @@ def test_bad_rows_stop_the_job_or_are_dropped(
     assert names == ["a-00000.parquet", "a-00001.parquet"]  # what came before the bad row stands
     before = stamps(parts(task))
     dropping = dataclasses.replace(task, on_bad_row="drop")
+    with pytest.raises(BadRowError, match="2 of 200 rows are bad, and --max_bad_rows=1 allows 1: "):
+        scoring.run(dataclasses.replace(dropping, max_bad_rows="1"))
+    assert not (pathlib.Path(task.output) / "_SUCCESS.json").exists()
     summary = scoring.run(dropping)["inputs"][str(path)]
     assert stamps(before) == before
     assert (summary["parts"], summary["rows"], summary["dropped"]) == (4, 198, 2)
