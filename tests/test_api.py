@@ -168,7 +168,7 @@ def test_a_run_without_test_rows_has_no_metrics(tmp_path: pathlib.Path) -> None:
         (
             {"epoch": 3},
             TypeError,
-            r"unexpected settings epoch. Training takes batch_size, .*epochs",
+            r"unexpected settings epoch. Training takes .*batch_size, .*epochs",
         ),
         ({"num_experts": 3}, TypeError, r"unexpected settings num_experts. .*model 'tafe' takes"),
         ({"model": "taff"}, ValueError, r"model must be one of tafe, .* Received: 'taff'"),

@@ -69,7 +69,7 @@ def test_the_client_gets_what_the_model_predicts(name: str, tmp_path: pathlib.Pa
         train.train()
     run = RunDir(tmp_path / "run")
     path = publish(run, tmp_path / "export", ExportConfig(version=1))
-    assert len(check(path)) == 5
+    assert len(check(path)) == 6
     with (
         LocalServer(
             tmp_path / "log", f"--model_base_path={path.parent}", f"--model_name={name}"

@@ -19,7 +19,7 @@ from tafe_tf.data.formats.write_tables import open_tables
 from tafe_tf.schema import Feature, Schema, Task
 
 # Two features read `tags` and two `shared`: four lists that must stay as long as each other.
-LISTS: dict[str, Any] = {"kind": "vocabulary", "max_length": 3}
+LISTS: dict[str, Any] = {"kind": "hash", "buckets": 64, "max_length": 3}
 SCHEMA = Schema(
     name="lists",
     features=(
