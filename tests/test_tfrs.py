@@ -16,8 +16,8 @@ pytest.importorskip("tf_keras", reason="needs the extra [tfrs]")
 CHECKS = pathlib.Path(__file__).with_name("tfrs_process.py")
 
 
-@pytest.mark.parametrize("marked", ["not slow", pytest.param("slow", marks=pytest.mark.slow)])
-def test_the_checks_pass_with_legacy_keras(marked: str) -> None:
+@pytest.mark.slow
+def test_the_checks_pass_with_legacy_keras() -> None:
     command = [
         sys.executable,
         "-P",
@@ -27,8 +27,6 @@ def test_the_checks_pass_with_legacy_keras(marked: str) -> None:
         "--quiet",
         "-p",
         "no:cacheprovider",
-        "-m",
-        marked,
     ]
     # The same packages as here, installed or of the checkout.
     env = {**os.environ, "TF_USE_LEGACY_KERAS": "1", "PYTHONPATH": os.pathsep.join(sys.path)}
