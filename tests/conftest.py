@@ -14,20 +14,27 @@ if TYPE_CHECKING:
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
 
+class Exports(dict[str, pathlib.Path]):
+    """Version 1 of every tiny funnel by its name, made when it is first asked for."""
+
+    def __init__(self, root: pathlib.Path) -> None:
+        super().__init__()
+        self._root = root
+
+    def __missing__(self, name: str) -> pathlib.Path:
+        import small_models  # TensorFlow takes seconds, and most tests need none
+
+        from tafe_tf.export.publish import ExportConfig, publish
+
+        run = small_models.make_run(self._root / name, name)
+        self[name] = publish(run, self._root / name / "export", ExportConfig(version=1))
+        return self[name]
+
+
 @pytest.fixture(scope="session")
-def exports(tmp_path_factory: pytest.TempPathFactory) -> dict[str, pathlib.Path]:
-    """Version 1 of every tiny funnel; `small_models.run_of` gives the run it was made from."""
-    import small_models  # TensorFlow takes seconds, and most tests need none
-
-    from tafe_tf.export.publish import ExportConfig, publish
-
-    root = tmp_path_factory.mktemp("exports")
-    config = ExportConfig(version=1)
-    exports = {}
-    for name in small_models.SCHEMAS:
-        run = small_models.make_run(root / name, name)
-        exports[name] = publish(run, root / name / "export", config)
-    return exports
+def exports(tmp_path_factory: pytest.TempPathFactory) -> Exports:
+    """The tiny funnels' exports; `small_models.run_of` gives the run that one was made from."""
+    return Exports(tmp_path_factory.mktemp("exports"))
 
 
 @pytest.fixture(scope="session")
