@@ -45,7 +45,8 @@ SMALL = ("--embedding_dim=4", "--num_inducing=4", "--num_layers=1", "--batch_siz
 
 # Their bytes hold the time at which they were made, or hashes of such files.
 TIMED = ("events.out.tfevents", "manifest.json", "model.keras")
-TIMES = ("created", "seconds", "train_seconds")  # keys of JSON files
+# Keys of JSON files that hold times, or sums over an epoch since a process began or resumed it.
+OF_A_PROCESS = ("created", "seconds", "train_loss", "train_rows", "train_seconds")
 
 Content = Mapping[str, str]  # a hash by file
 
@@ -103,19 +104,19 @@ def of_files(directory: pathlib.Path) -> Content:
         if any(timed in name for timed in TIMED):
             continue
         if name.endswith(".json"):
-            text = json.dumps(without_times(read_json(directory / name)))
+            text = json.dumps(without_sums(read_json(directory / name)))
             found[name] = hashlib.sha256(text.encode()).hexdigest()
         else:
             found[name] = manifest.entry(directory / name)["sha256"]
     return found
 
 
-def without_times(value: Any) -> Any:
-    """What a JSON file holds, without times."""
+def without_sums(value: Any) -> Any:
+    """What a JSON file holds, without what depends on the process that wrote it."""
     if isinstance(value, list):
-        return [without_times(item) for item in value]
+        return [without_sums(item) for item in value]
     if isinstance(value, dict):
-        return {key: without_times(item) for key, item in value.items() if key not in TIMES}
+        return {key: without_sums(item) for key, item in value.items() if key not in OF_A_PROCESS}
     return value
 
 
