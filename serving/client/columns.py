@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from tafe_tf.data.errors import is_utf8
 from tafe_tf.schema import ABSENT, MISSING_TEXTS
 from tafe_tf.serving.wire import tensors
 from tafe_tf.serving.wire.errors import ServingError, failed_precondition, invalid
@@ -284,12 +285,3 @@ def no_utf8(arrays: Mapping[str, np.ndarray], inputs: Types) -> ServingError:
                 rule = "must be a text that UTF-8 holds"
                 return invalid(f"{where}: {rule}. Received: {shown(wrong[0])}")
     return invalid("a name must be a text that UTF-8 holds")
-
-
-def is_utf8(text: str) -> bool:
-    """Whether a text has no half of a surrogate pair."""
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        return False
-    return True

@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 import grpc
 import numpy as np
 
+from tafe_tf.data.errors import is_utf8
 from tafe_tf.serving.client import answers, columns
 from tafe_tf.serving.client.answers import Expected, OutputType, Predictions
 from tafe_tf.serving.client.deadline import Steps
@@ -232,7 +233,7 @@ def _check_names(signature: str, outputs: Sequence[str]) -> None:
     if isinstance(outputs, str | bytes):
         raise invalid(f"`outputs` must be a list of names. Received: {shown(outputs)}")
     for name in (signature, *outputs):
-        if not isinstance(name, str) or not columns.is_utf8(name):
+        if not isinstance(name, str) or not is_utf8(name):
             raise invalid(f"a name must be a text that UTF-8 holds. Received: {shown(name)}")
 
 

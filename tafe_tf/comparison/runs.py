@@ -18,7 +18,7 @@ from tafe_tf.comparison.same_settings import differing
 from tafe_tf.data import lock
 from tafe_tf.data.atomic import read_json, read_text, remove_left_over, write_json, write_text
 from tafe_tf.data.bad_rows import BadRows
-from tafe_tf.data.fingerprint import Fingerprint, differences, fingerprint
+from tafe_tf.data.fingerprint import changes, of_splits
 from tafe_tf.data.formats.splits import find_split
 from tafe_tf.features import vocabulary
 from tafe_tf.terminal import attended
@@ -138,13 +138,10 @@ class Shared:
     def _claim_inputs(self, files: Mapping[str, Sequence[str]]) -> None:
         """Notes what the files hold, or finds that they still do: runs on others do not compare."""
         path = self._prepared / "inputs.json"
-        now = {split: [fingerprint(file) for file in paths] for split, paths in files.items()}
+        now = of_splits(files)
         if not path.exists():
             write_json(path, now)
-        changed = []
-        for split, noted in read_json(path).items():
-            then = [Fingerprint(*item) for item in noted]
-            changed += differences(then, now[split])
+        changed = changes(read_json(path), now)
         if changed:
             raise RunError(
                 f"{self.directory}: its runs were made with other files: {', '.join(changed)}. "

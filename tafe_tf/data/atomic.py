@@ -8,7 +8,7 @@ import json
 import os
 import pathlib
 import tomllib
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -133,11 +133,7 @@ def read_json(path: str | pathlib.Path) -> Any:
         DataError: If the file does not hold JSON; the message names the file.
         FileNotFoundError: If there is no such file.
     """
-    try:
-        text = pathlib.Path(path).read_text(encoding="utf-8")
-        return json.loads(text)
-    except (ValueError, RecursionError) as error:  # ValueError: of JSON, or of UTF-8
-        raise DataError(f"{path}: holds no JSON: {error}") from None
+    return _parsed(path, json.loads, "JSON")
 
 
 def read_toml(path: str | pathlib.Path) -> dict[str, Any]:
@@ -153,11 +149,14 @@ def read_toml(path: str | pathlib.Path) -> dict[str, Any]:
         DataError: If the file does not hold TOML; the message names the file.
         FileNotFoundError: If there is no such file.
     """
+    return dict(_parsed(path, tomllib.loads, "TOML"))
+
+
+def _parsed(path: str | pathlib.Path, parse: Callable[[str], Any], language: str) -> Any:
     try:
-        text = pathlib.Path(path).read_text(encoding="utf-8")
-        return tomllib.loads(text)
-    except (ValueError, RecursionError) as error:  # ValueError: of TOML, or of UTF-8
-        raise DataError(f"{path}: holds no TOML: {error}") from None
+        return parse(pathlib.Path(path).read_text(encoding="utf-8"))
+    except (ValueError, RecursionError) as error:  # ValueError: of the language, or of UTF-8
+        raise DataError(f"{path}: holds no {language}: {error}") from None
 
 
 def write_json(path: str | pathlib.Path, value: Any) -> None:

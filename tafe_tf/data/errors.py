@@ -49,10 +49,13 @@ def check_columns(
             raise kind(f"{path}: column {shown(name)} {what}; the columns are {listed(present)}")
 
 
-def is_utf8(name: str) -> bool:
-    """Whether a file's name can be noted in a file; Python keeps other bytes as lone surrogates."""
+def is_utf8(text: str) -> bool:
+    """Whether UTF-8 holds a text: it has no half of a surrogate pair.
+
+    Python keeps the bytes of a file's name that is not UTF-8 as such halves.
+    """
     try:
-        name.encode()
+        text.encode()
     except UnicodeEncodeError:
         return False
     return True

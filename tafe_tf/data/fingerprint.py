@@ -5,8 +5,8 @@ from __future__ import annotations
 import hashlib
 import os
 import pathlib
-from collections.abc import Sequence
-from typing import NamedTuple
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
 
 _PIECE = 1 << 16  # bytes
 _PIECES = 16  # so a file of up to 1 MiB is hashed whole
@@ -71,4 +71,43 @@ def differences(
             found.append(f"{name} is new")
         elif before[name] != after[name]:
             found.append(f"{name} holds other bytes")
+    return found
+
+
+def of_splits(splits: Mapping[str, Sequence[str]]) -> dict[str, list[Fingerprint]]:
+    """The fingerprints of all files, by split.
+
+    Args:
+        splits: The paths of the files by split.
+
+    Raises:
+        OSError: If a file cannot be read.
+    """
+    found = {}
+    for split, files in splits.items():
+        found[split] = [fingerprint(file) for file in files]
+    return found
+
+
+def changes(
+    noted: Mapping[str, Sequence[Sequence[Any]]],
+    now: Mapping[str, Sequence[Fingerprint]],
+) -> list[str]:
+    """What differs between the files of now and those that were noted, a text for each file.
+
+    Args:
+        noted: The fingerprints of then by split, as JSON gives them back. A split that was not
+            noted has no changes.
+        now: Those of now.
+
+    Example:
+        >>> now = {"train": [Fingerprint("a.csv", 12, "3c")], "test": []}
+        >>> changes({"train": [["a.csv", 10, "0f"]]}, now)
+        ['a.csv holds other bytes']
+    """
+    found = []
+    for split, files in now.items():
+        if split in noted:
+            then = [Fingerprint(*item) for item in noted[split]]
+            found += differences(then, files)
     return found

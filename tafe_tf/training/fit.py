@@ -34,7 +34,7 @@ from tafe_tf.training.data_config import DataConfig, Rows
 from tafe_tf.training.errors import RunError
 from tafe_tf.training.evaluator import Evaluator, check_monitor
 from tafe_tf.training.loop import Trainer
-from tafe_tf.training.noted_files import ALL
+from tafe_tf.training.noted_files import OF_THE_END
 from tafe_tf.training.predictions import Predictions
 from tafe_tf.training.run import Run
 from tafe_tf.training.run_dir import RunDir
@@ -147,7 +147,7 @@ def _fit(
     rows, validation = split(data, config, cluster, bad_rows)
     prepared = cluster.first(lambda: _prepare(run, rows, data.schema_file, warm))
     if cluster.chief:
-        run.files.begin()
+        run.files.begin(run.has_trained)
     print_unseen(run.statistics().get("unseen", {}))
     trained_on = round(prepared * (1.0 - rows.holdout.fraction))
     steps = max(trained_on // config.batch_size, 1)
@@ -184,7 +184,7 @@ def _fit(
         run.save_keras(trained)
     _evaluate_test(trained, features, data, rows, run, config, cluster)
     if cluster.chief:
-        run.files.note(*ALL)
+        run.files.note(*OF_THE_END)
     print_dropped(bad_rows)
     cluster.barrier()  # a process that ends takes the others' collectives with it
     return Run(run)

@@ -20,7 +20,7 @@ WEIGHTS = ("model.json", "best/ckpt-*")
 MOMENTS = ("checkpoints/ckpt-*",)
 OF_TEST_ROWS = ("metrics.json", "previous_metrics.json")
 METRICS = ("history.json", "predictions.npz", *OF_TEST_ROWS)
-ALL = (*MEANING, *WEIGHTS, *MOMENTS, *METRICS, "model.keras")
+OF_THE_END = (*WEIGHTS, *MOMENTS, *METRICS, "model.keras")
 _BEGUN = (*MEANING, "model.json")  # what is final before the first step
 
 _BELONG = (
@@ -41,9 +41,19 @@ class NotedFiles:
         self._run_dir = run_dir
         self._path = run_dir / manifest.FILE
 
-    def begin(self) -> None:
-        """Notes what the weights will belong to; what is made later is noted no more."""
-        write_json(self._path, manifest.entries(self._run_dir, self._found(_BEGUN)))
+    def begin(self, has_trained: bool = False) -> None:
+        """Notes what the weights will belong to; what is made later is noted no more.
+
+        Args:
+            has_trained: Whether there are weights already. What is noted of the files to which they
+                belong then stays as it is. Default: False.
+        """
+        noted = self._noted() if has_trained else None
+        if noted is None:
+            begun = manifest.entries(self._run_dir, self._found(_BEGUN))
+        else:
+            begun = {name: entry for name, entry in noted.items() if _is_of(name, _BEGUN)}
+        write_json(self._path, begun)
 
     def note(self, *patterns: str) -> None:
         """Notes files that are final now. In a run where nothing is noted, nothing is.

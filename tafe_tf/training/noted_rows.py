@@ -14,7 +14,7 @@ from tafe_tf.data.atomic import read_json, write_json
 from tafe_tf.data.bad_rows import BadRows, Policy
 from tafe_tf.data.batches.dataset import FunnelData
 from tafe_tf.data.batches.holdout import Holdout
-from tafe_tf.data.fingerprint import Fingerprint, differences, fingerprint
+from tafe_tf.data.fingerprint import Fingerprint, changes, of_splits
 from tafe_tf.schema import Schema
 from tafe_tf.training.errors import RunError
 
@@ -53,13 +53,11 @@ class NotedRows:
         counted = self._read().get("rows", {})
         if bad_rows.seen:  # not where vocabularies were there already
             counted = {"read": bad_rows.seen, "dropped": bad_rows.count}
-        inputs = {}
-        for name, files in splits.items():
-            inputs[name] = [fingerprint(file) for file in files]
-        changes = self._read().get("accepted_changes", [])
-        changed = self._all_changed(splits)
+        inputs = of_splits(splits)
+        accepted = self._read().get("accepted_changes", [])
+        changed = self._changed(inputs)
         if changed:  # `check` has accepted them
-            changes = [*changes, changed]
+            accepted = [*accepted, changed]
         noted = {
             "files": [os.path.abspath(file) for file in validation.paths],
             "holdout": dataclasses.asdict(validation.holdout),
@@ -69,7 +67,7 @@ class NotedRows:
             "max_bad_rows": bad_rows.most,
             "rows": counted,
             "inputs": inputs,
-            "accepted_changes": changes,
+            "accepted_changes": accepted,
         }
         write_json(self._run_dir / "data.json", noted)
 
@@ -90,14 +88,15 @@ class NotedRows:
         Raises:
             RunError: Naming each file that is new, gone or another one, and what to do.
         """
-        changed = self._all_changed(splits)
+        now = of_splits(splits)
+        changed = self._changed(now)
         if not changed:
             return
         what = f"{self._run_dir}: was trained with other files: {', '.join(changed)}"
         if accept and not has_finished:
             print(f"{what}; training goes on with these (--accept_changed_input)", flush=True)
             return
-        is_of_test = not any(self._changed(name, splits[name]) for name in splits if name != "test")
+        is_of_test = changed == self._changed({"test": now.get("test", [])})
         mend = (
             "Bring them back as they were, give another --run_dir, or go on with these by "
             "--accept_changed_input"
@@ -111,26 +110,17 @@ class NotedRows:
             )
         raise RunError(f"{what}; nothing was done. {mend}.")
 
-    def _all_changed(self, splits: Mapping[str, Sequence[str]]) -> list[str]:
-        """What differs between the files of all splits and those that were noted."""
-        found = []
-        for name, files in splits.items():
-            found += self._changed(name, files)
-        return found
+    def _changed(self, now: Mapping[str, Sequence[Fingerprint]]) -> list[str]:
+        """What differs between the files of now and those that were noted.
 
-    def _changed(self, split: str, files: Sequence[str]) -> list[str]:
-        """What differs between a split's files and those that were noted."""
-        noted = self._read().get("inputs", {})
-        if split not in noted:  # an earlier version of this package noted nothing
-            return []
-        then = [Fingerprint(*item) for item in noted[split]]
-        now = [fingerprint(file) for file in files]
-        return differences(then, now)
+        An earlier version of this package noted nothing, from which nothing differs.
+        """
+        return changes(self._read().get("inputs", {}), now)
 
     def is_test(self, files: Sequence[str]) -> bool:
         """Whether files are the run's test rows, or it has noted none."""
         has_none = not self._read().get("test_files")
-        return has_none or not self._changed("test", files)
+        return has_none or not self._changed(of_splits({"test": files}))
 
     def bad_rows(self) -> BadRows:
         """Does with bad rows what was done in training."""

@@ -6,6 +6,7 @@ whole ones.
 
 from __future__ import annotations
 
+import functools
 import itertools
 from collections.abc import Callable, Iterable, Iterator
 from typing import NamedTuple, TypeVar
@@ -14,6 +15,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from tafe_tf.data.formats.nested import column_at
+from tafe_tf.data.formats.reader import Chunk, Wanted, table_of
 from tafe_tf.data.iterators import Span, cut
 from tafe_tf.data.spelling.plain import holds_texts, is_list, plain
 
@@ -67,6 +70,40 @@ def bounded(
             held, weight = [], 0
     if held:
         yield held, True
+
+
+def chunks_of(
+    batches: Iterable[pa.RecordBatch],
+    wanted: Wanted,
+    *,
+    done: int,
+    skip: int,
+) -> Iterator[Chunk]:
+    """Gives the wanted columns of Arrow batches, a block or a part of one at a time.
+
+    Args:
+        batches: The batches.
+        wanted: What to read.
+        done: The rows of the source that were read or passed over before.
+        skip: The rows of the batches that are among them.
+    """
+    first = wanted.block_rows - done % wanted.block_rows
+    weigh = functools.partial(weigh_batch, padding=wanted.padding)
+    for spans, ends in bounded(
+        batches,
+        wanted.block_rows,
+        weigh,
+        skip=skip,
+        first=first,
+    ):
+        table = table_of(spans)
+        columns = {}
+        for name in wanted.names:
+            columns[name] = column_at(table, name)
+        end = done + table.num_rows
+        rows = np.arange(done + 1, end + 1)
+        done = end
+        yield Chunk(columns, rows, [], ends)
 
 
 def weigh_batch(span: Span[pa.RecordBatch], padding: int) -> int:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import functools
 import pathlib
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -14,9 +13,8 @@ import pyarrow.compute as pc
 
 from tafe_tf.data.atomic import replacing
 from tafe_tf.data.errors import DataError, check_columns
-from tafe_tf.data.formats.bounded import bounded, weigh_batch
-from tafe_tf.data.formats.nested import column_at
-from tafe_tf.data.formats.reader import Chunk, Wanted, check_types, table_of
+from tafe_tf.data.formats.bounded import chunks_of
+from tafe_tf.data.formats.reader import Chunk, Wanted, check_types
 from tafe_tf.data.formats.write_tables import ParquetTables
 from tafe_tf.data.spelling.any_column import is_of_pandas, to_arrow_array
 from tafe_tf.data.spelling.plain import is_list
@@ -59,24 +57,12 @@ def read(
     done = min(skip, table.num_rows)
     if done:
         yield Chunk(None, np.arange(1, done + 1), [])
-    batches = table.to_batches()
-    first = wanted.block_rows - done % wanted.block_rows
-    weigh = functools.partial(weigh_batch, padding=wanted.padding)
-    for spans, ends in bounded(
-        batches,
-        wanted.block_rows,
-        weigh,
+    yield from chunks_of(
+        table.to_batches(),
+        wanted,
+        done=done,
         skip=done,
-        first=first,
-    ):
-        part = table_of(spans)
-        columns = {}
-        for name in wanted.names:
-            columns[name] = column_at(part, name)
-        end = done + part.num_rows
-        rows = np.arange(done + 1, end + 1)
-        done = end
-        yield Chunk(columns, rows, [], ends)
+    )
 
 
 def to_arrow(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Collection, Iterator
 
 import numpy as np
@@ -10,9 +9,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from tafe_tf.data.errors import DataError
-from tafe_tf.data.formats.bounded import MOST_BYTES, bounded, weigh_batch
-from tafe_tf.data.formats.nested import column_at, parts_to_read
-from tafe_tf.data.formats.reader import Chunk, Wanted, check_types, table_of
+from tafe_tf.data.formats.bounded import MOST_BYTES, chunks_of
+from tafe_tf.data.formats.nested import parts_to_read
+from tafe_tf.data.formats.reader import Chunk, Wanted, check_types
 
 _FEWEST_ROWS = 1 << 12  # to take at a time
 _LONG_TEXT = 1 << 14  # bytes; a text is taken to be so long where nothing tells
@@ -47,23 +46,14 @@ def read(
                 row_groups=list(range(group, file.num_row_groups)),
                 columns=parts,
             )
-            first = wanted.block_rows - skip % wanted.block_rows
-            weigh = functools.partial(weigh_batch, padding=wanted.padding)
-            for spans, ends in bounded(
+            for chunk in chunks_of(
                 batches,
-                wanted.block_rows,
-                weigh,
+                wanted,
+                done=done,
                 skip=rest,
-                first=first,
             ):
-                table = table_of(spans)
-                columns = {}
-                for name in wanted.names:
-                    columns[name] = column_at(table, name)
-                end = done + table.num_rows
-                rows = np.arange(done + 1, end + 1)
-                done = end
-                yield Chunk(columns, rows, [], ends)
+                done += len(chunk.rows)
+                yield chunk
     except (pa.ArrowException, OSError) as error:
         raise DataError(f"{path}: cannot be read after row {done}: {error}") from None
 
