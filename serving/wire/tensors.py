@@ -112,11 +112,13 @@ def _from_fields(values: Any, count: int, dtype: np.dtype) -> np.ndarray:
     too_few = len(values) < count and count > _REPEATED_LIMIT
     if too_many or too_few:
         raise ValueError(f"{len(values)} values are no tensor of {count} elements")
+    if values and dtype.kind in "iu" and dtype.itemsize < 4:  # their field holds 32 bits
+        limits = np.iinfo(dtype)
+        for value in (min(values), max(values)):
+            if not limits.min <= value <= limits.max:
+                raise ValueError(f"{value} is out of bounds for {dtype}")
     array = np.empty(count, dtype)
-    try:
-        array[: len(values)] = values
-    except OverflowError as error:
-        raise ValueError(str(error)) from None
+    array[: len(values)] = values
     nothing: Any = b"" if dtype is _OBJECT else 0
     array[len(values) :] = values[-1] if values else nothing
     return array

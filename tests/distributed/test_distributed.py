@@ -120,7 +120,9 @@ def test_parameter_servers_learn_as_much(
     )  # a table a server
     rows = job.train_rows()[0]
     assert job.train_rows() == [rows] * 3 and 2000 < rows < 2360  # whole epochs, whatever was lost
-    assert job.metrics()["auc/ctr"] == pytest.approx(alone.metrics()["auc/ctr"], abs=0.03)
+    # The order of asynchronous steps differs from run to run, and so do the weights: on 400 rows an
+    # AUC of 0.8 has a standard error of 0.025, so this asks for three of them.
+    assert job.metrics()["auc/ctr"] == pytest.approx(alone.metrics()["auc/ctr"], abs=0.075)
 
 
 def test_a_strategy_needs_its_cluster(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from registry import make
-from test_jax_training import run_without_tensorflow
 
 from tafe_tf.losses import ActionLoss, CounterfactualLoss, FunnelLoss
 
@@ -99,6 +98,9 @@ def test_a_loop_whose_reader_checks_does_without() -> None:
 
 
 def test_on_jax() -> None:
+    pytest.importorskip("jax")
+    from test_jax_training import run_without_tensorflow
+
     said = run_without_tensorflow("jax_labels")
     assert said.splitlines() == [
         "y_true[1, 2], task 3 in row 2: a label must be 0 or 1. Received: -1.0",
