@@ -1,7 +1,7 @@
 """Measures training in rows per second: whole steps, embedding table and optimizer included.
 
     python -m benchmarks.train_speed [--models="tafe mmoe/expert_units=[256,64]"]
-        [--sources=memory,parquet,tfrecord] [--against="COMMAND"]
+        [--native=auto,off] [--sources=memory,parquet,tfrecord] [--against="COMMAND"]
 
 Ali-CCP's 23 fields with 1.4 million ids, and each model as the paper sets it. Prints a table and a
 line of JSON: rows/s (train_sps), MiB of weights, peak MiB of the process, and the seconds of the
@@ -10,6 +10,7 @@ first call, which compiles; each as median, least and most of the rounds.
 
 from __future__ import annotations
 
+import itertools
 import pathlib
 import tempfile
 
@@ -39,6 +40,12 @@ _DTYPE_POLICY = flags.DEFINE_enum(
     ["float32", "mixed_bfloat16"],
     "Keras's dtype policy, the precision to compute in.",
 )
+_NATIVE = flags.DEFINE_list(
+    "native",
+    ["auto"],
+    "How tafe computes, separated by commas: auto for the native kernel where it was built, on, or "
+    "off for the layers.",
+)
 
 
 def main(argv: list[str]) -> None:
@@ -53,9 +60,13 @@ def main(argv: list[str]) -> None:
     with tempfile.TemporaryDirectory() as directory:
         for source in _SOURCES.value:
             dataset = _batches(source, pathlib.Path(directory) / source)
-            for spec in _MODELS.value:
+            for spec, native in itertools.product(_MODELS.value, _NATIVE.value):
                 name = spec if source == "memory" else f"{spec}, {source}"
-                ways[name] = training_steps.measured(spec, size, ali_ccp_shape.ALL_FIELDS, dataset)
+                if native != "auto":
+                    name += f", native={native}"
+                ways[name] = training_steps.measured(
+                    spec, size, ali_ccp_shape.ALL_FIELDS, dataset, native
+                )
         seen = rounds.run(ways, {"train_sps": "train_sps"})
     rounds.show(seen, f"training, B = {size}, {_DTYPE_POLICY.value}")
 

@@ -185,7 +185,7 @@ def _scorer(
 
     def score(inputs: Any) -> Outputs:
         constants = [(variable, tf.constant(value)) for variable, value in dense]
-        with keras.StatelessScope(state_mapping=constants):
+        with keras.StatelessScope(state_mapping=constants), model.without_native():
             logits = model(inputs, training=False)
         if calibrate is not None:
             logits = calibrate(logits)

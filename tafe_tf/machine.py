@@ -29,11 +29,30 @@ def pieces(batch_size: int) -> int:
     Args:
         batch_size: B, the number of rows of the batch.
     """
-    gpus = tf.config.list_physical_devices("GPU")
-    tpus = tf.config.list_physical_devices("TPU")
-    if gpus or tpus:
+    if has_accelerator():
         return 1
     return max(batch_size // _PIECE_ROWS, 1)
+
+
+def has_accelerator() -> bool:
+    """Whether TensorFlow sees a GPU or a TPU."""
+    return any(tf.config.list_physical_devices(kind) for kind in ("GPU", "TPU"))
+
+
+def cores() -> int:
+    """Number of cores that this process may run on."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def threads() -> int:
+    """Number of threads for work that is shared out among all cores.
+
+    It is `TF_NUM_INTRAOP_THREADS` if the environment has it, as for TensorFlow's own operations.
+    """
+    asked = os.environ.get("TF_NUM_INTRAOP_THREADS", "")
+    return int(asked) if asked.isdigit() and int(asked) > 0 else cores()
 
 
 def set_threads(batch_size: int) -> None:
@@ -45,12 +64,9 @@ def set_threads(batch_size: int) -> None:
     """
     if "TF_NUM_INTRAOP_THREADS" in os.environ:
         return
-    cores = os.cpu_count() or 1
-    if hasattr(os, "sched_getaffinity"):
-        cores = len(os.sched_getaffinity(0))
-    threads = max(cores // pieces(batch_size), 1)
+    of_one = max(cores() // pieces(batch_size), 1)
     try:
-        tf.config.threading.set_intra_op_parallelism_threads(threads)
+        tf.config.threading.set_intra_op_parallelism_threads(of_one)
     except RuntimeError as error:
         logging.info("threads stay as they are: %s", error)
 

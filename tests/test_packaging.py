@@ -44,6 +44,7 @@ ALLOWED: dict[str, set[str]] = {
     "tafe_tf.probabilities": {"types", "schema"},
     "tafe_tf.models": {"types", "layers", "losses"},
     "tafe_tf.jax_training": {"types", "layers", "losses", "models"},
+    "tafe_tf.native": {"types", "layers", "machine", "models", "terminal"},
     "tafe_tf.data": {"schema", "schema_toml", "shown"},
     "tafe_tf.features": {"schema", "data", "shown"},
     "tafe_tf.engines": {"schema", "data", "features"},
@@ -53,7 +54,8 @@ ALLOWED: dict[str, set[str]] = {
     "tafe_tf.drafting": {"schema", "schema_toml", "data", "first_look"},
     "tafe_tf.training": {
         *("schema", "schema_toml", "data", "features", "distributed", "layers", "losses"),
-        *("machine", "memory", "metrics", "models", "optimizers", "probabilities", "terminal"),
+        *("machine", "memory", "metrics", "models", "native", "optimizers", "probabilities"),
+        "terminal",
     },
     "tafe_tf.flags": {"data", "distributed", "models", "terminal", "training"},
     "tafe_tf.comparison": {

@@ -18,6 +18,7 @@ from tafe_tf.data.batches.position import Position
 from tafe_tf.data.batches.stream import Stream
 from tafe_tf.data.formats.write import write
 from tafe_tf.features.graph import Features
+from tafe_tf.native import stack
 from tafe_tf.optimizers import LazyAdam
 from tafe_tf.training.sync_steps import SyncSteps
 
@@ -81,7 +82,11 @@ def from_files(
 
 
 def measured(
-    spec: str, size: int, fields: Mapping[str, int], dataset: tf.data.Dataset
+    spec: str,
+    size: int,
+    fields: Mapping[str, int],
+    dataset: tf.data.Dataset,
+    native: stack.Mode = "auto",
 ) -> rounds.Measure:
     """Compiles a model's training step and returns what measures it.
 
@@ -93,8 +98,10 @@ def measured(
         size: Rows of a batch.
         fields: Vocabulary sizes by field.
         dataset: Endless batches.
+        native: Whether to compute by the native kernel, see `stack.use`. The default is "auto".
     """
     model = ali_ccp_shape.model(spec, fields)
+    print(f"{spec}: {stack.use(model, native)}")
     model.pieces = machine.pieces(size)
     optimizer = LazyAdam(1e-3)
     optimizer.build(model.trainable_variables)

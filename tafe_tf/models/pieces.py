@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import keras
 from keras import ops
@@ -20,13 +21,27 @@ class InPieces(keras.Model):
     Attributes:
         pieces: Number of pieces that a batch is cut into; 1 by default. `tafe_tf.machine.pieces`
             gives it for a batch size.
+        native: What computes between the embeddings and the heads instead of the layers, as
+            `TAFE.represent` does; None, the default, for the layers themselves. It shares a batch
+            out among the cores by itself. `tafe_tf.native.stack.use` sets it.
     """
 
     pieces = 1
+    native: Callable[[Tensor, Tensor, bool], Tensor] | None = None
+
+    @contextlib.contextmanager
+    def without_native(self) -> Iterator[None]:
+        """Lets the layers themselves compute, whatever `native` is."""
+        before = self.native
+        self.native = None
+        try:
+            yield
+        finally:
+            self.native = before
 
     def in_pieces(self, function: Callable[[Tensor], Tensor], rows: Tensor) -> Tensor:
         """Applies a function of rows to each piece of them, and joins the results."""
-        if self.pieces == 1:
+        if self.pieces == 1 or self.native is not None:
             return function(rows)
         count = ops.shape(rows)[0]
         bounds = []
@@ -42,4 +57,5 @@ class InPieces(keras.Model):
     def losses(self) -> list[Tensor]:
         """What layers added to the loss: each a mean over a piece, and their sum one over all."""
         of_pieces = super().losses
-        return [loss / self.pieces for loss in of_pieces]
+        pieces = self.pieces if self.native is None else 1
+        return [loss / pieces for loss in of_pieces]

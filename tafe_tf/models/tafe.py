@@ -143,7 +143,17 @@ class TAFE(FunnelModel):
 
     def score(self, h: Tensor, training: bool) -> Tensor:
         """Computes logits [B, N] from H [B, F, d]."""
-        gamma = self.gamma.value()
+        represent = self.represent if self.native is None else self.native
+        t = represent(h, self.gamma.value(), training)
+        if self.towers is not None:
+            t = self.towers(t, training=training)
+        return self.heads(t)
+
+    def represent(self, h: Tensor, gamma: Tensor, training: bool) -> Tensor:
+        """Computes the tasks' representations: H [B, F, d] -> T [B, N, d].
+
+        Without TSA it is the mean of the last block, [B, d], which the tasks share.
+        """
         y = h
         t = None
         for i, block in enumerate(self.blocks):
@@ -152,10 +162,8 @@ class TAFE(FunnelModel):
             if self.adapters:
                 t = self.adapters[i](y, t)  # [B, N, d]
         if not self.adapters:
-            t = ops.mean(y, axis=1)  # [B, d], the same for all tasks
-        if self.towers is not None:
-            t = self.towers(t, training=training)
-        return self.heads(t)
+            return ops.mean(y, axis=1)
+        return t
 
     def schedules(self) -> list[GammaSchedule]:
         """Returns gamma's schedule."""

@@ -29,6 +29,7 @@ FREE_SETTINGS = frozenset(
         "accept_changed_input",
         "checkpoint_steps",
         "max_bad_rows",
+        "native",
         "save_predictions",
         "steps_per_call",
     }
@@ -102,6 +103,9 @@ class TrainingConfig:
         checkpoint_steps: Number of steps between two checkpoints, rounded up to whole calls. The
             weights do not depend on it.
         save_predictions: Whether to write the logits of the test rows to `predictions.npz`.
+        native: Whether tafe computes by the native kernel for CPUs, which `tafe native` builds:
+            "auto" uses it where it was built and applies, "on" refuses to train without it, "off"
+            leaves the layers. Either way gives the same weights but for rounding.
         accept_changed_input: Whether a run that was interrupted goes on although its files have
             changed since, which is otherwise refused. `data.json` notes what had changed. The
             vocabularies stay, and rows that were held out before may be trained on.
@@ -131,6 +135,7 @@ class TrainingConfig:
     steps_per_call: int = 20
     checkpoint_steps: int = 2000
     save_predictions: bool = False
+    native: Literal["auto", "on", "off"] = "auto"
     accept_changed_input: bool = False
 
     def __post_init__(self) -> None:

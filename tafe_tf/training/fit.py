@@ -24,6 +24,7 @@ from tafe_tf.distributed.cluster import Cluster
 from tafe_tf.features import vocabulary
 from tafe_tf.features.graph import Features
 from tafe_tf.features.table_size import RowSize, check_known_table, check_table
+from tafe_tf.native import stack
 from tafe_tf.optimizers import LazyAdam
 from tafe_tf.terminal.field_shares import print_field_metrics, print_unseen
 from tafe_tf.terminal.tables import print_dropped, print_metrics
@@ -161,7 +162,9 @@ def _fit(
         model = build_model(model_config, features, parts)
         rate = learning_rate(config, steps, warm.iterations if warm else 0)
         optimizer = LazyAdam(rate, static_shapes=cluster.is_tpu)
+    way = stack.use(model, config.native, servers=cluster.servers)
     if cluster.chief:
+        print(way, flush=True)
         if not run.has_trained:
             run.save_model_config(model)
             run.files.note("model.json")
@@ -180,6 +183,7 @@ def _fit(
     trainer.fit(rows, validation, steps=steps, begin=begin)
     cluster.barrier()  # the chief has written
     trained = run.load_best()
+    stack.use(trained, config.native)
     if cluster.chief:
         run.save_keras(trained)
     _evaluate_test(trained, features, data, rows, run, config, cluster)

@@ -19,6 +19,7 @@ from tafe_tf.data.formats.in_memory import ArrowRows, to_arrow
 from tafe_tf.data.formats.read import read_blocks
 from tafe_tf.features.graph import Features
 from tafe_tf.metrics import Metrics
+from tafe_tf.native import stack
 from tafe_tf.probabilities import probabilities
 from tafe_tf.schema import Schema
 from tafe_tf.training.evaluator import Evaluator
@@ -85,6 +86,7 @@ class Run:
         """The trained model with its best weights: ids in, logits [B, N] out."""
         model = self.directory.load_best()
         model.field_names = [feature.name for feature in self.schema.features]
+        stack.use(model)
         return model
 
     @property
