@@ -22,7 +22,7 @@ _FLAGS = (
     *("-fno-trapping-math", "-Wno-psabi", "-Wno-ignored-attributes"),
 )
 # The targets that one library holds: their flags, and how many rows a vector of theirs has.
-_TARGETS = {
+_TARGETS: dict[str, dict[str, tuple[str, ...]]] = {
     "x86_64": {
         "x86_64_v4": ("-march=x86-64-v4", "-mprefer-vector-width=512", "-DLANES=16"),
         "x86_64_v3": ("-march=x86-64-v3", "-DLANES=8"),

@@ -10,7 +10,6 @@ import keras
 import tensorflow as tf
 
 from tafe_tf import machine
-from tafe_tf.layers import ASRG
 from tafe_tf.models import TAFE
 from tafe_tf.native import library
 
