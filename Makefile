@@ -7,7 +7,7 @@ PIP_INSTALL := $(BIN)/python -m pip install --quiet --no-deps
 PYTEST := TAFE_INSTALLED=1 $(BIN)/pytest --numprocesses=2 --dist=loadfile --no-loadscope-reorder --durations=10
 # A stamp's name is the checksum of what it was made from: any edit, new or deleted file makes another one.
 DEPENDENCIES := $(VENV)/.dependencies-$(shell cat constraints.txt setup.cfg | cksum | cut -d ' ' -f 1)
-PACKAGE := $(VENV)/.package-$(shell find tafe_tf export serving -name '*.py' -o -name py.typed -o -name '*.proto' -o -path '*/tf_serving/*' | \
+PACKAGE := $(VENV)/.package-$(shell find tafe_tf export serving native -name '*.py' -o -name '*.cc' -o -name '*.h' -o -name py.typed -o -name '*.proto' -o -path '*/tf_serving/*' | \
   LC_ALL=C sort | xargs cksum setup.cfg pyproject.toml | cksum | cut -d ' ' -f 1)
 UV := $(VENV)-uv/bin/uv
 TESTED_WITH := pandas polars pytest pytest-xdist PyYAML scikit-learn trustme
@@ -15,7 +15,9 @@ AT_THE_FLOORS := $(addprefix tests/,data export features layers losses metrics m
 
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: help demo table2 test test-slow test-all lint docs setup constraints test-floors runtimes clean
+NATIVE := $(BIN)/python -m tafe_tf.native
+
+.PHONY: help demo native table2 test test-slow test-all lint docs setup constraints test-floors runtimes clean
 
 help:
 	@echo "make demo   train, evaluate, export and score TAFE on a synthetic funnel"
@@ -23,6 +25,7 @@ help:
 	@echo "make test   lint and the quick tests, against the installed package (10 minutes on 2 cores)"
 	@echo "make test-slow  the other tests: lost processes, every model in every frame (10 minutes)"
 	@echo "make test-all   both"
+	@echo "make native build the kernel for this CPU and check it; needs g++ or clang++"
 	@echo "make lint   ruff and mypy"
 	@echo "make docs   the documentation, into site/; a broken link is an error"
 	@echo "make setup  make $(VENV) only; the others do it by themselves"
@@ -84,16 +87,23 @@ lint: $(DEPENDENCIES)
 docs: $(DEPENDENCIES)
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
 
+native: $(PACKAGE)
+	$(NATIVE)
+
 test: lint $(PACKAGE)
+	@$(NATIVE) --if_possible
 	$(PYTEST)
 
 test-slow: $(PACKAGE)
+	@$(NATIVE) --if_possible
 	$(PYTEST) -m slow
 
 test-all: test test-slow
 
 demo: $(PACKAGE)
 	@rm -rf runs/demo runs/demo_data
+	@echo "== Build the kernel for this CPU, where there is a C++ compiler"
+	@$(NATIVE) --if_possible
 	@echo "== A funnel whose true probabilities are known"
 	@$(BIN)/python -m tafe_tf.generate --data_dir=runs/demo_data
 	@echo "== Train TAFE, and evaluate it on the held-out rows"

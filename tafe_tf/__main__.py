@@ -29,6 +29,7 @@ COMMANDS = {
     "look": "tafe_tf.look",
     "draft": "tafe_tf.draft",
     "prepare": "tafe_tf.prepare",
+    "native": "tafe_tf.native",
     "train": "tafe_tf.train",
     "launch": "tafe_tf.launch",
     "evaluate": "tafe_tf.evaluate",

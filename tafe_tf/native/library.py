@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import ctypes
 import functools
 import hashlib
 import os
@@ -10,7 +12,7 @@ import platform
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from types import ModuleType
 
@@ -37,6 +39,49 @@ class BuildError(Exception):
     """The kernel cannot be built here; the message says why."""
 
 
+class Library:
+    """A built kernel, loaded into this process.
+
+    Args:
+        path: The shared library.
+
+    Attributes:
+        path: The shared library.
+        operations: Its TensorFlow operations: tafe_score, tafe_forward and tafe_backward.
+    """
+
+    def __init__(self, path: pathlib.Path) -> None:
+        self.path = path
+        self.operations: ModuleType = tf.load_op_library(str(path))
+        self._functions = ctypes.CDLL(str(path))
+        self._functions.tafe_target.restype = ctypes.c_char_p
+
+    @property
+    def target(self) -> str:
+        """The instruction set that it uses here, such as "x86_64_v4"."""
+        name: bytes = self._functions.tafe_target()
+        return name.decode()
+
+    def targets(self) -> list[str]:
+        """The instruction sets that this machine could use, the best one first."""
+        before = self.target
+        found = [name for name in targets_of_this_machine() if self._takes(name)]
+        self._takes(before)
+        return found
+
+    def use_target(self, name: str) -> None:
+        """Uses another instruction set than the best one, for tests.
+
+        Raises:
+            ValueError: If this machine lacks it.
+        """
+        if not self._takes(name):
+            raise ValueError(f"this machine cannot run the kernel for {name}")
+
+    def _takes(self, name: str) -> bool:
+        return self._functions.tafe_use_target(name.encode()) == 0
+
+
 def compiler() -> str:
     """The C++ compiler: the environment's CXX, or else g++ or clang++.
 
@@ -49,6 +94,11 @@ def compiler() -> str:
         if found:
             return found
     raise BuildError(f"there is no C++ compiler: {' or '.join(names)}")
+
+
+def targets_of_this_machine() -> dict[str, tuple[str, ...]]:
+    """The instruction sets to compile for, the best one first, and the compiler's flags of each."""
+    return _TARGETS.get(platform.machine(), {})
 
 
 def path() -> pathlib.Path:
@@ -76,52 +126,40 @@ def _hash_of_sources() -> str:
     return digest.hexdigest()[:16]
 
 
-def build(extra_flags: Sequence[str] = ()) -> pathlib.Path:
-    """Compiles the kernel for every target of this machine's architecture.
+@contextlib.contextmanager
+def built(extra_flags: Sequence[str] = ()) -> Iterator[Library]:
+    """Compiles the kernel for every target of this machine's architecture, in a temporary folder.
 
     Args:
         extra_flags: Further flags of the compiler. The default is none.
 
-    Returns:
-        The library, in a new temporary folder; `install` puts it in its place.
-
     Raises:
         BuildError: If there is no compiler, or it fails.
     """
-    targets = _TARGETS.get(platform.machine())
-    if targets is None:
+    targets = targets_of_this_machine()
+    if not targets:
         raise BuildError(f"the kernel has no target for {platform.machine()}")
-    name = compiler()
-    folder = pathlib.Path(tempfile.mkdtemp(prefix="tafe-native-"))
-    flags = (*_FLAGS, *extra_flags)
-    jobs = []
-    for target, of_target in targets.items():
-        jobs.append(("target.cc", target, (*of_target, f"-DTARGET={target}")))
-    jobs.append(("kernel.cc", "kernel", ()))
+    command = [compiler(), *_FLAGS, *extra_flags]
+    jobs: list[tuple[str, str, Sequence[str]]] = []
+    for target, flags in targets.items():
+        jobs.append(("target.cc", target, [*flags, f"-DTARGET={target}"]))
+    jobs.append(("kernel.cc", "kernel", []))
     jobs.append(("tensorflow_ops.cc", "tensorflow_ops", tf.sysconfig.get_compile_flags()[:1]))
+    with tempfile.TemporaryDirectory(prefix="tafe-native-") as name:
+        folder = pathlib.Path(name)
 
-    def compile_one(job: tuple[str, str, Sequence[str]]) -> str:
-        source, made, of_job = job
-        result = str(folder / f"{made}.o")
-        _run([name, *flags, *of_job, "-c", str(_SOURCES / source), "-o", result])
-        return result
+        def compile_one(job: tuple[str, str, Sequence[str]]) -> str:
+            source, made, flags = job
+            made = str(folder / f"{made}.o")
+            _run([*command, *flags, "-c", str(_SOURCES / source), "-o", made])
+            return made
 
-    with ThreadPoolExecutor(max_workers=os.cpu_count()) as threads:
-        objects = list(threads.map(compile_one, jobs))
-    library = folder / "tafe.so"
-    _run(
-        [
-            name,
-            *flags,
-            "-shared",
-            *objects,
-            *tf.sysconfig.get_link_flags(),
-            "-pthread",
-            "-o",
-            str(library),
-        ]
-    )
-    return library
+        with ThreadPoolExecutor(max_workers=os.cpu_count()) as threads:
+            objects = list(threads.map(compile_one, jobs))
+        library = folder / "tafe.so"
+        links = tf.sysconfig.get_link_flags()
+        _run([*command, "-shared", *objects, *links, "-pthread", "-o", str(library)])
+        yield Library(library)
 
 
 def _run(command: Sequence[str]) -> None:
@@ -131,7 +169,7 @@ def _run(command: Sequence[str]) -> None:
         raise BuildError(f"{' '.join(command)}: {lines[0]}")
 
 
-def install(library: pathlib.Path) -> pathlib.Path:
+def install(library: Library) -> pathlib.Path:
     """Puts a library that was built where `load` finds it, and removes those of other versions.
 
     Returns:
@@ -140,7 +178,7 @@ def install(library: pathlib.Path) -> pathlib.Path:
     place = path()
     place.parent.mkdir(parents=True, exist_ok=True)
     hidden = place.with_name(f".{place.name}.{os.getpid()}")
-    shutil.copyfile(library, hidden)
+    shutil.copyfile(library.path, hidden)
     hidden.replace(place)
     for other in place.parent.glob("tafe-*.so"):
         if other != place:
@@ -148,16 +186,8 @@ def install(library: pathlib.Path) -> pathlib.Path:
     return place
 
 
-def load(library: pathlib.Path | None = None) -> ModuleType | None:
-    """The kernel's operations, or None if it was not built.
-
-    Args:
-        library: The library; by default the one at `path()`.
-    """
-    library = library or path()
-    return _load(library) if library.exists() else None
-
-
 @functools.cache
-def _load(library: pathlib.Path) -> ModuleType:
-    return tf.load_op_library(str(library))
+def load() -> Library | None:
+    """The kernel, or None if it was not built before this process asked first."""
+    place = path()
+    return Library(place) if place.exists() else None

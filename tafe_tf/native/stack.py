@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import ctypes
-from types import ModuleType
 from typing import Any, Literal
 
 import keras
@@ -12,6 +10,7 @@ import tensorflow as tf
 from tafe_tf import machine
 from tafe_tf.models import TAFE
 from tafe_tf.native import library
+from tafe_tf.native.library import Library
 
 Mode = Literal["auto", "on", "off"]
 
@@ -21,11 +20,11 @@ class Stack:
 
     Args:
         model: A model that `reason_against` has nothing against.
-        operations: Those of `library.load`.
+        library: The built kernel.
     """
 
-    def __init__(self, model: TAFE, operations: ModuleType) -> None:
-        self._operations = operations
+    def __init__(self, model: TAFE, library: Library) -> None:
+        self._operations = library.operations
         self._weights = weights_of(model)
         block = model.blocks[0]
         self._sizes = {
@@ -144,19 +143,12 @@ def use(model: keras.Model, mode: Mode = "auto", *, servers: int = 0) -> str:
     reason = reason_against(model)
     if servers and not reason:
         reason = "the tasks of parameter servers have not loaded it"
-    operations = None if reason else library.load()
-    if not reason and operations is None:
+    kernel = None if reason else library.load()
+    if not reason and kernel is None:
         reason = "it was not built: `tafe native` does that"
-    if operations is None:
+    if kernel is None:
         if mode == "on":
             raise ValueError(f"--native=on: the native kernel cannot be used: {reason}")
         return f"stock layers; the native kernel is not used: {reason}"
-    model.native = Stack(model, operations)
-    return f"native kernel for {target()}, {machine.threads()} threads"
-
-
-def target() -> str:
-    """The instruction set that the loaded kernel uses here, such as "x86_64_v4"."""
-    name = ctypes.CDLL(str(library.path())).tafe_target
-    name.restype = ctypes.c_char_p
-    return name().decode()
+    model.native = Stack(model, kernel)
+    return f"native kernel for {kernel.target}, {machine.threads()} threads"
