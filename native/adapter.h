@@ -26,7 +26,7 @@ void adapter_attend(const Layer& l, const Vector* y, const AdapterScratch& s) {
     Vector top = weights[0], sum{};
     for (int k = 1; k < points; ++k) top = maximum(top, weights[k]);
     for (int k = 0; k < points; ++k) {
-      weights[k] = exponential(weights[k] - top);
+      weights[k] = power_of_two((weights[k] - top) * kLogTwo);
       sum += weights[k];
     }
     const Vector inverse = 1.0f / sum;

@@ -10,8 +10,8 @@ namespace {
 // Inducing points whose scores are in the caches at one time.
 constexpr int kPoints = 8;
 
-// Scores up to this size need no largest one subtracted before the exponential.
-constexpr float kSafeScore = 16.0f;
+// Scores up to this size, as powers of two, need no largest one subtracted from them.
+constexpr float kSafeScore = 20.0f;
 
 // A layer's sizes and weights.
 struct Layer {
@@ -29,13 +29,13 @@ struct Layer {
 // Where a block's intermediate results lie.
 struct BlockScratch {
   Vector *keys, *values;  // H W^K, H W^V, [F, d]
-  Vector* queries;  // I * z / sqrt(e), [K, d]
+  Vector* queries;  // I * z * log2(e) / sqrt(e): their scores are powers of two, [K, d]
   Vector* z;  // [K]
   Vector* deviation;  // 1 / the standard deviation of what the norm reads, [K]
   Vector* normal;  // the output before scale and shift, [K, d]
   Vector* scores;  // of kPoints inducing points, [kPoints, F]
   // Of the backward pass alone:
-  Vector* exponentials;  // [kPoints, F]
+  Vector* powers;  // [kPoints, F]
   Vector *d_keys, *d_values;  // [F, d]
   Vector* d_sum;  // of what the norm reads, [K, d]
   Vector *d_mixed, *d_queries;  // [K, d]
@@ -128,7 +128,7 @@ void select_back(const Layer& l, const Vector* d_step, int groups, Vector* d_h, 
 void project(const Layer& l, const Vector* h, const BlockScratch& s) {
   const int d = l.dim;
   const float* points = l.of(l.at.inducing);
-  const float by = 1.0f / std::sqrt((float)l.size);
+  const float by = kLogTwo / std::sqrt((float)l.size);
   times(h, l.fields, d, l.of(l.at.key), s.keys);
   times(h, l.fields, d, l.of(l.at.value), s.values);
   for (int k = 0; k < l.inducing; ++k) {
@@ -171,7 +171,7 @@ void attend(const Layer& l, const BlockScratch& s, const Saved& saved) {
       Vector top[kMostRows] = {}, sum[kMostRows] = {};
       if (scores_are_small(largest_square(queries, points, d, e), key_square)) {
         product(points, fields, e, lines(queries, d), lines(keys, d), scores, [&](Vector score, int i, int) {
-          const Vector weight = exponential(score);
+          const Vector weight = power_of_two(score);
           sum[i] += weight;
           return weight;
         });
@@ -184,7 +184,7 @@ void attend(const Layer& l, const BlockScratch& s, const Saved& saved) {
         for (int i = 0; i < points; ++i) {
           for (int f = 0; f < fields; ++f) {
             Vector& score = s.scores[i * fields + f];
-            score = exponential(score - top[i]);
+            score = power_of_two(score - top[i]);
             sum[i] += score;
           }
         }
@@ -229,7 +229,7 @@ void block_forward(const Layer& l, const Vector* h, const Saved& saved, const Bl
 
 // Attention's gradients: d_mixed [K, d] -> d_queries [K, d], d_keys and d_values [F, d].
 //
-// With E the exponentials, P = E / their sum and g the gradient of O = P V, the scores' gradient is
+// With E the powers, P = E / their sum and g the gradient of O = P V, the scores' gradient is
 // dS = P * (g V^T - rowsum(g * O)). Dividing g by the sum instead of E saves a pass over [K, F].
 void attend_back(const Layer& l, const BlockScratch& s, const Saved& saved) {
   const int d = l.dim, e = l.size, fields = l.fields;
@@ -252,17 +252,18 @@ void attend_back(const Layer& l, const BlockScratch& s, const Saved& saved) {
           row_sum[i] += g[i * d + c] * o[c];
         }
       }
-      product(points, fields, e, lines(queries, d), lines(s.keys + column, d), Result{s.exponentials, fields, 1},
-              [&](Vector score, int i, int) { return exponential(score - top[i]); });
+      product(points, fields, e, lines(queries, d), lines(s.keys + column, d), Result{s.powers, fields, 1},
+              [&](Vector score, int i, int) { return power_of_two(score - top[i]); });
       product(points, fields, e, lines(g, d), lines(s.values + column, d), Result{s.scores, fields, 1},
-              [&](Vector along, int i, int f) { return s.exponentials[i * fields + f] * (along - row_sum[i]); });
+              [&](Vector along, int i, int f) { return s.powers[i * fields + f] * (along - row_sum[i]); });
       const Vector* d_scores = s.scores;
       product(e, points, fields, turned(s.keys + column, d), lines(d_scores, fields),
               Result{s.d_queries + first * d + column, 1, d});
       product<true>(e, fields, points, turned(queries, d), turned(d_scores, fields), Result{s.d_keys + column, 1, d});
-      product<true>(e, fields, points, turned(g, d), turned(s.exponentials, fields), Result{s.d_values + column, 1, d});
+      product<true>(e, fields, points, turned(g, d), turned(s.powers, fields), Result{s.d_values + column, 1, d});
     }
   }
+  for (int i = 0; i < fields * d; ++i) s.d_keys[i] /= kLogTwo;  // which the queries had
 }
 
 // A block's gradients but for what passes through its selector, see `select_back`: from that of Y

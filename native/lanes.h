@@ -21,11 +21,13 @@ typedef int32_t Integers __attribute__((vector_size(4 * LANES)));
 
 TAFE_INLINE Vector broadcast(float x) { return Vector{} + x; }
 
+// One instruction, whose result is b where either is NaN.
 TAFE_INLINE Vector maximum(Vector a, Vector b) { return a > b ? a : b; }
+TAFE_INLINE Vector minimum(Vector a, Vector b) { return a < b ? a : b; }
 
+// NaN stays NaN.
 TAFE_INLINE Vector clip(Vector x, float low, float high) {
-  x = x < low ? broadcast(low) : x;
-  return x > high ? broadcast(high) : x;
+  return minimum(broadcast(high), maximum(broadcast(low), x));
 }
 
 TAFE_INLINE Vector reciprocal_root(Vector x) {
@@ -34,24 +36,24 @@ TAFE_INLINE Vector reciprocal_root(Vector x) {
   return y;
 }
 
-// e^x to 1e-7 of itself, for x <= 88; from -87 down it is e^-87. NaN stays NaN.
+// log2(e): e^x = 2^(kLogTwo x).
+constexpr float kLogTwo = 1.44269504f;
+
+// 2^x to 1e-7 of itself, for x <= 127; from -126 down it is 2^-126. NaN stays NaN.
 //
-// x = n ln 2 + r with |r| <= ln 2 / 2, so e^x = 2^n e^r: e^r by Cephes's polynomial, 2^n by adding
-// n to the exponent's bits. Adding 1.5 * 2^23 rounds to a whole number, which then is in the low
-// bits. ln 2 comes in two parts, of which the first times n is exact.
-TAFE_INLINE Vector exponential(Vector x) {
+// x = n + r with whole n and |r| <= 1/2: 2^r by Cephes's polynomial, 2^n by adding n to the bits of
+// the exponent. Adding 1.5 * 2^23 rounds to a whole number, which then is in the low bits.
+TAFE_INLINE Vector power_of_two(Vector x) {
   const float rounder = 12582912.0f;
-  x = x < -87.0f ? broadcast(-87.0f) : x;
-  const Vector rounded = x * 1.44269504f + rounder;
-  const Vector n = rounded - rounder;
-  Vector r = x - n * 0.693359375f;
-  r = r + n * 2.12194440e-4f;
-  Vector p = r * 1.9875691500e-4f + 1.3981999507e-3f;
-  p = p * r + 8.3334519073e-3f;
-  p = p * r + 4.1665795894e-2f;
-  p = p * r + 1.6666665459e-1f;
-  p = p * r + 5.0000001201e-1f;
-  p = p * (r * r) + r + 1.0f;
+  x = maximum(broadcast(-126.0f), x);
+  const Vector rounded = x + rounder;
+  const Vector r = x - (rounded - rounder);
+  Vector p = r * 1.535336188319500e-4f + 1.339887440266574e-3f;
+  p = p * r + 9.618437357674640e-3f;
+  p = p * r + 5.550332471162809e-2f;
+  p = p * r + 2.402264791363012e-1f;
+  p = p * r + 6.931472028550421e-1f;
+  p = p * r + 1.0f;
   const Integers exponent = (Integers)rounded << 23;
   return (Vector)((Integers)p + exponent);
 }

@@ -110,7 +110,7 @@ struct SavedOffsets {
   int64_t input;  // H in lanes, [F, d]; of the first layer alone
   int64_t step;  // u = MLP(H) / gamma, [K]
   int64_t offset;  // what was subtracted from the scores, [M, K]
-  int64_t inverse;  // 1 / the sum of their exponentials, [M, K]
+  int64_t inverse;  // 1 / the sum of their powers, [M, K]
   int64_t mixed;  // the heads' values, mixed, [K, d]
   int64_t output;  // Y, [K, d]
   int64_t task_normal;  // the tasks' representations before scale and shift, [N, d]

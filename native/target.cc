@@ -43,7 +43,7 @@ struct Scratch {
     block.deviation = m.take(k);
     block.normal = m.take(k * d);
     block.scores = m.take(kPoints * fields);
-    block.exponentials = m.take(kPoints * fields);
+    block.powers = m.take(kPoints * fields);
     block.d_keys = m.take(fields * d);
     block.d_values = m.take(fields * d);
     block.d_mixed = m.take(k * d);
