@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import itertools
 import os
 import pathlib
 from collections.abc import Callable, Iterator, Sequence
@@ -20,6 +21,7 @@ from tafe_tf.data.atomic import read_json, write_arrays, write_json
 from tafe_tf.data.bad_rows import BadRows
 from tafe_tf.data.batches.dataset import FunnelData
 from tafe_tf.data.batches.holdout import Holdout, time_holdout
+from tafe_tf.data.shards import lifecycle
 from tafe_tf.distributed.cluster import Cluster
 from tafe_tf.features import vocabulary
 from tafe_tf.features.graph import Features
@@ -201,6 +203,9 @@ def _claim(
     config: TrainingConfig,
 ) -> None:
     """Makes the directory this run's own, or finds that it already is."""
+    if data.data_dir and not run.has_trained:
+        files = itertools.chain(*data.files().values())
+        lifecycle.check_shards(data.data_dir, files)
     flags = {
         "data_dir": data.data_dir,
         "schema": data.schema_file,

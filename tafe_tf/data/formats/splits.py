@@ -9,6 +9,9 @@ from tafe_tf.data.formats.read import extension_of, find_files, format_of, is_vi
 
 SPLITS = ("train", "valid", "test")
 
+# What the jobs that write a directory of shards leave beside them until all shards are there.
+_BEGUN = (".prepare/settings.json", ".ali_ccp/settings.json", "preparing.json")
+
 
 def find_splits(data: str | pathlib.Path) -> dict[str, tuple[str, ...]]:
     """Finds the training, validation and test files.
@@ -22,7 +25,8 @@ def find_splits(data: str | pathlib.Path) -> dict[str, tuple[str, ...]]:
         The paths of each split, sorted; only "train" is never empty.
 
     Raises:
-        DataError: If there are no training files, or the files of a split are of several formats.
+        DataError: If there are no training files, the files of a split are of several formats, or
+            they are shards of a job that has not ended.
         FileNotFoundError: If `data` is not there.
 
     Example:
@@ -51,7 +55,8 @@ def find_split(
         required: Whether to raise if there is no such file. Default: True.
 
     Raises:
-        DataError: If files are required and missing, or are of several formats.
+        DataError: If files are required and missing, are of several formats, or are shards of a
+            job that has not ended.
         FileNotFoundError: If `data` is not there.
     """
     path = pathlib.Path(data)
@@ -72,6 +77,12 @@ def _in_directory(
     split: str,
     required: bool,
 ) -> list[str]:
+    for name in _BEGUN:
+        if (directory / name).exists():
+            raise DataError(
+                f"{directory}: not all shards are there, since the job that prepares them has not "
+                "ended; run the same command again"
+            )
     files = find_files(directory, split, required=False)
     if not files and split == "train":
         has_names = any(find_files(directory, other, required=False) for other in SPLITS)

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import itertools
 import math
+import os
 import pathlib
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 from tafe_tf.data import manifest
@@ -113,6 +114,28 @@ def finish(job: ShardJob, counts: dict[str, Any]) -> None:
     write_json(output / PREPARED, job.settings() | counts | {"manifest": files})
     for path in (job.work, *output.glob(".vocabulary-*")):
         shutil.rmtree(path)
+
+
+def check_shards(directory: str | pathlib.Path, paths: Iterable[str]) -> None:
+    """Finds that shards hold what was written, where a finished job has left its record.
+
+    They are read whole: a second for each GB.
+
+    Args:
+        directory: Where the shards are.
+        paths: Their paths; others are not looked at.
+
+    Raises:
+        ManifestError: If one of them holds something else.
+    """
+    directory = pathlib.Path(directory)
+    record = directory / PREPARED
+    if not record.is_file():
+        return
+    written = read_json(record).get("manifest", {})  # older ones have none
+    wanted = {os.path.relpath(path, directory) for path in paths}
+    shards = {name: entry for name, entry in written.items() if name in wanted}
+    manifest.check(directory, shards, "Prepare the shards again, in an empty directory")
 
 
 def _check_finished(job: ShardJob, known: dict[str, Any]) -> None:

@@ -60,3 +60,16 @@ def test_formats_are_not_mixed(tmp_path: pathlib.Path) -> None:
     (tmp_path / "empty").mkdir()
     with pytest.raises(DataError, match=r"no file train\.EXT"):
         find_splits(tmp_path / "empty")
+
+
+@pytest.mark.parametrize("begun", [".prepare/settings.json", "preparing.json"])
+def test_shards_of_a_job_that_has_not_ended_are_refused(
+    tmp_path: pathlib.Path, begun: str
+) -> None:
+    (tmp_path / "train-00000.csv").write_text("click\n1\n")
+    (tmp_path / begun).parent.mkdir(exist_ok=True)
+    (tmp_path / begun).write_text("{}")
+    with pytest.raises(DataError, match="has not ended; run the same command again"):
+        find_splits(tmp_path)
+    (tmp_path / begun).unlink()
+    assert len(find_splits(tmp_path)["train"]) == 1
