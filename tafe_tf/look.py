@@ -14,6 +14,7 @@ import sys
 
 from absl import flags
 
+from tafe_tf.data import bad_row_limit
 from tafe_tf.first_look.look import MAX_ROWS, look
 from tafe_tf.first_look.tables import print_look
 from tafe_tf.terminal import command
@@ -36,19 +37,26 @@ _ON_BAD_ROW = flags.DEFINE_enum(
     ["raise", "drop"],
     'What training would do with bad rows. With "drop" they do not count as problems.',
 )
+_MAX_BAD_ROWS = flags.DEFINE_string(
+    "max_bad_rows",
+    bad_row_limit.DEFAULT,
+    'How many rows of a split training would drop at most with "drop": a number such as 1000, or a '
+    "share of the rows such as 1%.",
+)
 _JSON = flags.DEFINE_bool("json", False, "Whether to print JSON instead of tables.")
 
 
 def main(argv: list[str]) -> None:
     """Looks, prints, and ends with exit code 1 if training would stop."""
     with command.one_line_errors():
+        bad_row_limit.check_limit(_MAX_BAD_ROWS.value)
         data = command.one_argument(argv, "DATA, a file or a directory")
         found = look(data, _SCHEMA.value, _MAX_ROWS.value)
     if _JSON.value:
         print(json.dumps(found.as_json(), indent=2))
     else:
-        print_look(found, _ON_BAD_ROW.value)
-    if found.stops(_ON_BAD_ROW.value):
+        print_look(found, _ON_BAD_ROW.value, _MAX_BAD_ROWS.value)
+    if found.stops(_ON_BAD_ROW.value, _MAX_BAD_ROWS.value):
         sys.exit(1)
 
 

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from tafe_tf import memory
+from tafe_tf.data import bad_row_limit
 from tafe_tf.data.bad_rows import Dropped
 from tafe_tf.data.errors import DataError
 from tafe_tf.data.formats.splits import default_schema_file, find_splits
@@ -59,10 +60,22 @@ class Look:
     steps: tuple[funnel.Step, ...] = ()
     leaks: tuple[leaks.Leak, ...] = ()
 
-    def stops(self, on_bad_row: str) -> bool:
-        """Whether training would stop; bad rows stop it unless they are dropped."""
+    def stops(self, on_bad_row: str, max_bad_rows: str = bad_row_limit.DEFAULT) -> bool:
+        """Whether training would stop; bad rows stop it unless they are dropped, and are few.
+
+        Args:
+            on_bad_row: "raise" or "drop", as in training.
+            max_bad_rows: See `bad_row_limit.check_limit`. The default is that of training.
+        """
         has_bad_rows = any(self.bad.values())
-        return bool(self.problems) or (has_bad_rows and on_bad_row == "raise")
+        if self.problems or (has_bad_rows and on_bad_row == "raise"):
+            return True
+        return any(self.too_many(split, max_bad_rows) for split in self.bad)
+
+    def too_many(self, split: str, max_bad_rows: str) -> bool:
+        """Whether more of a split's rows are bad than may be dropped."""
+        allowed = bad_row_limit.allowed(max_bad_rows, self.rows[split])
+        return allowed is not None and self.bad[split] > allowed
 
     def as_json(self) -> dict[str, Any]:
         """The same as a dict that JSON can hold."""

@@ -138,6 +138,6 @@ def _bad_row(
 ) -> str:
     """A bad row as training would name it, and how many there are of its kind."""
     if reason.rows == 1:
-        return reason.first
+        return f"{reason.first} (--on_bad_row=drop leaves such rows out)"
     where = f"of the first {rows:,} {split} rows"
     return f"{reason.first} ({reason.rows:,} such rows {where}; --on_bad_row=drop leaves them out)"

@@ -5,23 +5,25 @@ from __future__ import annotations
 from rich.markup import escape
 from rich.table import Table
 
+from tafe_tf.data import bad_row_limit
 from tafe_tf.first_look.look import Look
 from tafe_tf.first_look.profile import ColumnProfile
 from tafe_tf.terminal.tables import share, show
 
 
-def print_look(look: Look, on_bad_row: str) -> None:
+def print_look(look: Look, on_bad_row: str, max_bad_rows: str = bad_row_limit.DEFAULT) -> None:
     """Prints the columns, the funnel, and all that is wrong.
 
     Args:
         look: What was found.
         on_bad_row: "raise" or "drop", as in training.
+        max_bad_rows: How many rows "drop" may leave out, as in training.
     """
     if look.columns:
         show(columns_table(look))
     if look.steps:
         show(steps_table(look))
-    for line in lines(look, on_bad_row):
+    for line in lines(look, on_bad_row, max_bad_rows):
         print(line)
 
 
@@ -66,7 +68,7 @@ def steps_table(look: Look) -> Table:
     return table
 
 
-def lines(look: Look, on_bad_row: str) -> list[str]:
+def lines(look: Look, on_bad_row: str, max_bad_rows: str = bad_row_limit.DEFAULT) -> list[str]:
     """What is wrong, a line each, and at last whether training would start."""
     found = [f"problem: {problem}" for problem in look.problems]
     found += bad_row_lines(look)
@@ -77,7 +79,7 @@ def lines(look: Look, on_bad_row: str) -> list[str]:
         found.append(f"not used: {', '.join(look.unused)}")
     for split in look.is_cut:
         found.append(f"only the first {look.rows[split]:,} {split} rows were looked at")
-    return [*found, _end(look, on_bad_row)]
+    return [*found, _end(look, on_bad_row, max_bad_rows)]
 
 
 def bad_row_lines(look: Look) -> list[str]:
@@ -90,12 +92,18 @@ def bad_row_lines(look: Look) -> list[str]:
     return found
 
 
-def _end(look: Look, on_bad_row: str) -> str:
+def _end(look: Look, on_bad_row: str, max_bad_rows: str) -> str:
     bad = sum(look.bad.values())
     if look.problems:
         return f"training would stop: problems {len(look.problems)}, bad rows {bad:,}"
-    if look.stops(on_bad_row):
+    if bad and on_bad_row == "raise":
         return f"training would stop at the first of {bad:,} bad rows, see --on_bad_row=drop"
+    for split, rows in look.bad.items():
+        if look.too_many(split, max_bad_rows):
+            return (
+                f"training would stop: {rows:,} of {look.rows[split]:,} {split} rows are bad, "
+                f"which is more than --max_bad_rows={max_bad_rows} allows"
+            )
     if not look.schema_file:
         return "no schema: `tafe draft` writes a first one"
     if bad:

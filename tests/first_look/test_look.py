@@ -182,6 +182,18 @@ def test_a_value_that_no_vocabulary_holds_is_told(shop: pathlib.Path) -> None:
     assert reason.rows == 2 and look(shop).stops("raise") and not look(shop).stops("drop")
 
 
+def test_more_bad_rows_than_may_be_dropped(shop: pathlib.Path) -> None:
+    rows = frame(500, 0)
+    rows["click"] = rows["click"].astype(object)
+    rows.loc[:149, "click"] = "maybe"
+    rows.to_csv(shop / "train.csv", index=False)
+    found = look(shop)
+    assert found.bad["train"] == 150 and found.stops("drop") and not found.stops("drop", "150")
+    end = "training would stop: 150 of 500 train rows are bad, which is more than --max_bad_rows="
+    assert lines(found, "drop")[-1] == f"{end}1% allows"
+    assert lines(found, "drop", "30%")[-1] == "training would start, and drop 150 bad rows"
+
+
 def test_steps_that_the_schema_repairs_stop_nothing(shop: pathlib.Path) -> None:
     rows = frame(500, 0)
     rows.loc[[3, 4], "click"], rows.loc[[3, 4], "buy"] = 0, 1

@@ -63,9 +63,7 @@ def test_formats_are_not_mixed(tmp_path: pathlib.Path) -> None:
 
 
 @pytest.mark.parametrize("begun", [".prepare/settings.json", "preparing.json"])
-def test_shards_of_a_job_that_has_not_ended_are_refused(
-    tmp_path: pathlib.Path, begun: str
-) -> None:
+def test_shards_of_a_job_that_has_not_ended_are_refused(tmp_path: pathlib.Path, begun: str) -> None:
     (tmp_path / "train-00000.csv").write_text("click\n1\n")
     (tmp_path / begun).parent.mkdir(exist_ok=True)
     (tmp_path / begun).write_text("{}")

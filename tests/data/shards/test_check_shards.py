@@ -23,7 +23,7 @@ def test_shards_hold_what_was_written(tmp_path: pathlib.Path) -> None:
     (tmp_path / "prepared.json").write_text(json.dumps(record))
     check_shards(tmp_path, paths)
     shards[1].write_text("click\n0\n")  # as long as before
-    with pytest.raises(ManifestError, match="train-1.csv.*Prepare the shards again"):
+    with pytest.raises(ManifestError, match=r"train-1\.csv.*Prepare the shards again"):
         check_shards(tmp_path, paths)
     check_shards(tmp_path, [paths[0], paths[2], "elsewhere/train-1.csv"])
     (tmp_path / "prepared.json").write_text("{}")  # of an older version
