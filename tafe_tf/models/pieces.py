@@ -29,11 +29,17 @@ class InPieces(keras.Model):
     pieces = 1
     native: Callable[[Tensor, Tensor, bool], Tensor] | None = None
 
-    @contextlib.contextmanager
-    def without_native(self) -> Iterator[None]:
+    def without_native(self) -> contextlib.AbstractContextManager[None]:
         """Lets the layers themselves compute, whatever `native` is."""
+        return self.with_native(None)
+
+    @contextlib.contextmanager
+    def with_native(
+        self, native: Callable[[Tensor, Tensor, bool], Tensor] | None
+    ) -> Iterator[None]:
+        """Lets `native` be another one for a while."""
         before = self.native
-        self.native = None
+        self.native = native
         try:
             yield
         finally:

@@ -31,12 +31,12 @@ def counted(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
 
     loaded: list[str] = []
 
-    def load(path: str) -> SessionModel:
-        loaded.append(path)
-        return SessionModel(path)
+    def load(task: Job) -> SessionModel:
+        loaded.append(task.model)
+        return scoring.load(task)
 
     monkeypatch.setattr(prism_runner.PrismRunner, "run_pipeline", refuse)
-    monkeypatch.setattr(beam, "SessionModel", load)
+    monkeypatch.setattr(beam, "load", load)
     yield loaded
 
 
