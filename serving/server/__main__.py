@@ -118,8 +118,9 @@ _NATIVE = flags.DEFINE_enum(
     Loading.native,
     MODES,
     "Whether to compute by the native kernel for CPUs, which `tafe native` builds: auto where it "
-    "was built, applies and gives warm-up requests the probabilities of the model's own operations, "
-    "on refuses to serve without it, off by these operations. TensorFlow Serving has none.",
+    "was built, applies and gives warm-up requests the probabilities of the model's own "
+    "operations, on refuses to serve without it, off by these operations. TensorFlow Serving has "
+    "none.",
 )
 
 

@@ -63,7 +63,7 @@ def _without_layers(sizes: dict[str, Any]) -> dict[str, Any]:
 
 
 def sizes_of(model: TAFE) -> dict[str, Any]:
-    """What the kernel's operations must know of a model: F, K, M, d, N, L and its norms' epsilon."""
+    """What the kernel's operations must know of a model: its sizes, and the norms' epsilon."""
     block = model.blocks[0]
     return {
         "fields": model.num_fields,

@@ -14,7 +14,7 @@ from scoring_jobs import bad_csv, job, mkdir, parts, whole
 from tafe_tf.data.formats.write import write
 from tafe_tf.export.session_model import SessionModel
 from tafe_tf.serving.batch import scoring
-from tafe_tf.serving.batch.job import JobError
+from tafe_tf.serving.batch.job import Job, JobError
 from tafe_tf.serving.batch.ledger import claim
 
 
