@@ -113,7 +113,7 @@ class SessionModel:
             if mode == "on":
                 raise ValueError(f"{self.path}: --native=on: the kernel cannot be used: {reason}")
             return f"stock operations; the native kernel is not used: {reason}"
-        return f"native kernel for {kernel.target}, {threads} threads a call"
+        return f"native kernel for {kernel.target}; threads a call: {threads}"
 
     @property
     def native_signatures(self) -> set[str]:

@@ -95,7 +95,7 @@ def test_every_signature_is_the_same_with_and_without_the_kernel(
     schema = schema_toml.load(export / "assets.extra" / "schema.toml")
     rows = probe_rows(schema, export / "assets", 70)
     with contextlib.closing(SessionModel(export, native="on", native_threads=2)) as served:
-        assert served.way == f"native kernel for {kernel.target}, 2 threads a call"
+        assert served.way == f"native kernel for {kernel.target}; threads a call: 2"
         scoring = set(served.signatures) - {"fields", "describe"}
         assert served.native_signatures == scoring >= {"serving_default", "examples", "rank"}
         for name, inputs in signature_inputs(schema, rows, scoring):
