@@ -55,7 +55,7 @@ ALLOWED: dict[str, set[str]] = {
     "tafe_tf.training": {
         *("schema", "schema_toml", "data", "features", "distributed", "layers", "losses"),
         *("machine", "memory", "metrics", "models", "native", "optimizers", "probabilities"),
-        "terminal",
+        *("shown", "terminal"),
     },
     "tafe_tf.flags": {"data", "distributed", "models", "terminal", "training"},
     "tafe_tf.comparison": {

@@ -17,6 +17,7 @@ from tafe_tf.data.atomic import read_json
 from tafe_tf.data.bad_rows import Policy
 from tafe_tf.data.errors import DataError
 from tafe_tf.data.field_counts import training_shares
+from tafe_tf.data.fingerprint import fingerprint
 from tafe_tf.data.formats.read import (
     BLOCK_ROWS,
     count_rows,
@@ -45,19 +46,19 @@ class Input:
     Attributes:
         path: The file's absolute path.
         size: Its size in bytes.
-        mtime_ns: The time of its last change, in nanoseconds since 1970.
+        sample: A hash of pieces of its content, see `Fingerprint`; no time of change counts.
         rows: The number of its rows, or None if the whole file must be read to know.
     """
 
     path: str
     size: int
-    mtime_ns: int
+    sample: str
     rows: int | None
 
     @property
     def identity(self) -> dict[str, Any]:
         """What distinguishes this file from any other, and from itself after a change."""
-        return {"path": self.path, "size": self.size, "mtime_ns": self.mtime_ns}
+        return {"path": self.path, "size": self.size, "sample": self.sample}
 
     @property
     def stem(self) -> str:
@@ -230,8 +231,8 @@ def look_at(path: str) -> Input:
     Raises:
         DataError: If it is of no known format, or damaged.
     """
-    status = os.stat(path)
-    return Input(path=path, size=status.st_size, mtime_ns=status.st_mtime_ns, rows=count_rows(path))
+    seen = fingerprint(path)
+    return Input(path=path, size=seen.size, sample=seen.sample, rows=count_rows(path))
 
 
 def _check_inputs(inputs: Sequence[Input], output: str) -> None:

@@ -200,10 +200,10 @@ def read_part(job: Job, source: Input, path: pathlib.Path) -> Part:
     stored: dict[str, Any] = json.loads(metadata.get(METADATA.encode(), b"{}"))
     for key, now in _origin(job, source).items():
         if stored.get(key) != now:
-            raise JobError(
-                f"{path}: holds scores of another job, whose {key} is {stored.get(key)!r} and not "
-                f"{now!r}; give another output directory, or remove this one"
-            )
+            raise JobError(f"{path}: holds scores {_of_another(key, stored.get(key), now)}")
+    number = path.stem.rpartition("-")[2]
+    if number.isdigit() and stored.get("part") != int(number):
+        raise DamagedPartError(f"{path}: is damaged: it says that it is part {stored.get('part')}")
     different = manifest.differences(path.parent, {path.name: read_record(path)})
     if different:
         raise DamagedPartError(f"{path}: is damaged: {different[0]}")
@@ -218,6 +218,15 @@ def read_part(job: Job, source: Input, path: pathlib.Path) -> Part:
     if part.dropped and job.on_bad_row == "raise":
         raise BadRowError(f"{path}: was scored without some rows; {part.reasons[0]}")
     return part
+
+
+def _of_another(key: str, then: Any, now: Any) -> str:
+    """Why a part does not belong to a job, and what to do."""
+    otherwise = "give another output directory, or remove this one"
+    if key == "input" and isinstance(then, dict) and then.get("path") == now["path"]:
+        return f"of {now['path']} as it was when they were made; it has changed: {otherwise}"
+    mend = f"--model={then} goes on with them; or {otherwise}" if key == "model" else otherwise
+    return f"of another job, whose {key} is {then!r} and not {now!r}; {mend}"
 
 
 def _origin(job: Job, source: Input) -> dict[str, Any]:

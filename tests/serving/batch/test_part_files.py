@@ -88,6 +88,20 @@ def test_a_damaged_part_is_said_and_scored_again(
     assert "scored again" not in capsys.readouterr().out
 
 
+def test_a_part_under_another_ones_name_is_scored_again(
+    loans: Job, capsys: pytest.CaptureFixture[str]
+) -> None:
+    scoring.run(loans)
+    before = whole(loans)
+    first, second, *_ = parts(loans)
+    shutil.copy(first, second)
+    shutil.copy(record_of(first), record_of(second))
+    (pathlib.Path(loans.output) / "_SUCCESS.json").unlink()
+    scoring.run(loans)
+    assert "is damaged: it says that it is part 0" in capsys.readouterr().out
+    assert whole(loans) == before
+
+
 def test_the_summary_says_what_every_part_holds(loans: Job) -> None:
     files = scoring.run(loans)["files"]
     assert files == {
