@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import json
 import pathlib
 from collections.abc import Callable, Iterator, Mapping
 
 import numpy as np
 import pytest
+import scoring_jobs
+import small_models
 import tensorflow as tf
 from tensorflow.core.framework import function_pb2, node_def_pb2
 from tensorflow.core.protobuf import saved_model_pb2
 
 from tafe_tf import schema_toml
+from tafe_tf.data.formats.write import write
 from tafe_tf.export import kernel_check, operations
 from tafe_tf.export.errors import ExportError
 from tafe_tf.export.kernel_graph import GAMMA, SCOPE, SIZES, WEIGHTS, H, T
@@ -21,6 +25,7 @@ from tafe_tf.export.probe_rows import probe_rows
 from tafe_tf.export.session_model import SessionModel
 from tafe_tf.export.signature_inputs import by_input, signature_inputs
 from tafe_tf.native import library
+from tafe_tf.serving.batch import scoring
 from tafe_tf.serving.server.versions import Loading, open_session
 
 Change = Callable[[dict[str, node_def_pb2.NodeDef]], None]
@@ -154,6 +159,20 @@ def test_a_server_leaves_a_kernel_that_differs(
         open_session(export, Loading(native="on"))
     with contextlib.closing(open_session(exports["numbers"], Loading(native="on"))) as served:
         assert served.native_signatures
+
+
+def test_batch_scoring_stops_where_the_kernel_differs(
+    exports: dict[str, pathlib.Path], tmp_path: pathlib.Path, kernel: library.Library
+) -> None:
+    export = changed(exports["numbers"], tmp_path, with_other_epsilon)
+    file = scoring_jobs.mkdir(tmp_path / "in") / "a.parquet"
+    write(file, small_models.rows("numbers", 100))
+    task = scoring_jobs.job(export, file)
+    rule = f"^{export}: signature serving_default: .* differ from .* by up to 0.*, more than 1e-05"
+    with pytest.raises(ExportError, match=rule):
+        scoring.run(task)
+    assert scoring_jobs.parts(task) == []
+    assert scoring.run(dataclasses.replace(task, native="off"))["rows"] == 100
 
 
 def test_an_export_without_marks_computes_by_itself(

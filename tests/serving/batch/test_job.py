@@ -30,6 +30,7 @@ def test_what_a_job_must_be(
     )
     wrong("rows_per_shard must be .* Received: 0", rows_per_shard=0)
     wrong("on_bad_row must be 'raise' or 'drop'. Received: 'skip'", on_bad_row="skip")
+    wrong("native must be 'auto', 'on' or 'off'. Received: 'yes'", native="yes")
     for signature in ("examples", "nothing", "__saved_model_init_op"):
         wrong(
             f"signature '{signature}' scores no rows of columns; these do: .*serving_default",
