@@ -17,7 +17,7 @@ namespace tafe {
 #if defined(__x86_64__)
 extern const Target x86_64_v2, x86_64_v3, x86_64_v4;
 #else
-extern const Target portable;
+extern const Target aarch64;
 #endif
 
 namespace {
@@ -35,7 +35,7 @@ std::vector<const Target*> supported() {
   if (has_v3) targets.push_back(&x86_64_v3);
   if (__builtin_cpu_supports("sse4.2")) targets.push_back(&x86_64_v2);
 #else
-  targets.push_back(&portable);
+  targets.push_back(&aarch64);
 #endif
   return targets;
 }

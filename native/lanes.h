@@ -9,6 +9,7 @@
 #include <cmath>
 #include <cstdint>
 #include <cstring>
+#include <utility>
 
 #define TAFE_INLINE inline __attribute__((always_inline))
 
@@ -58,23 +59,27 @@ TAFE_INLINE Vector power_of_two(Vector x) {
   return (Vector)((Integers)p + exponent);
 }
 
+// Takes a lane of a and one of b in turn, from lane FIRST of both on.
+template <int FIRST, int... LANE>
+TAFE_INLINE Vector interleave(Vector a, Vector b, std::integer_sequence<int, LANE...>) {
+#if defined(__clang__)
+  return __builtin_shufflevector(a, b, (LANE % 2 ? LANES : 0) + FIRST + LANE / 2 ...);
+#else
+  return __builtin_shuffle(a, b, Integers{(LANE % 2 ? LANES : 0) + FIRST + LANE / 2 ...});
+#endif
+}
+
 // Transposes a square of LANES vectors, by log2(LANES) rounds of interleaving.
 TAFE_INLINE void transpose(Vector* square) {
   constexpr int half = LANES / 2;
-  Integers low, high;
-  for (int i = 0; i < half; ++i) {
-    low[2 * i] = i;
-    low[2 * i + 1] = LANES + i;
-    high[2 * i] = half + i;
-    high[2 * i + 1] = LANES + half + i;
-  }
+  constexpr std::make_integer_sequence<int, LANES> lanes;
 #pragma GCC unroll 4
   for (int done = 1; done < LANES; done *= 2) {
     Vector next[LANES];
 #pragma GCC unroll 8
     for (int i = 0; i < half; ++i) {
-      next[2 * i] = __builtin_shuffle(square[i], square[i + half], low);
-      next[2 * i + 1] = __builtin_shuffle(square[i], square[i + half], high);
+      next[2 * i] = interleave<0>(square[i], square[i + half], lanes);
+      next[2 * i + 1] = interleave<half>(square[i], square[i + half], lanes);
     }
 #pragma GCC unroll 16
     for (int i = 0; i < LANES; ++i) square[i] = next[i];

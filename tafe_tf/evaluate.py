@@ -18,6 +18,7 @@ from tafe_tf import flags, machine
 from tafe_tf.data.atomic import write_json
 from tafe_tf.data.bad_rows import BadRows
 from tafe_tf.data.formats.splits import find_split
+from tafe_tf.native import stack
 from tafe_tf.terminal import command
 from tafe_tf.terminal.field_shares import print_field_metrics
 from tafe_tf.terminal.tables import print_dropped, print_metrics
@@ -26,7 +27,8 @@ from tafe_tf.training.noted_files import OF_TEST_ROWS
 from tafe_tf.training.noted_rows import EVALUATION_ROWS
 from tafe_tf.training.run import load
 
-for _name in ("data_dir", "run_dir", "split", "batch_size", "on_bad_row", "max_bad_rows"):
+_FLAGS = ("data_dir", "run_dir", "split", "batch_size", "on_bad_row", "max_bad_rows", "native")
+for _name in _FLAGS:
     declare_key_flag(_name)
 
 
@@ -45,6 +47,7 @@ def evaluate() -> None:
     machine.set_threads(batch_size)
     machine.keep_freed_memory()
     run = load(flags.RUN_DIR.value)
+    stack.use(run.model, flags.given("native") or "auto")
     bad_rows = run.directory.rows.bad_rows()
     policy = flags.given("on_bad_row") or bad_rows.policy
     bad_rows = BadRows(policy, flags.given("max_bad_rows") or bad_rows.most)
