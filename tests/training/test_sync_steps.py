@@ -81,16 +81,17 @@ def test_the_report_of_steps_is_their_sum_up_to_the_last_batch() -> None:
     np.testing.assert_array_equal(report.bad, np.zeros((1, 4)))
 
 
-def test_a_step_is_traced_as_plain_python() -> None:
+def test_a_step_is_traced_as_plain_python(monkeypatch: pytest.MonkeyPatch) -> None:
     """Translating it for autograph took longer than tracing it, in every training."""
     model = BY_NAME["shared_bottom"](ROWS, 2, embedding_dim=4, bottom_units=[4], tower_units=[4])
-    score, seen = model.score, []
+    score = model.score
+    seen: list[str] = []
 
     def watched(h: tf.Tensor, training: bool) -> tf.Tensor:
         seen.append(tf.__internal__.autograph.control_status_ctx().status.name)
         return score(h, training)
 
-    model.score = watched
+    monkeypatch.setattr(model, "score", watched)
     optimizer = LazyAdam(0.0)
     optimizer.build(model.trainable_variables)
     steps = SyncSteps(model, optimizer, model.paper_loss(), tf.distribute.get_strategy(), 1, 2)
