@@ -48,12 +48,14 @@ def from_memory(size: int, fields: Mapping[str, int]) -> tf.data.Dataset:
         more=tf.ones([rows], tf.bool),
         extra={},
     )
-    batches = tf.data.Dataset.from_tensor_slices(whole).repeat().batch(size)
 
-    def with_one_position(batch: Batch) -> Batch:
-        return batch._replace(position=batch.position[:1], more=batch.more[:1])
+    def cut(array: tf.Tensor) -> tf.Tensor:
+        return tf.reshape(array, [BATCHES, size, *array.shape[1:]])
 
-    return batches.map(with_one_position).prefetch(4)
+    # Cut once and not row by row, which would take as long as a sixth of a native step.
+    batches = tf.nest.map_structure(cut, whole)
+    batches = batches._replace(position=batches.position[:, :1], more=batches.more[:, :1])
+    return tf.data.Dataset.from_tensor_slices(batches).repeat().prefetch(4)
 
 
 def from_files(

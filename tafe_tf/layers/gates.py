@@ -60,10 +60,13 @@ class SoftmaxGates(Configured):
 
     def call(self, x: Tensor, experts: Tensor) -> Tensor:
         """Mixes: [B, in], [B, E, out] -> [B, G, out]."""
-        are_shared = len(experts.shape) == 3
-        equation = "bge,beo->bgo" if are_shared else "bge,bgeo->bgo"
         weights = self.weights_of(x)  # [B, G, E]
-        return ops.einsum(equation, weights, experts)
+        are_shared = len(experts.shape) == 3
+        if are_shared:
+            return ops.matmul(weights, experts)
+        of_each = ops.expand_dims(weights, 2)  # [B, G, 1, E]
+        mixtures = ops.matmul(of_each, experts)  # [B, G, 1, out]
+        return ops.squeeze(mixtures, 2)
 
     def compute_output_shape(self, x_shape: Shape, experts_shape: Shape) -> Shape:
         """Returns [B, G, out]."""

@@ -83,13 +83,14 @@ class Towers(Configured):
 
     def call(self, x: Tensor, training: bool = False) -> Tensor:
         """Computes [B, in] or [B, T, in] -> [B, T, units[-1]]."""
+        has_own = len(x.shape) == 3
+        if has_own:
+            x = ops.transpose(x, (1, 0, 2))  # [T, B, in]: a product a tower, and nothing to turn
         for kernel, bias in zip(self.kernels, self.biases, strict=True):
-            is_shared = len(x.shape) == 2
-            equation = "bi,tio->bto" if is_shared else "bti,tio->bto"
-            x = ops.einsum(equation, x, kernel)  # [B, T, out]
-            x = ops.relu(x + bias)
+            x = ops.matmul(x, kernel)  # [T, B, out]
+            x = ops.relu(x + ops.expand_dims(bias, 1))
             x = self._drop(x, training=training)
-        return x
+        return ops.transpose(x, (1, 0, 2))
 
     def compute_output_shape(self, x_shape: Shape) -> Shape:
         """Returns [B, T, units[-1]]."""

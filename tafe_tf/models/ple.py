@@ -101,9 +101,10 @@ class PLE(FunnelModel):
         n = self.num_tasks
         m = self.num_specific
         shared = self.flatten(h)  # [B, F d]
-        tasks = ops.repeat(shared[:, None], n, axis=1)  # [B, N, F d]
+        tasks = shared  # what the tasks' gates read: [B, F d] of all, and later [B, N, out]
         for i, gate in enumerate(self.task_gates):
-            each = ops.repeat(tasks, m, axis=1)  # [B, N m, F d]
+            is_first = i == 0
+            each = shared if is_first else ops.repeat(tasks, m, axis=1)  # [B, N m, out]
             of_tasks = self.specific[i](each, training=training)  # [B, N m, out]
             of_all = self.shared[i](shared, training=training)  # [B, s, out]
             out = of_tasks.shape[-1]

@@ -48,7 +48,7 @@ class AsyncSteps:
         def step(batch: Batch) -> tf.Tensor:
             return cluster.strategy.run(steps.step, args=(batch,))
 
-        self._step = tf.function(step, reduce_retracing=True)
+        self._step = tf.function(step, reduce_retracing=True, autograph=False)
 
     def __call__(self, iterator: Iterator[Batch]) -> StepReport:
         """Makes the steps."""

@@ -124,7 +124,7 @@ class Evaluator:
         except tf.errors.OpError as error:
             stream.reraise(error)
 
-    @tf.function(reduce_retracing=True)
+    @tf.function(reduce_retracing=True, autograph=False)
     def _logits(self, inputs: Any) -> tf.Tensor:
         return self.model(inputs, training=False)
 

@@ -50,19 +50,30 @@ class SyncSteps:
             replicas=self._replicas,
         )
 
-    @tf.function(reduce_retracing=True)
+    # Nothing here or below is Python that TensorFlow would have to translate, which took seconds.
+    @tf.function(reduce_retracing=True, autograph=False)
     def __call__(self, iterator: Any) -> StepReport:
         """Makes the steps on the batches of a (distributed) iterator."""
-        total = self.layout.nothing()
-        for _ in tf.range(self._per_call):
+
+        def goes_on(total: StepReport) -> tf.Tensor:
+            is_first = total.steps < 0.5
+            has_more = total.more > self._replicas - 0.5
+            is_finite = tf.reduce_all(total.bad < 0.5)
+            return is_first | (has_more & is_finite)
+
+        def one_more(total: StepReport) -> tuple[StepReport]:
             batch = iterator.get_next()
             of_replicas = self._strategy.run(self.step, args=(batch,))
             vector = self._strategy.reduce("SUM", of_replicas, axis=None)
             report = self.layout.unpack(vector)
-            total = self.layout.add(total, report)
-            is_last = total.more < self._replicas
-            if is_last or tf.reduce_any(total.bad > 0):
-                break
+            return (self.layout.add(total, report),)
+
+        (total,) = tf.while_loop(
+            goes_on,
+            one_more,
+            [self.layout.nothing()],
+            maximum_iterations=self._per_call,
+        )
         return total
 
     def step(self, batch: Batch) -> tf.Tensor:

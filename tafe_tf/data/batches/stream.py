@@ -39,10 +39,12 @@ class Stream:
         self._error: Exception | None = None
         signature = _signature(schema, part)
         dataset = tf.data.Dataset.from_generator(self._generate, output_signature=signature)
-        dataset = dataset.map(
-            lambda batch: batch._replace(inputs=transform(batch.inputs)),
-            num_parallel_calls=2,
-        )
+
+        @tf.autograph.experimental.do_not_convert  # it has no control flow, and each pass traces it
+        def transformed(batch: Batch) -> Batch:
+            return batch._replace(inputs=transform(batch.inputs))
+
+        dataset = dataset.map(transformed, num_parallel_calls=2)
         self.dataset = dataset.prefetch(4)
 
     def _generate(self) -> Iterator[Batch]:
