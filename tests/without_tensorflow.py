@@ -10,7 +10,7 @@ import runpy
 import sys
 from typing import Any
 
-MISSING = ("tensorflow", "pyarrow", "grpc")
+MISSING = ("tensorflow", "pyarrow", "grpc", "tomli_w")
 
 
 class Missing(importlib.abc.MetaPathFinder):
