@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import json
-import os
 import pathlib
-import subprocess
-import sys
 from typing import Any
 
 import keras
@@ -14,12 +11,12 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from registry import MODELS, make
+from without_tensorflow import run_module
 
 from tafe_tf import jax_training
 from tafe_tf.models import ESMM, FunnelModel
 from tafe_tf.optimizers import LazyAdam
 
-ROOT = pathlib.Path(__file__).parents[1]
 ROWS, N, D, SLOTS = [23, 5, 9], 3, 4, [1, 3, 2]
 B, BATCHES = 8, 5
 # With an epsilon of 1e-7 the rounding of a gradient that is 0 would decide over a whole step.
@@ -129,18 +126,6 @@ def attended() -> Arrays:
     return {str(i): array.numpy() for i, array in enumerate([mixed, *gradients])}
 
 
-def run_without_tensorflow(*arguments: str) -> str:
-    """What a module prints, run on JAX in a process that has two CPU devices and no TensorFlow."""
-    jax = {"KERAS_BACKEND": "jax", "JAX_PLATFORMS": "cpu", "PYTHONPATH": str(ROOT)}
-    jax["XLA_FLAGS"] = "--xla_force_host_platform_device_count=2 --xla_backend_optimization_level=0"
-    command = [sys.executable, str(ROOT / "tests" / "without_tensorflow.py"), *arguments]
-    out = subprocess.run(
-        command, env={**os.environ, **jax}, capture_output=True, text=True, stdin=subprocess.DEVNULL
-    )
-    assert out.returncode == 0, out.stderr
-    return out.stdout
-
-
 @pytest.fixture(scope="module")
 def answers(tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[Arrays, ...]]:
     """By case, what TensorFlow and what JAX answer."""
@@ -161,7 +146,7 @@ def answers(tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[Arrays,
             wanted[case] |= stepped(model, given)
     np.savez(folder / "attention.npz", **ATTENTION)
     wanted["attention"] = attended()
-    run_without_tensorflow("jax_twin", str(folder))
+    run_module("jax_twin", str(folder))
     return {
         case: (want, dict(np.load(folder / f"{case}.answer.npz"))) for case, want in wanted.items()
     }
@@ -220,7 +205,7 @@ def test_every_way_to_compute_the_attention_is_that_of_the_layers(answers: Any) 
 
 def test_the_benchmark_prints_its_rates_beside_the_papers(tmp_path: pathlib.Path) -> None:
     out = tmp_path / "speed.json"
-    said = run_without_tensorflow(
+    said = run_module(
         "benchmarks.jax_speed",
         "--model=tafe/embedding_dim=2/num_inducing=2/num_layers=1",
         "--devices=2",

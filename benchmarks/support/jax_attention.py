@@ -65,12 +65,14 @@ def _padded(x: jax.Array, size: int) -> jax.Array:
     return jnp.pad(x, [(0, 0), (0, 0), (0, 0), (0, missing)])
 
 
+NATIVE = "native"  # the whole of TAFE by the native kernel, on a CPU, see `tafe_tf.native`
 # By name, what computes the attention in training, and in inference.
 WAYS: dict[str, tuple[Attend, Attend]] = {
     "layers": (attention.attend_and_learn, attention.attend),
     "recomputed": (jax.checkpoint(attention.attend), attention.attend),
     "library": (library, library),
     "cudnn": (cudnn, cudnn),
+    NATIVE: (attention.attend_and_learn, attention.attend),
 }
 HALF_PRECISION_ALONE = {"cudnn"}
 

@@ -16,6 +16,7 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from benchmarks.support import ali_ccp_shape, jax_attention, jax_products, rounds
 from tafe_tf.jax_training import LazyAdam, State, training_step
 from tafe_tf.models import FunnelModel
+from tafe_tf.native import stack
 
 MOST_ROWS = 1 << 20  # of all different batches together; after these they repeat
 PRECISIONS = ("default", "highest", "bfloat16")
@@ -64,6 +65,7 @@ class Running:
         keras.utils.set_random_seed(0)
         fields = _fields(case.ids)
         model = ali_ccp_shape.model(case.model, fields)
+        stack.use(model, "on" if case.attention == jax_attention.NATIVE else "off")
         mesh = Mesh(np.array(devices), ("rows",))
         on_each = NamedSharding(mesh, PartitionSpec())
         cut = NamedSharding(mesh, PartitionSpec(None, "rows"))
