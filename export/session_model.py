@@ -107,13 +107,13 @@ class SessionModel:
         if not reason:
             self._by_kernel = kernel_graph.add_kernel(self.graph, meta_graph, threads)
         if not reason and not self._by_kernel:
-            reason = "the export has no marks for it: the kernel computes TAFE alone"
+            reason = "the export has no marks for it: it is no TAFE, or an older export"
         kernel = None if reason else library.load()
         if kernel is None:
             if mode == "on":
                 raise ValueError(f"{self.path}: --native=on: the kernel cannot be used: {reason}")
             return f"stock operations; the native kernel is not used: {reason}"
-        return f"native kernel for {kernel.target}, {threads} threads a call"
+        return f"native kernel for {kernel.target}; threads a call: {threads}"
 
     @property
     def native_signatures(self) -> set[str]:

@@ -10,10 +10,10 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from tafe_tf.export import kernel_marks
 from tafe_tf.export.description import FIELDS_SIGNATURE, describe
 from tafe_tf.export.description import OUTPUT as DESCRIPTION
 from tafe_tf.export.description import SIGNATURE as DESCRIBE_SIGNATURE
-from tafe_tf.export.kernel_marks import marked
 from tafe_tf.export.session_model import DEFAULT_SIGNATURE
 from tafe_tf.features.graph import Features
 from tafe_tf.models import FunnelModel
@@ -186,7 +186,8 @@ def _scorer(
 
     def score(inputs: Any) -> Outputs:
         constants = [(variable, tf.constant(value)) for variable, value in dense]
-        with keras.StatelessScope(state_mapping=constants), model.with_native(marked(model)):
+        of_constants = keras.StatelessScope(state_mapping=constants)
+        with of_constants, model.without_native(), kernel_marks.used(model):
             logits = model(inputs, training=False)
         if calibrate is not None:
             logits = calibrate(logits)
