@@ -152,7 +152,7 @@ class Search:
                 **dataclasses.asdict(rate),
                 "times_paper": round(rate.median / PAPER[figure], 2),
                 "mib": running.bytes[phase] >> 20,
-                "mflop_a_row": round(flop / 1e6, 3),
+                "mflop_a_row": flop / 1e6,
                 "share_of_product": round(rate.median * flop / self._limit(case.precision), 5),
             }
         self.results[case] = result
