@@ -5,7 +5,7 @@ from __future__ import annotations
 import ctypes
 import os
 
-import tensorflow as tf
+import keras
 from absl import logging
 
 _PIECE_ROWS = 512  # of a piece; a batch of 1,024 is two
@@ -35,7 +35,13 @@ def pieces(batch_size: int) -> int:
 
 
 def has_accelerator() -> bool:
-    """Whether TensorFlow sees a GPU or a TPU."""
+    """Whether Keras's backend sees a GPU or a TPU."""
+    if keras.backend.backend() == "jax":
+        import jax
+
+        return jax.default_backend() != "cpu"
+    import tensorflow as tf
+
     return any(tf.config.list_physical_devices(kind) for kind in ("GPU", "TPU"))
 
 
@@ -64,6 +70,8 @@ def set_threads(batch_size: int) -> None:
     """
     if "TF_NUM_INTRAOP_THREADS" in os.environ:
         return
+    import tensorflow as tf
+
     of_one = max(cores() // pieces(batch_size), 1)
     try:
         tf.config.threading.set_intra_op_parallelism_threads(of_one)

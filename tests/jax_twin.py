@@ -9,6 +9,10 @@ FOLDER/<case>.answer.npz:
     stepped_<i>           weights and then moments after steps of LazyAdam, a batch each, on
                           `devices` devices
     large                 the operations of a step whose result has the size of an embedding table
+
+FOLDER/attention.npz has the arguments of an attention and the gradient of its result; the answer is
+<way>_<i>, the result and the gradients of the arguments, for each way of `benchmarks.jax_speed`
+that a CPU has.
 """
 
 from __future__ import annotations
@@ -24,6 +28,7 @@ import keras
 import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
+from benchmarks.support import jax_attention
 from tafe_tf.jax_training import LazyAdam, State, training_step
 from tafe_tf.models import FunnelModel  # registers all that a configuration names
 
@@ -91,11 +96,26 @@ def stepped(model: FunnelModel, case: Arrays) -> Arrays:
     return {"large": large, **{f"stepped_{i}": value for i, value in enumerate(values)}}
 
 
+def attended(given: Arrays) -> Arrays:
+    """The result and the gradients of each way to compute the attention."""
+    answers: Arrays = {}
+    arguments = [given[name] for name in ("queries", "keys", "values")]
+    elsewhere = {jax_attention.NATIVE, *jax_attention.HALF_PRECISION_ALONE}
+    for way in jax_attention.WAYS.keys() - elsewhere:
+        learn, infer = jax_attention.WAYS[way]
+        mixed, gradients_of = jax.vjp(learn, *arguments)
+        np.testing.assert_allclose(infer(*arguments), mixed, atol=1e-6)
+        for i, array in enumerate([mixed, *gradients_of(given["upstream"])]):
+            answers[f"{way}_{i}"] = array
+    return answers
+
+
 def main(folder: pathlib.Path) -> None:
     """Answers all cases."""
     for path in sorted(folder.glob("*.npz")):
         with np.load(path) as case:
-            np.savez(path.with_suffix(".answer.npz"), **answer(dict(case)))
+            answers = attended(dict(case)) if path.stem == "attention" else answer(dict(case))
+            np.savez(path.with_suffix(".answer.npz"), **answers)
 
 
 if __name__ == "__main__":

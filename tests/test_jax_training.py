@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import json
-import os
 import pathlib
-import subprocess
-import sys
 from typing import Any
 
 import keras
@@ -14,12 +11,12 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from registry import MODELS, make
+from without_tensorflow import run_module
 
 from tafe_tf import jax_training
 from tafe_tf.models import ESMM, FunnelModel
 from tafe_tf.optimizers import LazyAdam
 
-ROOT = pathlib.Path(__file__).parents[1]
 ROWS, N, D, SLOTS = [23, 5, 9], 3, 4, [1, 3, 2]
 B, BATCHES = 8, 5
 # With an epsilon of 1e-7 the rounding of a gradient that is 0 would decide over a whole step.
@@ -31,6 +28,16 @@ LISTS = {"mmoe+dselect_k"}  # the models whose last two fields hold lists
 ONE_STEP = {
     f"{name}, one step": name
     for name in ("tafe", "ple", "aitm", "cross_stitch", "esmm", "escm2", "escm2+dr", "esm2")
+}
+_NORMAL = np.random.default_rng(7).standard_normal
+ATTENTION: Arrays = {  # B = 2, M = 2, K = 4, F = 3, d = 6, e = 3
+    name: _NORMAL(shape).astype(np.float32)
+    for name, shape in {
+        "queries": (2, 8, 6),
+        "keys": (2, 3, 6),
+        "values": (2, 2, 3, 3),
+        "upstream": (2, 2, 4, 3),
+    }.items()
 }
 CASES = [*MODELS, *ONE_STEP]
 STEPPED = {"tafe": 1, "tafe+parts": 1, "single_task": 2, "mmoe+dselect_k": 2}  # on as many devices
@@ -106,16 +113,17 @@ def stepped(model: FunnelModel, given: Arrays) -> Arrays:
     }
 
 
-def run_without_tensorflow(*arguments: str) -> str:
-    """What a module prints, run on JAX in a process that has two CPU devices and no TensorFlow."""
-    jax = {"KERAS_BACKEND": "jax", "JAX_PLATFORMS": "cpu", "PYTHONPATH": str(ROOT)}
-    jax["XLA_FLAGS"] = "--xla_force_host_platform_device_count=2 --xla_backend_optimization_level=0"
-    command = [sys.executable, str(ROOT / "tests" / "without_tensorflow.py"), *arguments]
-    out = subprocess.run(
-        command, env={**os.environ, **jax}, capture_output=True, text=True, stdin=subprocess.DEVNULL
-    )
-    assert out.returncode == 0, out.stderr
-    return out.stdout
+def attended() -> Arrays:
+    """The result of an attention, by its formula, and the gradients of its arguments."""
+    given = {name: tf.constant(array) for name, array in ATTENTION.items()}
+    queries, keys, values = given["queries"], given["keys"], given["values"]
+    with tf.GradientTape() as tape:
+        tape.watch([queries, keys, values])
+        weights = tf.nn.softmax(tf.einsum("bnd,bfd->bnf", queries, keys))
+        of_heads = tf.reshape(weights, [2, 2, 4, 3])  # [B, M, K, F]
+        mixed = tf.einsum("bmkf,bmfe->bmke", of_heads, values)
+    gradients = tape.gradient(mixed, [queries, keys, values], given["upstream"])
+    return {str(i): array.numpy() for i, array in enumerate([mixed, *gradients])}
 
 
 @pytest.fixture(scope="module")
@@ -136,7 +144,9 @@ def answers(tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[Arrays,
         if case in STEPPED:
             model.set_weights(list(weights.values()))  # the step of gamma's schedule too
             wanted[case] |= stepped(model, given)
-    run_without_tensorflow("jax_twin", str(folder))
+    np.savez(folder / "attention.npz", **ATTENTION)
+    wanted["attention"] = attended()
+    run_module("jax_twin", str(folder))
     return {
         case: (want, dict(np.load(folder / f"{case}.answer.npz"))) for case, want in wanted.items()
     }
@@ -186,30 +196,46 @@ def test_a_table_in_half_precision_is_refused() -> None:
         jax_training.training_step(model, jax_training.LazyAdam(), model.paper_loss())
 
 
-def test_the_benchmark_prints_its_rates_beside_the_papers() -> None:
-    command = [
+def test_every_way_to_compute_the_attention_is_that_of_the_layers(answers: Any) -> None:
+    want, got = answers["attention"]
+    assert {name.partition("_")[0] for name in got} == {"layers", "recomputed", "library"}
+    for name, array in got.items():
+        np.testing.assert_allclose(array, want[name[-1]], atol=2e-6, err_msg=name)
+
+
+def test_the_benchmark_prints_its_rates_beside_the_papers(tmp_path: pathlib.Path) -> None:
+    out = tmp_path / "speed.json"
+    said = run_module(
         "benchmarks.jax_speed",
         "--model=tafe/embedding_dim=2/num_inducing=2/num_layers=1",
         "--devices=2",
-    ]
-    command += [
-        "--batch_sizes=8,16",
-        "--seconds=0.1",
-        "--rounds=2",
-        "--dtype_policy=mixed_bfloat16",
-    ]
-    said = json.loads(run_without_tensorflow(*command).splitlines()[-1])
-    assert (said["device"], said["devices"], said["backend"]) == ("cpu", 2, "cpu")
-    for figure, paper in (("train_sps", 38e6 / 1177), ("infer_sps", 4.2e6 / 47)):  # 32 k and 89 k
-        found = said[figure]
-        medians = {size: found[size]["median"] for size in ("8", "16")}
-        assert all(
-            0 < found[size]["least"] <= medians[size] <= found[size]["most"] for size in medians
-        )
-        assert (
-            found["best"]["median"]
-            == max(medians.values())
-            == medians[str(found["best"]["batch_size"])]
-        )
-        assert found["paper"] == pytest.approx(paper, abs=1)
-        assert found["times_paper"] == pytest.approx(found["best"]["median"] / paper, abs=0.01)
+        "--batch_sizes=16",
+        "--precision=bfloat16",
+        *("--attention=layers", "--attention=recomputed", "--attention=cudnn"),
+        *("--ids=0", "--steps=2", "--quick", "--profile"),
+        f"--out={out}",
+    ).splitlines()
+    found = json.loads(said[-1])
+    assert json.loads(out.read_text()) == found
+    assert (found["device"], found["devices"], found["backend"]) == ("cpu", 2, "cpu")
+    assert all(limit > 0 for limit in found["limits"].values())
+    [left_out] = found["left_out"]
+    assert left_out["attention"] == "cudnn" and "cuDNN is not detected" in left_out["reason"]
+    layers, recomputed = found["cases"]
+    assert (layers["attention"], recomputed["attention"]) == ("layers", "recomputed")
+    assert layers["first_loss"] == pytest.approx(recomputed["first_loss"], rel=1e-2)
+    product = 1e6 * found["limits"]["product_bfloat16_tflops"]  # in MFLOP/s
+    for case in found["cases"]:
+        for figure, paper in (("train_sps", 38e6 / 1177), ("infer_sps", 4.2e6 / 47)):  # 32 k, 89 k
+            rate = case[figure]
+            assert 0 < rate["least"] <= rate["median"] <= rate["most"]
+            assert rate["times_paper"] == pytest.approx(rate["median"] / paper, abs=0.01)
+            share = rate["median"] * rate["mflop_a_row"] / product / 2  # of two devices
+            assert rate["share_of_product"] == pytest.approx(share, abs=1e-4)
+            table = 4 * 2 * 1_283_000  # its bytes: float32, d = 2
+            copies = 3 if figure == "train_sps" else 1  # with its moments
+            assert rate["mib"] >= copies * table // 2**20
+    fastest = max(found["cases"], key=lambda case: case["train_sps"]["median"])
+    assert found["best"] == fastest
+    assert found["profile"]["case"]["attention"] == fastest["attention"]
+    assert sum(operation["share"] for operation in found["profile"]["operations"]) > 0.9

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 
 import tensorflow as tf
 
-from benchmarks.support import ali_ccp_shape
+from benchmarks.support import ali_ccp_schema, ali_ccp_shape
 from tafe_tf.data.formats.write import write
 from tafe_tf.training.config import ModelConfig, TrainingConfig
 from tafe_tf.training.data_config import DataConfig
@@ -34,7 +34,7 @@ def export(
     """
     tf.config.threading.set_intra_op_parallelism_threads(1)
     data_dir = directory / "data"
-    ali_ccp_shape.write_schema(data_dir, fields)
+    ali_ccp_schema.write_schema(data_dir, fields)
     write(data_dir / "train.parquet", ali_ccp_shape.labelled(ROWS, fields=fields))
     name, arguments = ali_ccp_shape.parse(spec)
     run = fit(

@@ -7,15 +7,13 @@ sizes are the paper's 18 (section 3.1 and Table 1), or all 23 of Ali-CCP; ids fo
 from __future__ import annotations
 
 import ast
-import pathlib
 from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 
-from tafe_tf import schema_toml
 from tafe_tf.models import BY_NAME, FunnelModel
-from tafe_tf.schema import FIRST, Feature, Schema, Task
+from tafe_tf.schema import FIRST
 
 FIELDS = {
     "101": 238635,
@@ -38,7 +36,6 @@ FIELDS = {
     "301": 4,
 }
 ALL_FIELDS = {**FIELDS, "210": 80232, "109_14": 8150, "110_14": 1330, "127_14": 1330, "150_14": 3}
-_USER = ("101", "121", "122", "124", "125", "126", "127", "128", "129", "301")
 
 
 def rows(count: int, seed: int = 0, fields: Mapping[str, int] = FIELDS) -> dict[str, np.ndarray]:
@@ -63,28 +60,10 @@ def labelled(
     return {**rows(count, seed, fields), "click": click, "buy": buy}
 
 
-def scaled_fields(ids: int) -> dict[str, int]:
-    """Scales the vocabulary sizes of Ali-CCP's 23 fields, so that they have about `ids` in all."""
-    factor = ids / sum(ALL_FIELDS.values())
-    return {name: max(round(size * factor), 2) for name, size in ALL_FIELDS.items()}
-
-
-def write_schema(directory: pathlib.Path, fields: Mapping[str, int]) -> Schema:
-    """Makes the directory and its schema.toml, every field a number below its size."""
-    directory.mkdir(parents=True)
-    features = tuple(
-        Feature(
-            name=f"f{name}",
-            kind="integer",
-            size=size,
-            side="user" if name in _USER else "item",
-        )
-        for name, size in fields.items()
-    )
-    tasks = (Task(name="click"), Task(name="buy"))
-    schema = Schema(name="ali_ccp", features=features, tasks=tasks)
-    (directory / "schema.toml").write_text(schema_toml.dump(schema), encoding="utf-8")
-    return schema
+def scaled_fields(ids: int, fields: Mapping[str, int] = ALL_FIELDS) -> dict[str, int]:
+    """Scales vocabulary sizes, Ali-CCP's 23 by default, so that they have about `ids` in all."""
+    factor = ids / sum(fields.values())
+    return {name: max(round(size * factor), 2) for name, size in fields.items()}
 
 
 def model(spec: str, fields: Mapping[str, int] = FIELDS) -> FunnelModel:

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping
 
 import tensorflow as tf
 
-from benchmarks.support import ali_ccp_shape, rounds
+from benchmarks.support import ali_ccp_schema, ali_ccp_shape, rounds
 from tafe_tf import machine
 from tafe_tf.data.batches.batch import Batch
 from tafe_tf.data.batches.dataset import FunnelData
@@ -69,7 +69,7 @@ def from_files(
         size: Rows of a batch.
         fields: Vocabulary sizes by field.
     """
-    schema = ali_ccp_shape.write_schema(directory, fields)
+    schema = ali_ccp_schema.write_schema(directory, fields)
     files = []
     for i in range(FILES):
         files.append(str(directory / f"train-{i}.{extension}"))

@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import Any
 
-import keras
 import numpy as np
-import tensorflow as tf
 
 from tafe_tf.models import TAFE
 from tafe_tf.native.library import Library
-from tafe_tf.native.stack import Stack
+from tafe_tf.native.stack import Stack, calls_of_backend
 
 TOLERANCE = 2e-6  # of the largest number that is compared
 
@@ -30,7 +27,7 @@ class Case:
 
 
 # The paper's sizes, and such as no vector and no tile divides.
-CASES = (
+CASES: tuple[Case, ...] = (
     Case(rows=70, fields=23, inducing=64, heads=2, dim=18, tasks=2, layers=4),
     Case(rows=1, fields=3, inducing=4, heads=2, dim=4, tasks=2, layers=1),
     Case(rows=33, fields=2, inducing=9, heads=3, dim=9, tasks=1, layers=3),
@@ -55,48 +52,55 @@ def check(library: Library) -> dict[str, float]:
     Raises:
         CheckError: If a difference exceeds `TOLERANCE`.
     """
-    worst: dict[str, float] = {}
-    for target in library.targets():
-        library.use_target(target)
-        for case in CASES:
-            difference = largest_difference(library, case)
-            worst[target] = max(worst.get(target, 0.0), difference)
-            if not difference <= TOLERANCE:
-                raise CheckError(
-                    f"the kernel for {target} differs from the layers by {difference:.1e} of the "
-                    f"largest number, which may be {TOLERANCE:.0e}, in a model of {case}"
-                )
-    library.use_target(library.targets()[0])
+    targets = library.targets()
+    worst = dict.fromkeys(targets, 0.0)
+    for case in CASES:
+        with calls_of_backend().in_float64():
+            exact = _exact(case)
+            for target in targets:
+                library.use_target(target)
+                difference = _largest_difference(library, case, exact)
+                worst[target] = max(worst[target], difference)
+                if not difference <= TOLERANCE:
+                    raise CheckError(
+                        f"the kernel for {target} differs from the layers by {difference:.1e} of "
+                        f"the largest number, which may be {TOLERANCE:.0e}, in a model of {case}"
+                    )
+    library.use_target(targets[0])
     return worst
 
 
-def largest_difference(library: Library, case: Case, seed: int = 0) -> float:
-    """How far the kernel's loss and gradients are from those of the layers in float64.
+@dataclasses.dataclass(frozen=True)
+class _Exact:
+    """A batch, and what the layers make of it in float64: the loss and all gradients."""
 
-    Args:
-        library: The built kernel.
-        case: The model's and the batch's sizes.
-        seed: Of the weights and of the batch; 0 by default.
+    weights: list[np.ndarray]
+    ids: np.ndarray
+    labels: np.ndarray
+    expected: list[np.ndarray]
 
-    Returns:
-        The largest difference of loss, gradients of H and of all weights, each as a share of the
-        largest gradient.
-    """
-    rng = np.random.default_rng(seed)
-    exact = _model(case, "float64")
-    for variable in exact.trainable_variables:
+
+def _exact(case: Case) -> _Exact:
+    rng = np.random.default_rng(0)
+    model = _model(case, "float64")
+    for variable in model.trainable_variables:
         variable.assign(variable + rng.normal(0.0, 0.3, variable.shape))
-    ours = _model(case, "float32")
-    ours.set_weights(exact.get_weights())
-    ours.native = Stack(ours, library)
     ids = rng.integers(0, _FIELD_ROWS, (case.rows, case.fields))
     labels = np.cumprod(rng.random((case.rows, case.tasks)) < 0.5, axis=1)
-    expected = _loss_and_gradients(exact, ids, labels)
-    found = _loss_and_gradients(ours, ids, labels)
-    scale = max(float(np.abs(gradient).max()) for gradient in expected)
+    expected = calls_of_backend().loss_and_gradients(model, ids, labels)
+    return _Exact(model.get_weights(), ids, labels, expected)
+
+
+def _largest_difference(library: Library, case: Case, exact: _Exact) -> float:
+    """How far the kernel's loss and gradients are off, as a share of the largest gradient."""
+    model = _model(case, "float32")
+    model.set_weights(exact.weights)
+    model.native = Stack(model, library)
+    found = calls_of_backend().loss_and_gradients(model, exact.ids, exact.labels)
+    scale = max(float(np.abs(gradient).max()) for gradient in exact.expected)
     differences = []
-    for our_gradient, gradient in zip(found, expected, strict=True):
-        differences.append(float(np.abs(our_gradient - gradient).max()))
+    for ours, theirs in zip(found, exact.expected, strict=True):
+        differences.append(float(np.abs(ours - theirs).max()))
     return max(differences) / scale
 
 
@@ -113,14 +117,3 @@ def _model(case: Case, dtype: str) -> TAFE:
         num_layers=case.layers,
         dtype=dtype,
     )
-
-
-def _loss_and_gradients(model: TAFE, ids: np.ndarray, labels: np.ndarray) -> list[np.ndarray]:
-    loss_of = model.paper_loss()
-    variables = model.trainable_variables
-    with tf.GradientTape() as tape:
-        logits = model(ids, training=True)
-        loss = loss_of(tf.cast(labels, logits.dtype), logits)
-    gradients: list[Any] = tape.gradient(loss, [variable.value for variable in variables])
-    dense = [tf.convert_to_tensor(gradient).numpy() for gradient in gradients]
-    return [keras.ops.convert_to_numpy(loss), *dense]

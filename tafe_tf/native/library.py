@@ -1,4 +1,8 @@
-"""The built kernel: where it lies, how it is built, and how TensorFlow loads it."""
+"""The built kernel: where it lies, how it is built, and how it is loaded.
+
+There is a library for each of Keras's backends that it can serve, and each is built and loaded
+without the others' packages.
+"""
 
 from __future__ import annotations
 
@@ -12,12 +16,11 @@ import platform
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from types import ModuleType
-from typing import Literal
+from typing import Any, Literal
 
-import tensorflow as tf
+import keras
 
 from tafe_tf import machine
 
@@ -39,10 +42,29 @@ _TARGETS: dict[str, dict[str, tuple[str, ...]]] = {
     "aarch64": {"aarch64": ("-DLANES=4",)},
 }
 _COMPILERS = ("g++", "clang++")
+# By Keras's backend: what the library's name begins with, and the source of its operations.
+BACKENDS = {
+    "tensorflow": ("tafe", "tensorflow_ops.cc"),
+    "jax": ("tafejax", "jax_calls.cc"),
+}
 
 
 class BuildError(Exception):
     """The kernel cannot be built here; the message says why."""
+
+
+class _Sizes(ctypes.Structure):
+    """`tafe_sizes` of kernel/sizes.h."""
+
+    _fields_ = (
+        ("fields", ctypes.c_int32),
+        ("inducing", ctypes.c_int32),
+        ("heads", ctypes.c_int32),
+        ("dim", ctypes.c_int32),
+        ("tasks", ctypes.c_int32),
+        ("layers", ctypes.c_int32),
+        ("epsilon", ctypes.c_float),
+    )
 
 
 class Library:
@@ -53,14 +75,16 @@ class Library:
 
     Attributes:
         path: The shared library.
-        operations: Its TensorFlow operations: tafe_score, tafe_forward and tafe_backward.
+        operations: Its TensorFlow operations: tafe_score, tafe_forward and tafe_backward. None on
+            JAX, which has the functions TafeScore, TafeForward and TafeBackward.
     """
 
     def __init__(self, path: pathlib.Path) -> None:
         self.path = path
-        self.operations: ModuleType = tf.load_op_library(str(path))
+        self.operations = _tensorflow_operations(path)
         self._functions = ctypes.CDLL(str(path))
         self._functions.tafe_target.restype = ctypes.c_char_p
+        self._functions.tafe_count_saved.restype = ctypes.c_int64
 
     @property
     def target(self) -> str:
@@ -84,8 +108,34 @@ class Library:
         if not self._takes(name):
             raise ValueError(f"this machine cannot run the kernel for {name}")
 
+    def function(self, name: str) -> Any:
+        """A function of the library, as ctypes has it."""
+        return getattr(self._functions, name)
+
+    def count_saved(self, sizes: Mapping[str, Any], layer: int, rows: int) -> int:
+        """Number of floats that are saved of a layer for the gradients.
+
+        Args:
+            sizes: The model's, see `tafe_tf.native.stack.sizes_of`.
+            layer: The layer's number, from 0.
+            rows: B.
+        """
+        given = _Sizes(*(sizes[name] for name, _ in _Sizes._fields_))
+        count: int = self._functions.tafe_count_saved(
+            ctypes.byref(given), layer, ctypes.c_int64(rows)
+        )
+        return count
+
     def _takes(self, name: str) -> bool:
         return self._functions.tafe_use_target(name.encode()) == 0
+
+
+def _tensorflow_operations(path: pathlib.Path) -> Any:
+    if keras.backend.backend() != "tensorflow":
+        return None
+    import tensorflow as tf
+
+    return tf.load_op_library(str(path))
 
 
 def compiler() -> str:
@@ -113,7 +163,8 @@ def path() -> pathlib.Path:
     It lies beside the package, or in the user's cache where the package may not be written to. Its
     name has a hash of the sources, so that no other version's library is ever loaded.
     """
-    name = f"tafe-{_hash_of_sources()}-{platform.machine()}.so"
+    prefix, _ = _backend()
+    name = f"{prefix}-{_hash_of_sources()}-{platform.machine()}.so"
     beside = pathlib.Path(__file__).parent / "built" / name
     cache = pathlib.Path(os.environ.get("XDG_CACHE_HOME") or pathlib.Path.home() / ".cache")
     in_cache = cache / "tafe_tf" / name
@@ -122,11 +173,32 @@ def path() -> pathlib.Path:
     return in_cache
 
 
+def _backend() -> tuple[str, str]:
+    """Keras's backend in `BACKENDS`."""
+    name = keras.backend.backend()
+    if name not in BACKENDS:
+        raise BuildError(f"the kernel has no operations for Keras's {name} backend")
+    return BACKENDS[name]
+
+
+def _flags_of_backend() -> tuple[list[str], list[str]]:
+    """The compiler's and the linker's flags of Keras's backend."""
+    if keras.backend.backend() == "jax":
+        import jax
+
+        return ["-isystem", jax.ffi.include_dir()], []
+    import tensorflow as tf
+
+    return tf.sysconfig.get_compile_flags()[:1], tf.sysconfig.get_link_flags()
+
+
 @functools.cache
 def _hash_of_sources() -> str:
     digest = hashlib.sha256(repr((_FLAGS, _TARGETS)).encode())
+    _, ours = _backend()
+    of_others = {operations for _, operations in BACKENDS.values()} - {ours}
     for source in sorted(_SOURCES.iterdir()):
-        if source.suffix in (".h", ".cc"):
+        if source.suffix in (".h", ".cc") and source.name not in of_others:
             digest.update(source.name.encode())
             digest.update(source.read_bytes())
     return digest.hexdigest()[:16]
@@ -150,7 +222,9 @@ def built(extra_flags: Sequence[str] = ()) -> Iterator[Library]:
     for target, flags in targets.items():
         jobs.append(("target.cc", target, [*flags, f"-DTARGET={target}"]))
     jobs.append(("kernel.cc", "kernel", []))
-    jobs.append(("tensorflow_ops.cc", "tensorflow_ops", tf.sysconfig.get_compile_flags()[:1]))
+    _, operations = _backend()
+    flags_of_backend, links = _flags_of_backend()
+    jobs.append((operations, "operations", flags_of_backend))
     with tempfile.TemporaryDirectory(prefix="tafe-native-") as name:
         folder = pathlib.Path(name)
 
@@ -163,7 +237,6 @@ def built(extra_flags: Sequence[str] = ()) -> Iterator[Library]:
         with ThreadPoolExecutor(max_workers=os.cpu_count()) as threads:
             objects = list(threads.map(compile_one, jobs))
         library = folder / "tafe.so"
-        links = tf.sysconfig.get_link_flags()
         _run([*command, "-shared", *objects, *links, "-pthread", "-o", str(library)])
         yield Library(library)
 
@@ -186,7 +259,8 @@ def install(library: Library) -> pathlib.Path:
     hidden = place.with_name(f".{place.name}.{os.getpid()}")
     shutil.copyfile(library.path, hidden)
     hidden.replace(place)
-    for other in place.parent.glob("tafe-*.so"):
+    prefix, _ = _backend()
+    for other in place.parent.glob(f"{prefix}-*.so"):
         if other != place:
             other.unlink()
     return place

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import importlib
+from types import ModuleType
 from typing import Any
 
 import keras
-import tensorflow as tf
+from keras import ops
 
 from tafe_tf import machine
 from tafe_tf.models import TAFE
 from tafe_tf.native import library
 from tafe_tf.native.library import Library, Mode
+from tafe_tf.types import Tensor
 
 
 class Stack:
@@ -22,44 +25,21 @@ class Stack:
     """
 
     def __init__(self, model: TAFE, library: Library) -> None:
-        self._operations = library.operations
         self._weights = weights_of(model)
-        self._sizes = {**sizes_of(model), "threads": machine.threads()}
+        sizes = {**sizes_of(model), "threads": machine.threads()}
+        self._calls = calls_of_backend().Calls(library, sizes)
 
-    def __call__(self, h: tf.Tensor, gamma: tf.Tensor, training: bool) -> tf.Tensor:
+    def __call__(self, h: Tensor, gamma: Tensor, training: bool) -> Tensor:
         """Computes T: [B, F, d] -> [B, N, d]."""
-        flat = [tf.reshape(tf.convert_to_tensor(weight), [-1]) for weight in self._weights]
-        represent = self._learn if training else self._score
-        t = represent(h, gamma, tf.concat(flat, axis=0))
-        return tf.ensure_shape(t, [None, self._sizes["tasks"], self._sizes["dim"]])
-
-    def _score(self, h: tf.Tensor, gamma: tf.Tensor, weights: tf.Tensor) -> tf.Tensor:
-        return self._operations.tafe_score(h=h, gamma=gamma, weights=weights, **self._sizes)
-
-    def _learn(self, h: tf.Tensor, gamma: tf.Tensor, weights: tf.Tensor) -> tf.Tensor:
-        @tf.custom_gradient
-        def represent(h: tf.Tensor, weights: tf.Tensor) -> Any:
-            t, saved = self._operations.tafe_forward(
-                h=h, gamma=gamma, weights=weights, **self._sizes
-            )
-
-            def gradients(d_t: tf.Tensor) -> Any:
-                return self._operations.tafe_backward(
-                    gamma=gamma,
-                    weights=weights,
-                    saved=saved,
-                    d_t=d_t,
-                    **_without_layers(self._sizes),
-                )
-
-            return t, gradients
-
-        return represent(h, weights)
+        flat = [ops.reshape(weight, (-1,)) for weight in self._weights]
+        weights = ops.concatenate(flat, axis=0)
+        represent = self._calls.learn if training else self._calls.score
+        return represent(h, gamma, weights)
 
 
-def _without_layers(sizes: dict[str, Any]) -> dict[str, Any]:
-    """The sizes of an operation that finds the number of layers by that of `saved`."""
-    return {name: size for name, size in sizes.items() if name != "layers"}
+def calls_of_backend() -> ModuleType:
+    """The module that calls the kernel from Keras's backend: nothing else imports a framework."""
+    return importlib.import_module(f"tafe_tf.native.{keras.backend.backend()}_calls")
 
 
 def sizes_of(model: TAFE) -> dict[str, Any]:
@@ -103,8 +83,9 @@ def weights_of(model: TAFE) -> list[keras.Variable]:
 
 def reason_against(model: keras.Model) -> str:
     """Why the kernel cannot stand for a model's layers on any machine; "" if it can."""
-    if keras.backend.backend() != "tensorflow":
-        return f"it has no operations for Keras's {keras.backend.backend()} backend"
+    backend = keras.backend.backend()
+    if backend not in library.BACKENDS:
+        return f"it has no operations for Keras's {backend} backend"
     if not isinstance(model, TAFE) or type(model).represent is not TAFE.represent:
         return "it computes TAFE alone"
     given = model.arguments

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from registry import make
+from without_tensorflow import run_module
 
 from tafe_tf.losses import ActionLoss, CounterfactualLoss, FunnelLoss
 
@@ -99,9 +100,7 @@ def test_a_loop_whose_reader_checks_does_without() -> None:
 
 def test_on_jax() -> None:
     pytest.importorskip("jax")
-    from test_jax_training import run_without_tensorflow
-
-    said = run_without_tensorflow("jax_labels")
+    said = run_module("jax_labels")
     assert said.splitlines() == [
         "y_true[1, 2], task 3 in row 2: a label must be 0 or 1. Received: -1.0",
         "finite nan",
