@@ -29,10 +29,11 @@ ALLOWED = {
     *("VarHandleOp", "ReadVariableOp", "AssignVariableOp", "VarIsInitializedOp"),
     *("ResourceGather", "ResourceGatherNd", "DisableCopyOnRead", "RestoreV2"),
 }
-# Without one that TensorFlow tells: they read files, write down tensors, or call other code.
+# Without one that TensorFlow tells: they read files, write down tensors, or call other code; and
+# those of the native kernel (Tafe...), which no server has.
 REFUSED = re.compile(
     r"PyFuncStateless|ReadFile|MatchingFiles|ImmutableConst|GenerateVocabRemapping|DecodeProtoV2"
-    r"|EncodeProto|Debug.*|.*Dataset.*|.*Iterator.*|Reader.*|Queue.*|Xla.*|Mlir.*|T[Pp][Uu].*|_.*"
+    r"|EncodeProto|Debug.*|.*Dataset.*|.*Iterator.*|Reader.*|Queue.*|Xla.*|Mlir.*|T[Pp][Uu].*|Tafe.*|_.*"
 )
 # A SavedModel holds operations that save it again. Nothing that is loaded or asked reaches them.
 SAVERS = {"SaveV2", "MergeV2Checkpoints"}

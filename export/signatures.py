@@ -10,6 +10,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from tafe_tf.export import serving_form
 from tafe_tf.export.description import FIELDS_SIGNATURE, describe
 from tafe_tf.export.description import OUTPUT as DESCRIPTION
 from tafe_tf.export.description import SIGNATURE as DESCRIBE_SIGNATURE
@@ -185,7 +186,7 @@ def _scorer(
 
     def score(inputs: Any) -> Outputs:
         constants = [(variable, tf.constant(value)) for variable, value in dense]
-        with keras.StatelessScope(state_mapping=constants), model.without_native():
+        with keras.StatelessScope(state_mapping=constants), serving_form.used(model):
             logits = model(inputs, training=False)
         if calibrate is not None:
             logits = calibrate(logits)
