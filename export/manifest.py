@@ -14,7 +14,7 @@ import pathlib
 
 from tafe_tf.data import manifest
 from tafe_tf.data.atomic import read_json, write_json
-from tafe_tf.data.manifest import Entry, ManifestError
+from tafe_tf.data.manifest import ManifestError
 from tafe_tf.export.versions import CARD_FILE
 
 FILE = pathlib.PurePath("assets.extra", manifest.FILE)  # within a version
@@ -59,7 +59,7 @@ def check(path: str | pathlib.Path) -> str:
     path = pathlib.Path(path)
     if not (path / FILE).exists():
         return _without(path)
-    noted = _noted(path)
+    noted = manifest.read(path / FILE, MEND, key="files")
     found = manifest.differences(path, noted)
     found += [f"{name} is not of this version" for name in _files(path) if name not in noted]
     if found:
@@ -88,21 +88,14 @@ def _files(path: pathlib.Path) -> list[str]:
     return [name for name in manifest.files_below(path) if name != FILE.as_posix()]
 
 
-def _noted(path: pathlib.Path) -> dict[str, Entry]:
-    """What a version's manifest says of each file."""
-    stored = read_json(path / FILE)
-    try:
-        noted: dict[str, Entry] = {}
-        for name, entry in stored["files"].items():
-            noted[name] = {"bytes": int(entry["bytes"]), "sha256": str(entry["sha256"])}
-    except (AttributeError, KeyError, TypeError, ValueError):
-        raise ManifestError(f"{path / FILE}: is no manifest. {MEND}") from None
-    return noted
-
-
 def _without(path: pathlib.Path) -> str:
     """What is said of a version without a manifest, if it never had one."""
+    if not (path / FILE).parent.is_dir():
+        raise ManifestError(f"{path}: {FILE.parent} is gone. {MEND}")
     card = path / CARD_FILE
-    if card.exists() and "manifest" in read_json(card):
+    noted = read_json(card) if card.exists() else {}
+    if not isinstance(noted, dict):
+        raise ManifestError(f"{card}: is no model card. {MEND}")
+    if "manifest" in noted:
         raise ManifestError(f"{path}: {FILE} is gone. {MEND}")
     return NONE

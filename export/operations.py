@@ -29,8 +29,8 @@ ALLOWED = {
     *("VarHandleOp", "ReadVariableOp", "AssignVariableOp", "VarIsInitializedOp"),
     *("ResourceGather", "ResourceGatherNd", "DisableCopyOnRead", "RestoreV2"),
 }
-# Without one that TensorFlow tells: they read files, write down tensors, or call other code; and
-# those of the native kernel (Tafe...), which no server has.
+# Without one that TensorFlow tells: they read files, write down tensors, or call other code. Those
+# of the native kernel are known only where it is loaded.
 REFUSED = re.compile(
     r"PyFuncStateless|ReadFile|MatchingFiles|ImmutableConst|GenerateVocabRemapping|DecodeProtoV2"
     r"|EncodeProto|Debug.*|.*Dataset.*|.*Iterator.*|Reader.*|Queue.*|Xla.*|Mlir.*|T[Pp][Uu].*|Tafe.*|_.*"

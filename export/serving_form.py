@@ -26,37 +26,35 @@ class ServingForm:
 
     Args:
         model: A model that `applies_to`.
-        gamma: Present width of the smooth step, a float32 scalar.
     """
 
-    def __init__(self, model: TAFE, gamma: tf.Tensor) -> None:
-        self._gamma = gamma
+    def __init__(self, model: TAFE) -> None:
         self._blocks = [Block(block) for block in model.blocks]
         self._adapters = [Adapter(adapter) for adapter in model.adapters]
         self._in_halves = model.pieces > 1
 
     def __call__(self, h: tf.Tensor, gamma: tf.Tensor, training: bool) -> tf.Tensor:
-        """Computes T: [B, F, d] -> [B, N, d]. The form has its own gamma, and never trains."""
+        """Computes T: [B, F, d] -> [B, N, d]; it never trains."""
         if not self._in_halves:
-            return self._represent(h)
+            return self._represent(h, gamma)
         count = tf.shape(h)[0]
         middle = (count + 1) // 2
-        first = self._represent(h[:middle])  # [B / 2, N, d]
+        first = self._represent(h[:middle], gamma)  # [B / 2, N, d]
         # Inside the branch only what depends on the rows is computed: constants that enter a branch
         # are no longer folded.
         second = tf.cond(
             count > 1,
-            lambda: self._represent(h[middle:]),
+            lambda: self._represent(h[middle:], gamma),
             lambda: first[:0],
         )
         return tf.concat([first, second], axis=0)
 
-    def _represent(self, h: tf.Tensor) -> tf.Tensor:
+    def _represent(self, h: tf.Tensor, gamma: tf.Tensor) -> tf.Tensor:
         """Computes T of some rows."""
         y = h
         t = None
         for block, adapter in zip(self._blocks, self._adapters, strict=True):
-            y = block(y, self._gamma)  # [b, K, d]
+            y = block(y, gamma)  # [b, K, d]
             t = adapter(y, t)  # [b, N d]
         last = self._adapters[-1]
         return tf.reshape(t, [-1, last.num_tasks, last.dim])
@@ -71,9 +69,8 @@ def used(model: FunnelModel) -> Iterator[None]:
     Args:
         model: The model. Its weights are read at once.
     """
-    with model.without_native():
-        if applies_to(model):
-            model.native = ServingForm(model, model.gamma.value())
+    form = ServingForm(model) if applies_to(model) else None
+    with model.with_native(form):
         yield
 
 

@@ -20,7 +20,8 @@ def versions(export_dir: str | pathlib.Path) -> list[pathlib.Path]:
         export_dir: The directory in which versions are published.
 
     Returns:
-        Their directories, in ascending order of their numbers.
+        Their directories, in ascending order of their numbers. A number beyond 63 bits is none:
+        no server could be asked for it.
 
     Example:
 
@@ -33,7 +34,8 @@ def versions(export_dir: str | pathlib.Path) -> list[pathlib.Path]:
     """
     found = []
     for path in pathlib.Path(export_dir).glob("*"):
-        if re.fullmatch("[0-9]+", path.name) and path.is_dir():
+        is_number = re.fullmatch("[0-9]+", path.name) and int(path.name) < 1 << 63
+        if is_number and path.is_dir():
             found.append(path)
     return sorted(found, key=lambda path: int(path.name))
 

@@ -26,9 +26,12 @@ from absl import app, flags
 
 from tafe_tf.data.field_counts import FieldCounts
 from tafe_tf.data.formats.read import BLOCK_ROWS, notes_of
+from tafe_tf.export.errors import ExportError
 from tafe_tf.export.versions import latest
+from tafe_tf.native.library import MODES
 from tafe_tf.serving.batch import scoring
 from tafe_tf.serving.batch.job import Job, JobError, find_inputs
+from tafe_tf.serving.batch.scoring import CHECKED_ROWS
 from tafe_tf.terminal import command
 from tafe_tf.terminal.field_shares import print_field_shares
 
@@ -75,6 +78,15 @@ _MAX_BAD_ROWS = flags.DEFINE_string(
     "How many rows may be left out before the job ends with an error: a number such as 1000, or a "
     "share of the rows such as 1%, which allows 100 rows in any case.",
 )
+_NATIVE = flags.DEFINE_enum(
+    "native",
+    Job.native,
+    MODES,
+    "Whether to compute by the native kernel for CPUs, which `tafe native` builds: auto where it "
+    "was built and applies, on refuses to score without it, off by the model's own operations. "
+    f"The first {CHECKED_ROWS} rows of each block of {BLOCK_ROWS} are computed both ways, and the "
+    "job stops where they differ.",
+)
 _RUNNER = flags.DEFINE_string(
     "runner",
     "",
@@ -91,7 +103,7 @@ def main(argv: list[str]) -> None:
     if len(argv) > 1:
         received = " ".join(argv[1:])
         raise app.UsageError(f"quote the pattern of --input. Received besides: {received}")
-    with command.one_line_errors(tf.errors.OpError):
+    with command.one_line_errors(tf.errors.OpError, ExportError):
         command.required(model=_MODEL.value, input=_INPUT.value, output=_OUTPUT.value)
         job = Job(
             model=_version_of(_MODEL.value),
@@ -103,6 +115,7 @@ def main(argv: list[str]) -> None:
             rows_per_shard=_ROWS_PER_SHARD.value,
             on_bad_row=_ON_BAD_ROW.value,
             max_bad_rows=_MAX_BAD_ROWS.value,
+            native=_NATIVE.value,
         )
         print(f"{job.output}: scoring {len(job.inputs)} file(s) with {job.model}", flush=True)
         for note in notes_of([source.path for source in job.inputs], job.schema):

@@ -18,7 +18,7 @@ from tafe_tf.engines.beam import pipeline
 from tafe_tf.export.session_model import SessionModel
 from tafe_tf.serving.batch.job import Job, JobError, check_model
 from tafe_tf.serving.batch.ledger import Shard, claim, finish
-from tafe_tf.serving.batch.scoring import score
+from tafe_tf.serving.batch.scoring import load, score
 
 
 class ShardHandler(ModelHandler):
@@ -36,7 +36,7 @@ class ShardHandler(ModelHandler):
 
     def load_model(self) -> SessionModel:
         """Loads the model; Beam calls this once per worker process."""
-        return SessionModel(self._job.model)
+        return load(self._job)
 
     def run_inference(
         self,

@@ -28,6 +28,7 @@ from tafe_tf.export import manifest, model_card, operations
 from tafe_tf.export.description import FIELDS_SIGNATURE
 from tafe_tf.export.errors import ExportError
 from tafe_tf.export.session_model import DEFAULT_SIGNATURE
+from tafe_tf.native.library import MODES, Mode
 from tafe_tf.schema import Schema
 
 ROW = "row"  # the column that holds a row's number in its input file, from 1
@@ -81,6 +82,8 @@ class Job:
         on_bad_row: "raise" (the default) to stop at a bad row, "drop" to leave it out.
         max_bad_rows: How many rows of all files may be left out, see `bad_row_limit.check_limit`.
             Default: 1%.
+        native: Whether the native kernel computes in place of the layers, see `SessionModel`; by
+            default where it was built and applies.
 
     Raises:
         JobError: If one of these breaks its rule.
@@ -96,6 +99,7 @@ class Job:
     rows_per_shard: int = 16 * BLOCK_ROWS
     on_bad_row: Policy = "raise"
     max_bad_rows: str = bad_row_limit.DEFAULT
+    native: Mode = "auto"
 
     def __post_init__(self) -> None:
         if self.batch_size < 1:
@@ -108,6 +112,8 @@ class Job:
             )
         if self.on_bad_row not in ("raise", "drop"):
             raise JobError(f"on_bad_row must be 'raise' or 'drop'. Received: {self.on_bad_row!r}")
+        if self.native not in MODES:
+            raise JobError(f"native must be 'auto', 'on' or 'off'. Received: {self.native!r}")
         try:
             bad_row_limit.check_limit(self.max_bad_rows)
         except ValueError as error:

@@ -14,6 +14,7 @@ import sys
 
 from absl import flags, logging
 
+from tafe_tf.native.library import MODES
 from tafe_tf.serving.server import signals
 from tafe_tf.serving.server.serve import Server, ServerConfig
 from tafe_tf.serving.server.versions import Loading
@@ -112,6 +113,15 @@ _INTER = flags.DEFINE_integer(
     "The number of TensorFlow operations that run at a time; 0 for all CPU cores.",
     0,
 )
+_NATIVE = flags.DEFINE_enum(
+    "native",
+    Loading.native,
+    MODES,
+    "Whether to compute by the native kernel for CPUs, which `tafe native` builds: auto where it "
+    "was built, applies and gives warm-up requests the probabilities of the model's own "
+    "operations, on refuses to serve without it, off by these operations. TensorFlow Serving has "
+    "none.",
+)
 
 
 def main(argv: list[str]) -> None:
@@ -139,6 +149,7 @@ def _config() -> ServerConfig:
         allow_version_labels_for_unavailable_models=_ANY_LABELS.value,
         intra_op_parallelism=_INTRA.value,
         inter_op_parallelism=_INTER.value,
+        native=_NATIVE.value,
     )
     return ServerConfig(
         host=_HOST.value,

@@ -105,9 +105,9 @@ def _feeds(
     feeds = {}
     for name, info in wanted.items():
         if name in given:
-            feeds[name] = _decoded(name, given[name])
+            feeds[name] = _decoded(name, given[name], info)
         elif name in signature.defaults:
-            feeds[name] = _decoded(name, signature.defaults[name])
+            feeds[name] = _decoded(name, signature.defaults[name], info)
         else:
             defaults = ",".join(sorted(signature.defaults))
             raise invalid(
@@ -125,12 +125,23 @@ def _feeds(
     return feeds
 
 
-def _decoded(name: str, proto: tensor_pb2.TensorProto) -> np.ndarray:
-    """The array of one input."""
+def _decoded(
+    name: str, proto: tensor_pb2.TensorProto, info: meta_graph_pb2.TensorInfo
+) -> np.ndarray:
+    """The array of one input.
+
+    An array of another rank would give an answer that fits no row, or end the process: TensorFlow's
+    shapes have at most 254 dimensions, and some of its operations fewer.
+    """
     try:
         array = tensors.decode(proto)
     except ValueError as error:
         raise invalid(f"tensor parsing error: {name}: {error}") from None
+    rank = len(info.tensor_shape.dim)
+    if array.ndim != rank and not info.tensor_shape.unknown_rank:
+        shape = ",".join("?" * rank)
+        received = ",".join(map(str, array.shape))
+        raise invalid(f"input {name} must have shape [{shape}]. Received: [{received}]")
     rows = len(array) if array.ndim else 0
     if rows > MAX_ROWS:
         raise invalid(f"input {name} has {rows} rows; send at most {MAX_ROWS} a request")

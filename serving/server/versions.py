@@ -5,13 +5,16 @@ from __future__ import annotations
 import dataclasses
 import pathlib
 
+import tensorflow as tf
 from absl import logging
 from tensorflow_serving.apis import get_model_status_pb2
 from tensorflow_serving.config import model_server_config_pb2
 
-from tafe_tf.export import manifest, warmup
+from tafe_tf.export import kernel_check, manifest, warmup
+from tafe_tf.export.errors import ExportError
 from tafe_tf.export.session_model import SessionModel
 from tafe_tf.export.versions import versions
+from tafe_tf.native.library import Mode
 from tafe_tf.serving.wire.errors import ServingError
 
 State = get_model_status_pb2.ModelVersionStatus
@@ -31,6 +34,7 @@ class Loading:
             loaded yet.
         intra_op_parallelism: Threads that one TensorFlow operation may use; 0 for all cores.
         inter_op_parallelism: TensorFlow operations that run at a time; 0 for all cores.
+        native: Whether the native kernel computes in place of the layers, see `SessionModel`.
     """
 
     enable_model_warmup: bool = True
@@ -39,6 +43,7 @@ class Loading:
     allow_version_labels_for_unavailable_models: bool = False
     intra_op_parallelism: int = 1
     inter_op_parallelism: int = 0
+    native: Mode = "auto"
 
 
 class Version:
@@ -87,21 +92,37 @@ def open_session(path: pathlib.Path, loading: Loading) -> SessionModel:
         ManifestError: If a file is another one than was published.
         OSError: If there is no SavedModel.
         tf.errors.OpError: if it cannot be loaded, or a warm-up request fails.
-        ValueError: If the file of warm-up requests is damaged.
+        ValueError: If the file of warm-up requests is damaged, or the kernel is asked for and
+            cannot be used.
+        ExportError: If it is asked for and computes something else than the SavedModel.
     """
     logging.info("%s: %s", path, manifest.check(path))
     session = SessionModel(
         path,
         intra_op_parallelism=loading.intra_op_parallelism,
         inter_op_parallelism=loading.inter_op_parallelism,
+        native=loading.native,
     )
-    if loading.enable_model_warmup:
-        try:
+    try:
+        if session.native_signatures:
+            _check_kernel(session, loading)
+        logging.info("%s: %s", path, session.way)
+        if loading.enable_model_warmup:
             warmup.run(session)
-        except Exception:
-            session.close()
-            raise
+    except Exception:
+        session.close()
+        raise
     return session
+
+
+def _check_kernel(session: SessionModel, loading: Loading) -> None:
+    """Leaves the kernel, unless it must be used, where it computes something else."""
+    try:
+        kernel_check.check_warmup(session)
+    except (ExportError, tf.errors.OpError) as error:
+        if loading.native == "on":
+            raise
+        session.leave_kernel(str(error))
 
 
 def aspired(config: model_server_config_pb2.ModelConfig) -> dict[int, pathlib.Path]:

@@ -11,8 +11,9 @@ import hashlib
 import os
 import pathlib
 from collections.abc import Iterable, Mapping
-from typing import TypedDict
+from typing import Any, TypedDict
 
+from tafe_tf.data.atomic import read_json
 from tafe_tf.data.errors import DataError
 
 FILE = "manifest.json"
@@ -67,6 +68,40 @@ def entries(
     for name in sorted(pathlib.PurePath(name).as_posix() for name in names):
         found[name] = entry(directory / name)
     return found
+
+
+def read(path: str | pathlib.Path, mend: str, key: str = "") -> dict[str, Entry]:
+    """What a manifest says of each file.
+
+    Args:
+        path: The manifest, a JSON file.
+        mend: What to do if it is none, a sentence.
+        key: Under which the files stand in it; by default they are all that it holds.
+
+    Raises:
+        DataError: If it holds no JSON.
+        ManifestError: If the JSON is no manifest.
+    """
+    stored = read_json(path)
+    noted: dict[str, Entry] = {}
+    try:
+        for name, entry in (stored[key] if key else stored).items():
+            noted[name] = {"bytes": _number(entry["bytes"]), "sha256": _text(entry["sha256"])}
+    except (AttributeError, KeyError, TypeError):
+        raise ManifestError(f"{path}: is no manifest. {mend}") from None
+    return noted
+
+
+def _number(value: Any) -> int:
+    if type(value) is not int:
+        raise TypeError
+    return value
+
+
+def _text(value: Any) -> str:
+    if type(value) is not str:
+        raise TypeError
+    return value
 
 
 def files_below(directory: str | os.PathLike[str]) -> list[str]:

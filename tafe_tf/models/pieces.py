@@ -11,6 +11,8 @@ from keras import ops
 
 from tafe_tf.types import Tensor
 
+Native = Callable[[Tensor, Tensor, bool], Tensor]
+
 
 class InPieces(keras.Model):
     """A model that may cut a batch into pieces between the embeddings and the logits.
@@ -27,13 +29,17 @@ class InPieces(keras.Model):
     """
 
     pieces = 1
-    native: Callable[[Tensor, Tensor, bool], Tensor] | None = None
+    native: Native | None = None
+
+    def without_native(self) -> contextlib.AbstractContextManager[None]:
+        """Lets the layers themselves compute, whatever `native` is."""
+        return self.with_native(None)
 
     @contextlib.contextmanager
-    def without_native(self) -> Iterator[None]:
-        """Lets the layers themselves compute, whatever `native` is."""
+    def with_native(self, native: Native | None) -> Iterator[None]:
+        """Lets `native` be another one for a while."""
         before = self.native
-        self.native = None
+        self.native = native
         try:
             yield
         finally:

@@ -15,8 +15,14 @@ import tempfile
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from types import ModuleType
+from typing import Literal
 
 import tensorflow as tf
+
+from tafe_tf import machine
+
+Mode = Literal["auto", "on", "off"]
+MODES: tuple[Mode, ...] = ("auto", "on", "off")
 
 _SOURCES = pathlib.Path(__file__).parent / "kernel"
 _FLAGS = (
@@ -191,3 +197,12 @@ def load() -> Library | None:
     """The kernel, or None if it was not built before this process asked first."""
     place = path()
     return Library(place) if place.exists() else None
+
+
+def reason_against_machine() -> str:
+    """Why no model can use the kernel in this process; "" if one can."""
+    if machine.has_accelerator():
+        return "it is for CPUs, and there is an accelerator"
+    if load() is None:
+        return "it was not built: `tafe native` does that"
+    return ""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Any
 
 import keras
 import tensorflow as tf
@@ -10,9 +10,7 @@ import tensorflow as tf
 from tafe_tf import machine
 from tafe_tf.models import TAFE
 from tafe_tf.native import library
-from tafe_tf.native.library import Library
-
-Mode = Literal["auto", "on", "off"]
+from tafe_tf.native.library import Library, Mode
 
 
 class Stack:
@@ -26,17 +24,7 @@ class Stack:
     def __init__(self, model: TAFE, library: Library) -> None:
         self._operations = library.operations
         self._weights = weights_of(model)
-        block = model.blocks[0]
-        self._sizes = {
-            "fields": model.num_fields,
-            "inducing": block.num_inducing,
-            "heads": block.attention.num_heads,
-            "dim": model.embedding_dim,
-            "tasks": model.num_tasks,
-            "layers": len(model.blocks),
-            "epsilon": block.norm.epsilon,
-            "threads": machine.threads(),
-        }
+        self._sizes = {**sizes_of(model), "threads": machine.threads()}
 
     def __call__(self, h: tf.Tensor, gamma: tf.Tensor, training: bool) -> tf.Tensor:
         """Computes T: [B, F, d] -> [B, N, d]."""
@@ -74,6 +62,20 @@ def _without_layers(sizes: dict[str, Any]) -> dict[str, Any]:
     return {name: size for name, size in sizes.items() if name != "layers"}
 
 
+def sizes_of(model: TAFE) -> dict[str, Any]:
+    """What the kernel's operations must know of a model: its sizes, and the norms' epsilon."""
+    block = model.blocks[0]
+    return {
+        "fields": model.num_fields,
+        "inducing": block.num_inducing,
+        "heads": block.attention.num_heads,
+        "dim": model.embedding_dim,
+        "tasks": model.num_tasks,
+        "layers": len(model.blocks),
+        "epsilon": block.norm.epsilon,
+    }
+
+
 def weights_of(model: TAFE) -> list[keras.Variable]:
     """The weights of all blocks and adapters, in the kernel's order (`kernel/sizes.h`)."""
     weights = []
@@ -100,7 +102,7 @@ def weights_of(model: TAFE) -> list[keras.Variable]:
 
 
 def reason_against(model: keras.Model) -> str:
-    """Why the kernel cannot stand for a model's layers; "" if it can."""
+    """Why the kernel cannot stand for a model's layers on any machine; "" if it can."""
     if keras.backend.backend() != "tensorflow":
         return f"it has no operations for Keras's {keras.backend.backend()} backend"
     if not isinstance(model, TAFE) or type(model).represent is not TAFE.represent:
@@ -117,8 +119,6 @@ def reason_against(model: keras.Model) -> str:
     epsilons.update(adapter.epsilon for adapter in model.adapters)
     if len(epsilons) > 1:
         return "its norms have one epsilon"
-    if machine.has_accelerator():
-        return "it is for CPUs, and there is an accelerator"
     return ""
 
 
@@ -140,12 +140,10 @@ def use(model: keras.Model, mode: Mode = "auto", *, servers: int = 0) -> str:
     model.native = None
     if mode == "off":
         return "stock layers (--native=off)"
-    reason = reason_against(model)
+    reason = reason_against(model) or library.reason_against_machine()
     if servers and not reason:
         reason = "the tasks of parameter servers have not loaded it"
     kernel = None if reason else library.load()
-    if not reason and kernel is None:
-        reason = "it was not built: `tafe native` does that"
     if kernel is None:
         if mode == "on":
             raise ValueError(f"--native=on: the native kernel cannot be used: {reason}")

@@ -17,33 +17,39 @@ from typing import NoReturn
 TERMINATED = 143  # as a process that SIGTERM ended
 _PREFIX = "tafe_tf-"
 _AGAIN = 0.2  # seconds
+_code = TERMINATED  # that this process ends with
 _own_folders: list[str] = []  # the temporary folder of this process, once it has one
 
 
 def end_on_sigterm() -> None:
     """Makes SIGTERM end this process in one line, exit code 143, once temporary files are removed.
 
-    A second SIGTERM ends it at once.
+    Ctrl-C ends it likewise, with exit code 130. A second signal ends it at once.
     """
     signal.signal(signal.SIGTERM, _end)
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:  # not in the background
+        signal.signal(signal.SIGINT, _end)
 
 
 def _end(number: int, frame: FrameType | None) -> None:
-    signal.signal(signal.SIGTERM, signal.SIG_DFL)
-    os.write(2, b"SIGTERM: stopped; the same command goes on, or starts again\n")
+    global _code
+    _code = 128 + number
+    signal.signal(number, signal.SIG_DFL)
+    name = signal.Signals(number).name
+    os.write(2, f"{name}: stopped; the same command goes on, or starts again\n".encode())
     # Python passes over an exception in a callback of its garbage collector, of which JAX has one.
     # Then the next alarm raises it.
     sys.unraisablehook = lambda _: None
     signal.signal(signal.SIGALRM, _end_unless_ending)
     signal.setitimer(signal.ITIMER_REAL, _AGAIN, _AGAIN)
     atexit.register(signal.setitimer, signal.ITIMER_REAL, 0)
-    raise SystemExit(TERMINATED)
+    raise SystemExit(_code)
 
 
 def _end_unless_ending(number: int, frame: FrameType | None) -> None:
     is_ending = isinstance(sys.exception(), SystemExit)  # a `finally` or `with` is at work
     if not is_ending:
-        raise SystemExit(TERMINATED)
+        raise SystemExit(_code)
 
 
 def use_own_temporary_folder() -> None:

@@ -53,6 +53,7 @@ class State:
         waited: Number of epochs since then.
         stopped: Whether a callback has ended the training.
         history: Training and validation metrics by epoch.
+        run: The run that it is a state of, see `NotedRows.identity`.
     """
 
     position: Position = dataclasses.field(default_factory=Position)
@@ -60,6 +61,7 @@ class State:
     waited: int = 0
     stopped: bool = False
     history: list[Metrics] = dataclasses.field(default_factory=list)
+    run: str = ""
 
     def to_json(self) -> str:
         """The state as text."""
@@ -288,6 +290,7 @@ class Trainer:
         state = State()
         if latest is not None:
             state = State.from_json(self._state_text.numpy().decode())
+            self._check_run(latest, state)
             where = f"epoch {state.position.epoch + 1}, batch {state.position.batch}"
             print(f"resuming from {latest}: {where}", flush=True)
         elif self._run.has_finished:
@@ -305,6 +308,15 @@ class Trainer:
             )
         return state
 
+    def _check_run(self, path: str, state: State) -> None:
+        """Raises RunError if a state is of another run; states of earlier versions name none."""
+        own = self._run.rows.identity
+        if own and state.run not in ("", own):
+            raise RunError(
+                f"{path}: is a state of another run; bring back a copy of this run's checkpoints, "
+                f"or remove checkpoints, best and model.keras from {self._run.path} to train again"
+            )
+
     def _check_one_directory(self) -> None:
         """Raises RunError if the workers have restored different checkpoints."""
         own = {"step": np.array([self._step()])}
@@ -319,6 +331,7 @@ class Trainer:
         return int(self._optimizer.iterations.value.numpy())
 
     def _save(self, state: State) -> None:
+        state.run = self._run.rows.identity
         self._state_text.assign(state.to_json())
         if self.cluster.chief:
             self._checkpoints.save(self._step())

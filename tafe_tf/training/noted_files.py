@@ -12,12 +12,13 @@ import pathlib
 from collections.abc import Sequence
 
 from tafe_tf.data import manifest
-from tafe_tf.data.atomic import read_json, write_json
-from tafe_tf.data.manifest import Entries, Entry
+from tafe_tf.data.atomic import write_json
+from tafe_tf.data.manifest import Entries, Entry, ManifestError
 
 MEANING = ("schema.toml", "statistics.json", "vocabulary/*")  # of a model's inputs
 WEIGHTS = ("model.json", "best/ckpt-*")
 MOMENTS = ("checkpoints/ckpt-*",)
+STATES = ("best/ckpt-*", *MOMENTS)
 OF_TEST_ROWS = ("metrics.json", "previous_metrics.json")
 METRICS = ("history.json", "predictions.npz", *OF_TEST_ROWS)
 OF_THE_END = (*WEIGHTS, *MOMENTS, *METRICS, "model.keras")
@@ -94,7 +95,9 @@ class NotedFiles:
             _say_unchecked(self._run_dir)
             return
         mend = _MADE_ANEW if all(_is_of(name, METRICS) for name in asked) else _BELONG
-        manifest.check(self._run_dir, asked, mend)
+        found = [*manifest.differences(self._run_dir, asked), *self._added(asked, patterns)]
+        if found:
+            raise ManifestError(f"{self._run_dir}: {'; '.join(found)}. {mend}")
 
     def differences(self, *patterns: str) -> list[str]:
         """What is not as it was noted, a text for each file; empty also if nothing was noted.
@@ -112,6 +115,15 @@ class NotedFiles:
             return None
         return {name: entry for name, entry in noted.items() if _is_of(name, patterns)}
 
+    def _added(self, noted: Entries, patterns: Sequence[str]) -> list[str]:
+        """The states that lie beside those that were noted: another run's, for example."""
+        found = []
+        for pattern in patterns:
+            if pattern in STATES and any(_is_of(name, [pattern]) for name in noted):
+                unknown = [name for name in self._found([pattern]) if name not in noted]
+                found += [f"{name} is not of this run" for name in unknown]
+        return found
+
     def _found(self, patterns: Sequence[str]) -> list[str]:
         """The files that are there."""
         found = []
@@ -122,7 +134,12 @@ class NotedFiles:
 
     def _noted(self) -> dict[str, Entry] | None:
         """What is noted; None if nothing is."""
-        return dict(read_json(self._path)) if self._path.exists() else None
+        if not self._path.exists():
+            return None
+        noted = manifest.read(self._path, _BELONG)
+        if "schema.toml" not in noted:
+            raise ManifestError(f"{self._path}: does not name schema.toml. {_BELONG}")
+        return noted
 
 
 def _without(noted: Entries, patterns: Sequence[str]) -> dict[str, Entry]:

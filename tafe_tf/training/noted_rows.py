@@ -3,22 +3,56 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 import os
 import pathlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from tafe_tf import schema_toml
-from tafe_tf.data import bad_row_limit
+from tafe_tf.data import bad_row_limit, manifest
 from tafe_tf.data.atomic import read_json, write_json
 from tafe_tf.data.bad_rows import BadRows, Policy
 from tafe_tf.data.batches.dataset import FunnelData
 from tafe_tf.data.batches.holdout import Holdout
 from tafe_tf.data.fingerprint import Fingerprint, changes, of_splits
 from tafe_tf.schema import Schema
+from tafe_tf.shown import shown
 from tafe_tf.training.errors import RunError
 
 EVALUATION_ROWS = 4096  # rows of a batch where nothing is learned from it
+
+
+def _is_list_of_texts(value: Any) -> bool:
+    return isinstance(value, list) and all(isinstance(item, str) for item in value)
+
+
+def _is_fingerprints(value: Any) -> bool:
+    """Whether a value is a list of the fields of `Fingerprint` for each split."""
+    if not isinstance(value, dict):
+        return False
+    size = len(Fingerprint._fields)
+    for files in value.values():
+        if not isinstance(files, list):
+            return False
+        if not all(isinstance(file, list) and len(file) == size for file in files):
+            return False
+    return True
+
+
+# What data.json may hold under a key: the rule in words, and whether a value obeys it. A user may
+# have corrected paths in it.
+_FORM: dict[str, tuple[str, Callable[[Any], bool]]] = {
+    "files": ("a list of paths", _is_list_of_texts),
+    "train_files": ("a list of paths", _is_list_of_texts),
+    "test_files": ("a list of paths", _is_list_of_texts),
+    "holdout": ("an object", lambda value: isinstance(value, dict)),
+    "on_bad_row": ('"raise" or "drop"', lambda value: value in ("raise", "drop")),
+    "max_bad_rows": ("a text", lambda value: isinstance(value, str)),
+    "inputs": ("a list of fingerprints for each split", _is_fingerprints),
+    "accepted_changes": ("a list", lambda value: isinstance(value, list)),
+    "run": ("a text", lambda value: isinstance(value, str)),
+}
 
 
 class NotedRows:
@@ -68,8 +102,23 @@ class NotedRows:
             "rows": counted,
             "inputs": inputs,
             "accepted_changes": accepted,
+            "run": self.identity or self._new_identity(),
         }
         write_json(self._run_dir / "data.json", noted)
+
+    @property
+    def identity(self) -> str:
+        """What names this run in its states, 16 hexadecimal digits; "" where nothing was noted."""
+        found: str = self._read().get("run", "")
+        return found
+
+    def _new_identity(self) -> str:
+        """A text that is the same for runs of the same settings, rows and vocabularies alone."""
+        digest = hashlib.sha256()
+        for name in ("flags.txt", manifest.FILE):
+            path = self._run_dir / name
+            digest.update(path.read_bytes() if path.exists() else b"")
+        return digest.hexdigest()[:16]
 
     def check(
         self,
@@ -129,9 +178,19 @@ class NotedRows:
         return BadRows(policy, noted.get("max_bad_rows", bad_row_limit.DEFAULT))
 
     def _read(self) -> dict[str, Any]:
-        """What data.json notes; nothing if it is not there."""
+        """What data.json notes; nothing if it is not there.
+
+        Raises:
+            RunError: If it is of another form, naming the key and its value.
+        """
         path = self._run_dir / "data.json"
-        return read_json(path) if path.exists() else {}
+        noted: Any = read_json(path) if path.exists() else {}
+        if not isinstance(noted, dict):
+            raise RunError(f"{path}: must be a JSON object. Received: {shown(noted)}")
+        for key, (rule, holds) in _FORM.items():
+            if key in noted and not holds(noted[key]):
+                raise RunError(f"{path}: {key} must be {rule}. Received: {shown(noted[key])}")
+        return noted
 
     def held_out(self, batch_size: int = EVALUATION_ROWS) -> FunnelData:
         """The data whose "valid" part was held out of training.

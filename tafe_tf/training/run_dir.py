@@ -128,6 +128,11 @@ class RunDir:
         path = self.path / "flags.txt"
         otherwise = "this directory holds another run; give another --run_dir or remove it"
         known = read_text(path) if path.exists() else None
+        if known is None and self.has_trained:
+            raise RunError(
+                f"{path}: is gone, and {self.path} holds trained weights; bring it back, or give "
+                "another --run_dir"
+            )
         if known is not None:
             different = identity.differing(known, lines, model)
             if different and not identity.has_more_epochs(known, lines, different):

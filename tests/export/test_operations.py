@@ -117,9 +117,3 @@ def test_no_operation_that_takes_a_file_is_allowed() -> None:
         "MergeV2Checkpoints",  # which only a saver may reach
         *("RegexFullMatch", "RegexReplace", "StaticRegexFullMatch", "StaticRegexReplace"),
     }
-
-
-@pytest.mark.parametrize("name", ["TafeScore", "TafeForward", "TafeBackward"])
-def test_operations_of_the_native_kernel_are_refused(name: str) -> None:
-    # Where the kernel is loaded, TensorFlow knows them as mathematics.
-    assert operations.REFUSED.fullmatch(name)

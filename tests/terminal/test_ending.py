@@ -56,14 +56,18 @@ def start(code: str, temporary: pathlib.Path) -> subprocess.Popen[str]:
     return process
 
 
-@pytest.mark.parametrize("code", [WAIT, COLLECT])
-def test_sigterm_is_a_clean_end(tmp_path: pathlib.Path, code: str) -> None:
+@pytest.mark.parametrize(
+    ("code", "asked"), [(WAIT, signal.SIGTERM), (COLLECT, signal.SIGTERM), (WAIT, signal.SIGINT)]
+)
+def test_an_end_that_is_asked_for_is_clean(
+    tmp_path: pathlib.Path, code: str, asked: signal.Signals
+) -> None:
     process = start(code, tmp_path)
     assert len(list(tmp_path.glob("tafe_tf-*/*"))) == 1
-    process.send_signal(signal.SIGTERM)
+    process.send_signal(asked)
     out, error = process.communicate(timeout=60)
-    assert (process.returncode, out) == (143, "cleaned\n")
-    assert error == "SIGTERM: stopped; the same command goes on, or starts again\n"
+    assert (process.returncode, out) == (128 + asked, "cleaned\n")
+    assert error == f"{asked.name}: stopped; the same command goes on, or starts again\n"
     assert not list(tmp_path.iterdir())
 
 

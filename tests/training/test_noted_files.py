@@ -118,6 +118,30 @@ def test_a_changed_file_is_not_believed(
     assert not list(tmp_path.glob("export/[0-9]*"))
 
 
+def test_a_state_of_another_run_beside_the_best_is_not_believed(
+    run: RunDir, tmp_path: pathlib.Path
+) -> None:
+    for path in list((run.path / "best").glob("ckpt-*")):
+        name = path.name.split(".", 1)[1]
+        shutil.copy(path, path.with_name(f"ckpt-9.{name}"))
+    (run.path / "best" / "checkpoint").write_text('model_checkpoint_path: "ckpt-9"\n')
+    for use in USES:
+        with pytest.raises(ManifestError, match=r"best/ckpt-9\.\S+ is not of this run"):
+            use(run, tmp_path)
+
+
+@pytest.mark.parametrize(
+    "text", ["[]", "null", "5", "{}", '{"schema.toml": 3}', '{"a": {"bytes": 1, "sha256": 5}}']
+)
+def test_a_manifest_of_another_form_is_not_believed(
+    run: RunDir, tmp_path: pathlib.Path, text: str
+) -> None:
+    (run.path / "manifest.json").write_text(text)
+    for use in (predicted, reported):
+        with pytest.raises(ManifestError, match=r"manifest\.json: .*bring back a copy"):
+            use(run, tmp_path)
+
+
 def test_a_file_that_is_gone_is_named(run: RunDir, tmp_path: pathlib.Path) -> None:
     (run.path / USERS).unlink()
     with pytest.raises(ManifestError, match=f"^{run.path}: {USERS} is gone. The weights"):

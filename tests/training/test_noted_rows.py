@@ -237,3 +237,42 @@ def test_the_policy_of_training_holds_for_the_whole_way(
     run.export(tmp_path / "export")
     warm = train(shop, tmp_path / "warm", warm_start=str(tmp_path / "run"))
     assert warm.directory.rows.bad_rows().policy == "drop"
+
+
+def test_states_of_another_run_are_not_gone_on_from(
+    shop: pathlib.Path, tmp_path: pathlib.Path
+) -> None:
+    own, other = tmp_path / "own", tmp_path / "other"
+    train(shop, own)
+    train(shop, other, seed=1, epochs=2)
+    for path in (other / "checkpoints").iterdir():
+        shutil.copy(path, own / "checkpoints")
+    with pytest.raises(RunError, match=r"ckpt-\d+: is a state of another run; bring back"):
+        train(shop, own, epochs=3)
+
+
+def test_a_trained_run_without_its_settings_is_not_taken_over(
+    shop: pathlib.Path, tmp_path: pathlib.Path
+) -> None:
+    train(shop, tmp_path / "run")
+    (tmp_path / "run" / "flags.txt").unlink()
+    with pytest.raises(RunError, match=r"flags\.txt: is gone, and .* holds trained weights"):
+        train(shop, tmp_path / "run")
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("[]", r"must be a JSON object. Received: \[\]"),
+        ("null", "must be a JSON object. Received: None"),
+        ('{"test_files": 5}', "test_files must be a list of paths. Received: 5"),
+        ('{"on_bad_row": "x"}', 'on_bad_row must be "raise" or "drop". Received: \'x\''),
+        ('{"max_bad_rows": 7}', "max_bad_rows must be a text. Received: 7"),
+        ('{"inputs": {"train": [["a"]]}}', "inputs must be a list of fingerprints"),
+        ('{"inputs": []}', "inputs must be a list of fingerprints"),
+    ],
+)
+def test_notes_of_another_form_are_refused(tmp_path: pathlib.Path, text: str, told: str) -> None:
+    (tmp_path / "data.json").write_text(text)
+    with pytest.raises(RunError, match=rf"data\.json: {told}"):
+        NotedRows(tmp_path).bad_rows()

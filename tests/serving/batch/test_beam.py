@@ -14,7 +14,7 @@ from scoring_jobs import bad_csv, job, mkdir, parts, whole
 from tafe_tf.data.formats.write import write
 from tafe_tf.export.session_model import SessionModel
 from tafe_tf.serving.batch import scoring
-from tafe_tf.serving.batch.job import JobError
+from tafe_tf.serving.batch.job import Job, JobError
 from tafe_tf.serving.batch.ledger import claim
 
 
@@ -31,12 +31,12 @@ def counted(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
 
     loaded: list[str] = []
 
-    def load(path: str) -> SessionModel:
-        loaded.append(path)
-        return SessionModel(path)
+    def load(task: Job) -> SessionModel:
+        loaded.append(task.model)
+        return scoring.load(task)
 
     monkeypatch.setattr(prism_runner.PrismRunner, "run_pipeline", refuse)
-    monkeypatch.setattr(beam, "SessionModel", load)
+    monkeypatch.setattr(beam, "load", load)
     yield loaded
 
 

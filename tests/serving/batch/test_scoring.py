@@ -84,7 +84,7 @@ def test_the_scores_are_those_of_the_session(loans: Job) -> None:
         columns=[c.name for c in schema.inputs],
         block_rows=64,
     )
-    model = SessionModel(loans.model)
+    model = SessionModel(loans.model, native=loans.native)
     for path, block in zip(parts(loans), blocks, strict=True):
         table = pq.read_table(path)
         for start in range(0, len(block.row), 16):

@@ -120,3 +120,21 @@ def test_bytes_that_are_no_text_come_back_as_invalid(models: ServedModels) -> No
     tensors.encode(hostile, request.inputs["examples"])
     with pytest.raises(ServingError, match=r"INVALID_ARGUMENT: .*parse"):
         predict(models, request)
+
+
+@pytest.mark.parametrize("rank", [0, 2, 8, 33, 300])
+def test_an_input_of_another_rank_is_refused(models: ServedModels, rank: int) -> None:
+    """The runtime gives it answers that fit no row, and ends the process beyond 32 dimensions."""
+    request = predict_pb2.PredictRequest()
+    request.model_spec.name = "numbers"
+    for name in ("user", "item"):
+        proto = request.inputs[name]
+        proto.dtype = tf.int64.as_datatype_enum
+        proto.int64_val.append(1)
+        for _ in range(rank):
+            proto.tensor_shape.dim.add().size = 1
+    with pytest.raises(ServingError, match="INVALID_ARGUMENT") as found:
+        predict(models, request)
+    assert re.match(
+        r"input \w+ must have shape \[\?\]|tensor parsing error: \w+: ", found.value.message
+    )
