@@ -42,7 +42,8 @@ from tafe_tf.training.run_dir import RunDir
 
 # The exported graph cuts a request into halves, which run side by side where an operation has one
 # thread (--tensorflow_intra_op_parallelism=1): 100 rows take 0.6 of the time on two cores, and one
-# row takes what it took. With four pieces one row would wait for the empty ones.
+# row takes what it took. With four pieces one row would wait for the empty ones. TAFE has no second
+# half for one row, see `export.serving_form`.
 PIECES = 2
 
 _STAGING = r"\.\d+(\.\d+)?\.tmp"  # a version in the making, and as earlier exports named theirs

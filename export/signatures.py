@@ -10,7 +10,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from tafe_tf.export import kernel_marks
+from tafe_tf.export import kernel_marks, serving_form
 from tafe_tf.export.description import FIELDS_SIGNATURE, describe
 from tafe_tf.export.description import OUTPUT as DESCRIPTION
 from tafe_tf.export.description import SIGNATURE as DESCRIBE_SIGNATURE
@@ -187,7 +187,7 @@ def _scorer(
     def score(inputs: Any) -> Outputs:
         constants = [(variable, tf.constant(value)) for variable, value in dense]
         of_constants = keras.StatelessScope(state_mapping=constants)
-        with of_constants, model.without_native(), kernel_marks.used(model):
+        with of_constants, serving_form.used(model), kernel_marks.used(model):
             logits = model(inputs, training=False)
         if calibrate is not None:
             logits = calibrate(logits)

@@ -92,20 +92,20 @@ class TaskSpecificAdapter(Configured):
         heads = self.num_heads
         _, points, d = y.shape
         rows = ops.reshape(y, (-1, d))  # [B K, d]
-        queries = self._queries(d)  # [d, N M]
+        queries = self.queries(d)  # [d, N M]
         scores = ops.matmul(rows, queries)  # [B K, N M]
         scores = ops.reshape(scores, (-1, points, n * heads))  # [B, K, N M]
         attention = ops.softmax(scores, axis=1)  # over the K rows of Y
         attention = ops.transpose(attention, (0, 2, 1))  # [B, N M, K]
         context = ops.matmul(attention, y)  # [B, N M, d]
         context = ops.reshape(context, (-1, n, heads * d))  # [B, N, M d]
-        projection = self._values_and_output(d)  # [N, M d, d]
+        projection = self.values_and_output(d)  # [N, M d, d]
         attended = ops.einsum("bnx,nxc->bnc", context, projection)  # [B, N, d]
         if t is None:  # the first layer
             return self._norm(attended)
         return self._norm(t + attended)
 
-    def _queries(self, d: int) -> Tensor:
+    def queries(self, d: int) -> Tensor:
         """Returns alpha W^K^T / sqrt(e) of all tasks and heads, [d, N M]."""
         n = self.num_tasks
         heads = self.num_heads
@@ -116,7 +116,7 @@ class TaskSpecificAdapter(Configured):
         folded = folded / math.sqrt(e)
         return ops.reshape(folded, (d, n * heads))
 
-    def _values_and_output(self, d: int) -> Tensor:
+    def values_and_output(self, d: int) -> Tensor:
         """Returns W^V W^O of all tasks and heads, [N, M d, d]."""
         n = self.num_tasks
         heads = self.num_heads

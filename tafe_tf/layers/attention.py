@@ -171,21 +171,35 @@ class InducingPointAttention(Configured):
         o = ops.matmul(mixed, self.output_projection)
         return ops.reshape(o, (-1, self.num_inducing, d))
 
+    def folded_queries(self) -> Tensor:
+        """Returns I_j W^K_j^T / sqrt(e) of all heads j, [M, K, d]."""
+        d = self.key.shape[0]
+        heads = self.num_heads
+        e = head_size(d, heads)
+        inducing = ops.reshape(self.inducing_points, (self.num_inducing, heads, e))  # I
+        keys = ops.reshape(self.key, (d, heads, e))  # W^K
+        folded = ops.einsum("kme,dme->mkd", inducing, keys)
+        return folded / math.sqrt(e)
+
+    def values_and_output(self) -> Tensor:
+        """Returns W^V_j W^O_j of all heads j, one below the other, [M d, d]."""
+        d = self.key.shape[0]
+        heads = self.num_heads
+        e = head_size(d, heads)
+        values = ops.reshape(self.value, (d, heads, e))  # W^V
+        outputs = ops.reshape(self.output_projection, (heads, e, d))  # W^O
+        both = ops.einsum("dme,mec->mdc", values, outputs)  # [M, d, d]
+        return ops.reshape(both, (heads * d, d))
+
     def _queries(self, z: Tensor, d: int) -> Tensor:
         """Returns z * (I_j W^K_j^T) / sqrt(e) of all heads j, [B, M K, d]."""
-        heads = self.num_heads
-        points = self.num_inducing
-        e = head_size(d, heads)
-        inducing = ops.reshape(self.inducing_points, (points, heads, e))  # I
-        keys = ops.reshape(self.key, (d, heads, e))  # W^K
-        folded = ops.einsum("kme,dme->mkd", inducing, keys)  # [M, K, d]
-        folded = folded / math.sqrt(e)
+        folded = self.folded_queries()
         # z scales this small operand [B, M, K, d], not the scores [B, M, K, F].
         z = ops.cast(z, folded.dtype)
         z = z[:, None, :]
         z = ops.expand_dims(z, -1)  # [B, 1, K, 1]
         scaled = folded * z
-        return ops.reshape(scaled, (-1, heads * points, d))
+        return ops.reshape(scaled, (-1, self.num_heads * self.num_inducing, d))
 
     def _values(self, h: Tensor) -> Tensor:
         """Returns H W^V_j of all heads j, [B, M, F, e]."""
