@@ -116,8 +116,9 @@ class Search:
             for other in sizes:
                 self._measure(dataclasses.replace(best, batch_size=other))
         best = self._best()
-        for more in further_ids if best is not None else ():
-            self._measure(dataclasses.replace(best, ids=more))
+        if best is not None:
+            for more in further_ids:
+                self._measure(dataclasses.replace(best, ids=more))
 
     def _measure(self, case: Case) -> None:
         if case in self.results or case in self.left_out:

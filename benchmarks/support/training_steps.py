@@ -19,6 +19,7 @@ from tafe_tf.data.batches.stream import Stream
 from tafe_tf.data.formats.write import write
 from tafe_tf.features.graph import Features
 from tafe_tf.native import stack
+from tafe_tf.native.library import Mode
 from tafe_tf.optimizers import LazyAdam
 from tafe_tf.training.sync_steps import SyncSteps
 
@@ -88,7 +89,7 @@ def measured(
     size: int,
     fields: Mapping[str, int],
     dataset: tf.data.Dataset,
-    native: stack.Mode = "auto",
+    native: Mode = "auto",
 ) -> rounds.Measure:
     """Compiles a model's training step and returns what measures it.
 
