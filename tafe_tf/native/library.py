@@ -15,12 +15,11 @@ import pathlib
 import platform
 import shutil
 import subprocess
+import sys
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Literal
-
-import keras
 
 from tafe_tf import machine
 
@@ -131,7 +130,7 @@ class Library:
 
 
 def _tensorflow_operations(path: pathlib.Path) -> Any:
-    if keras.backend.backend() != "tensorflow":
+    if _backend_name() != "tensorflow":
         return None
     import tensorflow as tf
 
@@ -173,9 +172,15 @@ def path() -> pathlib.Path:
     return in_cache
 
 
+def _backend_name() -> str:
+    """Keras's backend; TensorFlow where nobody has imported Keras, as in the local server."""
+    keras = sys.modules.get("keras")
+    return "tensorflow" if keras is None else keras.backend.backend()
+
+
 def _backend() -> tuple[str, str]:
-    """Keras's backend in `BACKENDS`."""
-    name = keras.backend.backend()
+    """The entry of `BACKENDS`."""
+    name = _backend_name()
     if name not in BACKENDS:
         raise BuildError(f"the kernel has no operations for Keras's {name} backend")
     return BACKENDS[name]
@@ -183,7 +188,7 @@ def _backend() -> tuple[str, str]:
 
 def _flags_of_backend() -> tuple[list[str], list[str]]:
     """The compiler's and the linker's flags of Keras's backend."""
-    if keras.backend.backend() == "jax":
+    if _backend_name() == "jax":
         import jax
 
         return ["-isystem", jax.ffi.include_dir()], []
