@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import ctypes
 import os
+import sys
 
-import keras
 from absl import logging
 
 _PIECE_ROWS = 512  # of a piece; a batch of 1,024 is two
@@ -34,9 +34,15 @@ def pieces(batch_size: int) -> int:
     return max(batch_size // _PIECE_ROWS, 1)
 
 
+def backend() -> str:
+    """Keras's backend; TensorFlow where nobody has imported Keras, as in the local server."""
+    keras = sys.modules.get("keras")
+    return "tensorflow" if keras is None else keras.backend.backend()
+
+
 def has_accelerator() -> bool:
     """Whether Keras's backend sees a GPU or a TPU."""
-    if keras.backend.backend() == "jax":
+    if backend() == "jax":
         import jax
 
         return jax.default_backend() != "cpu"

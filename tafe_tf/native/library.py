@@ -15,7 +15,6 @@ import pathlib
 import platform
 import shutil
 import subprocess
-import sys
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -130,7 +129,7 @@ class Library:
 
 
 def _tensorflow_operations(path: pathlib.Path) -> Any:
-    if _backend_name() != "tensorflow":
+    if machine.backend() != "tensorflow":
         return None
     import tensorflow as tf
 
@@ -172,15 +171,9 @@ def path() -> pathlib.Path:
     return in_cache
 
 
-def _backend_name() -> str:
-    """Keras's backend; TensorFlow where nobody has imported Keras, as in the local server."""
-    keras = sys.modules.get("keras")
-    return "tensorflow" if keras is None else keras.backend.backend()
-
-
 def _backend() -> tuple[str, str]:
     """The entry of `BACKENDS`."""
-    name = _backend_name()
+    name = machine.backend()
     if name not in BACKENDS:
         raise BuildError(f"the kernel has no operations for Keras's {name} backend")
     return BACKENDS[name]
@@ -188,7 +181,7 @@ def _backend() -> tuple[str, str]:
 
 def _flags_of_backend() -> tuple[list[str], list[str]]:
     """The compiler's and the linker's flags of Keras's backend."""
-    if _backend_name() == "jax":
+    if machine.backend() == "jax":
         import jax
 
         return ["-isystem", jax.ffi.include_dir()], []
