@@ -31,13 +31,13 @@ def mkdir(path: pathlib.Path) -> pathlib.Path:
 
 
 def job(model: pathlib.Path, *files: pathlib.Path, output: str = "out", **settings: Any) -> Job:
-    """A job that writes to a directory beside that of the files."""
+    """A job that writes to a directory beside that of the files, by default without the kernel."""
     directory = files[0].parent.parent / output
     return Job(
         model=str(model),
         inputs=find_inputs([str(file) for file in files]),
         output=str(directory),
-        **settings,
+        **{"native": "off", **settings},
     )
 
 

@@ -167,7 +167,7 @@ def test_batch_scoring_stops_where_the_kernel_differs(
     export = changed(exports["numbers"], tmp_path, with_other_epsilon)
     file = scoring_jobs.mkdir(tmp_path / "in") / "a.parquet"
     write(file, small_models.rows("numbers", 100))
-    task = scoring_jobs.job(export, file)
+    task = scoring_jobs.job(export, file, native="auto")
     rule = f"^{export}: signature serving_default: .* differ from .* by up to 0.*, more than 1e-05"
     with pytest.raises(ExportError, match=rule):
         scoring.run(task)

@@ -72,7 +72,10 @@ def test_the_client_gets_what_the_model_predicts(name: str, tmp_path: pathlib.Pa
     assert len(check(path)) == 6
     with (
         LocalServer(
-            tmp_path / "log", f"--model_base_path={path.parent}", f"--model_name={name}"
+            tmp_path / "log",
+            f"--model_base_path={path.parent}",
+            f"--model_name={name}",
+            "--native=auto",
         ) as server,
         Client(server.grpc, name, timeout=60.0) as client,
     ):
