@@ -10,7 +10,9 @@ from tafe_tf.models import TAFE
 from tafe_tf.native.library import Library
 from tafe_tf.native.stack import Stack, calls_of_backend
 
-TOLERANCE = 2e-6  # of the largest number that is compared
+# How far the kernel may be off beside twice what the layers are off in float32, as a share of the
+# largest number that is compared.
+TOLERANCE = 2e-6
 
 
 @dataclasses.dataclass(frozen=True)
@@ -50,21 +52,23 @@ def check(library: Library) -> dict[str, float]:
         number compared.
 
     Raises:
-        CheckError: If a difference exceeds `TOLERANCE`.
+        CheckError: If the kernel is further off than float32 explains, see `TOLERANCE`.
     """
     targets = library.targets()
     worst = dict.fromkeys(targets, 0.0)
     for case in CASES:
         with calls_of_backend().in_float64():
             exact = _exact(case)
+            rounding = _largest_difference(None, case, exact)
+            allowed = 2.0 * rounding + TOLERANCE
             for target in targets:
                 library.use_target(target)
                 difference = _largest_difference(library, case, exact)
                 worst[target] = max(worst[target], difference)
-                if not difference <= TOLERANCE:
+                if not difference <= allowed:
                     raise CheckError(
                         f"the kernel for {target} differs from the layers by {difference:.1e} of "
-                        f"the largest number, which may be {TOLERANCE:.0e}, in a model of {case}"
+                        f"the largest number, which may be {allowed:.1e}, in a model of {case}"
                     )
     library.use_target(targets[0])
     return worst
@@ -84,18 +88,23 @@ def _exact(case: Case) -> _Exact:
     rng = np.random.default_rng(0)
     model = _model(case, "float64")
     for variable in model.trainable_variables:
-        variable.assign(variable + rng.normal(0.0, 0.3, variable.shape))
+        mean = np.round(np.mean(variable))  # 1 of the norms' scales, and 0
+        variable.assign(rng.normal(mean, 0.3, variable.shape))
     ids = rng.integers(0, _FIELD_ROWS, (case.rows, case.fields))
     labels = np.cumprod(rng.random((case.rows, case.tasks)) < 0.5, axis=1)
     expected = calls_of_backend().loss_and_gradients(model, ids, labels)
     return _Exact(model.get_weights(), ids, labels, expected)
 
 
-def _largest_difference(library: Library, case: Case, exact: _Exact) -> float:
-    """How far the kernel's loss and gradients are off, as a share of the largest gradient."""
+def _largest_difference(library: Library | None, case: Case, exact: _Exact) -> float:
+    """How far loss and gradients are off, as a share of the largest gradient.
+
+    They are the kernel's, or without one the layers' in float32.
+    """
     model = _model(case, "float32")
     model.set_weights(exact.weights)
-    model.native = Stack(model, library)
+    if library is not None:
+        model.native = Stack(model, library)
     found = calls_of_backend().loss_and_gradients(model, exact.ids, exact.labels)
     scale = max(float(np.abs(gradient).max()) for gradient in exact.expected)
     differences = []

@@ -98,7 +98,7 @@ def test_two_processes_do_not_compare_in_one_directory(shared: Shared) -> None:
 
 def test_a_run_whose_metrics_are_damaged_is_not_done(tmp_path: pathlib.Path) -> None:
     run = ChildRun(Variant("tafe", "tafe", {}), 0, tmp_path)
-    for name in ("predictions.npz", "metrics.json"):
+    for name in ("schema.toml", "predictions.npz", "metrics.json"):
         (tmp_path / name).write_text("{}")
     NotedFiles(tmp_path).begin()
     NotedFiles(tmp_path).note(*METRICS)
