@@ -25,7 +25,9 @@ if TYPE_CHECKING:
     from tafe_tf.training.run import Run, load
 
 if sys.argv[:1] == ["-m"]:  # while `python -m` looks for one of our commands
-    importlib.import_module("tafe_tf.terminal.quiet_start").quieten()
+    _quiet_start = importlib.import_module("tafe_tf.terminal.quiet_start")
+    _quiet_start.quieten()
+    _quiet_start.leave_out_optional_packages()
 os.environ.setdefault(
     "TF_CPP_MIN_LOG_LEVEL", "2"
 )  # TensorFlow's notes on the machine; 0 shows them

@@ -59,6 +59,7 @@ def main() -> None:
     sys.argv = [f"tafe {name}", *arguments]
     ending.end_on_sigterm()
     quiet_start.quieten()
+    quiet_start.leave_out_optional_packages()
     runpy.run_module(COMMANDS[name], run_name="__main__", alter_sys=True)
 
 

@@ -1,4 +1,4 @@
-"""Keeps TensorFlow's notes on the machine out of what a command prints.
+"""Keeps TensorFlow's notes on the machine out of what a command prints, and its start short.
 
 On import, TensorFlow writes some lines about the processor and missing GPUs to the standard error,
 before any of its own settings are in force. They are no news to a user of a command.
@@ -19,6 +19,7 @@ from types import ModuleType
 
 LEVEL = "TF_CPP_MIN_LOG_LEVEL"
 _GPU = "/dev/nvidiactl"
+_OPTIONAL = ("jax", "matplotlib", "sklearn")
 _NOTE = re.compile(
     rb"WARNING: All log messages before absl::InitializeLog|I0000 |To enable the following instr"
 )
@@ -60,6 +61,18 @@ def quieten() -> None:
     is_quiet = any(isinstance(finder, _QuietImport) for finder in sys.meta_path)
     if os.environ[LEVEL] != "0" and not is_quiet:
         sys.meta_path.insert(0, _QuietImport())
+
+
+def leave_out_optional_packages() -> None:
+    """Lets imports of packages fail that TensorFlow and Keras load where they are installed.
+
+    No command needs them, and their import takes two fifths of a command's start. What is imported
+    already stays, and JAX where it is Keras's backend.
+    """
+    for name in _OPTIONAL:
+        is_backend = name == os.environ.get("KERAS_BACKEND")
+        if name not in sys.modules and not is_backend:
+            sys.modules[name] = None  # type: ignore[assignment]
 
 
 @contextlib.contextmanager

@@ -6,10 +6,11 @@ import os
 import pathlib
 import subprocess
 import sys
+from types import ModuleType
 
 import pytest
 
-from tafe_tf.terminal.quiet_start import without_notes
+from tafe_tf.terminal.quiet_start import leave_out_optional_packages, without_notes
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 WITHOUT = {name: value for name, value in os.environ.items() if name != "TF_CPP_MIN_LOG_LEVEL"}
@@ -51,3 +52,14 @@ def test_what_is_no_note_is_written(capfd: pytest.CaptureFixture[str]) -> None:
         os.write(2, b"why\n")
         raise ValueError
     assert capfd.readouterr().err == "why\n"
+
+
+def test_packages_that_no_command_needs_are_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    loaded = ModuleType("matplotlib")
+    monkeypatch.setattr(sys, "modules", {"matplotlib": loaded})
+    monkeypatch.setenv("KERAS_BACKEND", "jax")
+    leave_out_optional_packages()
+    assert sys.modules == {"matplotlib": loaded, "sklearn": None}
+    monkeypatch.setenv("KERAS_BACKEND", "tensorflow")
+    leave_out_optional_packages()
+    assert sys.modules == {"matplotlib": loaded, "sklearn": None, "jax": None}
