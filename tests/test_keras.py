@@ -93,7 +93,8 @@ def test_fit_evaluate_save_and_go_on(name: str, tmp_path: pathlib.Path) -> None:
     exact.update(logits, y[:, :N], w)
     for key, value in exact.result().items():
         if key in given:
-            bound = 0.02 if key.startswith("auc") else 0.0  # of 1,000 pairs a few share a bin
+            # Keras counts in 200 bins, and of the few pairs of so small a model many share one.
+            bound = 0.06 if key.startswith("auc") else 0.0
             assert given[key] == pytest.approx(value, rel=1e-4, abs=bound), key
 
     model.save(tmp_path / "model.keras")

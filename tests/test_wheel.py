@@ -20,7 +20,8 @@ from tafe_tf.__main__ import COMMANDS, first_sentence
 pytestmark = pytest.mark.slow
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
-PACKAGED = ("LICENSE", "README.md", "pyproject.toml", "setup.cfg", "tafe_tf", "export", "serving")
+FOLDERS = ("tafe_tf", "export", "serving", "native")
+PACKAGED = ("LICENSE", "README.md", "pyproject.toml", "setup.cfg", *FOLDERS)
 TEST_ROWS = 500
 ENVIRONMENT = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
 
@@ -42,7 +43,7 @@ def succeed(*command: object, cwd: pathlib.Path) -> str:
 def sources(tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
     """A copy of what is packaged, so that building leaves nothing in the checkout."""
     copy = tmp_path_factory.mktemp("sources")
-    ignore = shutil.ignore_patterns("__pycache__", "*.egg-info")
+    ignore = shutil.ignore_patterns("__pycache__", "*.egg-info", "built")
     for name in PACKAGED:
         source = ROOT / name
         if source.is_dir():
@@ -109,6 +110,9 @@ def test_the_wheel_holds_each_file_once(wheel: pathlib.Path) -> None:
     }
     assert modules == expected
     others = {"py.typed", "serving/tf_serving/models.config", "serving/wire/serving.proto"}
+    sources = [path for path in (ROOT / "native").iterdir() if path.suffix in (".cc", ".h")]
+    assert sources
+    others.update(f"native/kernel/{path.name}" for path in sources)
     assert {f"tafe_tf/{name}" for name in others} <= set(names)
 
 
