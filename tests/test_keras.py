@@ -65,9 +65,9 @@ def state(model: FunnelModel) -> dict[str, np.ndarray]:
     return {f"{i} {variable.path}": np.array(variable) for i, variable in enumerate(variables)}
 
 
-def assert_same(one: FunnelModel, other: FunnelModel) -> None:
+def assert_same(one: FunnelModel, other: FunnelModel, atol: float = 0.0) -> None:
     for (name, a), b in zip(state(one).items(), state(other).values(), strict=True):
-        np.testing.assert_array_equal(a, b, err_msg=name)
+        np.testing.assert_allclose(a, b, rtol=0, atol=atol, err_msg=name)
 
 
 QUICK = {"tafe", "single_task", "mmoe+dselect_k", "escm2+dr", "esm2+action"}
@@ -106,8 +106,9 @@ def test_fit_evaluate_save_and_go_on(name: str, tmp_path: pathlib.Path) -> None:
         one.fit(x, y, sample_weight=w, epochs=1, **settings).history["loss"]
         for one in (model, again)
     ]
-    assert losses[0] == losses[1] and losses[0][0] < history["loss"][0]
-    assert_same(again, model)
+    assert losses[0] == pytest.approx(losses[1], rel=1e-6) and losses[0][0] < history["loss"][0]
+    # Two traces of PLE's step may add up the many gradients of an embedding in another order.
+    assert_same(again, model, atol=1e-6 if name == "ple" else 0.0)
     assert int(again.optimizer.iterations) == 9
     if isinstance(again, TAFE):
         assert int(again.gamma.step) == 9
