@@ -60,10 +60,8 @@ def check(path: str | pathlib.Path) -> str:
     if not (path / FILE).exists():
         return _without(path)
     noted = manifest.read(path / FILE, MEND, key="files")
-    found = manifest.differences(path, noted)
-    found += [f"{name} is not of this version" for name in _files(path) if name not in noted]
-    if found:
-        raise ManifestError(f"{path}: {'; '.join(found)}. {MEND}")
+    added = [f"{name} is not of this version" for name in _files(path) if name not in noted]
+    manifest.check(path, noted, MEND, also=added)
     return f"{len(noted)} files hold what was published"
 
 

@@ -19,6 +19,7 @@ from tafe_tf.native import library
 from tafe_tf.native.library import Mode
 
 DEFAULT_SIGNATURE = "serving_default"
+_STOCK = "stock operations"  # what computes without the kernel
 
 
 class SessionModel:
@@ -102,7 +103,7 @@ class SessionModel:
     def _use_kernel(self, meta_graph: Any, mode: Mode, threads: int) -> str:
         """Adds the kernel's signatures to the graph if that is asked for and possible."""
         if mode == "off":
-            return "stock operations (--native=off)"
+            return f"{_STOCK} (--native=off)"
         reason = library.reason_against_machine()
         if not reason:
             self._by_kernel = kernel_graph.add_kernel(self.graph, meta_graph, threads)
@@ -110,9 +111,7 @@ class SessionModel:
             reason = "the export has no marks for it: it is no TAFE, or an older export"
         kernel = None if reason else library.load()
         if kernel is None:
-            if mode == "on":
-                raise ValueError(f"{self.path}: --native=on: the kernel cannot be used: {reason}")
-            return f"stock operations; the native kernel is not used: {reason}"
+            return library.way_without(mode, reason, _STOCK, where=f"{self.path}: ")
         return f"native kernel for {kernel.target}; threads a call: {threads}"
 
     @property
@@ -127,7 +126,7 @@ class SessionModel:
             reason: Why, for `way`.
         """
         self._by_kernel = {}
-        self.way = f"stock operations; the native kernel is not used: {reason}"
+        self.way = library.way_without("auto", reason, _STOCK)
 
     def __call__(
         self,

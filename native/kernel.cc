@@ -122,6 +122,19 @@ void task_queries_back(const Sizes& s, const float* weights, int layer, const fl
   }
 }
 
+// What forward and backward are both told.
+Call call_of(const Sizes& s, float gamma, const float* weights, const std::vector<float>& queries, int64_t rows,
+             float* const* saved) {
+  Call call{};
+  call.sizes = s;
+  call.gamma = gamma;
+  call.weights = weights;
+  call.task_queries = queries.data();
+  call.rows = rows;
+  call.saved = saved;
+  return call;
+}
+
 // Adds the chunks' sums, in their order, to the gradients of a layer's weights.
 void add_chunks(const Call& c, int layer, int64_t chunks) {
   const Sizes& s = c.sizes;
@@ -178,15 +191,9 @@ int tafe_forward(const tafe_sizes* sizes, float gamma, const float* weights, con
                  float* t, float* const* saved) {
   const Target& target = *chosen().load();
   const std::vector<float> queries = task_queries(*sizes, weights);
-  Call call{};
-  call.sizes = *sizes;
-  call.gamma = gamma;
-  call.weights = weights;
-  call.task_queries = queries.data();
+  Call call = call_of(*sizes, gamma, weights, queries, rows, saved);
   call.h = h;
-  call.rows = rows;
   call.t = t;
-  call.saved = saved;
   const int64_t groups = divided(rows, target.lanes);
   call.groups_of_task = std::min(kChunkRows / target.lanes, divided(groups, threads));
   const int64_t size = rounded(target.scratch(*sizes));
@@ -209,13 +216,7 @@ int tafe_backward(const tafe_sizes* sizes, float gamma, const float* weights, in
   const Floats d_step(rounded(sizes->layers * groups * target.lanes * sizes->inducing));
   const Floats sums(rounded(chunks * sizes->layers * SumOffsets(*sizes).end));
   if (!scratch || !d_step || !sums) return 1;
-  Call call{};
-  call.sizes = *sizes;
-  call.gamma = gamma;
-  call.weights = weights;
-  call.task_queries = queries.data();
-  call.rows = rows;
-  call.saved = saved;
+  Call call = call_of(*sizes, gamma, weights, queries, rows, saved);
   call.d_t = d_t;
   call.d_h = d_h;
   call.d_step = d_step.data();

@@ -27,6 +27,17 @@ namespace {  // each target compiles its own, see lanes.h
 
 inline int64_t fields_of(const Sizes& s, int layer) { return layer == 0 ? s.fields : s.inducing; }
 
+// Deals out places in an array, one after the other.
+struct Places {
+  int64_t at;
+
+  int64_t operator()(int64_t count) {
+    const int64_t begin = at;
+    at += count;
+    return begin;
+  }
+};
+
 // Offsets into a layer's weights, in the order in which Python lays them side by side.
 struct WeightOffsets {
   int64_t selector;  // [F d, K]
@@ -42,11 +53,7 @@ struct WeightOffsets {
   // `at` is where the layer's weights begin.
   WeightOffsets(const Sizes& s, int layer, int64_t at) {
     const int64_t d = s.dim, n = s.tasks, k = s.inducing;
-    const auto take = [&](int64_t count) {
-      const int64_t begin = at;
-      at += count;
-      return begin;
-    };
+    Places take{at};
     selector = take(fields_of(s, layer) * d * k);
     bias = take(k);
     inducing = take(k * d);
@@ -61,7 +68,7 @@ struct WeightOffsets {
     task_output = take(n * d * d);
     task_scale = take(n * d);
     task_shift = take(n * d);
-    end = at;
+    end = take.at;
   }
 };
 
@@ -83,12 +90,7 @@ struct SumOffsets {
 
   explicit SumOffsets(const Sizes& s) {
     const int64_t d = s.dim, n = s.tasks, k = s.inducing;
-    int64_t at = 0;
-    const auto take = [&](int64_t count) {
-      const int64_t begin = at;
-      at += count;
-      return begin;
-    };
+    Places take{0};
     bias = take(k);
     inducing = take(k * d);
     key = take(d * d);
@@ -101,7 +103,7 @@ struct SumOffsets {
     task_output = take(n * d * d);
     task_scale = take(n * d);
     task_shift = take(n * d);
-    end = at;
+    end = take.at;
   }
 };
 
@@ -119,12 +121,7 @@ struct SavedOffsets {
 
   SavedOffsets(const Sizes& s, int layer) {
     const int64_t d = s.dim, n = s.tasks, k = s.inducing, m = s.heads;
-    int64_t at = 0;
-    const auto take = [&](int64_t count) {
-      const int64_t begin = at;
-      at += count;
-      return begin;
-    };
+    Places take{0};
     input = take(layer == 0 ? s.fields * d : 0);
     step = take(k);
     offset = take(m * k);
@@ -133,7 +130,7 @@ struct SavedOffsets {
     output = take(k * d);
     task_normal = take(n * d);
     task_inverse = take(n);
-    end = at;
+    end = take.at;
   }
 };
 

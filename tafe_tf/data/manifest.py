@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import os
 import pathlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, TypedDict
 
 from tafe_tf.data.atomic import read_json
@@ -161,6 +161,7 @@ def check(
     directory: str | os.PathLike[str],
     noted: Entries,
     mend: str,
+    also: Sequence[str] = (),
 ) -> None:
     """Finds that files hold what was noted.
 
@@ -168,10 +169,11 @@ def check(
         directory: The directory.
         noted: What the files held.
         mend: What to do if they do not, a sentence.
+        also: What else was found wrong, a text for each file; nothing by default.
 
     Raises:
         ManifestError: In one line: the directory, each file that differs, and `mend`.
     """
-    found = differences(directory, noted)
+    found = [*differences(directory, noted), *also]
     if found:
         raise ManifestError(f"{directory}: {'; '.join(found)}. {mend}")

@@ -278,3 +278,20 @@ def reason_against_machine() -> str:
     if load() is None:
         return "it was not built: `tafe native` does that"
     return ""
+
+
+def way_without(mode: Mode, reason: str, what: str, where: str = "") -> str:
+    """The line that says why the kernel does not compute.
+
+    Args:
+        mode: As it was asked for.
+        reason: Why it cannot be used.
+        what: What computes instead, such as "stock layers".
+        where: What an error begins with, such as "models/shop/1: "; nothing by default.
+
+    Raises:
+        ValueError: If the mode is "on".
+    """
+    if mode == "on":
+        raise ValueError(f"{where}--native=on: the kernel cannot be used: {reason}")
+    return f"{what}; the native kernel is not used: {reason}"

@@ -126,8 +126,6 @@ def use(model: keras.Model, mode: Mode = "auto", *, servers: int = 0) -> str:
         reason = "the tasks of parameter servers have not loaded it"
     kernel = None if reason else library.load()
     if kernel is None:
-        if mode == "on":
-            raise ValueError(f"--native=on: the native kernel cannot be used: {reason}")
-        return f"stock layers; the native kernel is not used: {reason}"
+        return library.way_without(mode, reason, "stock layers")
     model.native = Stack(model, kernel)
     return f"native kernel for {kernel.target}, {machine.threads()} threads"

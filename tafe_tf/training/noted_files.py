@@ -95,9 +95,7 @@ class NotedFiles:
             _say_unchecked(self._run_dir)
             return
         mend = _MADE_ANEW if all(_is_of(name, METRICS) for name in asked) else _BELONG
-        found = [*manifest.differences(self._run_dir, asked), *self._added(asked, patterns)]
-        if found:
-            raise ManifestError(f"{self._run_dir}: {'; '.join(found)}. {mend}")
+        manifest.check(self._run_dir, asked, mend, also=self._added(asked, patterns))
 
     def differences(self, *patterns: str) -> list[str]:
         """What is not as it was noted, a text for each file; empty also if nothing was noted.
