@@ -91,11 +91,11 @@ native: $(PACKAGE)
 	$(NATIVE)
 
 test: lint $(PACKAGE)
-	@$(NATIVE) --if_possible
+	@$(BIN)/tafe native --if_possible
 	$(PYTEST)
 
 test-slow: $(PACKAGE)
-	@$(NATIVE) --if_possible
+	@$(BIN)/tafe native --if_possible
 	$(PYTEST) -m slow
 
 test-all: test test-slow

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import os
 import pathlib
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 if TYPE_CHECKING:
+    from tafe_tf.native.library import Library
     from tafe_tf.serving.batch.job import Job
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
@@ -64,3 +66,19 @@ def loans(exports: dict[str, pathlib.Path], tmp_path: pathlib.Path) -> Job:
     from scoring_jobs import loans_job
 
     return loans_job(exports, tmp_path)
+
+
+@pytest.fixture(scope="session")
+def kernel() -> Iterator[Library]:
+    """The kernel beside the package, or one made for these tests: a process can hold only one."""
+    from tafe_tf.native import library
+
+    there = library.load()
+    if there is not None:
+        yield there
+        return
+    try:
+        with library.built() as made:
+            yield made
+    except library.BuildError:
+        pytest.skip("there is no C++ compiler, or no target for this machine")

@@ -46,6 +46,8 @@ BACKENDS = {
     "jax": ("tafejax", "jax_calls.cc"),
 }
 
+_loaded: set[pathlib.Path] = set()  # whose operations TensorFlow has
+
 
 class BuildError(Exception):
     """The kernel cannot be built here; the message says why."""
@@ -75,6 +77,10 @@ class Library:
         path: The shared library.
         operations: Its TensorFlow operations: tafe_score, tafe_forward and tafe_backward. None on
             JAX, which has the functions TafeScore, TafeForward and TafeBackward.
+
+    Raises:
+        RuntimeError: If TensorFlow has loaded the kernel from another file into this process. To
+            register an operation twice would make it unusable.
     """
 
     def __init__(self, path: pathlib.Path) -> None:
@@ -133,6 +139,10 @@ def _tensorflow_operations(path: pathlib.Path) -> Any:
         return None
     import tensorflow as tf
 
+    others = [str(other) for other in _loaded if other != path]
+    if others:
+        raise RuntimeError(f"{path}: this process has the kernel's operations from {others[0]}")
+    _loaded.add(path)
     return tf.load_op_library(str(path))
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import pathlib
 import subprocess
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import keras
@@ -20,20 +20,6 @@ from tafe_tf.native.library import Library
 ROOT = pathlib.Path(__file__).parents[2]
 SMALL = check.Case(rows=33, fields=5, inducing=7, heads=3, dim=6, tasks=3, layers=2)
 NOT_HERE = "there is no C++ compiler, or no target for this machine"
-
-
-@pytest.fixture(scope="module")
-def kernel() -> Iterator[Library]:
-    """The kernel beside the package, or one made for these tests."""
-    there = library.load()
-    if there is not None:
-        yield there
-        return
-    try:
-        with library.built() as made:
-            yield made
-    except library.BuildError:
-        pytest.skip(NOT_HERE)
 
 
 def small_model(**arguments: Any) -> TAFE:
@@ -173,6 +159,13 @@ def test_ways_of_use(kernel: Library, monkeypatch: pytest.MonkeyPatch) -> None:
     assert stack.use(model, "off") == "stock layers (--native=off)" and model.native is None
     monkeypatch.setattr(library, "load", lambda: None)
     assert "`tafe native`" in stack.use(model) and model.native is None
+
+
+def test_a_process_takes_the_operations_of_one_file(
+    kernel: Library, tmp_path: pathlib.Path
+) -> None:
+    with pytest.raises(RuntimeError, match=r"copy\.so: .* operations from .*\.so"):
+        Library(tmp_path / "copy.so")
 
 
 def test_logits_and_towers_by_the_kernel(kernel: Library) -> None:
