@@ -79,6 +79,7 @@ def test_keras(folder: pathlib.Path) -> None:
     assert any("image/png" in output.get("data", {}) for output in outputs)
 
 
+@pytest.mark.slow
 def test_dataframe(folder: pathlib.Path) -> None:
     asked = (
         "[len(answer['ctr']), run.metrics['auc/ctr'], float(np.corrcoef(best['ctr'], good)[0, 1])]"

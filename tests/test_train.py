@@ -318,6 +318,7 @@ def test_an_export_that_differs_is_not_published(
         latest(tmp_path)
 
 
+@pytest.mark.slow
 def test_a_longer_funnel_has_its_own_names(tmp_path: pathlib.Path) -> None:
     data = rows(400, seed=3)
     view = [int(i % 5 > 0 or bool(click)) for i, click in enumerate(data["click"])]

@@ -8,6 +8,7 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from marks import all_slow_but
 from registry import BASELINES, MODELS, make, randomize
 from scipy.special import expit
 from sklearn.metrics import log_loss
@@ -84,7 +85,7 @@ def test_one_step_is_learned_by_its_cross_entropy_alone(name: str, tmp_path: pat
     np.testing.assert_allclose(model(IDS), before + 0.25, rtol=0, atol=1e-5)
 
 
-@pytest.mark.parametrize("name", ["tafe", "esm2", "escm2+dr"])
+@pytest.mark.parametrize("name", ["esm2", "escm2+dr"])
 def test_labels_of_one_step_may_be_flat(name: str) -> None:
     histories = []
     for labels in (LABELS[:, 0], LABELS[:, :1]):
@@ -146,7 +147,7 @@ def test_saved_and_loaded_it_is_the_same(name: str, tmp_path: pathlib.Path) -> N
     assert np.any(np.array(made(IDS, training=True))[:, :N] != np.array(made(IDS)))  # dropout
 
 
-@pytest.mark.parametrize("name", MODELS)
+@pytest.mark.parametrize("name", all_slow_but({"tafe", "ple"}, BY_NAME))
 def test_fit_learns(name: str) -> None:
     keras.utils.set_random_seed(1)
     made = make(name, ROWS, N, D)

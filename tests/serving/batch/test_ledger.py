@@ -44,7 +44,7 @@ def test_wherever_it_stops_it_goes_on(
     extension: str,
 ) -> None:
     monkeypatch.setattr(scoring_job, "BLOCK_ROWS", 10)  # two blocks a part
-    inputs, model = mkdir(tmp_path / "in"), SessionModel(exports["loans"], native="auto")
+    inputs, model = mkdir(tmp_path / "in"), SessionModel(exports["loans"], native="off")
     for seed, stem in enumerate("ab"):
         write(inputs / f"{stem}.{extension}", small_models.rows("loans", 50, seed))
     settings: dict[str, Any] = {"keys": ("user",), "rows_per_shard": 20, "batch_size": 10}
