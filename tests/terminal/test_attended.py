@@ -19,8 +19,9 @@ pathlib.Path(sys.argv[1]).write_text(f"{grandchild.pid} {sys.argv[2]}")
 time.sleep(60)
 """
 PARENT = """
-import sys
+import signal, sys
 from tafe_tf.terminal import attended
+signal.signal(signal.SIGHUP, signal.SIG_DFL)  # the tests may run under nohup, which ignores it
 child = attended.start("stays", ["grandchild.txt", "--flag=1"])
 print(child.pid, flush=True)
 {then}
