@@ -90,6 +90,7 @@ docs: $(DEPENDENCIES)
 native: $(PACKAGE)
 	$(NATIVE)
 
+# The tests are of the installed package, and so is the kernel that `tafe` builds; $(NATIVE) builds this folder's.
 test: lint $(PACKAGE)
 	@$(BIN)/tafe native --if_possible
 	$(PYTEST)

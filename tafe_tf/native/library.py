@@ -142,8 +142,9 @@ def _tensorflow_operations(path: pathlib.Path) -> Any:
     others = [str(other) for other in _loaded if other != path]
     if others:
         raise RuntimeError(f"{path}: this process has the kernel's operations from {others[0]}")
+    operations = tf.load_op_library(str(path))
     _loaded.add(path)
-    return tf.load_op_library(str(path))
+    return operations
 
 
 def compiler() -> str:
