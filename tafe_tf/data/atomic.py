@@ -183,5 +183,6 @@ def write_arrays(
     for name, array in arrays.items():
         if array.dtype.hasobject:  # NumPy 1.26 has no `allow_pickle` of `savez`
             raise ValueError(f"{path}: array {name!r} holds Python objects")
+    named: dict[str, Any] = dict(arrays)
     with replacing(path) as temporary, open(temporary, "wb") as file:
-        np.savez(file, **arrays)
+        np.savez(file, **named)
