@@ -7,7 +7,7 @@ from typing import Any
 
 from rich.table import Table
 
-from tafe_tf.comparison.statistics import MEAN
+from tafe_tf.comparison.statistics import CONDITIONAL_MEAN, MEAN
 from tafe_tf.schema import Schema
 from tafe_tf.terminal.tables import share, spoken
 
@@ -47,11 +47,6 @@ def _quality_row(
     aucs = [_mean_and_deviation(metrics.get(f"auc/{step}")) for step in names]
     of_tasks = [_mean(model, f"auc/{step}") for step in schema.step_names]
     over_tasks = _mean_of(of_tasks)
-    bounds = model["interval"].get(MEAN)
-    spread = ""
-    if bounds:
-        low, high = map(_short, bounds)
-        spread = f" [{low}, {high}]"
     gains = "-"
     if model["gain"] and name != "single_task":
         gains = " ".join(f"{gain:+.2%}" for gain in model["gain"].values())
@@ -59,7 +54,7 @@ def _quality_row(
         name,
         str(len(model["seeds"])),
         *aucs,
-        f"{_short(over_tasks)}{spread}",
+        _with_interval(over_tasks, model["interval"].get(MEAN)),
         gains,
         *_test(model["difference"]),
     ]
@@ -83,6 +78,24 @@ def _published_row(
         "",
         "",
     ]
+
+
+def conditionals(results: Results, schema: Schema) -> Rows:
+    """The mean AUC of the conditional probabilities, and the paired test of it.
+
+    A funnel of one step has no conditionals: the header is alone then.
+    """
+    against = results["conditionals_against"]
+    rows = [["model", "mean over conditionals [95 %]", f"against {against}", "p"]]
+    if not schema.conditional_names:
+        return rows
+    for name, model in results["models"].items():
+        aucs = [_mean(model, f"auc/{conditional}") for conditional in schema.conditional_names]
+        mean = _mean_of(aucs)
+        bounds = model["interval"].get(CONDITIONAL_MEAN)
+        test = _test(model["conditional_difference"])
+        rows.append([name, _with_interval(mean, bounds), *test])
+    return rows
 
 
 def calibration(results: Results, schema: Schema) -> Rows:
@@ -135,14 +148,25 @@ def truth(results: Results, schema: Schema) -> Rows:
 
 
 def cost(results: Results) -> Rows:
-    """Number of parameters, their size in float32, and the rows per second of both phases."""
-    rows = [["model", "parameters", "MiB", "training rows/s", "test rows/s"]]
+    """Parameters, their size in float32, epochs and minutes of training, rows per second."""
+    header = [
+        "model",
+        "parameters",
+        "MiB",
+        "epochs",
+        "training minutes",
+        "training rows/s",
+        "test rows/s",
+    ]
+    rows = [header]
     for name, model in results["models"].items():
         rows.append(
             [
                 name,
                 f"{model['parameters']:,}",
                 f"{model['mib']:.2f}",
+                f"{model['epochs']:g}",
+                f"{model['training_minutes']:.1f}",
                 f"{model['train_rows_per_second']:,.0f}",
                 f"{model['test_rows_per_second']:,.0f}",
             ]
@@ -157,6 +181,7 @@ def sections(results: Results, schema: Schema) -> list[tuple[str, Rows]]:
         title += f" in {results['groups']:,} groups, which are drawn whole"
     made = [
         (title, quality(results, schema)),
+        ("conditional probabilities", conditionals(results, schema)),
         ("calibration", calibration(results, schema)),
         ("learned and true probabilities", truth(results, schema)),
         ("cost", cost(results)),
@@ -216,6 +241,13 @@ def _short(value: float | None, digits: int = 4) -> str:
         return "-"
     text = f"{value:.{digits}f}"
     return text[1:] if text.startswith("0.") else text
+
+
+def _with_interval(value: float | None, bounds: Sequence[float] | None) -> str:
+    if not bounds:
+        return _short(value)
+    low, high = map(_short, bounds)
+    return f"{_short(value)} [{low}, {high}]"
 
 
 def _mean_and_deviation(metric: Results | None) -> str:
