@@ -66,14 +66,14 @@ def _published_row(
     schema: Schema,
 ) -> list[str]:
     names = [*schema.step_names, *schema.conditional_names]
-    aucs = [_short(published.get(f"auc/{name}")) for name in names]
+    aucs = [short(published.get(f"auc/{name}")) for name in names]
     of_tasks = [published.get(f"auc/{name}") for name in schema.step_names]
     over_tasks = _mean_of(of_tasks)
     return [
         title,
         "",
         *aucs,
-        _short(over_tasks),
+        short(over_tasks),
         "",
         "",
         "",
@@ -116,9 +116,9 @@ def calibration(results: Results, schema: Schema) -> Rows:
             log_loss = _mean(model, f"log_loss/{step}")
             predicted_over_observed = _mean(model, f"pcoc/{step}")
             calibration_error = _mean(model, f"ece/{step}")
-            row.append(_short(log_loss))
-            row.append(_short(predicted_over_observed, digits=3))
-            row.append(_short(calibration_error))
+            row.append(short(log_loss))
+            row.append(short(predicted_over_observed, digits=3))
+            row.append(short(calibration_error))
         if has_pairs:
             violations = _mean(model, "violation_rate")
             row.append(share(violations))
@@ -141,8 +141,8 @@ def truth(results: Results, schema: Schema) -> Rows:
         for name in names:
             ratio = _mean(model, f"truth_ratio/{name}")
             error = _mean(model, f"truth_mae/{name}")
-            row.append(_short(ratio, digits=3))
-            row.append(_short(error))
+            row.append(short(ratio, digits=3))
+            row.append(short(error))
         rows.append(row)
     return rows
 
@@ -208,14 +208,15 @@ def markdown(results: Results, schema: Schema) -> str:
     """The tables and the failed runs in Markdown."""
     parts = []
     for title, rows in sections(results, schema):
-        parts.append(f"**{title}**\n\n{_lines(rows)}")
+        parts.append(f"**{title}**\n\n{lines(rows)}")
     failures = [f"- failed: {run}: {error}\n" for run, error in results["failed"].items()]
     if failures:
         parts.append("".join(failures))
     return "\n".join(parts)
 
 
-def _lines(rows: Sequence[Sequence[str]]) -> str:
+def lines(rows: Sequence[Sequence[str]]) -> str:
+    """A table in Markdown, the header first."""
     header, *others = [f"| {' | '.join(row)} |\n" for row in rows]
     rule = f"|{'---|' * len(rows[0])}\n"
     return "".join([header, rule, *others])
@@ -235,7 +236,7 @@ def _mean_of(values: Sequence[float | None]) -> float | None:
     return sum(known) / len(known)
 
 
-def _short(value: float | None, digits: int = 4) -> str:
+def short(value: float | None, digits: int = 4) -> str:
     """A number without the zero in front of its decimal point; "-" if it is undefined."""
     if value is None:
         return "-"
@@ -245,18 +246,18 @@ def _short(value: float | None, digits: int = 4) -> str:
 
 def _with_interval(value: float | None, bounds: Sequence[float] | None) -> str:
     if not bounds:
-        return _short(value)
-    low, high = map(_short, bounds)
-    return f"{_short(value)} [{low}, {high}]"
+        return short(value)
+    low, high = map(short, bounds)
+    return f"{short(value)} [{low}, {high}]"
 
 
 def _mean_and_deviation(metric: Results | None) -> str:
     if metric is None:
         return "-"
-    mean = _short(metric["mean"])
+    mean = short(metric["mean"])
     if metric["sd"] is None:
         return mean
-    return f"{mean} ± {_short(metric['sd'])}"
+    return f"{mean} ± {short(metric['sd'])}"
 
 
 def _test(difference: Results | None) -> list[str]:
