@@ -55,7 +55,7 @@ class Uncertainty:
     Example:
         >>> import numpy as np
         >>> balance = Uncertainty(num_tasks=2)
-        >>> balance.numbers.assign(np.log([1.0, 4.0]))  # the variances
+        >>> _ = balance.numbers.assign(np.log([1.0, 4.0]))  # the variances
         >>> np.round(balance(np.array([[3.0, 2.0]])), 4).tolist()  # 2 / 4 + log(4) / 2
         [[3.0, 1.1931]]
     """
