@@ -12,7 +12,6 @@ import pytest
 import small_models
 import tensorflow as tf
 from keras import ops
-from marks import all_slow_but
 from twins.numbers import sigmoid
 
 from tafe_tf.data.batches.batch import Batch
@@ -181,7 +180,8 @@ def last_state(run_dir: pathlib.Path) -> dict[str, np.ndarray]:
     return {name: reader.get_tensor(name) for name in numeric}
 
 
-@pytest.mark.parametrize("how", all_slow_but({"gradnorm"}, ["uncertainty", "gradnorm"]))
+@pytest.mark.slow
+@pytest.mark.parametrize("how", ["uncertainty", "gradnorm"])
 def test_a_run_goes_on_with_its_balance(how: str, tmp_path: pathlib.Path) -> None:
     data = tmp_path / "data"
     data.mkdir()
