@@ -15,9 +15,11 @@ from tafe_tf.layers import (
     FieldSelfAttention,
     FusedEmbedding,
     InducingPointAttention,
+    LayerStitch,
     PartitionedEmbedding,
     SmoothStepSelector,
     SoftmaxGates,
+    SubspaceStitch,
     TaskSpecificAdapter,
     Towers,
 )
@@ -53,6 +55,7 @@ MODELS: dict[str, tuple[str, dict[str, Any]]] = {
     "ple": ("ple", _PLE),
     "aitm": ("aitm", _TOWERS),
     "cross_stitch": ("cross_stitch", {"tower_units": [6, 5, 3]}),
+    "sluice": ("sluice", {"tower_units": [6, 6], "orthogonality_weight": 0.1}),
     "esmm": ("esmm", _TOWERS),
     "escm2": ("escm2", _TOWERS),
     "escm2+dr": ("escm2", {**_TOWERS, "estimator": "dr"}),
@@ -127,4 +130,8 @@ LAYERS = {
     "gates": LayerCase(lambda **kw: SoftmaxGates(N, **kw), (_H[:, 0], normal(B, 4, D))),
     "sparse gates": LayerCase(lambda **kw: DSelectKGates(N, **kw), (_H[:, 0], normal(B, 4, D))),
     "cross-stitch": LayerCase(lambda **kw: CrossStitch(**kw), (normal(B, N, D),)),
+    "subspace stitch": LayerCase(lambda **kw: SubspaceStitch(3, **kw), (normal(B, N, D),)),
+    "layer stitch": LayerCase(
+        lambda **kw: LayerStitch(**kw), ([normal(B, N, D), normal(B, N, D, seed=1)],)
+    ),
 }

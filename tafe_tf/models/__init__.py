@@ -17,6 +17,7 @@ from tafe_tf.models.mmoe import MMOE
 from tafe_tf.models.ple import PLE
 from tafe_tf.models.shared_bottom import SharedBottom
 from tafe_tf.models.single_task import SingleTask
+from tafe_tf.models.sluice import SluiceNetwork
 from tafe_tf.models.tafe import TAFE
 
 BY_NAME: dict[str, type[FunnelModel]] = {
@@ -27,6 +28,7 @@ BY_NAME: dict[str, type[FunnelModel]] = {
     "ple": PLE,
     "aitm": AITM,
     "cross_stitch": CrossStitchNetwork,
+    "sluice": SluiceNetwork,
     "esmm": ESMM,
     "escm2": ESCM2,
     "esm2": ESM2,
@@ -45,5 +47,6 @@ __all__ = [
     "FunnelModel",
     "SharedBottom",
     "SingleTask",
+    "SluiceNetwork",
     "check_arguments",
 ]

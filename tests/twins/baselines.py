@@ -18,6 +18,7 @@ from tafe_tf.models import (
     FunnelModel,
     SharedBottom,
     SingleTask,
+    SluiceNetwork,
 )
 from twins.numbers import sigmoid, softmax
 
@@ -80,6 +81,8 @@ def logits(model: FunnelModel, row: np.ndarray) -> list[float]:
         return aitm(model, x)
     if isinstance(model, CrossStitchNetwork):
         return cross_stitch(model, x)
+    if isinstance(model, SluiceNetwork):
+        return sluice(model, x)
     assert isinstance(model, ESMM | ESCM2 | ESM2)
     return products(model, x)
 
@@ -122,6 +125,35 @@ def cross_stitch(model: Any, x: np.ndarray) -> list[float]:
             alpha = stitch.alpha.numpy()
             each = [sum(alpha[i, j] * each[j] for j in count) for i in count]
     return [head(model, t, each[t]) for t in count]
+
+
+def sluice(model: Any, x: np.ndarray) -> list[float]:
+    count = range(model.num_tasks)
+    u = model.num_subspaces
+    each = [x] * model.num_tasks
+    layers = []
+    for level, stitch in zip(model.levels, model.stitches, strict=True):
+        each = [mlp(level, t, each[t]) for t in count]
+        parts = [part for t in count for part in np.split(each[t], u)]  # A,1, A,2, B,1, B,2, ...
+        mixed = [
+            sum(a * h for a, h in zip(row, parts, strict=True)) for row in stitch.alpha.numpy()
+        ]
+        each = [np.concatenate(mixed[u * t : u * (t + 1)]) for t in count]
+        layers.append(each)
+    beta = model.mixture.beta.numpy()
+    return [head(model, t, sum(beta[t, i] * of[t] for i, of in enumerate(layers))) for t in count]
+
+
+def sluice_penalty(model: Any) -> float:
+    """The sum of the squares of v . w, for the weights v and w of units in different subspaces."""
+    total = 0.0
+    for level in model.levels:
+        for kernel in level.kernels[0].numpy():
+            width = kernel.shape[1] // model.num_subspaces
+            for i, v in enumerate(kernel.T):
+                later = kernel.T[(i // width + 1) * width :]
+                total += sum(float(v @ w) ** 2 for w in later)
+    return total
 
 
 def products(model: Any, x: np.ndarray) -> list[float]:
