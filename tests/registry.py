@@ -20,6 +20,7 @@ from tafe_tf.layers import (
     SmoothStepSelector,
     SoftmaxGates,
     SubspaceStitch,
+    TaskFieldAlignment,
     TaskSpecificAdapter,
     Towers,
 )
@@ -56,6 +57,7 @@ MODELS: dict[str, tuple[str, dict[str, Any]]] = {
     "aitm": ("aitm", _TOWERS),
     "cross_stitch": ("cross_stitch", {"tower_units": [6, 5, 3]}),
     "sluice": ("sluice", {"tower_units": [6, 6], "orthogonality_weight": 0.1}),
+    "mran": ("mran", _TOWERS),
     "esmm": ("esmm", _TOWERS),
     "escm2": ("escm2", _TOWERS),
     "escm2+dr": ("escm2", {**_TOWERS, "estimator": "dr"}),
@@ -131,6 +133,7 @@ LAYERS = {
     "sparse gates": LayerCase(lambda **kw: DSelectKGates(N, **kw), (_H[:, 0], normal(B, 4, D))),
     "cross-stitch": LayerCase(lambda **kw: CrossStitch(**kw), (normal(B, N, D),)),
     "subspace stitch": LayerCase(lambda **kw: SubspaceStitch(3, **kw), (normal(B, N, D),)),
+    "alignment": LayerCase(lambda **kw: TaskFieldAlignment(M, **kw), (_H[:, :N], _H)),
     "layer stitch": LayerCase(
         lambda **kw: LayerStitch(**kw), ([normal(B, N, D), normal(B, N, D, seed=1)],)
     ),

@@ -6,6 +6,7 @@ G gates, U subspaces.
 """
 
 from tafe_tf.layers.adapter import TaskSpecificAdapter
+from tafe_tf.layers.alignment import TaskFieldAlignment
 from tafe_tf.layers.asrg import ASRG
 from tafe_tf.layers.attention import InducingPointAttention
 from tafe_tf.layers.configured import Configured
@@ -33,6 +34,7 @@ __all__ = [
     "SmoothStepSelector",
     "SoftmaxGates",
     "SubspaceStitch",
+    "TaskFieldAlignment",
     "TaskSpecificAdapter",
     "Towers",
 ]

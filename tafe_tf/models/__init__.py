@@ -14,6 +14,7 @@ from tafe_tf.models.esm2 import ESM2
 from tafe_tf.models.esmm import ESMM
 from tafe_tf.models.funnel_model import FunnelModel
 from tafe_tf.models.mmoe import MMOE
+from tafe_tf.models.mran import MRAN
 from tafe_tf.models.ple import PLE
 from tafe_tf.models.shared_bottom import SharedBottom
 from tafe_tf.models.single_task import SingleTask
@@ -29,6 +30,7 @@ BY_NAME: dict[str, type[FunnelModel]] = {
     "aitm": AITM,
     "cross_stitch": CrossStitchNetwork,
     "sluice": SluiceNetwork,
+    "mran": MRAN,
     "esmm": ESMM,
     "escm2": ESCM2,
     "esm2": ESM2,
@@ -41,6 +43,7 @@ __all__ = [
     "ESM2",
     "ESMM",
     "MMOE",
+    "MRAN",
     "PLE",
     "TAFE",
     "CrossStitchNetwork",

@@ -13,6 +13,7 @@ from tafe_tf.models import (
     ESM2,
     ESMM,
     MMOE,
+    MRAN,
     PLE,
     CrossStitchNetwork,
     FunnelModel,
@@ -20,7 +21,7 @@ from tafe_tf.models import (
     SingleTask,
     SluiceNetwork,
 )
-from twins.numbers import sigmoid, softmax
+from twins.numbers import layer_norm, sigmoid, softmax
 
 
 def embed(layer: Any, row: np.ndarray) -> np.ndarray:
@@ -83,6 +84,8 @@ def logits(model: FunnelModel, row: np.ndarray) -> list[float]:
         return cross_stitch(model, x)
     if isinstance(model, SluiceNetwork):
         return sluice(model, x)
+    if isinstance(model, MRAN):
+        return mran(model, embed(model.embedding, row))
     assert isinstance(model, ESMM | ESCM2 | ESM2)
     return products(model, x)
 
@@ -154,6 +157,39 @@ def sluice_penalty(model: Any) -> float:
                 later = kernel.T[(i // width + 1) * width :]
                 total += sum(float(v @ w) ** 2 for w in later)
     return total
+
+
+def self_attention(layer: Any, x: np.ndarray) -> np.ndarray:
+    """Head by head: a residual, the attention of all rows of x to all, a norm."""
+    attention = layer.attention
+    made = (attention.query_dense, attention.key_dense, attention.value_dense)
+    query, key, value = (dense.kernel.numpy() for dense in made)  # [d, M, e]
+    output = attention.output_dense.kernel.numpy()  # [M, e, d]
+    scale = np.float64(np.float32(query.shape[2] ** -0.5))  # Keras rounds 1 / sqrt(e) to float32
+    y = x
+    for m in range(layer.num_heads):
+        scores = (x @ query[:, m]) @ (x @ key[:, m]).T * scale
+        y = y + softmax(scores) @ (x @ value[:, m]) @ output[m]
+    return np.asarray(layer_norm(y, layer.norm.gamma.numpy(), layer.norm.beta.numpy()))
+
+
+def mran(model: Any, h: np.ndarray) -> list[float]:
+    tasks = self_attention(model.of_tasks, model.tasks.numpy()[0])
+    fields = self_attention(model.of_fields, h)
+    alignment = model.alignment
+    heads = alignment.num_heads
+    queries = np.split(tasks @ alignment.query.numpy(), heads, axis=1)
+    keys = np.split(fields @ alignment.key.numpy(), heads, axis=1)
+    scale, shift = (w.numpy().ravel() for w in (alignment.norm.gamma, alignment.norm.beta))
+    found = []
+    for t in range(model.num_tasks):
+        parts = []
+        for q, k, x in zip(queries, keys, np.split(fields, heads, axis=1), strict=True):
+            weights = softmax(k @ q[t] / np.sqrt(q.shape[1]))  # of the fields
+            parts.append(x + weights[:, None] * x)
+        read = layer_norm(np.concatenate(parts, axis=1).ravel(), scale, shift)
+        found.append(tower(model, t, read))
+    return found
 
 
 def products(model: Any, x: np.ndarray) -> list[float]:
