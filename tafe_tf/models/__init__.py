@@ -13,6 +13,7 @@ from tafe_tf.models.escm2 import ESCM2
 from tafe_tf.models.esm2 import ESM2
 from tafe_tf.models.esmm import ESMM
 from tafe_tf.models.funnel_model import FunnelModel
+from tafe_tf.models.hm3 import HM3
 from tafe_tf.models.mmoe import MMOE
 from tafe_tf.models.mran import MRAN
 from tafe_tf.models.ple import PLE
@@ -34,6 +35,7 @@ BY_NAME: dict[str, type[FunnelModel]] = {
     "esmm": ESMM,
     "escm2": ESCM2,
     "esm2": ESM2,
+    "hm3": HM3,
 }
 
 __all__ = [
@@ -42,6 +44,7 @@ __all__ = [
     "ESCM2",
     "ESM2",
     "ESMM",
+    "HM3",
     "MMOE",
     "MRAN",
     "PLE",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,7 @@ from tafe_tf.models import (
     ESCM2,
     ESM2,
     ESMM,
+    HM3,
     MMOE,
     MRAN,
     PLE,
@@ -86,6 +88,8 @@ def logits(model: FunnelModel, row: np.ndarray) -> list[float]:
         return sluice(model, x)
     if isinstance(model, MRAN):
         return mran(model, embed(model.embedding, row))
+    if isinstance(model, HM3):
+        return hm3(model, x)
     assert isinstance(model, ESMM | ESCM2 | ESM2)
     return products(model, x)
 
@@ -190,6 +194,25 @@ def mran(model: Any, h: np.ndarray) -> list[float]:
         read = layer_norm(np.concatenate(parts, axis=1).ravel(), scale, shift)
         found.append(tower(model, t, read))
     return found
+
+
+def hm3(model: Any, x: np.ndarray) -> list[float]:
+    """The sum over every path of actions that happen or not, in probabilities."""
+    towers = iter([sigmoid(tower(model, t, x)) for t in range(model.towers.count)])
+    f = [1.0]
+    for i in range(model.num_tasks):
+        actions = model.via.count(i)
+        nodes = [[next(towers)], *([next(towers), next(towers)] for _ in range(actions))]
+        total = 0.0
+        for path in itertools.product([0, 1], repeat=actions):
+            p, before = f[-1], 0
+            for node, happens in zip(nodes, [*path, 1], strict=True):
+                chance = node[before]  # if the action before did not happen, or did
+                p *= chance if happens else 1 - chance
+                before = happens
+            total += p
+        f.append(total)
+    return [float(np.log(p / (1 - p))) for p in f[1:]]
 
 
 def products(model: Any, x: np.ndarray) -> list[float]:
