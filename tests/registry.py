@@ -55,6 +55,7 @@ MODELS: dict[str, tuple[str, dict[str, Any]]] = {
     "mmoe+dselect_k": ("mmoe", {**_MMOE, "gate": "dselect_k", "entropy_weight": 0.1}),
     "ple": ("ple", _PLE),
     "aitm": ("aitm", _TOWERS),
+    "aitm+conditional": ("aitm", {**_TOWERS, "heads": "conditional"}),
     "cross_stitch": ("cross_stitch", {"tower_units": [6, 5, 3]}),
     "sluice": ("sluice", {"tower_units": [6, 6], "orthogonality_weight": 0.1}),
     "mran": ("mran", _TOWERS),
