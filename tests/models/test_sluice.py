@@ -48,6 +48,13 @@ def test_alpha_and_beta_start_with_a_bias_to_the_own_subspace_and_the_last_layer
     np.testing.assert_allclose(model.mixture.beta.numpy(), expected, rtol=1e-6)
 
 
+def test_subspaces_differ_at_step_0() -> None:
+    for level in make("sluice", ROWS, 3).levels:
+        units = level.kernels[0].numpy().transpose(0, 2, 1)  # [N, width, in]
+        weights = units.reshape(-1, units.shape[2])
+        assert len(np.unique(weights, axis=0)) == len(weights)
+
+
 def test_errors() -> None:
     with pytest.raises(
         ValueError, match=r"`tower_units` of sluice .* one size, .* tower_units=\[8, 4\]"
