@@ -24,9 +24,10 @@ def build_model(
         parts: Number of tables that the embedding table is cut into. The default is 1.
     """
     arguments = config.all_arguments()
-    if config.name == "esm2":
+    made = models.BY_NAME[config.name]
+    if "via" in made.parameters():
         arguments["via"] = features.schema.via
-    model = models.BY_NAME[config.name](
+    model = made(
         features.rows,
         len(features.schema.tasks),
         slots=features.slots,
