@@ -20,6 +20,8 @@ from tafe_tf.terminal.command import CommandError
 from tafe_tf.training import settings
 from tafe_tf.training.config import FREE_SETTINGS, ModelConfig, TrainingConfig, model_arguments
 from tafe_tf.training.settings import Setting
+from tafe_tf.trees.config import NAME as TREES
+from tafe_tf.trees.config import TreesConfig
 
 DATA_DIR = flags.DEFINE_string(
     "data_dir",
@@ -118,13 +120,15 @@ def _define(setting: Setting, explanation: str) -> None:
 
 _TRAINING = settings.of_dataclass(TrainingConfig)
 _OF_MODELS = _model_settings()
+_OF_TREES = settings.of_dataclass(TreesConfig)
 
 _MODEL = settings.of_dataclass(ModelConfig)["name"]
 flags.DEFINE_enum(
     "model",
     None,
-    list(BY_NAME),
-    f"The model to train. Default: {_MODEL.default}.",
+    [*BY_NAME, TREES],
+    f"The model to train; {TREES} is for tafe_tf.compare, tafe_tf.tune and tafe_tf.gbdt alone. "
+    f"Default: {_MODEL.default}.",
 )
 for _setting in _TRAINING.values():
     _explanation = _setting.explanation + _default(_setting)
@@ -133,12 +137,15 @@ for _of_models in _OF_MODELS.values():
     _first, *_ = _of_models.values()
     _explanation = _model_help(_of_models)
     _define(_first, _explanation)
+for _name, _setting in _OF_TREES.items():
+    if _name not in _OF_MODELS:  # which otherwise has the same flag
+        _define(_setting, f"[{TREES}] {_setting.explanation}{_default(_setting)}")
 
 
 def names() -> list[str]:
     """Names of all flags that the trained weights depend on."""
     of_training = [name for name in _TRAINING if name not in FREE_SETTINGS]
-    found = ["data_dir", "schema", "model", *of_training, *_OF_MODELS]
+    found = {"data_dir", "schema", "model", *of_training, *_OF_MODELS, *_OF_TREES}
     return sorted(found)
 
 
@@ -183,10 +190,30 @@ def model_config() -> ModelConfig:
     """The model that the flags ask for.
 
     Flags of other models are passed over, so that one flagfile serves several models.
+
+    Raises:
+        CommandError: If it is the trees, which no network's command trains.
     """
     name = given("model") or _MODEL.default
+    if name == TREES:
+        raise CommandError(
+            f"--model={TREES} is no network; `tafe compare --models={TREES}` trains the trees "
+            f"beside the networks, and `tafe {TREES}` alone"
+        )
     arguments = _given_of(model_arguments(name))
     return ModelConfig(name=name, arguments=arguments)
+
+
+def trees_config() -> TreesConfig:
+    """What the flags ask of the trees.
+
+    Raises:
+        CommandError: If another model is asked for.
+    """
+    name = given("model")
+    if name not in (None, TREES):
+        raise CommandError(f"--model must be {TREES} for trees, or left out. Received: {name}")
+    return TreesConfig(**_given_of(_OF_TREES))
 
 
 def _given_of(names_of_flags: Iterable[str]) -> dict[str, Any]:

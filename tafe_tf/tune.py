@@ -28,8 +28,7 @@ from absl import flags as absl_flags
 from absl.flags import adopt_module_key_flags
 
 from tafe_tf import flags
-from tafe_tf.comparison.runs import Shared, Variant
-from tafe_tf.models import BY_NAME
+from tafe_tf.comparison.runs import MODELS, Shared, Variant
 from tafe_tf.terminal import command
 from tafe_tf.terminal.command import CommandError
 
@@ -70,7 +69,7 @@ def main(argv: list[str]) -> None:
         for text in asked:
             variant = Variant.parse(
                 text,
-                list(BY_NAME),
+                MODELS,
                 flags.names(),
             )
             variants.append(variant)
