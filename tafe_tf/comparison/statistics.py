@@ -3,23 +3,20 @@
 from __future__ import annotations
 
 import dataclasses
-import statistics
-import zipfile
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
-from tafe_tf.comparison.bootstrap import RankedRows, interval, over_seeds, p_value, resamples
+from tafe_tf.comparison.bootstrap import RankedRows, interval, over_seeds, resamples
+from tafe_tf.comparison.differences import Differences
+from tafe_tf.comparison.finished import Arrays, FinishedModel, by_model, predictions_of
 from tafe_tf.comparison.runs import ChildRun
-from tafe_tf.data.atomic import read_json
 from tafe_tf.metrics import NO_GROUP, log_sigmoid
 from tafe_tf.schema import Schema
-from tafe_tf.training.errors import RunError
 
 MEAN = "auc/mean"  # mean over the tasks of the AUC over all impressions
-
-Arrays = dict[str, np.ndarray]
+CONDITIONAL_MEAN = "auc/conditional_mean"  # mean of the AUCs of P(T_i | T_{i-1}) over rows of both
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -30,7 +27,7 @@ class Comparison:
         schema: The data set's schema.
         replicates: Number of bootstrap samples; 400 by default.
         against: The model that the others are tested against; by default, or if empty, the best one
-            that is not TAFE or a variant of it.
+            that is not TAFE or a variant of it, of the tasks and of the conditionals each.
         published: Metrics by model from a paper, and under "source" a text that names it; none by
             default.
     """
@@ -58,12 +55,13 @@ class Comparison:
         done = [run for run in runs if run.is_done]
         if not done:
             raise ValueError(f"no run has finished: {dict(failed)}")
-        models = _by_model(done)
-        test_rows = _predictions(done[0])
+        models = by_model(done)
+        test_rows = predictions_of(done[0])
         replicates = self._replicates(models, test_rows)
-        against = self.against or self._best_baseline(models)
-        if against not in models:
-            raise ValueError(f"--against must be one of {', '.join(models)}. Received: {against!r}")
+        of_tasks = self._differences(models, replicates, self.schema.step_names)
+        of_conditionals = None
+        if self.schema.conditional_names:
+            of_conditionals = self._differences(models, replicates, self.schema.conditional_names)
         groups = None
         if "group" in test_rows:
             group = test_rows["group"]
@@ -73,7 +71,8 @@ class Comparison:
         for name, model in models.items():
             described[name] = {
                 **self._described(model, single, replicates[name]),
-                "difference": self._difference(models, replicates, name, against),
+                "difference": of_tasks.of(name),
+                "conditional_difference": of_conditionals.of(name) if of_conditionals else {},
                 "published": dict(self.published.get(name, {})),
             }
         return {
@@ -81,16 +80,27 @@ class Comparison:
             "test_rows": len(test_rows["logits"]),
             "groups": groups,
             "replicates": self.replicates,
-            "against": against,
+            "against": of_tasks.against,
+            "conditionals_against": of_conditionals.against if of_conditionals else None,
             "source": self.published.get("source", "published"),
             "failed": dict(failed),
             "models": described,
         }
 
+    def _differences(
+        self,
+        models: Mapping[str, FinishedModel],
+        replicates: Mapping[str, Mapping[str, np.ndarray]],
+        names: Sequence[str],
+    ) -> Differences:
+        """The tests of the mean AUC of some probabilities."""
+        metrics = [f"auc/{name}" for name in names]
+        return Differences(models, replicates, metrics, self.against)
+
     def _described(
         self,
-        model: _Model,
-        single: _Model | None,
+        model: FinishedModel,
+        single: FinishedModel | None,
         replicates: Mapping[str, np.ndarray],
     ) -> dict[str, Any]:
         """A model's own figures and its gains over `single`."""
@@ -106,7 +116,7 @@ class Comparison:
 
     def _replicates(
         self,
-        models: Mapping[str, _Model],
+        models: Mapping[str, FinishedModel],
         test_rows: Arrays,
     ) -> dict[str, Arrays]:
         """AUCs [S, R] by model and metric; S seeds, R replicates."""
@@ -120,7 +130,7 @@ class Comparison:
 
     def _aucs(self, run: ChildRun, test_rows: Arrays) -> Arrays:
         """AUCs [R] of one run by metric; every run is evaluated on the same samples."""
-        rows = _predictions(run)
+        rows = predictions_of(run)
         if not np.array_equal(rows["depth"], test_rows["depth"]):
             raise ValueError(f"{run.path}: was tested on other rows than the first run")
         ranked = self._ranked(rows)
@@ -137,10 +147,11 @@ class Comparison:
         for key, values in parts.items():
             aucs[key] = np.concatenate(values)
         step_aucs = [aucs[f"auc/{name}"] for name in self.schema.step_names]
-        return {
-            **aucs,
-            MEAN: np.mean(step_aucs, axis=0),
-        }
+        means = {MEAN: np.mean(step_aucs, axis=0)}
+        if self.schema.conditional_names:
+            conditional_aucs = [aucs[f"auc/{name}"] for name in self.schema.conditional_names]
+            means[CONDITIONAL_MEAN] = np.mean(conditional_aucs, axis=0)
+        return {**aucs, **means}
 
     def _ranked(self, rows: Arrays) -> dict[str, RankedRows]:
         """The test rows ranked by each probability, by metric."""
@@ -164,154 +175,3 @@ class Comparison:
                 depth >= i,
             )
         return ranked
-
-    def _difference(
-        self,
-        models: Mapping[str, _Model],
-        replicates: Mapping[str, Mapping[str, np.ndarray]],
-        name: str,
-        against: str,
-    ) -> dict[str, Any] | None:
-        """The difference of two models' mean AUC over the tasks, paired by seed and test row.
-
-        Only the seeds that both models have are compared.
-
-        Returns:
-            None for the model itself; an empty dictionary if the difference is undefined.
-        """
-        if name == against:
-            return None
-        own_seeds = models[name].seeds
-        base_seeds = models[against].seeds
-        seeds = [seed for seed in own_seeds if seed in base_seeds]
-        if not seeds:
-            return {}
-        own = [own_seeds.index(seed) for seed in seeds]
-        base = [base_seeds.index(seed) for seed in seeds]
-        own_aucs = self._step_aucs(models[name])[own]
-        base_aucs = self._step_aucs(models[against])[base]
-        difference = (own_aucs - base_aucs).mean()
-        if not np.isfinite(difference):
-            return {}
-        own_replicates = replicates[name][MEAN][own]
-        base_replicates = replicates[against][MEAN][base]
-        drawn = over_seeds(own_replicates - base_replicates)
-        return {
-            "mean": float(difference),
-            "interval": interval(drawn),
-            "p": p_value(drawn),
-            "seeds": seeds,
-        }
-
-    def _step_aucs(self, model: _Model) -> np.ndarray:
-        """AUCs over all impressions by seed and step, [S, N]; NaN where one is undefined."""
-        keys = [f"auc/{name}" for name in self.schema.step_names]
-        values = []
-        for metrics in model.metrics:
-            values.append([metrics.get(key) for key in keys])
-        return np.array(values, np.float64)
-
-    def _best_baseline(self, models: Mapping[str, _Model]) -> str:
-        """The model with the highest mean AUC among those that are not TAFE, or among all."""
-        baselines = []
-        for name in models:
-            family, _, _ = name.partition("/")
-            if family != "tafe":
-                baselines.append(name)
-        means = {}
-        for name in baselines or models:
-            aucs = self._step_aucs(models[name])
-            means[name] = np.nan_to_num(aucs).mean()
-        return max(means, key=lambda name: means[name])
-
-
-class _Model:
-    """The finished runs of one model, ordered by seed."""
-
-    def __init__(self, runs: Sequence[ChildRun]) -> None:
-        self.runs = runs
-        self.seeds = [run.seed for run in runs]
-        self.metrics = [read_json(run.path / "metrics.json") for run in runs]
-
-    def values(self, key: str) -> list[float]:
-        """A metric's values by seed, without the undefined ones."""
-        values = [metrics.get(key) for metrics in self.metrics]
-        return [value for value in values if value is not None]
-
-    def mean(self, key: str) -> float | None:
-        """A metric's mean over seeds; None if it is undefined for all of them."""
-        values = self.values(key)
-        return statistics.fmean(values) if values else None
-
-    def gains(
-        self,
-        single: _Model | None,
-        keys: Sequence[str],
-    ) -> dict[str, float]:
-        """(AUC - AUC of single_task) / AUC of single_task, as in the paper's Table 2."""
-        if single is None:
-            return {}
-        gains = {}
-        for key in keys:
-            own = self.mean(key)
-            base = single.mean(key)
-            if own and base:
-                gains[key] = own / base - 1.0
-        return gains
-
-    def summary(self) -> dict[str, Any]:
-        """Size, speed, and the mean and spread of each metric."""
-        metrics = {}
-        for key in self.metrics[0]:
-            values = self.values(key)
-            if values:
-                metrics[key] = _spread(values)
-        parameters = self.metrics[0]["parameters"]
-        training_speeds = [_training_speed(run) for run in self.runs]
-        test_speeds = [each["rows"] / each["seconds"] for each in self.metrics]
-        return {
-            "seeds": self.seeds,
-            "parameters": parameters,
-            "mib": parameters * 4 / 2**20,
-            "train_rows_per_second": statistics.median(training_speeds),
-            "test_rows_per_second": statistics.median(test_speeds),
-            "metrics": metrics,
-        }
-
-
-def _by_model(runs: Sequence[ChildRun]) -> dict[str, _Model]:
-    """The runs of each model, by its name, in the order of the runs."""
-    by_name: dict[str, list[ChildRun]] = {}
-    for run in runs:
-        of_model = by_name.setdefault(run.variant.text, [])
-        of_model.append(run)
-    return {name: _Model(its_runs) for name, its_runs in by_name.items()}
-
-
-def _spread(values: list[float]) -> dict[str, Any]:
-    """Mean and standard deviation; the latter is None for a single value."""
-    deviation = statistics.stdev(values) if len(values) > 1 else None
-    return {
-        "mean": statistics.fmean(values),
-        "sd": deviation,
-        "values": values,
-    }
-
-
-def _predictions(run: ChildRun) -> Arrays:
-    """The test rows' logits [rows, N], depth, weight and, where there are any, groups [rows]."""
-    path = run.path / "predictions.npz"
-    try:
-        with np.load(path) as arrays:
-            return dict(arrays)
-    except (zipfile.BadZipFile, EOFError, ValueError) as error:
-        mend = "remove it, and run the same command, which makes it anew"
-        raise RunError(f"{path}: is damaged ({error}); {mend}") from None
-
-
-def _training_speed(run: ChildRun) -> float:
-    """Median rows per second of training, without the first epoch, which compiles, if possible."""
-    history = read_json(run.path / "history.json")
-    epochs = history[1:] or history
-    speeds = [epoch["train_rows"] / epoch["train_seconds"] for epoch in epochs]
-    return float(statistics.median(speeds))

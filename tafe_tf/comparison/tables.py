@@ -7,7 +7,7 @@ from typing import Any
 
 from rich.table import Table
 
-from tafe_tf.comparison.statistics import MEAN
+from tafe_tf.comparison.statistics import CONDITIONAL_MEAN, MEAN
 from tafe_tf.schema import Schema
 from tafe_tf.terminal.tables import share, spoken
 
@@ -47,11 +47,6 @@ def _quality_row(
     aucs = [_mean_and_deviation(metrics.get(f"auc/{step}")) for step in names]
     of_tasks = [_mean(model, f"auc/{step}") for step in schema.step_names]
     over_tasks = _mean_of(of_tasks)
-    bounds = model["interval"].get(MEAN)
-    spread = ""
-    if bounds:
-        low, high = map(_short, bounds)
-        spread = f" [{low}, {high}]"
     gains = "-"
     if model["gain"] and name != "single_task":
         gains = " ".join(f"{gain:+.2%}" for gain in model["gain"].values())
@@ -59,7 +54,7 @@ def _quality_row(
         name,
         str(len(model["seeds"])),
         *aucs,
-        f"{_short(over_tasks)}{spread}",
+        _with_interval(over_tasks, model["interval"].get(MEAN)),
         gains,
         *_test(model["difference"]),
     ]
@@ -71,18 +66,36 @@ def _published_row(
     schema: Schema,
 ) -> list[str]:
     names = [*schema.step_names, *schema.conditional_names]
-    aucs = [_short(published.get(f"auc/{name}")) for name in names]
+    aucs = [short(published.get(f"auc/{name}")) for name in names]
     of_tasks = [published.get(f"auc/{name}") for name in schema.step_names]
     over_tasks = _mean_of(of_tasks)
     return [
         title,
         "",
         *aucs,
-        _short(over_tasks),
+        short(over_tasks),
         "",
         "",
         "",
     ]
+
+
+def conditionals(results: Results, schema: Schema) -> Rows:
+    """The mean AUC of the conditional probabilities, and the paired test of it.
+
+    A funnel of one step has no conditionals: the header is alone then.
+    """
+    against = results["conditionals_against"]
+    rows = [["model", "mean over conditionals [95 %]", f"against {against}", "p"]]
+    if not schema.conditional_names:
+        return rows
+    for name, model in results["models"].items():
+        aucs = [_mean(model, f"auc/{conditional}") for conditional in schema.conditional_names]
+        mean = _mean_of(aucs)
+        bounds = model["interval"].get(CONDITIONAL_MEAN)
+        test = _test(model["conditional_difference"])
+        rows.append([name, _with_interval(mean, bounds), *test])
+    return rows
 
 
 def calibration(results: Results, schema: Schema) -> Rows:
@@ -103,9 +116,9 @@ def calibration(results: Results, schema: Schema) -> Rows:
             log_loss = _mean(model, f"log_loss/{step}")
             predicted_over_observed = _mean(model, f"pcoc/{step}")
             calibration_error = _mean(model, f"ece/{step}")
-            row.append(_short(log_loss))
-            row.append(_short(predicted_over_observed, digits=3))
-            row.append(_short(calibration_error))
+            row.append(short(log_loss))
+            row.append(short(predicted_over_observed, digits=3))
+            row.append(short(calibration_error))
         if has_pairs:
             violations = _mean(model, "violation_rate")
             row.append(share(violations))
@@ -128,21 +141,32 @@ def truth(results: Results, schema: Schema) -> Rows:
         for name in names:
             ratio = _mean(model, f"truth_ratio/{name}")
             error = _mean(model, f"truth_mae/{name}")
-            row.append(_short(ratio, digits=3))
-            row.append(_short(error))
+            row.append(short(ratio, digits=3))
+            row.append(short(error))
         rows.append(row)
     return rows
 
 
 def cost(results: Results) -> Rows:
-    """Number of parameters, their size in float32, and the rows per second of both phases."""
-    rows = [["model", "parameters", "MiB", "training rows/s", "test rows/s"]]
+    """Parameters, their size in float32, epochs and minutes of training, rows per second."""
+    header = [
+        "model",
+        "parameters",
+        "MiB",
+        "epochs",
+        "training minutes",
+        "training rows/s",
+        "test rows/s",
+    ]
+    rows = [header]
     for name, model in results["models"].items():
         rows.append(
             [
                 name,
                 f"{model['parameters']:,}",
                 f"{model['mib']:.2f}",
+                f"{model['epochs']:g}",
+                f"{model['training_minutes']:.1f}",
                 f"{model['train_rows_per_second']:,.0f}",
                 f"{model['test_rows_per_second']:,.0f}",
             ]
@@ -157,6 +181,7 @@ def sections(results: Results, schema: Schema) -> list[tuple[str, Rows]]:
         title += f" in {results['groups']:,} groups, which are drawn whole"
     made = [
         (title, quality(results, schema)),
+        ("conditional probabilities", conditionals(results, schema)),
         ("calibration", calibration(results, schema)),
         ("learned and true probabilities", truth(results, schema)),
         ("cost", cost(results)),
@@ -183,14 +208,15 @@ def markdown(results: Results, schema: Schema) -> str:
     """The tables and the failed runs in Markdown."""
     parts = []
     for title, rows in sections(results, schema):
-        parts.append(f"**{title}**\n\n{_lines(rows)}")
+        parts.append(f"**{title}**\n\n{lines(rows)}")
     failures = [f"- failed: {run}: {error}\n" for run, error in results["failed"].items()]
     if failures:
         parts.append("".join(failures))
     return "\n".join(parts)
 
 
-def _lines(rows: Sequence[Sequence[str]]) -> str:
+def lines(rows: Sequence[Sequence[str]]) -> str:
+    """A table in Markdown, the header first."""
     header, *others = [f"| {' | '.join(row)} |\n" for row in rows]
     rule = f"|{'---|' * len(rows[0])}\n"
     return "".join([header, rule, *others])
@@ -210,7 +236,7 @@ def _mean_of(values: Sequence[float | None]) -> float | None:
     return sum(known) / len(known)
 
 
-def _short(value: float | None, digits: int = 4) -> str:
+def short(value: float | None, digits: int = 4) -> str:
     """A number without the zero in front of its decimal point; "-" if it is undefined."""
     if value is None:
         return "-"
@@ -218,13 +244,20 @@ def _short(value: float | None, digits: int = 4) -> str:
     return text[1:] if text.startswith("0.") else text
 
 
+def _with_interval(value: float | None, bounds: Sequence[float] | None) -> str:
+    if not bounds:
+        return short(value)
+    low, high = map(short, bounds)
+    return f"{short(value)} [{low}, {high}]"
+
+
 def _mean_and_deviation(metric: Results | None) -> str:
     if metric is None:
         return "-"
-    mean = _short(metric["mean"])
+    mean = short(metric["mean"])
     if metric["sd"] is None:
         return mean
-    return f"{mean} ± {_short(metric['sd'])}"
+    return f"{mean} ± {short(metric['sd'])}"
 
 
 def _test(difference: Results | None) -> list[str]:

@@ -175,6 +175,14 @@ def write_arrays(
     path: str | pathlib.Path,
     arrays: Mapping[str, np.ndarray],
 ) -> None:
-    """Writes arrays by name as an uncompressed .npz file, atomically."""
+    """Writes arrays by name as an uncompressed .npz file, atomically.
+
+    Raises:
+        ValueError: If an array holds Python objects, which would be written as a pickle.
+    """
+    for name, array in arrays.items():
+        if array.dtype.hasobject:  # NumPy 1.26 has no `allow_pickle` of `savez`
+            raise ValueError(f"{path}: array {name!r} holds Python objects")
+    named: dict[str, Any] = dict(arrays)
     with replacing(path) as temporary, open(temporary, "wb") as file:
-        np.savez(file, allow_pickle=False, **arrays)
+        np.savez(file, **named)

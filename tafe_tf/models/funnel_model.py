@@ -14,6 +14,7 @@ from tafe_tf.models.argument_rules import check_arguments
 from tafe_tf.models.checked_ids import CheckedIds
 from tafe_tf.models.known_inputs import KnownInputs
 from tafe_tf.models.pieces import InPieces
+from tafe_tf.models.products import product_logits
 from tafe_tf.models.saved_seeds import SavedSeeds
 from tafe_tf.types import Inputs, Tensor
 
@@ -31,6 +32,12 @@ class FunnelModel(Configured, CheckedIds, InPieces, KnownInputs, SavedSeeds):
         field_rows: Number of embedding rows of each of the F fields.
         num_tasks: Length of the funnel, N, 1 or more.
         embedding_dim: Embedding dimension d, in numbers for each id; 18 by default.
+        heads: What the head of step i gives: "separate" heads give the logit of f_i itself, and
+            "conditional" ones, for i of 2 and more, that of P(T_i = 1 | T_{i-1} = 1, X). Then f_i
+            is their product up to step i, never rises along the funnel, and is learned over the
+            entire space, as ESMM's is (Ma et al. 2018, eq. 4). By default the architecture's own:
+            conditional for those whose paper has products (esmm, escm2 and esm2), which take
+            nothing else, and separate for the others.
         embedding_stddev: Standard deviation of the normal distribution that the embedding table
             starts from; 0.05 by default.
         embedding_dtype: Type that the embedding table is kept in, one of float32, bfloat16 and
@@ -42,7 +49,7 @@ class FunnelModel(Configured, CheckedIds, InPieces, KnownInputs, SavedSeeds):
 
     Attributes:
         products: Whether f_i is a product of conditional probabilities, whose logits `shift_logits`
-            then moves.
+            then moves. An architecture that computes products itself sets it in its class.
 
     Call arguments:
         inputs: Ids [B, S], or {"ids": [B, S], "weights": [B, S]}; see `FusedEmbedding`.
@@ -80,6 +87,7 @@ class FunnelModel(Configured, CheckedIds, InPieces, KnownInputs, SavedSeeds):
         num_tasks: int,
         embedding_dim: int = 18,
         *,
+        heads: Literal["separate", "conditional"] | None = None,
         embedding_stddev: float = 0.05,
         embedding_dtype: Literal["float32", "bfloat16", "float16"] | None = None,
         embedding_parts: int = 1,
@@ -90,6 +98,12 @@ class FunnelModel(Configured, CheckedIds, InPieces, KnownInputs, SavedSeeds):
         check_arguments(self.arguments)
         if num_tasks < 1:
             raise ValueError(f"`num_tasks` must be 1 or more. Received: num_tasks={num_tasks}")
+        if self.products and heads == "separate":
+            rule = f"must be conditional: {type(self).__name__} predicts products"
+            raise ValueError(f"`heads` {rule}. Received: heads={heads}")
+        self._multiplies = heads == "conditional" and not self.products
+        if self._multiplies:
+            self.products = True
         self.num_tasks = num_tasks
         self.num_fields = len(field_rows)
         self.embedding_dim = embedding_dim
@@ -145,16 +159,24 @@ class FunnelModel(Configured, CheckedIds, InPieces, KnownInputs, SavedSeeds):
         h = self.embed(inputs, training)  # [B, F, d]
 
         def score(rows: Tensor) -> Tensor:
-            return self.score(rows, training)
+            logits = self.score(rows, training)
+            return self._multiply(logits) if self._multiplies else logits
 
         return self.in_pieces(score, h)
+
+    def _multiply(self, logits: Tensor) -> Tensor:
+        """Turns the first N columns from logits of conditional steps into those of f."""
+        n = self.num_tasks
+        of_steps = product_logits(logits[:, :n])
+        others = logits[:, n:]  # columns for the model's own loss
+        return ops.concatenate([of_steps, others], axis=-1)
 
     def embed(self, inputs: Inputs, training: bool) -> Tensor:
         """Embeds: ids [B, S] -> H [B, F, d]."""
         return self.embedding(inputs)
 
     def score(self, h: Tensor, training: bool) -> Tensor:
-        """Computes logits [B, N] from H [B, F, d]: the architecture itself."""
+        """Computes the heads' logits [B, N] from H [B, F, d]: the architecture itself."""
         raise NotImplementedError
 
     def flatten(self, h: Tensor) -> Tensor:

@@ -10,8 +10,8 @@ import sys
 import pytest
 import small_models
 
+from tafe_tf.comparison.finished import predictions_of
 from tafe_tf.comparison.runs import ChildRun, Shared, Variant, train_all
-from tafe_tf.comparison.statistics import _predictions as predictions_of
 from tafe_tf.data import lock
 from tafe_tf.data.bad_rows import BadRows
 from tafe_tf.data.formats.write import write

@@ -64,6 +64,14 @@ def dselect_k(gates: Any, g: int, x: np.ndarray) -> np.ndarray:
 
 def logits(model: FunnelModel, row: np.ndarray) -> list[float]:
     """Any baseline's logits of one row of ids."""
+    of_heads = logits_of_heads(model, row)
+    if model.arguments["heads"] != "conditional":
+        return of_heads
+    f = np.cumprod([sigmoid(logit) for logit in of_heads])
+    return list(np.log(f / (1 - f)))
+
+
+def logits_of_heads(model: FunnelModel, row: np.ndarray) -> list[float]:
     tasks = range(model.num_tasks)
     if isinstance(model, SingleTask):
         return [tower(model, t, embed(model.embeddings[t], row).ravel()) for t in tasks]

@@ -1,0 +1,202 @@
+"""Writes docs/which_model.md from finished comparisons: what each model reached, and what it cost.
+
+    python -m tafe_tf.compare --data_dir=DIR --run_dir=runs/compare/steam --seeds=5 --models=...
+    python -m benchmarks.which_model docs runs/compare/steam runs/compare/hotel ...
+
+`docs/which_model_notes.md`, which is written by hand, comes first. All figures below it are those
+of the comparisons: give all of them each time. Prints which were read.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import pathlib
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from absl import app
+
+from tafe_tf import schema_toml
+from tafe_tf.comparison.statistics import CONDITIONAL_MEAN, MEAN
+from tafe_tf.comparison.tables import Rows, lines, short
+from tafe_tf.data.atomic import read_json, write_text
+from tafe_tf.schema import Schema
+from tafe_tf.terminal import command
+
+
+@dataclasses.dataclass(frozen=True)
+class Funnel:
+    """A finished comparison and the data that it was made on.
+
+    Attributes:
+        name: Of its run directory.
+        schema: Of the data.
+        statistics: Of the training rows, see `tafe_tf.features.vocabulary`.
+        results: What `tafe_tf.compare` left.
+    """
+
+    name: str
+    schema: Schema
+    statistics: dict[str, Any]
+    results: dict[str, Any]
+
+    @classmethod
+    def read(cls, run: pathlib.Path) -> Funnel:
+        """Reads a comparison's run directory."""
+        prepared = run / "prepared"
+        return cls(
+            name=run.name,
+            schema=schema_toml.load(prepared / "schema.toml"),
+            statistics=read_json(prepared / "statistics.json"),
+            results=read_json(run / "compare.json"),
+        )
+
+    @property
+    def models(self) -> dict[str, Any]:
+        """The figures of each model, by its name."""
+        found: dict[str, Any] = self.results["models"]
+        return found
+
+
+Cell = Callable[[Funnel, dict[str, Any]], str]  # of a funnel and a model's figures
+
+
+def main(argv: list[str]) -> None:
+    """Writes the page."""
+    if len(argv) < 3:
+        raise app.UsageError("give the folder to write to and the run directories of comparisons")
+    out = pathlib.Path(argv[1])
+    funnels = [Funnel.read(pathlib.Path(path)) for path in argv[2:]]
+    notes = (out / "which_model_notes.md").read_text(encoding="utf-8")
+    write_text(out / "which_model.md", page(notes, funnels))
+    print(f"{out / 'which_model.md'}: {', '.join(funnel.name for funnel in funnels)}")
+
+
+def page(notes: str, funnels: Sequence[Funnel]) -> str:
+    """The page: the notes, and a table for each question."""
+    with_conditionals = [funnel for funnel in funnels if funnel.schema.conditional_names]
+    sections = {
+        "The funnels": of_funnels(funnels),
+        "The first choice": choices(funnels),
+        "Mean AUC over the steps": by_model(funnels, step_cell),
+        "Mean AUC of the conditional probabilities": by_model(with_conditionals, conditional_cell),
+        "Minutes of training": by_model(funnels, minutes_cell),
+        "Scored rows per second": by_model(funnels, speed_cell),
+    }
+    parts = [notes]
+    for title, rows in sections.items():
+        parts.append(f"## {title}\n\n{lines(rows)}")
+    return "\n".join(parts)
+
+
+def of_funnels(funnels: Sequence[Funnel]) -> Rows:
+    """What each funnel is: rows, fields and how rare its steps are."""
+    rows = [["funnel", "training rows", "fields", "rows of the table", "share that reaches a step"]]
+    for funnel in funnels:
+        rates = []
+        for name, rate in funnel.statistics["rate"].items():
+            rates.append(f"{name} {rate:.2%}")
+        vocabularies = sum(funnel.statistics["vocabulary"].values())
+        rows.append(
+            [
+                funnel.name,
+                f"{funnel.statistics['rows']:,}",
+                str(len(funnel.schema.features)),
+                f"{vocabularies:,}",
+                ", ".join(rates),
+            ]
+        )
+    return rows
+
+
+def choices(funnels: Sequence[Funnel]) -> Rows:
+    """The best model of each funnel, and the quickest to train that is not below it."""
+    rows = [["funnel", "highest mean AUC", "not below the best baseline", "quickest of these"]]
+    for funnel in funnels:
+        level = []
+        for name, model in funnel.models.items():
+            if is_level(model["difference"]):
+                level.append(name)
+        best = max(funnel.models, key=lambda name: _step_mean(funnel, funnel.models[name]))
+        quickest = min(level, key=lambda name: funnel.models[name]["training_minutes"])
+        rows.append([funnel.name, best, ", ".join(level), quickest])
+    return rows
+
+
+def is_level(difference: dict[str, Any] | None) -> bool:
+    """Whether a model is the best baseline itself, or not below it by the interval's upper end."""
+    if difference is None:
+        return True
+    if not difference:
+        return False
+    _, high = difference["interval"]
+    return bool(high >= 0)
+
+
+def by_model(funnels: Sequence[Funnel], cell: Cell) -> Rows:
+    """A line a model and a column a funnel."""
+    names: dict[str, None] = {}
+    for funnel in funnels:
+        names.update(dict.fromkeys(funnel.models))
+    rows = [["model", *(funnel.name for funnel in funnels)]]
+    for name in names:
+        row = [name]
+        for funnel in funnels:
+            model = funnel.models.get(name)
+            row.append(cell(funnel, model) if model else "")
+        rows.append(row)
+    return rows
+
+
+def step_cell(funnel: Funnel, model: dict[str, Any]) -> str:
+    """A model's mean AUC over the steps, or how far it is from the best baseline."""
+    return _auc_cell(_step_mean(funnel, model), model["difference"], model["interval"].get(MEAN))
+
+
+def conditional_cell(funnel: Funnel, model: dict[str, Any]) -> str:
+    """A model's mean AUC of the conditionals, or how far it is from the best baseline."""
+    mean = _mean(model, funnel.schema.conditional_names)
+    interval = model["interval"].get(CONDITIONAL_MEAN)
+    return _auc_cell(mean, model["conditional_difference"], interval)
+
+
+def _auc_cell(
+    mean: float,
+    difference: dict[str, Any] | None,
+    interval: Sequence[float] | None,
+) -> str:
+    """The best baseline's figure with its interval, or the difference to it; bold if level."""
+    if difference is None:
+        low, high = interval or (mean, mean)
+        return f"**{short(mean)}** [{short(low)}, {short(high)}]"
+    if not difference:
+        return short(mean)
+    low, high = difference["interval"]
+    text = f"{difference['mean']:+.4f}"
+    if is_level(difference):
+        text = f"**{text}**"
+    return f"{text} [{low:+.4f}, {high:+.4f}]"
+
+
+def minutes_cell(funnel: Funnel, model: dict[str, Any]) -> str:
+    """Minutes of a training, and how many epochs it took."""
+    return f"{model['training_minutes']:.1f} ({model['epochs']:g} epochs)"
+
+
+def speed_cell(funnel: Funnel, model: dict[str, Any]) -> str:
+    """Rows of the test file that a second scores, reading included."""
+    return f"{model['test_rows_per_second']:,.0f}"
+
+
+def _step_mean(funnel: Funnel, model: dict[str, Any]) -> float:
+    return _mean(model, funnel.schema.step_names)
+
+
+def _mean(model: dict[str, Any], names: Sequence[str]) -> float:
+    """The mean over some probabilities of a model's AUC, which is its mean over seeds."""
+    aucs = [model["metrics"][f"auc/{name}"]["mean"] for name in names]
+    return float(sum(aucs) / len(aucs))
+
+
+if __name__ == "__main__":
+    command.run(main)

@@ -1,0 +1,55 @@
+"""The page that says which model to take, from comparisons whose figures are known."""
+
+from __future__ import annotations
+
+import json
+import pathlib
+from typing import Any
+
+import small_models
+
+from benchmarks import which_model
+
+
+def figures(auc: float, minutes: float, difference: dict[str, Any] | None) -> dict[str, Any]:
+    """A model of a finished comparison, with one AUC for all probabilities."""
+    return {
+        "metrics": {f"auc/{name}": {"mean": auc} for name in ("ctr", "ctcvr", "cvr")},
+        "interval": {"auc/mean": [0.7, 0.9], "auc/conditional_mean": [0.7, 0.9]},
+        "difference": difference,
+        "conditional_difference": difference,
+        "epochs": 4,
+        "training_minutes": minutes,
+        "test_rows_per_second": 1234.5,
+    }
+
+
+def comparison(path: pathlib.Path) -> pathlib.Path:
+    """A comparison in which TAFE is highest, AITM level and quick, and MMOE below."""
+    (path / "prepared").mkdir(parents=True)
+    (path / "prepared" / "schema.toml").write_text(small_models.SHOP)
+    statistics = {"rows": 1000, "rate": {"ctr": 0.25, "ctcvr": 0.01}, "vocabulary": {"a": 7}}
+    (path / "prepared" / "statistics.json").write_text(json.dumps(statistics))
+    models = {
+        "mmoe": figures(0.79, 1.0, {"mean": -0.01, "interval": [-0.02, -0.001]}),
+        "aitm": figures(0.8, 2.0, None),
+        "tafe": figures(0.801, 9.0, {"mean": 0.001, "interval": [-0.001, 0.002]}),
+    }
+    (path / "compare.json").write_text(json.dumps({"models": models}))
+    return path
+
+
+def test_the_page_says_which_model_and_at_what_cost(tmp_path: pathlib.Path) -> None:
+    (tmp_path / "which_model_notes.md").write_text("# Which model\n")
+    runs = [comparison(tmp_path / name) for name in ("shop", "other")]
+    which_model.main(["which_model", str(tmp_path), *map(str, runs)])
+    page = (tmp_path / "which_model.md").read_text()
+    assert page.startswith("# Which model\n")
+    rows = [line.strip("| ").split(" | ") for line in page.splitlines() if line.startswith("| ")]
+    assert ["shop", "tafe", "aitm, tafe", "aitm"] in rows
+    assert ["shop", "1,000", "5", "7", "ctr 25.00%, ctcvr 1.00%"] in rows
+    assert ["tafe", *["**+0.0010** [-0.0010, +0.0020]"] * 2] in rows
+    assert ["mmoe", *["-0.0100 [-0.0200, -0.0010]"] * 2] in rows
+    assert ["aitm", *["**.8000** [.7000, .9000]"] * 2] in rows
+    assert ["tafe", "9.0 (4 epochs)", "9.0 (4 epochs)"] in rows
+    assert ["tafe", "1,234", "1,234"] in rows
