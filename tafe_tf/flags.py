@@ -21,7 +21,7 @@ from tafe_tf.training import settings
 from tafe_tf.training.config import FREE_SETTINGS, ModelConfig, TrainingConfig, model_arguments
 from tafe_tf.training.settings import Setting
 from tafe_tf.trees.config import NAME as TREES
-from tafe_tf.trees.config import TreesConfig
+from tafe_tf.trees.config import OF_TRAINING, TreesConfig
 
 DATA_DIR = flags.DEFINE_string(
     "data_dir",
@@ -101,6 +101,11 @@ def _model_help(of_models: dict[str, Setting]) -> str:
     return " ".join(texts)
 
 
+def _trees_help(setting: Setting) -> str:
+    """What a setting means to the trees."""
+    return f"[{TREES}] {setting.explanation}{_default(setting)}"
+
+
 def _define(setting: Setting, explanation: str) -> None:
     """Defines a flag that is None unless it is given."""
     name = setting.name
@@ -136,10 +141,13 @@ for _setting in _TRAINING.values():
 for _of_models in _OF_MODELS.values():
     _first, *_ = _of_models.values()
     _explanation = _model_help(_of_models)
+    _of_trees = _OF_TREES.get(_first.name)
+    if _of_trees is not None:  # one flag for both
+        _explanation = f"{_explanation} {_trees_help(_of_trees)}"
     _define(_first, _explanation)
 for _name, _setting in _OF_TREES.items():
-    if _name not in _OF_MODELS:  # which otherwise has the same flag
-        _define(_setting, f"[{TREES}] {_setting.explanation}{_default(_setting)}")
+    if _name not in _OF_MODELS:
+        _define(_setting, _trees_help(_setting))
 
 
 def names() -> list[str]:
@@ -147,6 +155,18 @@ def names() -> list[str]:
     of_training = [name for name in _TRAINING if name not in FREE_SETTINGS]
     found = {"data_dir", "schema", "model", *of_training, *_OF_MODELS, *_OF_TREES}
     return sorted(found)
+
+
+def read_by(model: str) -> set[str]:
+    """Names of the flags that the weights, or the trees, of a model depend on.
+
+    Args:
+        model: A key of `tafe_tf.models.BY_NAME`, or "gbdt".
+    """
+    if model == TREES:
+        return {*_OF_TREES, *OF_TRAINING} - FREE_SETTINGS
+    of_training = {*_TRAINING} - FREE_SETTINGS
+    return {*of_training, *model_arguments(model)}
 
 
 def given(name: str) -> Any:

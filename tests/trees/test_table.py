@@ -65,7 +65,9 @@ def test_columns_of_every_kind(tmp_path: pathlib.Path) -> None:
     ]
     assert [table.names[i] for i in table.categories] == ["user", "item", "hour"]
     users = words(tmp_path / "vocabulary" / "user.txt")
-    by_row = [dict(zip(columns, values, strict=True)) for values in zip(*columns.values())]
+    by_row = [
+        dict(zip(columns, values, strict=True)) for values in zip(*columns.values(), strict=True)
+    ]
     for row, found in zip(by_row, rows.table, strict=True):
         price = math.nan if row["price"] is None else np.float32(row["price"])
         pooled = [np.mean(row["sizes"][:2]) if row["sizes"] else math.nan, len(row["sizes"][:2])]
