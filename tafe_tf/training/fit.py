@@ -155,7 +155,7 @@ def _fit(
     cluster.first(lambda: _claim(run, data, model_config, config))
     data = cluster.first(lambda: keep_rows(run, data))
     rows, validation = split(data, config, cluster, bad_rows)
-    prepared = cluster.first(lambda: _prepare(run, rows, data.schema_file, warm))
+    prepared = cluster.first(lambda: prepare(run, rows, data.schema_file, warm))
     if cluster.chief:
         run.files.begin(run.has_trained)
     print_unseen(run.statistics().get("unseen", {}))
@@ -307,11 +307,11 @@ def split(
     return training, training
 
 
-def _prepare(
+def prepare(
     run: RunDir,
     rows: FunnelData,
     schema_file: str,
-    warm: WarmStart | None,
+    warm: WarmStart | None = None,
 ) -> int:
     """Builds the run's vocabularies, or takes those beside the schema.
 
