@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-import importlib.util
+import importlib
 from typing import Any, Literal
 
 from tafe_tf.terminal.command import CommandError
@@ -136,7 +136,12 @@ def check_installed() -> None:
     """Refuses to go on without LightGBM, which is an optional dependency.
 
     Raises:
-        CommandError: If it is not installed, with what installs it.
+        CommandError: If it is not installed or cannot be loaded, with what mends it.
     """
-    if importlib.util.find_spec("lightgbm") is None:
-        raise CommandError(f"{NAME} needs LightGBM: pip install 'tafe_tf[gbdt]'")
+    try:
+        importlib.import_module("lightgbm")
+    except ModuleNotFoundError:
+        raise CommandError(f"{NAME} needs LightGBM: pip install 'tafe_tf[gbdt]'") from None
+    except OSError as error:  # its wheel for Linux has no OpenMP of its own
+        mend = "on Debian and Ubuntu: apt-get install libgomp1"
+        raise CommandError(f"{NAME}: LightGBM cannot be loaded ({error}); {mend}") from None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import importlib.util
+import importlib
 from typing import Any
 
 import pytest
@@ -52,9 +52,20 @@ def test_every_setting_but_two_is_a_parameter_of_lightgbm() -> None:
         assert given == {**plain, named: value}
 
 
-def test_without_lightgbm_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
-    rule = r"^gbdt needs LightGBM: pip install 'tafe_tf\[gbdt\]'$"
+@pytest.mark.parametrize(
+    ("error", "rule"),
+    [
+        (ModuleNotFoundError("lightgbm"), r"^gbdt needs LightGBM: pip install 'tafe_tf\[gbdt\]'$"),
+        (OSError("libgomp.so.1: cannot open"), r"cannot open\); .* apt-get install libgomp1$"),
+    ],
+)
+def test_without_lightgbm_its_mend_is_named(
+    monkeypatch: pytest.MonkeyPatch, error: Exception, rule: str
+) -> None:
+    def fails(name: str) -> None:
+        raise error
+
+    monkeypatch.setattr(importlib, "import_module", fails)
     with pytest.raises(CommandError, match=rule):
         Variant.parse("gbdt/num_leaves=3", MODELS, ["num_leaves"])
     assert Variant.parse("mmoe", MODELS, []).model == "mmoe"

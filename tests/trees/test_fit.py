@@ -18,8 +18,12 @@ from tafe_tf.training.data_config import DataConfig
 from tafe_tf.training.errors import RunError
 from tafe_tf.trees.config import TreesConfig
 
-lightgbm = pytest.importorskip("lightgbm", reason="needs LightGBM, which the extra gbdt installs")
-fit = pytest.importorskip("tafe_tf.trees.fit", reason="needs LightGBM")
+try:
+    import lightgbm
+
+    from tafe_tf.trees import fit
+except (ImportError, OSError) as missing:  # the extra gbdt, or the system's OpenMP
+    pytest.skip(f"needs LightGBM: {missing}", allow_module_level=True)
 
 SCHEMA = """
 name = "shop"
