@@ -1,6 +1,7 @@
 """Writes a synthetic funnel, with a schema, whose true probabilities are known.
 
     python -m tafe_tf.generate --data_dir=DIR
+    python -m tafe_tf.generate --data_dir=DIR --interactions=sample_wise
 
 The same flags write the same bytes.
 """
@@ -8,11 +9,13 @@ The same flags write the same bytes.
 from __future__ import annotations
 
 import pathlib
+from typing import Any
 
 from absl import flags
 
 from tafe_tf import schema_toml
 from tafe_tf.data.atomic import write_text
+from tafe_tf.data.public.sample_wise import SampleWiseFunnel
 from tafe_tf.data.public.synthetic import SyntheticFunnel
 from tafe_tf.terminal import command
 
@@ -37,18 +40,45 @@ _RATES = flags.DEFINE_list(
     "Share of all rows that reach each of --tasks: decreasing numbers between 0 and 1, "
     "comma-separated.",
 )
+_INTERACTIONS = flags.DEFINE_enum(
+    "interactions",
+    "fixed",
+    ["fixed", "sample_wise"],
+    "Which fields interact. fixed: each field with the next, in every row. sample_wise: the value "
+    "of the first field puts a row into one of --segments segments, and each segment has "
+    "--pairs pairs of fields that interact there and nowhere else.",
+)
 _FIELDS = flags.DEFINE_integer(
-    "fields", 6, "Number of fields of a row; even ones hold strings, odd ones integers.", 1
+    "fields",
+    None,
+    "Number of fields of a row; even ones hold strings, odd ones integers. Default: 6, and 12 with "
+    "--interactions=sample_wise.",
+    lower_bound=1,
 )
 _VALUES = flags.DEFINE_integer(
     "values", 20, "Number of different values that each field can have.", lower_bound=1
 )
 _INTERACTION = flags.DEFINE_float(
     "interaction",
-    0.25,
-    "How strongly each field interacts with the next: the standard deviation of an interaction's "
-    "two factors in the logit, where a single value's effect has 0.5.",
+    None,
+    "How strongly fields interact: the standard deviation of an interaction's two factors in the "
+    "logit, where a single value's effect has 0.5. Default: 0.25, and 0.8 with "
+    "--interactions=sample_wise.",
     lower_bound=0.0,
+)
+_SEGMENTS = flags.DEFINE_integer(
+    "segments",
+    None,
+    "With --interactions=sample_wise, the number of segments of rows, at most --values. "
+    "Default: 4.",
+    lower_bound=1,
+)
+_PAIRS = flags.DEFINE_integer(
+    "pairs",
+    None,
+    "With --interactions=sample_wise, the number of pairs of fields that interact in a segment. "
+    "Default: 6.",
+    lower_bound=0,
 )
 _SEED = flags.DEFINE_integer("seed", 0, "Seed of the probabilities and of the rows.")
 _FORMAT = flags.DEFINE_enum(
@@ -64,15 +94,31 @@ def main(argv: list[str]) -> None:
     command.only_flags(argv)
     with command.one_line_errors():
         command.required(data_dir=_DATA_DIR.value)
-        funnel = SyntheticFunnel(
-            tasks=_TASKS.value,
-            rates=_rates(_RATES.value),
-            fields=_FIELDS.value,
-            values=_VALUES.value,
-            interaction=_INTERACTION.value,
-            seed=_SEED.value,
-        )
+        funnel = _funnel()
         _write(funnel, pathlib.Path(_DATA_DIR.value))
+
+
+def _funnel() -> SyntheticFunnel:
+    """The funnel that the flags ask for."""
+    of_segments = _given(segments=_SEGMENTS.value, pairs=_PAIRS.value)
+    arguments: dict[str, Any] = {
+        "tasks": _TASKS.value,
+        "rates": _rates(_RATES.value),
+        "values": _VALUES.value,
+        "seed": _SEED.value,
+        **_given(fields=_FIELDS.value, interaction=_INTERACTION.value),
+    }
+    if _INTERACTIONS.value == "sample_wise":
+        return SampleWiseFunnel(**arguments, **of_segments)
+    for name, value in of_segments.items():
+        rule = f"--{name} needs --interactions=sample_wise"
+        raise command.CommandError(f"{rule}. Received: --interactions=fixed, --{name}={value}")
+    return SyntheticFunnel(**arguments)
+
+
+def _given(**values: Any) -> dict[str, Any]:
+    """The flags that were given; the others have the funnel's own defaults."""
+    return {name: value for name, value in values.items() if value is not None}
 
 
 def _rates(texts: list[str]) -> list[float]:

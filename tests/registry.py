@@ -48,6 +48,7 @@ MODELS: dict[str, tuple[str, dict[str, Any]]] = {
     "tafe": ("tafe", _TAFE),
     "tafe+no_asrg": ("tafe", {**_TAFE, "num_layers": 1, "use_asrg": False}),
     "tafe+no_tsa": ("tafe", {**_TAFE, "num_layers": 1, "use_tsa": False}),
+    "tafe+deep": ("tafe", {**_TAFE, "num_layers": 1, "deep_units": 5}),
     "tafe+parts": ("tafe", {**_TAFE, "num_layers": 1, "embedding_parts": 2}),
     "single_task": ("single_task", _TOWERS),
     "shared_bottom": ("shared_bottom", {"bottom_units": [7, 5], "tower_units": [4, 3]}),

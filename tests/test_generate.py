@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import csv
+import hashlib
 import pathlib
 import subprocess
 import sys
 
 from tafe_tf import schema_toml
+from tafe_tf.data.public.sample_wise import SampleWiseFunnel
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 
@@ -31,6 +34,40 @@ def test_the_files_and_their_schema(tmp_path: pathlib.Path) -> None:
     assert sorted(header.split(",")) == sorted([*names_of_columns, *schema.labels])
 
 
+def test_the_flags_of_before_write_the_bytes_of_before(tmp_path: pathlib.Path) -> None:
+    """Sums of files that the command wrote before it had --interactions."""
+    sizes = ("--train_rows=3000", "--test_rows=500", "--fields=3", "--values=7")
+    others = ("--tasks=a,b,c", "--rates=.5,.2,.1", "--seed=3", "--interaction=.6")
+    done = generate(f"--data_dir={tmp_path}", *sizes, *others)
+    assert done.returncode == 0, done.stderr
+    assert digest(tmp_path / "train.csv") == "451a6b7990fab21b"
+    assert digest(tmp_path / "test.csv") == "ceb033c74c1c6768"
+    schema = (tmp_path / "schema.toml").read_bytes()
+    assert hashlib.sha256(schema).hexdigest()[:16] == "94bf5685a25cd7a4"
+
+
+def digest(path: pathlib.Path) -> str:
+    """A digest of a file's cells; probabilities to 9 places, as processors differ in the last."""
+    sha = hashlib.sha256()
+    header, *rows = csv.reader(path.read_text().splitlines())
+    sha.update(repr(header).encode())
+    for row in rows:
+        cells = [f"{float(cell):.9f}" if "." in cell else cell for cell in row]
+        sha.update(repr(cells).encode())
+    return sha.hexdigest()[:16]
+
+
+def test_rows_that_decide_which_fields_interact(tmp_path: pathlib.Path) -> None:
+    flags = ("--train_rows=300", "--test_rows=200", "--interactions=sample_wise", "--seed=5")
+    done = generate(f"--data_dir={tmp_path}", *flags)
+    assert done.returncode == 0, done.stderr
+    assert "300 rows of 12 fields, click -> conversion" in done.stdout
+    assert schema_toml.load(tmp_path / "schema.toml").name == "synthetic_sample_wise"
+    again = tmp_path / "again.csv"
+    SampleWiseFunnel(seed=5).write(again, rows=200, stream=1)
+    assert again.read_bytes() == (tmp_path / "test.csv").read_bytes()
+
+
 def test_what_is_wrong_is_one_line(tmp_path: pathlib.Path) -> None:
     missing = generate()
     assert missing.returncode == 1
@@ -38,3 +75,9 @@ def test_what_is_wrong_is_one_line(tmp_path: pathlib.Path) -> None:
     wrong = generate(f"--data_dir={tmp_path}", "--rates=a,b")
     assert wrong.returncode == 1
     assert wrong.stderr.endswith("error: --rates must be numbers. Received: a,b\n")
+    alone = generate(f"--data_dir={tmp_path}", "--pairs=3")
+    assert alone.returncode == 1
+    assert alone.stderr == (
+        "error: --pairs needs --interactions=sample_wise. "
+        "Received: --interactions=fixed, --pairs=3\n"
+    )

@@ -1,10 +1,12 @@
 """The losses of the funnel models, of labels and logits.
 
 `funnel` holds the paper's (eq. 24-29), `action` that of ESM2 and HM3, `counterfactual` that of
-ESCM2, and `local_space` the weights of the paper's Theorems 2.1 and 3.1.
+ESCM2, `local_space` the weights of the paper's Theorems 2.1 and 3.1, and `balancing` weights of the
+tasks that are learned.
 """
 
 from tafe_tf.losses.action import ActionLoss
+from tafe_tf.losses.balancing import GradNorm, Uncertainty
 from tafe_tf.losses.counterfactual import CounterfactualLoss
 from tafe_tf.losses.funnel import (
     FunnelLoss,
@@ -22,6 +24,8 @@ __all__ = [
     "ActionLoss",
     "CounterfactualLoss",
     "FunnelLoss",
+    "GradNorm",
+    "Uncertainty",
     "checked_labels",
     "conditional_logs",
     "dependence_losses",

@@ -8,6 +8,7 @@ from typing import Any
 import keras
 from keras import ops
 
+from tafe_tf.losses.balancing import Balance
 from tafe_tf.losses.label_check import checked_labels
 from tafe_tf.metrics import SMALLEST
 from tafe_tf.types import Tensor
@@ -124,6 +125,9 @@ class FunnelLoss(keras.losses.Loss):
     Attributes:
         checks_labels: Whether to check the labels, true at first. A training loop whose reader has
             checked them sets it to false.
+        balance: What balances the tasks' cross entropies before w weighs them, see
+            `tafe_tf.losses.balancing`; None, for nothing, at first. It is no part of the
+            configuration: a training loop that learns it sets it.
 
     Returns:
         The mean over rows, a scalar. The sum over rows is divided by B whatever their weights, as
@@ -155,6 +159,7 @@ class FunnelLoss(keras.losses.Loss):
         self.dependence_weight = dependence_weight
         self.order_weight = order_weight
         self.checks_labels = True
+        self.balance: Balance | None = None
 
     def weights_for(self, n: int) -> list[float]:
         """Returns the tasks' weights w_1, ..., w_N in a funnel of n steps."""
@@ -180,6 +185,8 @@ class FunnelLoss(keras.losses.Loss):
         if self.checks_labels:
             labels = checked_labels(labels)
         cross_entropies = task_losses(labels, y_pred)  # [B, N]
+        if self.balance is not None:
+            cross_entropies = self.balance(cross_entropies)
         weights = self.weights_for(n)
         weights = ops.convert_to_tensor(weights, dtype=cross_entropies.dtype)  # w, [N]
         loss = ops.sum(cross_entropies * weights, axis=-1)  # [B]

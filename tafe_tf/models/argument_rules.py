@@ -22,6 +22,7 @@ _POSITIVE = frozenset(
 _NOT_NEGATIVE = frozenset(
     {
         "counterfactual_weight",
+        "deep_units",
         "embedding_stddev",
         "entropy_weight",
         "global_weight",

@@ -44,6 +44,10 @@ class TAFE(FunnelModel):
             of its own.
         tower_units: Sizes of the layers of a tower for each task before its head; by default none,
             and one layer of 64 units without the adapters.
+        deep_units: Number of units of tafe's deep component: a layer with ReLU beside the blocks,
+            which reads the embeddings H side by side and adds to the logits of all tasks, as
+            AutoInt+ has one beside its attention (Song et al. 2019). With 0, the
+            default here, there is none, as in the paper.
 
     Example:
         >>> import numpy as np
@@ -70,6 +74,7 @@ class TAFE(FunnelModel):
         use_asrg: bool = True,
         use_tsa: bool = True,
         tower_units: Sequence[int] | None = None,
+        deep_units: int = 0,
         **kwargs: Any,
     ) -> None:
         if num_layers < 1:
@@ -95,6 +100,14 @@ class TAFE(FunnelModel):
         if tower_units:
             self.towers = Towers(num_tasks, tower_units, dtype=policy)
         self.heads = self.make_heads()
+        self.deep = None
+        if deep_units:
+            self.deep = keras.layers.Dense(deep_units, activation="relu", dtype=policy)
+            self.deep_heads = keras.layers.Dense(
+                num_tasks,
+                use_bias=False,  # the heads have one
+                dtype=self.variable_dtype,
+            )
         self._build_layers()
         self.build()
 
@@ -128,6 +141,9 @@ class TAFE(FunnelModel):
             self.towers.build(shape)
             shape = self.towers.compute_output_shape(shape)
         self.heads.build(shape)
+        if self.deep is not None:
+            self.deep.build((None, self.flat_size))
+            self.deep_heads.build((None, self.deep.units))
 
     def call(self, inputs: Inputs, training: bool = False) -> Tensor:
         """Computes the logits, ids [B, S] -> [B, N]; in training it counts a step of gamma."""
@@ -147,7 +163,11 @@ class TAFE(FunnelModel):
         t = represent(h, self.gamma.value(), training)
         if self.towers is not None:
             t = self.towers(t, training=training)
-        return self.heads(t)
+        logits = self.heads(t)
+        if self.deep is not None:
+            flat = self.flatten(h)  # [B, F d]
+            logits = logits + self.deep_heads(self.deep(flat))
+        return logits
 
     def represent(self, h: Tensor, gamma: Tensor, training: bool) -> Tensor:
         """Computes the tasks' representations: H [B, F, d] -> T [B, N, d].

@@ -7,6 +7,7 @@ from tafe_tf.features.graph import Features
 from tafe_tf.losses import FunnelLoss
 from tafe_tf.optimizers import LinearDecay
 from tafe_tf.schema import Schema
+from tafe_tf.training.balancing import Balancing
 from tafe_tf.training.config import ModelConfig, TrainingConfig
 
 
@@ -41,8 +42,16 @@ def build_loss(
     model: models.FunnelModel,
     schema: Schema,
     config: TrainingConfig,
+    balancing: Balancing | None = None,
 ) -> FunnelLoss:
-    """The loss that is asked for; what the settings leave open is as in the model's paper."""
+    """The loss that is asked for; what the settings leave open is as in the model's paper.
+
+    Args:
+        model: The model.
+        schema: Its dataset's, which weighs the tasks.
+        config: How it is trained.
+        balancing: What balances the tasks beside that. Default: None.
+    """
     asked = {
         "dependence_weight": config.dependence_weight,
         "order_weight": config.order_weight,
@@ -51,6 +60,7 @@ def build_loss(
     task_weights = [task.weight for task in schema.tasks]
     loss = model.paper_loss(task_weights, **given)
     loss.checks_labels = False  # the reader has checked them
+    loss.balance = balancing.balance if balancing else None
     return loss
 
 

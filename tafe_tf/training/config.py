@@ -47,6 +47,7 @@ _NOT_NEGATIVE = (
     "learning_rate",
     "dependence_weight",
     "order_weight",
+    "gradnorm_alpha",
     "intercept_rows",
     "embedding_parts",
     "readers",
@@ -72,6 +73,12 @@ class TrainingConfig:
             the others.
         order_weight: Weight of max(f_i - f_{i-1}, 0). By default the model's own: 0.6 for aitm and
             0 for the others.
+        loss_balancing: Whether the weights of the tasks' cross entropies are learned: "none" keeps
+            those of the schema, "uncertainty" learns a variance a task (Kendall et al. 2018), and
+            "gradnorm" makes the tasks' gradients of like size (Chen et al. 2018). The schema's
+            weights multiply what is learned; L_D and other terms of the loss keep their weights.
+        gradnorm_alpha: With `loss_balancing` "gradnorm", how much more weight slow tasks get; 0
+            makes all gradients' norms equal.
         seed: Seed of the initial weights, of dropout, of the shuffle and of the hold-out.
         valid_fraction: Share of the training rows held out for early stopping where there are no
             validation files.
@@ -119,6 +126,8 @@ class TrainingConfig:
     learning_rate_decay: Literal["none", "linear"] = "none"
     dependence_weight: float | None = None
     order_weight: float | None = None
+    loss_balancing: Literal["none", "uncertainty", "gradnorm"] = "none"
+    gradnorm_alpha: float = 1.5
     seed: int = 0
     valid_fraction: float = 0.1
     valid_split: Literal["random", "time"] = "random"

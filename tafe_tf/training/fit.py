@@ -30,6 +30,7 @@ from tafe_tf.native import stack
 from tafe_tf.optimizers import LazyAdam
 from tafe_tf.terminal.field_shares import print_field_metrics, print_unseen
 from tafe_tf.terminal.tables import print_dropped, print_metrics
+from tafe_tf.training import balancing as balancings
 from tafe_tf.training import identity, predecessor
 from tafe_tf.training.build import build_loss, build_model, learning_rate
 from tafe_tf.training.config import ModelConfig, TrainingConfig
@@ -87,7 +88,7 @@ def fit(
     training = training or TrainingConfig()
     cluster = cluster or Cluster()
     run = RunDir(run_dir)
-    warm = _check(data, training, run)
+    warm = _check(data, training, run, cluster)
     available = None if cluster.servers else memory.available()  # servers share the table
     check_known_table(data.schema, _row_size(model), available)
     with contextlib.ExitStack() as stack:
@@ -112,6 +113,7 @@ def _check(
     data: DataConfig,
     config: TrainingConfig,
     run: RunDir,
+    cluster: Cluster,
 ) -> WarmStart | None:
     """Finds before anything is written that settings and schema go together.
 
@@ -121,6 +123,11 @@ def _check(
     if config.valid_split == "time" and config.valid_fraction and not data.schema.time:
         raise RunError("--valid_split=time needs a schema with a `time` column")
     check_monitor(config.monitor, data.schema)
+    if cluster.servers and config.loss_balancing != "none":
+        raise RunError(
+            "--loss_balancing must be none on parameter servers, whose workers do not step "
+            f"together. Received: {config.loss_balancing}"
+        )
     if not config.warm_start:
         return None
     warm = WarmStart(
@@ -148,7 +155,7 @@ def _fit(
     cluster.first(lambda: _claim(run, data, model_config, config))
     data = cluster.first(lambda: keep_rows(run, data))
     rows, validation = split(data, config, cluster, bad_rows)
-    prepared = cluster.first(lambda: _prepare(run, rows, data.schema_file, warm))
+    prepared = cluster.first(lambda: prepare(run, rows, data.schema_file, warm))
     if cluster.chief:
         run.files.begin(run.has_trained)
     print_unseen(run.statistics().get("unseen", {}))
@@ -156,6 +163,7 @@ def _fit(
     steps = max(trained_on // config.batch_size, 1)
 
     features = run.features()
+    tasks = [task.name for task in data.schema.tasks]
     available = None if cluster.servers else memory.available()
     check_table(data.schema, features.rows, _row_size(model_config), available)
     keras.utils.set_random_seed(config.seed)
@@ -164,6 +172,7 @@ def _fit(
         model = build_model(model_config, features, parts)
         rate = learning_rate(config, steps, warm.iterations if warm else 0)
         optimizer = LazyAdam(rate, static_shapes=cluster.is_tpu)
+        balancing = balancings.make(config, tasks, run.statistics()["rate"])
     way = stack.use(model, config.native, servers=cluster.servers)
     if cluster.chief:
         print(way, flush=True)
@@ -176,13 +185,16 @@ def _fit(
         features,
         cluster,
         optimizer=optimizer,
-        loss=build_loss(model, data.schema, config),
+        loss=build_loss(model, data.schema, config, balancing),
         config=config,
         run=run,
+        balancing=balancing,
         callbacks=callbacks,
     )
     begin = (lambda: warm.load(model, optimizer)) if warm else None
     trainer.fit(rows, validation, steps=steps, begin=begin)
+    if balancing:
+        print(f"weights that balance the tasks: {balancing.shown(tasks)}", flush=True)
     cluster.barrier()  # the chief has written
     trained = run.load_best()
     stack.use(trained, config.native)
@@ -295,11 +307,11 @@ def split(
     return training, training
 
 
-def _prepare(
+def prepare(
     run: RunDir,
     rows: FunnelData,
     schema_file: str,
-    warm: WarmStart | None,
+    warm: WarmStart | None = None,
 ) -> int:
     """Builds the run's vocabularies, or takes those beside the schema.
 

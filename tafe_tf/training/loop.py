@@ -26,6 +26,7 @@ from tafe_tf.losses import FunnelLoss
 from tafe_tf.metrics import Metrics
 from tafe_tf.terminal.progress import Progress
 from tafe_tf.training.async_steps import AsyncSteps
+from tafe_tf.training.balancing import Balancing
 from tafe_tf.training.callbacks import Curves, batch_logs, check_callbacks, epoch_logs
 from tafe_tf.training.config import TrainingConfig
 from tafe_tf.training.early_stopping import EarlyStopping
@@ -120,6 +121,8 @@ class Trainer:
         loss: Of labels and logits.
         config: How to train.
         run: Where checkpoints, history and curves go.
+        balancing: What balances the tasks in the loss, made under the strategy's scope; None by
+            default.
         callbacks: Keras callbacks. They run in the chief alone, but may end the training of all.
             They see an epoch as Keras shows it, and as a batch each call of several steps; see
             `batch_logs` and `epoch_logs`.
@@ -135,6 +138,7 @@ class Trainer:
         loss: FunnelLoss,
         config: TrainingConfig,
         run: RunDir,
+        balancing: Balancing | None = None,
         callbacks: Sequence[keras.callbacks.Callback] = (),
     ) -> None:
         self.model = model
@@ -145,6 +149,7 @@ class Trainer:
         self._loss = loss
         self._config = config
         self._run = run
+        self._balancing = balancing
         with self.cluster.strategy.scope():
             optimizer.build(model.trainable_variables)
         self._state_text = tf.Variable("", dtype=tf.string)
@@ -152,6 +157,7 @@ class Trainer:
             weights=variables(model),
             optimizer=variables(optimizer),
             state=self._state_text,
+            **({"balancing": balancing.variables} if balancing else {}),
         )
         self._best = run.best(model)
         self._task_names = [task.name for task in features.schema.tasks]
@@ -246,6 +252,7 @@ class Trainer:
             strategy,
             readers,
             per_call,
+            self._balancing,
         )
         if self.cluster.stepping == 0:
             return steps

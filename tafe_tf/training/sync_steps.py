@@ -9,6 +9,7 @@ import tensorflow as tf
 
 from tafe_tf.data.batches.batch import Batch
 from tafe_tf.losses import FunnelLoss, task_losses
+from tafe_tf.training.balancing import Balancing, means_of_tasks
 from tafe_tf.training.step_report import ReportLayout, StepReport
 
 
@@ -24,6 +25,7 @@ class SyncSteps:
         strategy: Where to run.
         readers: Number of readers of the input.
         per_call: Number of steps, at most.
+        balancing: What balances the tasks in the loss and is learned too. Default: None.
 
     Attributes:
         layout: How a step's report becomes the vector that `step` returns.
@@ -37,6 +39,7 @@ class SyncSteps:
         strategy: tf.distribute.Strategy,
         readers: int,
         per_call: int,
+        balancing: Balancing | None = None,
     ) -> None:
         self._model = model
         self._optimizer = optimizer
@@ -44,6 +47,7 @@ class SyncSteps:
         self._strategy = strategy
         self._replicas = strategy.num_replicas_in_sync
         self._per_call = per_call
+        self._balancing = balancing
         self.layout = ReportLayout(
             num_tasks=model.num_tasks,
             readers=readers,
@@ -84,7 +88,8 @@ class SyncSteps:
         """
         num_tasks = self._model.num_tasks
         weights = self._model.trainable_variables
-        with tf.GradientTape() as tape:
+        balancing = self._balancing
+        with tf.GradientTape(persistent=balancing is not None) as tape:
             logits = self._model(batch.inputs, training=True)
             # The loss is a mean over the global batch. Keras has already divided it by the number
             # of replicas, whose gradients are summed; what layers add to it has to be divided here.
@@ -94,8 +99,12 @@ class SyncSteps:
                 sample_weight=batch.weight,
             )
             loss += sum(self._model.losses) / self._replicas
+            if balancing is not None:
+                of_tasks = means_of_tasks(batch, logits, num_tasks, self._replicas)
         gradients = tape.gradient(loss, [weight.value for weight in weights])
         self._optimizer.apply(gradients, weights)
+        if balancing is not None:
+            balancing.update(tape, loss, of_tasks, self._model)
 
         losses = task_losses(
             batch.labels[:, :num_tasks],

@@ -29,7 +29,7 @@ def alone(funnel: pathlib.Path) -> Job:
 
 def assert_same(job: Job, alone: Job) -> None:
     ours, theirs = job.numbers(), alone.numbers()
-    assert ours.keys() == theirs.keys() and len(ours) > 50
+    assert ours.keys() == theirs.keys() and len(ours) > 25
     for name, value in theirs.items():
         np.testing.assert_allclose(ours[name], value, rtol=0, atol=1e-5, err_msg=name)
     rows, expected = job.predictions(), alone.predictions()
@@ -60,6 +60,20 @@ def test_two_processes_have_the_weights_of_one(
     assert_same(job, alone)
     assert job.train_rows() == alone.train_rows()
     assert job.log.count("epoch 1:") == 1  # the chief alone speaks
+
+
+@pytest.mark.slow
+def test_two_devices_balance_the_tasks_as_one_does(
+    funnel: pathlib.Path, tmp_path: pathlib.Path
+) -> None:
+    flags = {"model": "shared_bottom", "loss_balancing": "gradnorm"}
+    one = Job(funnel, tmp_path / "one", *TRAIN, **flags)
+    one.wait()
+    two = Job(funnel, tmp_path / "two", "-c", LOGICAL_DEVICES, strategy="mirrored", **flags)
+    two.wait()
+    assert_same(two, one)
+    learned = two.numbers()["balancing/0/.ATTRIBUTES/VARIABLE_VALUE"]
+    assert np.ptp(learned) > 0.1
 
 
 @pytest.mark.slow

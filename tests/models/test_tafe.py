@@ -62,9 +62,13 @@ def loss_of(p: twin.Weights, gamma: float) -> Any:
     return (ROW_WEIGHTS * twin_losses.funnel(LABELS, logits, TASK_WEIGHTS)).sum() / B
 
 
-@pytest.fixture(scope="module", params=[(), (5,)], ids=["one layer", "hidden layer"])
+@pytest.fixture(
+    scope="module",
+    params=[{}, {"selector_hidden": (5,)}, {"deep_units": 5}],
+    ids=["one layer", "hidden layer", "deep component"],
+)
 def model(request: pytest.FixtureRequest) -> TAFE:
-    return trained(selector_hidden=request.param)
+    return trained(**request.param)
 
 
 def test_outputs_equal_the_twins(model: TAFE) -> None:

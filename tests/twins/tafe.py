@@ -57,6 +57,12 @@ def variables(model: Any) -> dict[str, keras.Variable]:
     for i, (block, adapter) in enumerate(zip(model.blocks, model.adapters, strict=True)):
         named |= {f"block{i}/{name}": v for name, v in block_variables(block).items()}
         named |= {f"adapter{i}/{name}": v for name, v in adapter_variables(adapter).items()}
+    if model.deep is not None:
+        named |= {
+            "deep/kernel": model.deep.kernel,
+            "deep/bias": model.deep.bias,
+            "deep_heads/kernel": model.deep_heads.kernel,
+        }
     assert {id(v) for v in named.values()} == {id(v) for v in model.trainable_variables}
     return named
 
@@ -136,7 +142,8 @@ def logits(
     p: Weights, ids: np.ndarray, offsets: Sequence[int], gamma: float, heads: int
 ) -> tuple[np.ndarray, list[np.ndarray]]:
     """TAFE's logits [B, N], and the outputs of its selectors."""
-    y = p["table"][ids + np.asarray(offsets)]
+    h = p["table"][ids + np.asarray(offsets)]
+    y = h
     t: Any = 0.0
     selected = []
     for i in range(sum(name.endswith("/points") for name in p)):
@@ -144,4 +151,9 @@ def logits(
         selected.append(select(own, y, gamma))
         y = block(own, y, gamma, heads, "input" if i else "query")
         t = adapter(of_layer(p, f"adapter{i}"), y, t, heads)
-    return (t * p["heads/kernel"]).sum(axis=-1) + p["heads/bias"], selected
+    of_heads = (t * p["heads/kernel"]).sum(axis=-1) + p["heads/bias"]
+    if "deep/kernel" not in p:
+        return of_heads, selected
+    units = h.reshape(len(h), -1) @ p["deep/kernel"] + p["deep/bias"]
+    active = np.where(units.real > 0, units, 0)
+    return of_heads + active @ p["deep_heads/kernel"], selected

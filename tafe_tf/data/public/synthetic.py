@@ -45,6 +45,8 @@ class SyntheticFunnel:
         ['field_0', 'field_1', 'true_click', 'true_conversion', 'click', 'conversion']
     """
 
+    name = "synthetic"  # of the dataset, in its schema
+
     def __init__(
         self,
         tasks: Sequence[str] = ("click", "conversion"),
@@ -75,11 +77,9 @@ class SyntheticFunnel:
     def _draw_effects(self, interaction: float) -> None:
         rng = np.random.default_rng([self._seed, 0])
         shape = (self.fields, self.values)
-        for step in range(len(self.tasks)):
+        for _ in self.tasks:
             effect = rng.normal(0.0, 0.5, shape)
-            if step:
-                effect = 0.5 * self._effects[-1] + effect * 0.75**0.5
-            self._effects.append(effect)
+            append_half_shared(self._effects, effect)
             self._left.append(rng.normal(0.0, interaction, shape))
             self._right.append(rng.normal(0.0, interaction, shape))
 
@@ -188,10 +188,17 @@ class SyntheticFunnel:
         for name in self.tasks:
             tasks.append(Task(name=name, truth=f"true_{name}"))
         return Schema(
-            name="synthetic",
+            name=self.name,
             features=tuple(features),
             tasks=tuple(tasks),
         )
+
+
+def append_half_shared(of_steps: list[np.ndarray], drawn: np.ndarray) -> None:
+    """Appends a step's numbers, half of them those of the step before; their deviation is kept."""
+    if of_steps:
+        drawn = 0.5 * of_steps[-1] + drawn * 0.75**0.5
+    of_steps.append(drawn)
 
 
 def _holds_integers(field: int) -> bool:
