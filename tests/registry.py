@@ -66,8 +66,7 @@ MODELS: dict[str, tuple[str, dict[str, Any]]] = {
     "escm2+naive": ("escm2", {**_TOWERS, "estimator": "naive"}),
     "esm2": ("esm2", _TOWERS),
     "esm2+action": ("esm2", {**_TOWERS, "via": [1]}),
-    "hm3": ("hm3", _TOWERS),
-    "hm3+actions": ("hm3", {**_TOWERS, "via": [1, 1]}),
+    "hm3": ("hm3", {**_TOWERS, "via": [1, 1]}),
 }
 WITH_ACTIONS = [name for name, (_, own) in MODELS.items() if "via" in own]
 BASELINES = [name for name in MODELS if not name.startswith("tafe")]

@@ -35,12 +35,15 @@ def test_the_six_probabilities_combine_as_in_the_paper() -> None:
     assert float(loss) == pytest.approx(sum(each), rel=1e-6)  # the loss computes in float32
 
 
-@pytest.mark.parametrize(("other", "via"), [("esm2", [1]), ("esmm", [])])
-def test_one_action_is_esm2_and_none_esmm(other: str, via: list[int]) -> None:
+@pytest.mark.parametrize(
+    ("other", "num_tasks", "via"), [("esm2", 3, [1]), ("esmm", 3, []), ("esmm", 1, [])]
+)
+def test_one_action_is_esm2_and_none_esmm(other: str, num_tasks: int, via: list[int]) -> None:
     given: dict[str, Any] = {"via": via} if via else {}
-    known = randomize(make(other, ROWS, 3, dtype="float64", **given))
-    model = make("hm3", ROWS, 3, via=via, dtype="float64")
-    order = [0, 3, 1, 4, 2] if via else [0, 1, 2]  # ESM2 has the towers of actions last
+    known = randomize(make(other, ROWS, num_tasks, dtype="float64", **given))
+    model = make("hm3", ROWS, num_tasks, via=via, dtype="float64")
+    # ESM2 has the towers of actions last.
+    order = [0, 3, 1, 4, 2] if via else list(range(num_tasks))
     for mine, theirs in zip(model.trainable_variables, known.trainable_variables, strict=True):
         values = theirs.numpy()
         mine.assign(values if "table" in mine.path else values[order])
