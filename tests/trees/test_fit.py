@@ -40,7 +40,12 @@ size = 6
 name = "price"
 kind = "log_round"
 """
-SMALL = {"num_iterations": 60, "early_stopping_round": 10, "num_leaves": 8, "shrinkage_rate": 0.2}
+SMALL: dict[str, Any] = {
+    "num_iterations": 60,
+    "early_stopping_round": 10,
+    "num_leaves": 8,
+    "shrinkage_rate": 0.2,
+}
 TEXTS = [f"item {i}" for i in range(12)]
 LATEST = TrainingConfig(valid_split="time", valid_fraction=0.25, save_predictions=True)
 
@@ -88,7 +93,7 @@ def write_shop(folder: pathlib.Path, schema: str = SCHEMA, **frames: pd.DataFram
 
 def logits_of(run: pathlib.Path) -> np.ndarray:
     with np.load(run / "predictions.npz") as arrays:
-        return arrays["logits"]
+        return np.asarray(arrays["logits"])
 
 
 def by_hand(train: pd.DataFrame, frame: pd.DataFrame) -> pd.DataFrame:
