@@ -76,9 +76,10 @@ def test_columns_of_every_kind(tmp_path: pathlib.Path) -> None:
         np.testing.assert_allclose(found[3], price)
         np.testing.assert_allclose(found[4:8], expected_tags(row, tags, listed["tags"]), rtol=1e-6)
         np.testing.assert_allclose(found[8:], pooled, rtol=1e-6)
-    labels = np.column_stack([columns["click"], columns["buy"]])
+    of_tasks = [np.array(columns[name]) for name in ("click", "buy")]
+    labels = np.column_stack(of_tasks)
     np.testing.assert_array_equal(rows.labels, labels > 0)
     assert rows.group is not None and rows.group.astype(str).tolist() == columns["user"]
-    same_item = {}
+    same_item: dict[Any, float] = {}
     for row, found in zip(by_row, rows.table, strict=True):
         assert same_item.setdefault(row["item"], found[1]) == found[1]
