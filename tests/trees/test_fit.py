@@ -23,6 +23,7 @@ try:
     import lightgbm
 
     from tafe_tf.trees import fit
+    from tafe_tf.trees.funnel_trees import Grower
 except (ImportError, OSError) as missing:  # the extra gbdt, or the system's OpenMP
     pytest.skip(f"needs LightGBM: {missing}", allow_module_level=True)
 
@@ -249,7 +250,7 @@ def test_a_killed_run_goes_on_with_the_next_step(
     trees = TreesConfig(**SMALL)
     fit.fit_trees(data, tmp_path / "whole", trees=trees, training=LATEST)
 
-    grow = fit.Grower.grow
+    grow = Grower.grow
     steps: list[int] = []
 
     def killed(self: Any, before: Any, *rows: Any) -> Any:
@@ -258,7 +259,7 @@ def test_a_killed_run_goes_on_with_the_next_step(
             raise KeyboardInterrupt
         return grow(self, before, *rows)
 
-    monkeypatch.setattr(fit.Grower, "grow", killed)
+    monkeypatch.setattr(Grower, "grow", killed)
     run = tmp_path / "run"
     with pytest.raises(KeyboardInterrupt):
         fit.fit_trees(data, run, trees=trees, training=LATEST)
