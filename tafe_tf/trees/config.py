@@ -68,7 +68,7 @@ class TreesConfig:
     Example:
         >>> from tafe_tf.trees.config import TreesConfig
         >>> TreesConfig(heads="conditional").num_leaves
-        31
+        15
         >>> TreesConfig(num_leaves=1)
         Traceback (most recent call last):
         ...
@@ -76,13 +76,13 @@ class TreesConfig:
     """
 
     heads: Literal["separate", "conditional"] = "separate"
-    num_leaves: int = 31
+    num_leaves: int = 15
     min_data_in_leaf: int = 20
     shrinkage_rate: float = 0.05
     num_iterations: int = 2000
     early_stopping_round: int = 50
-    feature_fraction: float = 1.0
-    bagging_fraction: float = 1.0
+    feature_fraction: float = 0.5
+    bagging_fraction: float = 0.8
     lambda_l2: float = 0.0
     cat_smooth: float = 10.0
     cat_l2: float = 10.0

@@ -50,6 +50,8 @@ SMALL: dict[str, Any] = {
     "early_stopping_round": 10,
     "num_leaves": 8,
     "shrinkage_rate": 0.2,
+    "feature_fraction": 1.0,
+    "bagging_fraction": 1.0,
 }
 TEXTS = [f"item {i}" for i in range(12)]
 LATEST = TrainingConfig(valid_split="time", valid_fraction=0.25, save_predictions=True)
