@@ -110,6 +110,7 @@ def _claim(
     has_trees = any((run.path / _FOLDER).glob("*.txt"))
     if not has_trees:
         run.forget_failed_start(data.schema_file)
+        _lists_file(run).unlink(missing_ok=True)  # their ids were those of its vocabularies
         for files in data.files().values():
             lifecycle.check_shards(data.data_dir, files)
     otherwise = "this directory holds another run; give another --run_dir or remove it"
@@ -168,13 +169,17 @@ def _listed(
     trees: TreesConfig,
 ) -> Listed:
     """The ids of values of lists that get columns, counted once."""
-    path = run.path / _FOLDER / "lists.json"
+    path = _lists_file(run)
     if not path.exists():
         path.parent.mkdir(exist_ok=True)
         batches = rows.evaluation_batches("train")
         write_json(path, frequent_ids(features, batches, trees.max_list_values))
     listed: Listed = read_json(path)
     return listed
+
+
+def _lists_file(run: RunDir) -> pathlib.Path:
+    return run.path / _FOLDER / "lists.json"
 
 
 def _grow_all(
