@@ -36,6 +36,7 @@ COMMANDS = {
     "report": "tafe_tf.report",
     "compare": "tafe_tf.compare",
     "tune": "tafe_tf.tune",
+    "gbdt": "tafe_tf.gbdt",
     "export": "tafe_tf.export.saved_model",
     "check": "tafe_tf.export.check",
     "preview": "tafe_tf.export.score",

@@ -26,9 +26,8 @@ from absl.flags import adopt_module_key_flags
 
 from tafe_tf import flags
 from tafe_tf.comparison.plan import Plan, compare
-from tafe_tf.comparison.runs import Shared, Variant
+from tafe_tf.comparison.runs import MODELS, Shared, Variant
 from tafe_tf.data.atomic import read_toml
-from tafe_tf.models import BY_NAME
 from tafe_tf.terminal import command
 
 adopt_module_key_flags(flags)
@@ -95,7 +94,7 @@ def _plan() -> Plan:
     for text in asked:
         variant = Variant.parse(
             text,
-            list(BY_NAME),
+            MODELS,
             flags.names(),
         )
         variants.append(variant)

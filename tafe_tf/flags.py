@@ -20,6 +20,8 @@ from tafe_tf.terminal.command import CommandError
 from tafe_tf.training import settings
 from tafe_tf.training.config import FREE_SETTINGS, ModelConfig, TrainingConfig, model_arguments
 from tafe_tf.training.settings import Setting
+from tafe_tf.trees.config import NAME as TREES
+from tafe_tf.trees.config import OF_TRAINING, TreesConfig
 
 DATA_DIR = flags.DEFINE_string(
     "data_dir",
@@ -99,6 +101,11 @@ def _model_help(of_models: dict[str, Setting]) -> str:
     return " ".join(texts)
 
 
+def _trees_help(setting: Setting) -> str:
+    """What a setting means to the trees."""
+    return f"[{TREES}] {setting.explanation}{_default(setting)}"
+
+
 def _define(setting: Setting, explanation: str) -> None:
     """Defines a flag that is None unless it is given."""
     name = setting.name
@@ -118,13 +125,15 @@ def _define(setting: Setting, explanation: str) -> None:
 
 _TRAINING = settings.of_dataclass(TrainingConfig)
 _OF_MODELS = _model_settings()
+_OF_TREES = settings.of_dataclass(TreesConfig)
 
 _MODEL = settings.of_dataclass(ModelConfig)["name"]
 flags.DEFINE_enum(
     "model",
     None,
-    list(BY_NAME),
-    f"The model to train. Default: {_MODEL.default}.",
+    [*BY_NAME, TREES],
+    f"The model to train; {TREES} is for tafe_tf.compare, tafe_tf.tune and tafe_tf.gbdt alone. "
+    f"Default: {_MODEL.default}.",
 )
 for _setting in _TRAINING.values():
     _explanation = _setting.explanation + _default(_setting)
@@ -132,14 +141,32 @@ for _setting in _TRAINING.values():
 for _of_models in _OF_MODELS.values():
     _first, *_ = _of_models.values()
     _explanation = _model_help(_of_models)
+    _of_trees = _OF_TREES.get(_first.name)
+    if _of_trees is not None:  # one flag for both
+        _explanation = f"{_explanation} {_trees_help(_of_trees)}"
     _define(_first, _explanation)
+for _name, _setting in _OF_TREES.items():
+    if _name not in _OF_MODELS:
+        _define(_setting, _trees_help(_setting))
 
 
 def names() -> list[str]:
     """Names of all flags that the trained weights depend on."""
     of_training = [name for name in _TRAINING if name not in FREE_SETTINGS]
-    found = ["data_dir", "schema", "model", *of_training, *_OF_MODELS]
+    found = {"data_dir", "schema", "model", *of_training, *_OF_MODELS, *_OF_TREES}
     return sorted(found)
+
+
+def read_by(model: str) -> set[str]:
+    """Names of the flags that the weights, or the trees, of a model depend on.
+
+    Args:
+        model: A key of `tafe_tf.models.BY_NAME`, or "gbdt".
+    """
+    if model == TREES:
+        return {*_OF_TREES, *OF_TRAINING} - FREE_SETTINGS
+    of_training = {*_TRAINING} - FREE_SETTINGS
+    return {*of_training, *model_arguments(model)}
 
 
 def given(name: str) -> Any:
@@ -183,10 +210,30 @@ def model_config() -> ModelConfig:
     """The model that the flags ask for.
 
     Flags of other models are passed over, so that one flagfile serves several models.
+
+    Raises:
+        CommandError: If it is the trees, which no network's command trains.
     """
     name = given("model") or _MODEL.default
+    if name == TREES:
+        raise CommandError(
+            f"--model={TREES} is no network; `tafe compare --models={TREES}` trains the trees "
+            f"beside the networks, and `tafe {TREES}` alone"
+        )
     arguments = _given_of(model_arguments(name))
     return ModelConfig(name=name, arguments=arguments)
+
+
+def trees_config() -> TreesConfig:
+    """What the flags ask of the trees.
+
+    Raises:
+        CommandError: If another model is asked for.
+    """
+    name = given("model")
+    if name not in (None, TREES):
+        raise CommandError(f"--model must be {TREES} for trees, or left out. Received: {name}")
+    return TreesConfig(**_given_of(_OF_TREES))
 
 
 def _given_of(names_of_flags: Iterable[str]) -> dict[str, Any]:

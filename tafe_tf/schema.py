@@ -301,8 +301,9 @@ class Task:
         truth: A column with the true P(T_i = 1 | X), which synthetic data has and only evaluation
             reads. Default: none.
         via: A column, 0 or 1 (or false and true), of an action that may come between the step
-            before and this one (a cart between click and buy); the model `esm2` learns from it.
-            Default: none.
+            before and this one (a cart between click and buy), or several in order, the micro
+            before the macro action (`("reviews", "cart")`); the models `esm2` and `hm3` learn from
+            them. Default: none.
 
     Raises:
         SchemaError: If an attribute breaks its rule.
@@ -320,12 +321,13 @@ class Task:
     when: Literal["", "present"] = ""
     weight: float = 1.0
     truth: str = ""
-    via: str = ""
+    via: str | tuple[str, ...] = ""
 
     def __post_init__(self) -> None:
         _check_name(self.name, "tasks.name")
         where = f"task {self.name!r}"
-        _check_texts(self, f"{where}: ")
+        self._check_via(where)
+        _check_texts(self, f"{where}: ", but=("via",))
         self._check_values(where)
         is_weight = _is_number(self.weight) and 0 <= self.weight < math.inf
         _check(
@@ -335,6 +337,24 @@ class Task:
             self.weight,
         )
         object.__setattr__(self, "column", self.column or self.name)
+
+    @property
+    def actions(self) -> tuple[str, ...]:
+        """The columns of `via`, none, one or several."""
+        if isinstance(self.via, str):
+            return (self.via,) if self.via else ()
+        return self.via
+
+    def _check_via(self, where: str) -> None:
+        """Checks the actions; none or one of them in a sequence become a text."""
+        if isinstance(self.via, str):
+            return
+        names = _tuple_of(str, self.via, f"{where}: via")
+        _check(all(names), f"{where}: via", "must hold names of columns, none of them empty", names)
+        via: str | tuple[str, ...] = names
+        if len(names) < 2:
+            via = "".join(names)
+        object.__setattr__(self, "via", via)
 
     def _check_values(self, where: str) -> None:
         """Checks how the label is read."""
@@ -494,11 +514,14 @@ class Schema:
         return roles
 
     def _named_targets(self) -> Iterator[tuple[str, str]]:
-        for key in ("column", "truth", "via"):
+        for key in ("column", "truth"):
             for task in self.tasks:
                 name = getattr(task, key)
                 if name:
                     yield name, f"task {task.name!r}: {key}"
+        for task in self.tasks:
+            for name in task.actions:
+                yield name, f"task {task.name!r}: via"
         if self.sample_weight:
             yield self.sample_weight, "sample_weight"
 
@@ -565,8 +588,8 @@ class Schema:
         yield self.time, "float64"
         for task in self.tasks:
             yield task.truth, "float64"
-        for task in self.tasks:
-            yield task.via, "int64"
+        for name in self.actions:
+            yield name, "int64"
 
     @property
     def only_time(self) -> tuple[str, ...]:
@@ -581,9 +604,14 @@ class Schema:
         return tuple(task.column for task in self.tasks)
 
     @property
+    def actions(self) -> tuple[str, ...]:
+        """The columns of all actions (`via`), A of them, in the order of the tasks."""
+        return tuple(name for task in self.tasks for name in task.actions)
+
+    @property
     def via(self) -> tuple[int, ...]:
-        """Indices of the tasks that an action may come before."""
-        return tuple(i for i, task in enumerate(self.tasks) if task.via)
+        """For each of the actions, the index of the task that it may come before."""
+        return tuple(i for i, task in enumerate(self.tasks) for _ in task.actions)
 
     @property
     def step_names(self) -> tuple[str, ...]:
@@ -657,10 +685,14 @@ def _check_separator(value: object, key: str) -> None:
     _check(ok, key, "must be one character", value)
 
 
-def _check_texts(item: Feature | Task | Schema, start: str) -> None:
-    """Checks that what is a string by default is one."""
+def _check_texts(
+    item: Feature | Task | Schema,
+    start: str,
+    but: tuple[str, ...] = (),
+) -> None:
+    """Checks that what is a string by default is one, `but` for some."""
     for field in dataclasses.fields(item):
-        if isinstance(field.default, str):
+        if isinstance(field.default, str) and field.name not in but:
             value = getattr(item, field.name)
             _check(
                 isinstance(value, str),

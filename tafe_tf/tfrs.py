@@ -58,7 +58,8 @@ class FunnelRecommender(tfrs.models.Model):
 
     Call arguments:
         inputs: A mapping with raw columns or ids, [B] each. For `fit` and `evaluate` it also holds
-            the schema's label columns, its `sample_weight` and, for ESM2, its `via` columns.
+            the schema's label columns, its `sample_weight` and, for ESM2 and HM3, its `via`
+            columns.
 
     Returns:
         The served probabilities by name, [B] each; see `tafe_tf.probabilities`.
@@ -107,8 +108,7 @@ class FunnelRecommender(tfrs.models.Model):
     def compute_loss(self, inputs: Mapping[str, Tensor], training: bool = False) -> tf.Tensor:
         """Computes the loss of a batch, a scalar, and updates the tasks' metrics."""
         schema = self._schema
-        actions = [schema.tasks[i].via for i in schema.via]
-        columns = [*schema.labels, *actions]
+        columns = [*schema.labels, *schema.actions]
         of_columns = []
         for column in columns:
             label = tf.cast(inputs[column], tf.float32)  # [B]

@@ -28,8 +28,7 @@ from absl import flags as absl_flags
 from absl.flags import adopt_module_key_flags
 
 from tafe_tf import flags
-from tafe_tf.comparison.runs import Shared, Variant
-from tafe_tf.models import BY_NAME
+from tafe_tf.comparison.runs import MODELS, Shared, Variant
 from tafe_tf.terminal import command
 from tafe_tf.terminal.command import CommandError
 
@@ -50,7 +49,8 @@ _SEARCH = absl_flags.DEFINE_list(
     "search",
     ["learning_rate=5e-4:5e-3:log", "dropout=0:0.3"],
     "What to search, separated by commas: FLAG=LOW:HIGH for a range, FLAG=LOW:HIGH:log for a range "
-    "on a logarithmic scale, FLAG=A|B|C for a list of values, with flags of `tafe_tf.train`.",
+    "on a logarithmic scale, FLAG=A|B|C for a list of values, with flags of `tafe_tf.train` or of "
+    "`tafe_tf.gbdt`. For each model those are searched that it reads.",
 )
 
 
@@ -70,14 +70,17 @@ def main(argv: list[str]) -> None:
         for text in asked:
             variant = Variant.parse(
                 text,
-                list(BY_NAME),
+                MODELS,
                 flags.names(),
             )
             variants.append(variant)
         space = dict(search.distribution(text, flags.names()) for text in _SEARCH.value)
+        spaces = {}
+        for variant in variants:
+            spaces[variant.text] = search.space_of(variant, space, flags.read_by(variant.model))
         settings = search.Search(
             shared=_shared(),
-            space=space,
+            spaces=spaces,
             trials=_TRIALS.value,
             seed=flags.training_config().seed,
             monitor=flags.training_config().monitor,

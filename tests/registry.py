@@ -15,9 +15,12 @@ from tafe_tf.layers import (
     FieldSelfAttention,
     FusedEmbedding,
     InducingPointAttention,
+    LayerStitch,
     PartitionedEmbedding,
     SmoothStepSelector,
     SoftmaxGates,
+    SubspaceStitch,
+    TaskFieldAlignment,
     TaskSpecificAdapter,
     Towers,
 )
@@ -55,13 +58,17 @@ MODELS: dict[str, tuple[str, dict[str, Any]]] = {
     "aitm": ("aitm", _TOWERS),
     "aitm+conditional": ("aitm", {**_TOWERS, "heads": "conditional"}),
     "cross_stitch": ("cross_stitch", {"tower_units": [6, 5, 3]}),
+    "sluice": ("sluice", {"tower_units": [6, 6], "orthogonality_weight": 0.1}),
+    "mran": ("mran", _TOWERS),
     "esmm": ("esmm", _TOWERS),
     "escm2": ("escm2", _TOWERS),
     "escm2+dr": ("escm2", {**_TOWERS, "estimator": "dr"}),
     "escm2+naive": ("escm2", {**_TOWERS, "estimator": "naive"}),
     "esm2": ("esm2", _TOWERS),
     "esm2+action": ("esm2", {**_TOWERS, "via": [1]}),
+    "hm3": ("hm3", {**_TOWERS, "via": [1, 1]}),
 }
+WITH_ACTIONS = [name for name, (_, own) in MODELS.items() if "via" in own]
 BASELINES = [name for name in MODELS if not name.startswith("tafe")]
 
 
@@ -129,4 +136,9 @@ LAYERS = {
     "gates": LayerCase(lambda **kw: SoftmaxGates(N, **kw), (_H[:, 0], normal(B, 4, D))),
     "sparse gates": LayerCase(lambda **kw: DSelectKGates(N, **kw), (_H[:, 0], normal(B, 4, D))),
     "cross-stitch": LayerCase(lambda **kw: CrossStitch(**kw), (normal(B, N, D),)),
+    "subspace stitch": LayerCase(lambda **kw: SubspaceStitch(3, **kw), (normal(B, N, D),)),
+    "alignment": LayerCase(lambda **kw: TaskFieldAlignment(M, **kw), (_H[:, :N], _H)),
+    "layer stitch": LayerCase(
+        lambda **kw: LayerStitch(**kw), ([normal(B, N, D), normal(B, N, D, seed=1)],)
+    ),
 }

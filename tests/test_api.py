@@ -14,6 +14,7 @@ import pandas as pd
 import pyarrow as pa
 import pytest
 import small_models
+from scipy.special import logit
 
 import tafe_tf
 from tafe_tf import schema_toml
@@ -102,6 +103,21 @@ def test_rows_in_memory_end_as_rows_in_files(
     assert_same(run, same)
     assert without_seconds(same.metrics) == without_seconds(run.metrics)
     assert same.schema == run.schema
+
+
+def test_where_intercepts_and_gamma_start(files: pathlib.Path, tmp_path: pathlib.Path) -> None:
+    """A rate of 0 leaves what there was at the start; 540 of the 600 rows are 8 batches of 64."""
+    asked = {"learning_rate": 0.0, "intercept_rows": 0, "start_at_rates": True, "gamma_decay": 0.25}
+    run = tafe_tf.fit(
+        files / "schema.toml",
+        train=files / "train.parquet",
+        run_dir=tmp_path,
+        **{**SETTINGS, **asked},
+    )
+    rates = run.directory.statistics()["rate"].values()
+    np.testing.assert_allclose(run.model.heads.bias, logit(list(rates)), rtol=1e-6)
+    (gamma,) = run.model.schedules()
+    assert gamma.decay_steps == 0.25 * 2 * 8
 
 
 def test_fit_again_opens_the_finished_run(files: pathlib.Path, tmp_path: pathlib.Path) -> None:

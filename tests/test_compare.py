@@ -80,3 +80,33 @@ def test_compare(tmp_path: pathlib.Path) -> None:
         pytest.raises(SystemExit, match=r"error: .* is of another job.*--learning_rate=0.5"),
     ):
         compare.main(["compare"])
+
+
+@pytest.mark.slow
+def test_trees_beside_a_network(tmp_path: pathlib.Path) -> None:
+    pytest.importorskip("lightgbm", reason="needs LightGBM, which the extra gbdt installs")
+    shop = tmp_path / "shop"
+    shop.mkdir()
+    write_shop(shop)
+    job = tmp_path / "job"
+    trees = ["--num_iterations=20", "--min_data_in_leaf=5"]
+    models = "--models=single_task,gbdt/heads=conditional"
+    common = [f"--run_dir={job}", "--epochs=1", "--replicates=20", "--seeds=1", *trees]
+    ended = run("tafe_tf.compare", shop, *common, models)
+    assert ended.returncode == 0, ended.stdout + ended.stderr
+
+    told = json.loads((job / "compare.json").read_text())
+    assert list(told["models"]) == ["single_task", "gbdt/heads=conditional"]
+    conditional = told["models"]["gbdt/heads=conditional"]
+    assert conditional["metrics"]["violation_rate"]["mean"] == 0.0
+    assert conditional["parameters"] > 20 and conditional["train_rows_per_second"] > 0
+    held_out = set()
+    for folder in ("single_task", "gbdt+heads=conditional"):
+        noted = json.loads((job / "cells" / folder / "seed-0" / "history.json").read_text())
+        held_out.add(noted[0]["rows"])
+    assert len(held_out) == 1
+    cell = job / "cells" / "gbdt+heads=conditional" / "seed-0"
+    with np.load(cell / "predictions.npz") as rows:
+        assert len(np.unique(rows["group"])) == told["groups"] == 30
+        auc = roc_auc_score(rows["depth"] > 1, rows["logits"][:, 1])
+    assert conditional["metrics"]["auc/ctcvr"]["mean"] == pytest.approx(auc, rel=1e-6)

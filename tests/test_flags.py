@@ -13,6 +13,7 @@ from tafe_tf import flags
 from tafe_tf.models import BY_NAME
 from tafe_tf.terminal.command import CommandError
 from tafe_tf.training.config import ModelConfig, TrainingConfig, model_arguments
+from tafe_tf.trees.config import TreesConfig
 
 FLAGS = absl_flags.FLAGS
 
@@ -101,3 +102,22 @@ def test_help_names_the_models_that_take_a_flag() -> None:
     assert FLAGS["num_experts"].help.startswith("[mmoe] ")
     assert FLAGS["expert_units"].help.startswith("[mmoe, ple] ")
     assert FLAGS["embedding_dim"].help.startswith("Embedding")  # all models take it
+
+
+def test_the_trees_have_flags_beside_those_of_the_networks() -> None:
+    given("--num_leaves=7", "--heads=conditional", "--dropout=0.1", "--model=gbdt")
+    assert flags.trees_config() == TreesConfig(num_leaves=7, heads="conditional")
+    assert "--num_leaves=7" in flags.as_flagfile()
+    rule = r"--model=gbdt is no network; `tafe compare --models=gbdt` trains the trees"
+    with pytest.raises(CommandError, match=rule):
+        flags.model_config()
+    given("--model=tafe")
+    with pytest.raises(CommandError, match="--model must be gbdt for trees, or left out"):
+        flags.trees_config()
+
+
+def test_flags_that_a_model_reads() -> None:
+    of_trees = flags.read_by("gbdt")
+    assert {"num_leaves", "monitor", "seed"} <= of_trees and "learning_rate" not in of_trees
+    of_network = flags.read_by("mmoe")
+    assert {"num_experts", "learning_rate"} <= of_network and "num_leaves" not in of_network

@@ -25,11 +25,11 @@ LISTS = {"tafe", "single_task"}  # these get dicts: the second field holds lists
 
 
 def rows(name: str, count: int = 96, seed: int = 0) -> tuple[Any, np.ndarray, np.ndarray]:
-    """Inputs, labels (an action last) and weights; the first field decides the steps."""
+    """Inputs, labels (two actions last) and weights; the first field decides the steps."""
     rng = np.random.default_rng(seed)
     ids = np.stack([rng.integers(0, n, count) for n in ROWS], axis=1)
     depth = rng.binomial(N, (ids[:, :1] + 1) / 5)
-    labels = np.concatenate([depth > np.arange(N), depth > 1], axis=1).astype(np.float32)
+    labels = np.concatenate([depth > np.arange(N), depth > 1, depth > 2], axis=1).astype(np.float32)
     inputs: Any = ids
     if name in LISTS:
         more = rng.integers(0, ROWS[1], (count, 1))

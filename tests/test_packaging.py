@@ -57,10 +57,14 @@ ALLOWED: dict[str, set[str]] = {
         *("machine", "memory", "metrics", "models", "native", "optimizers", "probabilities"),
         *("shown", "terminal"),
     },
-    "tafe_tf.flags": {"data", "distributed", "models", "terminal", "training"},
+    "tafe_tf.trees": {
+        *("schema", "schema_toml", "data", "features", "distributed", "machine", "metrics"),
+        *("terminal", "training"),
+    },
+    "tafe_tf.flags": {"data", "distributed", "models", "terminal", "training", "trees"},
     "tafe_tf.comparison": {
         *("schema", "schema_toml", "data", "features", "metrics", "models", "terminal"),
-        "training",
+        *("training", "trees"),
     },
     "tafe_tf.serving.wire": set(),
     "tafe_tf.serving.client": {"schema", "shown", "data", "serving.wire", "terminal"},

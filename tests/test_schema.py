@@ -276,6 +276,9 @@ TASK_RULES = [
         r"task 'buy': negative must not name a text of `positive`\. Received: \['y'\]",
     ),
     ('via = "buy"', r"task 'buy': via must not read the column of task 'buy': column"),
+    ("via = 1", r"task 'buy': via must be a sequence of str\. Received: 1"),
+    ('via = ["cart", ""]', r"task 'buy': via must hold names of columns, none of them empty"),
+    ('via = ["cart", "cart"]', r"task 'buy': via must not read the column of task 'buy': via"),
     ("truth = 1", r"task 'buy': truth must be a string\. Received: 1"),
     (
         'column = "click"',

@@ -73,7 +73,8 @@ def drawn_task(rng: np.random.Generator, number: int) -> Task:
     if rng.random() < 0.5:
         keys["truth"] = f"truth {number} {rng.choice(TEXTS)}"
     if number and rng.random() < 0.5:
-        keys["via"] = f"via {number} {rng.choice(TEXTS)}"
+        via = f"via {number} {rng.choice(TEXTS)}"
+        keys["via"] = via if rng.random() < 0.5 else ["micro " + via, via]
     return Task(name=f"t{number}", **keys)  # type: ignore[arg-type]
 
 

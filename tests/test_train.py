@@ -38,15 +38,16 @@ LONG = ("p_view", "p_cart", "p_buy", "p_cart_given_view", "p_buy_given_cart")
 SHORT = ("ctr", "ctcvr", "cvr")
 FIELDS = ("user", "item", "hour", "price", "tags")
 SCHEMA = small_models.SHOP.replace('side = "user"\n', "").replace(
-    'name = "buy"\n', 'name = "buy"\nvia = "cart"\n'
+    'name = "buy"\n', 'name = "buy"\nvia = ["look", "cart"]\n'
 )
 
 
 def rows(count: int, seed: int) -> dict[str, list[object]]:
-    """Rows of the shop, half of whose clicks put something into a cart."""
+    """Rows of the shop; half of its clicks fill a cart, and three in four look at reviews first."""
     columns = small_models.rows("shop", count, seed)
     return {
         **columns,
+        "look": [int(bool(click) and i % 4 > 0) for i, click in enumerate(columns["click"])],
         "cart": [int(bool(click) and i % 2 == 0) for i, click in enumerate(columns["click"])],
     }
 

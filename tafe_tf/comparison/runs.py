@@ -21,10 +21,15 @@ from tafe_tf.data.bad_rows import BadRows
 from tafe_tf.data.fingerprint import changes, of_splits
 from tafe_tf.data.formats.splits import find_split
 from tafe_tf.features import vocabulary
+from tafe_tf.models import BY_NAME
 from tafe_tf.terminal import attended
 from tafe_tf.training.errors import RunError
 from tafe_tf.training.noted_files import METRICS, NotedFiles
 from tafe_tf.training.run_dir import claim
+from tafe_tf.trees.config import NAME as TREES
+from tafe_tf.trees.config import check_installed
+
+MODELS = (*BY_NAME, TREES)  # what can be compared
 
 
 @dataclasses.dataclass(frozen=True)
@@ -56,11 +61,13 @@ class Variant:
             flags: Names of the flags that may be set.
 
         Raises:
-            ValueError: If the model or a flag is unknown.
+            ValueError: If the model or a flag is unknown, or what the model needs is missing.
         """
         model, *pairs = text.split("/")
         if model not in models:
             raise ValueError(f"--models: must be some of {', '.join(models)}. Received: {model!r}")
+        if model == TREES:
+            check_installed()
         settings = {}
         for pair in pairs:
             flag, equals, value = pair.partition("=")
@@ -76,8 +83,13 @@ class Variant:
         return self.text.replace("/", "+")
 
     @property
+    def command(self) -> str:
+        """The module that trains this variant."""
+        return "tafe_tf.gbdt" if self.model == TREES else "tafe_tf.train"
+
+    @property
     def arguments(self) -> list[str]:
-        """The command-line arguments of `tafe_tf.train` that ask for this variant."""
+        """The command-line arguments of its command that ask for this variant."""
         settings = [f"--{flag}={value}" for flag, value in self.settings.items()]
         return [f"--model={self.model}", *settings]
 
@@ -213,7 +225,7 @@ class ChildRun:
         training = [*arguments, *self.variant.arguments, *own]
         self.log.parent.mkdir(parents=True, exist_ok=True)
         with open(self.log, "w", encoding="utf-8") as log:
-            child = attended.start("tafe_tf.train", training, output=log)
+            child = attended.start(self.variant.command, training, output=log)
             try:
                 code = child.wait()
             finally:  # whoever ends this process ends the run too, which saves what it has

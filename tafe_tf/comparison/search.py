@@ -6,6 +6,7 @@ import dataclasses
 import itertools
 import math
 import pathlib
+from collections.abc import Collection, Mapping
 from typing import Any
 
 import optuna
@@ -28,14 +29,14 @@ class Search:
 
     Attributes:
         shared: What all runs have in common.
-        space: What each flag is drawn from.
+        spaces: What each flag is drawn from, by a variant's text.
         trials: Number of trials for each model; all of the grid if that has fewer.
         seed: Seed of every trial's run and of the sampler.
         monitor: The validation metric that a trial is judged by.
     """
 
     shared: Shared
-    space: Space
+    spaces: Mapping[str, Space]
     trials: int
     seed: int
     monitor: str
@@ -97,6 +98,30 @@ def _range(parts: list[str]) -> FloatDistribution:
     )
 
 
+def space_of(
+    variant: Variant,
+    space: Space,
+    read: Collection[str],
+) -> Space:
+    """The part of a search that concerns a model: trials of other flags would all be the same.
+
+    Args:
+        variant: The model and its settings.
+        space: What each flag is drawn from.
+        read: The flags that the model reads.
+
+    Raises:
+        ValueError: If there is no such flag.
+    """
+    found = {flag: each for flag, each in space.items() if flag in read}
+    if not found:
+        raise ValueError(
+            f"--search must have a flag that {variant.model} reads, which are "
+            f"{', '.join(sorted(read))}. Received: {', '.join(space)}"
+        )
+    return found
+
+
 def tune_model(
     search: Search,
     variant: Variant,
@@ -116,9 +141,10 @@ def tune_model(
         ValueError: If a trial fails.
     """
     study = _study(search, variant)
-    wanted = min(search.trials, _grid_size(search.space))
+    space = search.spaces[variant.text]
+    wanted = min(search.trials, _grid_size(space))
     while len(_finished(study)) < wanted:
-        trial = study.ask(search.space)
+        trial = study.ask(space)
         settings = [f"--{flag}={value}" for flag, value in trial.params.items()]
         value = _make(search, variant, study, trial, settings, schema)
         title = f"{variant.text}, trial {trial.number}: {' '.join(settings)}"
@@ -154,10 +180,11 @@ def _study(search: Search, variant: Variant) -> optuna.Study:
     for interrupted in study.get_trials(states=[TrialState.RUNNING]):
         study.tell(interrupted.number, state=TrialState.FAIL)
         study.enqueue_trial(interrupted.params)
-    if math.isfinite(_grid_size(search.space)):
-        choices = map(_choices, search.space.values())
+    space = search.spaces[variant.text]
+    if math.isfinite(_grid_size(space)):
+        choices = map(_choices, space.values())
         for point in itertools.product(*choices):
-            settings = dict(zip(search.space, point, strict=True))
+            settings = dict(zip(space, point, strict=True))
             study.enqueue_trial(settings, skip_if_exists=True)
     return study
 

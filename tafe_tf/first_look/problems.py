@@ -107,7 +107,9 @@ def without_columns(schema: Schema, broken: set[str]) -> Schema | None:
         if task.column in broken:
             continue
         truth = "" if task.truth in broken else task.truth
-        via = "" if task.via in broken or not tasks else task.via
+        via: tuple[str, ...] = ()
+        if tasks:  # no action comes before the first step
+            via = tuple(name for name in task.actions if name not in broken)
         tasks.append(dataclasses.replace(task, truth=truth, via=via))
     roles: dict[str, Any] = {}
     for key in ("sample_weight", "group", "time"):

@@ -2,19 +2,22 @@
 
 The comments on shapes use these letters: B batch, S id slots, F fields, d embedding dimension,
 K inducing points (or selector units), M heads, e = d / M, N tasks, L layers, T towers, E experts,
-G gates.
+G gates, U subspaces.
 """
 
 from tafe_tf.layers.adapter import TaskSpecificAdapter
+from tafe_tf.layers.alignment import TaskFieldAlignment
 from tafe_tf.layers.asrg import ASRG
 from tafe_tf.layers.attention import InducingPointAttention
 from tafe_tf.layers.configured import Configured
 from tafe_tf.layers.cross_stitch import CrossStitch
 from tafe_tf.layers.embedding import FusedEmbedding
 from tafe_tf.layers.gates import DSelectKGates, SoftmaxGates
+from tafe_tf.layers.layer_stitch import LayerStitch
 from tafe_tf.layers.partitioned_embedding import PartitionedEmbedding
 from tafe_tf.layers.selector import GammaSchedule, SmoothStepSelector
 from tafe_tf.layers.self_attention import FieldSelfAttention
+from tafe_tf.layers.subspace_stitch import SubspaceStitch
 from tafe_tf.layers.towers import Towers
 
 __all__ = [
@@ -26,9 +29,12 @@ __all__ = [
     "FusedEmbedding",
     "GammaSchedule",
     "InducingPointAttention",
+    "LayerStitch",
     "PartitionedEmbedding",
     "SmoothStepSelector",
     "SoftmaxGates",
+    "SubspaceStitch",
+    "TaskFieldAlignment",
     "TaskSpecificAdapter",
     "Towers",
 ]

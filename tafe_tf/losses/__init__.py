@@ -1,8 +1,8 @@
 """The losses of the funnel models, of labels and logits.
 
-`funnel` holds the paper's (eq. 24-29), `action` that of ESM2, `counterfactual` that of ESCM2,
-`local_space` the weights of the paper's Theorems 2.1 and 3.1, and `balancing` weights of the tasks
-that are learned.
+`funnel` holds the paper's (eq. 24-29), `action` that of ESM2 and HM3, `counterfactual` that of
+ESCM2, `local_space` the weights of the paper's Theorems 2.1 and 3.1, and `balancing` weights of the
+tasks that are learned.
 """
 
 from tafe_tf.losses.action import ActionLoss

@@ -1,7 +1,8 @@
-"""ESM2's loss, which learns from the actions between two steps too."""
+"""The loss of ESM2 and HM3, which learns from the actions between two steps too."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import keras
@@ -14,14 +15,16 @@ from tafe_tf.types import Tensor
 
 @keras.saving.register_keras_serializable("tafe_tf")
 class ActionLoss(FunnelLoss):
-    """`FunnelLoss` and the cross entropy of A actions between steps (Wen et al. 2020).
+    """`FunnelLoss` and the cross entropy of A actions between steps (Wen et al. 2020, 2021).
 
     Args:
         num_tasks: Length of the funnel, N.
+        columns: Which of the actions in `y_true` the model has logits of, from 0, A of them; by
+            default all, in order.
         **kwargs: Arguments of `FunnelLoss`.
 
     Call arguments:
-        y_true: Labels, [B, N + A], those of the actions last.
+        y_true: Labels, [B, N + A] or with more actions, those of the actions last.
         y_pred: Logits, [B, N + A], as the model gives them in training; or [B, N], as in
             evaluation, of which it is `FunnelLoss` alone.
         sample_weight: Weights of the rows, [B]; all 1 by default.
@@ -39,15 +42,24 @@ class ActionLoss(FunnelLoss):
         1.3863
     """
 
-    def __init__(self, num_tasks: int, **kwargs: Any) -> None:
+    def __init__(
+        self,
+        num_tasks: int,
+        columns: Sequence[int] | None = None,
+        **kwargs: Any,
+    ) -> None:
         super().__init__(**kwargs)
         self.num_tasks = num_tasks
+        self.columns = None if columns is None else list(columns)
 
     def call(self, y_true: Tensor, y_pred: Tensor) -> Tensor:
         """Computes the loss of each row: [B, N + A], [B, N + A] or [B, N] -> [B]."""
         n = self.num_tasks
-        columns = y_pred.shape[-1]
-        labels = y_true[:, n:columns]  # [B, A], or [B, 0]
+        count = y_pred.shape[-1] - n  # A, or 0
+        labels = y_true[:, n : n + count]  # [B, A], or [B, 0]
+        if self.columns is not None and count:
+            places = [n + column for column in self.columns]
+            labels = ops.take(y_true, places, axis=1)
         labels = ops.cast(labels, y_pred.dtype)
         if self.checks_labels:
             labels = checked_labels(labels, first=n)
@@ -57,4 +69,5 @@ class ActionLoss(FunnelLoss):
 
     def get_config(self) -> dict[str, Any]:
         """Returns the constructor's arguments."""
-        return {**super().get_config(), "num_tasks": self.num_tasks}
+        own = {"num_tasks": self.num_tasks, "columns": self.columns}
+        return {**super().get_config(), **own}

@@ -13,10 +13,13 @@ from tafe_tf.models.escm2 import ESCM2
 from tafe_tf.models.esm2 import ESM2
 from tafe_tf.models.esmm import ESMM
 from tafe_tf.models.funnel_model import FunnelModel
+from tafe_tf.models.hm3 import HM3
 from tafe_tf.models.mmoe import MMOE
+from tafe_tf.models.mran import MRAN
 from tafe_tf.models.ple import PLE
 from tafe_tf.models.shared_bottom import SharedBottom
 from tafe_tf.models.single_task import SingleTask
+from tafe_tf.models.sluice import SluiceNetwork
 from tafe_tf.models.tafe import TAFE
 
 BY_NAME: dict[str, type[FunnelModel]] = {
@@ -27,9 +30,12 @@ BY_NAME: dict[str, type[FunnelModel]] = {
     "ple": PLE,
     "aitm": AITM,
     "cross_stitch": CrossStitchNetwork,
+    "sluice": SluiceNetwork,
+    "mran": MRAN,
     "esmm": ESMM,
     "escm2": ESCM2,
     "esm2": ESM2,
+    "hm3": HM3,
 }
 
 __all__ = [
@@ -38,12 +44,15 @@ __all__ = [
     "ESCM2",
     "ESM2",
     "ESMM",
+    "HM3",
     "MMOE",
+    "MRAN",
     "PLE",
     "TAFE",
     "CrossStitchNetwork",
     "FunnelModel",
     "SharedBottom",
     "SingleTask",
+    "SluiceNetwork",
     "check_arguments",
 ]

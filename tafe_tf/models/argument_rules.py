@@ -16,6 +16,7 @@ _POSITIVE = frozenset(
         "num_selected",
         "num_shared",
         "num_specific",
+        "num_subspaces",
     }
 )
 _NOT_NEGATIVE = frozenset(
@@ -26,6 +27,7 @@ _NOT_NEGATIVE = frozenset(
         "entropy_weight",
         "global_weight",
         "min_propensity",
+        "orthogonality_weight",
     }
 )
 

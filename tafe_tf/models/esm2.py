@@ -11,7 +11,7 @@ from keras import ops
 from tafe_tf.layers import Towers
 from tafe_tf.losses import ActionLoss, FunnelLoss
 from tafe_tf.models.funnel_model import FunnelModel
-from tafe_tf.models.products import logit_of
+from tafe_tf.models.products import checked_via, either_way, logit_of
 from tafe_tf.types import Tensor
 
 
@@ -20,7 +20,8 @@ class ESM2(FunnelModel):
     """A product of conditional probabilities along the graph of what happens between two steps.
 
     Between a step and the next lies an action D (a cart, a wish list), or another way O (eq. 2 to 6
-    there). With a = P(D | T_{i-1}), u = P(T_i | O) and v = P(T_i | D) the model has
+    there). Of several actions before a step, the model reads the last; `HM3` reads all. With
+    a = P(D | T_{i-1}), u = P(T_i | O) and v = P(T_i | D) the model has
     f_i = f_{i-1} ((1 - a) u + a v), and f_{i-1} a is learned from D's own label over the entire
     space. A step without an action is a plain conditional tower, and so is every step of a funnel
     whose actions are steps themselves (click -> cart -> buy, where nobody buys without a cart).
@@ -28,8 +29,8 @@ class ESM2(FunnelModel):
     Its further arguments and its call are those of `FunnelModel`.
 
     Args:
-        via: Indices, from 0, of the steps that an action may come before, each 1 or more; A of
-            them, none by default.
+        via: For each action the index, from 0, of the step that it may come before, 1 or more; none
+            by default. A of the steps have one.
         tower_units: Sizes of the layers of each tower; 256, 128 and 64 by default.
         dropout: Share of units that are dropped after every layer in training; 0 by default.
 
@@ -57,14 +58,9 @@ class ESM2(FunnelModel):
         **kwargs: Any,
     ) -> None:
         super().__init__(field_rows, num_tasks, embedding_dim, **kwargs)
-        is_outside = any(not 0 < i < num_tasks for i in via)
-        is_repeated = len(set(via)) < len(via)
-        if is_outside or is_repeated:
-            rule = f"must hold different steps from 1 to {num_tasks - 1}"
-            if num_tasks == 1:
-                rule = "must be empty in a funnel of one step: no action comes between two"
-            raise ValueError(f"`via` {rule}. Received: via={list(via)}")
-        self.via = sorted(via)
+        last = {step: place for place, step in enumerate(checked_via(via, num_tasks))}
+        self.via = list(last)  # each step once
+        self.places = list(last.values())  # of the actions that are read, among all
         self.shift = self.add_weight(
             name="shift",
             shape=(num_tasks,),
@@ -99,7 +95,7 @@ class ESM2(FunnelModel):
                 column += 2
                 log_action = log_f[-1] + ops.log_sigmoid(a)  # of f_{i-1} a
                 actions.append(logit_of(log_action))
-                logit = self._either_way(a, logit, v)
+                logit = either_way(a, logit, v)
             log_p = ops.log_sigmoid(logit + self.shift[i])
             if log_f:
                 log_p = log_f[-1] + log_p
@@ -109,18 +105,6 @@ class ESM2(FunnelModel):
             logits += actions
         return ops.stack(logits, axis=-1)
 
-    def _either_way(
-        self,
-        a: Tensor,
-        u: Tensor,
-        v: Tensor,
-    ) -> Tensor:
-        """Returns the logit of (1 - a) u + a v; all are logits, [B]."""
-        otherwise = ops.log_sigmoid(-a) + ops.log_sigmoid(u)
-        by_action = ops.log_sigmoid(a) + ops.log_sigmoid(v)
-        log_p = ops.logaddexp(otherwise, by_action)
-        return logit_of(log_p)
-
     def shift_logits(self, by: Tensor) -> None:
         """Adds a constant [N] to the logits of the conditional steps for good."""
         self.shift.assign_add(by)
@@ -128,4 +112,9 @@ class ESM2(FunnelModel):
     def paper_loss(self, task_weights: Sequence[float] | None = None, **kwargs: Any) -> FunnelLoss:
         """Returns the loss of its paper."""
         settings = {"dependence_weight": 0.0, **kwargs}
-        return ActionLoss(self.num_tasks, task_weights=task_weights, **settings)
+        return ActionLoss(
+            self.num_tasks,
+            columns=self.places,
+            task_weights=task_weights,
+            **settings,
+        )

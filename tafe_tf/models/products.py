@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from keras import ops
 
 from tafe_tf.types import Tensor
@@ -12,6 +14,55 @@ def logit_of(log_p: Tensor) -> Tensor:
     log_p = ops.minimum(log_p, -1e-6)
     not_p = -ops.expm1(log_p)  # 1 - p, without cancellation
     return log_p - ops.log(not_p)
+
+
+def either_way(
+    a: Tensor,
+    otherwise: Tensor,
+    by_action: Tensor,
+) -> Tensor:
+    """Computes the logit of (1 - a) u + a v, the probability of a step by an action or without.
+
+    Args:
+        a: Logits of P(the action), [B].
+        otherwise: Logits of u = P(the step | no action), [B].
+        by_action: Logits of v = P(the step | the action), [B].
+
+    Returns:
+        Logits, [B].
+
+    Example:
+        >>> import numpy as np
+        >>> sure = np.array([50.0])
+        >>> np.round(either_way(np.zeros(1), -sure, sure), 4).tolist()  # half of the rows
+        [0.0]
+    """
+    without = ops.log_sigmoid(-a) + ops.log_sigmoid(otherwise)
+    through = ops.log_sigmoid(a) + ops.log_sigmoid(by_action)
+    log_p = ops.logaddexp(without, through)
+    return logit_of(log_p)
+
+
+def checked_via(via: Sequence[int], num_tasks: int) -> list[int]:
+    """Returns the steps that actions come before, in order.
+
+    Args:
+        via: For each action, the index of its step, from 0.
+        num_tasks: Length of the funnel, N.
+
+    Raises:
+        ValueError: If an index is that of no step, or of the first one.
+
+    Example:
+        >>> checked_via([2, 1, 1], num_tasks=3)
+        [1, 1, 2]
+    """
+    if any(not 0 < i < num_tasks for i in via):
+        rule = f"must hold steps from 1 to {num_tasks - 1}"
+        if num_tasks == 1:
+            rule = "must be empty in a funnel of one step: no action comes between two"
+        raise ValueError(f"`via` {rule}. Received: via={list(via)}")
+    return sorted(via)
 
 
 def product_logits(conditionals: Tensor) -> Tensor:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 from tafe_tf import models
 from tafe_tf.features.graph import Features
 from tafe_tf.losses import FunnelLoss
@@ -24,9 +26,10 @@ def build_model(
         parts: Number of tables that the embedding table is cut into. The default is 1.
     """
     arguments = config.all_arguments()
-    if config.name == "esm2":
+    made = models.BY_NAME[config.name]
+    if "via" in made.parameters():
         arguments["via"] = features.schema.via
-    model = models.BY_NAME[config.name](
+    model = made(
         features.rows,
         len(features.schema.tasks),
         slots=features.slots,
@@ -35,6 +38,26 @@ def build_model(
     )
     model.field_names = [feature.name for feature in features.schema.features]
     return model
+
+
+def with_gamma_decay(
+    model: ModelConfig,
+    training: TrainingConfig,
+    steps: int,
+) -> ModelConfig:
+    """The model with gamma's schedule in steps, where training has it as a share of all steps.
+
+    Args:
+        model: Which model; one without a gamma stays as it is.
+        training: How it is trained.
+        steps: Number of steps of an epoch.
+    """
+    name = "gamma_decay_steps"
+    if training.gamma_decay is None or name not in model.all_arguments():
+        return model
+    decay_steps = training.gamma_decay * training.epochs * steps
+    arguments = {**model.arguments, name: decay_steps}
+    return dataclasses.replace(model, arguments=arguments)
 
 
 def build_loss(

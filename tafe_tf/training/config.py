@@ -69,6 +69,12 @@ class TrainingConfig:
         learning_rate: Learning rate of the optimizer, LazyAdam.
         learning_rate_decay: "none" keeps the learning rate; "linear" lets it fall to 0 over all
             epochs.
+        start_at_rates: Whether the intercepts start at the log-odds of the steps' rates in the
+            training rows, instead of at 0. With rare steps the first steps of training then need
+            not learn how rare they are. A warm start has the intercepts of the run before.
+        gamma_decay: With tafe, the share of all planned steps (epochs times the steps of one) after
+            which gamma of its smooth step (eq. 16) would reach 0. By default none, and
+            `gamma_decay_steps` counts steps instead, as in the paper.
         dependence_weight: Weight of L_D (eq. 25). By default the model's own: 1 for tafe and 0 for
             the others.
         order_weight: Weight of max(f_i - f_{i-1}, 0). By default the model's own: 0.6 for aitm and
@@ -124,6 +130,8 @@ class TrainingConfig:
     monitor: str = "auc"
     learning_rate: float = 1e-3
     learning_rate_decay: Literal["none", "linear"] = "none"
+    start_at_rates: bool = False
+    gamma_decay: float | None = None
     dependence_weight: float | None = None
     order_weight: float | None = None
     loss_balancing: Literal["none", "uncertainty", "gradnorm"] = "none"
@@ -159,6 +167,11 @@ class TrainingConfig:
                 value is None or value >= 0,
                 "must be 0 or more",
             )
+        self._check(
+            "gamma_decay",
+            self.gamma_decay is None or self.gamma_decay > 0,
+            "must be more than 0",
+        )
         bad_row_limit.check_limit(self.max_bad_rows)
         self._check(
             "valid_fraction",

@@ -70,13 +70,7 @@ class Evaluator:
         fields = FieldCounts([feature.name for feature in schema.features])
 
         def update(logits: np.ndarray, batch: Batch) -> bool:
-            metrics.update(
-                logits,
-                batch.labels,
-                sample_weight=batch.weight if schema.sample_weight else None,
-                group=batch.extra[schema.group] if schema.group else None,
-                truth=_truth(schema, batch),
-            )
+            add_batch(metrics, schema, logits, batch)
             return also(logits, batch) if also else True
 
         self.predict(data, part, update, fields if of_fields else None)
@@ -142,6 +136,29 @@ def check_monitor(monitor: str, schema: Schema) -> None:
     metrics = FunnelMetrics(schema.step_names, schema.conditional_names)
     metrics.update(**_no_rows(schema))
     monitored(metrics.result(), monitor, schema.step_names)
+
+
+def add_batch(
+    metrics: FunnelMetrics,
+    schema: Schema,
+    logits: np.ndarray,
+    batch: Batch,
+) -> None:
+    """Adds a batch to metrics, with the weights, groups and truths that its schema names.
+
+    Args:
+        metrics: Of the schema's steps.
+        schema: Of the rows.
+        logits: Of f, [B, N].
+        batch: The rows, as NumPy arrays.
+    """
+    metrics.update(
+        logits,
+        batch.labels,
+        sample_weight=batch.weight if schema.sample_weight else None,
+        group=batch.extra[schema.group] if schema.group else None,
+        truth=_truth(schema, batch),
+    )
 
 
 def _truth(schema: Schema, batch: Batch) -> np.ndarray | None:

@@ -32,11 +32,17 @@ from tafe_tf.terminal.field_shares import print_field_metrics, print_unseen
 from tafe_tf.terminal.tables import print_dropped, print_metrics
 from tafe_tf.training import balancing as balancings
 from tafe_tf.training import identity, predecessor
-from tafe_tf.training.build import build_loss, build_model, learning_rate
+from tafe_tf.training.build import (
+    build_loss,
+    build_model,
+    learning_rate,
+    with_gamma_decay,
+)
 from tafe_tf.training.config import ModelConfig, TrainingConfig
 from tafe_tf.training.data_config import DataConfig, Rows
 from tafe_tf.training.errors import RunError
 from tafe_tf.training.evaluator import Evaluator, check_monitor
+from tafe_tf.training.intercepts import log_odds
 from tafe_tf.training.loop import Trainer
 from tafe_tf.training.noted_files import OF_THE_END
 from tafe_tf.training.predictions import Predictions
@@ -155,7 +161,7 @@ def _fit(
     cluster.first(lambda: _claim(run, data, model_config, config))
     data = cluster.first(lambda: keep_rows(run, data))
     rows, validation = split(data, config, cluster, bad_rows)
-    prepared = cluster.first(lambda: _prepare(run, rows, data.schema_file, warm))
+    prepared = cluster.first(lambda: prepare(run, rows, data.schema_file, warm))
     if cluster.chief:
         run.files.begin(run.has_trained)
     print_unseen(run.statistics().get("unseen", {}))
@@ -169,7 +175,8 @@ def _fit(
     keras.utils.set_random_seed(config.seed)
     with cluster.strategy.scope(), _dtype_policy(config.dtype_policy):
         parts = config.embedding_parts or max(cluster.servers, 1)
-        model = build_model(model_config, features, parts)
+        scheduled = with_gamma_decay(model_config, config, steps)
+        model = build_model(scheduled, features, parts)
         rate = learning_rate(config, steps, warm.iterations if warm else 0)
         optimizer = LazyAdam(rate, static_shapes=cluster.is_tpu)
         balancing = balancings.make(config, tasks, run.statistics()["rate"])
@@ -191,7 +198,14 @@ def _fit(
         balancing=balancing,
         callbacks=callbacks,
     )
-    begin = (lambda: warm.load(model, optimizer)) if warm else None
+
+    def begin() -> None:
+        if warm:
+            warm.load(model, optimizer)
+        elif config.start_at_rates:
+            rates = run.statistics()["rate"].values()
+            model.shift_logits(log_odds(list(rates), model.products))
+
     trainer.fit(rows, validation, steps=steps, begin=begin)
     if balancing:
         print(f"weights that balance the tasks: {balancing.shown(tasks)}", flush=True)
@@ -307,11 +321,11 @@ def split(
     return training, training
 
 
-def _prepare(
+def prepare(
     run: RunDir,
     rows: FunnelData,
     schema_file: str,
-    warm: WarmStart | None,
+    warm: WarmStart | None = None,
 ) -> int:
     """Builds the run's vocabularies, or takes those beside the schema.
 

@@ -1,6 +1,8 @@
-"""Intercepts that make a model's predictions sum to the observed labels."""
+"""Intercepts: where they start, and those that make predictions sum to the observed labels."""
 
 from __future__ import annotations
+
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -8,6 +10,26 @@ from tafe_tf.metrics import log_sigmoid
 
 _RESOLVED = 1e-6  # float32 logits do not resolve a smaller shift
 _LARGEST_STEP = 1.0
+
+
+def log_odds(rates: Sequence[float], products: bool = False) -> np.ndarray:
+    """The intercepts with which a model of nothing else predicts the steps' rates.
+
+    Args:
+        rates: P(T_i = 1) over all rows, [N].
+        products: Whether the intercepts are those of the conditional probabilities. The default is
+            False.
+
+    Returns:
+        [N]; 0 where a rate is 0 or 1, for which no finite intercept will do.
+    """
+    p = np.array(rates, np.float64)
+    if products:
+        before = np.concatenate([[1.0], p[:-1]])
+        p = p / np.where(before > 0, before, 1.0)
+    is_inside = (p > 0) & (p < 1)
+    inside = np.where(is_inside, p, 0.5)  # whose logit is 0
+    return np.asarray(np.log(inside) - np.log1p(-inside))
 
 
 def intercept_shifts(

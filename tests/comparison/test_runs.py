@@ -28,6 +28,11 @@ def test_variants() -> None:
         Variant.parse("tafy", ["tafe"], [])
 
 
+def test_trees_are_trained_by_a_command_of_their_own() -> None:
+    assert Variant("gbdt/num_leaves=7", "gbdt", {"num_leaves": "7"}).command == "tafe_tf.gbdt"
+    assert Variant("tafe", "tafe", {}).command == "tafe_tf.train"
+
+
 @pytest.mark.parametrize("wrong", ["tafe/no_flag=1", "tafe/dropout"])
 def test_a_variant_sets_flags_of_training(wrong: str) -> None:
     with pytest.raises(ValueError, match=r"must be MODEL/FLAG=VALUE with a flag of training"):

@@ -51,7 +51,7 @@ def export_after_fit(name: str, lists: bool, tmp_path: pathlib.Path) -> None:
     model = make(name, ROWS, N, slots=[1, 2, 1] if lists else None, embedding_stddev=0.5)
     inputs = rows(lists)
     depth = np.random.default_rng(1).integers(0, N + 1, (COUNT, 1))
-    labels = np.concatenate([depth > np.arange(N), depth > 1], axis=1).astype(np.float32)
+    labels = np.concatenate([depth > np.arange(N), depth > 1, depth > 2], axis=1).astype(np.float32)
     model.compile(optimizer="adam", loss=model.paper_loss())
     model.fit(inputs, labels, batch_size=16, verbose=0)
     check(model, inputs, tmp_path / "model")

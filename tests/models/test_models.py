@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from marks import all_slow_but
-from registry import BASELINES, MODELS, make, randomize
+from registry import BASELINES, MODELS, WITH_ACTIONS, make, randomize
 from scipy.special import expit
 from sklearn.metrics import log_loss
 from twins import baselines as twin
@@ -19,10 +19,11 @@ from tafe_tf.models import BY_NAME, FunnelModel
 
 ROWS, D, N, B = [4, 3, 5], 4, 3, 6
 IDS = np.stack([np.random.default_rng(0).integers(0, n, B) for n in ROWS], axis=1)
-# The last column is an action between the first step and the second; only ESM2 reads it.
-LABELS = np.array(
-    [[0, 0, 0, 0], [1, 0, 0, 1], [1, 1, 0, 0], [1, 1, 1, 1], [0, 0, 0, 0], [1, 1, 0, 1]], float
-)
+# The last columns are actions between the first step and the second; only ESM2 reads the first of
+# them, and HM3 both.
+STEPS = [[0, 0, 0], [1, 0, 0], [1, 1, 0], [1, 1, 1], [0, 0, 0], [1, 1, 0]]
+ACTIONS = [[0, 0], [1, 0], [0, 1], [1, 1], [0, 0], [1, 1]]
+LABELS = np.concatenate([STEPS, ACTIONS], axis=1).astype(float)
 
 
 @pytest.fixture(params=MODELS)
@@ -52,7 +53,7 @@ def test_logits_equal_the_twins(name: str) -> None:
 
 @pytest.mark.parametrize("name", BASELINES)
 def test_logits_of_one_step_equal_the_twins(name: str) -> None:
-    if name == "esm2+action":
+    if name in WITH_ACTIONS:
         with pytest.raises(ValueError, match=r"`via` must be empty in a funnel of one step"):
             make(name, ROWS, 1, D)
         return
@@ -63,7 +64,7 @@ def test_logits_of_one_step_equal_the_twins(name: str) -> None:
     assert np.ptp(expected) > 1e-3
 
 
-@pytest.mark.parametrize("name", [name for name in MODELS if name != "esm2+action"])
+@pytest.mark.parametrize("name", [name for name in MODELS if name not in WITH_ACTIONS])
 def test_one_step_is_learned_by_its_cross_entropy_alone(name: str, tmp_path: pathlib.Path) -> None:
     model = randomize(make(name, ROWS, 1, D, dtype="float64"))
     labels = LABELS[:, :1]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from typing import Any
 
 import numpy as np
@@ -12,14 +13,17 @@ from tafe_tf.models import (
     ESCM2,
     ESM2,
     ESMM,
+    HM3,
     MMOE,
+    MRAN,
     PLE,
     CrossStitchNetwork,
     FunnelModel,
     SharedBottom,
     SingleTask,
+    SluiceNetwork,
 )
-from twins.numbers import sigmoid, softmax
+from twins.numbers import layer_norm, sigmoid, softmax
 
 
 def embed(layer: Any, row: np.ndarray) -> np.ndarray:
@@ -88,6 +92,12 @@ def logits_of_heads(model: FunnelModel, row: np.ndarray) -> list[float]:
         return aitm(model, x)
     if isinstance(model, CrossStitchNetwork):
         return cross_stitch(model, x)
+    if isinstance(model, SluiceNetwork):
+        return sluice(model, x)
+    if isinstance(model, MRAN):
+        return mran(model, embed(model.embedding, row))
+    if isinstance(model, HM3):
+        return hm3(model, x)
     assert isinstance(model, ESMM | ESCM2 | ESM2)
     return products(model, x)
 
@@ -130,6 +140,87 @@ def cross_stitch(model: Any, x: np.ndarray) -> list[float]:
             alpha = stitch.alpha.numpy()
             each = [sum(alpha[i, j] * each[j] for j in count) for i in count]
     return [head(model, t, each[t]) for t in count]
+
+
+def sluice(model: Any, x: np.ndarray) -> list[float]:
+    count = range(model.num_tasks)
+    u = model.num_subspaces
+    each = [x] * model.num_tasks
+    layers = []
+    for level, stitch in zip(model.levels, model.stitches, strict=True):
+        each = [mlp(level, t, each[t]) for t in count]
+        parts = [part for t in count for part in np.split(each[t], u)]  # A,1, A,2, B,1, B,2, ...
+        mixed = [
+            sum(a * h for a, h in zip(row, parts, strict=True)) for row in stitch.alpha.numpy()
+        ]
+        each = [np.concatenate(mixed[u * t : u * (t + 1)]) for t in count]
+        layers.append(each)
+    beta = model.mixture.beta.numpy()
+    return [head(model, t, sum(beta[t, i] * of[t] for i, of in enumerate(layers))) for t in count]
+
+
+def sluice_penalty(model: Any) -> float:
+    """The sum of the squares of v . w, for the weights v and w of units in different subspaces."""
+    total = 0.0
+    for level in model.levels:
+        for kernel in level.kernels[0].numpy():
+            width = kernel.shape[1] // model.num_subspaces
+            for i, v in enumerate(kernel.T):
+                later = kernel.T[(i // width + 1) * width :]
+                total += sum(float(v @ w) ** 2 for w in later)
+    return total
+
+
+def self_attention(layer: Any, x: np.ndarray) -> np.ndarray:
+    """Head by head: a residual, the attention of all rows of x to all, a norm."""
+    attention = layer.attention
+    made = (attention.query_dense, attention.key_dense, attention.value_dense)
+    query, key, value = (dense.kernel.numpy() for dense in made)  # [d, M, e]
+    output = attention.output_dense.kernel.numpy()  # [M, e, d]
+    scale = np.float64(np.float32(query.shape[2] ** -0.5))  # Keras rounds 1 / sqrt(e) to float32
+    y = x
+    for m in range(layer.num_heads):
+        scores = (x @ query[:, m]) @ (x @ key[:, m]).T * scale
+        y = y + softmax(scores) @ (x @ value[:, m]) @ output[m]
+    return np.asarray(layer_norm(y, layer.norm.gamma.numpy(), layer.norm.beta.numpy()))
+
+
+def mran(model: Any, h: np.ndarray) -> list[float]:
+    tasks = self_attention(model.of_tasks, model.tasks.numpy()[0])
+    fields = self_attention(model.of_fields, h)
+    alignment = model.alignment
+    heads = alignment.num_heads
+    queries = np.split(tasks @ alignment.query.numpy(), heads, axis=1)
+    keys = np.split(fields @ alignment.key.numpy(), heads, axis=1)
+    scale, shift = (w.numpy().ravel() for w in (alignment.norm.gamma, alignment.norm.beta))
+    found = []
+    for t in range(model.num_tasks):
+        parts = []
+        for q, k, x in zip(queries, keys, np.split(fields, heads, axis=1), strict=True):
+            weights = softmax(k @ q[t] / np.sqrt(q.shape[1]))  # of the fields
+            parts.append(x + weights[:, None] * x)
+        read = layer_norm(np.concatenate(parts, axis=1).ravel(), scale, shift)
+        found.append(tower(model, t, read))
+    return found
+
+
+def hm3(model: Any, x: np.ndarray) -> list[float]:
+    """The sum over every path of actions that happen or not, in probabilities."""
+    towers = iter([sigmoid(tower(model, t, x)) for t in range(model.towers.count)])
+    f = [1.0]
+    for i in range(model.num_tasks):
+        actions = model.via.count(i)
+        nodes = [[next(towers)], *([next(towers), next(towers)] for _ in range(actions))]
+        total = 0.0
+        for path in itertools.product([0, 1], repeat=actions):
+            p, before = f[-1], 0
+            for node, happens in zip(nodes, [*path, 1], strict=True):
+                chance = node[before]  # if the action before did not happen, or did
+                p *= chance if happens else 1 - chance
+                before = happens
+            total += p
+        f.append(total)
+    return [float(np.log(p / (1 - p))) for p in f[1:]]
 
 
 def products(model: Any, x: np.ndarray) -> list[float]:

@@ -74,8 +74,8 @@ def columns_of(schema: Schema, part: Part) -> list[str]:
 
 
 def actions_of(schema: Schema) -> list[str]:
-    """The action columns (`via`) of the tasks that have one, in the order of the tasks."""
-    return [schema.tasks[i].via for i in schema.via]
+    """The action columns (`via`), in the order of the tasks."""
+    return list(schema.actions)
 
 
 def extra_columns_of(schema: Schema) -> list[str]:

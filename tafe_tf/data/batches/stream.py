@@ -103,7 +103,7 @@ def _signature(schema: Schema, part: Part) -> Batch:
     targets = len(schema.tasks)
     extra = []
     if part == "train":
-        targets += len(schema.via)
+        targets += len(schema.actions)
     else:
         extra = extra_columns_of(schema)
     return Batch(

@@ -57,7 +57,7 @@ def to_block(
     time = None
     only_time = schema.only_time
     one_line = columns_of_lines(schema) if labels else set()
-    actions = [schema.tasks[i].via for i in schema.via]
+    actions = schema.actions
     for column in columns:
         if labels and column.name in actions:  # read like labels, below
             continue

@@ -107,8 +107,7 @@ def _read_actions(
 ) -> list[_Step]:
     """Reads the actions, like labels that are written in the usual ways."""
     steps = []
-    for i in schema.via:
-        name = schema.tasks[i].via
+    for i, name in zip(schema.via, schema.actions, strict=True):
         action = Task(name="action", column=name)
         codes = _read(raw, action, "an action", schema, problems, path)
         steps.append(_Step(name, codes, i - 1, _UNKNOWN_ACTION))

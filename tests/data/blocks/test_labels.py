@@ -282,6 +282,33 @@ def test_actions_are_read_like_labels() -> None:
     assert block.labels.tolist() == [[1, 0], [0, 0], [1, 1]]
 
 
+def test_a_step_may_have_several_actions() -> None:
+    tasks = (Task(name="click"), Task(name="buy", via=("look", "cart")), Task(name="keep", via="h"))
+    schema = schema_of(*tasks)
+    assert (schema.actions, schema.via) == (("look", "cart", "h"), (1, 1, 2))
+    assert Task(name="buy", via=["cart"]) == Task(name="buy", via="cart")  # type: ignore[arg-type]
+    assert Task(name="buy", via=()) == Task(name="buy")
+    table = pa.table(
+        {
+            "click": [1, 0, 1],
+            "buy": [0, 0, 1],
+            "keep": [0, 0, 1],
+            "look": [1, None, 0],
+            "cart": [0, None, 1],
+            "h": [None, None, 1],
+        }
+    )
+    block = read(table, schema)
+    assert [block.columns[name].tolist() for name in schema.actions] == [
+        [1, 0, 0],
+        [0, 0, 1],
+        [0, 0, 1],
+    ]
+    wrong = table.set_column(3, "look", pa.array([1, 1, 0]))
+    with pytest.raises(BadRowError, match="row 2, column 'look': is 1 where the earlier step"):
+        read(wrong, schema)
+
+
 @pytest.mark.parametrize("extension", ["parquet", "tfrecord"])
 @pytest.mark.parametrize(
     "settings",

@@ -1,0 +1,54 @@
+"""Trains gradient-boosted trees on a funnel, as `tafe compare --models=gbdt` does for each run.
+
+    python -m tafe_tf.gbdt --data_dir=data/shop --run_dir=runs/shop_trees --heads=conditional
+
+The flags of `tafe_tf.train` that say which rows are read, held out and dropped have the same
+meaning; the flags of the trees are in `tafe_tf.trees.config`. LightGBM (the extra `gbdt`) grows the
+trees, one booster for each step of the funnel. Run the same command again to go on with a run that
+was interrupted. The trees are there to be compared with: nothing exports them.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+
+from tafe_tf.first_look import start
+from tafe_tf.terminal import ending
+
+if __name__ == "__main__":  # TensorFlow takes seconds to import: first what is quickly seen
+    ending.end_on_sigterm()
+    start.stop_if_wrong(sys.argv)
+
+from absl.flags import adopt_module_key_flags
+
+from tafe_tf import flags
+from tafe_tf.terminal import command
+from tafe_tf.training.data_config import DataConfig
+from tafe_tf.trees.config import check_installed
+
+adopt_module_key_flags(flags)
+
+
+def main(argv: list[str]) -> None:
+    """Runs the job; a mistake of the user's ends it with one line and exit code 1."""
+    command.only_flags(argv)
+    with command.one_line_errors():
+        command.required(data_dir=flags.DATA_DIR.value, run_dir=flags.RUN_DIR.value)
+        check_installed()
+        # Threads that spin while they wait take five times as long where cores are shared.
+        os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+        # Inside the function: LightGBM is an optional dependency.
+        from tafe_tf.trees.fit import fit_trees
+
+        data = DataConfig.in_directory(flags.DATA_DIR.value, flags.SCHEMA.value)
+        fit_trees(
+            data,
+            flags.RUN_DIR.value,
+            trees=flags.trees_config(),
+            training=flags.training_config(),
+        )
+
+
+if __name__ == "__main__":
+    command.run(main)

@@ -1,0 +1,221 @@
+"""Rows of a funnel as a table of numbers for trees, made by the feature graph of all models.
+
+A field becomes the columns that trees take it best as:
+
+    a number            the number itself, as the files hold it; NaN where it is missing
+    a category          its id in the run's vocabulary, as a category; unseen values and missing
+                        ones are categories too, 0 and 1, as they are for the networks
+    a list of numbers   their mean or sum, as the schema pools them; NaN where there is none
+    a list of           for each of the most frequent values its pooling weight in the row, 0 where
+    categories          the list does not hold it
+
+A list has one more column, the number of its values.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterable, Mapping, Sequence
+
+import numpy as np
+
+from tafe_tf.data.batches.batch import Batch
+from tafe_tf.features.graph import Features
+from tafe_tf.schema import MISSING, Feature
+
+Listed = dict[str, list[int]]  # the ids that have a column of their own, by field
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class TreeRows:
+    """Rows as the trees read them; n rows, C columns, N steps.
+
+    Attributes:
+        table: float64 [n, C].
+        labels: bool [n, N].
+        weight: float32 [n].
+        group: The values of the schema's group column, [n]; None where it has none or the rows are
+            trained on.
+    """
+
+    table: np.ndarray
+    labels: np.ndarray
+    weight: np.ndarray
+    group: np.ndarray | None = None
+
+
+class TreeTable:
+    """Makes the table of raw rows.
+
+    Args:
+        features: The run's feature graph.
+        listed: The ids of the values of lists that get columns, by field; see `frequent_ids`.
+
+    Attributes:
+        names: The names of the C columns: a field's name, or `FIELD.ID` and `FIELD.count`.
+        categories: The places of the columns that hold categories.
+    """
+
+    def __init__(self, features: Features, listed: Mapping[str, Sequence[int]]) -> None:
+        self._features = features
+        self._listed = listed
+        self.names: list[str] = []
+        self.categories: list[int] = []
+        for feature in features.schema.features:
+            if feature.max_length == 0 and feature.kind != "log_round":
+                self.categories.append(len(self.names))
+            self.names += self._names_of(feature)
+
+    def _names_of(self, feature: Feature) -> list[str]:
+        if feature.max_length == 0:
+            return [feature.name]
+        count = f"{feature.name}.count"
+        if feature.kind == "log_round":
+            return [feature.name, count]
+        values = [f"{feature.name}.{value}" for value in self._listed[feature.name]]
+        return [*values, count]
+
+    def __call__(self, inputs: Mapping[str, np.ndarray]) -> np.ndarray:
+        """The table of some rows, float64 [n, C].
+
+        Args:
+            inputs: The raw columns by name, [n] or [n, max_length].
+        """
+        ids, weights = _ids_and_weights(self._features, inputs)
+        parts: list[np.ndarray] = []
+        for feature, slots in _slots(self._features):
+            own_ids = ids[:, slots]
+            if feature.max_length:
+                own_weights = weights[:, slots]
+                parts += self._list_columns(feature, inputs, own_ids, own_weights)
+            elif feature.kind == "log_round":
+                parts.append(_numbers(inputs[feature.column][:, None], own_ids)[:, 0])
+            else:
+                parts.append(own_ids[:, 0])
+        return np.column_stack(parts).astype(np.float64)
+
+    def _list_columns(
+        self,
+        feature: Feature,
+        inputs: Mapping[str, np.ndarray],
+        ids: np.ndarray,
+        weights: np.ndarray,
+    ) -> list[np.ndarray]:
+        """The columns of a field with lists, of its ids and pooling weights [n, max_length]."""
+        is_present = ids != MISSING
+        count = is_present.sum(axis=1)
+        if feature.kind != "log_round":
+            of_values = []
+            for value in self._listed[feature.name]:
+                is_value = ids == value
+                of_values.append((weights * is_value).sum(axis=1))
+            return [*of_values, count]
+        numbers = _numbers(inputs[feature.column][:, : feature.max_length], ids)
+        products = np.where(is_present, weights * numbers, 0.0)
+        pooled = products.sum(axis=1)
+        return [np.where(count > 0, pooled, np.nan), count]
+
+    @property
+    def slots(self) -> tuple[int, ...]:
+        """The number of ids of each field."""
+        return self._features.slots
+
+    def ids(self, inputs: Mapping[str, np.ndarray]) -> np.ndarray:
+        """The ids of all fields, [n, S], of raw columns by name."""
+        ids, _ = _ids_and_weights(self._features, inputs)
+        return ids
+
+    def rows(self, batches: Iterable[Batch], group: str = "") -> TreeRows:
+        """All rows of some batches.
+
+        Args:
+            batches: Of `FunnelData`.
+            group: The schema's group column, to be kept too. Default: none.
+        """
+        tasks = len(self._features.schema.tasks)
+        tables = [np.zeros((0, len(self.names)))]
+        labels = [np.zeros((0, tasks), np.bool_)]
+        weights = [np.zeros(0, np.float32)]
+        groups: list[np.ndarray] = []
+        for batch in batches:
+            tables.append(self(batch.inputs))
+            labels.append(batch.labels[:, :tasks] > 0)  # actions may follow
+            weights.append(batch.weight)
+            if group:
+                groups.append(batch.extra[group])
+        return TreeRows(
+            table=np.concatenate(tables),
+            labels=np.concatenate(labels),
+            weight=np.concatenate(weights),
+            group=np.concatenate(groups) if groups else None,
+        )
+
+
+def frequent_ids(
+    features: Features,
+    batches: Iterable[Batch],
+    most: int,
+) -> Listed:
+    """The most frequent ids of each field with lists of categories, the most frequent first.
+
+    Args:
+        features: The run's feature graph.
+        batches: The training rows; they are read only if there is such a field.
+        most: Number of ids of a field, at most.
+    """
+    counts: dict[str, np.ndarray] = {}
+    rows_of_table = dict(zip(_names(features), features.rows, strict=True))
+    for feature in features.schema.features:
+        if feature.max_length and feature.kind != "log_round":
+            counts[feature.name] = np.zeros(rows_of_table[feature.name], np.int64)
+    if not counts:
+        return {}
+    for batch in batches:
+        ids, _ = _ids_and_weights(features, batch.inputs)
+        for feature, slots in _slots(features):
+            if feature.name in counts:
+                of_field = counts[feature.name]
+                of_field += np.bincount(ids[:, slots].ravel(), minlength=len(of_field))
+    return {name: _most_frequent(of_field, most) for name, of_field in counts.items()}
+
+
+def _most_frequent(counts: np.ndarray, most: int) -> list[int]:
+    """The ids that occur, without that of missing values; of equal counts the smaller id first."""
+    counts = counts.copy()
+    counts[MISSING] = 0
+    order = np.argsort(-counts, kind="stable")
+    occurring = order[counts[order] > 0]
+    found: list[int] = occurring[:most].tolist()
+    return found
+
+
+def _names(features: Features) -> list[str]:
+    return [feature.name for feature in features.schema.features]
+
+
+def _slots(features: Features) -> list[tuple[Feature, slice]]:
+    """Each field and the places of its ids."""
+    found = []
+    start = 0
+    for feature in features.schema.features:
+        found.append((feature, slice(start, start + feature.slots)))
+        start += feature.slots
+    return found
+
+
+def _ids_and_weights(
+    features: Features,
+    inputs: Mapping[str, np.ndarray],
+) -> tuple[np.ndarray, np.ndarray]:
+    """The ids and the pooling weights of raw rows, [n, S] each."""
+    made = features(inputs)
+    ids = made["ids"].numpy()
+    weights = np.ones(ids.shape)
+    if "weights" in made:
+        weights = made["weights"].numpy()
+    return ids, weights
+
+
+def _numbers(raw: np.ndarray, ids: np.ndarray) -> np.ndarray:
+    """Raw numbers, NaN where the feature graph finds them missing."""
+    return np.where(ids == MISSING, np.nan, raw.astype(np.float64))
