@@ -68,7 +68,7 @@ class TreesConfig:
     Example:
         >>> from tafe_tf.trees.config import TreesConfig
         >>> TreesConfig(heads="conditional").num_leaves
-        15
+        31
         >>> TreesConfig(num_leaves=1)
         Traceback (most recent call last):
         ...
@@ -76,7 +76,7 @@ class TreesConfig:
     """
 
     heads: Literal["separate", "conditional"] = "separate"
-    num_leaves: int = 15
+    num_leaves: int = 31
     min_data_in_leaf: int = 20
     shrinkage_rate: float = 0.05
     num_iterations: int = 2000
