@@ -114,8 +114,8 @@ def test_where_intercepts_and_gamma_start(files: pathlib.Path, tmp_path: pathlib
         run_dir=tmp_path,
         **{**SETTINGS, **asked},
     )
-    rates = run.directory.statistics()["rate"].values()
-    np.testing.assert_allclose(run.model.heads.bias, logit(list(rates)), rtol=1e-6)
+    click, buy = run.directory.statistics()["rate"].values()
+    np.testing.assert_allclose(run.model.heads.bias, logit([click, buy / click]), rtol=1e-6)
     (gamma,) = run.model.schedules()
     assert gamma.decay_steps == 0.25 * 2 * 8
 

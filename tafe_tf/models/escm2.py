@@ -63,9 +63,10 @@ class ESCM2(FunnelModel):
         counterfactual_weight: float = 1.0,
         global_weight: float = 1.0,
         min_propensity: float = 0.01,
+        heads: Literal["conditional"] = "conditional",
         **kwargs: Any,
     ) -> None:
-        super().__init__(field_rows, num_tasks, embedding_dim, **kwargs)
+        super().__init__(field_rows, num_tasks, embedding_dim, heads=heads, **kwargs)
         self.paper_loss()  # raises now if an argument of the loss is out of range
         towers = num_tasks
         if estimator == "dr":

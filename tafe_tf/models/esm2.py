@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Literal
 
 import keras
 from keras import ops
@@ -55,9 +55,10 @@ class ESM2(FunnelModel):
         via: Sequence[int] = (),
         tower_units: Sequence[int] = (256, 128, 64),
         dropout: float = 0.0,
+        heads: Literal["conditional"] = "conditional",
         **kwargs: Any,
     ) -> None:
-        super().__init__(field_rows, num_tasks, embedding_dim, **kwargs)
+        super().__init__(field_rows, num_tasks, embedding_dim, heads=heads, **kwargs)
         last = {step: place for place, step in enumerate(checked_via(via, num_tasks))}
         self.via = list(last)  # each step once
         self.places = list(last.values())  # of the actions that are read, among all

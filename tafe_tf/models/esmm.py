@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Literal
 
 import keras
 
@@ -43,9 +43,10 @@ class ESMM(FunnelModel):
         embedding_dim: int = 18,
         tower_units: Sequence[int] = (256, 128, 64),
         dropout: float = 0.0,
+        heads: Literal["conditional"] = "conditional",
         **kwargs: Any,
     ) -> None:
-        super().__init__(field_rows, num_tasks, embedding_dim, **kwargs)
+        super().__init__(field_rows, num_tasks, embedding_dim, heads=heads, **kwargs)
         self.embedding = self.make_embedding()
         self.towers = Towers(
             num_tasks,

@@ -35,9 +35,9 @@ class FunnelModel(Configured, CheckedIds, InPieces, KnownInputs, SavedSeeds):
         heads: What the head of step i gives: "separate" heads give the logit of f_i itself, and
             "conditional" ones, for i of 2 and more, that of P(T_i = 1 | T_{i-1} = 1, X). Then f_i
             is their product up to step i, never rises along the funnel, and is learned over the
-            entire space, as ESMM's is (Ma et al. 2018, eq. 4). By default the architecture's own:
-            conditional for those whose paper has products (esmm, escm2 and esm2), which take
-            nothing else, and separate for the others.
+            entire space, as ESMM's is (Ma et al. 2018, eq. 4). By default separate, and conditional
+            for esmm, escm2, esm2 and hm3, whose papers have products and which take nothing else. A
+            training job of tafe has conditional heads by default.
         embedding_stddev: Standard deviation of the normal distribution that the embedding table
             starts from; 0.05 by default.
         embedding_dtype: Type that the embedding table is kept in, one of float32, bfloat16 and
@@ -87,7 +87,7 @@ class FunnelModel(Configured, CheckedIds, InPieces, KnownInputs, SavedSeeds):
         num_tasks: int,
         embedding_dim: int = 18,
         *,
-        heads: Literal["separate", "conditional"] | None = None,
+        heads: Literal["separate", "conditional"] = "separate",
         embedding_stddev: float = 0.05,
         embedding_dtype: Literal["float32", "bfloat16", "float16"] | None = None,
         embedding_parts: int = 1,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Literal
 
 import keras
 from keras import ops
@@ -65,9 +65,10 @@ class HM3(FunnelModel):
         via: Sequence[int] = (),
         tower_units: Sequence[int] = (256, 128, 64),
         dropout: float = 0.0,
+        heads: Literal["conditional"] = "conditional",
         **kwargs: Any,
     ) -> None:
-        super().__init__(field_rows, num_tasks, embedding_dim, **kwargs)
+        super().__init__(field_rows, num_tasks, embedding_dim, heads=heads, **kwargs)
         self.via = checked_via(via, num_tasks)
         self.shift = self.add_weight(
             name="shift",

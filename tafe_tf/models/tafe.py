@@ -26,17 +26,19 @@ class TAFE(FunnelModel):
     Its further arguments, its call and what it returns are those of `FunnelModel`.
 
     Args:
-        num_inducing: Number of inducing points of each ASRG block of tafe, K; 64 by default.
+        num_inducing: Number of inducing points of each ASRG block of tafe, K; by default 64, as in
+            the paper, and in a training job 16.
         num_heads: Number of attention heads of tafe, M, a divisor of the embedding dimension; 2 by
             default.
-        num_layers: Number of ASRG blocks of tafe, L; 4 by default.
+        num_layers: Number of ASRG blocks of tafe, L; by default 4, as in the paper, and in a
+            training job 2.
         selector_hidden: Sizes of the hidden layers in the MLPs of tafe's selectors; none by
             default.
         gamma_start: Width gamma of tafe's smooth step (eq. 16) at training step 0; 10 by default.
         gamma_decay_steps: Number of training steps after which gamma of tafe's smooth step would
             reach 0; 50,000 by default. A dataset smaller than the paper's needs fewer.
-        dropout: Share of the elements of the embeddings H that are dropped in training; 0 by
-            default, as in the paper.
+        dropout: Share of the elements of the embeddings H that are dropped in training; by default
+            0, as in the paper, and in a training job 0.1.
         use_asrg: Whether tafe has its ASRG blocks; true by default. False is the paper's ablation
             "w/o ASRG" (section 4.3), with self-attention over the F fields instead.
         use_tsa: Whether tafe has its Task-Specific Adapters; true by default. False is the paper's
@@ -46,8 +48,8 @@ class TAFE(FunnelModel):
             and one layer of 64 units without the adapters.
         deep_units: Number of units of tafe's deep component: a layer with ReLU beside the blocks,
             which reads the embeddings H side by side and adds to the logits of all tasks, as
-            AutoInt+ has one beside its attention (Song et al. 2019). With 0, the
-            default here, there is none, as in the paper.
+            AutoInt+ has one beside its attention (Song et al. 2019). By default 0, which is none,
+            as in the paper, and in a training job 128.
 
     Example:
         >>> import numpy as np

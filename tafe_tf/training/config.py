@@ -22,6 +22,17 @@ _GIVEN_BY_THE_JOB = frozenset({"slots", "via", "embedding_parts"})
 # What a constructor leaves to the dtype of all weights, which is float32 under every policy here.
 _IN_A_JOB = {"embedding_dtype": "float32"}
 
+# What a job gives a model by default where its constructor keeps to the paper. docs/results.md has
+# the measurements that chose it.
+_JOB_DEFAULTS: dict[str, dict[str, Any]] = {
+    "tafe": {
+        "num_inducing": 16,
+        "num_layers": 2,
+        "deep_units": 128,
+        "dropout": 0.1,
+        "heads": "conditional",
+    },
+}
 
 # Settings of training that the weights do not depend on: a run goes on whatever they are.
 FREE_SETTINGS = frozenset(
@@ -196,7 +207,8 @@ class ModelConfig:
     Attributes:
         name: The architecture, a key of `tafe_tf.models.BY_NAME`.
         arguments: Arguments of its constructor, by name. Those that are left out have the
-            constructor's defaults.
+            constructor's defaults, but for tafe: its constructor keeps to the paper, and a job
+            takes the smaller model, with a deep component, that `tafe train --help` tells.
     """
 
     name: str = "tafe"
@@ -223,14 +235,27 @@ class ModelConfig:
 
 
 def model_arguments(name: str) -> dict[str, Setting]:
-    """The arguments of a model's constructor that a user chooses, by name.
+    """The arguments of a model's constructor that a user chooses, by name, with a job's defaults.
+
+    Args:
+        name: A key of `tafe_tf.models.BY_NAME`.
+    """
+    job_defaults = _JOB_DEFAULTS.get(name, {})
+    chosen = constructor_arguments(name)
+    for argument, default in job_defaults.items():
+        chosen[argument] = dataclasses.replace(chosen[argument], default=default)
+    return chosen
+
+
+def constructor_arguments(name: str) -> dict[str, Setting]:
+    """The same arguments with the constructor's defaults.
 
     Args:
         name: A key of `tafe_tf.models.BY_NAME`.
     """
     found = settings.of_constructor(models.BY_NAME[name])
     chosen = {}
-    for name, setting in found.items():
-        if name not in _GIVEN_BY_THE_JOB:
-            chosen[name] = setting
+    for argument, setting in found.items():
+        if argument not in _GIVEN_BY_THE_JOB:
+            chosen[argument] = setting
     return chosen

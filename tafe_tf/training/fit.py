@@ -76,7 +76,7 @@ def fit(
         run_dir: The directory of the run; made if it is not there. Rows in memory are kept in it,
             as Parquet files in `rows/`, so that the run can be resumed, evaluated and exported
             later.
-        model: Which model; by default TAFE with the paper's settings.
+        model: Which model; by default TAFE with a job's defaults, see `ModelConfig`.
         training: How to train it; by default the defaults of `TrainingConfig`.
         cluster: The processes that train together; by default this one.
         callbacks: Keras callbacks, see `Trainer`.

@@ -12,7 +12,13 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from tafe_tf.training import settings
-from tafe_tf.training.config import FREE_SETTINGS, ModelConfig, TrainingConfig, model_arguments
+from tafe_tf.training.config import (
+    FREE_SETTINGS,
+    ModelConfig,
+    TrainingConfig,
+    constructor_arguments,
+    model_arguments,
+)
 from tafe_tf.training.settings import Setting
 
 
@@ -58,8 +64,10 @@ def differing(
 ) -> list[str]:
     """The lines by which two runs differ.
 
-    A setting that one of the two does not name has its default: another version of this package may
-    have written the text, with more settings or fewer, and for models that this run does not have.
+    A setting that one of the two does not name has its default, an argument of the model the
+    constructor's: another version of this package may have written the text, with more settings or
+    fewer, and for models that this run does not have. A new argument's default in the constructor
+    is the model as it was before.
 
     Args:
         known: A text that `as_text` made.
@@ -68,7 +76,7 @@ def differing(
     """
     defaults = {
         **settings.of_dataclass(TrainingConfig),
-        **model_arguments(model),
+        **constructor_arguments(model),
     }
     other: dict[str, str] = {}
     for line in known.splitlines():

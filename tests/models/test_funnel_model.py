@@ -94,7 +94,7 @@ def test_the_configuration_goes_round_as_json(name: str) -> None:
 def test_earlier_configurations_are_read_as_they_were() -> None:
     model = TAFE.from_config(EARLIER)
     later = {
-        "heads": None,
+        "heads": "separate",
         "deep_units": 0,
     }  # arguments that there were not, with what they stood for
     config = model.get_config()

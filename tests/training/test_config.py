@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import dataclasses
+import pathlib
 from typing import Any
 
 import numpy as np
 import pytest
 
+from tafe_tf.models import TAFE
 from tafe_tf.training.config import ModelConfig, TrainingConfig
+
+FLAGFILES = pathlib.Path(__file__).parents[2] / "flagfiles"
 
 
 @pytest.mark.parametrize(
@@ -81,7 +85,7 @@ def test_configurations_are_frozen() -> None:
 
 
 def test_errors_of_models() -> None:
-    with pytest.raises(ValueError, match=r"model must be one of tafe, .*esm2. Received: 'taff'"):
+    with pytest.raises(ValueError, match=r"model must be one of tafe, .*hm3. Received: 'taff'"):
         ModelConfig(name="taff")
     with pytest.raises(
         ValueError, match=r"model 'mmoe' has no argument 'num_layers'; it takes embedding_dim, "
@@ -90,7 +94,30 @@ def test_errors_of_models() -> None:
 
 
 def test_arguments_that_are_left_out_have_the_constructors_defaults() -> None:
-    arguments = ModelConfig(name="tafe", arguments={"num_layers": 2}).all_arguments()
-    assert arguments["num_layers"] == 2
-    assert arguments["num_inducing"] == 64 and arguments["dropout"] == 0.0
+    arguments = ModelConfig(name="ple", arguments={"num_levels": 3}).all_arguments()
+    assert arguments["num_levels"] == 3
+    assert arguments["num_shared"] == 4 and arguments["dropout"] == 0.0
     assert not {"field_rows", "num_tasks", "slots", "embedding_parts"} & set(arguments)
+
+
+def test_a_job_has_a_smaller_tafe_than_the_paper() -> None:
+    arguments = ModelConfig(arguments={"num_layers": 3}).all_arguments()
+    assert arguments["num_layers"] == 3
+    assert (arguments["num_inducing"], arguments["deep_units"]) == (16, 128)
+    model = TAFE([4, 3], 2)
+    assert arguments["heads"] == "conditional"
+    paper = {
+        "num_inducing": 64,
+        "num_layers": 4,
+        "deep_units": 0,
+        "dropout": 0.0,
+        "heads": "separate",
+    }
+    assert {name: model.arguments[name] for name in paper} == paper
+
+
+def test_the_paper_s_flagfile_asks_for_the_paper_s_model() -> None:
+    """Table 1 to the letter, though a job's defaults are others."""
+    text = (FLAGFILES / "ali_ccp_paper.flags").read_text()
+    for line in ("num_inducing=64", "num_layers=4", "deep_units=0", "dropout=0", "heads=separate"):
+        assert f"\n--{line}\n" in text

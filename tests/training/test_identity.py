@@ -12,7 +12,16 @@ from tafe_tf.training import identity
 from tafe_tf.training.config import ModelConfig, TrainingConfig
 
 STEAM = TrainingConfig(epochs=5, learning_rate=4e-3, learning_rate_decay="linear")
-SMALL = ModelConfig(name="tafe", arguments={"dropout": 0.1, "num_layers": 2})
+SMALL = ModelConfig(
+    name="tafe",
+    arguments={
+        "dropout": 0.1,
+        "num_layers": 2,
+        "num_inducing": 64,
+        "deep_units": 0,
+        "heads": "separate",
+    },
+)
 # What version 0.1.0 wrote: every flag, those of other models included.
 EARLIER = """\
 --batch_size=1024
@@ -71,6 +80,13 @@ def test_a_run_is_the_same_as_itself() -> None:
 
 def test_a_run_of_an_earlier_version_goes_on() -> None:
     assert identity.differing(EARLIER, lines(), "tafe") == []
+
+
+def test_a_default_of_an_earlier_version_is_not_taken_for_today_s() -> None:
+    """There was no deep component: a job with today's default of 128 units is another run."""
+    arguments = {name: value for name, value in SMALL.arguments.items() if name != "deep_units"}
+    today = lines(ModelConfig(arguments=arguments))
+    assert identity.differing(EARLIER, today, "tafe") == ["--deep_units=0", "--deep_units=128"]
 
 
 def test_what_differs_is_named() -> None:

@@ -483,7 +483,8 @@ def test_a_worse_model_is_published_only_if_asked_for(
     before, after = runs
     worse = RunDir(shutil.copytree(after.path, tmp_path / "worse"))
     model = worse.load_best()
-    model.heads.kernel.assign(-model.heads.kernel)
+    for head in (model.heads, model.deep_heads):
+        head.kernel.assign(-head.kernel)
     worse.save_best(model)
     with flagsaver.flagsaver(
         run_dir=str(worse.path), export_dir=str(tmp_path / "export"), version=1
