@@ -28,8 +28,8 @@ class TAFE(FunnelModel):
     Args:
         num_inducing: Number of inducing points of each ASRG block of tafe, K; by default 64, as in
             the paper, and in a training job 16.
-        num_heads: Number of attention heads of tafe, M, a divisor of the embedding dimension; 2 by
-            default.
+        num_heads: Number of attention heads of tafe and mran, M, a divisor of the embedding
+            dimension; 2 by default.
         num_layers: Number of ASRG blocks of tafe, L; by default 4, as in the paper, and in a
             training job 2.
         selector_hidden: Sizes of the hidden layers in the MLPs of tafe's selectors; none by
