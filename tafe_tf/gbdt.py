@@ -35,9 +35,10 @@ def main(argv: list[str]) -> None:
     command.only_flags(argv)
     with command.one_line_errors():
         command.required(data_dir=flags.DATA_DIR.value, run_dir=flags.RUN_DIR.value)
-        check_installed()
-        # Threads that spin while they wait take five times as long where cores are shared.
+        # Threads that spin while they wait take ten times as long where cores are shared. It is
+        # read when LightGBM is loaded, which the check does.
         os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+        check_installed()
         # Inside the function: LightGBM is an optional dependency.
         from tafe_tf.trees.fit import fit_trees
 

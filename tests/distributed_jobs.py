@@ -26,6 +26,7 @@ FLAGS = {
     "embedding_dim": 4,
     "num_inducing": 4,
     "num_layers": 1,
+    "dropout": 0.0,  # each replica drops others
     "shuffle_rows": 300,
     "steps_per_call": 2,
     "checkpoint_steps": 6,

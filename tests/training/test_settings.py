@@ -10,7 +10,7 @@ import pytest
 
 from tafe_tf.models import BY_NAME
 from tafe_tf.training import settings
-from tafe_tf.training.config import TrainingConfig, model_arguments
+from tafe_tf.training.config import TrainingConfig, constructor_arguments, model_arguments
 from tafe_tf.training.settings import Setting
 
 
@@ -71,7 +71,7 @@ def test_defaults_of_models_are_those_of_their_constructors() -> None:
     for name, cls in BY_NAME.items():
         made: Any = cls([5, 6], 2)
         config = made.get_config()
-        for argument, setting in model_arguments(name).items():
+        for argument, setting in constructor_arguments(name).items():
             if setting.default is not None:
                 default = setting.default
                 expected = list(default) if setting.kind is list else default

@@ -69,7 +69,7 @@ def dselect_k(gates: Any, g: int, x: np.ndarray) -> np.ndarray:
 def logits(model: FunnelModel, row: np.ndarray) -> list[float]:
     """Any baseline's logits of one row of ids."""
     of_heads = logits_of_heads(model, row)
-    if model.arguments["heads"] != "conditional":
+    if type(model).products or model.arguments["heads"] == "separate":
         return of_heads
     f = np.cumprod([sigmoid(logit) for logit in of_heads])
     return list(np.log(f / (1 - f)))
