@@ -180,7 +180,8 @@ def _auc_cell(
 
 def minutes_cell(funnel: Funnel, model: dict[str, Any]) -> str:
     """Minutes of a training, and how many epochs it took."""
-    return f"{model['training_minutes']:.1f} ({model['epochs']:g} epochs)"
+    epochs = "1 epoch" if model["epochs"] == 1 else f"{model['epochs']:g} epochs"
+    return f"{model['training_minutes']:.1f} ({epochs})"
 
 
 def speed_cell(funnel: Funnel, model: dict[str, Any]) -> str:
