@@ -136,6 +136,9 @@ def make_run(directory: pathlib.Path, name: str, *, seed: int = 0, count: int = 
             "embedding_dim": 4,
             "num_inducing": 4,
             "num_layers": 1,
+            "dropout": 0.0,
+            "deep_units": 0,
+            "heads": "separate",
             "embedding_stddev": 0.3,
         }
     )

@@ -53,7 +53,13 @@ kind = "hash"
 dtype = "int64"
 buckets = 20
 """
-SIZES = {"embedding_dim": 4, "num_inducing": 4, "num_layers": 1}
+SIZES = {
+    "embedding_dim": 4,
+    "num_inducing": 4,
+    "num_layers": 1,
+    "dropout": 0.0,
+    "deep_units": 0,
+}
 
 
 def rows(count: int, seed: int) -> dict[str, list[Any]]:
