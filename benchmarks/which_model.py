@@ -18,7 +18,7 @@ from absl import app
 
 from tafe_tf import schema_toml
 from tafe_tf.comparison.statistics import CONDITIONAL_MEAN, MEAN
-from tafe_tf.comparison.tables import Rows, lines, short
+from tafe_tf.comparison.tables import Rows, lines, mean_auc, short
 from tafe_tf.data.atomic import read_json, write_text
 from tafe_tf.schema import Schema
 from tafe_tf.terminal import command
@@ -117,7 +117,8 @@ def choices(funnels: Sequence[Funnel]) -> Rows:
         for name, model in funnel.models.items():
             if is_level(model["difference"]):
                 level.append(name)
-        best = max(funnel.models, key=lambda name: _step_mean(funnel, funnel.models[name]))
+        means = {name: _step_mean(funnel, model) for name, model in funnel.models.items()}
+        best = max(means, key=lambda name: means[name] or 0.0)
         quickest = min(level, key=lambda name: funnel.models[name]["training_minutes"])
         rows.append([funnel.name, best, ", ".join(level), quickest])
     return rows
@@ -155,19 +156,19 @@ def step_cell(funnel: Funnel, model: dict[str, Any]) -> str:
 
 def conditional_cell(funnel: Funnel, model: dict[str, Any]) -> str:
     """A model's mean AUC of the conditionals, or how far it is from the best baseline."""
-    mean = _mean(model, funnel.schema.conditional_names)
+    mean = mean_auc(model, funnel.schema.conditional_names)
     interval = model["interval"].get(CONDITIONAL_MEAN)
     return _auc_cell(mean, model["conditional_difference"], interval)
 
 
 def _auc_cell(
-    mean: float,
+    mean: float | None,
     difference: dict[str, Any] | None,
     interval: Sequence[float] | None,
 ) -> str:
     """The best baseline's figure with its interval, or the difference to it; bold if level."""
     if difference is None:
-        low, high = interval or (mean, mean)
+        low, high = interval or (None, None)
         return f"**{short(mean)}** [{short(low)}, {short(high)}]"
     if not difference:
         return short(mean)
@@ -189,14 +190,8 @@ def speed_cell(funnel: Funnel, model: dict[str, Any]) -> str:
     return f"{model['test_rows_per_second']:,.0f}"
 
 
-def _step_mean(funnel: Funnel, model: dict[str, Any]) -> float:
-    return _mean(model, funnel.schema.step_names)
-
-
-def _mean(model: dict[str, Any], names: Sequence[str]) -> float:
-    """The mean over some probabilities of a model's AUC, which is its mean over seeds."""
-    aucs = [model["metrics"][f"auc/{name}"]["mean"] for name in names]
-    return float(sum(aucs) / len(aucs))
+def _step_mean(funnel: Funnel, model: dict[str, Any]) -> float | None:
+    return mean_auc(model, funnel.schema.step_names)
 
 
 if __name__ == "__main__":

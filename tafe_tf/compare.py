@@ -26,7 +26,7 @@ from absl.flags import adopt_module_key_flags
 
 from tafe_tf import flags
 from tafe_tf.comparison.plan import Plan, compare
-from tafe_tf.comparison.runs import MODELS, Shared, Variant
+from tafe_tf.comparison.runs import Shared, variants_of
 from tafe_tf.data.atomic import read_toml
 from tafe_tf.terminal import command
 
@@ -88,16 +88,7 @@ def _plan() -> Plan:
         schema_file=pathlib.Path(flags.schema_file()),
         bad_rows=flags.bad_rows(),
     )
-    asked = dict.fromkeys(_MODELS.value)  # each once, in the order given
     first_seed = flags.training_config().seed
-    variants = []
-    for text in asked:
-        variant = Variant.parse(
-            text,
-            MODELS,
-            flags.names(),
-        )
-        variants.append(variant)
     published = {}
     if _PUBLISHED.value:
         published = read_toml(_PUBLISHED.value)
@@ -106,7 +97,7 @@ def _plan() -> Plan:
         tuned = pathlib.Path(_TUNED.value)
     return Plan(
         shared=shared,
-        variants=variants,
+        variants=variants_of(_MODELS.value, flags.names()),
         seeds=range(first_seed, first_seed + _SEEDS.value),
         tuned=tuned,
         replicates=_REPLICATES.value,

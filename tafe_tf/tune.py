@@ -28,7 +28,7 @@ from absl import flags as absl_flags
 from absl.flags import adopt_module_key_flags
 
 from tafe_tf import flags
-from tafe_tf.comparison.runs import MODELS, Shared, Variant
+from tafe_tf.comparison.runs import Shared, variants_of
 from tafe_tf.terminal import command
 from tafe_tf.terminal.command import CommandError
 
@@ -65,15 +65,7 @@ def main(argv: list[str]) -> None:
         except ModuleNotFoundError:
             raise CommandError("a search needs Optuna: pip install 'tafe_tf[tune]'") from None
         optuna.logging.set_verbosity(optuna.logging.WARNING)
-        asked = dict.fromkeys(_MODELS.value)  # each once, in the order given
-        variants = []
-        for text in asked:
-            variant = Variant.parse(
-                text,
-                MODELS,
-                flags.names(),
-            )
-            variants.append(variant)
+        variants = variants_of(_MODELS.value, flags.names())
         space = dict(search.distribution(text, flags.names()) for text in _SEARCH.value)
         spaces = {}
         for variant in variants:

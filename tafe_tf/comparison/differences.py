@@ -20,6 +20,7 @@ class Differences:
         models: The finished runs of each model, by its name.
         replicates: AUCs of bootstrap samples by model and metric, [S, R] each; S seeds, R samples.
         metrics: Names of the AUCs whose mean is compared, one or more.
+        mean: Name of that mean in `replicates`.
         against: The model that the others are tested against; if empty, the best one by that mean
             that is not TAFE or a variant of it.
 
@@ -35,11 +36,13 @@ class Differences:
         models: Mapping[str, FinishedModel],
         replicates: Replicates,
         metrics: Sequence[str],
+        mean: str,
         against: str = "",
     ) -> None:
         self._models = models
         self._replicates = replicates
         self._metrics = metrics
+        self._mean = mean
         self.against = against or self._best_baseline()
         if self.against not in models:
             names = ", ".join(models)
@@ -70,8 +73,8 @@ class Differences:
         difference = (own_aucs - base_aucs).mean()
         if not np.isfinite(difference):
             return {}
-        own_replicates = self._mean_replicates(name)[own]
-        base_replicates = self._mean_replicates(self.against)[base]
+        own_replicates = self._replicates[name][self._mean][own]
+        base_replicates = self._replicates[self.against][self._mean][base]
         drawn = over_seeds(own_replicates - base_replicates)
         return {
             "mean": float(difference),
@@ -79,12 +82,6 @@ class Differences:
             "p": p_value(drawn),
             "seeds": seeds,
         }
-
-    def _mean_replicates(self, name: str) -> np.ndarray:
-        """The mean of the compared AUCs by seed and bootstrap sample, [S, R]."""
-        of_model = self._replicates[name]
-        aucs = [of_model[metric] for metric in self._metrics]
-        return np.asarray(np.mean(aucs, axis=0))
 
     def _best_baseline(self) -> str:
         """The model with the highest mean among those that are not TAFE, or among all."""

@@ -94,6 +94,19 @@ class Variant:
         return [f"--model={self.model}", *settings]
 
 
+def variants_of(texts: Sequence[str], flags: Sequence[str]) -> list[Variant]:
+    """Reads `--models`: each element once, in the order given.
+
+    Args:
+        texts: The elements.
+        flags: Names of the flags that may be set.
+
+    Raises:
+        ValueError: See `Variant.parse`.
+    """
+    return [Variant.parse(text, MODELS, flags) for text in dict.fromkeys(texts)]
+
+
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Shared:
     """What all runs of a comparison or a search have in common.

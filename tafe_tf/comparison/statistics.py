@@ -58,10 +58,15 @@ class Comparison:
         models = by_model(done)
         test_rows = predictions_of(done[0])
         replicates = self._replicates(models, test_rows)
-        of_tasks = self._differences(models, replicates, self.schema.step_names)
+        of_tasks = self._differences(models, replicates, self.schema.step_names, MEAN)
         of_conditionals = None
         if self.schema.conditional_names:
-            of_conditionals = self._differences(models, replicates, self.schema.conditional_names)
+            of_conditionals = self._differences(
+                models,
+                replicates,
+                self.schema.conditional_names,
+                CONDITIONAL_MEAN,
+            )
         groups = None
         if "group" in test_rows:
             group = test_rows["group"]
@@ -92,10 +97,11 @@ class Comparison:
         models: Mapping[str, FinishedModel],
         replicates: Mapping[str, Mapping[str, np.ndarray]],
         names: Sequence[str],
+        mean: str,
     ) -> Differences:
-        """The tests of the mean AUC of some probabilities."""
+        """The tests of the mean AUC of some probabilities, which has a name in `replicates`."""
         metrics = [f"auc/{name}" for name in names]
-        return Differences(models, replicates, metrics, self.against)
+        return Differences(models, replicates, metrics, mean, self.against)
 
     def _described(
         self,

@@ -45,8 +45,7 @@ def _quality_row(
     names = [*schema.step_names, *schema.conditional_names]
     metrics = model["metrics"]
     aucs = [_mean_and_deviation(metrics.get(f"auc/{step}")) for step in names]
-    of_tasks = [_mean(model, f"auc/{step}") for step in schema.step_names]
-    over_tasks = _mean_of(of_tasks)
+    over_tasks = mean_auc(model, schema.step_names)
     gains = "-"
     if model["gain"] and name != "single_task":
         gains = " ".join(f"{gain:+.2%}" for gain in model["gain"].values())
@@ -90,8 +89,7 @@ def conditionals(results: Results, schema: Schema) -> Rows:
     if not schema.conditional_names:
         return rows
     for name, model in results["models"].items():
-        aucs = [_mean(model, f"auc/{conditional}") for conditional in schema.conditional_names]
-        mean = _mean_of(aucs)
+        mean = mean_auc(model, schema.conditional_names)
         bounds = model["interval"].get(CONDITIONAL_MEAN)
         test = _test(model["conditional_difference"])
         rows.append([name, _with_interval(mean, bounds), *test])
@@ -226,6 +224,12 @@ def _mean(model: Results, metric: str) -> float | None:
     """A metric's mean over seeds; None if it is undefined."""
     value = model["metrics"].get(metric)
     return None if value is None else float(value["mean"])
+
+
+def mean_auc(model: Results, names: Sequence[str]) -> float | None:
+    """The mean over some probabilities of a model's AUCs; None if one of them is undefined."""
+    aucs = [_mean(model, f"auc/{name}") for name in names]
+    return _mean_of(aucs)
 
 
 def _mean_of(values: Sequence[float | None]) -> float | None:

@@ -8,15 +8,14 @@ from typing import Any, Literal
 import keras
 from keras import ops
 
-from tafe_tf.layers import Towers
 from tafe_tf.losses import ActionLoss, FunnelLoss
-from tafe_tf.models.funnel_model import FunnelModel
-from tafe_tf.models.products import checked_via, either_way, logit_of
+from tafe_tf.models.action_products import ActionProducts
+from tafe_tf.models.products import checked_via, either_way
 from tafe_tf.types import Tensor
 
 
 @keras.saving.register_keras_serializable("tafe_tf")
-class ESM2(FunnelModel):
+class ESM2(ActionProducts):
     """A product of conditional probabilities along the graph of what happens between two steps.
 
     Between a step and the next lies an action D (a cart, a wish list), or another way O (eq. 2 to 6
@@ -45,8 +44,6 @@ class ESM2(FunnelModel):
         ((3, 2), (3, 3))
     """
 
-    products = True
-
     def __init__(
         self,
         field_rows: Sequence[int],
@@ -62,53 +59,17 @@ class ESM2(FunnelModel):
         last = {step: place for place, step in enumerate(checked_via(via, num_tasks))}
         self.via = list(last)  # each step once
         self.places = list(last.values())  # of the actions that are read, among all
-        self.shift = self.add_weight(
-            name="shift",
-            shape=(num_tasks,),
-            initializer="zeros",
-            trainable=False,
-            dtype=self.variable_dtype,
-        )
-        towers = num_tasks + 2 * len(self.via)
-        self.embedding = self.make_embedding()
-        self.towers = Towers(
-            towers,
-            tower_units,
-            dropout,
-            dtype=self.dtype_policy,
-        )
-        self.towers.build((None, self.flat_size))
-        self.finish(tower_units[-1], towers)
+        self.finish_towers(tower_units, dropout)
 
-    def score(self, h: Tensor, training: bool) -> Tensor:
-        """Computes logits [B, N] from H [B, F, d], in training [B, N + A]."""
-        flat = self.flatten(h)  # [B, F d]
-        out = self.towers(flat, training=training)
-        out = self.heads(out)  # [B, N + 2 A]
-        log_f: list[Tensor] = []
-        actions = []
-        column = self.num_tasks  # of the next action's a; its v follows
-        for i in range(self.num_tasks):
-            logit = out[:, i]
-            if i in self.via:
-                a = out[:, column]
-                v = out[:, column + 1]
-                column += 2
-                log_action = log_f[-1] + ops.log_sigmoid(a)  # of f_{i-1} a
-                actions.append(logit_of(log_action))
-                logit = either_way(a, logit, v)
-            log_p = ops.log_sigmoid(logit + self.shift[i])
-            if log_f:
-                log_p = log_f[-1] + log_p
-            log_f.append(log_p)
-        logits = [logit_of(log) for log in log_f]
-        if training:
-            logits += actions
-        return ops.stack(logits, axis=-1)
-
-    def shift_logits(self, by: Tensor) -> None:
-        """Adds a constant [N] to the logits of the conditional steps for good."""
-        self.shift.assign_add(by)
+    def step(self, i: int, out: Tensor) -> tuple[Tensor, list[Tensor]]:
+        """Combines the heads of a step and of the action before it, if there is one."""
+        u = out[:, i]
+        if i not in self.via:
+            return u, []
+        column = self.num_tasks + 2 * self.via.index(i)
+        a = out[:, column]
+        v = out[:, column + 1]
+        return either_way(a, u, v), [ops.log_sigmoid(a)]
 
     def paper_loss(self, task_weights: Sequence[float] | None = None, **kwargs: Any) -> FunnelLoss:
         """Returns the loss of its paper."""

@@ -8,15 +8,14 @@ from typing import Any, Literal
 import keras
 from keras import ops
 
-from tafe_tf.layers import Towers
 from tafe_tf.losses import ActionLoss, FunnelLoss
-from tafe_tf.models.funnel_model import FunnelModel
-from tafe_tf.models.products import checked_via, either_way, logit_of
+from tafe_tf.models.action_products import ActionProducts
+from tafe_tf.models.products import checked_via, either_way
 from tafe_tf.types import Tensor
 
 
 @keras.saving.register_keras_serializable("tafe_tf")
-class HM3(FunnelModel):
+class HM3(ActionProducts):
     """A product of conditional probabilities, with a chain of actions between two steps.
 
     The successor of `ESM2`. Between a step and the next come a micro action (the pictures, the
@@ -55,8 +54,6 @@ class HM3(FunnelModel):
         ((3, 2), (3, 4), 6)
     """
 
-    products = True
-
     def __init__(
         self,
         field_rows: Sequence[int],
@@ -70,54 +67,21 @@ class HM3(FunnelModel):
     ) -> None:
         super().__init__(field_rows, num_tasks, embedding_dim, heads=heads, **kwargs)
         self.via = checked_via(via, num_tasks)
-        self.shift = self.add_weight(
-            name="shift",
-            shape=(num_tasks,),
-            initializer="zeros",
-            trainable=False,
-            dtype=self.variable_dtype,
-        )
-        towers = num_tasks + 2 * len(self.via)
-        self.embedding = self.make_embedding()
-        self.towers = Towers(
-            towers,
-            tower_units,
-            dropout,
-            dtype=self.dtype_policy,
-        )
-        self.towers.build((None, self.flat_size))
-        self.finish(tower_units[-1], towers)
+        self.finish_towers(tower_units, dropout)
 
-    def score(self, h: Tensor, training: bool) -> Tensor:
-        """Computes logits [B, N] from H [B, F, d], in training [B, N + A]."""
-        flat = self.flatten(h)  # [B, F d]
-        out = self.towers(flat, training=training)
-        out = self.heads(out)  # [B, N + 2 A]
-        log_f: list[Tensor] = []
-        actions = []
-        column = 0  # of the next head
-        for i in range(self.num_tasks):
-            logit = out[:, column]  # of what comes first: an action, or the step itself
-            column += 1
-            for _ in range(self.via.count(i)):
-                log_action = log_f[-1] + ops.log_sigmoid(logit)
-                actions.append(logit_of(log_action))
-                otherwise = out[:, column]  # of what comes next, without the action
-                by_action = out[:, column + 1]
-                column += 2
-                logit = either_way(logit, otherwise, by_action)
-            log_p = ops.log_sigmoid(logit + self.shift[i])
-            if log_f:
-                log_p = log_f[-1] + log_p
-            log_f.append(log_p)
-        logits = [logit_of(log) for log in log_f]
-        if training:
-            logits += actions
-        return ops.stack(logits, axis=-1)
-
-    def shift_logits(self, by: Tensor) -> None:
-        """Adds a constant [N] to the logits of the conditional steps for good."""
-        self.shift.assign_add(by)
+    def step(self, i: int, out: Tensor) -> tuple[Tensor, list[Tensor]]:
+        """Combines the heads of a step and of the chain of actions before it."""
+        actions_before = sum(step < i for step in self.via)
+        column = i + 2 * actions_before
+        logit = out[:, column]  # of what comes first: an action, or the step itself
+        log_actions = []
+        for _ in range(self.via.count(i)):
+            log_actions.append(ops.log_sigmoid(logit))
+            otherwise = out[:, column + 1]  # of what comes next, without the action
+            by_action = out[:, column + 2]
+            column += 2
+            logit = either_way(logit, otherwise, by_action)
+        return logit, log_actions
 
     def paper_loss(self, task_weights: Sequence[float] | None = None, **kwargs: Any) -> FunnelLoss:
         """Returns the loss of its paper."""

@@ -170,34 +170,28 @@ class TrainingConfig:
         for name, setting in settings.of_dataclass(type(self)).items():
             settings.check(setting, getattr(self, name))
         for name in _POSITIVE:
-            self._check(name, getattr(self, name) >= 1, "must be 1 or more")
+            settings.require(self, name, getattr(self, name) >= 1, "must be 1 or more")
         for name in _NOT_NEGATIVE:
             value = getattr(self, name)
-            self._check(
+            settings.require(
+                self,
                 name,
                 value is None or value >= 0,
                 "must be 0 or more",
             )
-        self._check(
+        settings.require(
+            self,
             "gamma_decay",
             self.gamma_decay is None or self.gamma_decay > 0,
             "must be more than 0",
         )
         bad_row_limit.check_limit(self.max_bad_rows)
-        self._check(
+        settings.require(
+            self,
             "valid_fraction",
             0 <= self.valid_fraction <= 0.9,
             "must be between 0 and 0.9",
         )
-
-    def _check(
-        self,
-        name: str,
-        holds: bool,
-        rule: str,
-    ) -> None:
-        if not holds:
-            raise ValueError(f"{name} {rule}. Received: {getattr(self, name)!r}")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -115,6 +115,22 @@ def fit(
         )
 
 
+def check_held_out(data: DataConfig, config: TrainingConfig) -> None:
+    """Refuses a way of holding rows out, or a metric of them, that the schema has not.
+
+    Args:
+        data: The rows and their schema.
+        config: Its `valid_split`, `valid_fraction` and `monitor` count.
+
+    Raises:
+        RunError: If the latest rows are to be held out, and no column tells the time.
+        ValueError: If no evaluation gives the metric.
+    """
+    if config.valid_split == "time" and config.valid_fraction and not data.schema.time:
+        raise RunError("--valid_split=time needs a schema with a `time` column")
+    check_monitor(config.monitor, data.schema)
+
+
 def _check(
     data: DataConfig,
     config: TrainingConfig,
@@ -126,9 +142,7 @@ def _check(
     Returns:
         What the run takes from an earlier one, if it goes on from one.
     """
-    if config.valid_split == "time" and config.valid_fraction and not data.schema.time:
-        raise RunError("--valid_split=time needs a schema with a `time` column")
-    check_monitor(config.monitor, data.schema)
+    check_held_out(data, config)
     if cluster.servers and config.loss_balancing != "none":
         raise RunError(
             "--loss_balancing must be none on parameter servers, whose workers do not step "

@@ -71,6 +71,21 @@ def check(setting: Setting, value: Any) -> None:
         raise ValueError(f"{setting.name} {rule}. Received: {value!r}")
 
 
+def require(
+    owner: Any,
+    name: str,
+    holds: bool,
+    rule: str,
+) -> None:
+    """Refuses the value of an attribute of `owner` unless its rule holds.
+
+    Raises:
+        ValueError: Naming the attribute, the rule and the value.
+    """
+    if not holds:
+        raise ValueError(f"{name} {rule}. Received: {getattr(owner, name)!r}")
+
+
 def _is_whole(value: Any) -> bool:
     return isinstance(value, numbers.Integral) and not isinstance(value, bool)
 

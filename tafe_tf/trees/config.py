@@ -92,18 +92,11 @@ class TreesConfig:
         for name, setting in settings.of_dataclass(type(self)).items():
             settings.check(setting, getattr(self, name))
         for name, least in _AT_LEAST.items():
-            self._check(name, getattr(self, name) >= least, f"must be {least} or more")
+            settings.require(self, name, getattr(self, name) >= least, f"must be {least} or more")
         for name in _SHARES:
-            self._check(name, 0 < getattr(self, name) <= 1, "must be above 0 and at most 1")
-
-    def _check(
-        self,
-        name: str,
-        holds: bool,
-        rule: str,
-    ) -> None:
-        if not holds:
-            raise ValueError(f"{name} {rule}. Received: {getattr(self, name)!r}")
+            settings.require(
+                self, name, 0 < getattr(self, name) <= 1, "must be above 0 and at most 1"
+            )
 
     def parameters(self, seed: int, threads: int) -> dict[str, Any]:
         """The parameters of LightGBM for the trees of one step.

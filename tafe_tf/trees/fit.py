@@ -40,8 +40,8 @@ from tafe_tf.training import settings
 from tafe_tf.training.config import FREE_SETTINGS, TrainingConfig
 from tafe_tf.training.data_config import DataConfig
 from tafe_tf.training.errors import RunError
-from tafe_tf.training.evaluator import add_batch, check_monitor
-from tafe_tf.training.fit import prepare, split
+from tafe_tf.training.evaluator import add_batch
+from tafe_tf.training.fit import check_held_out, prepare, split
 from tafe_tf.training.noted_files import METRICS
 from tafe_tf.training.predictions import Predictions
 from tafe_tf.training.run_dir import RunDir, claim
@@ -92,12 +92,10 @@ def fit_trees(
 
 def _check(data: DataConfig, training: TrainingConfig) -> None:
     """Finds before anything is written that settings and schema go together."""
-    if training.valid_split == "time" and training.valid_fraction and not data.schema.time:
-        raise RunError("--valid_split=time needs a schema with a `time` column")
+    check_held_out(data, training)
     if training.warm_start:
         rule = f"has no meaning for {NAME}, whose trees are grown anew from all rows"
         raise RunError(f"--warm_start {rule}. Received: {training.warm_start}")
-    check_monitor(training.monitor, data.schema)
 
 
 def _claim(
@@ -226,6 +224,7 @@ def evaluate(
     data: FunnelData,
     part: Part = "all",
     also: Use | None = None,
+    fields: FieldCounts | None = None,
 ) -> Metrics:
     """The metrics of rows, as `Evaluator.evaluate` gives them of a network.
 
@@ -235,6 +234,7 @@ def evaluate(
         data: The rows.
         part: "train", "valid" or "all", the default.
         also: Is called with the logits and the batches too.
+        fields: Counts of the fields' values, to which those of the rows are added.
 
     Raises:
         DataError: On a bad file or row.
@@ -243,7 +243,10 @@ def evaluate(
     schema = data.schema
     metrics = FunnelMetrics(schema.step_names, schema.conditional_names)
     for batch in data.evaluation_batches(part):
-        logits = trees.logits(table(batch.inputs))
+        ids, weights = table.look_up(batch.inputs)
+        logits = trees.logits(table.columns(batch.inputs, ids, weights))
+        if fields is not None:
+            fields.add_ids(ids, table.slots)
         add_batch(metrics, schema, logits, batch)
         if also:
             also(logits, batch)
@@ -297,12 +300,7 @@ def _evaluate_test(
     schema = data.schema
     seen = Predictions(len(schema.tasks), schema.group)
     fields = FieldCounts([feature.name for feature in schema.features])
-
-    def also(logits: np.ndarray, batch: Batch) -> bool:
-        fields.add_ids(table.ids(batch.inputs), table.slots)
-        return seen.add(logits, batch)
-
-    metrics: dict[str, Any] = evaluate(trees, table, test, also=also)
+    metrics: dict[str, Any] = evaluate(trees, table, test, also=seen.add, fields=fields)
     metrics |= {**fields.as_metrics(), "parameters": trees.parameters}
     write_json(run.path / "metrics.json", metrics)
     if training.save_predictions:

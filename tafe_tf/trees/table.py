@@ -81,7 +81,20 @@ class TreeTable:
         Args:
             inputs: The raw columns by name, [n] or [n, max_length].
         """
-        ids, weights = _ids_and_weights(self._features, inputs)
+        ids, weights = self.look_up(inputs)
+        return self.columns(inputs, ids, weights)
+
+    def look_up(self, inputs: Mapping[str, np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+        """The ids and the pooling weights of all fields, [n, S] each, of raw columns by name."""
+        return _ids_and_weights(self._features, inputs)
+
+    def columns(
+        self,
+        inputs: Mapping[str, np.ndarray],
+        ids: np.ndarray,
+        weights: np.ndarray,
+    ) -> np.ndarray:
+        """The table of rows whose ids and pooling weights `look_up` gave, float64 [n, C]."""
         parts: list[np.ndarray] = []
         for feature, slots in _slots(self._features):
             own_ids = ids[:, slots]
@@ -119,11 +132,6 @@ class TreeTable:
     def slots(self) -> tuple[int, ...]:
         """The number of ids of each field."""
         return self._features.slots
-
-    def ids(self, inputs: Mapping[str, np.ndarray]) -> np.ndarray:
-        """The ids of all fields, [n, S], of raw columns by name."""
-        ids, _ = _ids_and_weights(self._features, inputs)
-        return ids
 
     def rows(self, batches: Iterable[Batch], group: str = "") -> TreeRows:
         """All rows of some batches.

@@ -69,13 +69,8 @@ def columns_of(schema: Schema, part: Part) -> list[str]:
     names = [column.name for column in schema.inputs]
     if schema.sample_weight:
         names.append(schema.sample_weight)
-    names += actions_of(schema) if part == "train" else extra_columns_of(schema)
+    names += schema.actions if part == "train" else extra_columns_of(schema)
     return list(dict.fromkeys(names))
-
-
-def actions_of(schema: Schema) -> list[str]:
-    """The action columns (`via`), in the order of the tasks."""
-    return list(schema.actions)
 
 
 def extra_columns_of(schema: Schema) -> list[str]:

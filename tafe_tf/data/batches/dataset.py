@@ -26,7 +26,6 @@ from tafe_tf.data.batches.batch import (
     Batch,
     Part,
     Rows,
-    actions_of,
     columns_of,
     extra_columns_of,
 )
@@ -277,7 +276,7 @@ class FunnelData:
         """Makes a batch of each item, which holds the parts of several readers."""
         schema = self.schema
         names = columns_of(schema, part)
-        actions = actions_of(schema) if part == "train" else []
+        actions = schema.actions if part == "train" else ()
         extra = [] if part == "train" else extra_columns_of(schema)
         to_the_end: Iterator[Any] = itertools.chain(chunks, [None])
         for parts, following in itertools.pairwise(to_the_end):
