@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 import pathlib
+import subprocess
+import sys
 from typing import Any
 
 import small_models
 
-from benchmarks import which_model
+ROOT = pathlib.Path(__file__).parents[2]
 
 
 def figures(auc: float, minutes: float, difference: dict[str, Any] | None) -> dict[str, Any]:
@@ -42,7 +44,8 @@ def comparison(path: pathlib.Path) -> pathlib.Path:
 def test_the_page_says_which_model_and_at_what_cost(tmp_path: pathlib.Path) -> None:
     (tmp_path / "which_model_notes.md").write_text("# Which model\n")
     runs = [comparison(tmp_path / name) for name in ("shop", "other")]
-    which_model.main(["which_model", str(tmp_path), *map(str, runs)])
+    command = [sys.executable, "-m", "benchmarks.which_model", str(tmp_path), *map(str, runs)]
+    subprocess.run(command, cwd=ROOT, check=True)
     page = (tmp_path / "which_model.md").read_text()
     assert page.startswith("# Which model\n")
     rows = [line.strip("| ").split(" | ") for line in page.splitlines() if line.startswith("| ")]
