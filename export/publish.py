@@ -200,7 +200,7 @@ def in_python(
     """
     exported = _calibrated(model, curves)
 
-    @tf.function
+    @tf.function(autograph=False)
     def serve(columns: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
         logits = exported(features(columns))
         return probabilities(logits, features.schema)

@@ -64,6 +64,7 @@ class Signatures:
         self._score: Serve = tf.function(
             _scorer(model, self._schema, calibrate),
             input_signature=[features.model_signature],
+            autograph=False,
         )
 
     def functions(self) -> dict[str, tuple[Serve, list[Any]]]:

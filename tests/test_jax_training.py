@@ -10,6 +10,7 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from marks import all_slow_but
 from registry import MODELS, make
 from without_tensorflow import run_module
 
@@ -37,6 +38,7 @@ ATTENTION: Arrays = {  # B = 2, M = 2, K = 4, F = 3, d = 6, e = 3
     }.items()
 }
 CASES = [*MODELS, *ONE_STEP]
+QUICK = {"tafe"}
 STEPPED = {"tafe": 1, "tafe+parts": 1, "single_task": 2, "mmoe+dselect_k": 2}  # on as many devices
 
 
@@ -124,11 +126,20 @@ def attended() -> Arrays:
 
 
 @pytest.fixture(scope="module")
-def answers(tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[Arrays, ...]]:
-    """By case, what TensorFlow and what JAX answer."""
+def answers(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> dict[str, tuple[Arrays, ...]]:
+    """By case that is asked for, what TensorFlow and what JAX answer."""
     folder = tmp_path_factory.mktemp("jax")
     wanted = {}
+    asked = {
+        item.callspec.params.get("case")
+        for item in request.session.items
+        if item.path == request.path and hasattr(item, "callspec")
+    }
     for number, case in enumerate(CASES):
+        if case not in asked:
+            continue
         rng = np.random.default_rng(number)
         model, given = made(case, rng), rows(case, rng)
         config = json.dumps(keras.saving.serialize_keras_object(model))
@@ -149,7 +160,7 @@ def answers(tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[Arrays,
     }
 
 
-@pytest.mark.parametrize("case", CASES)
+@pytest.mark.parametrize("case", all_slow_but(QUICK, CASES))
 def test_same_weights_give_the_same_logits_and_gradients(case: str, answers: Any) -> None:
     want, got = answers[case]
     assert want.keys() == got.keys() - {"large"}
@@ -164,7 +175,7 @@ def test_same_weights_give_the_same_logits_and_gradients(case: str, answers: Any
     )
 
 
-@pytest.mark.parametrize("case", STEPPED)
+@pytest.mark.parametrize("case", all_slow_but(QUICK, STEPPED))
 def test_steps_of_lazy_adam_end_with_the_same_weights(case: str, answers: Any) -> None:
     want, got = answers[case]
     names = [name for name in want if name.startswith("stepped")]
@@ -173,7 +184,7 @@ def test_steps_of_lazy_adam_end_with_the_same_weights(case: str, answers: Any) -
     assert len(names) > 15
 
 
-@pytest.mark.parametrize("case", STEPPED)
+@pytest.mark.parametrize("case", all_slow_but(QUICK, STEPPED))
 def test_a_step_makes_nothing_of_the_vocabularys_size_but_each_table_and_its_moments(
     case: str, answers: Any
 ) -> None:

@@ -70,7 +70,7 @@ def assert_same(one: FunnelModel, other: FunnelModel, atol: float = 0.0) -> None
         np.testing.assert_allclose(a, b, rtol=0, atol=atol, err_msg=name)
 
 
-QUICK = {"tafe", "single_task", "mmoe+dselect_k", "escm2+dr", "esm2+action"}
+QUICK = {"tafe", "escm2+dr"}
 
 
 @pytest.mark.parametrize("name", all_slow_but(QUICK, MODELS))
@@ -162,7 +162,7 @@ def board(path: pathlib.Path, tag: str) -> list[float]:
     ]
 
 
-@pytest.mark.parametrize("name", ["tafe", "esm2+action"])
+@pytest.mark.parametrize("name", all_slow_but({"esm2+action"}, ["tafe", "esm2+action"]))
 def test_weights_travel_and_models_are_cloned(name: str, tmp_path: pathlib.Path) -> None:
     model, (x, y, _) = compiled(name), rows(name)
     model.fit(x, y, batch_size=B, verbose=0)

@@ -197,6 +197,7 @@ from contextlib import nullcontext as scope
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("backend", "setup"),
     [("tensorflow", REPLICAS), ("jax", WITHOUT_TENSORFLOW)],

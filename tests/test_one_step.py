@@ -129,6 +129,7 @@ def test_it_has_the_metrics_of_one_step(run: Run, data: pathlib.Path) -> None:
     assert headers == ["epoch", "seconds", "AUC ctr"]
 
 
+@pytest.mark.slow
 def test_it_is_exported_and_served(
     run: Run, export: pathlib.Path, data: pathlib.Path, tmp_path: pathlib.Path
 ) -> None:

@@ -44,6 +44,7 @@ def assert_same(job: Job, alone: Job) -> None:
         ), name
 
 
+@pytest.mark.slow
 def test_two_devices_have_the_weights_of_one(
     funnel: pathlib.Path, alone: Job, tmp_path: pathlib.Path
 ) -> None:
@@ -52,6 +53,7 @@ def test_two_devices_have_the_weights_of_one(
     assert_same(job, alone)
 
 
+@pytest.mark.slow
 def test_two_processes_have_the_weights_of_one(
     funnel: pathlib.Path, alone: Job, tmp_path: pathlib.Path
 ) -> None:

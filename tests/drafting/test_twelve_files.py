@@ -9,8 +9,10 @@ import sys
 import time
 import tomllib
 from collections.abc import Iterator
+from typing import NamedTuple
 
 import numpy as np
+import pyarrow as pa
 import pytest
 from servers import LocalServer
 from twelve_files import LABELS, ROWS, TWELVE
@@ -116,29 +118,66 @@ def train_in_python(path: pathlib.Path, work: pathlib.Path) -> None:
 BY_COMMANDS = ("pandas",)
 
 
+class Published(NamedTuple):
+    """What the server must answer for the first rows of a file."""
+
+    rows: pa.Table
+    expected: dict[str, np.ndarray]
+
+
+class Models(dict[str, Published]):
+    """The export of each file's model, by the file's name, made when it is first asked for."""
+
+    def __init__(self, root: pathlib.Path, seconds: dict[str, float]) -> None:
+        super().__init__()
+        self.root = root
+        self._seconds = seconds
+
+    def __missing__(self, name: str) -> Published:
+        work = self.root / name
+        work.mkdir()
+        path = TWELVE[name](work)
+        if name in BY_COMMANDS:
+            self._seconds[name] = train_by_commands(path, work)
+        else:
+            train_in_python(path, work)
+        finished = tafe_tf.load(work / "run")
+        files = find_splits(path)["train"]
+        expected = finished.predict(files)
+        finished.export(work / "export")
+        table = raw.read_rows(files, ROWS, dialect_of(finished.schema)).table
+        assert all(len(values) == ROWS for values in expected.values())
+        asked = {output: values[:ASKED] for output, values in expected.items()}
+        self[name] = Published(table.slice(0, ASKED), asked)
+        return self[name]
+
+
+@pytest.fixture(scope="module")
+def models(tmp_path_factory: pytest.TempPathFactory, seconds: dict[str, float]) -> Models:
+    return Models(tmp_path_factory.mktemp("twelve"), seconds)
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("name", TWELVE)
-def test_from_a_draft_to_a_served_answer(
-    name: str, tmp_path: pathlib.Path, seconds: dict[str, float]
-) -> None:
-    path = TWELVE[name](tmp_path)
-    if name in BY_COMMANDS:
-        seconds[name] = train_by_commands(path, tmp_path)
-    else:
-        train_in_python(path, tmp_path)
-    finished = tafe_tf.load(tmp_path / "run")
-    files = find_splits(path)["train"]
-    expected = finished.predict(files)
-    export = finished.export(tmp_path / "models" / "small")
-    table = raw.read_rows(files, ROWS, dialect_of(finished.schema)).table
-    rows = table.slice(0, ASKED)
-    flags = ("--model_name=small", f"--model_base_path={export.parent}")
-    with (
-        LocalServer(tmp_path / "log", *flags) as server,
-        Client(server.grpc, "small", timeout=60.0) as client,
-    ):
-        answers = client.predict(rows)
-    assert set(answers) == set(expected)
-    for output, values in answers.items():
-        assert len(expected[output]) == ROWS
-        np.testing.assert_allclose(values, expected[output][:ASKED], rtol=0, atol=2e-6)
+def test_from_a_draft_to_an_export(name: str, models: Models) -> None:
+    assert models[name].rows.num_rows == ASKED
+
+
+@pytest.mark.slow
+def test_a_server_answers_for_each_of_them(models: Models, tmp_path: pathlib.Path) -> None:
+    published = {name: models[name] for name in TWELVE}
+    config = tmp_path / "models.config"
+    entries = []
+    for name in TWELVE:
+        folder = models.root / name / "export"
+        entries.append(
+            f'config {{ name: "{name}" base_path: "{folder}" model_platform: "tensorflow" }}'
+        )
+    config.write_text(f"model_config_list {{ {' '.join(entries)} }}")
+    with LocalServer(tmp_path / "log", f"--model_config_file={config}") as server:
+        for name, (rows, expected) in published.items():
+            with Client(server.grpc, name, timeout=60.0) as client:
+                answers = client.predict(rows)
+            assert set(answers) == set(expected)
+            for output, values in answers.items():
+                np.testing.assert_allclose(values, expected[output], rtol=0, atol=2e-6)

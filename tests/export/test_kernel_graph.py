@@ -85,6 +85,7 @@ def with_too_few_weights(nodes: dict[str, node_def_pb2.NodeDef]) -> None:
     del nodes[SCOPE + WEIGHTS].attr["T"].list.type[-1]
 
 
+@pytest.mark.slow
 def test_every_signature_is_the_same_with_and_without_the_kernel(
     exports: dict[str, pathlib.Path], kernel: library.Library
 ) -> None:

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 import tensorflow as tf
+from marks import all_slow_but
 from registry import make
 from without_tensorflow import run_module
 
@@ -71,7 +72,7 @@ def test_compiled_by_xla_the_loss_is_nan(value: float) -> None:
     assert np.isnan(float(compiled(tf.constant(labels(value, 1, 2)))))
 
 
-@pytest.mark.parametrize("name", ["tafe", "escm2+dr"])
+@pytest.mark.parametrize("name", all_slow_but({"tafe"}, ["tafe", "escm2+dr"]))
 @pytest.mark.parametrize("run_eagerly", [False, True])
 def test_fit_and_evaluate_of_keras(name: str, run_eagerly: bool) -> None:
     model = make(name, ROWS, 3)

@@ -37,7 +37,7 @@ def check(model: keras.Model, inputs: Any, path: pathlib.Path) -> None:
         np.testing.assert_allclose(np.array(loaded.serve(some)), expected, rtol=0, atol=2e-6)
 
 
-@pytest.mark.parametrize("name", all_slow_but({"tafe", "esm2+action"}, MODELS))
+@pytest.mark.parametrize("name", all_slow_but({"esm2+action"}, MODELS))
 def test_export_after_fit(name: str, tmp_path: pathlib.Path) -> None:
     export_after_fit(name, False, tmp_path)
 

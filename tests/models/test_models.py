@@ -148,7 +148,7 @@ def test_saved_and_loaded_it_is_the_same(name: str, tmp_path: pathlib.Path) -> N
     assert np.any(np.array(made(IDS, training=True))[:, :N] != np.array(made(IDS)))  # dropout
 
 
-@pytest.mark.parametrize("name", all_slow_but({"tafe", "ple"}, ["tafe", "ple", "sluice", "esm2"]))
+@pytest.mark.parametrize("name", all_slow_but({"tafe"}, ["tafe", "ple", "sluice", "esm2"]))
 def test_fit_learns(name: str) -> None:
     keras.utils.set_random_seed(1)
     made = make(name, ROWS, N, D)

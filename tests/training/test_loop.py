@@ -143,6 +143,7 @@ def test_interrupted_at_a_checkpoint_it_ends_the_same(
         assert_equal(resumed.weights(), whole.weights())
 
 
+@pytest.mark.slow
 def test_kill_9_and_the_same_command_end_with_the_same_weights(
     funnel: pathlib.Path, tmp_path: pathlib.Path
 ) -> None:

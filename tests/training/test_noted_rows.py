@@ -205,6 +205,7 @@ def test_two_processes_do_not_train_in_one_directory(
     assert not (run_dir / ".lock").exists()
 
 
+@pytest.mark.slow
 def test_the_policy_of_training_holds_for_the_whole_way(
     shop: pathlib.Path, tmp_path: pathlib.Path
 ) -> None:

@@ -51,6 +51,7 @@ def trained(model: str, compiled: bool) -> tuple[list[np.ndarray], list[np.ndarr
     return reports, [np.array(v) for v in [*made.variables, *optimizer.variables]]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("model", ["tafe", "mmoe"])
 def test_a_step_compiles_as_a_whole(model: str) -> None:
     for ours, theirs in zip(

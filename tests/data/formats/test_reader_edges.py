@@ -11,6 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import tensorflow as tf
+from marks import all_slow_but
 from small_files import EXTENSIONS, GOOD, column, read, texts, written
 
 from tafe_tf.data.bad_rows import BadRows
@@ -120,7 +121,13 @@ def test_a_file_that_is_gone(tmp_path: pathlib.Path, extension: str) -> None:
         read(tmp_path / f"gone.{extension}")
 
 
-@pytest.mark.parametrize("extension", ["csv.gz", "csv.zst", "tfrecord", "tfrecord.gz", "parquet"])
+@pytest.mark.parametrize(
+    "extension",
+    all_slow_but(
+        {"csv.gz", "tfrecord.gz", "parquet"},
+        ["csv.gz", "csv.zst", "tfrecord", "tfrecord.gz", "parquet"],
+    ),
+)
 def test_damaged_files_raise_data_errors_only(tmp_path: pathlib.Path, extension: str) -> None:
     """Whatever byte is damaged, no other error is raised.
 

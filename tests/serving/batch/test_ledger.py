@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 import small_models
+from marks import all_slow_but
 from scoring_jobs import job, mkdir, parts, stamps, whole
 from small_files import EXTENSIONS
 
@@ -36,7 +37,7 @@ class Stops:
         return self._model(*arguments)
 
 
-@pytest.mark.parametrize("extension", EXTENSIONS)
+@pytest.mark.parametrize("extension", all_slow_but({"parquet", "csv.gz"}, EXTENSIONS))
 def test_wherever_it_stops_it_goes_on(
     exports: dict[str, pathlib.Path],
     tmp_path: pathlib.Path,

@@ -12,6 +12,7 @@ import pyarrow.parquet as pq
 import pytest
 import small_models
 import tensorflow as tf
+from marks import all_slow_but
 from scoring_jobs import ROWS, bad_csv, job, mkdir, parts, scores, stamps
 from small_files import EXTENSIONS
 
@@ -40,7 +41,7 @@ def python_scores(run: RunDir, file: pathlib.Path) -> dict[str, np.ndarray]:
     return found
 
 
-@pytest.mark.parametrize("funnel", small_models.SCHEMAS)
+@pytest.mark.parametrize("funnel", all_slow_but({"shop"}, small_models.SCHEMAS))
 def test_every_format_gives_the_models_scores(
     exports: dict[str, pathlib.Path], tmp_path: pathlib.Path, funnel: str
 ) -> None:

@@ -68,6 +68,7 @@ def test_100_megabytes_of_rows(server: LocalServer) -> None:
     target.lives()
 
 
+@pytest.mark.slow
 def test_the_conformance_command(
     server: LocalServer, exports: dict[str, pathlib.Path], other_numbers: pathlib.Path
 ) -> None:

@@ -98,6 +98,7 @@ def test_what_is_unloaded_leaves_nothing(published: pathlib.Path) -> None:
     assert graph() is None
 
 
+@pytest.mark.slow
 def test_labels_versions_and_reload(
     exports: dict[str, pathlib.Path],
     other_numbers: pathlib.Path,
@@ -169,6 +170,7 @@ def test_a_version_that_is_not_what_was_published_is_not_loaded(
         Loader(ServedModels()).reload(config)
 
 
+@pytest.mark.slow
 def test_a_configuration_that_is_edited(published: pathlib.Path, tmp_path: pathlib.Path) -> None:
     """Read again every second; a label for a version that is not there yet; a UNIX socket."""
     rows, config = {"user": [1], "item": [2]}, tmp_path / "models.config"

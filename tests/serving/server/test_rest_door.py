@@ -9,6 +9,7 @@ import subprocess
 import sys
 
 import numpy as np
+import pytest
 from servers import LocalServer, answers
 
 from tafe_tf.serving.conformance.target import close
@@ -37,6 +38,7 @@ print(json.dumps([found, metadata]))
 """
 
 
+@pytest.mark.slow
 def test_an_independent_client_agrees(
     server: LocalServer, exports: dict[str, pathlib.Path]
 ) -> None:

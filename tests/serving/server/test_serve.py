@@ -71,6 +71,7 @@ def test_its_last_line_says_what_is_wrong() -> None:
     assert done.stderr.splitlines()[-1] == "error: give --model_base_path or --model_config_file"
 
 
+@pytest.mark.slow
 def test_hostile_requests(server: LocalServer) -> None:
     """1,000 for each door: no INTERNAL or 500, no traceback, and the same prediction after."""
     command = [
