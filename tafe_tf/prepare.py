@@ -159,9 +159,13 @@ def _shard_job(
         raise command.CommandError(
             "--run_dir and --output_dir must not both be given: vocabularies go beside the shards"
         )
+    # As a worker finds them too; so folders that earlier versions have prepared stay theirs.
+    is_found_by_name = flags.DATA_DIR.value and not flags.sources().input_format
     return ShardJob(
-        data_dir=common_folder(files),
-        named=files,
+        data_dir=os.path.abspath(flags.DATA_DIR.value)
+        if is_found_by_name
+        else common_folder(files),
+        named={} if is_found_by_name else files,
         schema=schema,
         schema_text=pathlib.Path(schema_file).read_text(encoding="utf-8"),
         output=os.path.abspath(_OUTPUT_DIR.value),

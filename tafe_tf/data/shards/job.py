@@ -15,6 +15,7 @@ import dataclasses
 import functools
 import hashlib
 import itertools
+import os
 import pathlib
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
@@ -103,8 +104,16 @@ class ShardJob:
             "format": self.format,
             "shard_rows": self.shard_rows,
             "files": len(found["sources"]),
+            **self._named_splits(),
             **found,
         }
+
+    def _named_splits(self) -> dict[str, Any]:
+        """The names of each split's files, where nothing but the job says which split is theirs."""
+        names = {}
+        for split, files in self.named.items():
+            names[split] = [os.path.relpath(path, self.data_dir) for path in files]
+        return {"splits": names} if names else {}
 
     @property
     def work(self) -> pathlib.Path:
