@@ -44,7 +44,7 @@ def test_what_a_job_must_be(
         inputs=find_inputs([str(inputs / "*")]),
     )
     write(inputs / "b.parquet", small_models.rows("loans", 2))
-    both = find_inputs([str(inputs / "a.csv"), str(inputs / "b.parquet")])
+    both = (*find_inputs([str(inputs / "a.csv")]), *find_inputs([str(inputs / "b.parquet")]))
     wrong("must be of one format. Received: .csv, .parquet", inputs=both)
     wrong("key 'tags' holds lists", model=str(exports["shop"]), keys=("tags",))
     for signature in ("rank", "examples"):
