@@ -18,8 +18,9 @@ from tafe_tf.data.formats.write import write
 from tafe_tf.export.session_model import SessionModel
 from tafe_tf.serving.batch import job as scoring_job
 from tafe_tf.serving.batch import scoring
-from tafe_tf.serving.batch.job import Job, JobError, find_inputs
+from tafe_tf.serving.batch.job import Job, find_inputs
 from tafe_tf.serving.batch.ledger import claim, finish
+from tafe_tf.serving.batch.settings import JobError
 
 
 class Stops:
