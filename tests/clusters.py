@@ -22,7 +22,7 @@ ENVIRONMENT = {
     "SPARK_LOCAL_IP": "127.0.0.1",
     "TF_CPP_MIN_LOG_LEVEL": "3",
 }
-SECONDS = 120.0  # for what takes seconds on a quiet machine
+SECONDS = 600.0  # for what takes seconds on a quiet machine
 
 
 def need(package: str) -> Any:

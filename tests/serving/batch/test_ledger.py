@@ -78,6 +78,16 @@ def test_a_hole_is_filled(loans: Job) -> None:
     assert whole(loans) == before
 
 
+def test_a_job_that_ends_removes_what_a_killed_worker_was_writing(loans: Job) -> None:
+    scoring.run(loans)
+    before = contents(loans.output)
+    left_over = (".a-00001.parquet.0f.tmp", "_parts/.71.a-00001.json", ".71._job.json")
+    for name in left_over:
+        (pathlib.Path(loans.output) / name).write_text("half")
+    finish(loans)
+    assert contents(loans.output).keys() == before.keys()
+
+
 def contents(directory: str) -> dict[str, tuple[bytes, int]]:
     return {
         str(path): (path.read_bytes(), path.stat().st_mtime_ns)
