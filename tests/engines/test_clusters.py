@@ -54,7 +54,9 @@ def spark(directory: pathlib.Path) -> Iterator[Cluster]:
     os.environ.update(
         SPARK_LOCAL_IP="127.0.0.1",
         SPARK_WORKER_DIR=str(directory),
-        PYSPARK_SUBMIT_ARGS="--master local-cluster[2,1,1024] pyspark-shell",
+        # A Python worker whose part failed is started anew for the next try: two suffice.
+        PYSPARK_SUBMIT_ARGS="--master local-cluster[2,1,1024] --conf spark.task.maxFailures=2 "
+        "pyspark-shell",
         PYTHONPATH=ENVIRONMENT["PYTHONPATH"],
     )
     from tafe_tf.engines.spark import session
