@@ -20,7 +20,8 @@ from pyspark.sql import SparkSession
 from tafe_tf.engines.driver import EngineError, OnRows, Part, Work
 from tafe_tf.engines.worker import ENVIRONMENT, Errand, attempt, errand_of
 
-_SAID = re.compile(r"^(?:[\w.]+\.)?(EngineError|ModuleNotFoundError): (.*)$", re.MULTILINE)
+# The last line of a traceback, of an error of this package or where it is not installed.
+_SAID = re.compile(r"^(?:tafe_tf\.[\w.]+Error|(ModuleNotFoundError)): (.*)$", re.MULTILINE)
 
 
 class SparkDriver:
@@ -75,8 +76,8 @@ def reason_of(error: PySparkException) -> str:
     if not said:
         lines = [line.strip() for line in text.splitlines() if line.strip()]
         return f"Spark: {lines[0]}"
-    kind, message = said[-1]
-    if kind == "ModuleNotFoundError":
+    not_found, message = said[-1]
+    if not_found:
         return f"an executor cannot import the package: {message}; install it there"
     return str(message)
 
