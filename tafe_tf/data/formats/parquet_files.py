@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Collection, Iterator
 
 import numpy as np
@@ -32,8 +31,6 @@ def read(
             holds lists where one value belongs, or the reverse.
     """
     done = 0
-    if is_empty(path):
-        return
     try:
         with pq.ParquetFile(path) as file:
             if file.metadata.num_rows == 0:
@@ -96,19 +93,12 @@ def _text_bytes(column: pq.ColumnChunkMetaData) -> int:
     return 0 if is_empty else _LONG_TEXT
 
 
-def is_empty(path: str) -> bool:
-    """Whether a file is one of 0 bytes, as Hive leaves them: it has no footer, and no rows."""
-    return os.path.isfile(path) and os.path.getsize(path) == 0
-
-
 def count_rows(path: str) -> int:
     """Counts the rows of a file by its footer.
 
     Raises:
         DataError: If the file is no Parquet file or its footer is damaged.
     """
-    if is_empty(path):
-        return 0
     try:
         return pq.read_metadata(path).num_rows
     except (pa.ArrowException, OSError) as error:

@@ -9,7 +9,7 @@ import pathlib
 from collections.abc import Mapping, Sequence
 
 from tafe_tf.data.errors import DataError
-from tafe_tf.data.formats.file_kinds import ENDINGS, extension_of, is_visible
+from tafe_tf.data.formats.file_kinds import ENDINGS, REFUSED, extension_of, is_visible
 from tafe_tf.data.formats.partitions import check_same_keys
 from tafe_tf.data.formats.patterns import (
     below,
@@ -230,7 +230,7 @@ def find_files(
     directory = pathlib.Path(data_dir)
     found: list[str] = []
     for path in directory.glob(f"{split}*"):
-        if path.name not in (split, *(f"{split}{ending}" for ending in ENDINGS)):
+        if path.name not in (split, *(f"{split}{ending}" for ending in (*ENDINGS, *REFUSED))):
             is_shard = path.name.startswith(f"{split}-")
             found += [str(path)] if is_shard and path.is_file() else []
         elif path.is_dir():
