@@ -20,6 +20,7 @@ from tafe_tf.first_look.dialect import dialect_of
 from tafe_tf.first_look.raw import RawRows
 from tafe_tf.first_look.values import Values, values_of
 from tafe_tf.schema import MISSING_TEXTS, Feature, Schema, SchemaError, Task
+from tafe_tf.storage.listing import is_file
 
 MAX_ROWS = 1_000_000
 EMBEDDING_DIM = 18  # what models take by default
@@ -96,8 +97,9 @@ def look(
         max_rows: How many rows of a split to look at. Default: 1,000,000.
     """
     found: list[str] = []
-    schema, schema_file = _schema(data, schema_file, found)
+    schema: Schema | None = None
     try:
+        schema, schema_file = _schema(data, schema_file, found)
         files = find_splits(data)
     except (DataError, OSError) as error:
         return Look(data=str(data), schema_file=schema_file, problems=(*found, str(error)))
@@ -115,11 +117,11 @@ def _schema(
 ) -> tuple[Schema | None, str]:
     """The schema, if there is one without errors, and its file."""
     path = schema_file or default_schema_file(data)
-    if not schema_file and not pathlib.Path(path).is_file():
+    if not schema_file and not is_file(path):
         return None, ""
     try:
         schema, errors = schema_errors.load_all(path)
-    except OSError as error:
+    except (DataError, OSError) as error:
         schema, errors = None, [str(error)]
     found += errors
     return schema, path

@@ -81,14 +81,14 @@ def start_problems(
         schema_file: The schema's TOML file. By default `schema.toml` beside the data.
         on_bad_row: "raise" if a bad row stops training, or "drop". Default: "raise".
     """
-    path = schema_file or default_schema_file(data)
     found: list[str] = []
     schema: Schema | None = None
     try:
+        path = schema_file or default_schema_file(data)
         schema, found = schema_errors.load_all(path)
     except FileNotFoundError:
         found.append(f"{path}: there is no such schema; `tafe draft {data} > {path}` writes one")
-    except OSError as error:
+    except (DataError, OSError) as error:
         found.append(str(error))
     try:
         files = find_splits(data)

@@ -15,6 +15,7 @@ import pyarrow as pa
 from tafe_tf.data.errors import DataError
 from tafe_tf.data.formats.reader import Wanted
 from tafe_tf.shown import shown
+from tafe_tf.storage.reading import open_stream
 
 DELIMITERS = (",", ";", "\t", "|")
 _UTF_16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
@@ -53,7 +54,7 @@ def read_header(path: str, wanted: Wanted) -> tuple[list[str], str] | None:
 def open_text(path: str, errors: str) -> IO[str]:
     """Opens a plain or compressed file as text; a byte order mark is no part of it."""
     return io.TextIOWrapper(
-        pa.input_stream(path),
+        open_stream(path),
         encoding="utf-8-sig",
         errors=errors,
         newline="",
@@ -92,7 +93,7 @@ def _lines(file: IO[str]) -> Iterator[str]:
 
 
 def _check_encoding(path: str) -> None:
-    with pa.input_stream(path) as file:
+    with open_stream(path) as file:
         start = file.read(2)
     if start in _UTF_16:
         raise DataError(f"{path}: is UTF-16 text; save it as UTF-8")

@@ -5,7 +5,10 @@ from __future__ import annotations
 import pathlib
 
 from tafe_tf.data.errors import DataError
+from tafe_tf.data.formats import remote_splits
 from tafe_tf.data.formats.read import extension_of, find_files, format_of, is_visible
+from tafe_tf.storage.addresses import is_remote, join, parent_of
+from tafe_tf.storage.listing import is_file
 
 SPLITS = ("train", "valid", "test")
 
@@ -59,6 +62,8 @@ def find_split(
             job that has not ended.
         FileNotFoundError: If `data` is not there.
     """
+    if is_remote(data):
+        return remote_splits.find_split(str(data), split, SPLITS, _BEGUN, required)
     path = pathlib.Path(data)
     if not path.exists():
         raise FileNotFoundError(f"{data}: there is no such file or directory")
@@ -95,6 +100,8 @@ def _in_directory(
 
 def default_schema_file(data: str | pathlib.Path) -> str:
     """Where a data set's schema lies by default: in its directory, or beside its one file."""
+    if is_remote(data):
+        return join(parent_of(data) if is_file(data) else data, "schema.toml")
     path = pathlib.Path(data)
     directory = path.parent if path.is_file() else path
     return f"{directory}/schema.toml"

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import itertools
 import math
-import os
 import pathlib
 import shutil
 from collections.abc import Iterable, Iterator, Sequence
@@ -22,6 +21,9 @@ from tafe_tf.data.formats.read import count_rows, find_files
 from tafe_tf.data.shards.job import EXTENSIONS, Piece, Record, ShardJob
 from tafe_tf.data.shards.resumable_parts import merge
 from tafe_tf.data.shards.same_job import check_same
+from tafe_tf.shown import listed
+from tafe_tf.storage.addresses import is_remote, join, within
+from tafe_tf.storage.listing import entries, is_file
 
 PREPARED, _SETTINGS = "prepared.json", "settings.json"
 _COUNTS = ("read", "written", "dropped", "shards")
@@ -119,7 +121,8 @@ def finish(job: ShardJob, counts: dict[str, Any]) -> None:
 def check_shards(directory: str | pathlib.Path, paths: Iterable[str]) -> None:
     """Finds that shards hold what was written, where a finished job has left its record.
 
-    They are read whole: a second for each GB.
+    They are read whole: a second for each GB. Of those in a store only the sizes are looked at,
+    since the store checks its own bytes.
 
     Args:
         directory: Where the shards are.
@@ -128,14 +131,25 @@ def check_shards(directory: str | pathlib.Path, paths: Iterable[str]) -> None:
     Raises:
         ManifestError: If one of them holds something else.
     """
-    directory = pathlib.Path(directory)
-    record = directory / PREPARED
-    if not record.is_file():
+    record = join(directory, PREPARED)
+    if not is_file(record):
         return
     written = read_json(record).get("manifest", {})  # older ones have none
-    wanted = {os.path.relpath(path, directory) for path in paths}
+    wanted = {within(directory, path) for path in paths}
     shards = {name: entry for name, entry in written.items() if name in wanted}
+    if is_remote(directory):
+        _check_sizes(str(directory), shards)
+        return
     manifest.check(directory, shards, "Prepare the shards again, in an empty directory")
+
+
+def _check_sizes(uri: str, shards: manifest.Entries) -> None:
+    """Raises ManifestError for a shard of a store that is gone or of another size."""
+    sizes = {within(uri, entry.path): entry.size for entry in entries(uri, below=True)}
+    wrong = [name for name, noted in shards.items() if sizes.get(name) != noted["bytes"]]
+    if wrong:
+        what = f"{listed(wrong)} is gone or has another size than when it was written"
+        raise manifest.ManifestError(f"{uri}: {what}. Copy the shards again")
 
 
 def _check_finished(job: ShardJob, known: dict[str, Any]) -> None:
