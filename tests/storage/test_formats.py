@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pathlib
 import struct
+from typing import Any
 
 import numpy as np
 import pytest
@@ -19,7 +20,7 @@ from tafe_tf.data.formats.write import write
 ROWS = 3000
 
 
-def remote(path: pathlib.Path, **settings: int) -> list[Block]:
+def remote(path: pathlib.Path, **settings: Any) -> list[Block]:
     return list(read_blocks([f"file://{path}"], SCHEMA, bad_rows=BadRows(), **settings))
 
 
@@ -52,7 +53,7 @@ def assert_same(one: list[Block], other: list[Block]) -> None:
 @pytest.mark.parametrize("start_row", [0, 1500])
 def test_blocks_are_the_same(tmp_path: pathlib.Path, extension: str, start_row: int) -> None:
     path = many(tmp_path, extension)
-    settings = {"block_rows": 1000, "start_row": start_row}
+    settings: dict[str, Any] = {"block_rows": 1000, "start_row": start_row}
     assert_same(remote(path, **settings), read(path, **settings))
 
 

@@ -1,4 +1,4 @@
-"""Real stores: SeaweedFS for s3://, fake-gcs-server for gs://, and a proxy that fails as they do."""
+"""Real stores: SeaweedFS as S3, fake-gcs-server as GCS, and a proxy that fails as they do."""
 
 from __future__ import annotations
 
@@ -78,6 +78,16 @@ def _rows(seed: int) -> dict[str, list[object]]:
 
 
 @contextlib.contextmanager
+def faulty_store(port: int, faults: Faults) -> Iterator[None]:
+    """Has requests go to the store on a port through a proxy."""
+    with (
+        faulty_proxy.before(port, faults) as proxy,
+        environment(object_stores.s3_variables(proxy)),
+    ):
+        yield
+
+
+@contextlib.contextmanager
 def environment(variables: dict[str, str]) -> Iterator[None]:
     """Sets variables, and has connections be made anew."""
     with pytest.MonkeyPatch.context() as patch:
@@ -118,7 +128,8 @@ def weights(data_dir: str, run_dir: pathlib.Path) -> list[np.ndarray]:
         embedding_dim=4,
         verbose=False,
     )
-    return run.model.get_weights()
+    found: list[np.ndarray] = run.model.get_weights()
+    return found
 
 
 def assert_same(one: list[np.ndarray], other: list[np.ndarray]) -> None:
@@ -154,9 +165,8 @@ def test_weights_from_s3_equal_those_from_the_disk(
     assert caplog.messages == []
 
     faults = Faults(busy=10, cut=7, late=9, seconds=0.1)
-    with faulty_proxy.before(s3_port, faults) as port:
-        with environment(object_stores.s3_variables(port)):
-            faulty = weights(f"{s3}/parquet", tmp_path / "faulty")
+    with faulty_store(s3_port, faults):
+        faulty = weights(f"{s3}/parquet", tmp_path / "faulty")
     assert_same(faulty, local)
     assert faults.done["busy"] >= 2
     assert faults.done["late"] >= 2
@@ -176,9 +186,8 @@ def test_a_store_that_fails_now_and_then_gives_the_same_rows(
 ) -> None:
     monkeypatch.setattr(reading, "RANGE_BYTES", 4096)
     faults = Faults(busy=10, cut=8)
-    with faulty_proxy.before(s3_port, faults) as port:
-        with environment(object_stores.s3_variables(port)):
-            found = labels_of(f"{s3}/{extension}")
+    with faulty_store(s3_port, faults):
+        found = labels_of(f"{s3}/{extension}")
     assert_same(found, labels_of(str(data / extension)))
     assert faults.done["busy"] >= 1
     assert faults.done["cut"] >= 1
@@ -195,9 +204,8 @@ def test_an_answer_that_does_not_come_is_asked_for_again(
 ) -> None:
     monkeypatch.setattr(stores, "_READ_SECONDS", 1)
     uri = f"{s3}/parquet/schema.toml"
-    with faulty_proxy.before(s3_port, Faults(silent=3)) as port:
-        with environment(object_stores.s3_variables(port)):
-            assert reading.read_text(uri) == SCHEMA
+    with faulty_store(s3_port, Faults(silent=3)):
+        assert reading.read_text(uri) == SCHEMA
     assert any("Timeout was reached" in text for text in caplog.messages)
 
 
@@ -213,17 +221,16 @@ def test_an_object_appears_whole_though_sending_fails(
     uri = "s3://shop/sent/large.bin"
     monkeypatch.setattr(retries, "ATTEMPTS", 1)
     refused = 0
-    with faulty_proxy.before(s3_port, Faults(busy=4)) as port:
-        with environment(object_stores.s3_variables(port)):
-            for _ in range(4):
-                try:
-                    staging.put_file(path, uri)
-                    break
-                except StoreError:
-                    refused += 1
-                with environment(object_stores.s3_variables(s3_port)):
-                    is_there = listing.is_file(uri)
-                    assert not is_there or listing.identity(uri).size == len(content)
+    with faulty_store(s3_port, Faults(busy=4)):
+        for _ in range(4):
+            try:
+                staging.put_file(path, uri)
+                break
+            except StoreError:
+                refused += 1
+            with environment(object_stores.s3_variables(s3_port)):
+                is_there = listing.is_file(uri)
+                assert not is_there or listing.identity(uri).size == len(content)
     assert refused >= 1
     staging.put_file(path, uri)
     staged = staging.stage("s3://shop/sent", tmp_path / "cache")
@@ -272,9 +279,9 @@ def test_what_is_wrong_with_a_store_is_one_line(
     tmp_path: pathlib.Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    with pytest.raises(DataError, match="^s3://nowhere/a.csv: .* there is no bucket nowhere$"):
+    with pytest.raises(DataError, match=r"^s3://nowhere/a.csv: .* there is no bucket nowhere$"):
         listing.identity("s3://nowhere/a.csv")
-    with pytest.raises(DataError, match="^s3://shop/none.csv: .* there is no such object$"):
+    with pytest.raises(DataError, match=r"^s3://shop/none.csv: .* there is no such object$"):
         listing.identity("s3://shop/none.csv")
     with pytest.raises(FileNotFoundError, match="s3://shop/none: there is no such object"):
         find_splits("s3://shop/none")
@@ -285,7 +292,7 @@ def test_what_is_wrong_with_a_store_is_one_line(
     monkeypatch.setattr(retries, "ATTEMPTS", 2)
     with environment(object_stores.s3_variables(1)):
         monkeypatch.setattr(retries, "FIRST_PAUSE", 0.01)
-        with pytest.raises(DataError, match="tried 2 times: .*Could not connect") as error:
+        with pytest.raises(DataError, match=r"tried 2 times: .*Could not connect") as error:
             find_splits(f"{s3}/parquet")
     assert "\n" not in str(error.value)
 
