@@ -25,6 +25,7 @@ import tensorflow as tf
 from absl import app, flags
 
 from tafe_tf.data.field_counts import FieldCounts
+from tafe_tf.data.formats.file_kinds import INPUT_FORMATS
 from tafe_tf.data.formats.read import BLOCK_ROWS, notes_of
 from tafe_tf.export.errors import ExportError
 from tafe_tf.export.versions import latest
@@ -43,7 +44,15 @@ _MODEL = flags.DEFINE_string(
 _INPUT = flags.DEFINE_multi_string(
     "input",
     None,
-    "A file to score, or a quoted pattern such as 'DIR/*.parquet'; the flag may be repeated.",
+    "A file or a directory to score, or a quoted pattern such as 'DIR/dt=2026-11-*'; or @FILE, a "
+    "list of these, one a line. The flag may be repeated.",
+)
+_INPUT_FORMAT = flags.DEFINE_enum(
+    "input_format",
+    None,
+    INPUT_FORMATS,
+    "Format of files whose names have no ending, such as part-00000. By default such files are "
+    "passed over.",
 )
 _OUTPUT = flags.DEFINE_string(
     "output", None, "The directory to write the scores to; it is made if it is not there."
@@ -107,7 +116,7 @@ def main(argv: list[str]) -> None:
         command.required(model=_MODEL.value, input=_INPUT.value, output=_OUTPUT.value)
         job = Job(
             model=_version_of(_MODEL.value),
-            inputs=find_inputs(_INPUT.value),
+            inputs=find_inputs(_INPUT.value, _INPUT_FORMAT.value or ""),
             output=os.path.abspath(_OUTPUT.value),
             keys=tuple(_KEYS.value),
             signature=_SIGNATURE.value,

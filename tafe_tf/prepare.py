@@ -12,6 +12,8 @@ from which training reads the same rows faster; schema and vocabularies go besid
 any moment, the same command goes on with the shards that are missing. `prepared.json`, which is
 written last, says that none is.
 
+In place of --data_dir, --train, --valid and --test name files and patterns.
+
 --runner runs either as Apache Beam pipelines, which end with the same bytes, and --beam_args are
 Beam's options. Every worker must then find the files under the same path:
 
@@ -25,7 +27,7 @@ import os
 import pathlib
 import shlex
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from tafe_tf.first_look import start
@@ -43,7 +45,7 @@ from tafe_tf.data import lock
 from tafe_tf.data.atomic import read_json
 from tafe_tf.data.bad_rows import Dropped
 from tafe_tf.data.formats.read import BLOCK_ROWS, notes_of
-from tafe_tf.data.formats.splits import find_split
+from tafe_tf.data.formats.splits import common_folder
 from tafe_tf.data.shards.job import EXTENSIONS, ShardJob
 from tafe_tf.engines.beam.pipeline import PipelineError
 from tafe_tf.engines.local import LocalEngine
@@ -59,7 +61,17 @@ from tafe_tf.terminal.field_shares import print_unseen
 from tafe_tf.terminal.progress import Progress
 from tafe_tf.terminal.tables import show
 
-for _name in ("data_dir", "schema", "run_dir", "embedding_dim", "embedding_dtype"):
+for _name in (
+    "data_dir",
+    "train",
+    "valid",
+    "test",
+    "input_format",
+    "schema",
+    "run_dir",
+    "embedding_dim",
+    "embedding_dtype",
+):
     declare_key_flag(_name)
 for _name in ("on_bad_row", "max_bad_rows"):
     declare_key_flag(_name)
@@ -106,23 +118,23 @@ def main(argv: list[str]) -> None:
     """Prepares, and prints sizes; what the user can mend ends it with one line and exit code 1."""
     command.only_flags(argv)
     with command.one_line_errors(PipelineError):
-        command.required(data_dir=flags.DATA_DIR.value)
+        flags.required_with_rows()
         schema_file = flags.schema_file()
         schema = schema_toml.load(schema_file)
         model = flags.model_config().all_arguments()
         row = RowSize(dim=model["embedding_dim"], dtype=model["embedding_dtype"])
         available = None if _RUNNER.value else memory.available()  # workers are other machines
         check_known_table(schema, row, available)
-        files = find_split(absolute(flags.DATA_DIR.value), "train")
-        for note in notes_of(files, schema):
+        files = flags.sources().absolute().find()
+        for note in notes_of(files["train"], schema):
             print(note, flush=True)
         if _OUTPUT_DIR.value:
-            job = _shard_job(schema, schema_file)
+            job = _shard_job(schema, schema_file, files)
             print_shards(job.output, prepare_shards(job, _engine()))
             directory = job.output
         else:
             directory = _vocabulary_directory(schema_file)
-            vocabularies = _vocabulary_job(schema, files, directory)
+            vocabularies = _vocabulary_job(schema, files["train"], directory)
             _refuse_run(directory)
             with lock.locked(directory):
                 print_dropped(_engine().build_vocabularies(vocabularies))
@@ -147,14 +159,21 @@ def _vocabulary_directory(schema_file: str) -> str:
     return os.path.abspath(directory)
 
 
-def _shard_job(schema: Schema, schema_file: str) -> ShardJob:
+def _shard_job(
+    schema: Schema,
+    schema_file: str,
+    files: Mapping[str, Sequence[str]],
+) -> ShardJob:
     if flags.RUN_DIR.value:
         raise command.CommandError(
             "--run_dir and --output_dir must not both be given: vocabularies go beside the shards"
         )
     must_be_local(_OUTPUT_DIR.value, "--output_dir")
+    # As a worker finds them too; so folders that earlier versions have prepared stay theirs.
+    is_found_by_name = flags.DATA_DIR.value and not flags.sources().input_format
     return ShardJob(
-        data_dir=absolute(flags.DATA_DIR.value),
+        data_dir=absolute(flags.DATA_DIR.value) if is_found_by_name else common_folder(files),
+        named={} if is_found_by_name else files,
         schema=schema,
         schema_text=read_text(schema_file),
         output=os.path.abspath(_OUTPUT_DIR.value),
@@ -167,7 +186,7 @@ def _shard_job(schema: Schema, schema_file: str) -> ShardJob:
 
 def _vocabulary_job(
     schema: Schema,
-    files: list[str],
+    files: Sequence[str],
     directory: str,
 ) -> VocabularyJob:
     return VocabularyJob(

@@ -16,7 +16,7 @@ from absl.testing import flagsaver
 from preparation_data import BAD, FORMATS, SCHEMA, beam_engine, content, make_data, read
 
 from tafe_tf import prepare
-from tafe_tf.data.formats.read import find_files
+from tafe_tf.data.formats.splits import find_files
 from tafe_tf.data.shards import write as shard_write
 from tafe_tf.data.shards.job import EXTENSIONS
 from tafe_tf.engines.preparation import Engine

@@ -5,7 +5,6 @@ from __future__ import annotations
 import collections
 import dataclasses
 import functools
-import glob
 import os
 import pathlib
 from collections.abc import Mapping, Sequence
@@ -18,13 +17,10 @@ from tafe_tf.data.bad_rows import Policy
 from tafe_tf.data.errors import DataError
 from tafe_tf.data.field_counts import training_shares
 from tafe_tf.data.fingerprint import fingerprint
-from tafe_tf.data.formats.read import (
-    BLOCK_ROWS,
-    count_rows,
-    extension_of,
-    format_of,
-    is_visible,
-)
+from tafe_tf.data.formats.file_kinds import extension_of, format_of
+from tafe_tf.data.formats.partitions import names_within
+from tafe_tf.data.formats.patterns import find_sources
+from tafe_tf.data.formats.read import BLOCK_ROWS, count_rows
 from tafe_tf.export import manifest, model_card, operations
 from tafe_tf.export.description import FIELDS_SIGNATURE
 from tafe_tf.export.errors import ExportError
@@ -62,8 +58,12 @@ class Input:
 
     @property
     def stem(self) -> str:
-        """The file's name without its ending, such as "a" for "a.csv.gz"."""
-        return pathlib.Path(self.path).name.removesuffix(extension_of(self.path))
+        """What its scores are named after, such as "a" for "a.csv.gz".
+
+        The folders that hold values are in it: "dt=2026-11-18+part-0".
+        """
+        (name,) = names_within([self.path])
+        return name.removesuffix(extension_of(self.path)).replace("/", "+")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -193,36 +193,19 @@ class Job:
         return pathlib.Path(self.output) / f"{source.stem}-{number:05d}.parquet"
 
 
-def find_inputs(patterns: Sequence[str]) -> tuple[Input, ...]:
+def find_inputs(patterns: Sequence[str], input_format: str = "") -> tuple[Input, ...]:
     """The files that paths and patterns name, sorted by path.
 
-    Of what a pattern matches, hidden files and marks such as `_SUCCESS` are left out: they are no
-    finished data.
-
     Args:
-        patterns: Paths, or patterns such as "DIR/*.parquet".
+        patterns: Paths, or patterns such as "DIR/*.parquet", see `find_sources`.
+        input_format: The format of files without an ending, see `find_sources`. Default: "".
 
     Raises:
-        JobError: If a pattern matches no file.
-        DataError: If a file is of no known format, or damaged.
+        DataError: If a pattern matches no file, or a file is of no known format, or damaged.
+        FileNotFoundError: If a path is not there.
     """
-    found: set[str] = set()
-    for pattern in patterns:
-        if os.path.isfile(pattern):
-            paths = [pattern]
-        else:
-            paths = list(filter(_is_data, glob.glob(pattern, recursive=True)))
-        files = {os.path.abspath(path) for path in paths}
-        if not files:
-            raise JobError(
-                f"{pattern}: no file matches; give a file, or a pattern such as 'DIR/*.parquet'"
-            )
-        found |= files
-    return tuple(look_at(path) for path in sorted(found))
-
-
-def _is_data(path: str) -> bool:
-    return os.path.isfile(path) and is_visible(path)
+    files = find_sources(patterns, input_format)
+    return tuple(look_at(os.path.abspath(path)) for path in files)
 
 
 def look_at(path: str) -> Input:

@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import IO, Any, NamedTuple
 
+from tafe_tf.data.formats.partitions import names_within
 from tafe_tf.storage.addresses import is_remote, name_of
 from tafe_tf.storage.listing import identity
 from tafe_tf.storage.reading import ObjectFile
@@ -21,7 +22,8 @@ class Fingerprint(NamedTuple):
     """A file's name, size and sample.
 
     Attributes:
-        name: The file's name, without its folders.
+        name: The file's name, without its folders; among the files of a split as `names_within`
+            gives it.
         size: Its length in bytes.
         sample: A hash of 16 pieces of 64 KiB, the first and the last ones of the file and others at
             equal distances; of all bytes if there are not more. So its cost does not grow with the
@@ -113,9 +115,11 @@ def of_splits(splits: Mapping[str, Sequence[str]]) -> dict[str, list[Fingerprint
     Raises:
         OSError: If a file cannot be read.
     """
-    found = {}
+    found: dict[str, list[Fingerprint]] = {}
     for split, files in splits.items():
-        found[split] = of_files(files)
+        found[split] = []
+        for seen, name in zip(of_files(files), names_within(files), strict=True):
+            found[split].append(seen._replace(name=name))
     return found
 
 

@@ -13,7 +13,7 @@ from typing import Any, Protocol
 from tafe_tf.data import bad_row_limit
 from tafe_tf.data.atomic import read_json
 from tafe_tf.data.bad_rows import Dropped, Policy
-from tafe_tf.data.formats.read import find_files
+from tafe_tf.data.formats.splits import find_files
 from tafe_tf.data.lock import locked
 from tafe_tf.data.shards import lifecycle
 from tafe_tf.data.shards.job import Piece, ShardJob

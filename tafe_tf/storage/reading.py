@@ -23,7 +23,6 @@ RANGE_BYTES = 4 << 20  # of one request; what is lost by a cut answer
 _FIRST_BYTES = 1 << 16  # of a stream: a header needs no more
 _AHEAD = 3  # ranges of a stream that are asked for before they are needed
 _REQUESTS = 4  # at the same time, of one object
-_COMPRESSIONS = {".gz": "gzip", ".zst": "zstd"}
 
 
 class ObjectFile(io.RawIOBase):
@@ -207,16 +206,19 @@ class ObjectStream(io.RawIOBase):
         super().close()
 
 
-def open_stream(path: str) -> pa.NativeFile:
-    """Opens a file or an object from its beginning, and undoes its compression by its ending.
+def open_stream(path: str, compression: str | None = None) -> pa.NativeFile:
+    """Opens a file or an object from its beginning, and undoes its compression.
+
+    Args:
+        path: A path or a URI.
+        compression: In pyarrow's words, such as "gzip" or "zstd". Default: None, there is none.
 
     Raises:
         StoreError: If the object is not there or cannot be read.
         OSError: If the local file cannot be read.
     """
     if not is_remote(path):
-        return pa.input_stream(path)
-    compression = _COMPRESSIONS.get(pathlib.PurePosixPath(path).suffix)
+        return pa.input_stream(path, compression=compression)
     raw = pa.PythonFile(io.BufferedReader(ObjectStream(path), RANGE_BYTES), "r")
     return pa.CompressedInputStream(raw, compression) if compression else raw
 

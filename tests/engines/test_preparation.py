@@ -19,7 +19,7 @@ from preparation_data import FORMATS, SCHEMA, beam_engine, content, make_data, r
 from tafe_tf import schema_toml
 from tafe_tf.data.bad_rows import BadRows
 from tafe_tf.data.errors import BadRowError, DataError
-from tafe_tf.data.formats.read import find_files
+from tafe_tf.data.formats.splits import find_files
 from tafe_tf.data.formats.write import write
 from tafe_tf.data.lock import LockError, locked
 from tafe_tf.data.shards import write as shard_write

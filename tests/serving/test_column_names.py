@@ -16,7 +16,8 @@ from servers import LocalServer
 
 from tafe_tf import schema_toml
 from tafe_tf.data.bad_rows import BadRows
-from tafe_tf.data.formats.read import find_files, read_blocks
+from tafe_tf.data.formats.read import read_blocks
+from tafe_tf.data.formats.splits import find_files
 from tafe_tf.data.formats.write import write
 from tafe_tf.data.shards.job import ShardJob
 from tafe_tf.engines.local import LocalEngine

@@ -32,12 +32,15 @@ def uri_of(path: pathlib.Path) -> str:
     return f"file://{path}"
 
 
-@pytest.mark.parametrize("ending", ["", ".gz", ".zst"])
-def test_a_stream_has_the_bytes_of_the_file(tmp_path: pathlib.Path, ending: str) -> None:
-    path = tmp_path / f"rows.csv{ending}"
-    with pa.output_stream(path) as file:  # compresses by the ending
+@pytest.mark.parametrize("compression", [None, "gzip", "zstd", "bz2", "lz4"])
+def test_a_stream_has_the_bytes_of_the_file(
+    tmp_path: pathlib.Path,
+    compression: str | None,
+) -> None:
+    path = tmp_path / "rows.csv"
+    with pa.output_stream(path, compression=compression) as file:
         file.write(CONTENT)
-    with reading.open_stream(uri_of(path)) as stream:
+    with reading.open_stream(uri_of(path), compression) as stream:
         pieces = list(iter(lambda: stream.read(300_000), b""))
     assert b"".join(pieces) == CONTENT
 
@@ -45,7 +48,10 @@ def test_a_stream_has_the_bytes_of_the_file(tmp_path: pathlib.Path, ending: str)
 def test_a_truncated_gz_is_an_error(tmp_path: pathlib.Path) -> None:
     path = tmp_path / "rows.csv.gz"
     path.write_bytes(gzip.compress(CONTENT)[:-1000])
-    with pytest.raises(OSError, match="Truncated"), reading.open_stream(uri_of(path)) as stream:
+    with (
+        pytest.raises(OSError, match="Truncated"),
+        reading.open_stream(uri_of(path), "gzip") as stream,
+    ):
         stream.read()
 
 

@@ -17,7 +17,8 @@ import tensorflow as tf
 from tafe_tf.data.bad_rows import Problem
 from tafe_tf.data.errors import DataError, MissingColumnError
 from tafe_tf.data.formats.bounded import bounded
-from tafe_tf.data.formats.reader import Chunk, Wanted
+from tafe_tf.data.formats.file_kinds import compression_of
+from tafe_tf.data.formats.reader import Chunk, Wanted, check_not_in_file
 from tafe_tf.data.formats.tfrecord_kinds import find_kinds, read_batches
 from tafe_tf.data.iterators import Span
 from tafe_tf.storage.addresses import is_remote
@@ -64,6 +65,9 @@ def read(
             is_first = not kinds
             kinds = find_kinds(serialized, wanted.names, kinds)
             if is_first:
+                of_file = find_kinds(serialized, list(wanted.of_folders), {})
+                present = [name for name, kind in of_file.items() if kind is not None]
+                check_not_in_file(path, wanted.of_folders, present)
                 _check_present(path, count, kinds, wanted)
             if passed:
                 yield Chunk(None, rows[:passed], [])
@@ -74,7 +78,7 @@ def read(
                     kinds,
                     wanted.lists,
                 )._replace(ends=ends)
-        if path.endswith(".gz") and not is_remote(path):
+        if compression_of(path) and not is_remote(path):
             _check_gzip(path, size, done)
     except tf.errors.NotFoundError:
         raise DataError(f"{path}: cannot be read: no such file") from None

@@ -12,6 +12,7 @@ import numpy as np
 import tensorflow as tf
 
 from tafe_tf.data.errors import DataError
+from tafe_tf.data.formats.file_kinds import compression_of
 from tafe_tf.data.formats.tfrecord_pieces import local_pieces
 from tafe_tf.storage.addresses import is_remote
 from tafe_tf.storage.listing import identity
@@ -21,7 +22,7 @@ _AT_A_TIME = 1024  # records that are looked at for a column
 
 def open_records(path: str) -> tf.data.TFRecordDataset:
     """The serialized records of a local file, plain or gz."""
-    compression = "GZIP" if path.endswith(".gz") else ""
+    compression = "GZIP" if compression_of(path) else ""
     return tf.data.TFRecordDataset(
         path,
         compression,

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 
 import pyarrow as pa
 
+from tafe_tf.data.formats.file_kinds import compression_of
 from tafe_tf.storage.reading import open_stream
 
 _PIECE_BYTES = 32 << 20  # on the disk at a time, or one record where it is larger
@@ -32,7 +33,10 @@ def local_pieces(uri: str) -> Iterator[str]:
         StoreError: If it cannot be read.
         OSError: If its compression is damaged, or the disk does not take a piece.
     """
-    with tempfile.TemporaryDirectory(prefix="tafe_tf-") as work, open_stream(uri) as stream:
+    with (
+        tempfile.TemporaryDirectory(prefix="tafe_tf-") as work,
+        open_stream(uri, compression_of(uri)) as stream,
+    ):
         path = pathlib.Path(work, "piece.tfrecord")
         for piece in _whole_records(stream):
             path.write_bytes(piece)

@@ -17,12 +17,13 @@ from tafe_tf.data import manifest
 from tafe_tf.data.atomic import read_json, remove_left_over, write_json, write_text
 from tafe_tf.data.bad_rows import Dropped, check_parts
 from tafe_tf.data.errors import BadRowError, DataError
-from tafe_tf.data.formats.read import count_rows, find_files
+from tafe_tf.data.formats.read import count_rows
+from tafe_tf.data.formats.splits import find_files
 from tafe_tf.data.shards.job import EXTENSIONS, Piece, Record, ShardJob
 from tafe_tf.data.shards.resumable_parts import merge
 from tafe_tf.data.shards.same_job import check_same
 from tafe_tf.shown import listed
-from tafe_tf.storage.addresses import is_remote, join, within
+from tafe_tf.storage.addresses import is_remote, join, parent_of, within
 from tafe_tf.storage.listing import entries, is_file
 
 PREPARED, _SETTINGS = "prepared.json", "settings.json"
@@ -118,19 +119,26 @@ def finish(job: ShardJob, counts: dict[str, Any]) -> None:
         shutil.rmtree(path)
 
 
-def check_shards(directory: str | pathlib.Path, paths: Iterable[str]) -> None:
-    """Finds that shards hold what was written, where a finished job has left its record.
+def check_shards(paths: Iterable[str]) -> None:
+    """Finds that shards hold what was written, where a finished job left its record beside them.
 
     They are read whole: a second for each GB. Of those in a store only the sizes are looked at,
     since the store checks its own bytes.
 
     Args:
-        directory: Where the shards are.
-        paths: Their paths; others are not looked at.
+        paths: The paths of the shards; files of other directories are not looked at.
 
     Raises:
         ManifestError: If one of them holds something else.
     """
+    by_directory: dict[str, list[str]] = {}
+    for path in paths:
+        by_directory.setdefault(parent_of(path), []).append(path)
+    for directory, shards in by_directory.items():
+        _check_in_directory(directory, shards)
+
+
+def _check_in_directory(directory: str, paths: Sequence[str]) -> None:
     record = join(directory, PREPARED)
     if not is_file(record):
         return
