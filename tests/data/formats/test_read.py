@@ -382,9 +382,7 @@ def test_find_files(tmp_path: pathlib.Path) -> None:
     )
     assert find_files(tmp_path, "train") == expected
     (tmp_path / "train.parquet").write_text("")
-    with pytest.raises(
-        DataError, match=r"'train' files must be of one format. Received: .*parquet"
-    ):
+    with pytest.raises(DataError, match=r"must be of one format. Received: .*parquet"):
         find_files(tmp_path, "train")
 
 
