@@ -14,10 +14,12 @@ written last, says that none is.
 
 In place of --data_dir, --train, --valid and --test name files and patterns.
 
---runner runs either as Apache Beam pipelines, which end with the same bytes, and --beam_args are
-Beam's options. Every worker must then find the files under the same path:
+--runner gives the work to the workers of Dask, Spark or Apache Beam, and ends with the same bytes.
+Every worker must then find the files under the same path:
 
-    --runner=FlinkRunner --beam_args="--flink_master=HOST:8081 --parallelism=16"
+    --runner=dask --dask_address=tcp://HOST:8786
+    --runner=spark
+    --runner=beam --beam_args="--runner=FlinkRunner --flink_master=HOST:8081 --parallelism=16"
 """
 
 from __future__ import annotations
@@ -25,7 +27,6 @@ from __future__ import annotations
 import contextlib
 import os
 import pathlib
-import shlex
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
@@ -47,9 +48,15 @@ from tafe_tf.data.bad_rows import Dropped
 from tafe_tf.data.formats.read import BLOCK_ROWS, notes_of
 from tafe_tf.data.formats.splits import common_folder
 from tafe_tf.data.shards.job import EXTENSIONS, ShardJob
-from tafe_tf.engines.beam.pipeline import PipelineError
+from tafe_tf.engines.dealt import DealtEngine
 from tafe_tf.engines.local import LocalEngine
 from tafe_tf.engines.preparation import Engine, VocabularyJob, prepare_shards
+from tafe_tf.engines.runners import (
+    BEAM_ARGS_HELP,
+    DASK_ADDRESS_HELP,
+    RUNNER_HELP,
+    driver_of,
+)
 from tafe_tf.features.graph import Features
 from tafe_tf.features.table_size import RowSize, check_known_table, check_table
 from tafe_tf.features.vocabulary import STATISTICS
@@ -89,15 +96,9 @@ _SHARD_ROWS = DEFINE_integer(
     "How many rows of a file make a shard, bad rows included: a multiple of "
     f"{BLOCK_ROWS:,} or any number below it.",
 )
-_RUNNER = DEFINE_string(
-    "runner",
-    "",
-    "Apache Beam runner that does the work: DirectRunner, FlinkRunner, SparkRunner, "
-    "DataflowRunner, ... By default this process does it, without Beam.",
-)
-_BEAM_ARGS = DEFINE_string(
-    "beam_args", "", "Options of Apache Beam beside --runner, in one quoted string."
-)
+_RUNNER = DEFINE_string("runner", "local", RUNNER_HELP)
+_BEAM_ARGS = DEFINE_string("beam_args", "", BEAM_ARGS_HELP)
+_DASK_ADDRESS = DEFINE_string("dask_address", "", DASK_ADDRESS_HELP)
 
 _HEADERS = (
     "field",
@@ -117,13 +118,14 @@ _CAPTION = (
 def main(argv: list[str]) -> None:
     """Prepares, and prints sizes; what the user can mend ends it with one line and exit code 1."""
     command.only_flags(argv)
-    with command.one_line_errors(PipelineError):
+    with command.one_line_errors():
         flags.required_with_rows()
         schema_file = flags.schema_file()
         schema = schema_toml.load(schema_file)
         model = flags.model_config().all_arguments()
         row = RowSize(dim=model["embedding_dim"], dtype=model["embedding_dtype"])
-        available = None if _RUNNER.value else memory.available()  # workers are other machines
+        is_here = _RUNNER.value in ("", "local")
+        available = memory.available() if is_here else None  # workers are other machines
         check_known_table(schema, row, available)
         files = flags.sources().absolute().find()
         for note in notes_of(files["train"], schema):
@@ -199,17 +201,11 @@ def _vocabulary_job(
 
 
 def _engine() -> Engine:
-    """Who does the work, as --runner and --beam_args say."""
-    if not _RUNNER.value:
+    """Who does the work, as --runner says."""
+    driver = driver_of(_RUNNER.value, _BEAM_ARGS.value, _DASK_ADDRESS.value)
+    if driver is None:
         return LocalEngine(_progress)
-    try:
-        from tafe_tf.engines.beam.prepare import BeamEngine
-    except ModuleNotFoundError as error:
-        if not str(error.name).startswith("apache_beam"):
-            raise
-        message = "--runner needs Apache Beam: pip install 'tafe_tf[beam]'"
-        raise command.CommandError(message) from None
-    return BeamEngine([f"--runner={_RUNNER.value}", *shlex.split(_BEAM_ARGS.value)])
+    return DealtEngine(driver, _progress)
 
 
 @contextlib.contextmanager

@@ -102,13 +102,14 @@ def beam_engine(monkeypatch: pytest.MonkeyPatch) -> Engine:
     pytest.importorskip("apache_beam")
     from apache_beam.runners.portability import prism_runner
 
-    from tafe_tf.engines.beam.prepare import BeamEngine
+    from tafe_tf.engines.beam import BeamDriver
+    from tafe_tf.engines.dealt import DealtEngine
 
     def refuse(*_: Any) -> None:
         raise RuntimeError("not in tests")
 
     monkeypatch.setattr(prism_runner.PrismRunner, "run_pipeline", refuse)
-    return BeamEngine(["--runner=DirectRunner"])
+    return DealtEngine(BeamDriver(["--runner=DirectRunner"]))
 
 
 def content(directory: pathlib.Path) -> dict[str, bytes]:

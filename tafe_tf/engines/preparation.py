@@ -1,7 +1,7 @@
 """Preparing a dataset: its files as shards, and the vocabularies of its training files.
 
-Both jobs read no flag and leave the work to an engine: this process, or Apache Beam. The outcome is
-the same bytes whichever engine does it.
+Both jobs read no flag and leave the work to an engine: this process, or workers to which a
+driver deals parts. The outcome is the same bytes whichever engine does it.
 """
 
 from __future__ import annotations

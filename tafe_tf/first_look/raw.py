@@ -10,7 +10,7 @@ import pyarrow as pa
 
 from tafe_tf.data.bad_rows import WHOLE_ROW
 from tafe_tf.data.errors import DataError
-from tafe_tf.data.formats import csv_files, parquet_files
+from tafe_tf.data.formats import csv_files
 from tafe_tf.data.formats.file_kinds import format_of
 from tafe_tf.data.formats.nested import column_at
 from tafe_tf.data.formats.parquet_ranges import ParquetFile
@@ -164,8 +164,6 @@ def _parquet(
     max_rows: int,
     dialect: Dialect,
 ) -> pa.Table:
-    if parquet_files.is_empty(path):
-        return pa.table({})
     with ParquetFile(path) as file:
         return _first_rows(file.batches(min(max_rows, BLOCK_ROWS)), file.schema_arrow, max_rows)
 

@@ -178,13 +178,13 @@ def test_batch_scoring_reads_the_columns_by_their_own_names(
 
 def test_beam_scores_the_same(export: pathlib.Path, tmp_path: pathlib.Path) -> None:
     pytest.importorskip("apache_beam")
-    from tafe_tf.serving.batch import beam
+    from tafe_tf.engines.beam import BeamDriver
 
     path = write_csv(mkdir(tmp_path / "in") / "a.csv", rows(2))
     local = job(export, path, keys=(KEY,), output="local")
     scoring.run(local)
     task = job(export, path, keys=(KEY,), output="beam")
-    beam.run(task, ["--runner=DirectRunner"])
+    scoring.run(task, BeamDriver(["--runner=DirectRunner"]))
     assert scores(task) == scores(local)
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Collection, Iterator
 
 import numpy as np
@@ -14,8 +13,6 @@ from tafe_tf.data.formats.bounded import MOST_BYTES, chunks_of
 from tafe_tf.data.formats.nested import parts_to_read
 from tafe_tf.data.formats.parquet_ranges import ParquetFile, is_part_of
 from tafe_tf.data.formats.reader import Chunk, Wanted, check_not_in_file, check_types
-from tafe_tf.storage.addresses import is_remote
-from tafe_tf.storage.listing import identity, is_file
 
 _FEWEST_ROWS = 1 << 12  # to take at a time
 _LONG_TEXT = 1 << 14  # bytes; a text is taken to be so long where nothing tells
@@ -35,8 +32,6 @@ def read(
             holds lists where one value belongs, or the reverse.
     """
     done = 0
-    if is_empty(path):
-        return
     try:
         with ParquetFile(path) as file:
             if file.metadata.num_rows == 0:
@@ -98,21 +93,12 @@ def _text_bytes(column: pq.ColumnChunkMetaData) -> int:
     return 0 if is_empty else _LONG_TEXT
 
 
-def is_empty(path: str) -> bool:
-    """Whether a file is one of 0 bytes, as Hive leaves them: it has no footer, and no rows."""
-    if is_remote(path):
-        return is_file(path) and identity(path).size == 0
-    return os.path.isfile(path) and os.path.getsize(path) == 0
-
-
 def count_rows(path: str) -> int:
     """Counts the rows of a file by its footer.
 
     Raises:
         DataError: If the file is no Parquet file or its footer is damaged.
     """
-    if is_empty(path):
-        return 0
     try:
         with ParquetFile(path) as file:
             return file.metadata.num_rows

@@ -165,7 +165,7 @@ def _is_open(folder: str, of_partitions: bool) -> bool:
 def is_data(path: str, input_format: str = "") -> bool:
     """Whether a file that was not named itself is to be read.
 
-    A file of 0 bytes is one without rows; without an ending as well, it is passed over.
+    A file of 0 bytes whose name has no ending is an empty part, as Hive leaves them.
 
     Args:
         path: The file.

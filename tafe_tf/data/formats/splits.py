@@ -9,7 +9,7 @@ import pathlib
 from collections.abc import Iterator, Mapping, Sequence
 
 from tafe_tf.data.errors import DataError
-from tafe_tf.data.formats.file_kinds import ENDINGS, extension_of, is_visible
+from tafe_tf.data.formats.file_kinds import ENDINGS, REFUSED, extension_of, is_visible
 from tafe_tf.data.formats.partitions import check_same_keys
 from tafe_tf.data.formats.patterns import (
     below,
@@ -242,7 +242,7 @@ def find_files(
     """
     found: list[str] = []
     for path, is_folder in _named_after(data_dir, split):
-        if name_of(path) not in (split, *(f"{split}{ending}" for ending in ENDINGS)):
+        if name_of(path) not in (split, *(f"{split}{ending}" for ending in (*ENDINGS, *REFUSED))):
             is_shard = name_of(path).startswith(f"{split}-")
             found += [path] if is_shard and not is_folder else []
         elif is_folder:

@@ -156,12 +156,14 @@ class Piece(NamedTuple):
         file: The file's number in its split.
         first: The first part.
         stop: The part to stop before, or None for all up to the file's end.
+        path: The file.
     """
 
     split: str
     file: int
     first: int
     stop: int | None
+    path: str
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

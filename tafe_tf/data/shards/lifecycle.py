@@ -215,11 +215,11 @@ def _left(job: ShardJob, each_part: bool) -> Iterator[Piece]:
             missing = (part for part in parts if part not in done)
             if each_part and total is not None:
                 for part in missing:
-                    yield Piece(split, file, part, part + 1)
+                    yield Piece(split, file, part, part + 1, path)
                 continue
             first = next(missing, None)
             if first is not None:
-                yield Piece(split, file, first, None)
+                yield Piece(split, file, first, None, path)
 
 
 def _count_parts(

@@ -22,7 +22,8 @@ from tafe_tf.data.formats.read import read_blocks
 from tafe_tf.data.formats.write import write
 from tafe_tf.export.session_model import SessionModel
 from tafe_tf.serving.batch import scoring
-from tafe_tf.serving.batch.job import Job, JobError
+from tafe_tf.serving.batch.job import Job
+from tafe_tf.serving.batch.settings import JobError
 from tafe_tf.training.run_dir import RunDir
 
 
