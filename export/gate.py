@@ -23,6 +23,7 @@ from tafe_tf.export.session_model import DEFAULT_SIGNATURE, SessionModel
 from tafe_tf.export.signature_inputs import Rows, by_input, signature_inputs, tiled
 from tafe_tf.export.versions import SCHEMA_FILE
 from tafe_tf.schema import ABSENT, Schema
+from tafe_tf.storage.staging import stage
 
 # Between two float32 kernels: logits differ by 3e-6, which a quotient or a calibration doubles.
 TOLERANCE = 1e-5
@@ -52,7 +53,7 @@ def check(
     Example:
         check("models/shop/1")  # ['6 signatures, no operation but computations', ...]
     """
-    path = pathlib.Path(path)
+    path = stage(path)
     compared = _check_files(path)
     operations.check(path)
     dataset = schema_toml.load(path / SCHEMA_FILE)

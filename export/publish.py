@@ -38,6 +38,7 @@ from tafe_tf.export.versions import BUSY, SCHEMA_FILE, versions
 from tafe_tf.features.graph import Features
 from tafe_tf.models import FunnelModel
 from tafe_tf.probabilities import probabilities
+from tafe_tf.storage.addresses import must_be_local
 from tafe_tf.training.run_dir import RunDir
 
 # The exported graph cuts a request into halves, which run side by side where an operation has one
@@ -117,6 +118,7 @@ def publish(
         SessionModel(path)({"user": ["u 1"], "item": [17]})  # {'ctr': array([0.1], ...), ...}
     """
     config = config or ExportConfig()
+    must_be_local(export_dir, "export_dir")
     export_dir = pathlib.Path(export_dir)
     with locked(export_dir, BUSY):
         _remove_leftovers(export_dir)

@@ -17,6 +17,7 @@ from tafe_tf import machine
 from tafe_tf.export import kernel_graph
 from tafe_tf.native import library
 from tafe_tf.native.library import Mode
+from tafe_tf.storage.staging import stage
 
 DEFAULT_SIGNATURE = "serving_default"
 _STOCK = "stock operations"  # what computes without the kernel
@@ -51,6 +52,7 @@ class SessionModel:
 
     Raises:
         OSError: If there is no SavedModel.
+        StoreError: If `path` is a URI and its folder cannot be brought here.
         tf.errors.OpError: if it cannot be loaded.
         ValueError: If `native` is "on" and the kernel cannot be used.
 
@@ -78,7 +80,7 @@ class SessionModel:
         native: Mode = "off",
         native_threads: int = 0,
     ) -> None:
-        self.path = pathlib.Path(path)
+        self.path = stage(path)
         self.graph = tf.Graph()
         config = tf.compat.v1.ConfigProto(
             intra_op_parallelism_threads=intra_op_parallelism,

@@ -10,6 +10,7 @@ from tafe_tf.data.lock import locked
 from tafe_tf.export.errors import ExportError
 from tafe_tf.export.gate import check
 from tafe_tf.export.versions import BUSY, versions
+from tafe_tf.storage.addresses import must_be_local
 
 
 def withdraw(
@@ -39,6 +40,7 @@ def withdraw(
     Example:
         withdraw("models/shop")  # [PosixPath('models/shop/withdrawn-3')]
     """
+    must_be_local(export_dir, "export_dir")
     export_dir = pathlib.Path(export_dir)
     if not export_dir.is_dir():
         raise ExportError(f"{export_dir}: is no directory of versions")

@@ -258,3 +258,44 @@ def test_a_gz_file_is_sent_as_it_is(tmp_path: pathlib.Path) -> None:
     assert [entry.path for entry in listing.entries(tmp_path / "out")] == [
         str(tmp_path / "out" / "rows.csv.gz")
     ]
+
+
+def test_an_exported_model_is_loaded_from_a_store(
+    tmp_path: pathlib.Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    import tensorflow as tf
+
+    from tafe_tf.export.session_model import SessionModel
+
+    class Half(tf.Module):
+        @tf.function(input_signature=[tf.TensorSpec([None], tf.float32, name="x")])
+        def serve(self, x: tf.Tensor) -> dict[str, tf.Tensor]:
+            return {"half": x / 2}
+
+    module = Half()
+    path = str(tmp_path / "1")
+    tf.saved_model.save(module, path, signatures={"serving_default": module.serve})
+    store = uri_of(tmp_path / "store" / "1")
+    staging.publish_tree(path, store, last=["saved_model.pb"])
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    model = SessionModel(store)
+    assert model({"x": [1.0, 4.0]})["half"].tolist() == [0.5, 2.0]
+    assert model.path.is_relative_to(tmp_path / "cache" / "tafe_tf" / "staged")
+    model.close()
+
+
+def test_patterns_name_files_of_a_store(tmp_path: pathlib.Path) -> None:
+    from tafe_tf.data.formats.patterns import find_sources
+
+    for day in ("09", "10", "11"):
+        for name in ("part-0.csv", "_SUCCESS", ".part-1.csv"):
+            path = tmp_path / f"dt=2026-11-{day}" / name
+            path.parent.mkdir(exist_ok=True)
+            path.write_text("click\n1\n")
+    local = find_sources(f"{tmp_path}/dt=2026-11-{{09..10}}/**.csv")
+    remote = find_sources(f"file://{tmp_path}/dt=2026-11-{{09..10}}/**.csv")
+    assert len(local) == 2
+    assert list(remote) == [f"file://{path}" for path in local]
+    assert len(find_sources(f"file://{tmp_path}/dt=2026-11-*")) == 3
+    assert len(find_sources(f"file://{tmp_path}")) == 3

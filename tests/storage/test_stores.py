@@ -283,7 +283,7 @@ def test_what_is_wrong_with_a_store_is_one_line(
         listing.identity("s3://nowhere/a.csv")
     with pytest.raises(DataError, match=r"^s3://shop/none.csv: .* there is no such object$"):
         listing.identity("s3://shop/none.csv")
-    with pytest.raises(FileNotFoundError, match="s3://shop/none: there is no such object"):
+    with pytest.raises(FileNotFoundError, match="s3://shop/none: there is no such file"):
         find_splits("s3://shop/none")
     wrong = object_stores.s3_variables(s3_port, secret="wrong-secret-0000")
     with environment(wrong), pytest.raises(DataError, match="credentials") as error:

@@ -22,7 +22,10 @@ _AT_A_TIME = 1024  # records that are looked at for a column
 
 def open_records(path: str) -> tf.data.TFRecordDataset:
     """The serialized records of a local file, plain or gz."""
-    compression = "GZIP" if compression_of(path) else ""
+    return _records(path, "GZIP" if compression_of(path) else "")
+
+
+def _records(path: str, compression: str) -> tf.data.TFRecordDataset:
     return tf.data.TFRecordDataset(
         path,
         compression,
@@ -38,8 +41,9 @@ def read_batches(path: str, size: int) -> Iterator[np.ndarray]:
         StoreError: If the object cannot be read.
         OSError: If its compression is damaged.
     """
-    for piece in local_pieces(path) if is_remote(path) else (path,):
-        for batch in open_records(piece).batch(size).prefetch(2):
+    pieces = (_records(piece, "") for piece in local_pieces(path))
+    for records in pieces if is_remote(path) else (open_records(path),):
+        for batch in records.batch(size).prefetch(2):
             yield batch.numpy()
 
 

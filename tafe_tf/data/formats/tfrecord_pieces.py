@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import pathlib
 import struct
 import tempfile
 from collections.abc import Iterator
@@ -24,7 +23,7 @@ def local_pieces(uri: str) -> Iterator[str]:
     """Gives the paths of files, one at a time, that hold an object's records in order.
 
     Compression is undone here. Checksums are left to TensorFlow, and so is what no longer looks
-    like records: it comes as the last piece. A piece is removed when the next one is asked for.
+    like records: it comes as the last piece. A piece is gone when the next one is asked for.
 
     Args:
         uri: The object.
@@ -33,14 +32,12 @@ def local_pieces(uri: str) -> Iterator[str]:
         StoreError: If it cannot be read.
         OSError: If its compression is damaged, or the disk does not take a piece.
     """
-    with (
-        tempfile.TemporaryDirectory(prefix="tafe_tf-") as work,
-        open_stream(uri, compression_of(uri)) as stream,
-    ):
-        path = pathlib.Path(work, "piece.tfrecord")
+    with open_stream(uri, compression_of(uri)) as stream:
         for piece in _whole_records(stream):
-            path.write_bytes(piece)
-            yield str(path)
+            with tempfile.TemporaryFile() as file:  # without a name, so that no crash leaves it
+                file.write(piece)
+                file.flush()
+                yield f"/dev/fd/{file.fileno()}"
 
 
 def _whole_records(stream: pa.NativeFile) -> Iterator[bytes]:
