@@ -7,31 +7,37 @@ the signature. If the job is killed at any moment, the same command goes on with
 missing. `_SUCCESS.json` is written last and says that none is. At the end a table shows the shares
 of missing and of unseen values beside those of the training rows.
 
-With --runner the same job runs as an Apache Beam pipeline, which all of Beam's runners take, and
---beam_args are its options. Model, input and output must then lie where every worker finds them
-under the same path:
+With --runner the workers of Dask, Spark or Apache Beam do the same job. Model, input and output
+must then lie where every worker finds them under the same path:
 
-    --runner=FlinkRunner --beam_args="--flink_master=HOST:8081 --parallelism=16"
+    --runner=dask --dask_address=tcp://HOST:8786
+    --runner=spark
+    --runner=beam --beam_args="--runner=FlinkRunner --flink_master=HOST:8081 --parallelism=16"
 """
 
 from __future__ import annotations
 
 import os
-import pathlib
-import shlex
 from typing import Any
 
 import tensorflow as tf
 from absl import app, flags
 
 from tafe_tf.data.field_counts import FieldCounts
+from tafe_tf.data.formats.file_kinds import INPUT_FORMATS
 from tafe_tf.data.formats.read import BLOCK_ROWS, notes_of
+from tafe_tf.engines.runners import (
+    BEAM_ARGS_HELP,
+    DASK_ADDRESS_HELP,
+    RUNNER_HELP,
+    driver_of,
+)
 from tafe_tf.export.errors import ExportError
-from tafe_tf.export.versions import latest
+from tafe_tf.export.versions import one_version
 from tafe_tf.native.library import MODES
 from tafe_tf.serving.batch import scoring
-from tafe_tf.serving.batch.job import Job, JobError, find_inputs
-from tafe_tf.serving.batch.scoring import CHECKED_ROWS
+from tafe_tf.serving.batch.block_scores import CHECKED_ROWS
+from tafe_tf.serving.batch.job import Job, find_inputs
 from tafe_tf.terminal import command
 from tafe_tf.terminal.field_shares import print_field_shares
 
@@ -43,7 +49,15 @@ _MODEL = flags.DEFINE_string(
 _INPUT = flags.DEFINE_multi_string(
     "input",
     None,
-    "A file to score, or a quoted pattern such as 'DIR/*.parquet'; the flag may be repeated.",
+    "A file or a directory to score, or a quoted pattern such as 'DIR/dt=2026-11-*'; or @FILE, a "
+    "list of these, one a line. The flag may be repeated.",
+)
+_INPUT_FORMAT = flags.DEFINE_enum(
+    "input_format",
+    None,
+    INPUT_FORMATS,
+    "Format of files whose names have no ending, such as part-00000. By default such files are "
+    "passed over.",
 )
 _OUTPUT = flags.DEFINE_string(
     "output", None, "The directory to write the scores to; it is made if it is not there."
@@ -87,15 +101,9 @@ _NATIVE = flags.DEFINE_enum(
     f"The first {CHECKED_ROWS} rows of each block of {BLOCK_ROWS} are computed both ways, and the "
     "job stops where they differ.",
 )
-_RUNNER = flags.DEFINE_string(
-    "runner",
-    "",
-    "The Apache Beam runner to use, such as DirectRunner, FlinkRunner, SparkRunner or "
-    "DataflowRunner; if not given, this process scores without Beam.",
-)
-_BEAM_ARGS = flags.DEFINE_string(
-    "beam_args", "", "Further options for Apache Beam, quoted as one argument."
-)
+_RUNNER = flags.DEFINE_string("runner", "local", RUNNER_HELP)
+_BEAM_ARGS = flags.DEFINE_string("beam_args", "", BEAM_ARGS_HELP)
+_DASK_ADDRESS = flags.DEFINE_string("dask_address", "", DASK_ADDRESS_HELP)
 
 
 def main(argv: list[str]) -> None:
@@ -106,8 +114,8 @@ def main(argv: list[str]) -> None:
     with command.one_line_errors(tf.errors.OpError, ExportError):
         command.required(model=_MODEL.value, input=_INPUT.value, output=_OUTPUT.value)
         job = Job(
-            model=_version_of(_MODEL.value),
-            inputs=find_inputs(_INPUT.value),
+            model=str(one_version(os.path.abspath(_MODEL.value))),
+            inputs=find_inputs(_INPUT.value, _INPUT_FORMAT.value or ""),
             output=os.path.abspath(_OUTPUT.value),
             keys=tuple(_KEYS.value),
             signature=_SIGNATURE.value,
@@ -120,11 +128,8 @@ def main(argv: list[str]) -> None:
         print(f"{job.output}: scoring {len(job.inputs)} file(s) with {job.model}", flush=True)
         for note in notes_of([source.path for source in job.inputs], job.schema):
             print(note, flush=True)
-        if _RUNNER.value:
-            options = [f"--runner={_RUNNER.value}", *shlex.split(_BEAM_ARGS.value)]
-            summary = _run_on_beam(job, options)
-        else:
-            summary = scoring.run(job)
+        driver = driver_of(_RUNNER.value, _BEAM_ARGS.value, _DASK_ADDRESS.value)
+        summary = scoring.run(job, driver)
     for item in summary["inputs"].values():
         for reason in item["reasons"]:
             print(reason)
@@ -140,25 +145,6 @@ def _print_fields(summary: dict[str, Any]) -> None:
     counts = FieldCounts.of_json(summary["fields"])
     title = f"values of {summary['rows']:,} scored rows"
     print_field_shares(counts, summary["training"], title)
-
-
-def _version_of(path: str) -> str:
-    """The directory of a version: the one given, or the highest in a directory of versions."""
-    directory = pathlib.Path(os.path.abspath(path))
-    if (directory / "saved_model.pb").exists():
-        return str(directory)
-    return str(latest(directory))
-
-
-def _run_on_beam(job: Job, options: list[str]) -> dict[str, Any]:
-    """Scores a job by Apache Beam, which is imported here because it is an extra."""
-    try:
-        from tafe_tf.serving.batch import beam
-    except ModuleNotFoundError as error:
-        if not str(error.name).startswith("apache_beam"):
-            raise
-        raise JobError("--runner needs Apache Beam: pip install 'tafe_tf[beam]'") from None
-    return beam.run(job, options)
 
 
 if __name__ == "__main__":

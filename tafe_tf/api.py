@@ -27,6 +27,7 @@ def fit(
     test: Any = None,
     model: str = "tafe",
     run_dir: str | os.PathLike[str],
+    input_format: str = "",
     callbacks: keras.callbacks.Callback | Sequence[keras.callbacks.Callback] = (),
     verbose: bool = True,
     **settings: Any,
@@ -41,7 +42,9 @@ def fit(
         schema: What the columns are: a `Schema`, the path of a TOML file, or a dict with the keys
             of such a file.
         train: The training rows: a pandas or Polars DataFrame, a pyarrow Table, a dict of arrays or
-            lists by column, or the path of a file, or a list of paths.
+            lists by column, or files: a path, a directory or a pattern such as
+            "log/dt=2026-11-{18..24}/*.parquet", or a list of these, see
+            `tafe_tf.data.formats.patterns.find_sources`.
         valid: The rows for early stopping, given in the same ways. By default a tenth of the
             training rows is held out.
         test: The rows that the finished model is evaluated on. By default there are none, and no
@@ -49,6 +52,8 @@ def fit(
         model: The architecture, a key of `tafe_tf.models.BY_NAME`. The default is "tafe".
         run_dir: The directory of the run; made if it is not there. Rows in memory are kept in it,
             in `rows/`.
+        input_format: The format of files whose names have no ending, such as part-00000: "csv",
+            "parquet" or "tfrecord". By default such files are passed over.
         callbacks: Keras callbacks, or one. They see epochs, batches (one for each call of several
             steps) and metrics ("loss", "val_auc/ctr", ...) as logs, and may stop the training.
         verbose: Whether to print epochs and metrics. The default is True.
@@ -104,9 +109,9 @@ def fit(
     read_schema = _schema(schema)
     data = DataConfig(
         schema=read_schema,
-        train=as_rows(train, "train", read_schema),
-        valid=() if valid is None else as_rows(valid, "valid", read_schema),
-        test=() if test is None else as_rows(test, "test", read_schema),
+        train=as_rows(train, "train", read_schema, input_format),
+        valid=() if valid is None else as_rows(valid, "valid", read_schema, input_format),
+        test=() if test is None else as_rows(test, "test", read_schema, input_format),
         schema_file=os.fspath(schema) if isinstance(schema, str | os.PathLike) else "",
     )
     machine.set_threads(training.batch_size)

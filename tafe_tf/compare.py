@@ -77,14 +77,11 @@ def main(argv: list[str]) -> None:
 
 def _plan() -> Plan:
     """What the flags ask for."""
-    command.required(
-        data_dir=flags.DATA_DIR.value,
-        run_dir=flags.RUN_DIR.value,
-    )
+    flags.required_with_rows(run_dir=flags.RUN_DIR.value)
     shared = Shared(
         directory=pathlib.Path(flags.RUN_DIR.value),
         settings=flags.as_flagfile(but={"model", "seed", "schema"}),
-        data_dir=flags.DATA_DIR.value,
+        sources=flags.sources(),
         schema_file=pathlib.Path(flags.schema_file()),
         bad_rows=flags.bad_rows(),
     )

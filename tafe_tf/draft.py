@@ -3,17 +3,22 @@
     python -m tafe_tf.draft DATA > schema.toml
 
 DATA is a directory with files `train`, `valid` and `test`, a directory with files of any name, or
-one file. The labels are found by their names and values; --task names them where they are not. The
-schema goes to the standard output, and nothing else does.
+one file. In its place, --train='log/dt=2026-11-*' names files by a pattern. The labels are found by
+their names and values; --task names them where they are not. The schema goes to the standard
+output, and nothing else does.
 """
 
 from __future__ import annotations
 
 from absl import flags
+from absl.flags import adopt_module_key_flags
 
+from tafe_tf import source_flags
+from tafe_tf.data.formats.splits import Sources
 from tafe_tf.drafting.draft import MAX_ROWS, draft
 from tafe_tf.terminal import command
 
+adopt_module_key_flags(source_flags)
 _TASK = flags.DEFINE_multi_string(
     "task",
     [],
@@ -36,8 +41,18 @@ _MAX_ROWS = flags.DEFINE_integer(
 def main(argv: list[str]) -> None:
     """Prints the schema; what the user can mend ends it with one line and exit code 1."""
     with command.one_line_errors():
-        data = command.one_argument(argv, "DATA, a file or a directory")
+        data = _sources(argv)
         print(draft(data, _TASK.value, _NAME.value, _MAX_ROWS.value), end="")
+
+
+def _sources(argv: list[str]) -> Sources:
+    """Where the rows are: DATA, or what --train, --valid and --test name."""
+    sources = source_flags.sources()
+    if sources.are_given:
+        command.only_flags(argv)
+        return sources
+    data = command.one_argument(argv, "DATA, a file or a directory")
+    return source_flags.sources(data)
 
 
 if __name__ == "__main__":

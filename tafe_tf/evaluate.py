@@ -1,8 +1,9 @@
 """Evaluates a trained run on the rows of a split, and prints the metrics.
 
     python -m tafe_tf.evaluate --run_dir=DIR [--data_dir=DIR] [--split=test]
+    python -m tafe_tf.evaluate --run_dir=DIR --test='DIR/dt=2026-11-*'
 
-Without --data_dir the rows are the run's own test rows. Their metrics also go into
+Without --data_dir and --test the rows are the run's own test rows. Their metrics also go into
 `<run_dir>/metrics.json`; those of other rows are only printed. A second table shows the shares of
 missing and of unseen values beside those of the training rows. --batch_size is by default 4,096
 here, and --on_bad_row and --max_bad_rows what they were in training.
@@ -17,7 +18,6 @@ from absl.flags import declare_key_flag
 from tafe_tf import flags, machine
 from tafe_tf.data.atomic import write_json
 from tafe_tf.data.bad_rows import BadRows
-from tafe_tf.data.formats.splits import find_split
 from tafe_tf.native import stack
 from tafe_tf.terminal import command
 from tafe_tf.terminal.field_shares import print_field_metrics
@@ -27,7 +27,10 @@ from tafe_tf.training.noted_files import OF_TEST_ROWS
 from tafe_tf.training.noted_rows import EVALUATION_ROWS
 from tafe_tf.training.run import load
 
-_FLAGS = ("data_dir", "run_dir", "split", "batch_size", "on_bad_row", "max_bad_rows", "native")
+_FLAGS = (
+    *("data_dir", "train", "valid", "test", "input_format", "run_dir", "split", "batch_size"),
+    *("on_bad_row", "max_bad_rows", "native"),
+)
 for _name in _FLAGS:
     declare_key_flag(_name)
 
@@ -51,8 +54,9 @@ def evaluate() -> None:
     bad_rows = run.directory.rows.bad_rows()
     policy = flags.given("on_bad_row") or bad_rows.policy
     bad_rows = BadRows(policy, flags.given("max_bad_rows") or bad_rows.most)
-    if flags.DATA_DIR.value:
-        files = find_split(flags.DATA_DIR.value, split)
+    sources = flags.sources()
+    if sources.are_given:
+        files = list(sources.find_split(split))
     else:
         files = run.directory.rows.test_files()
     is_test = split == "test" and run.directory.rows.is_test(files)

@@ -12,10 +12,12 @@ from typing import Any
 
 from absl import flags
 
+from tafe_tf import source_flags
 from tafe_tf.data.bad_rows import BadRows
-from tafe_tf.data.formats.splits import default_schema_file
+from tafe_tf.data.formats.splits import Sources
 from tafe_tf.distributed import cluster as clusters
 from tafe_tf.models import BY_NAME
+from tafe_tf.terminal import command
 from tafe_tf.terminal.command import CommandError
 from tafe_tf.training import settings
 from tafe_tf.training.config import FREE_SETTINGS, ModelConfig, TrainingConfig, model_arguments
@@ -23,6 +25,7 @@ from tafe_tf.training.settings import Setting
 from tafe_tf.trees.config import NAME as TREES
 from tafe_tf.trees.config import OF_TRAINING, TreesConfig
 
+flags.adopt_module_key_flags(source_flags)
 DATA_DIR = flags.DEFINE_string(
     "data_dir",
     "",
@@ -150,10 +153,13 @@ for _name, _setting in _OF_TREES.items():
         _define(_setting, _trees_help(_setting))
 
 
+_OF_ROWS = ("data_dir", "train", "valid", "test", "input_format")
+
+
 def names() -> list[str]:
     """Names of all flags that the trained weights depend on."""
     of_training = [name for name in _TRAINING if name not in FREE_SETTINGS]
-    found = {"data_dir", "schema", "model", *of_training, *_OF_MODELS, *_OF_TREES}
+    found = {*_OF_ROWS, "schema", "model", *of_training, *_OF_MODELS, *_OF_TREES}
     return sorted(found)
 
 
@@ -253,13 +259,35 @@ def as_flagfile(but: Collection[str] = ()) -> str:
         flag = flags.FLAGS[name]
         is_given = flag.value not in (None, "", [])
         if is_given and name not in but:
-            lines.append(flag.serialize())
+            lines += flag.serialize().splitlines()
     return "".join(f"{line}\n" for line in sorted(lines))
 
 
 def schema_file() -> str:
-    """--schema, or the schema beside the data."""
-    return SCHEMA.value or default_schema_file(DATA_DIR.value)
+    """--schema, or the schema beside the data.
+
+    Raises:
+        DataError: If the data are no single file or directory.
+    """
+    return SCHEMA.value or sources().schema_file
+
+
+def sources() -> Sources:
+    """Where the rows are: --data_dir, or --train, --valid and --test.
+
+    Raises:
+        DataError: If both are given.
+    """
+    return source_flags.sources(DATA_DIR.value)
+
+
+def required_with_rows(**values: Any) -> None:
+    """Raises CommandError unless --data_dir or --train is given, and all the flags named.
+
+    Args:
+        **values: The values of further flags by name.
+    """
+    command.required(**{"data_dir": str(sources()), **values})
 
 
 def bad_rows() -> BadRows:

@@ -34,7 +34,7 @@ def main(argv: list[str]) -> None:
     """Runs the job; a mistake of the user's ends it with one line and exit code 1."""
     command.only_flags(argv)
     with command.one_line_errors():
-        command.required(data_dir=flags.DATA_DIR.value, run_dir=flags.RUN_DIR.value)
+        flags.required_with_rows(run_dir=flags.RUN_DIR.value)
         # Threads that spin while they wait take ten times as long where cores are shared. It is
         # read when LightGBM is loaded, which the check does.
         os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
@@ -42,7 +42,7 @@ def main(argv: list[str]) -> None:
         # Inside the function: LightGBM is an optional dependency.
         from tafe_tf.trees.fit import fit_trees
 
-        data = DataConfig.in_directory(flags.DATA_DIR.value, flags.SCHEMA.value)
+        data = DataConfig.of_sources(flags.sources(), flags.SCHEMA.value)
         fit_trees(
             data,
             flags.RUN_DIR.value,

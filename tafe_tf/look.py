@@ -3,8 +3,9 @@
     python -m tafe_tf.look DATA [--schema=FILE]
 
 DATA is a directory with files `train`, `valid` and `test`, a directory with files of any name, or
-one file. Nothing is trained or written, and TensorFlow is only needed to read TFRecord files. The
-exit code is 1 if training would stop.
+one file. In its place, --train='log/dt=2026-11-*', --valid and --test name files by patterns.
+Nothing is trained or written, and TensorFlow is only needed to read TFRecord files. The exit code
+is 1 if training would stop.
 """
 
 from __future__ import annotations
@@ -13,12 +14,16 @@ import json
 import sys
 
 from absl import flags
+from absl.flags import adopt_module_key_flags
 
+from tafe_tf import source_flags
 from tafe_tf.data import bad_row_limit
+from tafe_tf.data.formats.splits import Sources
 from tafe_tf.first_look.look import MAX_ROWS, look
 from tafe_tf.first_look.tables import print_look
 from tafe_tf.terminal import command
 
+adopt_module_key_flags(source_flags)
 _SCHEMA = flags.DEFINE_string(
     "schema",
     "",
@@ -50,7 +55,7 @@ def main(argv: list[str]) -> None:
     """Looks, prints, and ends with exit code 1 if training would stop."""
     with command.one_line_errors():
         bad_row_limit.check_limit(_MAX_BAD_ROWS.value)
-        data = command.one_argument(argv, "DATA, a file or a directory")
+        data = _sources(argv)
         found = look(data, _SCHEMA.value, _MAX_ROWS.value)
     if _JSON.value:
         print(json.dumps(found.as_json(), indent=2))
@@ -58,6 +63,16 @@ def main(argv: list[str]) -> None:
         print_look(found, _ON_BAD_ROW.value, _MAX_BAD_ROWS.value)
     if found.stops(_ON_BAD_ROW.value, _MAX_BAD_ROWS.value):
         sys.exit(1)
+
+
+def _sources(argv: list[str]) -> Sources:
+    """Where the rows are: DATA, or what --train, --valid and --test name."""
+    sources = source_flags.sources()
+    if sources.are_given:
+        command.only_flags(argv)
+        return sources
+    data = command.one_argument(argv, "DATA, a file or a directory")
+    return source_flags.sources(data)
 
 
 if __name__ == "__main__":

@@ -12,10 +12,14 @@ from which training reads the same rows faster; schema and vocabularies go besid
 any moment, the same command goes on with the shards that are missing. `prepared.json`, which is
 written last, says that none is.
 
---runner runs either as Apache Beam pipelines, which end with the same bytes, and --beam_args are
-Beam's options. Every worker must then find the files under the same path:
+In place of --data_dir, --train, --valid and --test name files and patterns.
 
-    --runner=FlinkRunner --beam_args="--flink_master=HOST:8081 --parallelism=16"
+--runner gives the work to the workers of Dask, Spark or Apache Beam, and ends with the same bytes.
+Every worker must then find the files under the same path:
+
+    --runner=dask --dask_address=tcp://HOST:8786
+    --runner=spark
+    --runner=beam --beam_args="--runner=FlinkRunner --flink_master=HOST:8081 --parallelism=16"
 """
 
 from __future__ import annotations
@@ -23,9 +27,8 @@ from __future__ import annotations
 import contextlib
 import os
 import pathlib
-import shlex
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from tafe_tf.first_look import start
@@ -43,11 +46,17 @@ from tafe_tf.data import lock
 from tafe_tf.data.atomic import read_json
 from tafe_tf.data.bad_rows import Dropped
 from tafe_tf.data.formats.read import BLOCK_ROWS, notes_of
-from tafe_tf.data.formats.splits import find_split
+from tafe_tf.data.formats.splits import common_folder
 from tafe_tf.data.shards.job import EXTENSIONS, ShardJob
-from tafe_tf.engines.beam.pipeline import PipelineError
+from tafe_tf.engines.dealt import DealtEngine
 from tafe_tf.engines.local import LocalEngine
 from tafe_tf.engines.preparation import Engine, VocabularyJob, prepare_shards
+from tafe_tf.engines.runners import (
+    BEAM_ARGS_HELP,
+    DASK_ADDRESS_HELP,
+    RUNNER_HELP,
+    driver_of,
+)
 from tafe_tf.features.graph import Features
 from tafe_tf.features.table_size import RowSize, check_known_table, check_table
 from tafe_tf.features.vocabulary import STATISTICS
@@ -57,7 +66,17 @@ from tafe_tf.terminal.field_shares import print_unseen
 from tafe_tf.terminal.progress import Progress
 from tafe_tf.terminal.tables import show
 
-for _name in ("data_dir", "schema", "run_dir", "embedding_dim", "embedding_dtype"):
+for _name in (
+    "data_dir",
+    "train",
+    "valid",
+    "test",
+    "input_format",
+    "schema",
+    "run_dir",
+    "embedding_dim",
+    "embedding_dtype",
+):
     declare_key_flag(_name)
 for _name in ("on_bad_row", "max_bad_rows"):
     declare_key_flag(_name)
@@ -75,15 +94,9 @@ _SHARD_ROWS = DEFINE_integer(
     "How many rows of a file make a shard, bad rows included: a multiple of "
     f"{BLOCK_ROWS:,} or any number below it.",
 )
-_RUNNER = DEFINE_string(
-    "runner",
-    "",
-    "Apache Beam runner that does the work: DirectRunner, FlinkRunner, SparkRunner, "
-    "DataflowRunner, ... By default this process does it, without Beam.",
-)
-_BEAM_ARGS = DEFINE_string(
-    "beam_args", "", "Options of Apache Beam beside --runner, in one quoted string."
-)
+_RUNNER = DEFINE_string("runner", "local", RUNNER_HELP)
+_BEAM_ARGS = DEFINE_string("beam_args", "", BEAM_ARGS_HELP)
+_DASK_ADDRESS = DEFINE_string("dask_address", "", DASK_ADDRESS_HELP)
 
 _HEADERS = (
     "field",
@@ -103,24 +116,25 @@ _CAPTION = (
 def main(argv: list[str]) -> None:
     """Prepares, and prints sizes; what the user can mend ends it with one line and exit code 1."""
     command.only_flags(argv)
-    with command.one_line_errors(PipelineError):
-        command.required(data_dir=flags.DATA_DIR.value)
+    with command.one_line_errors():
+        flags.required_with_rows()
         schema_file = flags.schema_file()
         schema = schema_toml.load(schema_file)
         model = flags.model_config().all_arguments()
         row = RowSize(dim=model["embedding_dim"], dtype=model["embedding_dtype"])
-        available = None if _RUNNER.value else memory.available()  # workers are other machines
+        is_here = _RUNNER.value in ("", "local")
+        available = memory.available() if is_here else None  # workers are other machines
         check_known_table(schema, row, available)
-        files = find_split(os.path.abspath(flags.DATA_DIR.value), "train")
-        for note in notes_of(files, schema):
+        files = flags.sources().absolute().find()
+        for note in notes_of(files["train"], schema):
             print(note, flush=True)
         if _OUTPUT_DIR.value:
-            job = _shard_job(schema, schema_file)
+            job = _shard_job(schema, schema_file, files)
             print_shards(job.output, prepare_shards(job, _engine()))
             directory = job.output
         else:
             directory = os.path.abspath(flags.RUN_DIR.value or pathlib.Path(schema_file).parent)
-            vocabularies = _vocabulary_job(schema, files, directory)
+            vocabularies = _vocabulary_job(schema, files["train"], directory)
             _refuse_run(directory)
             with lock.locked(directory):
                 print_dropped(_engine().build_vocabularies(vocabularies))
@@ -138,13 +152,22 @@ def _refuse_run(directory: str) -> None:
         )
 
 
-def _shard_job(schema: Schema, schema_file: str) -> ShardJob:
+def _shard_job(
+    schema: Schema,
+    schema_file: str,
+    files: Mapping[str, Sequence[str]],
+) -> ShardJob:
     if flags.RUN_DIR.value:
         raise command.CommandError(
             "--run_dir and --output_dir must not both be given: vocabularies go beside the shards"
         )
+    # As a worker finds them too; so folders that earlier versions have prepared stay theirs.
+    is_found_by_name = flags.DATA_DIR.value and not flags.sources().input_format
     return ShardJob(
-        data_dir=os.path.abspath(flags.DATA_DIR.value),
+        data_dir=os.path.abspath(flags.DATA_DIR.value)
+        if is_found_by_name
+        else common_folder(files),
+        named={} if is_found_by_name else files,
         schema=schema,
         schema_text=pathlib.Path(schema_file).read_text(encoding="utf-8"),
         output=os.path.abspath(_OUTPUT_DIR.value),
@@ -157,7 +180,7 @@ def _shard_job(schema: Schema, schema_file: str) -> ShardJob:
 
 def _vocabulary_job(
     schema: Schema,
-    files: list[str],
+    files: Sequence[str],
     directory: str,
 ) -> VocabularyJob:
     return VocabularyJob(
@@ -170,17 +193,11 @@ def _vocabulary_job(
 
 
 def _engine() -> Engine:
-    """Who does the work, as --runner and --beam_args say."""
-    if not _RUNNER.value:
+    """Who does the work, as --runner says."""
+    driver = driver_of(_RUNNER.value, _BEAM_ARGS.value, _DASK_ADDRESS.value)
+    if driver is None:
         return LocalEngine(_progress)
-    try:
-        from tafe_tf.engines.beam.prepare import BeamEngine
-    except ModuleNotFoundError as error:
-        if not str(error.name).startswith("apache_beam"):
-            raise
-        message = "--runner needs Apache Beam: pip install 'tafe_tf[beam]'"
-        raise command.CommandError(message) from None
-    return BeamEngine([f"--runner={_RUNNER.value}", *shlex.split(_BEAM_ARGS.value)])
+    return DealtEngine(driver, _progress)
 
 
 @contextlib.contextmanager

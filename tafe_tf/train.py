@@ -65,12 +65,12 @@ def main(argv: list[str]) -> None:
 
 def train() -> None:
     """What `main` does, errors aside."""
-    command.required(data_dir=flags.DATA_DIR.value, run_dir=flags.RUN_DIR.value)
+    flags.required_with_rows(run_dir=flags.RUN_DIR.value)
     model, training = flags.model_config(), flags.training_config()
     machine.set_threads(training.batch_size)
     machine.keep_freed_memory()
     cluster = clusters.make(flags.STRATEGY.value, flags.TPU.value)
-    data = DataConfig.in_directory(flags.DATA_DIR.value, flags.SCHEMA.value)
+    data = DataConfig.of_sources(flags.sources(), flags.SCHEMA.value)
     fit(data, flags.RUN_DIR.value, model=model, training=training, cluster=cluster)
 
 

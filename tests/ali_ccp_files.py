@@ -11,7 +11,7 @@ import numpy as np
 import pyarrow.parquet as pq
 from samples import sample_folder
 
-from tafe_tf.data.formats.read import find_files
+from tafe_tf.data.formats.splits import find_files
 from tafe_tf.data.public.ali_ccp.fields import FIELDS
 from tafe_tf.data.public.ali_ccp.prepare import Settings
 

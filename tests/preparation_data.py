@@ -10,7 +10,8 @@ import pytest
 
 from tafe_tf import schema_toml
 from tafe_tf.data.bad_rows import BadRows
-from tafe_tf.data.formats.read import find_files, read_blocks
+from tafe_tf.data.formats.read import read_blocks
+from tafe_tf.data.formats.splits import find_files
 from tafe_tf.data.formats.write import write
 from tafe_tf.engines.preparation import Engine
 
@@ -101,13 +102,14 @@ def beam_engine(monkeypatch: pytest.MonkeyPatch) -> Engine:
     pytest.importorskip("apache_beam")
     from apache_beam.runners.portability import prism_runner
 
-    from tafe_tf.engines.beam.prepare import BeamEngine
+    from tafe_tf.engines.beam import BeamDriver
+    from tafe_tf.engines.dealt import DealtEngine
 
     def refuse(*_: Any) -> None:
         raise RuntimeError("not in tests")
 
     monkeypatch.setattr(prism_runner.PrismRunner, "run_pipeline", refuse)
-    return BeamEngine(["--runner=DirectRunner"])
+    return DealtEngine(BeamDriver(["--runner=DirectRunner"]))
 
 
 def content(directory: pathlib.Path) -> dict[str, bytes]:

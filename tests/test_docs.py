@@ -22,6 +22,8 @@ FOREIGN = {
     "flagfile",
     "flink_master",
     "help",
+    "master",
+    "nthreads",
     "parallelism",
     "project",
     "region",

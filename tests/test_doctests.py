@@ -15,8 +15,11 @@ import pytest
 from sources import SOURCES
 
 FLAGS = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
+ON_ENGINES = {"tafe_tf.serving.batch.spark"}  # tests/engines gives its example a Spark session
 WITH_EXAMPLES = [
-    name for name, path in SOURCES.items() if ">>> " in path.read_text(encoding="utf-8")
+    name
+    for name, path in SOURCES.items()
+    if ">>> " in path.read_text(encoding="utf-8") and name not in ON_ENGINES
 ]
 # Environment variables that must be set before Keras is imported, so in a process of its own.
 ENVIRONMENTS = {

@@ -61,7 +61,16 @@ ALLOWED: dict[str, set[str]] = {
         *("schema", "schema_toml", "data", "features", "distributed", "machine", "metrics"),
         *("terminal", "training"),
     },
-    "tafe_tf.flags": {"data", "distributed", "models", "terminal", "training", "trees"},
+    "tafe_tf.source_flags": {"data"},
+    "tafe_tf.flags": {
+        "source_flags",
+        "data",
+        "distributed",
+        "models",
+        "terminal",
+        "training",
+        "trees",
+    },
     "tafe_tf.comparison": {
         *("schema", "schema_toml", "data", "features", "metrics", "models", "terminal"),
         *("training", "trees"),

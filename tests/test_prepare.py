@@ -16,7 +16,7 @@ from absl.testing import flagsaver
 from preparation_data import BAD, FORMATS, SCHEMA, beam_engine, content, make_data, read
 
 from tafe_tf import prepare
-from tafe_tf.data.formats.read import find_files
+from tafe_tf.data.formats.splits import find_files
 from tafe_tf.data.shards import write as shard_write
 from tafe_tf.data.shards.job import EXTENSIONS
 from tafe_tf.engines.preparation import Engine
@@ -201,6 +201,9 @@ def test_the_command_ends_with_one_line(
     failing("shard_rows must be", shard_rows=0)
     failing("--data_dir must be given", data_dir="")
     failing("--run_dir and --output_dir must not both be given", run_dir=str(tmp_path))
-    monkeypatch.delitem(sys.modules, "tafe_tf.engines.beam.prepare")
+    monkeypatch.delitem(sys.modules, "tafe_tf.engines.beam")
     monkeypatch.setitem(sys.modules, "apache_beam", None)  # as where the extra is not installed
-    failing("--runner needs Apache Beam: pip install 'tafe_tf[beam]'", runner="DirectRunner")
+    failing(
+        "--runner=DirectRunner needs Apache Beam: pip install 'tafe_tf[beam]'",
+        runner="DirectRunner",
+    )

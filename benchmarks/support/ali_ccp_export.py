@@ -9,7 +9,7 @@ import tensorflow as tf
 
 from benchmarks.support import ali_ccp_schema, ali_ccp_shape
 from tafe_tf.data.formats.write import write
-from tafe_tf.training.config import ModelConfig, TrainingConfig
+from tafe_tf.training.config import ModelConfig, TrainingConfig, constructor_arguments
 from tafe_tf.training.data_config import DataConfig
 from tafe_tf.training.fit import fit
 
@@ -26,7 +26,8 @@ def export(
 
     Args:
         directory: A new directory for rows, run and export.
-        spec: Which model, see `ali_ccp_shape.parse`; the paper's TAFE by default.
+        spec: Which model, see `ali_ccp_shape.parse`; the paper's TAFE by default. What it leaves
+            out is as in the constructor, and not as in a job.
         fields: Vocabulary sizes by field; the paper's 18 by default.
 
     Returns:
@@ -36,11 +37,16 @@ def export(
     data_dir = directory / "data"
     ali_ccp_schema.write_schema(data_dir, fields)
     write(data_dir / "train.parquet", ali_ccp_shape.labelled(ROWS, fields=fields))
-    name, arguments = ali_ccp_shape.parse(spec)
+    name, given = ali_ccp_shape.parse(spec)
+    of_the_paper = {
+        argument: setting.default
+        for argument, setting in constructor_arguments(name).items()
+        if setting.default is not None
+    }
     run = fit(
         DataConfig.in_directory(data_dir),
         directory / "run",
-        model=ModelConfig(name=name, arguments=arguments),
+        model=ModelConfig(name=name, arguments={**of_the_paper, **given}),
         training=TrainingConfig(epochs=1, valid_fraction=0.5),
         verbose=False,
     )

@@ -28,7 +28,7 @@ from tafe_tf.data.bad_rows import check_parts
 from tafe_tf.data.field_counts import FieldCounts
 from tafe_tf.data.manifest import Entry
 from tafe_tf.data.shards.resumable_parts import merge
-from tafe_tf.serving.batch.job import Input, Job, JobError
+from tafe_tf.serving.batch.job import Input, Job
 from tafe_tf.serving.batch.part_files import (
     RECORDS,
     DamagedPartError,
@@ -36,6 +36,7 @@ from tafe_tf.serving.batch.part_files import (
     read_part,
     read_record,
 )
+from tafe_tf.serving.batch.settings import JobError
 
 _JOB, _SUCCESS = "_job.json", "_SUCCESS.json"
 _PART = re.compile(r"(.+)-(\d{5,})\.parquet")
@@ -54,6 +55,11 @@ class Shard:
     source: Input
     first: int
     stop: int | None
+
+    @property
+    def path(self) -> str:
+        """The path of the input file."""
+        return self.source.path
 
     def rows(self, rows_per_shard: int) -> int | None:
         """The number of rows in these parts, or None if it is not known."""
@@ -94,15 +100,20 @@ def claim(job: Job, each_part: bool = False) -> list[Shard]:
     for text in damaged:
         print(f"{text}; its rows are scored again", flush=True)
     left = _shards(job, done, each_part)
-    for path in output.glob(".*.parquet.*.tmp"):
-        path.unlink()
-    for folder in (output, output / RECORDS):
-        remove_left_over(folder)
+    _remove_half_written(output)
     if left:
         (output / _SUCCESS).unlink(missing_ok=True)
     identities = [source.identity for source in job.inputs]
     write_json(output / _JOB, job.settings | {"inputs": identities})
     return left
+
+
+def _remove_half_written(output: pathlib.Path) -> None:
+    """Removes what killed processes and workers were writing."""
+    for path in output.glob(".*.parquet.*.tmp"):
+        path.unlink(missing_ok=True)
+    for folder in (output, output / RECORDS):
+        remove_left_over(folder)
 
 
 def done_parts(job: Job) -> tuple[dict[Input, dict[int, Part]], list[str]]:
@@ -170,6 +181,8 @@ def _gaps(done: Iterable[int], total: int | None) -> Iterator[tuple[int, int | N
 def finish(job: Job) -> dict[str, Any]:
     """Counts what was scored, and writes `_SUCCESS.json`.
 
+    What a killed worker was writing is removed, for whoever lists the directory.
+
     Returns:
         The content of `_SUCCESS.json`: "rows" and "dropped", the numbers of rows that were scored
         and left out, and "inputs", which has for each input file's path these two, its number of
@@ -203,6 +216,7 @@ def finish(job: Job) -> dict[str, Any]:
     reasons = itertools.chain.from_iterable(part.reasons for part in parts)
     rows = summary["rows"] + summary["dropped"]
     check_parts(job.max_bad_rows, summary["dropped"], rows, merge(reasons))
+    _remove_half_written(pathlib.Path(job.output))
     write_json(pathlib.Path(job.output) / _SUCCESS, summary)
     return summary
 

@@ -24,7 +24,8 @@ from tafe_tf.data.errors import BadRowError, DataError
 from tafe_tf.data.field_counts import FieldCounts
 from tafe_tf.data.manifest import Entry
 from tafe_tf.data.shards.resumable_parts import merge
-from tafe_tf.serving.batch.job import Input, Job, JobError, look_at
+from tafe_tf.serving.batch.job import Input, Job, look_at
+from tafe_tf.serving.batch.settings import JobError
 
 METADATA = "tafe_tf"  # the key of our JSON in a Parquet file's metadata
 RECORDS = "_parts"  # the folder of records, within the output directory

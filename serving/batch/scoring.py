@@ -1,43 +1,43 @@
-"""Scores files with an exported model: reads, runs and writes a part at a time.
+"""Scores files with an exported model, part by part; a driver deals the parts out.
 
-`score` runs in this process, and on the workers of a cluster by `serving.batch.beam`.
+`score_shard` is what is done with a part, in this process or on a worker of a cluster.
 """
 
 from __future__ import annotations
 
 import contextlib
+import functools
 import itertools
-from collections.abc import Iterable, Iterator, Mapping
-from concurrent.futures import Executor, ThreadPoolExecutor
+from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-import numpy as np
 import pyarrow as pa
 
 from tafe_tf import machine
-from tafe_tf.data.blocks.block import Block
-from tafe_tf.data.field_counts import FieldCounts
 from tafe_tf.data.iterators import read_ahead
 from tafe_tf.data.lock import locked
 from tafe_tf.data.shards.resumable_parts import Cut, read_parts
-from tafe_tf.export import kernel_check
-from tafe_tf.export.description import FIELDS_SIGNATURE
+from tafe_tf.engines.driver import Driver
+from tafe_tf.engines.local import LocalDriver
 from tafe_tf.export.session_model import SessionModel
-from tafe_tf.export.signature_inputs import by_input
-from tafe_tf.serving.batch.job import ROW, Input, Job, check_model
+from tafe_tf.serving.batch import block_scores
+from tafe_tf.serving.batch.job import ROW, Input, Job
 from tafe_tf.serving.batch.ledger import Shard, claim, finish
 from tafe_tf.serving.batch.part_files import PartWriter
+from tafe_tf.serving.batch.settings import check_model
 from tafe_tf.terminal.progress import Progress
 
 _BLOCKS_AHEAD = 2  # blocks that are read while the model runs
-CHECKED_ROWS = 64  # of each block, which are computed by the kernel and without it
 
 
-def run(job: Job) -> dict[str, Any]:
-    """Scores what is left of a job in this process, with a progress bar.
+def run(job: Job, driver: Driver | None = None) -> dict[str, Any]:
+    """Scores what is left of a job, with a progress bar.
 
     Args:
         job: The job; the same job goes on where it was stopped.
+        driver: Deals the parts out. On a cluster the model, the input and the output must lie
+            where every worker finds them under the same path. Default: None, this process scores.
 
     Returns:
         The counts of `ledger.finish`.
@@ -45,28 +45,27 @@ def run(job: Job) -> dict[str, Any]:
     Raises:
         JobError: If the output directory holds another job, or the model is not what was published.
         LockError: If another process scores into the directory.
-        DataError: If an input file, or a row of it, cannot be scored.
+        DataError: If an input file, or a row of it, cannot be scored by this process.
+        EngineError: If a worker could not score a part, with what the worker said.
     """
+    dealer = driver or LocalDriver()
     with locked(job.output):
-        left = claim(job)
+        left = claim(job, each_part=dealer.each_part)
         if left:
             print(f"{job.model}: {check_model(job.model)}", flush=True)
-            model = load(job)
-            print(f"{job.model}: {model.way}", flush=True)
-            with Progress("scoring", _count(job, left), unit="rows") as bar:
-                for rows in score(model, job, left):
-                    bar.advance(rows, rows)
-            model.close()
+            try:
+                if driver is None:
+                    print(f"{job.model}: {block_scores.loaded(job).way}", flush=True)
+                _deal(job, dealer, left)
+            finally:
+                block_scores.forget()
         return finish(job)
 
 
-def load(job: Job) -> SessionModel:
-    """Loads a job's model; `score` asks it on all cores at once, each with a batch of its own.
-
-    Raises:
-        ValueError: If the native kernel must be used and cannot.
-    """
-    return SessionModel(job.model, native=job.native, native_threads=1)
+def _deal(job: Job, driver: Driver, left: list[Shard]) -> None:
+    work = functools.partial(score_shard, job)
+    with Progress("scoring", _count(job, left), unit="rows") as bar:
+        driver.run(work, left, lambda rows: bar.advance(rows, rows))
 
 
 def _count(job: Job, shards: Iterable[Shard]) -> int | None:
@@ -78,6 +77,11 @@ def _count(job: Job, shards: Iterable[Shard]) -> int | None:
             return None
         total += rows
     return total
+
+
+def score_shard(job: Job, shard: Shard) -> Iterator[int]:
+    """Scores a shard by the model that this process has loaded, see `score`."""
+    yield from score(block_scores.loaded(job), job, [shard])
 
 
 def score(model: SessionModel, job: Job, shards: Iterable[Shard]) -> Iterator[int]:
@@ -101,9 +105,11 @@ def score(model: SessionModel, job: Job, shards: Iterable[Shard]) -> Iterator[in
             with PartWriter(job, source, first.part) as writer:
                 rest = (cut for _, cut in cuts)
                 for cut in itertools.chain([first], rest):
-                    scores, fields = _scores(model, job, cut.block, workers)
-                    writer.append(scores, cut.dropped, cut.reasons, fields)
-                    yield len(cut.block.row)
+                    block = cut.block
+                    scores, fields = block_scores.score_block(model, job, block, workers)
+                    table = pa.table({**block.kept, ROW: block.row, **scores})
+                    writer.append(table, cut.dropped, cut.reasons, fields)
+                    yield len(block.row)
                     if cut.ends:
                         break
                 writer.finish(cut.last)
@@ -128,37 +134,3 @@ def _read(job: Job, shards: Iterable[Shard]) -> Iterator[tuple[Input, Cut]]:
         )
         for cut in cuts:
             yield shard.source, cut
-
-
-def _scores(
-    model: SessionModel,
-    job: Job,
-    block: Block,
-    workers: Executor,
-) -> tuple[pa.Table, FieldCounts | None]:
-    """The keys, row numbers and outputs of a block, and the values of its fields if it is known."""
-    count = len(block.row)
-    fields = FieldCounts([feature.name for feature in job.schema.features])
-    scores = {name: np.empty(count, np.float32) for name in job.outputs}
-
-    def score_batch(start: int) -> Mapping[str, np.ndarray]:
-        rows = slice(start, start + job.batch_size)
-        inputs = _inputs(job, block, rows)
-        for name, values in model(inputs, job.signature).items():
-            scores[name][rows] = values
-        return model(inputs, FIELDS_SIGNATURE) if job.tells_fields else {}
-
-    if count and job.signature in model.native_signatures:
-        first = _inputs(job, block, slice(CHECKED_ROWS))
-        kernel_check.check(model, job.signature, first)
-    for shares in workers.map(score_batch, range(0, count, job.batch_size)):
-        if job.tells_fields:
-            fields.add_rows(**shares)
-    table = pa.table({**block.kept, ROW: block.row, **scores})
-    return table, fields if job.tells_fields else None
-
-
-def _inputs(job: Job, block: Block, rows: slice) -> dict[str, np.ndarray]:
-    """Some rows of a block as the model's inputs."""
-    columns = {name: values[rows] for name, values in block.columns.items()}
-    return by_input(job.schema, columns)

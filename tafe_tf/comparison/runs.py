@@ -19,7 +19,7 @@ from tafe_tf.data import lock
 from tafe_tf.data.atomic import read_json, read_text, remove_left_over, write_json, write_text
 from tafe_tf.data.bad_rows import BadRows
 from tafe_tf.data.fingerprint import changes, of_splits
-from tafe_tf.data.formats.splits import find_split
+from tafe_tf.data.formats.splits import Sources
 from tafe_tf.features import vocabulary
 from tafe_tf.models import BY_NAME
 from tafe_tf.terminal import attended
@@ -114,14 +114,14 @@ class Shared:
     Attributes:
         directory: Where the shared files and the runs are kept.
         settings: A flagfile of `tafe_tf.train` without the model, the seed and the schema.
-        data_dir: Where the training and the test files are.
+        sources: Where the training and the test files are.
         schema_file: The data set's TOML file.
         bad_rows: What to do with bad rows while the vocabularies are built.
     """
 
     directory: pathlib.Path
     settings: str
-    data_dir: str
+    sources: Sources
     schema_file: pathlib.Path
     bad_rows: BadRows
 
@@ -143,8 +143,8 @@ class Shared:
             LockError: If another process works in the directory.
         """
         loaded = schema_toml.load(self.schema_file)
-        files = {split: find_split(self.data_dir, split) for split in ("train", "test")}
-        files["valid"] = find_split(self.data_dir, "valid", required=False)
+        files = {split: self.sources.find_split(split) for split in ("train", "test")}
+        files["valid"] = self.sources.find_split("valid", required=False)
         with lock.locked(self.directory, "wait until it has ended, or give another --run_dir"):
             self._prepared.mkdir(parents=True, exist_ok=True)
             for folder in (self.directory, self._prepared):
@@ -153,7 +153,7 @@ class Shared:
             self._claim_inputs(files)
             if not (self._prepared / "statistics.json").exists():
                 vocabulary.build(
-                    files["train"],
+                    list(files["train"]),
                     loaded,
                     self._prepared,
                     self.bad_rows,

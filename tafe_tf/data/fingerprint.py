@@ -8,6 +8,8 @@ import pathlib
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
+from tafe_tf.data.formats.partitions import names_within
+
 _PIECE = 1 << 16  # bytes
 _PIECES = 16  # so a file of up to 1 MiB is hashed whole
 
@@ -16,7 +18,8 @@ class Fingerprint(NamedTuple):
     """A file's name, size and sample.
 
     Attributes:
-        name: The file's name, without its folders.
+        name: The file's name, without its folders; among the files of a split as `names_within`
+            gives it.
         size: Its length in bytes.
         sample: A hash of 16 pieces of 64 KiB, the first and the last ones of the file and others at
             equal distances; of all bytes if there are not more. So its cost does not grow with the
@@ -83,9 +86,11 @@ def of_splits(splits: Mapping[str, Sequence[str]]) -> dict[str, list[Fingerprint
     Raises:
         OSError: If a file cannot be read.
     """
-    found = {}
+    found: dict[str, list[Fingerprint]] = {}
     for split, files in splits.items():
-        found[split] = [fingerprint(file) for file in files]
+        found[split] = []
+        for file, name in zip(files, names_within(files), strict=True):
+            found[split].append(fingerprint(file)._replace(name=name))
     return found
 
 

@@ -79,10 +79,12 @@ def read(path: str | pathlib.Path, mend: str, key: str = "") -> dict[str, Entry]
         key: Under which the files stand in it; by default they are all that it holds.
 
     Raises:
-        DataError: If it holds no JSON.
-        ManifestError: If the JSON is no manifest.
+        ManifestError: If it holds no JSON, or JSON that is no manifest.
     """
-    stored = read_json(path)
+    try:
+        stored = read_json(path)
+    except DataError as error:
+        raise ManifestError(f"{error}. {mend}") from None
     noted: dict[str, Entry] = {}
     try:
         for name, entry in (stored[key] if key else stored).items():

@@ -12,8 +12,8 @@ import numpy as np
 
 from tafe_tf import schema_toml
 from tafe_tf.data.errors import DataError
-from tafe_tf.data.formats.read import format_of
-from tafe_tf.data.formats.splits import find_splits
+from tafe_tf.data.formats.file_kinds import format_of
+from tafe_tf.data.formats.splits import Sources
 from tafe_tf.drafting import lists, names, special
 from tafe_tf.drafting.fields import Field, Fields, find_fields
 from tafe_tf.drafting.labels import Funnel, Step, find_funnel
@@ -46,7 +46,7 @@ class _Findings:
 
 
 def draft(
-    data: str | pathlib.Path,
+    data: str | pathlib.Path | Sources,
     tasks: Sequence[str] = (),
     name: str = "",
     max_rows: int = MAX_ROWS,
@@ -54,7 +54,7 @@ def draft(
     """Writes a schema for the training rows of a data set.
 
     Args:
-        data: A file, or a directory, see `find_splits`.
+        data: A file, or a directory, see `find_splits`; or what names files by split.
         tasks: The label columns in funnel order. By default, (), they are found.
         name: The name of the data set. By default that of the file or directory.
         max_rows: How many rows to look at. Default: 500,000.
@@ -67,7 +67,8 @@ def draft(
         DataError: If the files cannot be read.
         ValueError: If no column can be a field.
     """
-    files = find_splits(data)["train"]
+    sources = data if isinstance(data, Sources) else Sources(data_dir=str(data))
+    files = sources.find()["train"]
     rows = raw.read_rows(files, max_rows)
     if rows.problems:
         raise DataError(rows.problems[0])
@@ -81,7 +82,7 @@ def draft(
     unusable: dict[str, str] = {}
     while True:
         found = _findings(columns, separators, funnel, top, reasons, unusable)
-        text = _text(data, name, rows, found)
+        text = _text(str(sources), name, rows, found)
         schema = schema_toml.parse(tomllib.loads(text), where="the draft")
         wrong = _unreadable(rows, schema)
         if not wrong.keys() - unusable.keys():
@@ -182,7 +183,7 @@ def _unreadable(rows: RawRows, schema: Schema) -> dict[str, str]:
 
 
 def _text(
-    data: str | pathlib.Path,
+    data: str,
     name: str,
     rows: RawRows,
     found: _Findings,

@@ -1,7 +1,7 @@
 """Preparing a dataset: its files as shards, and the vocabularies of its training files.
 
-Both jobs read no flag and leave the work to an engine: this process, or Apache Beam. The outcome is
-the same bytes whichever engine does it.
+Both jobs read no flag and leave the work to an engine: this process, or workers to which a
+driver deals parts. The outcome is the same bytes whichever engine does it.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import Any, Protocol
 from tafe_tf.data import bad_row_limit
 from tafe_tf.data.atomic import read_json
 from tafe_tf.data.bad_rows import Dropped, Policy
-from tafe_tf.data.formats.read import find_files
+from tafe_tf.data.formats.splits import find_files
 from tafe_tf.data.lock import locked
 from tafe_tf.data.shards import lifecycle
 from tafe_tf.data.shards.job import Piece, ShardJob

@@ -13,7 +13,7 @@ from tafe_tf import memory
 from tafe_tf.data import bad_row_limit
 from tafe_tf.data.bad_rows import Dropped
 from tafe_tf.data.errors import DataError
-from tafe_tf.data.formats.splits import default_schema_file, find_splits
+from tafe_tf.data.formats.splits import Sources
 from tafe_tf.features.table_size import RowSize, check_known_table
 from tafe_tf.first_look import doubles, funnel, leaks, problems, profile, raw, schema_errors
 from tafe_tf.first_look.dialect import dialect_of
@@ -83,38 +83,42 @@ class Look:
 
 
 def look(
-    data: str | pathlib.Path,
+    data: str | pathlib.Path | Sources,
     schema_file: str = "",
     max_rows: int = MAX_ROWS,
 ) -> Look:
     """Looks at a data set.
 
     Args:
-        data: A file, or a directory, see `find_splits`.
+        data: A file, or a directory, see `find_splits`; or what names files by split.
         schema_file: The schema's TOML file. By default `schema.toml` beside the data, if there is
             one.
         max_rows: How many rows of a split to look at. Default: 1,000,000.
     """
     found: list[str] = []
-    schema, schema_file = _schema(data, schema_file, found)
+    sources = data if isinstance(data, Sources) else Sources(data_dir=str(data))
+    schema, schema_file = _schema(sources, schema_file, found)
     try:
-        files = find_splits(data)
+        files = sources.find()
     except (DataError, OSError) as error:
-        return Look(data=str(data), schema_file=schema_file, problems=(*found, str(error)))
+        return Look(data=str(sources), schema_file=schema_file, problems=(*found, str(error)))
     dialect = dialect_of(schema)
     rows = {
         split: raw.read_rows(paths, max_rows, dialect) for split, paths in files.items() if paths
     }
-    return _look_at(str(data), schema, schema_file, rows, max_rows, found)
+    return _look_at(str(sources), schema, schema_file, rows, max_rows, found)
 
 
 def _schema(
-    data: str | pathlib.Path,
+    sources: Sources,
     schema_file: str,
     found: list[str],
 ) -> tuple[Schema | None, str]:
     """The schema, if there is one without errors, and its file."""
-    path = schema_file or default_schema_file(data)
+    try:
+        path = schema_file or sources.schema_file
+    except DataError:  # patterns, beside which nothing lies
+        return None, ""
     if not schema_file and not pathlib.Path(path).is_file():
         return None, ""
     try:

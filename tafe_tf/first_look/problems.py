@@ -10,6 +10,7 @@ import pyarrow as pa
 
 from tafe_tf.data.bad_rows import BadRows, Dropped
 from tafe_tf.data.errors import DataError, check_columns
+from tafe_tf.data.formats.file_kinds import format_of
 from tafe_tf.data.formats.in_memory import ArrowRows
 from tafe_tf.data.formats.read import BLOCK_ROWS, read_blocks
 from tafe_tf.first_look.raw import RawRows
@@ -59,7 +60,7 @@ def column_errors(
     inputs = {column.name for column in schema.columns}
     for name in dict.fromkeys([*inputs, *schema.labels]):
         is_rare = name in elsewhere and name not in table.schema.names
-        if is_rare and ".tfrecord" in path:
+        if is_rare and format_of(path) == ".tfrecord":
             continue
         try:
             check_columns(path, [name], table.schema.names)

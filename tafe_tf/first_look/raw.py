@@ -12,8 +12,10 @@ import pyarrow.parquet as pq
 from tafe_tf.data.bad_rows import WHOLE_ROW
 from tafe_tf.data.errors import DataError
 from tafe_tf.data.formats import csv_files
+from tafe_tf.data.formats.file_kinds import format_of
 from tafe_tf.data.formats.nested import column_at
-from tafe_tf.data.formats.read import BLOCK_ROWS, format_of
+from tafe_tf.data.formats.partitions import add_keys
+from tafe_tf.data.formats.read import BLOCK_ROWS
 from tafe_tf.data.formats.reader import Chunk, Wanted
 from tafe_tf.data.spelling.plain import is_list
 from tafe_tf.first_look.dialect import Dialect, header_of, wanted_of
@@ -94,7 +96,7 @@ def read_file(
     max_rows: int,
     dialect: Dialect,
 ) -> pa.Table:
-    """Reads the first rows of all columns of a file.
+    """Reads the first rows of all columns of a file, with the keys of its folders.
 
     Args:
         path: The file.
@@ -102,7 +104,7 @@ def read_file(
         dialect: How CSV files are written.
 
     Raises:
-        DataError: If the file cannot be read.
+        DataError: If the file cannot be read, or a key of its folders is a column of it as well.
     """
     read = _READERS[format_of(path)]
     try:
@@ -111,7 +113,7 @@ def read_file(
         raise DataError(f"{path}: cannot be read: {error}") from None
     if not batches.num_columns:  # a slice of it would have rows
         return pa.table({})
-    return _flat(batches.slice(0, max_rows))
+    return add_keys(path, _flat(batches.slice(0, max_rows)))
 
 
 def _csv(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import sys
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -10,7 +11,8 @@ from absl import flags
 
 from tafe_tf.data.bad_rows import Dropped
 from tafe_tf.data.errors import DataError
-from tafe_tf.data.formats.splits import default_schema_file, find_splits
+from tafe_tf.data.formats.file_kinds import format_of
+from tafe_tf.data.formats.splits import SPLITS, Sources
 from tafe_tf.first_look import problems, raw, schema_errors
 from tafe_tf.first_look.dialect import dialect_of
 from tafe_tf.schema import Schema
@@ -24,7 +26,7 @@ _FILES = 50  # of each split, whose columns are checked
 class _Asked(NamedTuple):
     """What the command line says of the data."""
 
-    data: str
+    sources: Sources
     schema_file: str
     on_bad_row: str
 
@@ -39,7 +41,7 @@ def stop_if_wrong(argv: Sequence[str]) -> None:
     if asked is None:
         return  # the command itself says what is wrong with its flags
     with command.one_line_errors():
-        found = start_problems(asked.data, asked.schema_file, asked.on_bad_row)
+        found = start_problems(asked.sources, asked.schema_file, asked.on_bad_row)
     if len(found) == 1:
         sys.exit(f"error: {found[0]}")
     if found:
@@ -54,19 +56,29 @@ def _asked(argv: Sequence[str]) -> _Asked | None:
     known = flags.FlagValues()
     known.set_gnu_getopt(True)
     flags.DEFINE_string("data_dir", "", "The data.", flag_values=known)
+    for split in SPLITS:
+        flags.DEFINE_multi_string(split, [], "Files of a split.", flag_values=known)
+    flags.DEFINE_string("input_format", "", "Of files without ending.", flag_values=known)
     flags.DEFINE_string("schema", "", "The schema.", flag_values=known)
     flags.DEFINE_string("on_bad_row", "raise", "What to do with bad rows.", flag_values=known)
     try:
         known(command.flagfiles_first(argv), known_only=True)
-    except flags.Error:
+        sources = Sources(
+            data_dir=known.data_dir,
+            train=tuple(known.train),
+            valid=tuple(known.valid),
+            test=tuple(known.test),
+            input_format=known.input_format,
+        )
+    except (flags.Error, DataError):
         return None
-    if not known.data_dir:
+    if not str(sources):
         return None
-    return _Asked(known.data_dir, known.schema, known.on_bad_row)
+    return _Asked(sources, known.schema, known.on_bad_row)
 
 
 def start_problems(
-    data: str,
+    data: str | Sources,
     schema_file: str = "",
     on_bad_row: str = "raise",
 ) -> list[str]:
@@ -77,28 +89,39 @@ def start_problems(
     Rows of TFRecord files are left to training, since TensorFlow reads them.
 
     Args:
-        data: The file or directory of the rows.
+        data: The file or directory of the rows, or what names files by split.
         schema_file: The schema's TOML file. By default `schema.toml` beside the data.
         on_bad_row: "raise" if a bad row stops training, or "drop". Default: "raise".
     """
-    path = schema_file or default_schema_file(data)
+    sources = data if isinstance(data, Sources) else Sources(data_dir=data)
     found: list[str] = []
     schema: Schema | None = None
     try:
+        path = schema_file or sources.schema_file
+    except DataError as error:
+        return [str(error)]
+    try:
         schema, found = schema_errors.load_all(path)
     except FileNotFoundError:
-        found.append(f"{path}: there is no such schema; `tafe draft {data} > {path}` writes one")
+        writing = f"`tafe draft {_as_arguments(sources)} > {path}` writes one"
+        found.append(f"{path}: there is no such schema; {writing}")
     except OSError as error:
         found.append(str(error))
     try:
-        files = find_splits(data)
+        files = sources.find()
     except (DataError, OSError) as error:
         return [*found, str(error)]
     for split, paths in files.items():
-        are_read = paths and not any(".tfrecord" in path for path in paths)
+        are_read = paths and not any(format_of(path) == ".tfrecord" for path in paths)
         if schema and are_read:
             found += _of_split(split, paths, schema, on_bad_row)
     return list(dict.fromkeys(found))
+
+
+def _as_arguments(sources: Sources) -> str:
+    """The data as arguments of a command."""
+    named = [f"--train={shlex.quote(text)}" for text in sources.train]
+    return " ".join(named) or sources.data_dir
 
 
 def _of_split(

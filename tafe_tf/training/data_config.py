@@ -12,7 +12,7 @@ import pyarrow as pa
 
 from tafe_tf import schema_toml
 from tafe_tf.data.errors import DataError, is_utf8
-from tafe_tf.data.formats.splits import default_schema_file, find_splits
+from tafe_tf.data.formats.splits import Sources
 from tafe_tf.schema import Schema
 
 Rows: TypeAlias = "Sequence[str] | pa.Table"  # the paths of files, or a table in memory
@@ -79,11 +79,25 @@ class DataConfig:
             DataError: If there are no training files.
             SchemaError: If the schema cannot be used.
         """
-        schema_file = schema_file or default_schema_file(data_dir)
+        return cls.of_sources(Sources(data_dir=str(data_dir)), schema_file)
+
+    @classmethod
+    def of_sources(cls, sources: Sources, schema_file: str = "") -> DataConfig:
+        """The files that are found in a directory, or by patterns.
+
+        Args:
+            sources: Where the rows are.
+            schema_file: The schema's TOML file. Default: "", see `Sources.schema_file`.
+
+        Raises:
+            DataError: If there are no training files, or no file is found where some are named.
+            SchemaError: If the schema cannot be used.
+        """
+        schema_file = schema_file or sources.schema_file
         schema = schema_toml.load(schema_file)
         return cls(
             schema=schema,
-            data_dir=str(data_dir),
+            data_dir=sources.data_dir,
             schema_file=schema_file,
-            **find_splits(data_dir),
+            **sources.find(),
         )

@@ -243,9 +243,9 @@ def _claim(
     config: TrainingConfig,
 ) -> None:
     """Makes the directory this run's own, or finds that it already is."""
-    if data.data_dir and not run.has_trained:
+    if not run.has_trained:
         files = itertools.chain(*data.files().values())
-        lifecycle.check_shards(data.data_dir, files)
+        lifecycle.check_shards(files)
     flags = {
         "data_dir": data.data_dir,
         "schema": data.schema_file,
@@ -253,7 +253,7 @@ def _claim(
     comments = {}
     if not data.data_dir:
         for name, rows in data.splits():
-            comments[name] = _named(rows)
+            comments[name] = named(rows)
     lines = identity.lines_of(
         model,
         config,
@@ -272,7 +272,8 @@ def _claim(
     )
 
 
-def _named(rows: Rows) -> str:
+def named(rows: Rows) -> str:
+    """Some rows as a run's settings name them, by the paths of their files."""
     if isinstance(rows, pa.Table):
         return "rows in memory"
     return ",".join(os.path.abspath(path) for path in rows)

@@ -16,6 +16,7 @@ from tafe_tf.data.atomic import read_json
 from tafe_tf.data.bad_rows import BadRows
 from tafe_tf.data.batches.dataset import FunnelData
 from tafe_tf.data.formats.in_memory import ArrowRows, to_arrow
+from tafe_tf.data.formats.patterns import find_sources
 from tafe_tf.data.formats.read import read_blocks
 from tafe_tf.features.graph import Features
 from tafe_tf.metrics import Metrics
@@ -31,23 +32,25 @@ def as_rows(
     rows: Any,
     name: str,
     schema: Schema | None = None,
+    input_format: str = "",
 ) -> tuple[str, ...] | pa.Table:
-    """Rows as a user gives them: a path or several are files, anything else is a table in memory.
+    """Rows as a user gives them: paths and patterns name files, anything else is a table in memory.
 
     Args:
-        rows: A path, a sequence of paths, a pandas or Polars DataFrame, a pyarrow Table, or a
-            mapping of column names to arrays or lists.
+        rows: A path or a pattern, a sequence of these, see `find_sources`, a pandas or Polars
+            DataFrame, a pyarrow Table, or a mapping of column names to arrays or lists.
         name: Of the rows, for error messages.
         schema: Of the dataset, see `to_arrow`. Default: None.
+        input_format: The format of files without an ending, see `find_sources`. Default: "".
 
     Raises:
-        DataError: If it is none of them.
+        DataError: If it is none of them, or no files are found.
+        FileNotFoundError: If a path is not there.
     """
-    if isinstance(rows, str | os.PathLike):
-        return (os.fspath(rows),)
-    is_sequence = isinstance(rows, list | tuple)
-    if is_sequence and all(isinstance(row, str | os.PathLike) for row in rows):
-        return tuple(os.fspath(row) for row in rows)
+    given = [rows] if isinstance(rows, str | os.PathLike) else rows
+    is_sequence = isinstance(given, list | tuple)
+    if is_sequence and all(isinstance(row, str | os.PathLike) for row in given):
+        return find_sources([os.fspath(row) for row in given], input_format)
     return to_arrow(rows, name, schema)
 
 
@@ -107,12 +110,14 @@ class Run:
         self,
         rows: Any,
         batch_size: int = EVALUATION_ROWS,
+        input_format: str = "",
     ) -> dict[str, np.ndarray]:
         """The probabilities of rows, whose labels may be missing.
 
         Args:
             rows: See `as_rows`.
             batch_size: Number of rows that go through the model together. The default is 4,096.
+            input_format: The format of files without an ending, see `as_rows`. Default: "".
 
         Returns:
             float32 [n] by name: "ctr", "ctcvr" and "cvr", or the longer funnel's names, or "ctr"
@@ -124,7 +129,7 @@ class Run:
         """
         parts: dict[str, list[np.ndarray]] = {}
         blocks = read_blocks(
-            self._sources(rows),
+            self._sources(rows, input_format),
             self.schema,
             bad_rows=BadRows(),
             beside=self.directory.rows.train_files(),
@@ -148,6 +153,7 @@ class Run:
         rows: Any,
         batch_size: int = EVALUATION_ROWS,
         bad_rows: BadRows | None = None,
+        input_format: str = "",
     ) -> Metrics:
         """The metrics of rows with labels, and the shares of missing and unseen values by field.
 
@@ -155,11 +161,12 @@ class Run:
             rows: See `as_rows`.
             batch_size: Number of rows that go through the model together. The default is 4,096.
             bad_rows: What to do with bad rows; by default what was done in training.
+            input_format: The format of files without an ending, see `as_rows`. Default: "".
 
         Raises:
             DataError: On a bad row.
         """
-        data = self.data(rows, batch_size, bad_rows)
+        data = self.data(rows, batch_size, bad_rows, input_format)
         evaluator = Evaluator(self.model, self.features)
         metrics = evaluator.evaluate(data, of_fields=True)
         return {
@@ -172,10 +179,11 @@ class Run:
         rows: Any,
         batch_size: int = EVALUATION_ROWS,
         bad_rows: BadRows | None = None,
+        input_format: str = "",
     ) -> FunnelData:
         """Rows as the evaluator reads them; see `evaluate` for the arguments."""
         return FunnelData(
-            files=self._sources(rows),
+            files=self._sources(rows, input_format),
             schema=self.schema,
             batch_size=batch_size,
             bad_rows=bad_rows or self.directory.rows.bad_rows(),
@@ -205,8 +213,8 @@ class Run:
         config = ExportConfig(**settings)
         return publish(self.directory, export_dir, config)
 
-    def _sources(self, rows: Any) -> Sequence[str | ArrowRows]:
-        given = as_rows(rows, "rows", self.schema)
+    def _sources(self, rows: Any, input_format: str) -> Sequence[str | ArrowRows]:
+        given = as_rows(rows, "rows", self.schema, input_format)
         if isinstance(given, pa.Table):
             return [ArrowRows("rows", given)]
         return list(given)

@@ -41,7 +41,7 @@ from tafe_tf.training.config import FREE_SETTINGS, TrainingConfig
 from tafe_tf.training.data_config import DataConfig
 from tafe_tf.training.errors import RunError
 from tafe_tf.training.evaluator import add_batch
-from tafe_tf.training.fit import check_held_out, prepare, split
+from tafe_tf.training.fit import check_held_out, named, prepare, split
 from tafe_tf.training.noted_files import METRICS
 from tafe_tf.training.predictions import Predictions
 from tafe_tf.training.run_dir import RunDir, claim
@@ -110,7 +110,7 @@ def _claim(
         run.forget_failed_start(data.schema_file)
         _lists_file(run).unlink(missing_ok=True)  # their ids were those of its vocabularies
         for files in data.files().values():
-            lifecycle.check_shards(data.data_dir, files)
+            lifecycle.check_shards(files)
     otherwise = "this directory holds another run; give another --run_dir or remove it"
     schema_text = schema_toml.dump(data.schema)
     if data.schema_file:
@@ -135,6 +135,8 @@ def _flags(
     for name in OF_TRAINING - FREE_SETTINGS:
         values[name] = getattr(training, name)
     lines = [f"--{name}={value}\n" for name, value in values.items()]
+    if not data.data_dir:
+        lines += [f"# {name}={named(rows)}\n" for name, rows in data.splits()]
     return "".join(sorted(lines))
 
 

@@ -14,6 +14,7 @@ from tafe_tf.comparison.finished import predictions_of
 from tafe_tf.comparison.runs import ChildRun, Shared, Variant, train_all
 from tafe_tf.data import lock
 from tafe_tf.data.bad_rows import BadRows
+from tafe_tf.data.formats.splits import Sources
 from tafe_tf.data.formats.write import write
 from tafe_tf.data.lock import LockError
 from tafe_tf.training.errors import RunError
@@ -75,7 +76,7 @@ def shared(tmp_path: pathlib.Path) -> Shared:
     return Shared(
         directory=tmp_path / "job",
         settings="--epochs=1\n",
-        data_dir=str(data),
+        sources=Sources(data_dir=str(data)),
         schema_file=data / "schema.toml",
         bad_rows=BadRows(),
     )
@@ -86,7 +87,10 @@ def test_runs_on_other_files_do_not_join_a_comparison(shared: Shared, split: str
     for _ in range(2):
         with shared.prepared() as schema:
             assert schema.name == "shop"
-    write(pathlib.Path(shared.data_dir) / f"{split}.csv", small_models.rows("shop", 50, seed=9))
+    write(
+        pathlib.Path(shared.sources.data_dir) / f"{split}.csv",
+        small_models.rows("shop", 50, seed=9),
+    )
     rule = rf"job: its runs were made with other files: {split}.csv holds other bytes\. Bring them"
     with pytest.raises(RunError, match=rule), shared.prepared():
         pass

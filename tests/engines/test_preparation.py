@@ -19,13 +19,13 @@ from preparation_data import FORMATS, SCHEMA, beam_engine, content, make_data, r
 from tafe_tf import schema_toml
 from tafe_tf.data.bad_rows import BadRows
 from tafe_tf.data.errors import BadRowError, DataError
-from tafe_tf.data.formats.read import find_files
+from tafe_tf.data.formats.splits import find_files
 from tafe_tf.data.formats.write import write
 from tafe_tf.data.lock import LockError, locked
 from tafe_tf.data.shards import write as shard_write
 from tafe_tf.data.shards.job import ShardJob
 from tafe_tf.engines import local
-from tafe_tf.engines.beam.pipeline import PipelineError
+from tafe_tf.engines.driver import EngineError
 from tafe_tf.engines.local import LocalEngine
 from tafe_tf.engines.preparation import Engine, VocabularyJob, prepare_shards
 from tafe_tf.features import vocabulary
@@ -148,7 +148,7 @@ def test_bad_rows_are_named_here_and_there(tmp_path: pathlib.Path, beam: Engine)
     said = rf"^\S*train-b.csv: row 7, column 'buy': {rule}$"
     engines: list[tuple[str, Engine, type[Exception]]] = [
         ("local", LocalEngine(), BadRowError),
-        ("beam", beam, PipelineError),
+        ("beam", beam, EngineError),
     ]
     for name, engine, error in engines:
         with pytest.raises(error, match=said):
@@ -199,7 +199,7 @@ def test_a_value_that_no_vocabulary_holds_is_a_bad_row_on_beam_too(
     write(data / "train-a.parquet", columns)
     said = r"row 1, column 'user': must be UTF-8 text without a line break; .*'a\\nb'"
     for name, engine in (("local", LocalEngine()), ("beam", beam)):
-        with pytest.raises((BadRowError, PipelineError), match=said):
+        with pytest.raises((BadRowError, EngineError), match=said):
             run(data, tmp_path / f"{name}-raise", engine, on_bad_row="raise")
     out = run(data, tmp_path / "local")
     assert content(out) == content(run(data, tmp_path / "beam", beam))

@@ -142,6 +142,9 @@ def test_a_manifest_that_is_something_else(version: pathlib.Path) -> None:
         (version / manifest.FILE).write_text(json.dumps(content))
         with pytest.raises(ManifestError, match=r"manifest.json: is no manifest. Copy the version"):
             manifest.check(version)
+    (version / manifest.FILE).write_text('{"files": {')
+    with pytest.raises(ManifestError, match=r"manifest.json: holds no JSON: .*Copy the version"):
+        manifest.check(version)
 
 
 def test_a_version_from_before_there_were_manifests(version: pathlib.Path) -> None:

@@ -110,7 +110,7 @@ def test_the_command_ends_with_one_line(
         ),
         (
             [model, good, output, "--runner=DirectRunner"],
-            "--runner needs Apache Beam: pip install 'tafe_tf[beam]'",
+            "--runner=DirectRunner needs Apache Beam: pip install 'tafe_tf[beam]'",
         ),
     ]
     dropping = [model, good, output, "--on_bad_row=drop"]

@@ -16,7 +16,8 @@ from servers import LocalServer
 
 from tafe_tf import schema_toml
 from tafe_tf.data.bad_rows import BadRows
-from tafe_tf.data.formats.read import find_files, read_blocks
+from tafe_tf.data.formats.read import read_blocks
+from tafe_tf.data.formats.splits import find_files
 from tafe_tf.data.formats.write import write
 from tafe_tf.data.shards.job import ShardJob
 from tafe_tf.engines.local import LocalEngine
@@ -177,13 +178,13 @@ def test_batch_scoring_reads_the_columns_by_their_own_names(
 
 def test_beam_scores_the_same(export: pathlib.Path, tmp_path: pathlib.Path) -> None:
     pytest.importorskip("apache_beam")
-    from tafe_tf.serving.batch import beam
+    from tafe_tf.engines.beam import BeamDriver
 
     path = write_csv(mkdir(tmp_path / "in") / "a.csv", rows(2))
     local = job(export, path, keys=(KEY,), output="local")
     scoring.run(local)
     task = job(export, path, keys=(KEY,), output="beam")
-    beam.run(task, ["--runner=DirectRunner"])
+    scoring.run(task, BeamDriver(["--runner=DirectRunner"]))
     assert scores(task) == scores(local)
 
 

@@ -23,7 +23,7 @@ from tafe_tf.data.batches.dataset import FunnelData
 from tafe_tf.data.batches.holdout import Holdout
 from tafe_tf.data.batches.position import Position
 from tafe_tf.data.errors import DataError
-from tafe_tf.data.formats.read import find_files
+from tafe_tf.data.formats.splits import find_files
 from tafe_tf.data.public.synthetic import SyntheticFunnel
 from tafe_tf.features import vocabulary
 from tafe_tf.features.graph import Features

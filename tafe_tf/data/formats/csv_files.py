@@ -18,7 +18,7 @@ from tafe_tf.data.errors import DataError, check_columns
 from tafe_tf.data.formats.bounded import bounded, weigh_batch
 from tafe_tf.data.formats.csv_header import open_text, read_header, read_rows
 from tafe_tf.data.formats.csv_lines import READ_BYTES, CsvLines
-from tafe_tf.data.formats.reader import Chunk, Wanted, table_of
+from tafe_tf.data.formats.reader import Chunk, Wanted, check_not_in_file, table_of
 from tafe_tf.shown import shown
 
 
@@ -49,6 +49,7 @@ def read(
     if found is None:
         return
     header, delimiter = found
+    check_not_in_file(path, wanted.of_folders, header)
     check_columns(path, wanted.names, header, " in the header")
     invalid: list[_WrongWidth] = []
 

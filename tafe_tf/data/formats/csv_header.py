@@ -13,6 +13,7 @@ from typing import IO, Any
 import pyarrow as pa
 
 from tafe_tf.data.errors import DataError
+from tafe_tf.data.formats.file_kinds import compression_of
 from tafe_tf.data.formats.reader import Wanted
 from tafe_tf.shown import shown
 
@@ -50,10 +51,15 @@ def read_header(path: str, wanted: Wanted) -> tuple[list[str], str] | None:
     return (header, delimiter) if has_rows else None
 
 
+def open_bytes(path: str) -> pa.NativeFile:
+    """Opens a plain or compressed file; its uncompressed bytes are read."""
+    return pa.input_stream(path, compression=compression_of(path))
+
+
 def open_text(path: str, errors: str) -> IO[str]:
     """Opens a plain or compressed file as text; a byte order mark is no part of it."""
     return io.TextIOWrapper(
-        pa.input_stream(path),
+        open_bytes(path),
         encoding="utf-8-sig",
         errors=errors,
         newline="",
@@ -92,7 +98,7 @@ def _lines(file: IO[str]) -> Iterator[str]:
 
 
 def _check_encoding(path: str) -> None:
-    with pa.input_stream(path) as file:
+    with open_bytes(path) as file:
         start = file.read(2)
     if start in _UTF_16:
         raise DataError(f"{path}: is UTF-16 text; save it as UTF-8")

@@ -9,10 +9,9 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 import numpy as np
-import pyarrow as pa
 
 from tafe_tf.data.errors import DataError
-from tafe_tf.data.formats.csv_header import csv_reader, open_text
+from tafe_tf.data.formats.csv_header import csv_reader, open_bytes, open_text
 
 MOST_LINES = 10  # of a cell
 READ_BYTES = 1 << 22  # of a file at a time, and the most that a row may take
@@ -61,7 +60,7 @@ class CsvLines:
         self.closed = False
         self._path = path
         self._quote = quote.encode()
-        self._stream = pa.input_stream(path)
+        self._stream = open_bytes(path)
         self._break = 0  # the byte that ends a line; 0 before anything is read
         self._lines: list[int] = []  # of each piece, 0 for one without quotes
         self._more = [0, 0]  # lines of the last two pieces that end no row

@@ -32,10 +32,13 @@ class ArrowRows:
     Attributes:
         name: What error messages call these rows, as in "<name>: row 7, column 'hour': ...".
         table: The rows, as `to_arrow` gives them.
+        before: How many rows come before these where they are from; numbers of rows go on from
+            there. Default: 0.
     """
 
     name: str
     table: pa.Table
+    before: int = 0
 
     def __str__(self) -> str:
         return self.name
@@ -56,11 +59,11 @@ def read(
     check_types(source, table.schema, wanted.names, wanted.lists)
     done = min(skip, table.num_rows)
     if done:
-        yield Chunk(None, np.arange(1, done + 1), [])
+        yield Chunk(None, source.before + np.arange(1, done + 1), [])
     yield from chunks_of(
         table.to_batches(),
         wanted,
-        done=done,
+        done=source.before + done,
         skip=done,
     )
 

@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 from tafe_tf.data.errors import DataError
 from tafe_tf.data.formats.bounded import MOST_BYTES, chunks_of
 from tafe_tf.data.formats.nested import parts_to_read
-from tafe_tf.data.formats.reader import Chunk, Wanted, check_types
+from tafe_tf.data.formats.reader import Chunk, Wanted, check_not_in_file, check_types
 
 _FEWEST_ROWS = 1 << 12  # to take at a time
 _LONG_TEXT = 1 << 14  # bytes; a text is taken to be so long where nothing tells
@@ -35,6 +35,7 @@ def read(
         with pq.ParquetFile(path) as file:
             if file.metadata.num_rows == 0:
                 return
+            check_not_in_file(path, wanted.of_folders, file.schema_arrow.names)
             check_types(path, file.schema_arrow, wanted.names, wanted.lists)
             done = min(skip, file.metadata.num_rows)
             if done:

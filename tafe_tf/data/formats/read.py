@@ -1,11 +1,10 @@
-"""Finds a split's files and reads them block by block, whatever their format."""
+"""Reads files block by block, whatever their format."""
 
 from __future__ import annotations
 
 import contextlib
 import dataclasses
 import functools
-import pathlib
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -18,7 +17,9 @@ from tafe_tf.data.blocks.convert import to_block
 from tafe_tf.data.errors import DataError
 from tafe_tf.data.formats import csv_files, in_memory, parquet_files
 from tafe_tf.data.formats.csv_header import read_header
+from tafe_tf.data.formats.file_kinds import format_of
 from tafe_tf.data.formats.in_memory import ArrowRows
+from tafe_tf.data.formats.partitions import with_keys
 from tafe_tf.data.formats.reader import Chunk, Reader, Wanted
 from tafe_tf.schema import Column, Schema
 from tafe_tf.shown import listed, shown
@@ -36,50 +37,10 @@ def _read_tfrecord(*arguments: Any) -> Iterator[Chunk]:
 
 _READERS: dict[str, Reader] = {
     ".csv": csv_files.read,
-    ".csv.gz": csv_files.read,
-    ".csv.zst": csv_files.read,
     ".tsv": csv_files.read,
-    ".tsv.gz": csv_files.read,
-    ".tsv.zst": csv_files.read,
     ".parquet": parquet_files.read,
     ".tfrecord": _read_tfrecord,
-    ".tfrecord.gz": _read_tfrecord,
 }
-_REFUSED = {".tfrecord.zst": "TensorFlow reads no zst; compress the file as .gz"}
-
-
-def extension_of(path: str | pathlib.Path) -> str:
-    """The ending that tells a file's format, such as .csv or .tfrecord.gz.
-
-    Raises:
-        DataError: If it is none that can be read, or its name is not UTF-8.
-    """
-    try:
-        str(path).encode()
-    except UnicodeEncodeError:
-        name = ascii(str(path))
-        raise DataError(f"{name}: must have a name in UTF-8; rename the file or folder") from None
-    name = pathlib.Path(path).name
-    for extension in _READERS:
-        if name.endswith(extension):
-            return extension
-    for extension, reason in _REFUSED.items():
-        if name.endswith(extension):
-            raise DataError(f"{path}: cannot be read: {reason}")
-    raise DataError(f"{path}: must end in one of {', '.join(_READERS)}")
-
-
-def format_of(path: str | pathlib.Path) -> str:
-    """The ending that tells a file's format, without that of its compression."""
-    return extension_of(path).removesuffix(".gz").removesuffix(".zst")
-
-
-def is_visible(path: str | pathlib.Path) -> bool:
-    """Whether a file is data: not hidden, and no mark that another program left (`_SUCCESS`).
-
-    A writer may still be at work on a hidden file.
-    """
-    return pathlib.Path(path).name[0] not in "._"
 
 
 def count_rows(path: str) -> int | None:
@@ -88,50 +49,9 @@ def count_rows(path: str) -> int | None:
     Raises:
         DataError: If the file is no Parquet file or is damaged.
     """
-    if extension_of(path) != ".parquet":
+    if format_of(path) != ".parquet":
         return None
     return parquet_files.count_rows(path)
-
-
-def find_files(
-    data_dir: str | pathlib.Path,
-    split: str,
-    required: bool = True,
-) -> list[str]:
-    """Finds a split's files below `data_dir`.
-
-    They are `<split>.EXT`, `<split>-*.EXT` and `<split>/*.EXT`, and `<split>.EXT/*.EXT` where a
-    folder has the name of a file, as Spark writes it.
-
-    Args:
-        data_dir: The dataset's directory.
-        split: "train", "valid" or "test".
-        required: Whether to raise if there is no such file. Default: True.
-
-    Returns:
-        The paths, sorted. Those that `is_visible` rules out are left out.
-
-    Raises:
-        DataError: If files are required and missing, or are of several formats.
-    """
-    directory = pathlib.Path(data_dir)
-    found: set[pathlib.Path] = set()
-    for extension in (*_READERS, *_REFUSED):
-        for rest in (extension, f"-*{extension}", f"/*{extension}"):
-            found.update(directory.glob(f"{split}{rest}"))
-        for folder in _READERS:
-            found.update(directory.glob(f"{split}{folder}/*{extension}"))
-    visible = [path for path in found if is_visible(path)]
-    files = sorted(str(path) for path in visible if path.is_file())
-    formats = {format_of(path) for path in files}
-    if len(formats) > 1:
-        received = ", ".join(sorted(formats))
-        raise DataError(f"{data_dir}: {split!r} files must be of one format. Received: {received}")
-    if required and not files:
-        places = f"{split}.EXT, {split}-*.EXT or {split}/*.EXT"
-        kinds = ", ".join(_READERS)
-        raise DataError(f"{data_dir}: no file {places}, where EXT is one of {kinds}")
-    return files
 
 
 def read_blocks(
@@ -303,11 +223,12 @@ def _has_column(
     """
     from tafe_tf.data.formats import tfrecord_kinds
 
-    records = [str(file) for file in files if str(file).endswith((".tfrecord", ".tfrecord.gz"))]
+    paths = [file for file in files if not isinstance(file, ArrowRows)]
+    records = [path for path in paths if format_of(path) == ".tfrecord"]
     return any(tfrecord_kinds.has_column(path, name, rows) for path in records)
 
 
 def _reader_of(source: str | ArrowRows) -> Reader:
     if isinstance(source, ArrowRows):
         return in_memory.read
-    return _READERS[extension_of(source)]
+    return with_keys(_READERS[format_of(source)])

@@ -55,6 +55,8 @@ class Wanted:
         padding: The bytes that the padded lists of a row take once they are arrays. Default: 0.
         delimiter: The character between CSV cells; "" to find it out. Default: "".
         quote: The character around a CSV cell; "" if there is none. Default: '"'.
+        of_folders: Columns that the file must not have, since folders on its path give them, see
+            `partitions`. Default: none.
         elsewhere: Says whether another file of the split has a column that a TFRecord file lacks.
             Default: none has.
         note: Takes a word for the user about what was found out, under a key that many files may
@@ -68,6 +70,7 @@ class Wanted:
     padding: int = 0
     delimiter: str = ""
     quote: str = '"'
+    of_folders: Collection[str] = ()
     elsewhere: Callable[[str], bool] = _nowhere
     note: Callable[[str, str], None] = _silent
 
@@ -105,6 +108,26 @@ def table_of(spans: Iterable[Span[pa.RecordBatch]]) -> pa.Table:
     for batch, start, stop in spans:
         pieces.append(batch.slice(start, stop - start))
     return pa.Table.from_batches(pieces)
+
+
+def check_not_in_file(
+    path: str,
+    keys: Collection[str],
+    present: Collection[str],
+) -> None:
+    """Raises DataError if a key of a file's folders is a column of the file as well.
+
+    Args:
+        path: The file.
+        keys: The keys that are to be read as columns.
+        present: The columns that the file has.
+    """
+    for key in keys:
+        if key in present:
+            raise DataError(
+                f"{path}: column {key!r} stands in the file and in a folder's name, {key}=VALUE; "
+                "write the file without it, or rename the folder"
+            )
 
 
 def check_types(

@@ -1,25 +1,150 @@
-"""The files of a data set by split, be it one file or a directory with files of any name."""
+"""The files of a data set by split: a directory, one file, or what patterns name for each split."""
 
 from __future__ import annotations
 
+import dataclasses
+import itertools
+import os
 import pathlib
+from collections.abc import Mapping, Sequence
 
 from tafe_tf.data.errors import DataError
-from tafe_tf.data.formats.read import extension_of, find_files, format_of, is_visible
+from tafe_tf.data.formats.file_kinds import ENDINGS, REFUSED, extension_of, is_visible
+from tafe_tf.data.formats.partitions import check_same_keys
+from tafe_tf.data.formats.patterns import (
+    below,
+    check_ended,
+    check_formats,
+    find_sources,
+    is_data,
+)
 
 SPLITS = ("train", "valid", "test")
 
-# What the jobs that write a directory of shards leave beside them until all shards are there.
-_BEGUN = (".prepare/settings.json", ".ali_ccp/settings.json", "preparing.json")
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Sources:
+    """Where the rows of a data set are: in a directory, or in files that are named by split.
+
+    Attributes:
+        data_dir: A directory or one file, see `find_splits`. Default: "".
+        train: What names the training files, see `patterns.find_sources`. Default: nothing.
+        valid: What names the validation files. Default: nothing.
+        test: What names the test files. Default: nothing.
+        input_format: The format of files without an ending: "csv", "parquet" or "tfrecord".
+            Default: "", there are none.
+
+    Raises:
+        DataError: If there are both a directory and names by split.
+    """
+
+    data_dir: str = ""
+    train: tuple[str, ...] = ()
+    valid: tuple[str, ...] = ()
+    test: tuple[str, ...] = ()
+    input_format: str = ""
+
+    def __post_init__(self) -> None:
+        given = [f"--{split}" for split in SPLITS if self._texts(split)]
+        if self.data_dir and given:
+            raise DataError(
+                f"--data_dir and {given[0]} must not both be given: the directory has files of "
+                "every split"
+            )
+
+    def __str__(self) -> str:
+        return self.data_dir or ",".join(self.train)
+
+    @property
+    def are_given(self) -> bool:
+        """Whether anything says where rows are."""
+        return bool(self.data_dir or any(map(self._texts, SPLITS)))
+
+    def find(self) -> dict[str, tuple[str, ...]]:
+        """The paths of each split, sorted; only "train" is never empty.
+
+        Raises:
+            DataError: See `find_split` and `patterns.find_sources`.
+            FileNotFoundError: If a path is not there.
+        """
+        if self.data_dir:
+            return find_splits(self.data_dir, self.input_format)
+        return {split: self.find_split(split, required=split == "train") for split in SPLITS}
+
+    def find_split(self, split: str, required: bool = True) -> tuple[str, ...]:
+        """The paths of one split.
+
+        Args:
+            split: "train", "valid" or "test".
+            required: Whether to raise if there is no such file. Default: True.
+
+        Raises:
+            DataError: See `find_split` and `patterns.find_sources`.
+            FileNotFoundError: If a path is not there.
+        """
+        if self.data_dir:
+            return tuple(find_split(self.data_dir, split, required, self.input_format))
+        if required and not self._texts(split):
+            raise DataError(f"--{split} must be given, or --data_dir: a file or a pattern")
+        return find_sources(self._texts(split), self.input_format)
+
+    def absolute(self) -> Sources:
+        """The same with absolute paths, for other machines or folders to find the same files."""
+        return Sources(
+            data_dir=os.path.abspath(self.data_dir) if self.data_dir else "",
+            train=tuple(map(_absolute, self.train)),
+            valid=tuple(map(_absolute, self.valid)),
+            test=tuple(map(_absolute, self.test)),
+            input_format=self.input_format,
+        )
+
+    @property
+    def schema_file(self) -> str:
+        """Where the schema lies by default: in the directory of the rows, or beside their one file.
+
+        Raises:
+            DataError: If it is not one directory or file that holds the training rows.
+        """
+        data = self.data_dir
+        if not data and len(self.train) == 1:
+            data = self.train[0]
+        if not data or not (self.data_dir or pathlib.Path(data).exists()):
+            raise DataError(
+                "--schema must be given where --train names no single file or directory, beside "
+                "which schema.toml would lie"
+            )
+        return default_schema_file(data)
+
+    def _texts(self, split: str) -> tuple[str, ...]:
+        return {"train": self.train, "valid": self.valid, "test": self.test}[split]
 
 
-def find_splits(data: str | pathlib.Path) -> dict[str, tuple[str, ...]]:
+def common_folder(files: Mapping[str, Sequence[str]]) -> str:
+    """The absolute path of the folder that all files share.
+
+    Args:
+        files: Their paths by split.
+    """
+    paths = itertools.chain.from_iterable(files.values())
+    folders = [os.path.dirname(os.path.abspath(path)) for path in paths]
+    return os.path.commonpath(folders)
+
+
+def _absolute(text: str) -> str:
+    """What names files, with an absolute path; a pattern stays one."""
+    is_list = text.startswith("@")
+    return f"@{os.path.abspath(text[1:])}" if is_list else os.path.abspath(text)
+
+
+def find_splits(data: str | pathlib.Path, input_format: str = "") -> dict[str, tuple[str, ...]]:
     """Finds the training, validation and test files.
 
     Args:
         data: One file, whose rows are all training rows; or a directory with files `train`, `valid`
             and `test`, see `find_files`; or a directory without any file of these names, whose
-            files are all training files.
+            files are all training files, with those of its folders that hold values, such as
+            `dt=2026-11-18`.
+        input_format: See `find_sources`. Default: "".
 
     Returns:
         The paths of each split, sorted; only "train" is never empty.
@@ -36,9 +161,11 @@ def find_splits(data: str | pathlib.Path) -> dict[str, tuple[str, ...]]:
         >>> [pathlib.Path(path).name for path in find_splits(folder)["train"]]
         ['part-0.csv']
     """
-    found = {split: tuple(find_split(data, split, required=False)) for split in SPLITS}
+    found = {}
+    for split in SPLITS:
+        found[split] = tuple(find_split(data, split, False, input_format))
     if not found["train"]:
-        find_split(data, "train")  # raises
+        find_split(data, "train", True, input_format)  # raises
     return found
 
 
@@ -46,6 +173,7 @@ def find_split(
     data: str | pathlib.Path,
     split: str,
     required: bool = True,
+    input_format: str = "",
 ) -> list[str]:
     """Finds the files of one split, see `find_splits`.
 
@@ -53,6 +181,7 @@ def find_split(
         data: One file or a directory.
         split: "train", "valid" or "test".
         required: Whether to raise if there is no such file. Default: True.
+        input_format: See `find_sources`. Default: "".
 
     Raises:
         DataError: If files are required and missing, are of several formats, or are shards of a
@@ -63,8 +192,9 @@ def find_split(
     if not path.exists():
         raise FileNotFoundError(f"{data}: there is no such file or directory")
     if not path.is_file():
-        return _in_directory(path, split, required)
+        return _in_directory(path, split, required, input_format)
     extension_of(path)  # raises if it is no data
+    check_formats([str(data)], input_format)
     if split == "train":
         return [str(data)]
     if required:
@@ -72,24 +202,49 @@ def find_split(
     return []
 
 
-def _in_directory(
-    directory: pathlib.Path,
+def find_files(
+    data_dir: str | pathlib.Path,
     split: str,
-    required: bool,
+    required: bool = True,
+    input_format: str = "",
 ) -> list[str]:
-    for name in _BEGUN:
-        if (directory / name).exists():
-            raise DataError(
-                f"{directory}: not all shards are there, since the job that prepares them has not "
-                "ended; run the same command again"
-            )
-    files = find_files(directory, split, required=False)
-    if not files and split == "train":
-        has_names = any(find_files(directory, other, required=False) for other in SPLITS)
-        if not has_names:
-            files = _all_files(directory)
-    if not files and required:
-        find_files(directory, split)  # raises
+    """Finds a split's files below `data_dir`.
+
+    They are `<split>.EXT`, `<split>-*.EXT` and `<split>/*.EXT`, and `<split>.EXT/*.EXT` where a
+    folder has the name of a file, as Spark writes it. In a folder of a split, files lie in folders
+    that hold values as well: `<split>/dt=2026-11-18/*.EXT`.
+
+    Args:
+        data_dir: The dataset's directory.
+        split: "train", "valid" or "test".
+        required: Whether to raise if there is no such file. Default: True.
+        input_format: See `find_sources`. Default: "".
+
+    Returns:
+        The paths, sorted. Hidden files, marks and empty files are left out.
+
+    Raises:
+        DataError: If files are required and missing, are of several formats, or lie in folders of
+            different keys.
+    """
+    directory = pathlib.Path(data_dir)
+    found: list[str] = []
+    for path in directory.glob(f"{split}*"):
+        if path.name not in (split, *(f"{split}{ending}" for ending in (*ENDINGS, *REFUSED))):
+            is_shard = path.name.startswith(f"{split}-")
+            found += [str(path)] if is_shard and path.is_file() else []
+        elif path.is_dir():
+            found += below(path, of_partitions=True)
+        else:
+            found.append(str(path))
+    visible = filter(is_visible, found)
+    files = sorted(path for path in visible if is_data(path, input_format))
+    check_formats(files, input_format)
+    check_same_keys(files)
+    if required and not files:
+        places = f"{split}.EXT, {split}-*.EXT or {split}/*.EXT"
+        kinds = ", ".join(ENDINGS)
+        raise DataError(f"{data_dir}: no file {places}, where EXT is one of {kinds}")
     return files
 
 
@@ -100,22 +255,30 @@ def default_schema_file(data: str | pathlib.Path) -> str:
     return f"{directory}/schema.toml"
 
 
-def _all_files(directory: pathlib.Path) -> list[str]:
-    """All data files of a directory, sorted."""
-    files = []
-    for path in sorted(directory.iterdir()):
-        if path.is_file() and is_visible(path) and _is_data(path):
-            files.append(str(path))
-    formats = {format_of(path) for path in files}
-    if len(formats) > 1:
-        received = ", ".join(sorted(formats))
-        raise DataError(f"{directory}: the files must be of one format. Received: {received}")
+def _in_directory(
+    directory: pathlib.Path,
+    split: str,
+    required: bool,
+    input_format: str,
+) -> list[str]:
+    check_ended(directory)
+    files = find_files(directory, split, False, input_format)
+    if not files and split == "train":
+        has_names = any(find_files(directory, other, False, input_format) for other in SPLITS)
+        if not has_names:
+            files = _all_files(directory, input_format)
+    if not files and required:
+        find_files(directory, split, True, input_format)  # raises
     return files
 
 
-def _is_data(path: pathlib.Path) -> bool:
-    try:
-        extension_of(path)
-    except DataError:
-        return False
-    return True
+def _all_files(directory: pathlib.Path, input_format: str) -> list[str]:
+    """All data files of a directory and of its folders that hold values, sorted."""
+    files = []
+    for path in below(directory, of_partitions=True):
+        if is_data(path, input_format):
+            files.append(path)
+    files.sort()
+    check_formats(files, input_format)
+    check_same_keys(files)
+    return files

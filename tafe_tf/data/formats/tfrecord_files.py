@@ -17,7 +17,8 @@ import tensorflow as tf
 from tafe_tf.data.bad_rows import Problem
 from tafe_tf.data.errors import DataError, MissingColumnError
 from tafe_tf.data.formats.bounded import bounded
-from tafe_tf.data.formats.reader import Chunk, Wanted
+from tafe_tf.data.formats.file_kinds import compression_of
+from tafe_tf.data.formats.reader import Chunk, Wanted, check_not_in_file
 from tafe_tf.data.formats.tfrecord_kinds import find_kinds, open_records
 from tafe_tf.data.iterators import Span
 
@@ -65,6 +66,9 @@ def read(
             is_first = not kinds
             kinds = find_kinds(serialized, wanted.names, kinds)
             if is_first:
+                of_file = find_kinds(serialized, list(wanted.of_folders), {})
+                present = [name for name, kind in of_file.items() if kind is not None]
+                check_not_in_file(path, wanted.of_folders, present)
                 _check_present(path, count, kinds, wanted)
             if passed:
                 yield Chunk(None, rows[:passed], [])
@@ -75,7 +79,7 @@ def read(
                     kinds,
                     wanted.lists,
                 )._replace(ends=ends)
-        if path.endswith(".gz"):
+        if compression_of(path):
             _check_gzip(path, size, done)
     except tf.errors.NotFoundError:
         raise DataError(f"{path}: cannot be read: no such file") from None

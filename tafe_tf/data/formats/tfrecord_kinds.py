@@ -10,12 +10,14 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
+from tafe_tf.data.formats.file_kinds import compression_of
+
 _AT_A_TIME = 1024  # records that are looked at for a column
 
 
 def open_records(path: str) -> tf.data.TFRecordDataset:
     """The serialized records of a file, plain or gz."""
-    compression = "GZIP" if path.endswith(".gz") else ""
+    compression = "GZIP" if compression_of(path) else ""
     return tf.data.TFRecordDataset(
         path,
         compression,

@@ -11,7 +11,8 @@ from tafe_tf.data.bad_rows import BadRows
 from tafe_tf.data.errors import DataError
 from tafe_tf.data.formats import csv_files
 from tafe_tf.data.formats.csv_header import read_header
-from tafe_tf.data.formats.read import BLOCK_ROWS, format_of
+from tafe_tf.data.formats.file_kinds import format_of
+from tafe_tf.data.formats.read import BLOCK_ROWS
 from tafe_tf.data.formats.reader import Wanted
 
 

@@ -29,7 +29,9 @@ from tafe_tf.data.atomic import (
 from tafe_tf.data.bad_rows import BadRows
 from tafe_tf.data.blocks.block import Block
 from tafe_tf.data.errors import DataError
-from tafe_tf.data.formats.read import BLOCK_ROWS, extension_of, find_files, read_blocks
+from tafe_tf.data.formats.file_kinds import extension_of
+from tafe_tf.data.formats.read import BLOCK_ROWS, read_blocks
+from tafe_tf.data.formats.splits import find_files
 from tafe_tf.data.formats.write import write
 from tafe_tf.data.lock import locked
 from tafe_tf.data.public.aliexpress_schema import schema_of

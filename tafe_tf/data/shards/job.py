@@ -15,7 +15,9 @@ import dataclasses
 import functools
 import hashlib
 import itertools
+import os
 import pathlib
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from tafe_tf.data import bad_row_limit
@@ -36,7 +38,7 @@ class ShardJob:
     """What to make shards of, and where.
 
     Attributes:
-        data_dir: The absolute path of the folder with the files of the splits.
+        data_dir: The absolute path of the folder below which the files of the splits lie.
         schema: What to read of them.
         schema_text: The schema as TOML, which is written beside the shards.
         output: The absolute path of the folder for the shards, which holds nothing else.
@@ -46,6 +48,8 @@ class ShardJob:
         on_bad_row: "raise" (the default) to stop at a bad row, or "drop" to leave it out.
         max_bad_rows: How many rows of a split may be left out, see `bad_row_limit.check_limit`.
             Default: 1%.
+        named: The files of each split, absolute paths, where they were found already. Default:
+            none, they are those of `find_split`.
 
     Raises:
         DataError: If one of these breaks its rule.
@@ -59,6 +63,7 @@ class ShardJob:
     shard_rows: int = 16 * BLOCK_ROWS
     on_bad_row: Policy = "raise"
     max_bad_rows: str = bad_row_limit.DEFAULT
+    named: Mapping[str, Sequence[str]] = dataclasses.field(default_factory=dict)
 
     def __post_init__(self) -> None:
         try:
@@ -77,7 +82,9 @@ class ShardJob:
     @functools.cached_property
     def files(self) -> dict[str, list[str]]:
         """The files of each split that has some."""
-        found = {}
+        found = {split: list(files) for split, files in self.named.items() if files}
+        if found:
+            return found
         for split in SPLITS:
             files = find_split(
                 self.data_dir,
@@ -97,8 +104,16 @@ class ShardJob:
             "format": self.format,
             "shard_rows": self.shard_rows,
             "files": len(found["sources"]),
+            **self._named_splits(),
             **found,
         }
+
+    def _named_splits(self) -> dict[str, Any]:
+        """The names of each split's files, where nothing but the job says which split is theirs."""
+        names = {}
+        for split, files in self.named.items():
+            names[split] = [os.path.relpath(path, self.data_dir) for path in files]
+        return {"splits": names} if names else {}
 
     @property
     def work(self) -> pathlib.Path:
@@ -141,12 +156,14 @@ class Piece(NamedTuple):
         file: The file's number in its split.
         first: The first part.
         stop: The part to stop before, or None for all up to the file's end.
+        path: The file.
     """
 
     split: str
     file: int
     first: int
     stop: int | None
+    path: str
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

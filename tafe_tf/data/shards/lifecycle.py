@@ -18,7 +18,8 @@ from tafe_tf.data import manifest
 from tafe_tf.data.atomic import read_json, remove_left_over, write_json, write_text
 from tafe_tf.data.bad_rows import Dropped, check_parts
 from tafe_tf.data.errors import BadRowError, DataError
-from tafe_tf.data.formats.read import count_rows, find_files
+from tafe_tf.data.formats.read import count_rows
+from tafe_tf.data.formats.splits import find_files
 from tafe_tf.data.shards.job import EXTENSIONS, Piece, Record, ShardJob
 from tafe_tf.data.shards.resumable_parts import merge
 from tafe_tf.data.shards.same_job import check_same
@@ -116,19 +117,25 @@ def finish(job: ShardJob, counts: dict[str, Any]) -> None:
         shutil.rmtree(path)
 
 
-def check_shards(directory: str | pathlib.Path, paths: Iterable[str]) -> None:
-    """Finds that shards hold what was written, where a finished job has left its record.
+def check_shards(paths: Iterable[str]) -> None:
+    """Finds that shards hold what was written, where a finished job left its record beside them.
 
     They are read whole: a second for each GB.
 
     Args:
-        directory: Where the shards are.
-        paths: Their paths; others are not looked at.
+        paths: The paths of the shards; files of other directories are not looked at.
 
     Raises:
         ManifestError: If one of them holds something else.
     """
-    directory = pathlib.Path(directory)
+    by_directory: dict[str, list[str]] = {}
+    for path in paths:
+        by_directory.setdefault(os.path.dirname(path), []).append(path)
+    for directory, shards in by_directory.items():
+        _check_in_directory(pathlib.Path(directory), shards)
+
+
+def _check_in_directory(directory: pathlib.Path, paths: Sequence[str]) -> None:
     record = directory / PREPARED
     if not record.is_file():
         return
@@ -193,11 +200,11 @@ def _left(job: ShardJob, each_part: bool) -> Iterator[Piece]:
             missing = (part for part in parts if part not in done)
             if each_part and total is not None:
                 for part in missing:
-                    yield Piece(split, file, part, part + 1)
+                    yield Piece(split, file, part, part + 1, path)
                 continue
             first = next(missing, None)
             if first is not None:
-                yield Piece(split, file, first, None)
+                yield Piece(split, file, first, None, path)
 
 
 def _count_parts(

@@ -38,9 +38,8 @@ def convert(job: ShardJob, piece: Piece) -> Iterator[int]:
     Raises:
         DataError: If a file, or a row of it, cannot be used. Shards before it are finished.
     """
-    path = job.files[piece.split][piece.file]
     cuts = read_parts(
-        path,
+        piece.path,
         job.schema,
         job.shard_rows,
         job.on_bad_row,
@@ -53,7 +52,7 @@ def convert(job: ShardJob, piece: Piece) -> Iterator[int]:
         yield from _write(
             job,
             piece,
-            path,
+            piece.path,
             itertools.chain([first], cuts),
         )
 

@@ -17,7 +17,7 @@ from tafe_tf.data.batches.holdout import Holdout, time_holdout
 from tafe_tf.data.batches.position import Position
 from tafe_tf.data.batches.stream import Stream, deal
 from tafe_tf.data.errors import BadRowError, DataError
-from tafe_tf.data.formats.read import find_files
+from tafe_tf.data.formats.splits import find_files
 from tafe_tf.data.formats.write import write
 
 DATASET = schema.Schema(

@@ -13,7 +13,8 @@ from tafe_tf.data.batches import dataset
 from tafe_tf.data.batches.dataset import FunnelData
 from tafe_tf.data.batches.holdout import Holdout
 from tafe_tf.data.batches.position import Position
-from tafe_tf.data.formats.read import find_files, read_blocks
+from tafe_tf.data.formats.read import read_blocks
+from tafe_tf.data.formats.splits import find_files
 from tafe_tf.data.formats.write import write
 from tafe_tf.schema import Feature, Schema, Task
 

@@ -18,7 +18,8 @@ from small_files import EXTENSIONS, GOOD, SCHEMA, column, read, texts, written
 from tafe_tf.data.bad_rows import BadRows
 from tafe_tf.data.blocks.block import Block
 from tafe_tf.data.errors import BadRowError, DataError
-from tafe_tf.data.formats.read import find_files, notes_of, read_blocks
+from tafe_tf.data.formats.read import notes_of, read_blocks
+from tafe_tf.data.formats.splits import find_files
 from tafe_tf.data.formats.write import write
 
 NO_ROWS: dict[str, list[Any]] = {name: [] for name in GOOD}

@@ -17,7 +17,8 @@ import tensorflow as tf
 from tafe_tf.data.bad_rows import BadRows
 from tafe_tf.data.blocks.block import Block
 from tafe_tf.data.errors import BadRowError, DataError
-from tafe_tf.data.formats.read import find_files, read_blocks
+from tafe_tf.data.formats.read import read_blocks
+from tafe_tf.data.formats.splits import find_files
 from tafe_tf.data.formats.write import Writer, write
 from tafe_tf.schema import Feature, Schema, Task
 

@@ -16,7 +16,7 @@ from small_files import EXTENSIONS, GOOD, column, read, texts, written
 
 from tafe_tf.data.bad_rows import BadRows
 from tafe_tf.data.errors import BadRowError, DataError
-from tafe_tf.data.formats.read import find_files
+from tafe_tf.data.formats.splits import find_files
 from tafe_tf.data.formats.write import Writer
 
 KEPT_AS_TEXT = ["9007199254740993", "3.0", "-9007199254740995", ""]  # 2^53 + 1 has no float64

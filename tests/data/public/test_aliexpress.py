@@ -18,7 +18,8 @@ from tafe_tf import schema_toml
 from tafe_tf.data.bad_rows import BadRows
 from tafe_tf.data.batches.dataset import FunnelData
 from tafe_tf.data.errors import BadRowError, DataError
-from tafe_tf.data.formats.read import find_files, read_blocks
+from tafe_tf.data.formats.read import read_blocks
+from tafe_tf.data.formats.splits import find_files
 from tafe_tf.data.lock import LockError, locked
 from tafe_tf.data.public import aliexpress
 from tafe_tf.data.public.aliexpress import prepare

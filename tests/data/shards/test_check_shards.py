@@ -17,14 +17,14 @@ def test_shards_hold_what_was_written(tmp_path: pathlib.Path) -> None:
     for shard in shards:
         shard.write_text("click\n1\n")
     paths = [str(shard) for shard in shards]
-    check_shards(tmp_path, paths)  # nobody has prepared them
+    check_shards(paths)  # nobody has prepared them
     names = [shard.name for shard in shards]
     record = {"manifest": manifest.entries(tmp_path, names)}
     (tmp_path / "prepared.json").write_text(json.dumps(record))
-    check_shards(tmp_path, paths)
+    check_shards(paths)
     shards[1].write_text("click\n0\n")  # as long as before
     with pytest.raises(ManifestError, match=r"train-1\.csv.*Prepare the shards again"):
-        check_shards(tmp_path, paths)
-    check_shards(tmp_path, [paths[0], paths[2], "elsewhere/train-1.csv"])
+        check_shards(paths)
+    check_shards([paths[0], paths[2], "elsewhere/train-1.csv"])
     (tmp_path / "prepared.json").write_text("{}")  # of an older version
-    check_shards(tmp_path, paths)
+    check_shards(paths)

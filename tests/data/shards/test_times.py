@@ -36,7 +36,7 @@ def job(tmp_path: pathlib.Path, times: list[str], form: str) -> tuple[ShardJob, 
     )
     made.work.mkdir(parents=True)
     made.shard("train", 0, 0).parent.mkdir(parents=True, exist_ok=True)
-    return made, Piece("train", 0, 0, 1)
+    return made, Piece("train", 0, 0, 1, str(tmp_path / "data" / "train.csv"))
 
 
 @pytest.mark.parametrize("form", ["parquet", "tfrecord"])

@@ -10,7 +10,8 @@ import pytest
 import small_models
 
 from tafe_tf.data.formats.write import write
-from tafe_tf.serving.batch.job import Job, JobError, find_inputs
+from tafe_tf.serving.batch.job import Job, find_inputs
+from tafe_tf.serving.batch.settings import JobError
 
 
 def test_what_a_job_must_be(

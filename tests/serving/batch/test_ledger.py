@@ -18,8 +18,9 @@ from tafe_tf.data.formats.write import write
 from tafe_tf.export.session_model import SessionModel
 from tafe_tf.serving.batch import job as scoring_job
 from tafe_tf.serving.batch import scoring
-from tafe_tf.serving.batch.job import Job, JobError, find_inputs
+from tafe_tf.serving.batch.job import Job, find_inputs
 from tafe_tf.serving.batch.ledger import claim, finish
+from tafe_tf.serving.batch.settings import JobError
 
 
 class Stops:
@@ -75,6 +76,16 @@ def test_a_hole_is_filled(loans: Job) -> None:
     assert not (pathlib.Path(loans.output) / "_SUCCESS.json").exists()
     scoring.run(loans)
     assert whole(loans) == before
+
+
+def test_a_job_that_ends_removes_what_a_killed_worker_was_writing(loans: Job) -> None:
+    scoring.run(loans)
+    before = contents(loans.output)
+    left_over = (".a-00001.parquet.0f.tmp", "_parts/.71.a-00001.json", ".71._job.json")
+    for name in left_over:
+        (pathlib.Path(loans.output) / name).write_text("half")
+    finish(loans)
+    assert contents(loans.output).keys() == before.keys()
 
 
 def contents(directory: str) -> dict[str, tuple[bytes, int]]:

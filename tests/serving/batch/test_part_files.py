@@ -18,9 +18,10 @@ from tafe_tf.data.errors import DataError
 from tafe_tf.data.formats.write import write
 from tafe_tf.data.lock import LockError, locked
 from tafe_tf.serving.batch import scoring
-from tafe_tf.serving.batch.job import Job, JobError
+from tafe_tf.serving.batch.job import Job
 from tafe_tf.serving.batch.ledger import finish
 from tafe_tf.serving.batch.part_files import record_of
+from tafe_tf.serving.batch.settings import JobError
 
 
 def test_a_part_may_have_no_rows(exports: dict[str, pathlib.Path], tmp_path: pathlib.Path) -> None:

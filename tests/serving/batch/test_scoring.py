@@ -22,7 +22,8 @@ from tafe_tf.data.formats.read import read_blocks
 from tafe_tf.data.formats.write import write
 from tafe_tf.export.session_model import SessionModel
 from tafe_tf.serving.batch import scoring
-from tafe_tf.serving.batch.job import Job, JobError
+from tafe_tf.serving.batch.job import Job
+from tafe_tf.serving.batch.settings import JobError
 from tafe_tf.training.run_dir import RunDir
 
 
@@ -73,6 +74,34 @@ def test_every_format_gives_the_models_scores(
     for name in names:
         np.testing.assert_allclose(first[name], expected[name], rtol=0, atol=1e-6)
         assert np.std(first[name]) > 1e-3  # rows differ, so a row's score in another's place shows
+
+
+def test_folders_that_hold_values_are_keys(
+    exports: dict[str, pathlib.Path], tmp_path: pathlib.Path
+) -> None:
+    for day in (1, 2):
+        folder = tmp_path / "in" / f"dt=2026-11-0{day}"
+        folder.mkdir(parents=True)
+        write(folder / "part-0.csv", small_models.rows("loans", ROWS, seed=day))
+        (folder / "_SUCCESS").touch()
+    path = tmp_path / "in"
+    task = job(exports["loans"], path, keys=("dt", "item"), rows_per_shard=200)
+    assert scoring.run(task)["rows"] == 2 * ROWS
+    stems = ("dt=2026-11-01+part-0", "dt=2026-11-02+part-0")
+    assert [part.name for part in parts(task)] == [
+        f"{stem}-{number:05d}.parquet" for stem in stems for number in range(2)
+    ]
+    for day, stem in enumerate(stems, start=1):
+        alone = tmp_path / "alone" / f"day{day}.csv"
+        alone.parent.mkdir(exist_ok=True)
+        write(alone, small_models.rows("loans", ROWS, seed=day))
+        expected = job(
+            exports["loans"], alone, output=f"out{day}", keys=("item",), rows_per_shard=200
+        )
+        scoring.run(expected)
+        found = scores(task, stem)
+        assert found.pop("dt") == [f"2026-11-0{day}"] * ROWS
+        assert found == scores(expected)
 
 
 def test_the_scores_are_those_of_the_session(loans: Job) -> None:

@@ -15,7 +15,7 @@ import pytest
 from ali_ccp_files import ROOT, Row, content, invented, lines_of, small, twin, written
 
 from tafe_tf.data.errors import BadRowError, DataError
-from tafe_tf.data.formats.read import find_files
+from tafe_tf.data.formats.splits import find_files
 from tafe_tf.data.lock import LockError, locked
 from tafe_tf.data.public.ali_ccp.errors import problem_of
 from tafe_tf.data.public.ali_ccp.prepare import Settings, prepare

@@ -17,7 +17,8 @@ from tafe_tf.data.bad_rows import BadRows
 from tafe_tf.data.batches.dataset import FunnelData
 from tafe_tf.data.batches.position import Position
 from tafe_tf.data.errors import DataError
-from tafe_tf.data.formats.read import find_files, read_blocks
+from tafe_tf.data.formats.read import read_blocks
+from tafe_tf.data.formats.splits import find_files
 from tafe_tf.data.public.ali_ccp.fields import protocol
 from tafe_tf.data.public.ali_ccp.prepare import prepare
 from tafe_tf.data.public.ali_ccp.shards import uniform

@@ -1,0 +1,294 @@
+"""The files that paths, folders, patterns and lists of them name."""
+
+from __future__ import annotations
+
+import itertools
+import os
+import pathlib
+import re
+from collections.abc import Iterator, Sequence
+
+from tafe_tf.data.errors import DataError
+from tafe_tf.data.formats.file_kinds import (
+    ENDINGS,
+    INPUT_FORMATS,
+    REFUSED,
+    extension_of,
+    format_of,
+    has_no_ending,
+    is_visible,
+)
+from tafe_tf.data.formats.partitions import check_same_keys, is_partition
+
+# What the jobs that write a directory of shards leave beside them until all shards are there.
+_BEGUN = (".prepare/settings.json", ".ali_ccp/settings.json", "preparing.json")
+_OF_SPLIT = re.compile(r"(train|valid|test)([-.].*)?")  # the name of a file or folder of a split
+_WILD = re.compile(r"[*?\[]")
+_BRACES = re.compile(r"\{([^{}]*)\}")
+_RANGE = re.compile(r"(\d+)\.\.(\d+)")
+
+
+def find_sources(given: str | Sequence[str], input_format: str = "") -> tuple[str, ...]:
+    """Finds files.
+
+    Each text is one of these:
+
+    - the path of a file, or of a folder, of which all files are taken, at any depth;
+    - a pattern: `*` and `?` stand for any characters of a name and for one, `[a-z]` for one of
+      some and `[!a-z]` for none of them, and `**` for any characters, those between folders
+      included. `{a,b}` stands for each of some texts and `{08..11}` for each of some numbers, with
+      their zeros. A pattern that names a folder names all files of it;
+    - `@FILE`, a file with one such text a line; paths in it are relative to its folder, and lines
+      that are empty or begin with `#` are passed over.
+
+    Of folders and patterns, hidden files, marks such as `_SUCCESS` and files of other endings are
+    passed over. Each alternative of braces must name a file: a day that is not
+    there is no day without rows.
+
+    Args:
+        given: A text, or several.
+        input_format: "csv", "parquet" or "tfrecord": the format of files without an ending, such
+            as `part-00000`. Default: "", such files are passed over, but for those that are
+            named themselves, whose first bytes tell their format.
+
+    Returns:
+        The paths, each once, in the order of their absolute paths: the same on every machine.
+
+    Raises:
+        DataError: If a text names no file, the files are of several formats, they lie in folders
+            of different keys, see `partitions`, or they are shards of a job that has not ended.
+        FileNotFoundError: If a path without a pattern is not there.
+
+    Example:
+        >>> import tempfile
+        >>> log = pathlib.Path(tempfile.mkdtemp())
+        >>> for day in ("09", "10", "11"):
+        ...     (log / f"dt=2026-11-{day}").mkdir()
+        ...     _ = (log / f"dt=2026-11-{day}" / "part-0.csv").write_text("click\\n1\\n")
+        >>> found = find_sources(f"{log}/dt=2026-11-{{09..10}}/**.csv")
+        >>> [pathlib.Path(path).parent.name for path in found]
+        ['dt=2026-11-09', 'dt=2026-11-10']
+    """
+    if input_format not in ("", *INPUT_FORMATS):
+        rule = f"input_format must be one of {', '.join(INPUT_FORMATS)}"
+        raise DataError(f"{rule}. Received: {input_format!r}")
+    texts = [given] if isinstance(given, str) else list(given)
+    found: dict[str, str] = {}
+    for text in texts:
+        for path in _named_by(text, input_format):
+            found.setdefault(os.path.abspath(path), path)
+    files = tuple(found[path] for path in sorted(found))
+    for folder in dict.fromkeys(map(os.path.dirname, files)):
+        check_ended(folder)
+    check_formats(files, input_format)
+    check_same_keys(files)
+    return files
+
+
+def check_formats(files: Sequence[str], input_format: str = "") -> None:
+    """Raises DataError unless all files are of one format, and those without ending of a given one.
+
+    Args:
+        files: Their paths.
+        input_format: See `find_sources`. Default: "".
+    """
+    by_format: dict[str, str] = {}
+    for path in files:
+        found = format_of(path)
+        by_format.setdefault(found, path)
+        if input_format and has_no_ending(path) and found != f".{input_format}":
+            raise DataError(
+                f"{path}: must be a {input_format} file, as input_format says, and is a "
+                f"{found.removeprefix('.')} file by its first bytes"
+            )
+    if len(by_format) > 1:
+        received = ", ".join(sorted(by_format))
+        paths = " and ".join(by_format[name] for name in sorted(by_format))
+        raise DataError(f"{paths}: must be of one format. Received: {received}")
+
+
+def below(folder: str | pathlib.Path, of_partitions: bool = False) -> Iterator[str]:
+    """The paths of all visible files below a folder, at any depth; hidden folders are passed over.
+
+    Args:
+        folder: The folder.
+        of_partitions: Whether only those in the folder itself and in folders that hold values, see
+            `partitions`. Default: False.
+    """
+    walked: set[str] = set()
+    for path, folders, names in os.walk(folder, followlinks=True):
+        if os.path.realpath(path) in walked:  # a link that leads back
+            folders.clear()
+            continue
+        walked.add(os.path.realpath(path))
+        folders[:] = [name for name in folders if _is_open(name, of_partitions)]
+        for name in names:
+            file = os.path.join(path, name)
+            if is_visible(name) and os.path.isfile(file):
+                yield file
+
+
+def check_ended(folder: str | pathlib.Path) -> None:
+    """Raises DataError if a job that writes shards into a folder has not ended."""
+    for name in _BEGUN:
+        if os.path.exists(os.path.join(folder, name)):
+            raise DataError(
+                f"{folder}: not all shards are there, since the job that prepares them has not "
+                "ended; run the same command again"
+            )
+
+
+def _is_open(folder: str, of_partitions: bool) -> bool:
+    """Whether a folder of this name is looked into."""
+    return is_partition(folder) or (is_visible(folder) and not of_partitions)
+
+
+def is_data(path: str, input_format: str = "") -> bool:
+    """Whether a file that was not named itself is to be read.
+
+    A file of 0 bytes whose name has no ending is an empty part, as Hive leaves them.
+
+    Args:
+        path: The file.
+        input_format: See `find_sources`. Default: "".
+    """
+    name = os.path.basename(path)
+    if has_no_ending(name):
+        return input_format != "" and os.path.getsize(path) > 0
+    return name.endswith((*ENDINGS, *REFUSED))
+
+
+def _named_by(text: str, input_format: str) -> list[str]:
+    """The files that one text names; at least one."""
+    if os.path.isfile(text):
+        extension_of(text)  # raises if it is no data
+        return [text]
+    if text.startswith("@"):
+        return _in_list(text[1:], input_format)
+    if os.path.isdir(text):
+        _check_one_split(text)
+    found = []
+    for pattern in _alternatives(text.rstrip("/") or text):
+        if os.path.isfile(pattern):
+            extension_of(pattern)
+            found.append(pattern)
+            continue
+        files = [path for path in _matching(pattern) if is_data(path, input_format)]
+        if not files:
+            raise _nothing(text, pattern, input_format)
+        found += files
+    return found
+
+
+def _nothing(
+    text: str,
+    pattern: str,
+    input_format: str,
+) -> Exception:
+    """The error for a text that names no file."""
+    where = text if text == pattern else f"{text}: {pattern}"
+    if not _WILD.search(pattern) and not os.path.isdir(pattern):
+        return FileNotFoundError(f"{where}: there is no such file or directory")
+    mend = "give a file, a directory, or a pattern such as 'DIR/dt=2026-11-*'"
+    if not input_format and any(map(has_no_ending, _matching(pattern))):
+        mend = f"files without an ending need --input_format, one of {', '.join(INPUT_FORMATS)}"
+    return DataError(f"{where}: names no file with rows; {mend}")
+
+
+def _check_one_split(folder: str) -> None:
+    """Raises DataError if a folder has files that are named after several splits."""
+    matches = (_OF_SPLIT.fullmatch(name) for name in os.listdir(folder))
+    splits = {match[1] for match in matches if match}
+    if len(splits) > 1:
+        raise DataError(
+            f"{folder}: holds files of the splits {' and '.join(sorted(splits))}; give "
+            f"--data_dir={folder}, or the pattern '{folder}/{min(splits)}*'"
+        )
+
+
+def _in_list(path: str, input_format: str) -> list[str]:
+    """The files that the lines of a file name."""
+    folder = os.path.dirname(path)
+    try:
+        lines = pathlib.Path(path).read_text(encoding="utf-8").splitlines()
+    except UnicodeDecodeError:
+        raise DataError(f"{path}: must be a list of paths, UTF-8 text with one a line") from None
+    found = []
+    for line in lines:
+        text = line.strip()
+        if not text or text.startswith("#"):
+            continue
+        if text.startswith("@"):
+            raise DataError(f"{path}: a list must not name another list. Received: {text}")
+        found += _named_by(os.path.join(folder, text), input_format)
+    if not found:
+        raise DataError(f"{path}: names no file; write one path a line")
+    return found
+
+
+def _alternatives(text: str) -> list[str]:
+    """The patterns that the braces of a text stand for; the text itself if it has none.
+
+    Example:
+        >>> _alternatives("dt={08..10}/{a,b}.csv")[:3]
+        ['dt=08/a.csv', 'dt=08/b.csv', 'dt=09/a.csv']
+    """
+    pieces = _BRACES.split(text)  # in turn, what stands outside of braces and within
+    if len(pieces) == 1:
+        return [text]
+    choices = [_choices(piece) if place % 2 else [piece] for place, piece in enumerate(pieces)]
+    found = ["".join(parts) for parts in itertools.product(*choices)]
+    if "{" in "".join(pieces[::2]):  # braces within braces
+        found = [pattern for text in found for pattern in _alternatives(text)]
+    return list(dict.fromkeys(found))
+
+
+def _choices(inner: str) -> list[str]:
+    """What stands within braces: some texts, or a range of numbers."""
+    of_numbers = _RANGE.fullmatch(inner)
+    if not of_numbers:
+        return inner.split(",")
+    first, last = of_numbers.groups()
+    if int(first) > int(last):
+        raise DataError(f"{{{inner}}}: a range must go up, as in {{08..11}}")
+    width = len(first)
+    return [str(number).zfill(width) for number in range(int(first), int(last) + 1)]
+
+
+def _matching(pattern: str) -> Iterator[str]:
+    """The visible files that a pattern without braces names, or whose folder it names."""
+    wild = _WILD.search(pattern)
+    if wild is None:
+        yield from below(pattern)
+        return
+    root, slash, _ = pattern[: wild.start()].rpartition("/")
+    matches = re.compile(_expression(pattern[len(root) + len(slash) :]))
+    start = root + slash
+    for path in below(start or "."):
+        within = os.path.relpath(path, start or ".").replace(os.sep, "/")
+        if matches.fullmatch(within):
+            yield os.path.join(start, within)
+
+
+def _expression(pattern: str) -> str:
+    """A pattern as a regular expression of paths; what lies below a folder matches as well."""
+    found = ""
+    place = 0
+    while place < len(pattern):
+        rest = pattern[place:]
+        group = re.match(r"\[(!?)([^\]]+)\]", rest)
+        if rest.startswith("**/"):
+            taken, expression = 3, r"(?:.*/)?"
+        elif rest.startswith("**"):
+            taken, expression = 2, r".*"
+        elif group:
+            taken = group.end()
+            negation = "^" if group[1] else ""
+            members = re.sub(r"([\\\[\]^&~|])", r"\\\1", group[2])
+            expression = f"[{negation}{members}]"
+        else:
+            taken = 1
+            expression = {"*": "[^/]*", "?": "[^/]"}.get(rest[0], re.escape(rest[0]))
+        found += expression
+        place += taken
+    return f"{found}(?:/.*)?"

@@ -1,1 +1,0 @@
-"""Jobs as Apache Beam pipelines (extra `[beam]`)."""

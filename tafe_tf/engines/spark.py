@@ -1,0 +1,94 @@
+"""Parts on the executors of a Spark cluster (extra `[spark]`).
+
+A part is a row of a DataFrame that `mapInArrow` works on, so that Spark Connect takes it as well:
+there is no SparkContext and no RDD.
+"""
+
+from __future__ import annotations
+
+import functools
+import os
+import pickle
+import re
+import sys
+from collections.abc import Iterable, Iterator, Sequence
+
+import pyarrow as pa
+from pyspark.errors import PySparkException
+from pyspark.sql import SparkSession
+
+from tafe_tf.engines.driver import EngineError, OnRows, Part, Work
+from tafe_tf.engines.worker import ENVIRONMENT, Errand, attempt, errand_of
+
+# The last line of a traceback, of an error of this package or where it is not installed.
+_SAID = re.compile(r"^(?:tafe_tf\.[\w.]+Error|(ModuleNotFoundError)): (.*)$", re.MULTILINE)
+
+
+class SparkDriver:
+    """Deals parts out by Spark; rows are not told before its end.
+
+    The session is the active one, or the one that `spark-submit` or SPARK_REMOTE describe. A part
+    whose executor dies, or that fails, is tried again as often as `spark.task.maxFailures` says.
+    """
+
+    each_part = True
+
+    def run(
+        self,
+        work: Work,
+        parts: Sequence[Part],
+        on_rows: OnRows,
+    ) -> None:
+        """See `Driver.run`."""
+        if not parts:
+            return
+        pickled = [pickle.dumps(part) for part in parts]
+        task = functools.partial(_attempts, errand_of(work), pickled)
+        try:
+            dealt = session().range(0, len(parts), 1, len(parts))
+            for row in dealt.mapInArrow(task, "rows long").collect():
+                on_rows(row["rows"])
+        except PySparkException as error:
+            raise EngineError(reason_of(error)) from error
+
+
+def session() -> SparkSession:
+    """The active session, or a new one in which workers have this process's environment.
+
+    Settings that `spark-submit` or a configuration file made win over this process's environment.
+    """
+    active = SparkSession.getActiveSession()
+    if active is not None:
+        return active
+    os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
+    builder = SparkSession.builder.appName("tafe_tf")
+    if "SPARK_REMOTE" not in os.environ:  # a server's executors run before we come
+        for name in (*ENVIRONMENT, "PYTHONPATH"):
+            if name in os.environ:
+                builder = builder.config(f"spark.executorEnv.{name}", os.environ[name])
+    return builder.getOrCreate()
+
+
+def reason_of(error: PySparkException) -> str:
+    """What a worker said, in one line; Spark buries it under tracebacks of Python and Java."""
+    text = str(error)
+    said = _SAID.findall(text)
+    if not said:
+        lines = [line.strip() for line in text.splitlines() if line.strip()]
+        return f"Spark: {lines[0]}"
+    not_found, message = said[-1]
+    if not_found:
+        return f"an executor cannot import the package: {message}; install it there"
+    return str(message)
+
+
+def _attempts(
+    errand: Errand,
+    parts: Sequence[bytes],
+    batches: Iterable[pa.RecordBatch],
+) -> Iterator[pa.RecordBatch]:
+    """Does the parts whose numbers are the rows of batches."""
+    for batch in batches:
+        for number in batch.column(0).to_pylist():
+            rows = attempt(parts[number], errand)
+            yield pa.RecordBatch.from_pydict({"rows": [rows]})
