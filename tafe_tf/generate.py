@@ -130,12 +130,13 @@ def _rates(texts: list[str]) -> list[float]:
 
 
 def _write(funnel: SyntheticFunnel, directory: pathlib.Path) -> None:
+    schema = schema_toml.dump(funnel.schema())  # first, because it checks the names of the tasks
     directory.mkdir(parents=True, exist_ok=True)
     for stream, (split, rows) in enumerate([("train", _ROWS.value), ("test", _TEST_ROWS.value)]):
         path = directory / f"{split}.{_FORMAT.value}"
         funnel.write(path, rows, stream)
         print(f"{path}: {rows:,} rows of {funnel.fields} fields, {' -> '.join(funnel.tasks)}")
-    write_text(directory / "schema.toml", schema_toml.dump(funnel.schema()))
+    write_text(directory / "schema.toml", schema)
 
 
 if __name__ == "__main__":

@@ -8,6 +8,8 @@ import pathlib
 import subprocess
 import sys
 
+import pytest
+
 from tafe_tf import schema_toml
 from tafe_tf.data.public.sample_wise import SampleWiseFunnel
 
@@ -44,6 +46,22 @@ def test_the_flags_of_before_write_the_bytes_of_before(tmp_path: pathlib.Path) -
     assert digest(tmp_path / "test.csv") == "ceb033c74c1c6768"
     schema = (tmp_path / "schema.toml").read_bytes()
     assert hashlib.sha256(schema).hexdigest()[:16] == "94bf5685a25cd7a4"
+
+
+@pytest.mark.parametrize(
+    ("given", "rule"),
+    [
+        ("--tasks=a,a", "task 'a': name must be given once"),
+        ("--interaction=nan", "interaction must be a finite number, 0 or more. Received: nan"),
+    ],
+)
+def test_what_is_wrong_is_said_before_anything_is_written(
+    tmp_path: pathlib.Path, given: str, rule: str
+) -> None:
+    done = generate(f"--data_dir={tmp_path / 'shop'}", "--train_rows=10", "--test_rows=10", given)
+    assert done.returncode == 1
+    assert done.stderr.splitlines()[-1].startswith(f"error: {rule}")
+    assert not (tmp_path / "shop").exists()
 
 
 def digest(path: pathlib.Path) -> str:

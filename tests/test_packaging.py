@@ -45,7 +45,7 @@ ALLOWED: dict[str, set[str]] = {
     "tafe_tf.probabilities": {"types", "schema"},
     "tafe_tf.models": {"types", "layers", "losses"},
     "tafe_tf.jax_training": {"types", "layers", "losses", "models"},
-    "tafe_tf.native": {"types", "machine", "models", "terminal"},
+    "tafe_tf.native": {"types", "data.atomic", "machine", "models", "terminal"},
     "tafe_tf.data": {"schema", "schema_toml", "shown", "storage"},
     "tafe_tf.features": {"schema", "data", "shown", "storage"},
     "tafe_tf.engines": {"schema", "data", "features"},

@@ -98,6 +98,9 @@ class FunnelModel(Configured, CheckedIds, InPieces, KnownInputs, SavedSeeds):
         check_arguments(self.arguments)
         if num_tasks < 1:
             raise ValueError(f"`num_tasks` must be 1 or more. Received: num_tasks={num_tasks}")
+        if heads not in ("separate", "conditional"):
+            rule = "must be separate or conditional"
+            raise ValueError(f"`heads` {rule}. Received: heads={heads!r}")
         if self.products and heads == "separate":
             rule = f"must be conditional: {type(self).__name__} predicts products"
             raise ValueError(f"`heads` {rule}. Received: heads={heads}")

@@ -31,7 +31,7 @@ def main(argv: list[str]) -> None:
     command.only_flags(argv)
     try:
         build()
-    except (library.BuildError, CheckError) as error:
+    except (library.BuildError, CheckError, OSError) as error:
         if not _IF_POSSIBLE.value:
             sys.exit(f"error: {error}")
         print(f"no native kernel, the stock layers compute: {error}")
@@ -39,9 +39,8 @@ def main(argv: list[str]) -> None:
 
 def build() -> None:
     """What `main` does, errors aside."""
-    place = library.path()
-    if place.exists():
-        print(f"the native kernel is there: {place}")
+    if library.load() is not None:
+        print(f"the native kernel is there: {library.path()}")
         return
     began = time.monotonic()
     with library.built() as made:

@@ -21,6 +21,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Literal
 
 from tafe_tf import machine
+from tafe_tf.native import sealed_file
 
 Mode = Literal["auto", "on", "off"]
 MODES: tuple[Mode, ...] = ("auto", "on", "off")
@@ -53,6 +54,10 @@ class BuildError(Exception):
     """The kernel cannot be built here; the message says why."""
 
 
+class LoadError(BuildError):
+    """A library of the kernel cannot be loaded; the message says why."""
+
+
 class _Sizes(ctypes.Structure):
     """`tafe_sizes` of kernel/sizes.h."""
 
@@ -79,6 +84,7 @@ class Library:
             JAX, which has the functions TafeScore, TafeForward and TafeBackward.
 
     Raises:
+        LoadError: If it cannot be loaded, for example because its folder may not be executed from.
         RuntimeError: If TensorFlow has loaded the kernel from another file into this process. To
             register an operation twice would make it unusable.
     """
@@ -86,7 +92,10 @@ class Library:
     def __init__(self, path: pathlib.Path) -> None:
         self.path = path
         self.operations = _tensorflow_operations(path)
-        self._functions = ctypes.CDLL(str(path))
+        try:
+            self._functions = ctypes.CDLL(str(path))
+        except OSError as error:
+            raise LoadError(f"{path}: the kernel cannot be loaded: {error}") from None
         self._functions.tafe_target.restype = ctypes.c_char_p
         self._functions.tafe_count_saved.restype = ctypes.c_int64
 
@@ -142,7 +151,10 @@ def _tensorflow_operations(path: pathlib.Path) -> Any:
     others = [str(other) for other in _loaded if other != path]
     if others:
         raise RuntimeError(f"{path}: this process has the kernel's operations from {others[0]}")
-    operations = tf.load_op_library(str(path))
+    try:
+        operations = tf.load_op_library(str(path))
+    except (tf.errors.OpError, RuntimeError) as error:
+        raise LoadError(f"{path}: the kernel cannot be loaded: {error}") from None
     _loaded.add(path)
     return operations
 
@@ -175,11 +187,22 @@ def path() -> pathlib.Path:
     prefix, _ = _backend()
     name = f"{prefix}-{_hash_of_sources()}-{platform.machine()}.so"
     beside = pathlib.Path(__file__).parent / "built" / name
-    cache = pathlib.Path(os.environ.get("XDG_CACHE_HOME") or pathlib.Path.home() / ".cache")
-    in_cache = cache / "tafe_tf" / name
-    if beside.exists() or (os.access(beside.parents[1], os.W_OK) and not in_cache.exists()):
+    in_cache = _in_cache(name)
+    if beside.exists() or in_cache is None:
+        return beside
+    if os.access(beside.parents[1], os.W_OK) and not in_cache.exists():
         return beside
     return in_cache
+
+
+def _in_cache(name: str) -> pathlib.Path | None:
+    """The library's path in the user's cache; None for a user without a home."""
+    given = os.environ.get("XDG_CACHE_HOME")
+    try:
+        cache = pathlib.Path(given) if given else pathlib.Path.home() / ".cache"
+    except RuntimeError:
+        return None
+    return cache / "tafe_tf" / name
 
 
 def _backend() -> tuple[str, str]:
@@ -221,7 +244,7 @@ def built(extra_flags: Sequence[str] = ()) -> Iterator[Library]:
         extra_flags: Further flags of the compiler. The default is none.
 
     Raises:
-        BuildError: If there is no compiler, or it fails.
+        BuildError: If there is no compiler, or it fails, or what it made cannot be loaded.
     """
     targets = targets_of_this_machine()
     if not targets:
@@ -265,30 +288,36 @@ def install(library: Library) -> pathlib.Path:
     """
     place = path()
     place.parent.mkdir(parents=True, exist_ok=True)
-    hidden = place.with_name(f".{place.name}.{os.getpid()}")
-    shutil.copyfile(library.path, hidden)
-    hidden.replace(place)
+    sealed_file.write(library.path, place)
     prefix, _ = _backend()
     for other in place.parent.glob(f"{prefix}-*.so"):
         if other != place:
-            other.unlink()
+            other.unlink(missing_ok=True)  # another process may be doing the same
     return place
 
 
 @functools.cache
 def load() -> Library | None:
-    """The kernel, or None if it was not built before this process asked first."""
+    """The kernel, or None if there was none to load when this process asked first."""
     place = path()
-    return Library(place) if place.exists() else None
+    if not sealed_file.is_whole(place):
+        return None
+    try:
+        return Library(place)
+    except LoadError:
+        return None
 
 
 def reason_against_machine() -> str:
     """Why no model can use the kernel in this process; "" if one can."""
     if machine.has_accelerator():
         return "it is for CPUs, and there is an accelerator"
-    if load() is None:
-        return "it was not built: `tafe native` does that"
-    return ""
+    if load() is not None:
+        return ""
+    place = path()
+    if place.exists():
+        return f"{place} is damaged or cannot be loaded: `tafe native` builds it anew"
+    return "it was not built: `tafe native` does that"
 
 
 def way_without(mode: Mode, reason: str, what: str, where: str = "") -> str:

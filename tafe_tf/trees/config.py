@@ -31,12 +31,12 @@ _AT_LEAST = {
     "num_iterations": 1,
     "early_stopping_round": 1,
     "max_list_values": 1,
-    "shrinkage_rate": 0,
     "lambda_l2": 0,
     "cat_smooth": 0,
     "cat_l2": 0,
 }
 _SHARES = ("feature_fraction", "bagging_fraction")
+_MOST_LEAVES = 131_072  # of LightGBM
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -47,7 +47,7 @@ class TreesConfig:
         heads: What the trees of a step i >= 2 learn. "separate": f_i, from all impressions.
             "conditional": P(step i | step i - 1), from the rows that reached step i - 1; f_i is
             then f_{i-1} times it, so that it never rises along the funnel.
-        num_leaves: Number of leaves of a tree, at most.
+        num_leaves: Number of leaves of a tree, at most; 131,072 is the most that there can be.
         min_data_in_leaf: Number of rows that a leaf holds, at least, whatever their weights are.
         shrinkage_rate: Factor on each tree's answers, which other libraries call its learning rate.
         num_iterations: Number of trees of a step, at most.
@@ -55,6 +55,7 @@ class TreesConfig:
             which a step gets no more of them. The trees after the best one are left out.
         feature_fraction: Share of the columns that each tree may read, drawn for each tree.
         bagging_fraction: Share of the rows that each tree is grown from, drawn for each tree.
+            Where that is less than one row of a step, each tree is grown from all of them.
         lambda_l2: Weight of the squares of the leaves' answers (L2).
         cat_smooth: Rows that a category is thought to have more than it has, at the mean of all,
             where categories are ordered for a split.
@@ -93,18 +94,24 @@ class TreesConfig:
             settings.check(setting, getattr(self, name))
         for name, least in _AT_LEAST.items():
             settings.require(self, name, getattr(self, name) >= least, f"must be {least} or more")
+        settings.require(
+            self, "num_leaves", self.num_leaves <= _MOST_LEAVES, f"must be {_MOST_LEAVES} or less"
+        )
+        settings.require(self, "shrinkage_rate", self.shrinkage_rate > 0, "must be above 0")
         for name in _SHARES:
             settings.require(
                 self, name, 0 < getattr(self, name) <= 1, "must be above 0 and at most 1"
             )
 
-    def parameters(self, seed: int, threads: int) -> dict[str, Any]:
+    def parameters(self, seed: int, rows: int, threads: int) -> dict[str, Any]:
         """The parameters of LightGBM for the trees of one step.
 
         Args:
             seed: Of the columns and rows that are drawn.
+            rows: Number of rows that the step's trees learn from.
             threads: Number of threads; the trees do not depend on it.
         """
+        draws_a_row = self.bagging_fraction * rows >= 1  # LightGBM grows no tree from no row
         return {
             "objective": "binary",
             "metric": "None",  # `StepMonitor` measures
@@ -112,7 +119,7 @@ class TreesConfig:
             "min_data_in_leaf": self.min_data_in_leaf,
             "learning_rate": self.shrinkage_rate,
             "feature_fraction": self.feature_fraction,
-            "bagging_fraction": self.bagging_fraction,
+            "bagging_fraction": self.bagging_fraction if draws_a_row else 1.0,
             "bagging_freq": 1,
             "lambda_l2": self.lambda_l2,
             "cat_smooth": self.cat_smooth,

@@ -3,7 +3,7 @@
 <run_dir>/flags.txt              the settings that the trees depend on, a flagfile
           schema.toml, manifest.json, data.json, vocabulary/, statistics.json
                                  as in any run directory
-          trees/lists.json       the ids of values of lists that have a column of their own
+          listed.json            the ids of values of lists that have a column of their own
           trees/<task>.txt       the trees of a step, in LightGBM's own form
           trees/<task>.json      what growing them took
           history.json           one entry: the metrics of the held-out rows, and what it all took
@@ -159,7 +159,7 @@ def _fit(
     grown, took = _grow_all(run, table, rows, validation, trees, training)
     _write_history(run, grown, took, table, validation, training)
     _evaluate_test(run, grown, table, rows, data, training)
-    run.files.note(f"{_FOLDER}/*", *METRICS)
+    run.files.note(f"{_FOLDER}/*", _lists_file(run).name, *METRICS)
     print_dropped(bad_rows)
 
 
@@ -172,7 +172,6 @@ def _listed(
     """The ids of values of lists that get columns, counted once."""
     path = _lists_file(run)
     if not path.exists():
-        path.parent.mkdir(exist_ok=True)
         batches = rows.evaluation_batches("train")
         write_json(path, frequent_ids(features, batches, trees.max_list_values))
     listed: Listed = read_json(path)
@@ -180,7 +179,8 @@ def _listed(
 
 
 def _lists_file(run: RunDir) -> pathlib.Path:
-    return run.path / _FOLDER / "lists.json"
+    """Not among the trees, whose files are named after tasks."""
+    return run.path / "listed.json"
 
 
 def _grow_all(
@@ -203,6 +203,7 @@ def _grow_all(
         step_names=names,
         table=table,
     )
+    (run.path / _FOLDER).mkdir(exist_ok=True)
     for name in names:
         path = run.path / _FOLDER / f"{name}.txt"
         report = path.with_suffix(".json")

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import pathlib
 import time
+from collections.abc import Iterator
 
 import lightgbm
 import numpy as np
@@ -117,7 +119,8 @@ class Grower:
             The booster with the trees up to the best one, and what it took.
 
         Raises:
-            DataError: If the trees of a conditional probability have no row to learn from.
+            DataError: If the trees of a conditional probability have no row to learn from, or if
+                LightGBM refuses the rows or the settings.
         """
         began = time.monotonic()
         step = len(before.boosters)
@@ -135,23 +138,38 @@ class Grower:
                 self._monitor,
                 self._log_before(before, held_out),
             )
-        grown = lightgbm.train(
-            self._config.parameters(self._seed, machine.threads()),
-            dataset,
-            num_boost_round=self._config.num_iterations,
-            valid_sets=valid_sets,
-            feval=monitor,
-            callbacks=callbacks,
-        )
+        count = len(rows.labels[learned])
+        parameters = self._config.parameters(self._seed, count, machine.threads())
+        with _refusals(self._step_names[step]):
+            grown = lightgbm.train(
+                parameters,
+                dataset,
+                num_boost_round=self._config.num_iterations,
+                valid_sets=valid_sets,
+                feval=monitor,
+                callbacks=callbacks,
+            )
+        if monitor:
+            self._say_if_undefined(monitor, step)
         kept = grown.best_iteration if monitor else grown.num_trees()
         text = grown.model_to_string(num_iteration=kept)
         took = Grown(
-            rows=dataset.num_data(),
+            rows=count,
             trees=monitor.trees if monitor else kept,
             kept=kept,
             seconds=time.monotonic() - began,
         )
         return lightgbm.Booster(model_str=text), took
+
+    def _say_if_undefined(self, monitor: StepMonitor, step: int) -> None:
+        """Says that nothing told when to stop, where the held-out rows do not define the metric."""
+        if not monitor.was_defined:
+            name = self._step_names[step]
+            print(
+                f"warning: task {name!r}: the held-out rows do not define {monitor.kind}, so that "
+                "only its first tree was kept; hold other rows out, or take --monitor=log_loss",
+                flush=True,
+            )
 
     def _learned_from(self, rows: TreeRows, step: int) -> np.ndarray | slice:
         """Which rows the trees of a step learn from."""
@@ -192,9 +210,17 @@ class Grower:
         )
 
 
+@contextlib.contextmanager
+def _refusals(step_name: str) -> Iterator[None]:
+    """Turns what LightGBM refuses into an error that names the step."""
+    try:
+        yield
+    except lightgbm.basic.LightGBMError as error:
+        raise DataError(f"task {step_name!r}: LightGBM cannot grow its trees: {error}") from None
+
+
 def save(booster: lightgbm.Booster, path: pathlib.Path) -> None:
     """Writes a booster in LightGBM's own text form, which every tool for it reads."""
-    path.parent.mkdir(exist_ok=True)
     write_text(path, booster.model_to_string(num_iteration=-1))
 
 

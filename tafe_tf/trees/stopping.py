@@ -24,7 +24,9 @@ class StepMonitor:
             None (the default) where they learn f_i itself.
 
     Attributes:
+        kind: The metric's name without what stands behind a slash.
         trees: How many trees have been measured.
+        was_defined: Whether the rows defined the metric at any tree.
 
     Raises:
         ValueError: On the first call, if a single step has no such metric.
@@ -39,9 +41,10 @@ class StepMonitor:
     ) -> None:
         self._rows = rows
         self._step = step
-        self._kind, _, _ = monitor.partition("/")
+        self.kind, _, _ = monitor.partition("/")
         self._log_before = log_before
         self.trees = 0
+        self.was_defined = False
 
     def __call__(self, probabilities: np.ndarray, _data: object) -> tuple[str, float, bool]:
         """The metric's name, its goodness, and that larger is better.
@@ -55,7 +58,8 @@ class StepMonitor:
         if self._log_before is not None:
             logits = logit_of_log(self._log_before + np.log(inside))
         value = self.measured(logits)
-        return self._kind, goodness(value, self._kind), True
+        self.was_defined |= not np.isnan(value)
+        return self.kind, goodness(value, self.kind), True
 
     def measured(self, logits: np.ndarray) -> float:
         """The metric of logits of f_i [n]; NaN where it is undefined."""
@@ -67,5 +71,5 @@ class StepMonitor:
             sample_weight=self._rows.weight,
             group=self._rows.group,
         )
-        of_step = self._kind if self._kind in ("auc", "log_loss") else f"{self._kind}/{name}"
+        of_step = self.kind if self.kind in ("auc", "log_loss") else f"{self.kind}/{name}"
         return monitored(metrics.result(), of_step, [name])

@@ -144,3 +144,10 @@ def test_choices_are_literals() -> None:
     for made, argument in ((BY_NAME["mmoe"], "gate"), (BY_NAME["escm2"], "estimator")):
         hints = typing.get_type_hints(made.__init__)
         assert typing.get_origin(hints[argument]) is Literal
+
+
+@pytest.mark.parametrize("name", ["tafe", "esmm"])
+def test_heads_that_there_are_not(name: str) -> None:
+    rule = r"^`heads` must be separate or conditional\. Received: heads='product'$"
+    with pytest.raises(ValueError, match=rule):
+        BY_NAME[name]([5, 5], 2, heads="product")  # type: ignore[arg-type]

@@ -21,6 +21,8 @@ from tafe_tf.trees.config import OF_TRAINING, TreesConfig
         ({"feature_fraction": 0.0}, "feature_fraction must be above 0 and at most 1"),
         ({"bagging_fraction": 1.5}, "bagging_fraction must be above 0 and at most 1"),
         ({"heads": "product"}, "heads must be one of separate, conditional"),
+        ({"num_leaves": 131_073}, "num_leaves must be 131072 or less"),
+        ({"shrinkage_rate": 0.0}, "shrinkage_rate must be above 0"),
         ({"lambda_l2": -1.0}, "lambda_l2 must be 0 or more"),
     ],
 )
@@ -34,7 +36,7 @@ def test_settings_of_training_that_the_trees_take_are_there() -> None:
 
 
 def test_every_setting_but_two_is_a_parameter_of_lightgbm() -> None:
-    plain = TreesConfig().parameters(seed=3, threads=1)
+    plain = TreesConfig().parameters(seed=3, rows=9, threads=1)
     assert plain["seed"] == 3
     others: dict[str, Any] = {
         "num_leaves": 5,
@@ -47,7 +49,7 @@ def test_every_setting_but_two_is_a_parameter_of_lightgbm() -> None:
         "cat_l2": 4.0,
     }
     for name, value in others.items():
-        given = TreesConfig(**{name: value}).parameters(seed=3, threads=1)
+        given = TreesConfig(**{name: value}).parameters(seed=3, rows=9, threads=1)
         named = "learning_rate" if name == "shrinkage_rate" else name
         assert given == {**plain, named: value}
 

@@ -284,6 +284,47 @@ def test_a_step_that_no_training_row_reached(tmp_path: pathlib.Path) -> None:
         fit.fit_trees(data, tmp_path / "run", trees=trees, training=LATEST)
 
 
+def test_a_single_training_row_is_learned_from(
+    tmp_path: pathlib.Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """No share of one row is a row, and one held-out row defines no AUC."""
+    row = pd.DataFrame({"item": ["item 1"], "hour": 2, "price": 3.0, "click": 1, "buy": 1})
+    data = write_shop(
+        tmp_path / "data", train=row.assign(at=1), valid=row.assign(at=2), test=row.assign(at=3)
+    )
+    trees = TreesConfig(heads="conditional", **{**SMALL, "bagging_fraction": 0.8})
+    training = TrainingConfig(save_predictions=True)
+    fit.fit_trees(data, tmp_path / "run", trees=trees, training=training)
+    assert (logits_of(tmp_path / "run") > 10.0).all()
+    said = capsys.readouterr().out
+    assert "warning: task 'buy': the held-out rows do not define auc" in said
+
+
+def test_what_lightgbm_refuses_is_an_error_that_names_the_task(
+    tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data = write_shop(tmp_path / "data", train=draw(50, 0), test=draw(50, 1))
+
+    def refuses(*_: Any, **__: Any) -> None:
+        raise lightgbm.basic.LightGBMError("Check failed")
+
+    monkeypatch.setattr(lightgbm, "train", refuses)
+    with pytest.raises(DataError, match=r"^task 'click': LightGBM cannot .*: Check failed$"):
+        fit.fit_trees(data, tmp_path / "run", training=LATEST)
+
+
+def test_a_task_may_have_the_name_of_a_file(tmp_path: pathlib.Path) -> None:
+    """The same command again reads what the first one left."""
+    names = {"click": "lists", "buy": "listed"}
+    text = SCHEMA.replace('"click"', '"lists"').replace('"buy"', '"listed"')
+    text = text.replace('"vocabulary"', '"vocabulary"\nmax_length = 1')
+    rows = draw(200, 0).rename(columns=names)
+    data = write_shop(tmp_path / "data", text, train=rows, test=rows)
+    for _ in range(2):
+        fit.fit_trees(data, tmp_path / "run", trees=TreesConfig(**SMALL), training=LATEST)
+    assert logits_of(tmp_path / "run").shape == (200, 2)
+
+
 def test_trees_do_not_go_on_from_another_run(tmp_path: pathlib.Path) -> None:
     data = write_shop(tmp_path / "data", train=draw(50, 0))
     with pytest.raises(RunError, match="--warm_start has no meaning for gbdt"):

@@ -61,6 +61,9 @@ class SyntheticFunnel:
         if len(rates) != len(tasks) or not is_decreasing:
             rule = "rates must be one a task, decreasing, between 0 and 1"
             raise ValueError(f"{rule}. Received: {list(rates)}")
+        if not (np.isfinite(interaction) and interaction >= 0):
+            rule = "interaction must be a finite number, 0 or more"
+            raise ValueError(f"{rule}. Received: {interaction}")
         self.tasks = list(tasks)
         self.fields = fields
         self.values = values
