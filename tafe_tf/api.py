@@ -135,7 +135,7 @@ def _schema(schema: Schema | str | os.PathLike[str] | Mapping[str, Any]) -> Sche
         raise TypeError(
             f"schema must be a Schema, the path of a TOML file or a dict. Received: {schema!r}"
         )
-    return schema_toml.load(pathlib.Path(schema))
+    return schema_toml.load(os.fspath(schema))
 
 
 def _sorted_settings(model: str, given: Mapping[str, Any]) -> tuple[TrainingConfig, dict[str, Any]]:

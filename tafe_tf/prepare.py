@@ -61,6 +61,8 @@ from tafe_tf.features.graph import Features
 from tafe_tf.features.table_size import RowSize, check_known_table, check_table
 from tafe_tf.features.vocabulary import STATISTICS
 from tafe_tf.schema import Schema
+from tafe_tf.storage.addresses import absolute, must_be_local, parent_of
+from tafe_tf.storage.reading import read_text
 from tafe_tf.terminal import command
 from tafe_tf.terminal.field_shares import print_unseen
 from tafe_tf.terminal.progress import Progress
@@ -133,7 +135,7 @@ def main(argv: list[str]) -> None:
             print_shards(job.output, prepare_shards(job, _engine()))
             directory = job.output
         else:
-            directory = os.path.abspath(flags.RUN_DIR.value or pathlib.Path(schema_file).parent)
+            directory = _vocabulary_directory(schema_file)
             vocabularies = _vocabulary_job(schema, files["train"], directory)
             _refuse_run(directory)
             with lock.locked(directory):
@@ -152,6 +154,13 @@ def _refuse_run(directory: str) -> None:
         )
 
 
+def _vocabulary_directory(schema_file: str) -> str:
+    """Where vocabularies go: --run_dir, or beside the schema."""
+    directory = flags.RUN_DIR.value or parent_of(schema_file)
+    must_be_local(directory, "--run_dir, for the vocabularies of data in a store,")
+    return os.path.abspath(directory)
+
+
 def _shard_job(
     schema: Schema,
     schema_file: str,
@@ -161,15 +170,14 @@ def _shard_job(
         raise command.CommandError(
             "--run_dir and --output_dir must not both be given: vocabularies go beside the shards"
         )
+    must_be_local(_OUTPUT_DIR.value, "--output_dir")
     # As a worker finds them too; so folders that earlier versions have prepared stay theirs.
     is_found_by_name = flags.DATA_DIR.value and not flags.sources().input_format
     return ShardJob(
-        data_dir=os.path.abspath(flags.DATA_DIR.value)
-        if is_found_by_name
-        else common_folder(files),
+        data_dir=absolute(flags.DATA_DIR.value) if is_found_by_name else common_folder(files),
         named={} if is_found_by_name else files,
         schema=schema,
-        schema_text=pathlib.Path(schema_file).read_text(encoding="utf-8"),
+        schema_text=read_text(schema_file),
         output=os.path.abspath(_OUTPUT_DIR.value),
         format=_FORMAT.value,
         shard_rows=_SHARD_ROWS.value,

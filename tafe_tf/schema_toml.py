@@ -34,6 +34,7 @@ import tomli_w
 
 from tafe_tf.schema import Feature, Schema, SchemaError, Task
 from tafe_tf.shown import cut, shown
+from tafe_tf.storage.reading import read_text
 
 T = TypeVar("T", Feature, Task, Schema)
 _TABLES = {"tasks": Task, "features": Feature}
@@ -51,7 +52,7 @@ def load(path: str | pathlib.Path) -> Schema:
         OSError: If the file cannot be read.
     """
     try:
-        text = pathlib.Path(path).read_text(encoding="utf-8")
+        text = read_text(path)
         mapping = tomllib.loads(text)
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise SchemaError(f"{path}: {error}") from None

@@ -11,13 +11,13 @@ _ALIKE = "files in place of --data_dir's, named as --train names them."
 
 TRAIN = flags.DEFINE_multi_string(
     "train",
-    [],
+    None,
     "Training files in place of --data_dir: a file, a directory, of which all files are taken, or "
     "a quoted pattern such as 'log/dt=2026-11-{18..24}/*.parquet', or @FILE, a list of these, one "
     "a line. Give the flag several times for several of them.",
 )
-VALID = flags.DEFINE_multi_string("valid", [], f"Validation {_ALIKE}")
-TEST = flags.DEFINE_multi_string("test", [], f"Test {_ALIKE}")
+VALID = flags.DEFINE_multi_string("valid", None, f"Validation {_ALIKE}")
+TEST = flags.DEFINE_multi_string("test", None, f"Test {_ALIKE}")
 INPUT_FORMAT = flags.DEFINE_enum(
     "input_format",
     None,
@@ -38,8 +38,8 @@ def sources(data_dir: str = "") -> Sources:
     """
     return Sources(
         data_dir=data_dir,
-        train=tuple(TRAIN.value),
-        valid=tuple(VALID.value),
-        test=tuple(TEST.value),
+        train=tuple(TRAIN.value or ()),
+        valid=tuple(VALID.value or ()),
+        test=tuple(TEST.value or ()),
         input_format=INPUT_FORMAT.value or "",
     )

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from tafe_tf.data.errors import DataError
+from tafe_tf.storage import reading
 
 
 @contextlib.contextmanager
@@ -115,7 +116,7 @@ def read_text(path: str | os.PathLike[str]) -> str:
         FileNotFoundError: If there is no such file.
     """
     try:
-        return pathlib.Path(path).read_text(encoding="utf-8")
+        return reading.read_text(path)
     except UnicodeDecodeError as error:
         raise DataError(f"{path}: is damaged, its text is not UTF-8: {error}") from None
 
@@ -154,7 +155,9 @@ def read_toml(path: str | pathlib.Path) -> dict[str, Any]:
 
 def _parsed(path: str | pathlib.Path, parse: Callable[[str], Any], language: str) -> Any:
     try:
-        return parse(pathlib.Path(path).read_text(encoding="utf-8"))
+        return parse(reading.read_text(path))
+    except DataError:  # a store's
+        raise
     except (ValueError, RecursionError) as error:  # ValueError: of the language, or of UTF-8
         raise DataError(f"{path}: holds no {language}: {error}") from None
 

@@ -18,12 +18,15 @@ from tafe_tf.data.atomic import publish as move
 from tafe_tf.data.bad_rows import BadRows
 from tafe_tf.data.blocks.block import Block
 from tafe_tf.data.field_counts import FieldCounts
-from tafe_tf.data.fingerprint import fingerprint as fingerprint_of_file
+from tafe_tf.data.fingerprint import Fingerprint, of_files, sampled
 from tafe_tf.data.formats.read import read_blocks
 from tafe_tf.features.graph import vocabulary_file
 from tafe_tf.features.row_counts import RowCounts
 from tafe_tf.features.value_counts import Kept, ValueCounts
 from tafe_tf.schema import ABSENT, Feature, Schema, SchemaError
+from tafe_tf.storage.addresses import is_remote, join
+from tafe_tf.storage.listing import is_file
+from tafe_tf.storage.staging import fetch_tree
 
 STATISTICS = "statistics.json"
 _WORK = ".vocabulary-"
@@ -204,7 +207,16 @@ def fingerprint(
         schema: What is read of them.
         *grown_from: The fingerprint of the vocabularies to which the files only add, if any.
     """
-    sources = [tuple(fingerprint_of_file(file)) for file in files]
+    return _made_from(of_files(files), schema, *grown_from)
+
+
+def _made_from(
+    files: Sequence[Fingerprint],
+    schema: Schema,
+    *grown_from: str,
+) -> str:
+    """See `fingerprint`."""
+    sources = [tuple(file) for file in files]
     made_from = repr((schema, sources, *grown_from))
     digest = hashlib.blake2b(made_from.encode(), digest_size=16)
     return digest.hexdigest()
@@ -230,18 +242,40 @@ def reuse(
     Raises:
         ManifestError: If they are not as they were built.
     """
-    prepared = pathlib.Path(prepared)
-    if not (prepared / STATISTICS).exists():
+    if not is_file(join(prepared, STATISTICS)):
         return False
-    statistics = read_json(prepared / STATISTICS)
-    if statistics.get("made_from") != fingerprint(files, schema):
+    statistics = read_json(join(prepared, STATISTICS))
+    if not _are_of(statistics, files, schema):
         return False
-    built = statistics["files"]
-    manifest.check(prepared, built, "Run tafe_tf.prepare again, which builds them anew")
+    mend = "Run tafe_tf.prepare again, which builds them anew"
+    if not is_remote(prepared):
+        manifest.check(prepared, statistics["files"], mend)
     with beside(directory) as work:
-        shutil.copytree(prepared / "vocabulary", work / "vocabulary")
+        if is_remote(prepared):
+            fetch_tree(join(prepared, "vocabulary"), work / "vocabulary")
+            differing = manifest.differences(work, statistics["files"])
+            if differing:
+                raise manifest.ManifestError(f"{prepared}: {'; '.join(differing)}. {mend}")
+        else:
+            shutil.copytree(pathlib.Path(prepared, "vocabulary"), work / "vocabulary")
         _move(work, statistics)
     return True
+
+
+def _are_of(
+    statistics: dict[str, Any],
+    files: list[str],
+    schema: Schema,
+) -> bool:
+    """Whether statistics were made from these files, or from the files that were copied there.
+
+    A store's marks differ from store to store, so what was built elsewhere is told by samples.
+    """
+    made_from = statistics.get("made_from")
+    if made_from == fingerprint(files, schema):
+        return True
+    are_copies = any(map(is_remote, files))
+    return are_copies and made_from == _made_from(list(map(sampled, files)), schema)
 
 
 def read(directory: str | pathlib.Path, feature: Feature) -> list[str]:

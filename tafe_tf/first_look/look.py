@@ -20,6 +20,8 @@ from tafe_tf.first_look.dialect import dialect_of
 from tafe_tf.first_look.raw import RawRows
 from tafe_tf.first_look.values import Values, values_of
 from tafe_tf.schema import MISSING_TEXTS, Feature, Schema, SchemaError, Task
+from tafe_tf.storage.errors import StoreError
+from tafe_tf.storage.listing import is_file
 
 MAX_ROWS = 1_000_000
 EMBEDDING_DIM = 18  # what models take by default
@@ -96,9 +98,10 @@ def look(
         max_rows: How many rows of a split to look at. Default: 1,000,000.
     """
     found: list[str] = []
+    schema: Schema | None = None
     sources = data if isinstance(data, Sources) else Sources(data_dir=str(data))
-    schema, schema_file = _schema(sources, schema_file, found)
     try:
+        schema, schema_file = _schema(sources, schema_file, found)
         files = sources.find()
     except (DataError, OSError) as error:
         return Look(data=str(sources), schema_file=schema_file, problems=(*found, str(error)))
@@ -117,13 +120,15 @@ def _schema(
     """The schema, if there is one without errors, and its file."""
     try:
         path = schema_file or sources.schema_file
+    except StoreError:
+        raise
     except DataError:  # patterns, beside which nothing lies
         return None, ""
-    if not schema_file and not pathlib.Path(path).is_file():
+    if not schema_file and not is_file(path):
         return None, ""
     try:
         schema, errors = schema_errors.load_all(path)
-    except OSError as error:
+    except (DataError, OSError) as error:
         schema, errors = None, [str(error)]
     found += errors
     return schema, path

@@ -7,13 +7,13 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from tafe_tf.data.bad_rows import WHOLE_ROW
 from tafe_tf.data.errors import DataError
-from tafe_tf.data.formats import csv_files, parquet_files
+from tafe_tf.data.formats import csv_files
 from tafe_tf.data.formats.file_kinds import format_of
 from tafe_tf.data.formats.nested import column_at
+from tafe_tf.data.formats.parquet_ranges import ParquetFile
 from tafe_tf.data.formats.partitions import add_keys
 from tafe_tf.data.formats.read import BLOCK_ROWS
 from tafe_tf.data.formats.reader import Chunk, Wanted
@@ -164,12 +164,8 @@ def _parquet(
     max_rows: int,
     dialect: Dialect,
 ) -> pa.Table:
-    if parquet_files.is_empty(path):
-        return pa.table({})
-    with pq.ParquetFile(path) as file:
-        return _first_rows(
-            file.iter_batches(min(max_rows, BLOCK_ROWS)), file.schema_arrow, max_rows
-        )
+    with ParquetFile(path) as file:
+        return _first_rows(file.batches(min(max_rows, BLOCK_ROWS)), file.schema_arrow, max_rows)
 
 
 def _first_rows(

@@ -10,6 +10,7 @@ from typing import Any
 
 from tafe_tf import schema_toml
 from tafe_tf.schema import Feature, Schema, SchemaError, Task
+from tafe_tf.storage.reading import read_text
 
 _KINDS: dict[str, Any] = {"tasks": Task, "features": Feature}
 # What stands for a key that cannot be left out, once it was found to be wrong.
@@ -37,7 +38,7 @@ def load_all(path: str | pathlib.Path) -> tuple[Schema | None, list[str]]:
     except SchemaError as error:
         first = str(error)
     try:
-        mapping = tomllib.loads(pathlib.Path(path).read_text(encoding="utf-8"))
+        mapping = tomllib.loads(read_text(path))
     except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError):
         return None, [first]
     errors = [f"{path}: {error}" for error in all_errors(mapping)]

@@ -105,7 +105,7 @@ def start_problems(
     except FileNotFoundError:
         writing = f"`tafe draft {_as_arguments(sources)} > {path}` writes one"
         found.append(f"{path}: there is no such schema; {writing}")
-    except OSError as error:
+    except (DataError, OSError) as error:
         found.append(str(error))
     try:
         files = sources.find()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import tensorflow as tf
 
 from tafe_tf.data.errors import DataError
-from tafe_tf.data.formats.tfrecord_kinds import open_records
+from tafe_tf.data.formats.tfrecord_kinds import first_records
 
 
 def find(path: str, records: int) -> tuple[list[str], set[str]]:
@@ -22,8 +22,8 @@ def find(path: str, records: int) -> tuple[list[str], set[str]]:
     names: dict[str, None] = {}
     lists: set[str] = set()
     try:
-        for serialized in open_records(path).take(records):
-            example = tf.train.Example.FromString(serialized.numpy())
+        for serialized in first_records(path, records):
+            example = tf.train.Example.FromString(serialized)
             for name, feature in example.features.feature.items():
                 kind = feature.WhichOneof("kind")
                 if kind is None:
@@ -31,7 +31,9 @@ def find(path: str, records: int) -> tuple[list[str], set[str]]:
                 names[name] = None
                 if len(getattr(feature, kind).value) > 1:
                     lists.add(name)
-    except (tf.errors.OpError, ValueError) as error:
+    except DataError:
+        raise
+    except (tf.errors.OpError, ValueError, OSError) as error:
         reason = str(error).partition("{{")[0]
         raise DataError(f"{path}: cannot be read: {reason}") from None
     except Exception as error:  # protobuf's own error, of whichever of its implementations

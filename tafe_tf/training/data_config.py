@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import os
 import pathlib
 from collections.abc import Sequence
 from typing import TypeAlias
@@ -14,6 +13,7 @@ from tafe_tf import schema_toml
 from tafe_tf.data.errors import DataError, is_utf8
 from tafe_tf.data.formats.splits import Sources
 from tafe_tf.schema import Schema
+from tafe_tf.storage.listing import missing
 
 Rows: TypeAlias = "Sequence[str] | pa.Table"  # the paths of files, or a table in memory
 
@@ -45,9 +45,9 @@ class DataConfig:
                 continue
             if name == "train" and not rows:
                 raise DataError("train: must name at least one file")
+            for path in missing(rows):
+                raise FileNotFoundError(f"{path}: there is no such file")
             for path in rows:
-                if not os.path.isfile(path):
-                    raise FileNotFoundError(f"{path}: there is no such file")
                 if not is_utf8(path):
                     raise DataError(f"{path!a}: the name must be UTF-8, to be noted; rename it")
 

@@ -28,6 +28,8 @@ from tafe_tf.features.graph import Features
 from tafe_tf.features.table_size import RowSize, check_known_table, check_table
 from tafe_tf.native import stack
 from tafe_tf.optimizers import LazyAdam
+from tafe_tf.storage.addresses import absolute, parent_of
+from tafe_tf.storage.reading import read_text
 from tafe_tf.terminal.field_shares import print_field_metrics, print_unseen
 from tafe_tf.terminal.tables import print_dropped, print_metrics
 from tafe_tf.training import balancing as balancings
@@ -262,7 +264,7 @@ def _claim(
     )
     schema_text = schema_toml.dump(data.schema)
     if data.schema_file:
-        schema_text = pathlib.Path(data.schema_file).read_text(encoding="utf-8")
+        schema_text = read_text(data.schema_file)
     run.claim(
         lines,
         model.name,
@@ -276,7 +278,7 @@ def named(rows: Rows) -> str:
     """Some rows as a run's settings name them, by the paths of their files."""
     if isinstance(rows, pa.Table):
         return "rows in memory"
-    return ",".join(os.path.abspath(path) for path in rows)
+    return ",".join(absolute(path) for path in rows)
 
 
 def keep_rows(run: RunDir, data: DataConfig) -> DataConfig:
@@ -351,7 +353,7 @@ def prepare(
     if warm:
         warm.grow(rows.paths, rows.schema, rows.bad_rows)
     elif not statistics.exists():
-        beside = pathlib.Path(schema_file).parent
+        beside = parent_of(schema_file)
         reused = schema_file and vocabulary.reuse(
             rows.paths,
             rows.schema,

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
-import os
 import pathlib
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -18,6 +17,8 @@ from tafe_tf.data.batches.holdout import Holdout
 from tafe_tf.data.fingerprint import Fingerprint, changes, of_splits
 from tafe_tf.schema import Schema
 from tafe_tf.shown import shown
+from tafe_tf.storage.addresses import absolute
+from tafe_tf.storage.listing import exists
 from tafe_tf.training.errors import RunError
 
 EVALUATION_ROWS = 4096  # rows of a batch where nothing is learned from it
@@ -93,10 +94,10 @@ class NotedRows:
         if changed:  # `check` has accepted them
             accepted = [*accepted, changed]
         noted = {
-            "files": [os.path.abspath(file) for file in validation.paths],
+            "files": [absolute(file) for file in validation.paths],
             "holdout": dataclasses.asdict(validation.holdout),
-            "train_files": [os.path.abspath(file) for file in splits["train"]],
-            "test_files": [os.path.abspath(file) for file in splits["test"]],
+            "train_files": [absolute(file) for file in splits["train"]],
+            "test_files": [absolute(file) for file in splits["test"]],
             "on_bad_row": bad_rows.policy,
             "max_bad_rows": bad_rows.most,
             "rows": counted,
@@ -246,7 +247,7 @@ class NotedRows:
         noted = self._read()
         if not noted:
             raise RunError(f"{self._run_dir}: does not say which rows were held out (no data.json)")
-        gone = [file for file in noted[key] if not os.path.exists(file)]
+        gone = [file for file in noted[key] if not exists(file)]
         if gone:
             raise RunError(
                 f"{gone[0]}: is gone; bring the data back, or correct the paths in {path}"

@@ -48,6 +48,7 @@ from tafe_tf.data.atomic import (
 )
 from tafe_tf.data.formats.in_memory import write_parquet
 from tafe_tf.features.graph import Features
+from tafe_tf.storage.addresses import is_remote, must_be_local
 from tafe_tf.training import identity
 from tafe_tf.training.checkpoints import Checkpoints, newest_first
 from tafe_tf.training.errors import RunError
@@ -82,9 +83,13 @@ class RunDir:
 
     Args:
         path: The directory; made on the first write.
+
+    Raises:
+        StoreError: If it is a URI.
     """
 
     def __init__(self, path: str | pathlib.Path) -> None:
+        must_be_local(path, "run_dir")
         self.path = pathlib.Path(path)
 
     @contextlib.contextmanager
@@ -164,7 +169,8 @@ class RunDir:
         if not flags.exists() or self.has_trained:
             return
         own_schema = self.path / "schema.toml"
-        is_users = bool(schema_file) and own_schema.exists() and own_schema.samefile(schema_file)
+        is_local = bool(schema_file) and not is_remote(schema_file)
+        is_users = is_local and own_schema.exists() and own_schema.samefile(schema_file)
         for folder in ("vocabulary", "rows", "tensorboard"):
             shutil.rmtree(self.path / folder, ignore_errors=True)
         made = ("statistics.json", "warm_start.json", "data.json", "model.json", manifest.FILE)

@@ -34,6 +34,7 @@ from tafe_tf.data.shards import lifecycle
 from tafe_tf.distributed.cluster import Cluster
 from tafe_tf.features.graph import Features
 from tafe_tf.metrics import FunnelMetrics, Metrics, monitored
+from tafe_tf.storage.reading import read_text
 from tafe_tf.terminal.field_shares import print_field_metrics, print_unseen
 from tafe_tf.terminal.tables import print_dropped, print_metrics
 from tafe_tf.training import settings
@@ -114,7 +115,7 @@ def _claim(
     otherwise = "this directory holds another run; give another --run_dir or remove it"
     schema_text = schema_toml.dump(data.schema)
     if data.schema_file:
-        schema_text = pathlib.Path(data.schema_file).read_text(encoding="utf-8")
+        schema_text = read_text(data.schema_file)
     run.path.mkdir(parents=True, exist_ok=True)
     claim(run.path / "schema.toml", schema_text, otherwise)
     claim(run.path / "flags.txt", _flags(data, trees, training), otherwise)

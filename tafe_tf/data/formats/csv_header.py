@@ -16,6 +16,7 @@ from tafe_tf.data.errors import DataError
 from tafe_tf.data.formats.file_kinds import compression_of
 from tafe_tf.data.formats.reader import Wanted
 from tafe_tf.shown import shown
+from tafe_tf.storage.reading import open_stream
 
 DELIMITERS = (",", ";", "\t", "|")
 _UTF_16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
@@ -53,7 +54,7 @@ def read_header(path: str, wanted: Wanted) -> tuple[list[str], str] | None:
 
 def open_bytes(path: str) -> pa.NativeFile:
     """Opens a plain or compressed file; its uncompressed bytes are read."""
-    return pa.input_stream(path, compression=compression_of(path))
+    return open_stream(path, compression_of(path))
 
 
 def open_text(path: str, errors: str) -> IO[str]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Collection, Iterator
 
 import numpy as np
@@ -12,6 +11,7 @@ import pyarrow.parquet as pq
 from tafe_tf.data.errors import DataError
 from tafe_tf.data.formats.bounded import MOST_BYTES, chunks_of
 from tafe_tf.data.formats.nested import parts_to_read
+from tafe_tf.data.formats.parquet_ranges import ParquetFile, is_part_of
 from tafe_tf.data.formats.reader import Chunk, Wanted, check_not_in_file, check_types
 
 _FEWEST_ROWS = 1 << 12  # to take at a time
@@ -32,10 +32,8 @@ def read(
             holds lists where one value belongs, or the reverse.
     """
     done = 0
-    if is_empty(path):
-        return
     try:
-        with pq.ParquetFile(path) as file:
+        with ParquetFile(path) as file:
             if file.metadata.num_rows == 0:
                 return
             check_not_in_file(path, wanted.of_folders, file.schema_arrow.names)
@@ -45,10 +43,10 @@ def read(
                 yield Chunk(None, np.arange(1, done + 1), [])
             group, rest = _find_row(file.metadata, done)
             parts = parts_to_read(file.schema_arrow, wanted.names)
-            batches = file.iter_batches(
+            batches = file.batches(
                 _rows_at_a_time(file.metadata, parts, wanted.block_rows),
-                row_groups=list(range(group, file.num_row_groups)),
-                columns=parts,
+                group,
+                parts,
             )
             for chunk in chunks_of(
                 batches,
@@ -78,8 +76,7 @@ def _rows_at_a_time(
         weight = 0.0
         for index in range(row_group.num_columns):
             column = row_group.column(index)
-            is_read = any(f"{column.path_in_schema}.".startswith(f"{part}.") for part in parts)
-            if is_read and column.physical_type == "BYTE_ARRAY":
+            if is_part_of(column, parts) and column.physical_type == "BYTE_ARRAY":
                 weight += _text_bytes(column) * column.num_values
         heaviest = max(heaviest, weight / max(row_group.num_rows, 1))
     rows = int(MOST_BYTES / max(heaviest, 1.0))
@@ -96,21 +93,15 @@ def _text_bytes(column: pq.ColumnChunkMetaData) -> int:
     return 0 if is_empty else _LONG_TEXT
 
 
-def is_empty(path: str) -> bool:
-    """Whether a file is one of 0 bytes, as Hive leaves them: it has no footer, and no rows."""
-    return os.path.isfile(path) and os.path.getsize(path) == 0
-
-
 def count_rows(path: str) -> int:
     """Counts the rows of a file by its footer.
 
     Raises:
         DataError: If the file is no Parquet file or its footer is damaged.
     """
-    if is_empty(path):
-        return 0
     try:
-        return pq.read_metadata(path).num_rows
+        with ParquetFile(path) as file:
+            return file.metadata.num_rows
     except (pa.ArrowException, OSError) as error:
         raise DataError(f"{path}: cannot be read: {error}") from None
 

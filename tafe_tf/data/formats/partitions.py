@@ -20,6 +20,7 @@ import pyarrow as pa
 
 from tafe_tf.data.errors import DataError
 from tafe_tf.data.formats.reader import Chunk, Reader, Wanted, check_not_in_file
+from tafe_tf.storage.addresses import absolute
 
 _MISSING = "__HIVE_DEFAULT_PARTITION__"
 
@@ -35,7 +36,7 @@ def keys_of(path: str | pathlib.Path) -> dict[str, str | None]:
         {'dt': '2026-11-18', 'shop': 'Café', 'user': None}
     """
     found: dict[str, str | None] = {}
-    for folder in pathlib.Path(os.path.abspath(path)).parent.parts:
+    for folder in pathlib.Path(absolute(path)).parent.parts:
         if not is_partition(folder):
             continue
         key, _, value = folder.partition("=")
@@ -131,7 +132,7 @@ def names_within(files: Sequence[str]) -> list[str]:
     counts = collections.Counter(names)
     if len(counts) == len(names):
         return names
-    absolute = [os.path.abspath(path) for path in files]
+    absolute = [absolute(path) for path in files]
     root = os.path.commonpath([os.path.dirname(path) for path in absolute])
     found = []
     for path, name in zip(absolute, names, strict=True):
@@ -141,5 +142,5 @@ def names_within(files: Sequence[str]) -> list[str]:
 
 
 def _with_partitions(path: str) -> str:
-    *folders, name = pathlib.Path(os.path.abspath(path)).parts
+    *folders, name = pathlib.Path(absolute(path)).parts
     return "/".join([*filter(is_partition, folders), name])

@@ -19,6 +19,9 @@ from tafe_tf.data.formats.file_kinds import (
     is_visible,
 )
 from tafe_tf.data.formats.partitions import check_same_keys, is_partition
+from tafe_tf.storage.addresses import absolute, is_remote, join, within
+from tafe_tf.storage.listing import entries, exists, is_file
+from tafe_tf.storage.reading import read_text
 
 # What the jobs that write a directory of shards leave beside them until all shards are there.
 _BEGUN = (".prepare/settings.json", ".ali_ccp/settings.json", "preparing.json")
@@ -76,8 +79,13 @@ def find_sources(given: str | Sequence[str], input_format: str = "") -> tuple[st
     found: dict[str, str] = {}
     for text in texts:
         for path in _named_by(text, input_format):
-            found.setdefault(os.path.abspath(path), path)
+            found.setdefault(absolute(path), path)
     files = tuple(found[path] for path in sorted(found))
+    if input_format and any(map(is_remote, files)):
+        raise DataError(
+            f"input_format must be left out for files of a store, which need an ending. "
+            f"Received: {input_format}"
+        )
     for folder in dict.fromkeys(map(os.path.dirname, files)):
         check_ended(folder)
     check_formats(files, input_format)
@@ -115,6 +123,9 @@ def below(folder: str | pathlib.Path, of_partitions: bool = False) -> Iterator[s
         of_partitions: Whether only those in the folder itself and in folders that hold values, see
             `partitions`. Default: False.
     """
+    if is_remote(folder):
+        yield from _in_store(str(folder), of_partitions)
+        return
     walked: set[str] = set()
     for path, folders, names in os.walk(folder, followlinks=True):
         if os.path.realpath(path) in walked:  # a link that leads back
@@ -128,10 +139,18 @@ def below(folder: str | pathlib.Path, of_partitions: bool = False) -> Iterator[s
                 yield file
 
 
+def _in_store(uri: str, of_partitions: bool) -> Iterator[str]:
+    """See `below`."""
+    for entry in entries(uri, below=True):
+        *folders, name = within(uri, entry.path).split("/")
+        if is_visible(name) and all(_is_open(folder, of_partitions) for folder in folders):
+            yield entry.path
+
+
 def check_ended(folder: str | pathlib.Path) -> None:
     """Raises DataError if a job that writes shards into a folder has not ended."""
     for name in _BEGUN:
-        if os.path.exists(os.path.join(folder, name)):
+        if exists(join(folder, name)):
             raise DataError(
                 f"{folder}: not all shards are there, since the job that prepares them has not "
                 "ended; run the same command again"
@@ -146,7 +165,7 @@ def _is_open(folder: str, of_partitions: bool) -> bool:
 def is_data(path: str, input_format: str = "") -> bool:
     """Whether a file that was not named itself is to be read.
 
-    A file of 0 bytes is one without rows; without an ending as well, it is passed over.
+    A file of 0 bytes whose name has no ending is an empty part, as Hive leaves them.
 
     Args:
         path: The file.
@@ -154,13 +173,14 @@ def is_data(path: str, input_format: str = "") -> bool:
     """
     name = os.path.basename(path)
     if has_no_ending(name):
-        return input_format != "" and os.path.getsize(path) > 0
+        is_local = not is_remote(path)
+        return input_format != "" and is_local and os.path.getsize(path) > 0
     return name.endswith((*ENDINGS, *REFUSED))
 
 
 def _named_by(text: str, input_format: str) -> list[str]:
     """The files that one text names; at least one."""
-    if os.path.isfile(text):
+    if is_file(text):
         extension_of(text)  # raises if it is no data
         return [text]
     if text.startswith("@"):
@@ -169,7 +189,7 @@ def _named_by(text: str, input_format: str) -> list[str]:
         _check_one_split(text)
     found = []
     for pattern in _alternatives(text.rstrip("/") or text):
-        if os.path.isfile(pattern):
+        if is_file(pattern):
             extension_of(pattern)
             found.append(pattern)
             continue
@@ -210,7 +230,7 @@ def _in_list(path: str, input_format: str) -> list[str]:
     """The files that the lines of a file name."""
     folder = os.path.dirname(path)
     try:
-        lines = pathlib.Path(path).read_text(encoding="utf-8").splitlines()
+        lines = read_text(path).splitlines()
     except UnicodeDecodeError:
         raise DataError(f"{path}: must be a list of paths, UTF-8 text with one a line") from None
     found = []
@@ -220,7 +240,7 @@ def _in_list(path: str, input_format: str) -> list[str]:
             continue
         if text.startswith("@"):
             raise DataError(f"{path}: a list must not name another list. Received: {text}")
-        found += _named_by(os.path.join(folder, text), input_format)
+        found += _named_by(text if is_remote(text) else join(folder, text), input_format)
     if not found:
         raise DataError(f"{path}: names no file; write one path a line")
     return found
@@ -265,9 +285,9 @@ def _matching(pattern: str) -> Iterator[str]:
     matches = re.compile(_expression(pattern[len(root) + len(slash) :]))
     start = root + slash
     for path in below(start or "."):
-        within = os.path.relpath(path, start or ".").replace(os.sep, "/")
-        if matches.fullmatch(within):
-            yield os.path.join(start, within)
+        inner = within(start or ".", path).replace(os.sep, "/")
+        if matches.fullmatch(inner):
+            yield start + inner
 
 
 def _expression(pattern: str) -> str:

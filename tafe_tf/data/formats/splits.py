@@ -6,10 +6,10 @@ import dataclasses
 import itertools
 import os
 import pathlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 from tafe_tf.data.errors import DataError
-from tafe_tf.data.formats.file_kinds import ENDINGS, extension_of, is_visible
+from tafe_tf.data.formats.file_kinds import ENDINGS, REFUSED, extension_of, is_visible
 from tafe_tf.data.formats.partitions import check_same_keys
 from tafe_tf.data.formats.patterns import (
     below,
@@ -18,6 +18,8 @@ from tafe_tf.data.formats.patterns import (
     find_sources,
     is_data,
 )
+from tafe_tf.storage.addresses import absolute, is_remote, join, name_of, parent_of
+from tafe_tf.storage.listing import entries, exists, is_file
 
 SPLITS = ("train", "valid", "test")
 
@@ -91,7 +93,7 @@ class Sources:
     def absolute(self) -> Sources:
         """The same with absolute paths, for other machines or folders to find the same files."""
         return Sources(
-            data_dir=os.path.abspath(self.data_dir) if self.data_dir else "",
+            data_dir=absolute(self.data_dir) if self.data_dir else "",
             train=tuple(map(_absolute, self.train)),
             valid=tuple(map(_absolute, self.valid)),
             test=tuple(map(_absolute, self.test)),
@@ -108,7 +110,7 @@ class Sources:
         data = self.data_dir
         if not data and len(self.train) == 1:
             data = self.train[0]
-        if not data or not (self.data_dir or pathlib.Path(data).exists()):
+        if not data or not (self.data_dir or exists(data)):
             raise DataError(
                 "--schema must be given where --train names no single file or directory, beside "
                 "which schema.toml would lie"
@@ -126,14 +128,26 @@ def common_folder(files: Mapping[str, Sequence[str]]) -> str:
         files: Their paths by split.
     """
     paths = itertools.chain.from_iterable(files.values())
-    folders = [os.path.dirname(os.path.abspath(path)) for path in paths]
+    folders = [os.path.dirname(absolute(path)) for path in paths]
+    if any(map(is_remote, folders)):
+        return _common_prefix(folders)
     return os.path.commonpath(folders)
+
+
+def _common_prefix(uris: Sequence[str]) -> str:
+    """The longest URI of which all are parts below."""
+    shared = []
+    for parts in zip(*(uri.split("/") for uri in uris), strict=False):
+        if len(set(parts)) > 1:
+            break
+        shared.append(parts[0])
+    return "/".join(shared)
 
 
 def _absolute(text: str) -> str:
     """What names files, with an absolute path; a pattern stays one."""
     is_list = text.startswith("@")
-    return f"@{os.path.abspath(text[1:])}" if is_list else os.path.abspath(text)
+    return f"@{absolute(text[1:])}" if is_list else absolute(text)
 
 
 def find_splits(data: str | pathlib.Path, input_format: str = "") -> dict[str, tuple[str, ...]]:
@@ -188,12 +202,11 @@ def find_split(
             job that has not ended.
         FileNotFoundError: If `data` is not there.
     """
-    path = pathlib.Path(data)
-    if not path.exists():
+    if not exists(data):
         raise FileNotFoundError(f"{data}: there is no such file or directory")
-    if not path.is_file():
-        return _in_directory(path, split, required, input_format)
-    extension_of(path)  # raises if it is no data
+    if not is_file(data):
+        return _in_directory(data, split, required, input_format)
+    extension_of(data)  # raises if it is no data
     check_formats([str(data)], input_format)
     if split == "train":
         return [str(data)]
@@ -227,16 +240,15 @@ def find_files(
         DataError: If files are required and missing, are of several formats, or lie in folders of
             different keys.
     """
-    directory = pathlib.Path(data_dir)
     found: list[str] = []
-    for path in directory.glob(f"{split}*"):
-        if path.name not in (split, *(f"{split}{ending}" for ending in ENDINGS)):
-            is_shard = path.name.startswith(f"{split}-")
-            found += [str(path)] if is_shard and path.is_file() else []
-        elif path.is_dir():
+    for path, is_folder in _named_after(data_dir, split):
+        if name_of(path) not in (split, *(f"{split}{ending}" for ending in (*ENDINGS, *REFUSED))):
+            is_shard = name_of(path).startswith(f"{split}-")
+            found += [path] if is_shard and not is_folder else []
+        elif is_folder:
             found += below(path, of_partitions=True)
         else:
-            found.append(str(path))
+            found.append(path)
     visible = filter(is_visible, found)
     files = sorted(path for path in visible if is_data(path, input_format))
     check_formats(files, input_format)
@@ -248,15 +260,28 @@ def find_files(
     return files
 
 
+def _named_after(data_dir: str | pathlib.Path, split: str) -> Iterator[tuple[str, bool]]:
+    """What has a name that begins with a split's: its path, and whether it is a folder."""
+    if not is_remote(data_dir):
+        for path in pathlib.Path(data_dir).glob(f"{split}*"):
+            yield str(path), path.is_dir()
+        return
+    for entry in entries(data_dir):
+        if name_of(entry.path).startswith(split):
+            yield entry.path, not entry.is_file
+
+
 def default_schema_file(data: str | pathlib.Path) -> str:
     """Where a data set's schema lies by default: in its directory, or beside its one file."""
+    if is_remote(data):
+        return join(parent_of(data) if is_file(data) else data, "schema.toml")
     path = pathlib.Path(data)
     directory = path.parent if path.is_file() else path
     return f"{directory}/schema.toml"
 
 
 def _in_directory(
-    directory: pathlib.Path,
+    directory: str | pathlib.Path,
     split: str,
     required: bool,
     input_format: str,
@@ -272,7 +297,7 @@ def _in_directory(
     return files
 
 
-def _all_files(directory: pathlib.Path, input_format: str) -> list[str]:
+def _all_files(directory: str | pathlib.Path, input_format: str) -> list[str]:
     """All data files of a directory and of its folders that hold values, sorted."""
     files = []
     for path in below(directory, of_partitions=True):

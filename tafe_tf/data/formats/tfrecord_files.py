@@ -19,8 +19,9 @@ from tafe_tf.data.errors import DataError, MissingColumnError
 from tafe_tf.data.formats.bounded import bounded
 from tafe_tf.data.formats.file_kinds import compression_of
 from tafe_tf.data.formats.reader import Chunk, Wanted, check_not_in_file
-from tafe_tf.data.formats.tfrecord_kinds import find_kinds, open_records
+from tafe_tf.data.formats.tfrecord_kinds import find_kinds, read_batches
 from tafe_tf.data.iterators import Span
+from tafe_tf.storage.addresses import is_remote
 
 _ABSENT_INT = -(2**63)  # stands for "not in the record" while a batch is parsed
 _AT_A_TIME = 1 << 12  # records that are taken at a time
@@ -46,13 +47,11 @@ def read(
         DataError: If the file is truncated or corrupt, or if a column is in no record of the first
             block, nor in another file of the split.
     """
-    records = open_records(path)
     done = 0
     size = 0
     kinds: dict[str, str | None] = {}
     try:
-        batches = records.batch(_AT_A_TIME).prefetch(2)
-        pieces = (batch.numpy() for batch in batches)
+        pieces = read_batches(path, _AT_A_TIME)
         weigh = functools.partial(_weigh, padding=wanted.padding)
         for spans, ends in bounded(pieces, wanted.block_rows, weigh):
             serialized = np.concatenate([piece[start:stop] for piece, start, stop in spans])
@@ -79,14 +78,16 @@ def read(
                     kinds,
                     wanted.lists,
                 )._replace(ends=ends)
-        if compression_of(path):
+        if compression_of(path) and not is_remote(path):
             _check_gzip(path, size, done)
     except tf.errors.NotFoundError:
         raise DataError(f"{path}: cannot be read: no such file") from None
     except tf.errors.DataLossError as error:
         graph_nodes = r"\{\{.*\}\} | \[Op:.*"
         reason = re.sub(graph_nodes, "", error.message)
-        raise DataError(f"{path}: cannot be read after row {_count(records)}: {reason}") from None
+        raise DataError(f"{path}: cannot be read after row {_count(path)}: {reason}") from None
+    except OSError as error:
+        raise DataError(f"{path}: cannot be read after row {done}: {error}") from None
 
 
 def _weigh(span: Span[np.ndarray], padding: int) -> int:
@@ -120,12 +121,12 @@ def _check_gzip(
         raise DataError(f"{path}: cannot be read after row {rows}: {error}") from None
 
 
-def _count(records: tf.data.TFRecordDataset) -> int:
+def _count(path: str) -> int:
     """Number of records before the damaged one."""
     count = 0
     try:
-        for _ in records:
-            count += 1
+        for batch in read_batches(path, 1):
+            count += len(batch)
     except tf.errors.DataLossError:
         pass
     return count

@@ -3,26 +3,50 @@
 from __future__ import annotations
 
 import functools
+import itertools
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import tensorflow as tf
 
+from tafe_tf.data.errors import DataError
 from tafe_tf.data.formats.file_kinds import compression_of
+from tafe_tf.data.formats.tfrecord_pieces import local_pieces
+from tafe_tf.storage.addresses import is_remote
+from tafe_tf.storage.listing import identity
 
 _AT_A_TIME = 1024  # records that are looked at for a column
 
 
 def open_records(path: str) -> tf.data.TFRecordDataset:
-    """The serialized records of a file, plain or gz."""
+    """The serialized records of a local file, plain or gz."""
     compression = "GZIP" if compression_of(path) else ""
     return tf.data.TFRecordDataset(
         path,
         compression,
         buffer_size=1 << 22,
     )
+
+
+def read_batches(path: str, size: int) -> Iterator[np.ndarray]:
+    """The serialized records of a file or an object, up to so many at a time; dtype object [n].
+
+    Raises:
+        tf.errors.OpError: If the file is not there or damaged.
+        StoreError: If the object cannot be read.
+        OSError: If its compression is damaged.
+    """
+    for piece in local_pieces(path) if is_remote(path) else (path,):
+        for batch in open_records(piece).batch(size).prefetch(2):
+            yield batch.numpy()
+
+
+def first_records(path: str, count: int) -> Iterator[bytes]:
+    """The first serialized records of a file or an object, as `read_batches` reads them."""
+    records = itertools.chain.from_iterable(read_batches(path, min(count, _AT_A_TIME)))
+    return itertools.islice(records, count)
 
 
 def has_column(path: str, name: str, rows: int) -> bool:
@@ -34,10 +58,18 @@ def has_column(path: str, name: str, rows: int) -> bool:
         rows: How many records are looked at.
     """
     try:
-        status = os.stat(path)
-    except OSError:
+        state = _state_of(path)
+    except (OSError, DataError):
         return False
-    return _has_column(path, name, rows, (status.st_size, status.st_mtime_ns))
+    return _has_column(path, name, rows, state)
+
+
+def _state_of(path: str) -> tuple[int, object]:
+    """What tells the file from what it is after a change."""
+    if is_remote(path):
+        return identity(path)
+    status = os.stat(path)
+    return status.st_size, status.st_mtime_ns
 
 
 @functools.lru_cache(maxsize=1 << 16)
@@ -45,14 +77,18 @@ def _has_column(
     path: str,
     name: str,
     rows: int,
-    state: tuple[int, int],
+    state: tuple[int, object],
 ) -> bool:
     """See `has_column`; `state` tells the file from what it is after a change."""
     try:
-        for batch in open_records(path).take(rows).batch(_AT_A_TIME):
-            if _find_kind(batch.numpy(), name) is not None:
+        left = rows
+        for batch in read_batches(path, min(rows, _AT_A_TIME)):
+            if _find_kind(batch[:left], name) is not None:
                 return True
-    except tf.errors.OpError:
+            left -= len(batch)
+            if left <= 0:
+                break
+    except (tf.errors.OpError, OSError, DataError):
         pass
     return False
 

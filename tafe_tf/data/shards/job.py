@@ -15,7 +15,6 @@ import dataclasses
 import functools
 import hashlib
 import itertools
-import os
 import pathlib
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
@@ -28,6 +27,7 @@ from tafe_tf.data.formats.splits import find_split
 from tafe_tf.data.manifest import Entry
 from tafe_tf.data.shards.same_job import sources_of
 from tafe_tf.schema import Schema
+from tafe_tf.storage.addresses import within
 
 SPLITS = ("train", "valid", "test")
 EXTENSIONS = {"parquet": ".parquet", "tfrecord": ".tfrecord.gz"}
@@ -112,7 +112,7 @@ class ShardJob:
         """The names of each split's files, where nothing but the job says which split is theirs."""
         names = {}
         for split, files in self.named.items():
-            names[split] = [os.path.relpath(path, self.data_dir) for path in files]
+            names[split] = [within(self.data_dir, path) for path in files]
         return {"splits": names} if names else {}
 
     @property

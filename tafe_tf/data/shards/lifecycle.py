@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import itertools
 import math
-import os
 import pathlib
 import shutil
 from collections.abc import Iterable, Iterator, Sequence
@@ -23,6 +22,9 @@ from tafe_tf.data.formats.splits import find_files
 from tafe_tf.data.shards.job import EXTENSIONS, Piece, Record, ShardJob
 from tafe_tf.data.shards.resumable_parts import merge
 from tafe_tf.data.shards.same_job import check_same
+from tafe_tf.shown import listed
+from tafe_tf.storage.addresses import is_remote, join, parent_of, within
+from tafe_tf.storage.listing import entries, is_file
 
 PREPARED, _SETTINGS = "prepared.json", "settings.json"
 _COUNTS = ("read", "written", "dropped", "shards")
@@ -120,7 +122,8 @@ def finish(job: ShardJob, counts: dict[str, Any]) -> None:
 def check_shards(paths: Iterable[str]) -> None:
     """Finds that shards hold what was written, where a finished job left its record beside them.
 
-    They are read whole: a second for each GB.
+    They are read whole: a second for each GB. Of those in a store only the sizes are looked at,
+    since the store checks its own bytes.
 
     Args:
         paths: The paths of the shards; files of other directories are not looked at.
@@ -130,19 +133,31 @@ def check_shards(paths: Iterable[str]) -> None:
     """
     by_directory: dict[str, list[str]] = {}
     for path in paths:
-        by_directory.setdefault(os.path.dirname(path), []).append(path)
+        by_directory.setdefault(parent_of(path), []).append(path)
     for directory, shards in by_directory.items():
-        _check_in_directory(pathlib.Path(directory), shards)
+        _check_in_directory(directory, shards)
 
 
-def _check_in_directory(directory: pathlib.Path, paths: Sequence[str]) -> None:
-    record = directory / PREPARED
-    if not record.is_file():
+def _check_in_directory(directory: str, paths: Sequence[str]) -> None:
+    record = join(directory, PREPARED)
+    if not is_file(record):
         return
     written = read_json(record).get("manifest", {})  # older ones have none
-    wanted = {os.path.relpath(path, directory) for path in paths}
+    wanted = {within(directory, path) for path in paths}
     shards = {name: entry for name, entry in written.items() if name in wanted}
+    if is_remote(directory):
+        _check_sizes(str(directory), shards)
+        return
     manifest.check(directory, shards, "Prepare the shards again, in an empty directory")
+
+
+def _check_sizes(uri: str, shards: manifest.Entries) -> None:
+    """Raises ManifestError for a shard of a store that is gone or of another size."""
+    sizes = {within(uri, entry.path): entry.size for entry in entries(uri, below=True)}
+    wrong = [name for name, noted in shards.items() if sizes.get(name) != noted["bytes"]]
+    if wrong:
+        what = f"{listed(wrong)} is gone or has another size than when it was written"
+        raise manifest.ManifestError(f"{uri}: {what}. Copy the shards again")
 
 
 def _check_finished(job: ShardJob, known: dict[str, Any]) -> None:

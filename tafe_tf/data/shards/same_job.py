@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import pathlib
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -10,6 +9,7 @@ from typing import Any
 from tafe_tf.data.errors import DataError
 from tafe_tf.data.fingerprint import fingerprint
 from tafe_tf.shown import shown
+from tafe_tf.storage.addresses import within
 
 _SAMPLES = "samples"
 
@@ -31,7 +31,7 @@ def sources_of(
     sources = {}
     samples = {}
     for path in files:
-        name = os.path.relpath(path, directory)
+        name = within(directory, path)
         _, sources[name], samples[name] = fingerprint(path)
     return {"sources": sources, _SAMPLES: samples}
 

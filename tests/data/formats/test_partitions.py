@@ -120,8 +120,8 @@ def test_keys_alone_can_be_read_from_any_row_on(
 def test_a_key_that_is_also_a_column_is_an_error(tmp_path: pathlib.Path, extension: str) -> None:
     path = tmp_path / "hour=3" / f"train.{extension}"
     path.parent.mkdir()
-    columns = {"user": ["a", "b"], "hour": [1, 2], "shop": ["x", "y"], "click": [1, 0]}
-    write(path, {**columns, "dt": ["2026-11-18"] * 2})
+    columns: dict[str, Any] = {"user": ["a", "b"], "hour": [1, 2], "shop": ["x", "y"]}
+    write(path, {**columns, "click": [1, 0], "dt": ["2026-11-18"] * 2})
     rule = r"train\..*: column 'hour' stands in the file and in a folder's name, hour=VALUE; write"
     with pytest.raises(DataError, match=rule):
         list(read_blocks([str(path)], SCHEMA, bad_rows=BadRows()))
