@@ -99,7 +99,7 @@ def test_the_command_ends_with_one_line(
         ([good, output], "--model must be given"),
         ([model], "--input and --output must be given"),
         ([f"--model={tmp_path}", good, output], f"{tmp_path}: holds no exported version"),
-        ([model, f"--input={inputs}/*.tsv", output], f"{inputs}/*.tsv: no file matches"),
+        ([model, f"--input={inputs}/*.tsv", output], f"{inputs}/*.tsv: names no file with rows"),
         ([model, f"--input={inputs}/c.txt", output], f"{inputs}/c.txt: must end in one of .csv"),
         ([model, f"--input={inputs}/b.parquet", output], f"{inputs}/b.parquet: cannot be read"),
         ([model, good, output, "--signature=rank"], f"{exports['loans']}: signature 'rank'"),
