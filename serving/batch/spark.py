@@ -85,11 +85,13 @@ def score(
         native=native,
     )
     check_model(settings.model)
-    columns = _columns(settings, frame.columns)
-    chosen = frame.select(*(_column(name) for name in columns))
-    fields = [chosen.schema[name] for name in settings.keys]
+    names = _columns(settings, frame.columns)
+    # Under plain names: mapInArrow takes no column whose name has a dot.
+    chosen = frame.select(*(_column(name).alias(f"column{i}") for i, name in enumerate(names)))
+    kinds = dict(zip(names, (field.dataType for field in chosen.schema.fields), strict=True))
+    fields = [StructField(name, kinds[name]) for name in settings.keys]
     fields += [StructField(name, FloatType()) for name in settings.outputs]
-    task = functools.partial(_scores, settings)
+    task = functools.partial(_scores, settings, names)
     return chosen.mapInArrow(task, StructType(fields))
 
 
@@ -115,22 +117,26 @@ def _column(name: str) -> Column:
     return F.col(f"`{quoted}`")
 
 
-def _scores(settings: Settings, batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-    """Scores the rows of one partition, on a worker."""
+def _scores(
+    settings: Settings,
+    names: Sequence[str],
+    batches: Iterable[pa.RecordBatch],
+) -> Iterator[pa.RecordBatch]:
+    """Scores the rows of one partition, whose columns have some names, on a worker."""
     context = TaskContext.get()
     name = f"DataFrame, partition {context.partitionId() if context else 0}"
     model = loaded(settings)
     columns = [column.name for column in settings.schema.inputs]
     with ThreadPoolExecutor(machine.threads()) as workers:
-        for before, table in _gathered(batches):
+        for before, gathered in _gathered(batches):
+            table = gathered.rename_columns(list(names))
             source = ArrowRows(name, table, before)
             bad_rows = BadRows(settings.on_bad_row)
             for block in read_blocks([source], settings.schema, bad_rows=bad_rows, columns=columns):
                 scores, _ = score_block(model, settings, block, workers)
-                kept = table.select(settings.keys).take(pa.array(block.row - 1 - before))
-                for output, values in scores.items():
-                    kept = kept.append_column(output, pa.array(values))
-                yield from kept.combine_chunks().to_batches()
+                rows = pa.array(block.row - 1 - before)
+                kept = {key: table[key].take(rows) for key in settings.keys}
+                yield from pa.table({**kept, **scores}).combine_chunks().to_batches()
             for reason in bad_rows.reasons():
                 print(reason, file=sys.stderr)
 
