@@ -10,6 +10,11 @@ DEPENDENCIES := $(VENV)/.dependencies-$(shell cat constraints.txt setup.cfg | ck
 PACKAGE := $(VENV)/.package-$(shell find tafe_tf export serving native -name '*.py' -o -name '*.cc' -o -name '*.h' -o -name py.typed -o -name '*.proto' -o -path '*/tf_serving/*' | \
   LC_ALL=C sort | xargs cksum setup.cfg pyproject.toml | cksum | cut -d ' ' -f 1)
 UV := $(VENV)-uv/bin/uv
+COMPILE := $(UV) pip compile setup.cfg --universal --python-version=3.11 --generate-hashes --no-annotate \
+  --custom-compile-command='make constraints' --quiet
+EXTRAS := beam dev docs gbdt jax tfrs tune
+OF_ENGINES := dask spark engines
+WITH_ENGINES := $(VENV)/.engines-$(shell cat engines.txt constraints.txt | cksum | cut -d ' ' -f 1)
 TESTED_WITH := pandas polars pytest pytest-xdist PyYAML scikit-learn trustme
 AT_THE_FLOORS := $(addprefix tests/,data export features layers losses metrics models serving training)
 
@@ -17,14 +22,15 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 NATIVE := $(BIN)/python -m tafe_tf.native
 
-.PHONY: help demo native table2 test test-slow test-all lint docs setup constraints test-floors runtimes clean
+.PHONY: help demo native table2 test test-slow test-engines test-all lint docs setup constraints test-floors runtimes clean
 
 help:
 	@echo "make demo   train, evaluate, export and score TAFE on a synthetic funnel"
 	@echo "make table2 RAW=DIR  the paper's Tables 2 and 3 from the raw Ali-CCP files in DIR (days on 2 cores)"
 	@echo "make test   lint and the quick tests, against the installed package (10 minutes on 2 cores)"
 	@echo "make test-slow  the other tests: lost processes, every model in every frame (10 minutes)"
-	@echo "make test-all   both"
+	@echo "make test-engines  those that start Spark, Dask and object stores; needs Java 17 (5 minutes)"
+	@echo "make test-all   all three"
 	@echo "make native build the kernel for this CPU and check it; needs g++ or clang++"
 	@echo "make lint   ruff and mypy"
 	@echo "make docs   the documentation, into site/; a broken link is an error"
@@ -59,10 +65,11 @@ $(PACKAGE): $(DEPENDENCIES)
 	  echo "constraints.txt does not fit setup.cfg: make constraints"; exit 1; }
 	@touch $@
 
-# The versions in constraints.txt stay where they still fit.
+# The versions in the files stay where they still fit. engines.txt has what constraints.txt has not.
 constraints: $(UV)
-	$(UV) pip compile setup.cfg --all-extras --universal --python-version=3.11 --generate-hashes --no-annotate \
-	  --custom-compile-command='make constraints' --quiet --output-file=constraints.txt $(UPGRADE)
+	$(COMPILE) $(EXTRAS:%=--extra=%) --output-file=constraints.txt $(UPGRADE)
+	$(COMPILE) $(OF_ENGINES:%=--extra=%) --constraint=constraints.txt \
+	  $$(sed -n 's/^\([a-z0-9.-]*\)==.*/--no-emit-package=\1/p' constraints.txt) --output-file=engines.txt $(UPGRADE)
 
 $(UV):
 	@$(PYTHON) -m venv $(VENV)-uv
@@ -99,7 +106,16 @@ test-slow: $(PACKAGE)
 	@$(BIN)/tafe native --if_possible
 	$(PYTEST) -m slow
 
-test-all: test test-slow
+$(WITH_ENGINES): $(PACKAGE)
+	@java -version > /dev/null 2>&1 || { echo "Spark needs Java 17; on Debian and Ubuntu: apt-get install openjdk-17-jre-headless"; exit 1; }
+	$(PIP_INSTALL) --require-hashes --requirement engines.txt
+	@touch $@
+
+test-engines: $(WITH_ENGINES)
+	@$(BIN)/tafe native --if_possible
+	TAFE_ENGINES=1 $(PYTEST) -m engines
+
+test-all: test test-slow test-engines
 
 demo: $(PACKAGE)
 	@rm -rf runs/demo runs/demo_data

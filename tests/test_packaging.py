@@ -219,8 +219,9 @@ def test_every_requirement_ends_before_a_major_that_nobody_tried() -> None:
 
 
 def test_every_requirement_is_pinned_with_hashes() -> None:
-    """For this Python and system; `make constraints` writes the file for all of them."""
-    text = (ROOT / "constraints.txt").read_text(encoding="utf-8")
+    """For this Python and system; `make constraints` writes the files for all of them."""
+    files = ("constraints.txt", "engines.txt")
+    text = "\n".join((ROOT / name).read_text(encoding="utf-8") for name in files)
     pinned = {}
     for entry in re.split(r"\n(?=\w)", re.sub(r"^#.*\n", "", text, flags=re.MULTILINE)):
         line, *hashes = entry.split("--hash=sha256:")
