@@ -73,7 +73,7 @@ def score(
         >>> frame = spark.read.parquet("events")
         >>> scored = score(frame, "models/shop", keys=["user"])
         >>> scored.columns
-        ['user', 'click', 'buy', 'p_buy_given_click']
+        ['user', 'ctr', 'ctcvr', 'cvr']
         >>> scored.write.parquet("scores")
     """
     settings = Settings(
