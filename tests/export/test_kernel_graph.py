@@ -39,8 +39,9 @@ def kernel(kernel: library.Library) -> Iterator[library.Library]:
 
 
 @pytest.fixture
-def without_kernel(monkeypatch: pytest.MonkeyPatch) -> None:
+def without_kernel(monkeypatch: pytest.MonkeyPatch, tmp_path: pathlib.Path) -> None:
     monkeypatch.setattr(library, "load", lambda: None)
+    monkeypatch.setattr(library, "path", lambda: tmp_path / "no-library.so")
 
 
 def changed(export: pathlib.Path, directory: pathlib.Path, change: Change) -> pathlib.Path:

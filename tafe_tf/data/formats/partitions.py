@@ -132,10 +132,10 @@ def names_within(files: Sequence[str]) -> list[str]:
     counts = collections.Counter(names)
     if len(counts) == len(names):
         return names
-    absolute = [absolute(path) for path in files]
-    root = os.path.commonpath([os.path.dirname(path) for path in absolute])
+    places = [absolute(path) for path in files]
+    root = os.path.commonpath([os.path.dirname(path) for path in places])
     found = []
-    for path, name in zip(absolute, names, strict=True):
+    for path, name in zip(places, names, strict=True):
         is_unique = counts[name] == 1
         found.append(name if is_unique else pathlib.Path(path).relative_to(root).as_posix())
     return found
