@@ -90,13 +90,15 @@ def page(notes: str, funnels: Sequence[Funnel]) -> str:
 
 
 def of_funnels(funnels: Sequence[Funnel]) -> Rows:
-    """What each funnel is: rows, fields and how rare its steps are."""
-    rows = [["funnel", "training rows", "fields", "rows of the table", "share that reaches a step"]]
+    """What each funnel is: rows, fields and how rare its steps are; and the seeds of each model."""
+    heads = ("training rows", "fields", "rows of the table", "share that reaches a step", "seeds")
+    rows = [["funnel", *heads]]
     for funnel in funnels:
         rates = []
         for name, rate in funnel.statistics["rate"].items():
             rates.append(f"{name} {rate:.2%}")
         vocabularies = sum(funnel.statistics["vocabulary"].values())
+        seeds = min(len(model["seeds"]) for model in funnel.models.values())
         rows.append(
             [
                 funnel.name,
@@ -104,6 +106,7 @@ def of_funnels(funnels: Sequence[Funnel]) -> Rows:
                 str(len(funnel.schema.features)),
                 f"{vocabularies:,}",
                 ", ".join(rates),
+                str(seeds),
             ]
         )
     return rows

@@ -21,6 +21,7 @@ def figures(auc: float, minutes: float, difference: dict[str, Any] | None) -> di
         "difference": difference,
         "conditional_difference": difference,
         "epochs": 4,
+        "seeds": [0, 1, 2, 3, 4],
         "training_minutes": minutes,
         "test_rows_per_second": 1234.5,
     }
@@ -50,7 +51,7 @@ def test_the_page_says_which_model_and_at_what_cost(tmp_path: pathlib.Path) -> N
     assert page.startswith("# Which model\n")
     rows = [line.strip("| ").split(" | ") for line in page.splitlines() if line.startswith("| ")]
     assert ["shop", "tafe", "aitm, tafe", "aitm"] in rows
-    assert ["shop", "1,000", "5", "7", "ctr 25.00%, ctcvr 1.00%"] in rows
+    assert ["shop", "1,000", "5", "7", "ctr 25.00%, ctcvr 1.00%", "5"] in rows
     assert ["tafe", *["**+0.0010** [-0.0010, +0.0020]"] * 2] in rows
     assert ["mmoe", *["-0.0100 [-0.0200, -0.0010]"] * 2] in rows
     assert ["aitm", *["**.8000** [.7000, .9000]"] * 2] in rows
