@@ -24,7 +24,7 @@ import tensorflow as tf
 from absl import app, flags
 
 from tafe_tf.data.field_counts import FieldCounts
-from tafe_tf.data.formats.file_kinds import INPUT_FORMATS
+from tafe_tf.data.formats.file_kinds import INPUT_FORMAT_HELP, INPUT_FORMATS
 from tafe_tf.data.formats.read import BLOCK_ROWS, notes_of
 from tafe_tf.engines.runners import (
     BEAM_ARGS_HELP,
@@ -56,8 +56,7 @@ _INPUT_FORMAT = flags.DEFINE_enum(
     "input_format",
     None,
     INPUT_FORMATS,
-    "Format of files whose names have no ending, such as part-00000. By default such files are "
-    "passed over.",
+    INPUT_FORMAT_HELP,
 )
 _OUTPUT = flags.DEFINE_string(
     "output", None, "The directory to write the scores to; it is made if it is not there."

@@ -14,7 +14,6 @@ from absl import flags
 from absl.flags import adopt_module_key_flags
 
 from tafe_tf import source_flags
-from tafe_tf.data.formats.splits import Sources
 from tafe_tf.drafting.draft import MAX_ROWS, draft
 from tafe_tf.terminal import command
 
@@ -41,18 +40,8 @@ _MAX_ROWS = flags.DEFINE_integer(
 def main(argv: list[str]) -> None:
     """Prints the schema; what the user can mend ends it with one line and exit code 1."""
     with command.one_line_errors():
-        data = _sources(argv)
+        data = source_flags.of_arguments(argv)
         print(draft(data, _TASK.value, _NAME.value, _MAX_ROWS.value), end="")
-
-
-def _sources(argv: list[str]) -> Sources:
-    """Where the rows are: DATA, or what --train, --valid and --test name."""
-    sources = source_flags.sources()
-    if sources.are_given:
-        command.only_flags(argv)
-        return sources
-    data = command.one_argument(argv, "DATA, a file or a directory")
-    return source_flags.sources(data)
 
 
 if __name__ == "__main__":

@@ -18,7 +18,6 @@ from absl.flags import adopt_module_key_flags
 
 from tafe_tf import source_flags
 from tafe_tf.data import bad_row_limit
-from tafe_tf.data.formats.splits import Sources
 from tafe_tf.first_look.look import MAX_ROWS, look
 from tafe_tf.first_look.tables import print_look
 from tafe_tf.terminal import command
@@ -55,7 +54,7 @@ def main(argv: list[str]) -> None:
     """Looks, prints, and ends with exit code 1 if training would stop."""
     with command.one_line_errors():
         bad_row_limit.check_limit(_MAX_BAD_ROWS.value)
-        data = _sources(argv)
+        data = source_flags.of_arguments(argv)
         found = look(data, _SCHEMA.value, _MAX_ROWS.value)
     if _JSON.value:
         print(json.dumps(found.as_json(), indent=2))
@@ -63,16 +62,6 @@ def main(argv: list[str]) -> None:
         print_look(found, _ON_BAD_ROW.value, _MAX_BAD_ROWS.value)
     if found.stops(_ON_BAD_ROW.value, _MAX_BAD_ROWS.value):
         sys.exit(1)
-
-
-def _sources(argv: list[str]) -> Sources:
-    """Where the rows are: DATA, or what --train, --valid and --test name."""
-    sources = source_flags.sources()
-    if sources.are_given:
-        command.only_flags(argv)
-        return sources
-    data = command.one_argument(argv, "DATA, a file or a directory")
-    return source_flags.sources(data)
 
 
 if __name__ == "__main__":

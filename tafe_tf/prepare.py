@@ -62,7 +62,7 @@ from tafe_tf.features.table_size import RowSize, check_known_table, check_table
 from tafe_tf.features.vocabulary import STATISTICS
 from tafe_tf.schema import Schema
 from tafe_tf.storage.addresses import absolute, must_be_local, parent_of
-from tafe_tf.storage.reading import read_text
+from tafe_tf.storage.texts import read_text
 from tafe_tf.terminal import command
 from tafe_tf.terminal.field_shares import print_unseen
 from tafe_tf.terminal.progress import Progress

@@ -34,7 +34,7 @@ import tomli_w
 
 from tafe_tf.schema import Feature, Schema, SchemaError, Task
 from tafe_tf.shown import cut, shown
-from tafe_tf.storage.reading import read_text
+from tafe_tf.storage.texts import read_text
 
 T = TypeVar("T", Feature, Task, Schema)
 _TABLES = {"tasks": Task, "features": Feature}

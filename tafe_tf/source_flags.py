@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from absl import flags
 
-from tafe_tf.data.formats.file_kinds import INPUT_FORMATS
+from tafe_tf.data.formats.file_kinds import INPUT_FORMAT_HELP, INPUT_FORMATS
 from tafe_tf.data.formats.splits import Sources
+from tafe_tf.terminal import command
 
 _ALIKE = "files in place of --data_dir's, named as --train names them."
 
@@ -22,8 +23,7 @@ INPUT_FORMAT = flags.DEFINE_enum(
     "input_format",
     None,
     INPUT_FORMATS,
-    "Format of files whose names have no ending, such as part-00000. By default such files are "
-    "passed over.",
+    INPUT_FORMAT_HELP,
 )
 
 
@@ -43,3 +43,22 @@ def sources(data_dir: str = "") -> Sources:
         test=tuple(TEST.value or ()),
         input_format=INPUT_FORMAT.value or "",
     )
+
+
+def of_arguments(argv: list[str]) -> Sources:
+    """Where the rows are: in the argument DATA, or in what --train, --valid and --test name.
+
+    Args:
+        argv: The command's name, and what is no flag.
+
+    Raises:
+        DataError: If both are given.
+        CommandError: If neither is given, or more than one argument.
+        absl.app.UsageError: If there are arguments beside the flags.
+    """
+    named = sources()
+    if named.are_given:
+        command.only_flags(argv)
+        return named
+    data = command.one_argument(argv, "DATA, a file or a directory")
+    return sources(data)

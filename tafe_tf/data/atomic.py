@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from tafe_tf.data.errors import DataError
-from tafe_tf.storage.addresses import is_remote
+from tafe_tf.storage import texts
 
 
 @contextlib.contextmanager
@@ -116,7 +116,7 @@ def read_text(path: str | os.PathLike[str]) -> str:
         FileNotFoundError: If there is no such file.
     """
     try:
-        return _read_text(path)
+        return texts.read_text(path)
     except UnicodeDecodeError as error:
         raise DataError(f"{path}: is damaged, its text is not UTF-8: {error}") from None
 
@@ -155,7 +155,7 @@ def read_toml(path: str | pathlib.Path) -> dict[str, Any]:
 
 def _parsed(path: str | pathlib.Path, parse: Callable[[str], Any], language: str) -> Any:
     try:
-        return parse(_read_text(path))
+        return parse(texts.read_text(path))
     except DataError:  # a store's
         raise
     except (ValueError, RecursionError) as error:  # ValueError: of the language, or of UTF-8
@@ -189,12 +189,3 @@ def write_arrays(
     named: dict[str, Any] = dict(arrays)
     with replacing(path) as temporary, open(temporary, "wb") as file:
         np.savez(file, **named)
-
-
-def _read_text(path: str | os.PathLike[str]) -> str:
-    """Reads a file. Only for an object of a store is pyarrow imported, which JAX alone can lack."""
-    if not is_remote(path):
-        return pathlib.Path(path).read_text(encoding="utf-8")
-    from tafe_tf.storage import reading
-
-    return reading.read_text(path)

@@ -10,7 +10,7 @@ from typing import Any
 
 from tafe_tf import schema_toml
 from tafe_tf.schema import Feature, Schema, SchemaError, Task
-from tafe_tf.storage.reading import read_text
+from tafe_tf.storage.texts import read_text
 
 _KINDS: dict[str, Any] = {"tasks": Task, "features": Feature}
 # What stands for a key that cannot be left out, once it was found to be wrong.

@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import collections
-import errno
 import io
-import os
-import pathlib
 from collections.abc import Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
@@ -15,7 +12,7 @@ import pyarrow as pa
 
 from tafe_tf.storage.addresses import is_remote
 from tafe_tf.storage.errors import StoreError
-from tafe_tf.storage.listing import Identity, identity_of, is_file
+from tafe_tf.storage.listing import Identity, identity_of
 from tafe_tf.storage.retries import again
 from tafe_tf.storage.stores import open_place
 
@@ -221,21 +218,3 @@ def open_stream(path: str, compression: str | None = None) -> pa.NativeFile:
         return pa.input_stream(path, compression=compression)
     raw = pa.PythonFile(io.BufferedReader(ObjectStream(path), RANGE_BYTES), "r")
     return pa.CompressedInputStream(raw, compression) if compression else raw
-
-
-def read_text(path: str | os.PathLike[str]) -> str:
-    """Reads all of a small file or object as UTF-8.
-
-    Raises:
-        StoreError: If the object cannot be read.
-        FileNotFoundError: If there is no such file or object.
-        OSError: If the local file cannot be read.
-        UnicodeDecodeError: If it is not UTF-8.
-    """
-    if not is_remote(path):
-        return pathlib.Path(path).read_text(encoding="utf-8")
-    if not is_file(path):
-        raise FileNotFoundError(errno.ENOENT, "there is no such object", str(path))
-    with ObjectFile(str(path)) as file:
-        text = file.read().decode("utf-8")
-    return text.replace("\r\n", "\n").replace("\r", "\n")  # as a local file is read

@@ -29,7 +29,7 @@ from tafe_tf.features.table_size import RowSize, check_known_table, check_table
 from tafe_tf.native import stack
 from tafe_tf.optimizers import LazyAdam
 from tafe_tf.storage.addresses import absolute, parent_of
-from tafe_tf.storage.reading import read_text
+from tafe_tf.storage.texts import read_text
 from tafe_tf.terminal.field_shares import print_field_metrics, print_unseen
 from tafe_tf.terminal.tables import print_dropped, print_metrics
 from tafe_tf.training import balancing as balancings

@@ -34,7 +34,7 @@ from tafe_tf.data.shards import lifecycle
 from tafe_tf.distributed.cluster import Cluster
 from tafe_tf.features.graph import Features
 from tafe_tf.metrics import FunnelMetrics, Metrics, monitored
-from tafe_tf.storage.reading import read_text
+from tafe_tf.storage.texts import read_text
 from tafe_tf.terminal.field_shares import print_field_metrics, print_unseen
 from tafe_tf.terminal.tables import print_dropped, print_metrics
 from tafe_tf.training import settings

@@ -22,7 +22,7 @@ from tafe_tf.data.formats.read import read_blocks
 from tafe_tf.data.formats.splits import find_splits
 from tafe_tf.data.formats.write import write
 from tafe_tf.first_look.look import look
-from tafe_tf.storage import listing, reading, retries, staging, stores
+from tafe_tf.storage import listing, reading, retries, staging, stores, texts
 from tafe_tf.storage.errors import StoreError
 
 pytestmark = pytest.mark.engines
@@ -205,7 +205,7 @@ def test_an_answer_that_does_not_come_is_asked_for_again(
     monkeypatch.setattr(stores, "_READ_SECONDS", 1)
     uri = f"{s3}/parquet/schema.toml"
     with faulty_store(s3_port, Faults(silent=3)):
-        assert reading.read_text(uri) == SCHEMA
+        assert texts.read_text(uri) == SCHEMA
     assert any("Timeout was reached" in text for text in caplog.messages)
 
 

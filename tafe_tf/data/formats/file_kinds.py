@@ -20,6 +20,10 @@ ENDINGS = (
 )
 REFUSED = {".tfrecord.zst": "TensorFlow reads no zst; compress the file as .gz"}
 INPUT_FORMATS = ("csv", "parquet", "tfrecord")  # of files without an ending
+INPUT_FORMAT_HELP = (
+    "Format of files whose names have no ending, such as part-00000. By default such files are "
+    "passed over."
+)
 
 _ARROW_NAMES = {".gz": "gzip", ".zst": "zstd", ".bz2": "bz2", ".lz4": "lz4"}
 _FIRST_BYTES = {

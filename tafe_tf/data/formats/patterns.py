@@ -21,7 +21,7 @@ from tafe_tf.data.formats.file_kinds import (
 from tafe_tf.data.formats.partitions import check_same_keys, is_partition
 from tafe_tf.storage.addresses import absolute, is_remote, join, within
 from tafe_tf.storage.listing import entries, exists, is_file
-from tafe_tf.storage.reading import read_text
+from tafe_tf.storage.texts import read_text
 
 # What the jobs that write a directory of shards leave beside them until all shards are there.
 _BEGUN = (".prepare/settings.json", ".ali_ccp/settings.json", "preparing.json")
