@@ -9,9 +9,9 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from types import TracebackType
-from typing import Any
+from typing import Any, Self
 
 import pytest
 
@@ -43,44 +43,45 @@ def wait_for(what: Callable[[], Any]) -> Any:
     raise AssertionError(f"waited {SECONDS:.0f} s in vain")
 
 
-class DaskCluster:
-    """A scheduler and two workers of one thread, all in processes of their own.
+class Processes:
+    """Processes that end with a block.
 
     Args:
-        directory: Where logs and the workers' files go.
+        directory: Where their logs go.
+        environment: More variables of their environment. Default: none.
     """
 
-    def __init__(self, directory: pathlib.Path) -> None:
-        self._directory = directory
+    def __init__(
+        self,
+        directory: pathlib.Path,
+        environment: Mapping[str, str] | None = None,
+    ) -> None:
+        self.directory = directory
+        self.environment = {**ENVIRONMENT, **(environment or {})}
         self._processes: list[subprocess.Popen[bytes]] = []
-        log = directory / "scheduler.log"
-        local = ("--host", "127.0.0.1", "--no-dashboard")
-        self._start(log, "distributed.cli.dask_scheduler", *local, "--port", "0")
-        self.address = wait_for(lambda: _address(log))
-        self.workers: list[subprocess.Popen[bytes]] = []
-        for number in range(2):
-            self.workers.append(self._start_worker(number))
 
-    def _start_worker(self, number: int) -> subprocess.Popen[bytes]:
-        return self._start(
-            self._directory / f"worker-{number}.log",
-            *("distributed.cli.dask_worker", self.address, "--host", "127.0.0.1"),
-            *("--nthreads", "1", "--no-nanny", "--no-dashboard", "--memory-limit", "3GiB"),
-            *("--local-directory", str(self._directory)),
-        )
-
-    def _start(self, log: pathlib.Path, module: str, *options: str) -> subprocess.Popen[bytes]:
-        with open(log, "wb") as file:
+    def start(self, name: str, *command: str) -> subprocess.Popen[bytes]:
+        """Starts a process, whose log is called by a name."""
+        with open(self.log(name), "wb") as file:
             process = subprocess.Popen(
-                [sys.executable, "-m", module, *options],
-                env=ENVIRONMENT,
+                command,
+                env=self.environment,
                 stdout=file,
                 stderr=file,
             )
         self._processes.append(process)
         return process
 
-    def __enter__(self) -> DaskCluster:
+    def log(self, name: str) -> pathlib.Path:
+        """The log of a process."""
+        return self.directory / f"{name}.log"
+
+    def found(self, name: str, pattern: str) -> str:
+        """What a pattern finds in a log, once it is there."""
+        match = wait_for(lambda: re.search(pattern, self.log(name).read_text()))
+        return str(match[1])
+
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(
@@ -94,9 +95,78 @@ class DaskCluster:
             process.wait()
 
 
-def _address(log: pathlib.Path) -> str:
-    found = re.search(r"Scheduler at:\s+(tcp://\S+)", log.read_text())
-    return found[1] if found else ""
+class DaskCluster(Processes):
+    """A scheduler and two workers of one thread, all in processes of their own.
+
+    Args:
+        directory: Where logs and the workers' files go.
+    """
+
+    def __init__(self, directory: pathlib.Path) -> None:
+        super().__init__(directory)
+        self.start("scheduler", *_SCHEDULER)
+        self.address = self.found("scheduler", r"Scheduler at:\s+(tcp://\S+)")
+        self.workers: list[subprocess.Popen[bytes]] = []
+        for number in range(2):
+            self.workers.append(self._start_worker(number))
+
+    def _start_worker(self, number: int) -> subprocess.Popen[bytes]:
+        return self.start(
+            f"worker-{number}",
+            *(sys.executable, "-m", "distributed.cli.dask_worker", self.address),
+            *("--host", "127.0.0.1", "--no-nanny", "--no-dashboard"),
+            *("--nthreads", "1", "--memory-limit", "3GiB"),
+            *("--local-directory", str(self.directory)),
+        )
+
+
+class SparkCluster(Processes):
+    """A standalone master of Spark and two workers of one core, all in processes of their own.
+
+    Args:
+        directory: Where logs and the workers' files go.
+        environment: More variables of the workers' environment, which their executors have too.
+            Default: none.
+    """
+
+    def __init__(
+        self,
+        directory: pathlib.Path,
+        environment: Mapping[str, str] | None = None,
+    ) -> None:
+        super().__init__(directory, {"PYSPARK_PYTHON": sys.executable, **(environment or {})})
+        ports = ("--host", "127.0.0.1", "--port", "0", "--webui-port", "0")
+        self.start("master", *_spark_class("master.Master"), *ports)
+        self.address = self.found("master", r"Starting Spark master at (spark://\S+)")
+        for number in range(2):
+            folder = ("-d", str(directory / f"worker-{number}"))
+            resources = ("--cores", "1", "--memory", "1g")
+            command = (*_spark_class("worker.Worker"), *ports, *resources, *folder, self.address)
+            self.start(f"worker-{number}", *command)
+        for number in range(2):
+            self.found(f"worker-{number}", "(Successfully registered with master)")
+
+    def submit(self, *command: str) -> subprocess.Popen[bytes]:
+        """Submits a `tafe` command; its log is called "submitted".
+
+        Args:
+            command: The command and its flags, such as "score" and "--runner=spark".
+        """
+        program = pathlib.Path(sys.executable).with_name("spark-submit")
+        settings = ("--master", self.address, "--conf", "spark.task.maxFailures=2")
+        return self.start("submitted", str(program), *settings, str(SUBMITTED), *command)
+
+
+SUBMITTED = pathlib.Path(__file__).resolve().parents[1] / "examples" / "spark_submit.py"
+_SCHEDULER = (
+    *(sys.executable, "-m", "distributed.cli.dask_scheduler"),
+    *("--host", "127.0.0.1", "--port", "0", "--no-dashboard"),
+)
+
+
+def _spark_class(name: str) -> tuple[str, str]:
+    program = pathlib.Path(sys.executable).with_name("spark-class")
+    return str(program), f"org.apache.spark.deploy.{name}"
 
 
 def executors() -> list[int]:

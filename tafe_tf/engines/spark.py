@@ -14,6 +14,7 @@ import sys
 from collections.abc import Iterable, Iterator, Sequence
 
 import pyarrow as pa
+from pyspark import SparkConf
 from pyspark.errors import PySparkException
 from pyspark.sql import SparkSession
 
@@ -63,10 +64,17 @@ def session() -> SparkSession:
     os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
     builder = SparkSession.builder.appName("tafe_tf")
     if "SPARK_REMOTE" not in os.environ:  # a server's executors run before we come
-        for name in (*ENVIRONMENT, "PYTHONPATH"):
-            if name in os.environ:
-                builder = builder.config(f"spark.executorEnv.{name}", os.environ[name])
+        builder = builder.config(conf=_configuration())
     return builder.getOrCreate()
+
+
+def _configuration() -> SparkConf:
+    """Spark's own configuration, and of this process's environment what it does not say."""
+    configuration = SparkConf()
+    for name in (*ENVIRONMENT, "PYTHONPATH"):
+        if name in os.environ:
+            configuration.setIfMissing(f"spark.executorEnv.{name}", os.environ[name])
+    return configuration
 
 
 def reason_of(error: PySparkException) -> str:
