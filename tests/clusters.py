@@ -6,6 +6,7 @@ import os
 import pathlib
 import re
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -152,12 +153,33 @@ class SparkCluster(Processes):
         Args:
             command: The command and its flags, such as "score" and "--runner=spark".
         """
+        submitted = self.directory / "tafe.py"
+        submitted.write_text("from tafe_tf.__main__ import main; main()")  # as docs/batch.md says
         program = pathlib.Path(sys.executable).with_name("spark-submit")
         settings = ("--master", self.address, "--conf", "spark.task.maxFailures=2")
-        return self.start("submitted", str(program), *settings, str(SUBMITTED), *command)
+        return self.start("submitted", str(program), *settings, str(submitted), *command)
+
+    def connect(self) -> str:
+        """Starts a server of Spark Connect, whose log is called "connect".
+
+        Returns:
+            Its address, as SPARK_REMOTE takes it.
+        """
+        with socket.socket() as found:
+            found.bind(("127.0.0.1", 0))
+            port = found.getsockname()[1]
+        program = pathlib.Path(sys.executable).with_name("spark-submit")
+        self.start(
+            "connect",
+            *(str(program), "--master", self.address),
+            *("--class", "org.apache.spark.sql.connect.service.SparkConnectServer"),
+            *("--conf", f"spark.connect.grpc.binding.port={port}"),
+            *("--conf", "spark.connect.grpc.binding.address=127.0.0.1", "spark-internal"),
+        )
+        self.found("connect", "(Spark Connect server started)")
+        return f"sc://127.0.0.1:{port}"
 
 
-SUBMITTED = pathlib.Path(__file__).resolve().parents[1] / "examples" / "spark_submit.py"
 _SCHEDULER = (
     *(sys.executable, "-m", "distributed.cli.dask_scheduler"),
     *("--host", "127.0.0.1", "--port", "0", "--no-dashboard"),

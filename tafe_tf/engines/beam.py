@@ -49,6 +49,8 @@ class BeamDriver:
 
 def _reason(error: Exception) -> str:
     """What the worker said; portable runners bury it under its traceback."""
+    if isinstance(error, EngineError):  # DaskRunner raises it as it is
+        return str(error)
     said = re.findall(
         r"^(?:[\w.]*Error: )?(.*) \[while running '",
         str(error),

@@ -45,6 +45,21 @@ def dask(directory: pathlib.Path) -> Iterator[Cluster]:
         yield Cluster(DaskDriver(cluster.address), lambda: kill(cluster.workers[0].pid))
 
 
+def beam_on_dask(directory: pathlib.Path) -> Iterator[Cluster]:
+    distributed = need("distributed")
+    need("apache_beam")
+    from tafe_tf.engines.beam import BeamDriver
+
+    with DaskCluster(directory) as cluster:
+        options = (
+            "--runner=apache_beam.runners.dask.dask_runner.DaskRunner",
+            f"--dask_client_address={cluster.address}",
+            "--dask_npartitions=20",
+        )
+        yield Cluster(BeamDriver(options), lambda: kill(cluster.workers[0].pid))
+        distributed.Client.current().close()  # Beam leaves it open
+
+
 def spark(directory: pathlib.Path) -> Iterator[Cluster]:
     need("pyspark")
     from pyspark.sql import SparkSession
@@ -67,7 +82,7 @@ def spark(directory: pathlib.Path) -> Iterator[Cluster]:
     made.stop()
 
 
-@pytest.fixture(scope="module", params=[dask, spark])
+@pytest.fixture(scope="module", params=[dask, beam_on_dask, spark])
 def cluster(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Cluster]:
