@@ -53,7 +53,7 @@ def fit(
         run_dir: The directory of the run; made if it is not there. Rows in memory are kept in it,
             in `rows/`.
         input_format: The format of files whose names have no ending, such as part-00000: "csv",
-            "parquet" or "tfrecord". By default such files are passed over.
+            "parquet", "orc" or "tfrecord". By default such files are passed over.
         callbacks: Keras callbacks, or one. They see epochs, batches (one for each call of several
             steps) and metrics ("loss", "val_auc/ctr", ...) as logs, and may stop the training.
         verbose: Whether to print epochs and metrics. The default is True.

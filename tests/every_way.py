@@ -16,6 +16,7 @@ import numpy as np
 import pandas as pd
 import polars as pl
 import pyarrow as pa
+import pyarrow.orc as orc
 import pyarrow.parquet as pq
 import tensorflow as tf
 from drawn_rows import ABSENT, SEPARATOR, UNKNOWN, Drawn, draw, schema_of
@@ -167,6 +168,23 @@ def by_parquet(columns: Columns, directory: pathlib.Path, rng: random.Random) ->
     path = directory / "test.parquet"
     pq.write_table(pa.table(arrow_columns(columns)), path, row_group_size=97)
     return str(path)
+
+
+def by_orc(columns: Columns, directory: pathlib.Path, rng: random.Random) -> Any:
+    """As Hive and Spark write it; what ORC has no type for is a decimal, a number or a text."""
+    path = str(directory / "test.orc")
+    lists = python_columns(columns)
+    arrays = {}
+    for name, array in arrow_columns(columns).items():
+        kind = columns[name].kind
+        if kind == "unsigned":
+            decimals = pa.decimal128(20, 0)
+            array = array.cast(pa.list_(decimals) if columns[name].is_list else decimals)
+        if kind in ("clock", "duration", "uuid", "fixed"):
+            array = pa.array([portable(value) for value in lists[name]])
+        arrays[name] = array
+    orc.write_table(pa.table(arrays), path, compression="zstd")
+    return path
 
 
 def by_tfrecord(columns: Columns, directory: pathlib.Path, rng: random.Random) -> Any:
@@ -333,6 +351,7 @@ FILES_AND_FRAMES: dict[str, Callable[[Columns, pathlib.Path, random.Random], Any
     "CSV": by_csv,
     "cells": by_cells,
     "Parquet": by_parquet,
+    "ORC": by_orc,
     "TFRecord": by_tfrecord,
     "pandas": by_pandas,
     "pandas nullable": by_pandas_nullable,

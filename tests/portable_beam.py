@@ -38,7 +38,7 @@ def main() -> None:
     with Processes(pathlib.Path(folder), {"PATH": path}) as servers:
         servers.start("job", sys.executable, "-m", portability, "--port", str(JOB_PORT))
         servers.start("pool", sys.executable, "-m", pool, f"--service_port={POOL_PORT}")
-        servers.found("job", "(Listening for jobs)")
+        servers.found("job", "(Grpc server started)")
         for command in commands:
             flags = [*shlex.split(command), "--runner=PortableRunner", f"--beam_args={OPTIONS}"]
             subprocess.run([sys.executable, "-m", "tafe_tf", *flags], check=True)

@@ -57,6 +57,7 @@ def score_block(
     settings: Settings,
     block: Block,
     workers: Executor,
+    counts_fields: bool = True,
 ) -> tuple[dict[str, np.ndarray], FieldCounts | None]:
     """The scores of a block's n rows.
 
@@ -65,15 +66,17 @@ def score_block(
         settings: What to compute.
         block: The rows.
         workers: Threads that compute a batch each.
+        counts_fields: Whether the values of the rows' fields are counted too. Default: True.
 
     Returns:
-        Each output by name, float32 [n]; and the values of the rows' fields, or None if the model
-        does not tell them.
+        Each output by name, float32 [n]; and the values of the rows' fields, or None if they are
+        not to be counted or the model does not tell them.
 
     Raises:
         ExportError: If the native kernel does not compute what the model's own operations do.
     """
     count = len(block.row)
+    tells_fields = counts_fields and settings.tells_fields
     fields = FieldCounts([feature.name for feature in settings.schema.features])
     scores = {name: np.empty(count, np.float32) for name in settings.outputs}
 
@@ -82,15 +85,15 @@ def score_block(
         inputs = _inputs(settings, block, rows)
         for name, values in model(inputs, settings.signature).items():
             scores[name][rows] = values
-        return model(inputs, FIELDS_SIGNATURE) if settings.tells_fields else {}
+        return model(inputs, FIELDS_SIGNATURE) if tells_fields else {}
 
     if count and settings.signature in model.native_signatures:
         first = _inputs(settings, block, slice(CHECKED_ROWS))
         kernel_check.check(model, settings.signature, first)
     for shares in workers.map(score_batch, range(0, count, settings.batch_size)):
-        if settings.tells_fields:
+        if tells_fields:
             fields.add_rows(**shares)
-    return scores, fields if settings.tells_fields else None
+    return scores, fields if tells_fields else None
 
 
 def _inputs(settings: Settings, block: Block, rows: slice) -> dict[str, np.ndarray]:

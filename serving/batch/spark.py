@@ -133,7 +133,7 @@ def _scores(
             source = ArrowRows(name, table, before)
             bad_rows = BadRows(settings.on_bad_row)
             for block in read_blocks([source], settings.schema, bad_rows=bad_rows, columns=columns):
-                scores, _ = score_block(model, settings, block, workers)
+                scores, _ = score_block(model, settings, block, workers, counts_fields=False)
                 rows = pa.array(block.row - 1 - before)
                 kept = {key: table[key].take(rows) for key in settings.keys}
                 yield from pa.table({**kept, **scores}).combine_chunks().to_batches()

@@ -13,6 +13,7 @@ from tafe_tf.data.errors import DataError
 from tafe_tf.data.formats import csv_files
 from tafe_tf.data.formats.file_kinds import format_of
 from tafe_tf.data.formats.nested import column_at
+from tafe_tf.data.formats.orc_files import OrcFile
 from tafe_tf.data.formats.parquet_ranges import ParquetFile
 from tafe_tf.data.formats.partitions import add_keys
 from tafe_tf.data.formats.read import BLOCK_ROWS
@@ -168,6 +169,15 @@ def _parquet(
         return _first_rows(file.batches(min(max_rows, BLOCK_ROWS)), file.schema_arrow, max_rows)
 
 
+def _orc(
+    path: str,
+    max_rows: int,
+    dialect: Dialect,
+) -> pa.Table:
+    with OrcFile(path) as file:
+        return _first_rows(file.batches(), file.schema, max_rows)
+
+
 def _first_rows(
     batches: Any,
     schema: pa.Schema,
@@ -217,6 +227,7 @@ _READERS: dict[str, Callable[[str, int, Dialect], pa.Table]] = {
     ".csv": _csv,
     ".tsv": _csv,
     ".parquet": _parquet,
+    ".orc": _orc,
     ".tfrecord": _tfrecord,
 }
 

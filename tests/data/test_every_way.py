@@ -36,6 +36,7 @@ REFUSED: dict[Dtype, list[str]] = {
 TYPED = ["Parquet", "pandas Arrow", "Arrow"]
 TYPED_KINDS = {
     "TFRecord": ["whole float"],
+    "ORC": [kind for kind in REFUSED["string"] if kind not in ("clock", "duration")],
     "Polars": [kind for kind in REFUSED["string"]],
     "pandas": [kind for kind in REFUSED["string"]],
     "pandas nullable": [kind for kind in REFUSED["string"]],

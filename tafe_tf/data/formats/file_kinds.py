@@ -15,11 +15,12 @@ ENDINGS = (
     *(f".csv{compression}" for compression in _CSV_COMPRESSIONS),
     *(f".tsv{compression}" for compression in _CSV_COMPRESSIONS),
     ".parquet",
+    ".orc",
     ".tfrecord",
     ".tfrecord.gz",
 )
 REFUSED = {".tfrecord.zst": "TensorFlow reads no zst; compress the file as .gz"}
-INPUT_FORMATS = ("csv", "parquet", "tfrecord")  # of files without an ending
+INPUT_FORMATS = ("csv", "parquet", "orc", "tfrecord")  # of files without an ending
 INPUT_FORMAT_HELP = (
     "Format of files whose names have no ending, such as part-00000. By default such files are "
     "passed over."
@@ -111,6 +112,8 @@ def _extension_by_content(path: str, state: tuple[int, int]) -> str:
             head = file.read(_RECORD_HEAD)
         if head.startswith(b"PAR1"):
             return ".parquet"
+        if head.startswith(b"ORC"):
+            return ".orc"
         compression = ""
         for first_bytes, ending in _FIRST_BYTES.items():
             if head.startswith(first_bytes):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import os
 import pathlib
 import re
@@ -18,6 +17,7 @@ from tafe_tf.data.formats.file_kinds import (
     has_no_ending,
     is_visible,
 )
+from tafe_tf.data.formats.globs import WILD, alternatives, expression_of
 from tafe_tf.data.formats.partitions import check_same_keys, is_partition
 from tafe_tf.storage.addresses import absolute, is_remote, join, within
 from tafe_tf.storage.listing import entries, exists, is_file
@@ -26,9 +26,6 @@ from tafe_tf.storage.texts import read_text
 # What the jobs that write a directory of shards leave beside them until all shards are there.
 _BEGUN = (".prepare/settings.json", ".ali_ccp/settings.json", "preparing.json")
 _OF_SPLIT = re.compile(r"(train|valid|test)([-.].*)?")  # the name of a file or folder of a split
-_WILD = re.compile(r"[*?\[]")
-_BRACES = re.compile(r"\{([^{}]*)\}")
-_RANGE = re.compile(r"(\d+)\.\.(\d+)")
 
 
 def find_sources(given: str | Sequence[str], input_format: str = "") -> tuple[str, ...]:
@@ -50,9 +47,9 @@ def find_sources(given: str | Sequence[str], input_format: str = "") -> tuple[st
 
     Args:
         given: A text, or several.
-        input_format: "csv", "parquet" or "tfrecord": the format of files without an ending, such
-            as `part-00000`. Default: "", such files are passed over, but for those that are
-            named themselves, whose first bytes tell their format.
+        input_format: "csv", "parquet", "orc" or "tfrecord": the format of files without an
+            ending, such as `part-00000`. Default: "", such files are passed over, but for those
+            that are named themselves, whose first bytes tell their format.
 
     Returns:
         The paths, each once, in the order of their absolute paths: the same on every machine.
@@ -188,7 +185,7 @@ def _named_by(text: str, input_format: str) -> list[str]:
     if os.path.isdir(text):
         _check_one_split(text)
     found = []
-    for pattern in _alternatives(text.rstrip("/") or text):
+    for pattern in alternatives(text.rstrip("/") or text):
         if is_file(pattern):
             extension_of(pattern)
             found.append(pattern)
@@ -207,7 +204,7 @@ def _nothing(
 ) -> Exception:
     """The error for a text that names no file."""
     where = text if text == pattern else f"{text}: {pattern}"
-    if not _WILD.search(pattern) and not os.path.isdir(pattern):
+    if not WILD.search(pattern) and not os.path.isdir(pattern):
         return FileNotFoundError(f"{where}: there is no such file or directory")
     mend = "give a file, a directory, or a pattern such as 'DIR/dt=2026-11-*'"
     if not input_format and any(map(has_no_ending, _matching(pattern))):
@@ -246,69 +243,16 @@ def _in_list(path: str, input_format: str) -> list[str]:
     return found
 
 
-def _alternatives(text: str) -> list[str]:
-    """The patterns that the braces of a text stand for; the text itself if it has none.
-
-    Example:
-        >>> _alternatives("dt={08..10}/{a,b}.csv")[:3]
-        ['dt=08/a.csv', 'dt=08/b.csv', 'dt=09/a.csv']
-    """
-    pieces = _BRACES.split(text)  # in turn, what stands outside of braces and within
-    if len(pieces) == 1:
-        return [text]
-    choices = [_choices(piece) if place % 2 else [piece] for place, piece in enumerate(pieces)]
-    found = ["".join(parts) for parts in itertools.product(*choices)]
-    if "{" in "".join(pieces[::2]):  # braces within braces
-        found = [pattern for text in found for pattern in _alternatives(text)]
-    return list(dict.fromkeys(found))
-
-
-def _choices(inner: str) -> list[str]:
-    """What stands within braces: some texts, or a range of numbers."""
-    of_numbers = _RANGE.fullmatch(inner)
-    if not of_numbers:
-        return inner.split(",")
-    first, last = of_numbers.groups()
-    if int(first) > int(last):
-        raise DataError(f"{{{inner}}}: a range must go up, as in {{08..11}}")
-    width = len(first)
-    return [str(number).zfill(width) for number in range(int(first), int(last) + 1)]
-
-
 def _matching(pattern: str) -> Iterator[str]:
     """The visible files that a pattern without braces names, or whose folder it names."""
-    wild = _WILD.search(pattern)
+    wild = WILD.search(pattern)
     if wild is None:
         yield from below(pattern)
         return
     root, slash, _ = pattern[: wild.start()].rpartition("/")
-    matches = re.compile(_expression(pattern[len(root) + len(slash) :]))
+    matches = re.compile(expression_of(pattern[len(root) + len(slash) :]))
     start = root + slash
     for path in below(start or "."):
         inner = within(start or ".", path).replace(os.sep, "/")
         if matches.fullmatch(inner):
             yield start + inner
-
-
-def _expression(pattern: str) -> str:
-    """A pattern as a regular expression of paths; what lies below a folder matches as well."""
-    found = ""
-    place = 0
-    while place < len(pattern):
-        rest = pattern[place:]
-        group = re.match(r"\[(!?)([^\]]+)\]", rest)
-        if rest.startswith("**/"):
-            taken, expression = 3, r"(?:.*/)?"
-        elif rest.startswith("**"):
-            taken, expression = 2, r".*"
-        elif group:
-            taken = group.end()
-            negation = "^" if group[1] else ""
-            members = re.sub(r"([\\\[\]^&~|])", r"\\\1", group[2])
-            expression = f"[{negation}{members}]"
-        else:
-            taken = 1
-            expression = {"*": "[^/]*", "?": "[^/]"}.get(rest[0], re.escape(rest[0]))
-        found += expression
-        place += taken
-    return f"{found}(?:/.*)?"

@@ -15,7 +15,7 @@ from tafe_tf.data.bad_rows import BadRows
 from tafe_tf.data.blocks.block import Block
 from tafe_tf.data.blocks.convert import to_block
 from tafe_tf.data.errors import DataError
-from tafe_tf.data.formats import csv_files, in_memory, parquet_files
+from tafe_tf.data.formats import csv_files, in_memory, orc_files, parquet_files
 from tafe_tf.data.formats.csv_header import read_header
 from tafe_tf.data.formats.file_kinds import format_of
 from tafe_tf.data.formats.in_memory import ArrowRows
@@ -39,6 +39,7 @@ _READERS: dict[str, Reader] = {
     ".csv": csv_files.read,
     ".tsv": csv_files.read,
     ".parquet": parquet_files.read,
+    ".orc": orc_files.read,
     ".tfrecord": _read_tfrecord,
 }
 

@@ -33,7 +33,7 @@ class Sources:
         train: What names the training files, see `patterns.find_sources`. Default: nothing.
         valid: What names the validation files. Default: nothing.
         test: What names the test files. Default: nothing.
-        input_format: The format of files without an ending: "csv", "parquet" or "tfrecord".
+        input_format: The format of files without an ending: "csv", "parquet", "orc" or "tfrecord".
             Default: "", there are none.
 
     Raises:
