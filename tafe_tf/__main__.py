@@ -41,6 +41,7 @@ COMMANDS = {
     "check": "tafe_tf.export.check",
     "preview": "tafe_tf.export.score",
     "rollback": "tafe_tf.export.rollback",
+    "sync": "tafe_tf.export.sync",
     "serve": "tafe_tf.serving.server",
     "ask": "tafe_tf.serving.client",
     "examples": "tafe_tf.serving.examples",

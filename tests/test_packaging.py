@@ -81,7 +81,9 @@ ALLOWED: dict[str, set[str]] = {
     "tafe_tf.serving.wire": set(),
     "tafe_tf.serving.client": {"schema", "shown", "data", "serving.wire", "terminal"},
     "tafe_tf.serving.examples": {"data", "export", "serving.wire", "terminal"},
-    "tafe_tf.serving.server": {"export", "native.library", "serving.wire", "terminal"},
+    "tafe_tf.serving.server": {
+        *("export", "native.library", "serving.wire", "storage", "terminal"),
+    },
     "tafe_tf.serving.batch": {
         *("schema", "schema_toml", "data", "engines", "export", "machine", "native.library"),
         "terminal",

@@ -60,7 +60,7 @@ _NAME = flags.DEFINE_string(
 _BASE_PATH = flags.DEFINE_string(
     "model_base_path",
     ServerConfig.model_base_path,
-    "The directory of the numbered versions of the one model to serve.",
+    "The directory of the numbered versions of the one model to serve, or its URI in a store.",
 )
 _CONFIG_FILE = flags.DEFINE_string(
     "model_config_file",
@@ -76,7 +76,7 @@ _CONFIG_POLL = flags.DEFINE_integer(
 _POLL = flags.DEFINE_integer(
     "file_system_poll_wait_seconds",
     ServerConfig.file_system_poll_wait_seconds,
-    "Seconds between two looks at the disk for new versions; 0 looks only once.",
+    "Seconds between two looks at the disk or the store for new versions; 0 looks only once.",
     0,
 )
 _WARMUP = flags.DEFINE_bool(

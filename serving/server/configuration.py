@@ -11,6 +11,9 @@ from google.protobuf import text_format
 from tensorflow_serving.config import model_server_config_pb2
 
 from tafe_tf.serving.wire.errors import invalid
+from tafe_tf.storage.addresses import is_remote
+from tafe_tf.storage.errors import StoreError
+from tafe_tf.storage.listing import exists
 
 PLATFORM = "tensorflow"
 
@@ -22,7 +25,7 @@ def one_model(name: str, base_path: str) -> model_server_config_pb2.ModelServerC
 
     Args:
         name: The model's name in requests.
-        base_path: The directory of its numbered versions; absolute.
+        base_path: The directory of its numbered versions, absolute, or its URI in a store.
     """
     config = model_server_config_pb2.ModelServerConfig()
     config.model_config_list.config.add(name=name, base_path=base_path, model_platform=PLATFORM)
@@ -103,7 +106,11 @@ def _platform(model: Model) -> str:
 
 
 def _check_path(model: Model) -> None:
-    if not pathlib.PurePath(model.base_path).is_absolute():
+    try:
+        has_place = is_remote(model.base_path) or pathlib.PurePath(model.base_path).is_absolute()
+    except StoreError as error:  # a URI that holds a secret
+        raise invalid(str(error)) from None
+    if not has_place:
         raise invalid(
             f"Expected model {model.name} to have an absolute path or URI; "
             f"got base_path()={model.base_path}"
@@ -114,5 +121,19 @@ def _check_model(model: Model) -> None:
     platform = _platform(model)
     if platform != PLATFORM:
         raise invalid(f"Model {model.name} requests unsupported platform {platform}")
-    if not os.path.isdir(model.base_path):  # False for whatever is no path, too
+    if not _has_base_path(model):
         raise invalid(f"Could not find base path {model.base_path} for servable {model.name}")
+
+
+def _has_base_path(model: Model) -> bool:
+    """Whether there is such a directory, or anything below such a prefix of a store.
+
+    Raises:
+        ServingError: INVALID_ARGUMENT, if the store does not say.
+    """
+    if not is_remote(model.base_path):
+        return os.path.isdir(model.base_path)  # False for whatever is no path, too
+    try:
+        return exists(model.base_path)
+    except StoreError as error:
+        raise invalid(str(error)) from None

@@ -22,6 +22,8 @@ from tafe_tf.serving.server import configuration
 from tafe_tf.serving.server.models import ServedModels
 from tafe_tf.serving.server.versions import Loading, State, Version, aspired, open_session
 from tafe_tf.serving.wire.errors import ServingError, failed_precondition
+from tafe_tf.storage.addresses import is_remote
+from tafe_tf.storage.errors import StoreError
 
 
 class Loader:
@@ -58,7 +60,7 @@ class Loader:
             self._check_available([model.name for model in models if model.name not in before])
 
     def poll(self) -> None:
-        """Looks at the disk once: loads versions that have appeared, then unloads the replaced."""
+        """Looks once: loads versions that have appeared, then unloads the replaced."""
         with self._turn:
             self._look()
 
@@ -97,16 +99,22 @@ class Loader:
         """Brings the versions in memory in line with the configuration and the disk."""
         configs = {config.name: config for config in self._config.model_config_list.config}
         for name, config in configs.items():
-            base = pathlib.Path(config.base_path)
-            if not os.path.isdir(base):  # perhaps for a moment only, so what is loaded stays
+            base = config.base_path
+            if not is_remote(base) and not os.path.isdir(base):
+                # Perhaps for a moment only, so what is loaded stays.
                 logging.error("Could not find base path %s for servable %s", base, name)
                 continue
-            self._move(name, aspired(config))
+            try:
+                found = aspired(config)
+            except StoreError as error:
+                logging.error("%s", error)  # for a moment, too
+                continue
+            self._move(name, found)
         for name in self._models.names() - set(configs):
             self._move(name, {})
             self._models.forget(name)
 
-    def _move(self, name: str, wanted: Mapping[int, pathlib.Path]) -> None:
+    def _move(self, name: str, wanted: Mapping[int, pathlib.Path | str]) -> None:
         """Loads the versions aspired to, the newest first, and then unloads the others.
 
         The others stay while no version that is aspired to could answer in their place.

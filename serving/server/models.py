@@ -133,12 +133,12 @@ class ServedModels:
         with self._changed:
             self._labels = {name: dict(numbers) for name, numbers in labels.items()}
 
-    def add(self, name: str, paths: Mapping[int, pathlib.Path]) -> dict[int, Version]:
+    def add(self, name: str, paths: Mapping[int, pathlib.Path | str]) -> dict[int, Version]:
         """Adds those versions of a model that are not known yet, not loaded.
 
         Args:
             name: The model's name.
-            paths: The directories of its versions by number.
+            paths: The directories of its versions by number, or their URIs.
 
         Returns:
             All versions of the model by number.

@@ -19,6 +19,7 @@ from tafe_tf.serving.server.rest_door import RestServer
 from tafe_tf.serving.server.running import RunningCalls
 from tafe_tf.serving.server.versions import Loading
 from tafe_tf.serving.wire.errors import ServingError, invalid, unavailable
+from tafe_tf.storage.addresses import absolute
 
 _GRACE = 9.0  # seconds that running requests get at the end
 _REFUSING = 1.0  # seconds after that in which new requests are still answered, with UNAVAILABLE
@@ -37,7 +38,7 @@ class ServerConfig:
         rest_api_num_threads: REST requests answered at a time.
         grpc_max_threads: gRPC requests answered at a time.
         model_name: The name of the model at `model_base_path`.
-        model_base_path: The directory of a model's numbered versions.
+        model_base_path: The directory of a model's numbered versions, or its URI in a store.
         model_config_file: A `ModelServerConfig` in text form, which replaces the two above.
         model_config_file_poll_wait_seconds: Seconds between two readings of that file; 0 for one
             reading only.
@@ -75,7 +76,7 @@ class ServerConfig:
         """
         if self.model_config_file:
             return configuration.from_file(self.model_config_file)
-        return configuration.one_model(self.model_name, os.path.abspath(self.model_base_path))
+        return configuration.one_model(self.model_name, absolute(self.model_base_path))
 
 
 class Server:

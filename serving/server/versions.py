@@ -1,9 +1,11 @@
-"""One version of a model, on disk and in memory."""
+"""One version of a model, on disk or in a store, and in memory."""
 
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import pathlib
+from collections.abc import Iterator
 
 import tensorflow as tf
 from absl import logging
@@ -13,9 +15,12 @@ from tensorflow_serving.config import model_server_config_pb2
 from tafe_tf.export import kernel_check, manifest, warmup
 from tafe_tf.export.errors import ExportError
 from tafe_tf.export.session_model import SessionModel
+from tafe_tf.export.store_versions import newest_first
 from tafe_tf.export.versions import versions
 from tafe_tf.native.library import Mode
 from tafe_tf.serving.wire.errors import ServingError
+from tafe_tf.storage.addresses import is_remote, name_of
+from tafe_tf.storage.staging import stage
 
 State = get_model_status_pb2.ModelVersionStatus
 
@@ -52,7 +57,7 @@ class Version:
     Attributes:
         model: The model's name.
         number: The version's number.
-        path: Its directory.
+        path: Its directory, or its URI.
         state: One of `State`'s values, START at first.
         error: Why it could not be loaded, or None.
         session: The loaded model while the state is AVAILABLE or UNLOADING, else None.
@@ -61,7 +66,7 @@ class Version:
         retry_at: When it may be loaded again, on the monotonic clock.
     """
 
-    def __init__(self, model: str, number: int, path: pathlib.Path) -> None:
+    def __init__(self, model: str, number: int, path: pathlib.Path | str) -> None:
         self.model = model
         self.number = number
         self.path = path
@@ -85,10 +90,15 @@ class Version:
         return status
 
 
-def open_session(path: pathlib.Path, loading: Loading) -> SessionModel:
+def open_session(address: pathlib.Path | str, loading: Loading) -> SessionModel:
     """Loads a SavedModel, if its files are those that were published, and warms it up.
 
+    Args:
+        address: The version's directory, or its URI, from where it is brought to this machine.
+        loading: How.
+
     Raises:
+        StoreError: If it cannot be brought.
         ManifestError: If a file is another one than was published.
         OSError: If there is no SavedModel.
         tf.errors.OpError: if it cannot be loaded, or a warm-up request fails.
@@ -96,6 +106,7 @@ def open_session(path: pathlib.Path, loading: Loading) -> SessionModel:
             cannot be used.
         ExportError: If it is asked for and computes something else than the SavedModel.
     """
+    path = stage(address)
     logging.info("%s: %s", path, manifest.check(path))
     session = SessionModel(
         path,
@@ -125,25 +136,34 @@ def _check_kernel(session: SessionModel, loading: Loading) -> None:
         session.leave_kernel(str(error))
 
 
-def aspired(config: model_server_config_pb2.ModelConfig) -> dict[int, pathlib.Path]:
-    """The versions on disk that a model's policy asks for, by default the latest one.
+def aspired(config: model_server_config_pb2.ModelConfig) -> dict[int, pathlib.Path | str]:
+    """The versions on disk, or whole in a store, that a model's policy asks for.
 
     Returns:
-        Their directories by number.
+        Their directories or URIs by number. By default it is the latest one.
+
+    Raises:
+        StoreError: If the store cannot be read.
     """
-    found = {int(path.name): path for path in versions(config.base_path)}
+    addresses = _newest_first(config.base_path)
     policy = config.model_version_policy
     choice = policy.WhichOneof("policy_choice")
     if choice == "specific":
-        wanted = set(policy.specific.versions)
+        numbers = set(policy.specific.versions)
+        wanted = [address for address in addresses if int(name_of(address)) in numbers]
     elif choice == "all":
-        wanted = set(found)
+        wanted = list(addresses)
     else:
         count = max(policy.latest.num_versions, 1)
-        wanted = set(sorted(found)[-count:])
-    present = wanted & set(found)
-    if not present:
+        wanted = list(itertools.islice(addresses, count))
+    if not wanted:
         logging.warning(
             "No versions of servable %s found under base path %s", config.name, config.base_path
         )
-    return {number: found[number] for number in present}
+    return {int(name_of(address)): address for address in wanted}
+
+
+def _newest_first(base_path: str) -> Iterator[pathlib.Path | str]:
+    if is_remote(base_path):
+        return newest_first(base_path)
+    return reversed(versions(base_path))
