@@ -31,8 +31,8 @@ DATA_DIR = flags.DEFINE_string(
     "",
     "Directory of the rows: train.EXT, test.EXT and, if there is one, valid.EXT, where EXT is csv, "
     "csv.gz, parquet, orc, tfrecord or tfrecord.gz; or shards train-*.EXT or train/*.EXT, and so "
-    "on. Or one file of training rows, or a directory whose files have other names, all of training "
-    "rows. Training needs it.",
+    "on. Or one file of training rows, or a directory whose files have other names, all of "
+    "training rows. Training needs it.",
 )
 RUN_DIR = flags.DEFINE_string(
     "run_dir",

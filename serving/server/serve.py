@@ -20,6 +20,7 @@ from tafe_tf.serving.server.running import RunningCalls
 from tafe_tf.serving.server.versions import Loading
 from tafe_tf.serving.wire.errors import ServingError, invalid, unavailable
 from tafe_tf.storage.addresses import absolute
+from tafe_tf.storage.errors import StoreError
 
 _GRACE = 9.0  # seconds that running requests get at the end
 _REFUSING = 1.0  # seconds after that in which new requests are still answered, with UNAVAILABLE
@@ -72,11 +73,16 @@ class ServerConfig:
         """The models to serve, as the configuration file says now.
 
         Raises:
-            ServingError: If the file cannot be read, or holds no configuration.
+            ServingError: If the file cannot be read, or holds no configuration; or if the base path
+                is a URI that holds a secret.
         """
         if self.model_config_file:
             return configuration.from_file(self.model_config_file)
-        return configuration.one_model(self.model_name, absolute(self.model_base_path))
+        try:
+            base_path = absolute(self.model_base_path)
+        except StoreError as error:  # a URI that holds a secret
+            raise invalid(str(error)) from None
+        return configuration.one_model(self.model_name, base_path)
 
 
 class Server:

@@ -6,10 +6,12 @@ import ast
 import functools
 import http.server
 import json
+import os
 import pathlib
 import re
 import shutil
 import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from typing import Any
@@ -269,7 +271,8 @@ def test_the_server_knows_every_flag(file: str) -> None:
 
 def test_flags_in_text_are_flags_of_the_server() -> None:
     """Comments and README too: `--flag`s of other programs are named here."""
-    others = {"run_dir", "export_dir", "target", "rest", "model_name"}
+    others = {"run_dir", "export_dir", "target", "rest", "model_name", "poll_seconds"}
+    others |= {"no_cache", "cache_dir"}
     for path in sorted(KIT.iterdir()):
         for name in re.findall(r"--([a-z]+(?:_[a-z]+)+)\b", path.read_text(encoding="utf-8")):
             assert name in SERVER_FLAGS | others, f"{path.name}: --{name}"
@@ -345,6 +348,110 @@ def test_only_those_who_are_named_reach_the_pods() -> None:
             assert all(selector for selector in source.values()), "an empty selector is everybody"
     (label,) = clients["from"][0]["podSelector"]["matchLabels"].items()
     assert '{}: "{}"'.format(*label) in read("README.md")
+
+
+def patched(base: Any, patch: Any) -> Any:
+    """A strategic merge: objects by key, lists of named objects by name, other lists replaced."""
+    if isinstance(base, dict) and isinstance(patch, dict):
+        merged = dict(base)
+        for key, value in patch.items():
+            if value is None:
+                merged.pop(key, None)
+            else:
+                merged[key] = patched(base.get(key), value)
+        return merged
+    are_named = isinstance(base, list) and all(
+        isinstance(entry, dict) and "name" in entry for entry in [*base, *patch]
+    )
+    if not are_named:
+        return patch
+    by_name = {entry["name"]: entry for entry in base}
+    for entry in patch:
+        by_name[entry["name"]] = patched(by_name.get(entry["name"], {}), entry)
+    return list(by_name.values())
+
+
+def from_store() -> dict[str, Any]:
+    """What kustomization.yaml makes of kubernetes.yaml, by kind."""
+    kustomization = yaml.safe_load(read("kustomization.yaml"))
+    assert kustomization["resources"] == ["kubernetes.yaml"]
+    found = manifests()
+    for change in kustomization["patches"]:
+        kind = change["target"]["kind"]
+        found[kind] = patched(found[kind], yaml.safe_load(change["patch"]))
+    return found
+
+
+def test_models_from_a_store_are_copied_to_where_the_server_looks() -> None:
+    made = from_store()["Deployment"]["spec"]["template"]["spec"]
+    assert made["containers"] == pod()["containers"]
+    by_name = {volume["name"]: volume for volume in made["volumes"]}
+    assert set(by_name["models"]) == {"name", "emptyDir"}
+    assert by_name["config"] == pod()["volumes"][0]
+    fetch, sync = made["initContainers"]
+    assert "restartPolicy" not in fetch
+    assert sync["restartPolicy"] == "Always"  # a sidecar
+    served = models("models.config")
+    for helper in (fetch, sync):
+        uri, directory, *given = helper["args"]
+        assert uri.startswith("s3://")
+        assert directory == served.base_path
+        assert f"--newest={served.model_version_policy.latest.num_versions}" in given
+        assert helper["volumeMounts"] == [{"name": "models", "mountPath": str(MODELS)}]
+        assert helper["securityContext"] == container()["securityContext"]
+    assert "--once" in fetch["args"] and "--once" not in sync["args"]
+    policy = from_store()["NetworkPolicy"]["spec"]
+    assert policy["ingress"] == manifests()["NetworkPolicy"]["spec"]["ingress"]
+    assert [port["port"] for rule in policy["egress"] for port in rule["ports"]] == [53, 53, 443]
+
+
+def test_the_helpers_arguments_are_those_of_the_command(tmp_path: pathlib.Path) -> None:
+    made = from_store()["Deployment"]["spec"]["template"]["spec"]["initContainers"]
+    for helper in made:
+        uri, directory, *given = helper["args"]
+        assert uri and directory
+        arguments = [f"file://{tmp_path}/store", str(tmp_path / "models"), *given]
+        if "--once" not in given:
+            arguments.append("--once")  # so that it ends
+        done = subprocess.run(
+            [sys.executable, "-c", WITHOUT_OTHERS, *arguments],
+            env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        said = done.stderr.splitlines()[-1]
+        assert said == f"error: file://{tmp_path}/store: holds no whole version"
+
+
+# Runs `tafe sync` as in its image, which has three packages and this one.
+WITHOUT_OTHERS = """
+import runpy, sys
+
+class Refuse:
+    def find_spec(self, name, path=None, target=None):
+        top = name.partition(".")[0]
+        known = top in sys.stdlib_module_names or top.startswith("_cython")
+        if known or top in ("absl", "numpy", "pyarrow", "tafe_tf"):
+            return None
+        raise ModuleNotFoundError(f"No module named {name!r}", name=top)
+
+sys.meta_path.insert(0, Refuse())
+sys.argv = ["tafe", "sync", *sys.argv[1:]]
+runpy.run_module("tafe_tf", run_name="__main__", alter_sys=True)
+"""
+
+
+def test_the_image_of_the_helpers_has_the_tested_versions() -> None:
+    image = read("sync.Dockerfile")
+    pinned = dict(re.findall(r"([a-z-]+)==([\d.]+)", image))
+    assert set(pinned) == {"absl-py", "numpy", "pyarrow"}
+    tested = (ROOT / "constraints.txt").read_text(encoding="utf-8")
+    for package, version in pinned.items():
+        assert re.search(rf"^{package}=={re.escape(version)} ", tested, re.MULTILINE), package
+    for source in re.findall(r"^COPY (.*) \S+$", image, re.MULTILINE):
+        assert all((ROOT / name).exists() for name in source.split())
+    assert 'ENTRYPOINT ["python", "-m", "tafe_tf", "sync"]' in image
 
 
 def test_threads_are_those_of_the_cpu_limit() -> None:
