@@ -19,7 +19,7 @@ import time
 import keras
 from absl import flags
 
-from benchmarks.support import ali_ccp_shape, rounds, training_steps
+from benchmarks.support import ali_ccp_shape, rounds, training_steps, usage
 from tafe_tf import machine
 from tafe_tf.data.atomic import read_json, write_json
 from tafe_tf.distributed import cluster
@@ -130,10 +130,10 @@ def work(ids: int, report: pathlib.Path) -> None:
     made.barrier()
 
     began = time.perf_counter()
-    sent_before = _loopback_bytes()
+    sent_before = usage.loopback_bytes()
     rows = sum(float(steps(iterator).rows) for _ in range(_CALLS.value))
     seconds = time.perf_counter() - began
-    sent = _loopback_bytes() - sent_before
+    sent = usage.loopback_bytes() - sent_before
     if made.chief:
         figures = {
             "train_sps": rows / seconds,
@@ -142,15 +142,6 @@ def work(ids: int, report: pathlib.Path) -> None:
         }
         write_json(report, figures)
     made.barrier()
-
-
-def _loopback_bytes() -> int:
-    """How many bytes the loopback interface has sent since the system started."""
-    for line in pathlib.Path("/proc/net/dev").read_text().splitlines():
-        name, _, counts = line.partition(":")
-        if name.strip() == "lo":
-            return int(counts.split()[8])
-    raise RuntimeError("this machine has no loopback interface")
 
 
 if __name__ == "__main__":

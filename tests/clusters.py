@@ -73,6 +73,10 @@ class Processes:
         self._processes.append(process)
         return process
 
+    def pids(self) -> list[int]:
+        """The numbers of the processes that were started."""
+        return [process.pid for process in self._processes]
+
     def log(self, name: str) -> pathlib.Path:
         """The log of a process."""
         return self.directory / f"{name}.log"
@@ -147,16 +151,20 @@ class SparkCluster(Processes):
         for number in range(2):
             self.found(f"worker-{number}", "(Successfully registered with master)")
 
-    def submit(self, *command: str) -> subprocess.Popen[bytes]:
+    def submit(self, *command: str, executors: int = 2) -> subprocess.Popen[bytes]:
         """Submits a `tafe` command; its log is called "submitted".
 
         Args:
             command: The command and its flags, such as "score" and "--runner=spark".
+            executors: How many executors it gets, of one core each. Default: 2, all.
         """
         submitted = self.directory / "tafe.py"
         submitted.write_text("from tafe_tf.__main__ import main; main()")  # as docs/batch.md says
         program = pathlib.Path(sys.executable).with_name("spark-submit")
-        settings = ("--master", self.address, "--conf", "spark.task.maxFailures=2")
+        settings = (
+            *("--master", self.address, "--total-executor-cores", str(executors)),
+            *("--conf", "spark.task.maxFailures=2"),
+        )
         return self.start("submitted", str(program), *settings, str(submitted), *command)
 
     def connect(self) -> str:
