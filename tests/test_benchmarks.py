@@ -9,6 +9,7 @@ import sys
 from typing import Any
 
 import pytest
+from clusters import need
 
 ROOT = pathlib.Path(__file__).parents[1]
 PEER = """
@@ -65,3 +66,19 @@ def test_a_short_soak() -> None:
     assert found["faults"] == {}
     assert found["answers"] > 50 and found["loaded"] > 1
     assert found["published"] >= found["loaded"]
+
+
+@pytest.mark.engines
+def test_a_whole_job_on_a_store_and_on_spark() -> None:
+    need("pyspark")
+    found = last_line(
+        "benchmarks.million_rows",
+        *("--rows=2000", "--days=4", "--model=shared_bottom", "--executors=1"),
+    )
+    assert found["scores_are_the_same_bytes"] is True
+    steps = {step["step"]: step for step in found["steps"]}
+    assert len(steps) == 9
+    sent = steps["send 4 days to the store"]
+    assert sent["moved_mib"] > 0.1 and sent["rows_per_second"] > 0
+    assert steps["score in one process"]["peak_mib"] > 100
+    assert steps["score on Spark, 1 executors"]["peak_mib"] > 500

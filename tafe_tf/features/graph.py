@@ -9,16 +9,12 @@ import numpy as np
 import tensorflow as tf
 
 from tafe_tf.features.missing_texts import MissingTexts
+from tafe_tf.features.vocabulary import vocabulary_file
 from tafe_tf.schema import ABSENT, FIRST, MISSING, UNSEEN, Feature, Schema, SchemaError
 
 _LARGEST = 1e9  # magnitude of a weight; files with infinite ones are refused, requests are not
 
 Group = tuple[Feature, ...]
-
-
-def vocabulary_file(directory: str | pathlib.Path, feature: Feature) -> pathlib.Path:
-    """Where a feature's vocabulary lies: one value a line, most frequent first."""
-    return pathlib.Path(directory) / "vocabulary" / f"{feature.name}.txt"
 
 
 class Features(tf.Module):

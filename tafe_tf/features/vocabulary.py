@@ -20,7 +20,6 @@ from tafe_tf.data.blocks.block import Block
 from tafe_tf.data.field_counts import FieldCounts
 from tafe_tf.data.fingerprint import Fingerprint, of_files, sampled
 from tafe_tf.data.formats.read import read_blocks
-from tafe_tf.features.graph import vocabulary_file
 from tafe_tf.features.row_counts import RowCounts
 from tafe_tf.features.value_counts import Kept, ValueCounts
 from tafe_tf.schema import ABSENT, Feature, Schema, SchemaError
@@ -30,6 +29,11 @@ from tafe_tf.storage.staging import fetch_tree
 
 STATISTICS = "statistics.json"
 _WORK = ".vocabulary-"
+
+
+def vocabulary_file(directory: str | pathlib.Path, feature: Feature) -> pathlib.Path:
+    """Where a feature's vocabulary lies: one value a line, most frequent first."""
+    return pathlib.Path(directory) / "vocabulary" / f"{feature.name}.txt"
 
 
 @dataclasses.dataclass(frozen=True)

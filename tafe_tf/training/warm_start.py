@@ -25,7 +25,6 @@ import tensorflow as tf
 from tafe_tf.data.atomic import read_json, read_text, write_json
 from tafe_tf.data.bad_rows import BadRows
 from tafe_tf.features import vocabulary
-from tafe_tf.features.graph import vocabulary_file
 from tafe_tf.features.value_counts import Kept, ValueCounts
 from tafe_tf.models import FunnelModel
 from tafe_tf.optimizers import LazyAdam
@@ -289,7 +288,7 @@ def _stored(
 
 def _age_file(directory: pathlib.Path, feature: Feature) -> pathlib.Path:
     """Holds for each value the number of runs since the last one whose files had it, one a line."""
-    return vocabulary_file(directory, feature).with_suffix(".age")
+    return vocabulary.vocabulary_file(directory, feature).with_suffix(".age")
 
 
 def _ages(directory: pathlib.Path, feature: Feature) -> list[int]:

@@ -6,6 +6,7 @@ import dataclasses
 import functools
 import os
 import pickle
+import subprocess
 import sys
 from collections.abc import Iterator
 
@@ -99,3 +100,13 @@ def test_the_name_of_a_beam_runner_means_beam() -> None:
     named = driver_of("FlinkRunner", "--parallelism=2")
     assert vars(named) == {"_options": ["--runner=FlinkRunner", "--parallelism=2"]}
     assert vars(driver_of("beam", "--runner=FlinkRunner --parallelism=2")) == vars(named)
+
+
+def test_a_worker_prepares_without_tensorflow() -> None:
+    """It takes seconds to import, and memory, in every worker."""
+    code = (
+        "import sys; sys.modules['tensorflow'] = None; "
+        "import tafe_tf.data.shards.write, tafe_tf.engines.counting"
+    )
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
+    subprocess.run([sys.executable, "-c", code], env=environment, check=True)

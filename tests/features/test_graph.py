@@ -11,7 +11,8 @@ import tensorflow as tf
 
 from tafe_tf.data.bad_rows import BadRows
 from tafe_tf.data.formats.read import read_blocks
-from tafe_tf.features.graph import Features, vocabulary_file
+from tafe_tf.features.graph import Features
+from tafe_tf.features.vocabulary import vocabulary_file
 from tafe_tf.schema import MISSING_TEXTS, Feature, Schema, Task
 
 UNSEEN, MISSING, FIRST = 0, 1, 2

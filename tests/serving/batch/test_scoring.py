@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import json
 import pathlib
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -20,8 +24,8 @@ from tafe_tf.data.bad_rows import BadRows
 from tafe_tf.data.errors import BadRowError, DataError
 from tafe_tf.data.formats.read import read_blocks
 from tafe_tf.data.formats.write import write
-from tafe_tf.export.session_model import SessionModel
-from tafe_tf.serving.batch import scoring
+from tafe_tf.export.session_model import DEFAULT_SIGNATURE, SessionModel
+from tafe_tf.serving.batch import block_scores, scoring
 from tafe_tf.serving.batch.job import Job
 from tafe_tf.serving.batch.settings import JobError
 from tafe_tf.training.run_dir import RunDir
@@ -309,3 +313,31 @@ def test_a_model_that_does_not_tell_scores_all_the_same(
     write(mkdir(tmp_path / "in") / "a.parquet", small_models.rows("numbers", 20))
     summary = scoring.run(job(old_export, tmp_path / "in" / "a.parquet"))
     assert (summary["rows"], summary["fields"]) == (20, None)
+
+
+def test_fields_are_counted_only_where_they_are_asked_for(loans: Job) -> None:
+    path = loans.inputs[0].path
+    columns = [column.name for column in loans.schema.inputs]
+    (block,) = read_blocks([path], loans.schema, bad_rows=BadRows(), columns=columns)
+    asked: list[str] = []
+
+    class Counting(SessionModel):
+        def __call__(
+            self,
+            columns: Mapping[str, Any],
+            signature: str = DEFAULT_SIGNATURE,
+            *,
+            stock: bool = False,
+        ) -> dict[str, np.ndarray]:
+            asked.append(signature)
+            return super().__call__(columns, signature, stock=stock)
+
+    model = Counting(loans.model)
+    with contextlib.closing(model), ThreadPoolExecutor(1) as workers:
+        found, fields = block_scores.score_block(model, loans, block, workers)
+        assert fields is not None and asked.count("fields") == asked.count("serving_default")
+        del asked[:]
+        again, none = block_scores.score_block(model, loans, block, workers, counts_fields=False)
+    assert none is None and set(asked) == {"serving_default"}
+    for name, values in found.items():
+        np.testing.assert_array_equal(again[name], values)
