@@ -16,6 +16,9 @@ PAGE_NAMES = [str(page.relative_to(ROOT)) for page in PAGES]
 FOLDERS = ("tafe_tf", "export", "serving", "benchmarks", "examples")
 # Flags of other programs: TensorFlow Serving, the runners of Beam, absl itself.
 FOREIGN = {
+    "conf",
+    "dask_client_address",
+    "dask_npartitions",
     "enable_batching",
     "environment_config",
     "environment_type",

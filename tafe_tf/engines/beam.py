@@ -49,11 +49,13 @@ class BeamDriver:
 
 def _reason(error: Exception) -> str:
     """What the worker said; portable runners bury it under its traceback."""
-    if isinstance(error, EngineError):  # DaskRunner raises it as it is
-        return str(error)
     said = re.findall(
         r"^(?:[\w.]*Error: )?(.*) \[while running '",
         str(error),
         re.MULTILINE,
     )
-    return str(said[-1]) if said else f"the pipeline failed: {error}"
+    if said:
+        return str(said[-1])
+    if isinstance(error, EngineError):  # DaskRunner raises it as it is
+        return str(error)
+    return f"the pipeline failed: {error}"
