@@ -11,6 +11,7 @@ from tafe_tf.losses.counterfactual import CounterfactualLoss
 from tafe_tf.losses.funnel import (
     FunnelLoss,
     conditional_logs,
+    conditional_losses,
     dependence_losses,
     order_losses,
     task_losses,
@@ -28,6 +29,7 @@ __all__ = [
     "Uncertainty",
     "checked_labels",
     "conditional_logs",
+    "conditional_losses",
     "dependence_losses",
     "local_space_dependence_weight",
     "local_space_weight",

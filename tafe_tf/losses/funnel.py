@@ -105,6 +105,28 @@ def conditional_logs(logits: Tensor) -> tuple[Tensor, Tensor]:
     return log_r, ops.log(not_r)
 
 
+def conditional_losses(labels: Tensor, logits: Tensor) -> Tensor:
+    """Computes the cross entropy of each step given the one before, over the rows that reached it.
+
+    Args:
+        labels: o, 0 or 1, [B, N].
+        logits: Logits of f, [B, N].
+
+    Returns:
+        o_{i-1} times the cross entropy of o_i and min(f_i / f_{i-1}, 1) for i = 2..N, [B, N - 1].
+
+    Example:
+        >>> import numpy as np
+        >>> labels, logits = np.array([[1.0, 0.0, 0.0]]), np.array([[100.0, 0.0, 0.0]])
+        >>> np.round(conditional_losses(labels, logits), 4).tolist()  # log 2, and nothing
+        [[0.6931, 0.0]]
+    """
+    log_r, log_not_r = conditional_logs(logits)
+    reached = labels[:, :-1]  # o_{i-1}
+    passed = labels[:, 1:]  # o_i
+    return -reached * ops.where(passed > 0, log_r, log_not_r)
+
+
 @keras.saving.register_keras_serializable("tafe_tf")
 class FunnelLoss(keras.losses.Loss):
     """L of eq. 25 for a funnel of any length: sum_i w_i BCE_i + weight * sum_{i >= 2} L_D,i.
@@ -115,6 +137,9 @@ class FunnelLoss(keras.losses.Loss):
             funnel of one step has none.
         order_weight: Weight of the order constraint sum_{i >= 2} max(f_i - f_{i-1}, 0), which is
             AITM's calibrator and has 0.6 there; 0 by default, since TAFE has none.
+        conditional_weight: Weight of the cross entropies of each step given the one before, which
+            are those of the rows that reached it (`conditional_losses`); 0 by default, since the
+            paper has none. The tasks' weights do not multiply it.
 
     Call arguments:
         y_true: Labels, [B, N], or [B] for one step; columns beyond those of the logits (a schema's
@@ -150,6 +175,7 @@ class FunnelLoss(keras.losses.Loss):
         task_weights: Sequence[float] | None = None,
         dependence_weight: float = 1.0,
         order_weight: float = 0.0,
+        conditional_weight: float = 0.0,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
@@ -158,6 +184,7 @@ class FunnelLoss(keras.losses.Loss):
             self.task_weights = [float(weight) for weight in task_weights]
         self.dependence_weight = dependence_weight
         self.order_weight = order_weight
+        self.conditional_weight = conditional_weight
         self.checks_labels = True
         self.balance: Balance | None = None
 
@@ -199,6 +226,10 @@ class FunnelLoss(keras.losses.Loss):
             excesses = order_losses(y_pred)  # [B, N - 1]
             order = ops.sum(excesses, axis=-1)
             loss = loss + self.order_weight * order
+        if self.conditional_weight and has_pairs:
+            of_reached = conditional_losses(labels, y_pred)  # [B, N - 1]
+            conditional = ops.sum(of_reached, axis=-1)
+            loss = loss + self.conditional_weight * conditional
         return loss
 
     def get_config(self) -> dict[str, Any]:
@@ -207,5 +238,6 @@ class FunnelLoss(keras.losses.Loss):
             "task_weights": self.task_weights,
             "dependence_weight": self.dependence_weight,
             "order_weight": self.order_weight,
+            "conditional_weight": self.conditional_weight,
         }
         return {**super().get_config(), **config}

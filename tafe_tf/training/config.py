@@ -31,6 +31,7 @@ _JOB_DEFAULTS: dict[str, dict[str, Any]] = {
         "deep_units": 128,
         "dropout": 0.1,
         "heads": "conditional",
+        "conditional_weight": 1.0,
     },
 }
 
