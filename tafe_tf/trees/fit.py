@@ -302,7 +302,7 @@ def _evaluate_test(
         return
     test = dataclasses.replace(rows, files=list(data.test), holdout=Holdout())
     schema = data.schema
-    seen = Predictions(len(schema.tasks), schema.group)
+    seen = Predictions(len(schema.tasks), schema.group, weighs_steps=bool(schema.step_weights))
     fields = FieldCounts([feature.name for feature in schema.features])
     metrics: dict[str, Any] = evaluate(trees, table, test, also=seen.add, fields=fields)
     metrics |= {**fields.as_metrics(), "parameters": trees.parameters}
