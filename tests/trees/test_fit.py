@@ -216,7 +216,7 @@ def test_labels_that_half_of_the_buyers_lost(tmp_path: pathlib.Path) -> None:
     assert unknown != SCHEMA
     data = write_shop(tmp_path / "data", unknown, train=columns.astype({"buy": object}), test=test)
     for heads in ("conditional", "separate"):
-        trees = TreesConfig(heads=heads, num_leaves=8, shrinkage_rate=0.1)  # type: ignore[arg-type]
+        trees = TreesConfig(heads=heads, num_leaves=8, shrinkage_rate=0.1)
         training = dataclasses.replace(LATEST, monitor="log_loss")
         fit.fit_trees(data, tmp_path / heads, trees=trees, training=training)
         metrics = read_json(tmp_path / heads / "metrics.json")
