@@ -91,7 +91,7 @@ def _table(
     for i, row in enumerate(block.row):
         cells = [f"{values[i]:.4f}" for values in columns]
         if has_labels:
-            depth = int(block.labels[i].sum())
+            depth = int((block.labels[i] > 0).sum())
             cells.append(dataset.tasks[depth - 1].name if depth else "")
         table.add_row(str(row), *cells)
     return table
