@@ -134,7 +134,7 @@ def run(benchmark: Benchmark, rows: int, days: int) -> bool:
     with benchmark.step(f"send {days} days to the store", a_day * days):
         publish_tree(log, LOG, last=["schema.toml"])
     prepared = folder / "prepared"
-    with benchmark.step("prepare on Spark, 2 executors", a_day * days):
+    with benchmark.step("prepare on Spark, executors: 2", a_day * days):
         benchmark.spark("prepare", f"--data_dir={LOG}", f"--output_dir={prepared}")
     with benchmark.step("send the shards to the store", a_day * days):
         publish_tree(prepared, PREPARED, last=["prepared.json"])
@@ -173,7 +173,7 @@ def run(benchmark: Benchmark, rows: int, days: int) -> bool:
     are_same = []
     for count in map(int, _EXECUTORS.value):
         output = folder / f"scores-{count}"
-        with benchmark.step(f"score on Spark, {count} executors", a_day * days):
+        with benchmark.step(f"score on Spark, executors: {count}", a_day * days):
             benchmark.spark(*scoring, f"--output={output}", executors=count)
         are_same.append(contents(output) == contents(local))
     return all(are_same)

@@ -81,4 +81,4 @@ def test_a_whole_job_on_a_store_and_on_spark() -> None:
     sent = steps["send 4 days to the store"]
     assert sent["moved_mib"] > 0.1 and sent["rows_per_second"] > 0
     assert steps["score in one process"]["peak_mib"] > 100
-    assert steps["score on Spark, 1 executors"]["peak_mib"] > 500
+    assert steps["score on Spark, executors: 1"]["peak_mib"] > 500
