@@ -14,12 +14,12 @@ import sys
 from collections.abc import Iterable, Iterator, Sequence
 
 import pyarrow as pa
-from pyspark import SparkConf
+from pyspark import SparkConf, SparkContext
 from pyspark.errors import PySparkException
 from pyspark.sql import SparkSession
 
 from tafe_tf.engines.driver import EngineError, OnRows, Part, Work
-from tafe_tf.engines.worker import ENVIRONMENT, Errand, attempt, errand_of
+from tafe_tf.engines.worker import Errand, attempt, errand_of
 
 # The last line of a traceback, of an error of this package or where it is not installed.
 _SAID = re.compile(r"^(?:tafe_tf\.[\w.]+Error|(ModuleNotFoundError)): (.*)$", re.MULTILINE)
@@ -54,9 +54,10 @@ class SparkDriver:
 
 
 def session() -> SparkSession:
-    """The active session, or a new one in which workers have this process's environment.
+    """The active session, or a new one whose workers find modules where this process does.
 
-    Settings that `spark-submit` or a configuration file made win over this process's environment.
+    A `spark.executorEnv.PYTHONPATH` of `spark-submit` or of a configuration file wins over this
+    process's own.
     """
     active = SparkSession.getActiveSession()
     if active is not None:
@@ -69,11 +70,12 @@ def session() -> SparkSession:
 
 
 def _configuration() -> SparkConf:
-    """Spark's own configuration, and of this process's environment what it does not say."""
+    """Spark's own configuration, with a path for modules if it has none."""
+    # Starts the JVM: before, a SparkConf is empty, and what is set in it wins over spark-submit.
+    SparkContext._ensure_initialized()
     configuration = SparkConf()
-    for name in (*ENVIRONMENT, "PYTHONPATH"):
-        if name in os.environ:
-            configuration.setIfMissing(f"spark.executorEnv.{name}", os.environ[name])
+    if "PYTHONPATH" in os.environ:
+        configuration.setIfMissing("spark.executorEnv.PYTHONPATH", os.environ["PYTHONPATH"])
     return configuration
 
 

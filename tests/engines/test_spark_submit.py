@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import pathlib
+import subprocess
+import sys
 from collections.abc import Iterator
 
 import pytest
 import small_models
-from clusters import SparkCluster, executors, kill, need, wait_for
+from clusters import ENVIRONMENT, SparkCluster, executors, kill, need, wait_for
 from preparation_data import content, make_data
 from scoring_jobs import job, mkdir, parts, whole
 
@@ -96,19 +98,25 @@ def test_a_submitted_preparation_writes_the_local_bytes(
     assert content(submitted) == expected
 
 
-def test_what_a_submission_says_wins_over_the_environment(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    pyspark = need("pyspark")
-    from tafe_tf.engines import spark
+PRINTED = """
+from tafe_tf.engines.spark import session
+print("found", session().conf.get("spark.executorEnv.PYTHONPATH"))
+"""
 
-    monkeypatch.setenv("TF_NUM_INTRAOP_THREADS", "7")
-    monkeypatch.setenv("TF_NUM_INTEROP_THREADS", "8")
-    monkeypatch.setenv("PYTHONPATH", "/code")
-    given = pyspark.SparkConf(loadDefaults=False)
-    given.set("spark.executorEnv.TF_NUM_INTRAOP_THREADS", "3")  # as --conf of spark-submit does
-    monkeypatch.setattr(spark, "SparkConf", lambda: given)
-    made = spark._configuration()
-    assert made.get("spark.executorEnv.TF_NUM_INTRAOP_THREADS") == "3"
-    assert made.get("spark.executorEnv.TF_NUM_INTEROP_THREADS") == "8"
-    assert made.get("spark.executorEnv.PYTHONPATH") == "/code"
+
+def test_a_path_that_a_submission_gives_wins_over_the_environment(tmp_path: pathlib.Path) -> None:
+    need("pyspark")
+    program = tmp_path / "program.py"
+    program.write_text(PRINTED)
+    submit = str(pathlib.Path(sys.executable).with_name("spark-submit"))
+    given = ("--conf", "spark.executorEnv.PYTHONPATH=/given")
+    for settings, expected in ((given, "/given"), ((), ENVIRONMENT["PYTHONPATH"])):
+        done = subprocess.run(
+            [submit, "--master", "local[1]", *settings, str(program)],
+            env={**ENVIRONMENT, "PYSPARK_PYTHON": sys.executable},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        (found,) = [line for line in done.stdout.splitlines() if line.startswith("found")]
+        assert found.endswith(expected), done.stderr
