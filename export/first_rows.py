@@ -62,7 +62,7 @@ def _first_block(dataset: Schema, file: str, rows: int) -> Block:
     try:
         return next(read_blocks([file], dataset, **settings))
     except MissingColumnError as error:
-        inputs = [column.name for column in dataset.inputs]
+        inputs = [column.name for column in dataset.served_inputs]
         block = next(read_blocks([file], dataset, columns=inputs, **settings))
         print(f"only the inputs are read: {error}")
         return block

@@ -122,6 +122,9 @@ class Feature:
         weights: A column with one number for each value of the list, for lists. Default: none.
         separator: The character between the values of a list in a CSV cell, for lists.
             Default: "|".
+        serve_as: The value that the served model takes for this feature in every row, of one value
+            a row: for what only training knows, such as the position at which an item was shown.
+            The model is trained on the column, and its export has no such input. Default: none.
         side: "user" for what is the same for all items of a ranking request (the user, the hour),
             or "item" (the default). The exported `rank` signature takes user columns once.
 
@@ -148,6 +151,7 @@ class Feature:
     pooling: str = "mean"
     weights: str = ""
     separator: str = "|"
+    serve_as: str | int | float | None = None
     side: str = "item"
 
     def __post_init__(self) -> None:
@@ -156,6 +160,7 @@ class Feature:
         _check_texts(self, f"{self._where}: ")
         self._check_values()
         self._check_list()
+        self._check_served()
         object.__setattr__(self, "column", self.column or self.name)
 
     @property
@@ -231,6 +236,23 @@ class Feature:
             self.pooling,
         )
         _check_separator(self.separator, f"{self._where}: separator")
+
+    def _check_served(self) -> None:
+        key = f"{self._where}: serve_as"
+        value = self.serve_as
+        if value is None:
+            return
+        _check(not self.max_length, key, "has no meaning for a list (max_length)", value)
+        if self.raw_dtype == "string":
+            _check(isinstance(value, str), key, "must be a text, as the column's values are", value)
+        elif self.raw_dtype == "int64":
+            is_integer = isinstance(value, int) and not isinstance(value, bool)
+            _check(is_integer, key, "must be an integer, as the column's values are", value)
+        else:
+            _check(_is_number(value), key, "must be a number, as the column's values are", value)
+        if self.kind == "integer":
+            inside = isinstance(value, int) and 0 <= value < self.size
+            _check(inside, key, f"must be one of 0 to size - 1, {self.size - 1}", value)
 
     def _is_default(self, key: str) -> bool:
         value = getattr(self, key)
@@ -575,6 +597,19 @@ class Schema:
                 _check(first == column, where, rule, column)
                 rule = "is read by two features, so side must agree"
                 _check(side == feature.side, where, rule, feature.side)
+        self._check_served_inputs()
+
+    def _check_served_inputs(self) -> None:
+        """Checks that a column is served as one value by all features, and that some are not."""
+        served: dict[str, Feature] = {}
+        for feature in self.features:
+            first = served.setdefault(feature.column, feature)
+            rule = f"must be that of feature {first.name!r}, which reads the same column"
+            agrees = first.serve_as == feature.serve_as
+            _check(agrees, f"feature {feature.name!r}: serve_as", rule, feature.serve_as)
+        is_fixed = [feature.serve_as is not None for feature in self.features]
+        rule = "must be left out of one feature at least: the served model needs an input"
+        _check(not all(is_fixed), "features: serve_as", rule, "in all of them")
 
     def _check_group_and_time(self, roles: dict[str, str]) -> None:
         for task in self.tasks:
@@ -588,7 +623,7 @@ class Schema:
 
     @functools.cached_property
     def inputs(self) -> tuple[Column, ...]:
-        """The raw columns that the features read, in schema order: what the served model takes."""
+        """The raw columns that the features read, in schema order."""
         columns = {}
         wishes: dict[str, str] = {}
         for feature in self.features:
@@ -602,12 +637,18 @@ class Schema:
             for name, column in columns.items()
         )
 
+    @functools.cached_property
+    def served_inputs(self) -> tuple[Column, ...]:
+        """The inputs that a served model takes: all but those of features with `serve_as`."""
+        fixed = {feature.column for feature in self.features if feature.serve_as is not None}
+        return tuple(column for column in self.inputs if column.name not in fixed)
+
     @property
     def user_inputs(self) -> tuple[str, ...]:
         """Names of the inputs that a ranking request gives once: those of features of the user."""
         of_user = [feature for feature in self.features if feature.side == "user"]
         names = {column.name for feature in of_user for column in feature.columns}
-        return tuple(column.name for column in self.inputs if column.name in names)
+        return tuple(column.name for column in self.served_inputs if column.name in names)
 
     @property
     def columns(self) -> tuple[Column, ...]:

@@ -135,7 +135,7 @@ class Run:
             bad_rows=BadRows(),
             beside=self.directory.rows.train_files(),
             block_rows=batch_size,
-            columns=[column.name for column in self.schema.inputs],
+            columns=[column.name for column in self.schema.served_inputs],
             labels=False,
         )
         for block in blocks:
