@@ -75,9 +75,9 @@ def fit(
 
     Args:
         data: The rows and their schema.
-        run_dir: The directory of the run; made if it is not there. Rows in memory are kept in it,
-            as Parquet files in `rows/`, so that the run can be resumed, evaluated and exported
-            later.
+        run_dir: The directory of the run, made if it is not there, or the URI of one in a store.
+            Rows in memory are kept in it, as Parquet files in `rows/`, so that the run can be
+            resumed, evaluated and exported later.
         model: Which model; by default TAFE with a job's defaults, see `ModelConfig`.
         training: How to train it; by default the defaults of `TrainingConfig`.
         cluster: The processes that train together; by default this one.
@@ -91,6 +91,7 @@ def fit(
         LockError: If another process trains in it.
         NotFiniteError: If the loss is not finite.
         Preempted: After a SIGTERM, once a checkpoint is written.
+        StoreError: If the directory is in a store that does not take it.
     """
     model = model or ModelConfig()
     training = training or TrainingConfig()
@@ -145,6 +146,11 @@ def _check(
         What the run takes from an earlier one, if it goes on from one.
     """
     check_held_out(data, config)
+    if run.is_remote and (cluster.workers > 1 or cluster.servers):
+        raise RunError(
+            f"{run}: --run_dir must be a directory that all processes of a cluster share; in a "
+            "store one process trains"
+        )
     if cluster.servers and config.loss_balancing != "none":
         raise RunError(
             "--loss_balancing must be none on parameter servers, whose workers do not step "
@@ -152,8 +158,10 @@ def _check(
         )
     if not config.warm_start:
         return None
+    previous = RunDir(config.warm_start)
+    previous.fetch()
     warm = WarmStart(
-        RunDir(config.warm_start),
+        previous,
         run,
         retire_after=config.retire_after,
         restart_gamma=config.warm_gamma == "restart",
@@ -293,7 +301,7 @@ def keep_rows(run: RunDir, data: DataConfig) -> DataConfig:
             path = run.path / "rows" / f"{name}.parquet"
             is_used = (run.path / _MADE_FROM[name]).exists()
             run.keep_table(path, rows, is_used)
-            files[name] = (str(path),)
+            files[name] = (run.send_file(path),)
     return dataclasses.replace(data, **files)
 
 

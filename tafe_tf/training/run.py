@@ -72,7 +72,7 @@ class Run:
         directory.check_trained()
 
     def __repr__(self) -> str:
-        return f"Run({str(self.path)!r})"
+        return f"Run({str(self.directory)!r})"
 
     @functools.cached_property
     def schema(self) -> Schema:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import pathlib
 import subprocess
@@ -14,6 +13,7 @@ import numpy as np
 import object_stores
 import pytest
 from faulty_proxy import Faults
+from object_stores import environment, faulty_store
 
 import tafe_tf
 from tafe_tf.data.bad_rows import BadRows
@@ -48,12 +48,6 @@ size = 24
 
 
 @pytest.fixture(scope="module")
-def s3_port(tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
-    with object_stores.s3_server(tmp_path_factory.mktemp("s3")) as port:
-        yield port
-
-
-@pytest.fixture(scope="module")
 def data(tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
     """A data set in each format, with its schema."""
     folder = tmp_path_factory.mktemp("data")
@@ -75,28 +69,6 @@ def _rows(seed: int) -> dict[str, list[object]]:
         "click": click.tolist(),
         "buy": (click * numbers.integers(0, 2, ROWS)).tolist(),
     }
-
-
-@contextlib.contextmanager
-def faulty_store(port: int, faults: Faults) -> Iterator[None]:
-    """Has requests go to the store on a port through a proxy."""
-    with (
-        faulty_proxy.before(port, faults) as proxy,
-        environment(object_stores.s3_variables(proxy)),
-    ):
-        yield
-
-
-@contextlib.contextmanager
-def environment(variables: dict[str, str]) -> Iterator[None]:
-    """Sets variables, and has connections be made anew."""
-    with pytest.MonkeyPatch.context() as patch:
-        for name, value in variables.items():
-            patch.setenv(name, value)
-        patch.setattr(retries, "FIRST_PAUSE", 0.02)
-        stores._make.cache_clear()
-        yield
-    stores._make.cache_clear()
 
 
 @pytest.fixture
