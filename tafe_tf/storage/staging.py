@@ -12,7 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pyarrow as pa
 
-from tafe_tf.storage.addresses import inner_path, is_remote, join
+from tafe_tf.storage.addresses import inner_path, is_remote, join, note_copy
 from tafe_tf.storage.errors import StoreError
 from tafe_tf.storage.listing import Entry, Identity, entries, identity, is_file
 from tafe_tf.storage.reading import RANGE_BYTES, ObjectFile
@@ -50,6 +50,7 @@ def stage(uri: str | os.PathLike[str], cache_dir: str | os.PathLike[str] = "") -
         with tempfile.TemporaryDirectory(prefix=".", dir=target.parent) as work:
             _fetch(uri, wanted, pathlib.Path(work, "whole"))
             _move(pathlib.Path(work, "whole"), target)
+    note_copy(str(target), uri)
     return target
 
 

@@ -15,6 +15,7 @@ import object_stores
 import pytest
 import small_models
 from faulty_proxy import Faults
+from marks import slow
 
 import tafe_tf
 from tafe_tf.data.formats.write import write
@@ -174,7 +175,7 @@ def test_a_killed_run_goes_on_elsewhere(
 MOMENTS = (1, 3, 16, 20, 26, 37, 45, 53, 57)
 
 
-@pytest.mark.parametrize("moment", [pytest.param(m, marks=pytest.mark.slow) for m in MOMENTS])
+@pytest.mark.parametrize("moment", map(slow, MOMENTS))
 def test_a_run_that_dies_while_it_sends_goes_on(
     data: pathlib.Path,
     local: Run,
