@@ -48,7 +48,7 @@ ALLOWED: dict[str, set[str]] = {
     "tafe_tf.native": {"types", "data.atomic", "machine", "models", "terminal"},
     "tafe_tf.data": {"schema", "schema_toml", "shown", "storage"},
     "tafe_tf.features": {"schema", "data", "shown", "storage"},
-    "tafe_tf.engines": {"schema", "data", "features"},
+    "tafe_tf.engines": {"schema", "data", "features", "storage"},
     "tafe_tf.terminal": {"schema", "data", "metrics", "storage"},
     "tafe_tf.distributed": {"terminal"},
     "tafe_tf.first_look": {

@@ -95,6 +95,18 @@ def within(directory: str | os.PathLike[str], path: str | os.PathLike[str]) -> s
     return os.path.relpath(path, directory)
 
 
+def is_hidden(path: str) -> bool:
+    """Whether the name of a file, or of a folder on the way to it, begins with a dot.
+
+    Such files are locks, and what is known while a job is under way.
+
+    Example:
+        >>> is_hidden("day/train.csv"), is_hidden(".prepare/settings.json")
+        (False, True)
+    """
+    return any(part.startswith(".") for part in path.split("/"))
+
+
 def absolute(path: str | os.PathLike[str]) -> str:
     """A path that means the same in every folder; a URI does already."""
     return str(path) if is_remote(path) else os.path.abspath(path)

@@ -19,7 +19,7 @@ from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
-from tafe_tf.storage.addresses import join, note_copy
+from tafe_tf.storage.addresses import is_hidden, join, note_copy
 from tafe_tf.storage.errors import StoreError
 from tafe_tf.storage.listing import Identity, entries, identity
 from tafe_tf.storage.sending import remove
@@ -81,7 +81,7 @@ class Mirror:
         names = []
         for entry in entries(self.uri, below=True):
             name = entry.path.removeprefix(self.uri).lstrip("/")
-            if not _is_hidden(name):
+            if not is_hidden(name):
                 names.append(name)
         return names
 
@@ -125,7 +125,7 @@ class Mirror:
         found = {}
         for path in self.directory.rglob("*"):
             name = path.relative_to(self.directory).as_posix()
-            if not _is_hidden(name) and path.is_file():
+            if not is_hidden(name) and path.is_file():
                 found[name] = _state(path)
         return found
 
@@ -153,10 +153,6 @@ class Mirror:
 
 def _fits(name: str, patterns: Iterable[str]) -> bool:
     return any(fnmatch.fnmatchcase(name, pattern) for pattern in patterns)
-
-
-def _is_hidden(name: str) -> bool:
-    return any(part.startswith(".") for part in name.split("/"))
 
 
 def _state(path: pathlib.Path) -> _State:
