@@ -84,7 +84,7 @@ ALLOWED: dict[str, set[str]] = {
     "tafe_tf.serving.server": {"export", "native.library", "serving.wire", "terminal"},
     "tafe_tf.serving.batch": {
         *("schema", "schema_toml", "data", "engines", "export", "machine", "native.library"),
-        "terminal",
+        *("storage", "terminal"),
     },
     "tafe_tf.serving.conformance": {
         *("schema", "schema_toml", "export", "serving.client", "serving.wire", "terminal"),

@@ -2,23 +2,16 @@
 
 from __future__ import annotations
 
-import contextlib
-import functools
 import hashlib
-import os
 import pathlib
-import subprocess
-import sys
-from collections.abc import Callable, Iterator
-from typing import Any
 
 import object_stores
 import pytest
 import small_models
+from dying_jobs import command, killed_at
 from faulty_proxy import Faults
 from marks import slow
 
-import tafe_tf
 from tafe_tf import schema_toml
 from tafe_tf.data.atomic import read_json
 from tafe_tf.data.errors import DataError
@@ -34,15 +27,11 @@ from tafe_tf.engines.preparation import (
     build_vocabularies,
     prepare_shards,
 )
-from tafe_tf.storage import claims, sending
+from tafe_tf.storage import sending
 from tafe_tf.storage.listing import entries
 from tafe_tf.storage.staging import fetch_tree, publish_tree
 
 LOCAL = {"prepared.json", "statistics.json"}  # name sources or shards by the store's marks
-
-
-class Killed(BaseException):
-    """Ends a job where a kill would."""
 
 
 @pytest.fixture(scope="module")
@@ -104,26 +93,6 @@ def assert_same(uri: str, local: pathlib.Path, tmp_path: pathlib.Path) -> None:
     assert {**counted[0], "made_from": ""} == {**counted[1], "made_from": ""}
 
 
-@contextlib.contextmanager
-def killed_at(at: int, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Has the job die in place of the `at`-th request that writes."""
-    count = 0
-
-    def dying(request: Callable[..., Any], *arguments: Any) -> Any:
-        nonlocal count
-        count += 1
-        if count >= at:
-            raise Killed
-        return request(*arguments)
-
-    with monkeypatch.context() as dies:
-        put = functools.partial(dying, sending.put_bytes)
-        dies.setattr("tafe_tf.storage.staging.put_bytes", put)
-        dies.setattr("tafe_tf.storage.claims.delete", functools.partial(dying, claims.delete))
-        with pytest.raises(Killed):
-            yield
-
-
 @pytest.mark.parametrize(
     "engine", [LocalEngine(), DealtEngine(LocalDriver())], ids=["pass", "parts"]
 )
@@ -150,9 +119,8 @@ def test_a_job_that_is_killed_goes_on(
     uri: str,
     tmp_path: pathlib.Path,
     at: int,
-    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    with killed_at(at, monkeypatch):
+    with killed_at(at):
         prepare(data, uri)
     names = {entry.path.removeprefix(f"{uri}/") for entry in entries(uri, below=True)}
     is_done = "prepared.json" in names
@@ -168,10 +136,9 @@ def test_a_shard_that_was_replaced_is_written_again(
     local: pathlib.Path,
     uri: str,
     tmp_path: pathlib.Path,
-    monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    with killed_at(9, monkeypatch):
+    with killed_at(9):
         prepare(data, uri)
     sending.put_bytes(b"PAR1", f"{uri}/train-00000-00001.parquet")
     prepare(data, uri)
@@ -216,11 +183,3 @@ def test_the_command_prepares_and_trains_on_s3_though_requests_fail(
     assert_same(uri, local, tmp_path)
     built = read_json(f"{shop}/run/statistics.json")
     assert built == read_json(f"{uri}/statistics.json")  # taken, not counted again
-
-
-def command(arguments: list[str]) -> None:
-    """Runs a command of the package."""
-    variables = {**os.environ, "PYTHONPATH": str(pathlib.Path(tafe_tf.__file__).parents[1])}
-    parts = [sys.executable, "-m", f"tafe_tf.{arguments[0]}", *arguments[1:]]
-    done = subprocess.run(parts, env=variables, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stdout + done.stderr

@@ -14,6 +14,7 @@ import numpy as np
 import object_stores
 import pytest
 import small_models
+from dying_jobs import Killed, killed_at
 from faulty_proxy import Faults
 from marks import slow
 
@@ -21,7 +22,6 @@ import tafe_tf
 from tafe_tf.data.formats.write import write
 from tafe_tf.data.lock import LockError
 from tafe_tf.data.manifest import files_below
-from tafe_tf.storage import sending
 from tafe_tf.storage.errors import StoreError
 from tafe_tf.storage.listing import entries
 from tafe_tf.storage.texts import read_text
@@ -41,10 +41,6 @@ SETTINGS = TrainingConfig(
     steps_per_call=1,
     checkpoint_steps=2,
 )
-
-
-class Killed(BaseException):
-    """Ends a training where a kill would: nothing is sent after it."""
 
 
 class _KillAt(keras.callbacks.Callback):
@@ -182,26 +178,10 @@ def test_a_run_that_dies_while_it_sends_goes_on(
     tmp_path: pathlib.Path,
     moment: int,
     another_machine: Callable[[], None],
-    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     uri = uri_of(tmp_path / "run")
-    count = 0
-
-    def dying(request: Callable[..., None]) -> Callable[..., None]:
-        def counted(*arguments: Any) -> None:
-            nonlocal count
-            count += 1
-            if count >= moment:
-                raise Killed
-            request(*arguments)
-
-        return counted
-
-    with monkeypatch.context() as dies:
-        dies.setattr("tafe_tf.storage.staging.put_bytes", dying(sending.put_bytes))
-        dies.setattr("tafe_tf.storage.mirror.remove", dying(sending.remove))
-        with pytest.raises(Killed):
-            train(data, uri)
+    with killed_at(moment):
+        train(data, uri)
     another_machine()
     assert_equal_weights(train(data, uri), local)
     another_machine()

@@ -3,22 +3,18 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import pathlib
 import shutil
-import subprocess
-import sys
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import object_stores
 import pytest
 import small_models
+from dying_jobs import command, killed_at
 from faulty_proxy import Faults
 from marks import slow
 
-import tafe_tf
 from tafe_tf.data.formats.write import write
 from tafe_tf.data.lock import LockError, locked
 from tafe_tf.export import manifest, publish, versions, withdraw
@@ -32,10 +28,6 @@ from tafe_tf.training.config import ModelConfig, TrainingConfig
 from tafe_tf.training.data_config import DataConfig
 from tafe_tf.training.fit import fit
 from tafe_tf.training.run_dir import RunDir
-
-
-class Killed(BaseException):
-    """Ends a job where a kill would."""
 
 
 @pytest.fixture(scope="module")
@@ -79,34 +71,6 @@ def files_in(uri: str) -> list[str]:
     return [entry.path.removeprefix(uri + "/") for entry in entries(uri, below=True)]
 
 
-def dying(request: Callable[..., Any], at: int, counted: list[int]) -> Callable[..., Any]:
-    """A request that ends the job in place of its `at`-th call, of all that count together."""
-
-    def call(*arguments: Any) -> Any:
-        counted.append(1)
-        if len(counted) >= at:
-            raise Killed
-        return request(*arguments)
-
-    return call
-
-
-@contextlib.contextmanager
-def killed_at(at: int, monkeypatch: pytest.MonkeyPatch) -> Any:
-    """Has the job die in place of the `at`-th request that writes."""
-    counted: list[int] = []
-    with monkeypatch.context() as dies:
-        for module, name in (
-            *(("staging", "put_bytes"), ("claims", "create"), ("claims", "copy")),
-            ("claims", "delete"),
-        ):
-            owner = {"staging": sending, "claims": claims}[module]
-            request = dying(getattr(owner, name), at, counted)
-            dies.setattr(f"tafe_tf.storage.{module}.{name}", request)
-        with pytest.raises(Killed):
-            yield
-
-
 def test_a_version_in_a_store_is_that_of_the_disk(
     run: RunDir,
     local: pathlib.Path,
@@ -140,10 +104,9 @@ def test_an_export_that_is_killed_leaves_no_version(
     local: pathlib.Path,
     uri: str,
     at: int,
-    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     assert len(files_in(f"file://{local}")) == 10  # so the last moment is that of the graph
-    with killed_at(at, monkeypatch):
+    with killed_at(at):
         export(run, uri, 7)
     assert versions.addresses(uri) == []
     with pytest.raises(FileNotFoundError, match="holds no exported version"):
@@ -208,10 +171,9 @@ def test_a_rollback_that_is_killed_loses_nothing(
     local: pathlib.Path,
     uri: str,
     at: int,
-    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     copies(local, uri, (1, 2))
-    with killed_at(at, monkeypatch):
+    with killed_at(at):
         withdraw.withdraw(uri, 1)
     is_there = versions.addresses(uri) == [f"{uri}/1", f"{uri}/2"]
     assert is_there == (at <= 11)  # 10 copies, then the graph is removed
@@ -234,10 +196,10 @@ def test_the_commands_publish_and_roll_back_on_s3_though_requests_fail(
     with object_stores.faulty_store(s3_port, faults):
         publish_tree(run.path, f"{shop}/run")
         made = f"--export_dir={uri}"
-        command(["tafe_tf.export.saved_model", f"--run_dir={shop}/run", made, "--version=1"])
-        command(["tafe_tf.export.saved_model", f"--run_dir={run.path}", made, "--version=2"])
-        assert f"{uri}/2: may be served" in command(["tafe_tf.export.check", uri])
-        said = command(["tafe_tf.export.rollback", uri])
+        command(["export.saved_model", f"--run_dir={shop}/run", made, "--version=1"])
+        command(["export.saved_model", f"--run_dir={run.path}", made, "--version=2"])
+        assert f"{uri}/2: may be served" in command(["export.check", uri])
+        said = command(["export.rollback", uri])
     assert f"withdrew {uri}/withdrawn-2" in said
     assert faults.done["busy"] >= 10
     assert versions.addresses(uri) == [f"{uri}/1"]
@@ -247,12 +209,3 @@ def test_the_commands_publish_and_roll_back_on_s3_though_requests_fail(
     assert manifest.check(kept) == manifest.check(local)
     assert [name for name in files_in(uri) if name.startswith(".")] == []
     shutil.rmtree(first)
-
-
-def command(arguments: list[str]) -> str:
-    """Runs a command of the package and gives what it says."""
-    variables = {**os.environ, "PYTHONPATH": str(pathlib.Path(tafe_tf.__file__).parents[1])}
-    parts = [sys.executable, "-m", *arguments]
-    done = subprocess.run(parts, env=variables, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stdout + done.stderr
-    return done.stdout + done.stderr
