@@ -43,14 +43,13 @@ def forget() -> None:
 
 @functools.lru_cache(maxsize=1)
 def _load(model: str, fingerprint: str, native: Mode) -> SessionModel:
-    directory = on_this_machine(model)
-    found = manifest.identity(directory)
+    found = manifest.identity(on_this_machine(model))
     if found != fingerprint:
         raise JobError(
             f"{model}: holds another model on this worker than where the job was started "
             f"({found} and not {fingerprint}); give all workers the same files"
         )
-    return SessionModel(directory, native=native, native_threads=1)
+    return SessionModel(model, native=native, native_threads=1)
 
 
 def score_block(
