@@ -80,12 +80,18 @@ def s3(s3_port: int, data: pathlib.Path) -> Iterator[str]:
 
 
 @pytest.fixture(scope="module")
-def gcs(tmp_path_factory: pytest.TempPathFactory, data: pathlib.Path) -> Iterator[str]:
+def gcs_port(tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
     with object_stores.gcs_server(tmp_path_factory.mktemp("gcs")) as port:
-        address = f"http://127.0.0.1:{port}"
-        with environment({"CLOUD_STORAGE_EMULATOR_ENDPOINT": address}):
+        yield port
+
+
+@pytest.fixture
+def gcs(gcs_port: int, data: pathlib.Path) -> Iterator[str]:
+    address = f"http://127.0.0.1:{gcs_port}"
+    with environment({"CLOUD_STORAGE_EMULATOR_ENDPOINT": address}):
+        if not listing.exists("gs://shop/data"):
             staging.publish_tree(data, "gs://shop/data")
-            yield "gs://shop/data"
+        yield "gs://shop/data"
 
 
 def weights(data_dir: str, run_dir: pathlib.Path) -> list[np.ndarray]:
@@ -294,8 +300,6 @@ def test_the_commands_train_and_evaluate_from_a_store(
     trained = (run / "metrics.json").read_text()
     _command(["evaluate", f"--run_dir={run}"])
     assert (run / "metrics.json").read_text().count("auc") == trained.count("auc") > 0
-    message = _command(["train", "--data_dir=s3://shop/prepared", "--run_dir=s3://shop/run"], 1)
-    assert "must be a local directory, and no URI" in message.splitlines()[-1]
 
 
 def _command(arguments: list[str], code: int = 0) -> str:
