@@ -28,7 +28,8 @@ from tafe_tf.features.graph import Features
 from tafe_tf.features.table_size import RowSize, check_known_table, check_table
 from tafe_tf.native import stack
 from tafe_tf.optimizers import LazyAdam
-from tafe_tf.storage.addresses import absolute, parent_of
+from tafe_tf.storage import input_cache
+from tafe_tf.storage.addresses import absolute, must_be_local, parent_of
 from tafe_tf.storage.texts import read_text
 from tafe_tf.terminal.field_shares import print_field_metrics, print_unseen
 from tafe_tf.terminal.tables import print_dropped, print_metrics
@@ -100,7 +101,9 @@ def fit(
     warm = _check(data, training, run, cluster)
     available = None if cluster.servers else memory.available()  # servers share the table
     check_known_table(data.schema, _row_size(model), available)
+    must_be_local(training.cache_dir, "cache_dir")
     with contextlib.ExitStack() as stack:
+        stack.enter_context(input_cache.kept_in(training.cache_dir))
         if not (verbose and cluster.chief):
             nowhere = stack.enter_context(open(os.devnull, "w"))
             stack.enter_context(contextlib.redirect_stdout(nowhere))
