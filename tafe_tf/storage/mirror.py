@@ -46,6 +46,7 @@ class Mirror:
     Attributes:
         uri: The folder.
         directory: The local one, which goes when the process ends.
+        is_held: Whether somebody works on it, so that nobody else must call `fetch`.
     """
 
     def __init__(self, uri: str, first: Sequence[str] = (), last: Sequence[str] = ()) -> None:
@@ -53,13 +54,16 @@ class Mirror:
         self.directory = pathlib.Path(tempfile.mkdtemp(prefix="mirror-"))
         atexit.register(shutil.rmtree, self.directory, ignore_errors=True)
         note_copy(str(self.directory), self.uri)
+        self.is_held = False
         self._first = tuple(first)
         self._last = tuple(last)
         self._there: dict[str, Identity] = {}  # what the store had when a file was fetched or sent
         self._here: dict[str, _State] = {}  # what the local file was then
 
     def fetch(self, but: Sequence[str] = ()) -> None:
-        """Brings files that are new or changed in the store, and removes those that are gone there.
+        """Makes the local folder hold what the store holds; what was not sent is forgotten.
+
+        Files that have not changed since they were brought or sent are not brought again.
 
         Args:
             but: Patterns of names that are not needed. Default: all files are.
@@ -70,11 +74,12 @@ class Mirror:
         """
         names = [name for name in self._names() if not _fits(name, but)]
         now = dict(zip(names, self._at_once(self._identity, names), strict=True))
-        wanted = [name for name in names if self._there.get(name) != now[name]]
-        for name in [known for known in self._there if known not in now]:
-            if not _fits(name, but):
+        here = {name: state for name, state in self._local().items() if not _fits(name, but)}
+        for name in here.keys() | {known for known in self._here if not _fits(known, but)}:
+            if name not in now or here.get(name) != self._here.get(name):
                 (self.directory / name).unlink(missing_ok=True)
                 self._forget(name)
+        wanted = [name for name in names if self._there.get(name) != now[name]]
         self._at_once(functools.partial(self._fetch, now), wanted)
 
     def _names(self) -> list[str]:

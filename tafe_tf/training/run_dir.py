@@ -109,7 +109,6 @@ class RunDir:
     """
 
     def __init__(self, path: str | pathlib.Path) -> None:
-        self._is_locked = False
         self._mirror: Mirror | None = None
         if not is_remote(path):
             self.path = pathlib.Path(path)
@@ -117,7 +116,8 @@ class RunDir:
             return
         self.address = str(path).rstrip("/")
         self._mirror = _mirror_of(self.address, os.getpid())
-        self._mirror.fetch(but=_OF_TRAINING)
+        if not self._mirror.is_held:
+            self._mirror.fetch(but=_OF_TRAINING)
         self.path = self._mirror.directory
 
     def __str__(self) -> str:
@@ -147,23 +147,27 @@ class RunDir:
             self.fetch()
             for folder in (self.path, self.path / "rows"):
                 remove_left_over(folder)
-            self._is_locked = True
+            self._hold(True)
             try:
                 yield
             except ValueError as error:
                 error.args = tuple(named(it) if isinstance(it, str) else it for it in error.args)
                 raise
             finally:
-                self._is_locked = False
+                self._hold(False)
+
+    def _hold(self, is_held: bool) -> None:
+        if self._mirror is not None:
+            self._mirror.is_held = is_held
 
     def fetch(self) -> None:
         """Brings all files of a directory in a store, those of training too."""
-        if self._mirror is not None:
+        if self._mirror is not None and not self._mirror.is_held:
             self._mirror.fetch()
 
     def send(self) -> None:
         """Sends what has changed to the store, if the directory is in one and this process's."""
-        if self._mirror is not None and self._is_locked:
+        if self._mirror is not None and self._mirror.is_held:
             self._mirror.send()
 
     def send_file(self, path: pathlib.Path) -> str:
