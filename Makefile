@@ -13,7 +13,7 @@ UV := $(VENV)-uv/bin/uv
 COMPILE := $(UV) pip compile setup.cfg --universal --python-version=3.11 --generate-hashes --no-annotate \
   --custom-compile-command='make constraints' --quiet
 EXTRAS := beam dev docs gbdt jax tfrs tune
-OF_ENGINES := dask spark engines
+OF_ENGINES := dask spark stores engines
 WITH_ENGINES := $(VENV)/.engines-$(shell cat engines.txt constraints.txt | cksum | cut -d ' ' -f 1)
 TESTED_WITH := pandas polars pytest pytest-xdist PyYAML scikit-learn trustme
 AT_THE_FLOORS := $(addprefix tests/,data export features layers losses metrics models serving training)

@@ -1,6 +1,7 @@
 """Kills jobs with `kill -9` at random moments, and compares what they leave with undisturbed ones.
 
     python -m benchmarks.random_kills [--kills=100] [--seed=0] [--jobs=train,prepare,export,score]
+    python -m benchmarks.random_kills --store=s3://BUCKET/FOLDER    # rows, models and outputs there
 
 Training, preparation, export and batch scoring take turns. Each job is killed up to five times in
 a row, each time at a moment drawn from the whole time that it takes, and then the same command runs
@@ -10,6 +11,7 @@ ended with other bytes or weights than the undisturbed job, and how many left fi
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import hashlib
 import json
@@ -22,7 +24,8 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Mapping
+import uuid
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -32,10 +35,18 @@ from absl import flags
 from tafe_tf.data import manifest
 from tafe_tf.data.atomic import read_json
 from tafe_tf.export import versions
+from tafe_tf.storage.addresses import is_remote, join
+from tafe_tf.storage.listing import exists
+from tafe_tf.storage.staging import fetch_tree, publish_tree
 from tafe_tf.terminal import command
 
 _KILLS = flags.DEFINE_integer("kills", 100, "How many times jobs are killed.", lower_bound=1)
 _SEED = flags.DEFINE_integer("seed", 0, "The seed of the moments.")
+_STORE = flags.DEFINE_string(
+    "store",
+    "",
+    "URI below which jobs read and write. By default they do so on this machine's disk.",
+)
 _JOBS = flags.DEFINE_list(
     "jobs", ["train", "prepare", "export", "score"], "Which jobs are killed, comma-separated."
 )
@@ -60,32 +71,33 @@ class Job:
         content: What the directory holds in the end: a hash for everything that must be equal.
     """
 
-    arguments: Callable[[pathlib.Path], list[str]]
+    arguments: Callable[[str], list[str]]
     content: Callable[[pathlib.Path], Content]
 
 
-def jobs(root: pathlib.Path) -> dict[str, Job]:
+def jobs(root: str) -> dict[str, Job]:
     """The jobs by name.
 
     Args:
-        root: Where the rows (`data`) and a finished run and its export (`run`, `models`) are.
+        root: Where the rows (`data`) and a finished run and its export (`run`, `models`) are, a
+            path or a URI.
     """
-    data = f"--data_dir={root / 'data'}"
-    input_files = f"--input={root / 'data' / 'train.csv'}"
+    data = f"--data_dir={join(root, 'data')}"
+    input_files = f"--input={join(root, 'data', 'train.csv')}"
 
-    def train(output: pathlib.Path) -> list[str]:
+    def train(output: str) -> list[str]:
         steps = ("--epochs=3", "--checkpoint_steps=10")
         return ["tafe_tf.train", data, f"--run_dir={output}", *SMALL, *steps]
 
-    def prepare(output: pathlib.Path) -> list[str]:
+    def prepare(output: str) -> list[str]:
         return ["tafe_tf.prepare", data, f"--output_dir={output}", "--shard_rows=5000"]
 
-    def export(output: pathlib.Path) -> list[str]:
-        where = (f"--run_dir={root / 'run'}", f"--export_dir={output}")
+    def export(output: str) -> list[str]:
+        where = (f"--run_dir={join(root, 'run')}", f"--export_dir={output}")
         return ["export.saved_model", *where]
 
-    def score(output: pathlib.Path) -> list[str]:
-        model = f"--model={root / 'models'}"
+    def score(output: str) -> list[str]:
+        model = f"--model={join(root, 'models')}"
         shards = ("--rows_per_shard=2000", "--batch_size=500")
         return ["serving.batch_score", model, input_files, f"--output={output}", *shards]
 
@@ -147,6 +159,18 @@ def all_names(directory: pathlib.Path) -> set[str]:
             name = str(path.relative_to(directory))
             names.add(re.sub(r"(^|(?<=ckpt-)|(?<=tfevents\.))[0-9]+(?=[/.]).*?(?=/|$)", "N", name))
     return names
+
+
+@contextlib.contextmanager
+def on_this_machine(output: str) -> Iterator[pathlib.Path]:
+    """What a job has left, hidden files too; from a store it is brought here."""
+    if not is_remote(output):
+        yield pathlib.Path(output)
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        if exists(output):
+            fetch_tree(output, folder)
+        yield pathlib.Path(folder)
 
 
 def run(
@@ -236,7 +260,7 @@ class Chain:
             How often it was killed, whether it left other content, and whether it left other files.
         """
         with tempfile.TemporaryDirectory(dir=root) as directory:
-            output = pathlib.Path(directory) / "output"
+            output = output_of(f"{self.name}-{uuid.uuid4().hex[:8]}", pathlib.Path(directory))
             temporary = pathlib.Path(directory) / "temporary"
             temporary.mkdir()
             arguments = self.job.arguments(output)
@@ -247,8 +271,9 @@ class Chain:
                 drawn.append(f"{moment:.2f}")
                 killed += run(arguments, temporary, moment)
             run(arguments, temporary)
-            found = self.job.content(output)
-            left_over = all_names(output) ^ self.names
+            with on_this_machine(output) as left:
+                found = self.job.content(left)
+                left_over = all_names(left) ^ self.names
             of_temporary = all_names(temporary)
         differing = {
             name
@@ -266,14 +291,20 @@ class Chain:
 
 def undisturbed(name: str, job: Job, root: pathlib.Path) -> Chain:
     """Runs a job once without a kill."""
-    output = root / f"undisturbed_{name}"
+    output = output_of(f"undisturbed_{name}", root)
     temporary = root / f"temporary_{name}"
     temporary.mkdir()
     began = time.monotonic()
     run(job.arguments(output), temporary)
     seconds = time.monotonic() - began
     print(f"{name}: {seconds:.1f} s undisturbed", flush=True)
-    return Chain(name, job, seconds, job.content(output), all_names(output))
+    with on_this_machine(output) as left:
+        return Chain(name, job, seconds, job.content(left), all_names(left))
+
+
+def output_of(name: str, root: pathlib.Path) -> str:
+    """Where a job writes: in the store, if one is given, or else below a folder."""
+    return join(_STORE.value or root, name)
 
 
 def main(argv: list[str]) -> None:
@@ -286,7 +317,10 @@ def main(argv: list[str]) -> None:
     with tempfile.TemporaryDirectory() as directory:
         root = pathlib.Path(directory)
         make_inputs(root, root)
-        known = jobs(root)
+        if _STORE.value:
+            for name in ("data", "run", "models"):
+                publish_tree(root / name, join(_STORE.value, name))
+        known = jobs(_STORE.value or directory)
         chains = [undisturbed(name, known[name], root) for name in _JOBS.value]
         number = 0
         while killed < _KILLS.value:

@@ -14,6 +14,7 @@ from tafe_tf.export.errors import ExportError
 from tafe_tf.export.field_shares import print_warmup
 from tafe_tf.export.gate import check
 from tafe_tf.export.versions import one_version
+from tafe_tf.storage.addresses import named
 from tafe_tf.terminal import command
 
 
@@ -24,7 +25,7 @@ def main(argv: list[str]) -> None:
     with command.one_line_errors(ExportError):
         path = one_version(argv[1])
         found = check(path)
-    print(f"{path}: may be served")
+    print(f"{named(str(path))}: may be served")
     for line in found:
         print(f"  {line}")
     print_warmup(path)

@@ -20,6 +20,7 @@ from tafe_tf.export.session_model import SessionModel
 from tafe_tf.export.signature_inputs import by_input
 from tafe_tf.export.versions import SCHEMA_FILE, latest
 from tafe_tf.schema import Schema
+from tafe_tf.storage.addresses import named
 
 ROWS = 10
 
@@ -32,7 +33,7 @@ def score_first_rows(
     """Reads rows, runs `serving_default` through the session loader, and lays both out as a table.
 
     Args:
-        export_dir: The directory in which versions are published; the latest is used.
+        export_dir: The directory in which versions are published, or its URI; the latest is used.
         file: A file of rows in any format that training reads, with labels or without.
         rows: How many rows to score; 10 by default. Bad rows are left out.
 
@@ -52,7 +53,7 @@ def score_first_rows(
     inputs = by_input(dataset, block.columns)
     with contextlib.closing(SessionModel(path)) as served:
         scores = served(inputs)
-    title = f"{path}: the first {len(block.row)} rows of {file}"
+    title = f"{named(str(path))}: the first {len(block.row)} rows of {file}"
     return _table(title, dataset, block, scores)
 
 

@@ -20,6 +20,7 @@ from tensorflow.core.protobuf import meta_graph_pb2, saved_model_pb2
 from tensorflow.python.framework import op_def_registry
 
 from tafe_tf.export.errors import ExportError
+from tafe_tf.export.versions import GRAPH
 
 # With an effect: calls, tables of values, variables, assertions, and what restores variables.
 ALLOWED = {
@@ -38,7 +39,6 @@ REFUSED = re.compile(
 # A SavedModel holds operations that save it again. Nothing that is loaded or asked reaches them.
 SAVERS = {"SaveV2", "MergeV2Checkpoints"}
 
-GRAPH = "saved_model.pb"  # within a version
 _PIECES = "saved_model.cpb"  # the same in pieces, which TensorFlow prefers
 
 

@@ -7,9 +7,10 @@ import dataclasses
 import pathlib
 import re
 import shutil
+import tempfile
 import time
 from collections.abc import Callable
-from typing import Any, Literal
+from typing import Any, Literal, overload
 
 import numpy as np
 import tensorflow as tf
@@ -34,11 +35,14 @@ from tafe_tf.export.session_model import SessionModel
 from tafe_tf.export.signature_inputs import Rows
 from tafe_tf.export.signatures import Signatures
 from tafe_tf.export.table_storage import STORAGES, Storage
-from tafe_tf.export.versions import BUSY, SCHEMA_FILE, versions
+from tafe_tf.export.versions import BUSY, GRAPH, SCHEMA_FILE, addresses, numbered
 from tafe_tf.features.graph import Features
 from tafe_tf.models import FunnelModel
 from tafe_tf.probabilities import probabilities
-from tafe_tf.storage.addresses import must_be_local
+from tafe_tf.storage import claims
+from tafe_tf.storage.addresses import is_remote, join, note_copy
+from tafe_tf.storage.sending import remove_tree
+from tafe_tf.storage.staging import publish_tree
 from tafe_tf.training.run_dir import RunDir
 
 # The exported graph cuts a request into halves, which run side by side where an operation has one
@@ -88,23 +92,43 @@ class ExportConfig:
             )
 
 
+@overload
+def publish(
+    run: RunDir,
+    export_dir: pathlib.Path,
+    config: ExportConfig | None = None,
+) -> pathlib.Path: ...
+
+
+@overload
+def publish(
+    run: RunDir,
+    export_dir: str,
+    config: ExportConfig | None = None,
+) -> Any: ...  # a path, or a URI if it was given one
+
+
 def publish(
     run: RunDir,
     export_dir: str | pathlib.Path,
     config: ExportConfig | None = None,
-) -> pathlib.Path:
+) -> pathlib.Path | str:
     """Writes a version under a temporary name, checks it, and publishes it by a rename.
+
+    To a store the checked version is sent. It counts once its graph is there, which is sent last
+    and only if there is none.
 
     Prints where the version lies and what the gate found; if the probabilities are calibrated or
     the tables stored in fewer bits, also the metrics before and after.
 
     Args:
         run: The trained run. Its held-out rows must still be where training found them.
-        export_dir: The directory in which versions are published; made if it does not exist.
+        export_dir: The directory in which versions are published, made if it does not exist; or its
+            URI in a store.
         config: The settings. The default, None, means `ExportConfig()`.
 
     Returns:
-        The version's directory, `<export_dir>/<version>`.
+        The version's directory, `<export_dir>/<version>`; in a store its URI.
 
     Raises:
         ExportError: If the version exists or would not be the newest, the model is worse than the
@@ -112,19 +136,27 @@ def publish(
         LockError: If another process publishes or withdraws a version there.
         CalibrationError: If the held-out rows cannot calibrate.
         RunError: If the run holds no trained model, or its held-out rows are gone.
+        StoreError: If the store does not take the version.
 
     Example:
         path = publish(RunDir("runs/shop"), "models/shop", ExportConfig(calibration="platt"))
         SessionModel(path)({"user": ["u 1"], "item": [17]})  # {'ctr': array([0.1], ...), ...}
     """
     config = config or ExportConfig()
-    must_be_local(export_dir, "export_dir")
-    export_dir = pathlib.Path(export_dir)
     with locked(export_dir, BUSY):
-        _remove_leftovers(export_dir)
-        target = export_dir / str(config.version or int(time.time()))
-        _check_new(target)
-        return _publish(run, target, config)
+        number = str(config.version or int(time.time()))
+        if not is_remote(export_dir):
+            directory = pathlib.Path(export_dir)
+            _remove_leftovers(directory)
+            _check_new(str(directory), number)
+            target = directory / number
+            made = _write(run, target, config)
+            made.show(str(target))
+            return target
+        address = str(export_dir).rstrip("/")
+        _remove_half_sent(address)
+        _check_new(address, number)
+        return _send(run, address, number, config)
 
 
 def _remove_leftovers(export_dir: pathlib.Path) -> None:
@@ -134,25 +166,77 @@ def _remove_leftovers(export_dir: pathlib.Path) -> None:
             shutil.rmtree(path, ignore_errors=True)
 
 
-def _check_new(target: pathlib.Path) -> None:
+def _remove_half_sent(uri: str) -> None:
+    """Removes what killed exports, or rollbacks, have left in a store: versions without a graph."""
+    whole = addresses(uri)
+    for number in numbered(uri):
+        address = join(uri, str(number))
+        if address not in whole:
+            remove_tree(address)
+
+
+def _check_new(export_dir: str, number: str) -> None:
     """Refuses a version that is there, or that servers would not serve, since a newer one is."""
-    if target.exists():
+    target = join(export_dir, number)
+    there = numbered(export_dir)
+    if int(number) in there:
         raise ExportError(f"{target}: exists; give another --version")
-    there = versions(target.parent)
-    if there and int(target.name) < int(there[-1].name):
-        newest = int(there[-1].name)
+    if there and int(number) < there[-1]:
+        newest = there[-1]
         raise ExportError(
             f"{target}: would not be served, since version {newest} is newer; "
             f"give --version={newest + 1} or a higher one"
         )
 
 
-def _publish(
+def _send(
+    run: RunDir,
+    uri: str,
+    number: str,
+    config: ExportConfig,
+) -> str:
+    """Publishes a run as a version in a store."""
+    target = join(uri, number)
+    with tempfile.TemporaryDirectory() as folder:
+        note_copy(folder, uri)
+        local = pathlib.Path(folder, number)
+        made = _write(run, local, config)
+        graph = (local / GRAPH).read_bytes()
+        (local / GRAPH).unlink()
+        publish_tree(local, target)
+        if claims.create(join(target, GRAPH), graph) is None:
+            raise ExportError(f"{target}: exists; give another --version")
+        made.show(target)
+    return target
+
+
+@dataclasses.dataclass(frozen=True)
+class _Made:
+    """What is to be said of a version once it is published.
+
+    Attributes:
+        found: What the gate found.
+        show_cost: Prints what calibration and smaller tables cost; None where there are none.
+    """
+
+    found: list[str]
+    show_cost: Callable[[], None] | None
+
+    def show(self, address: str) -> None:
+        """Prints it."""
+        print(address)
+        for line in self.found:
+            print(f"  {line}")
+        if self.show_cost is not None:
+            self.show_cost()
+
+
+def _write(
     run: RunDir,
     target: pathlib.Path,
     config: ExportConfig,
-) -> pathlib.Path:
-    """Publishes a run as a version."""
+) -> _Made:
+    """Makes a run a checked version on this machine's disk."""
     model = run.load_best()
     model.pieces = PIECES
     features = run.features()
@@ -177,12 +261,9 @@ def _publish(
         atomic.publish(staging, target)
     finally:
         shutil.rmtree(staging, ignore_errors=True)
-    print(target)
-    for line in found:
-        print(f"  {line}")
-    if curves is not None or config.embedding_storage != "float32":
-        held_out_rows.show_cost(run, exported)
-    return target
+    if curves is None and config.embedding_storage == "float32":
+        return _Made(found, None)
+    return _Made(found, lambda: held_out_rows.show_cost(run, exported))
 
 
 def in_python(

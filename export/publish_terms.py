@@ -68,10 +68,9 @@ class Terms:
         previous = self.previous or predecessor_of(run)
         if previous is None:
             return None
-        if not previous.path.exists():
+        if not previous.is_there:
             raise RunError(
-                f"{previous.path}: the run before {run.path} is gone; "
-                "bring it back, or give --previous"
+                f"{previous}: the run before {run} is gone; bring it back, or give --previous"
             )
         data, part, name = unseen(run)
         before = evaluate(previous, data, part)
@@ -83,17 +82,17 @@ class Terms:
                 before,
                 new,
                 data.schema,
-                f"{rows}: {previous.path}, and this run as exported",
+                f"{rows}: {previous}, and this run as exported",
             )
         )
         broken = self.broken(before, new, data.schema.step_names)
         if broken and not self.publish_worse:
             raise ExportError(
-                f"{run.path}: worse than {previous.path} on {rows}: {'; '.join(broken)}; "
+                f"{run}: worse than {previous} on {rows}: {'; '.join(broken)}; "
                 "--publish_worse publishes it"
             )
         return {
-            "run": str(previous.path),
+            "run": str(previous),
             "rows": rows,
             "max_auc_loss": self.max_auc_loss,
             "max_log_loss_rise": self.max_log_loss_rise,

@@ -27,8 +27,8 @@ _CONFIG = ExportConfig()  # its values are the flags' defaults
 _EXPORT_DIR = flags.DEFINE_string(
     "export_dir",
     "",
-    "Directory in which versions are published, each as a directory named by its number. This flag "
-    "must be given.",
+    "Directory in which versions are published, each as a directory named by its number, or its "
+    "URI in a store. This flag must be given.",
 )
 _VERSION = flags.DEFINE_integer(
     "version",
@@ -53,8 +53,9 @@ _STORAGE = flags.DEFINE_enum(
 _PREVIOUS = flags.DEFINE_string(
     "previous",
     "",
-    "Run directory of the model that the new one is compared with before it is published. The "
-    "default is the run that --run_dir was warm-started from; without either, nothing is compared.",
+    "Run directory, or its URI, of the model that the new one is compared with before it is "
+    "published. The default is the run that --run_dir was warm-started from; without either, "
+    "nothing is compared.",
 )
 _MAX_AUC_LOSS = flags.DEFINE_float(
     "max_auc_loss",

@@ -17,7 +17,6 @@ must then lie where every worker finds them under the same path:
 
 from __future__ import annotations
 
-import os
 from typing import Any
 
 import tensorflow as tf
@@ -33,18 +32,20 @@ from tafe_tf.engines.runners import (
     driver_of,
 )
 from tafe_tf.export.errors import ExportError
-from tafe_tf.export.versions import one_version
+from tafe_tf.export.versions import one_address
 from tafe_tf.native.library import MODES
 from tafe_tf.serving.batch import scoring
 from tafe_tf.serving.batch.block_scores import CHECKED_ROWS
 from tafe_tf.serving.batch.job import Job, find_inputs
+from tafe_tf.storage.addresses import absolute
 from tafe_tf.terminal import command
 from tafe_tf.terminal.field_shares import print_field_shares
 
 _MODEL = flags.DEFINE_string(
     "model",
     None,
-    "The directory of an exported version, or the directory of versions, whose highest is taken.",
+    "The directory of an exported version, or the directory of versions, whose highest is taken. "
+    "Or the URI of either in a store.",
 )
 _INPUT = flags.DEFINE_multi_string(
     "input",
@@ -59,7 +60,9 @@ _INPUT_FORMAT = flags.DEFINE_enum(
     INPUT_FORMAT_HELP,
 )
 _OUTPUT = flags.DEFINE_string(
-    "output", None, "The directory to write the scores to; it is made if it is not there."
+    "output",
+    None,
+    "The directory to write the scores to, or its URI in a store; it is made if it is not there.",
 )
 _KEYS = flags.DEFINE_list(
     "keys", Job.keys, "Names of input columns to write beside the scores, comma-separated."
@@ -113,9 +116,9 @@ def main(argv: list[str]) -> None:
     with command.one_line_errors(tf.errors.OpError, ExportError):
         command.required(model=_MODEL.value, input=_INPUT.value, output=_OUTPUT.value)
         job = Job(
-            model=str(one_version(os.path.abspath(_MODEL.value))),
+            model=one_address(absolute(_MODEL.value)),
             inputs=find_inputs(_INPUT.value, _INPUT_FORMAT.value or ""),
-            output=os.path.abspath(_OUTPUT.value),
+            output=absolute(_OUTPUT.value).rstrip("/"),
             keys=tuple(_KEYS.value),
             signature=_SIGNATURE.value,
             batch_size=_BATCH_SIZE.value,

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import os
-import pathlib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -50,8 +49,8 @@ def fit(
         test: The rows that the finished model is evaluated on. By default there are none, and no
             metrics.
         model: The architecture, a key of `tafe_tf.models.BY_NAME`. The default is "tafe".
-        run_dir: The directory of the run; made if it is not there. Rows in memory are kept in it,
-            in `rows/`.
+        run_dir: The directory of the run, made if it is not there, or the URI of one in a store,
+            such as "s3://shop/runs/today". Rows in memory are kept in it, in `rows/`.
         input_format: The format of files whose names have no ending, such as part-00000: "csv",
             "parquet", "orc" or "tfrecord". By default such files are passed over.
         callbacks: Keras callbacks, or one. They see epochs, batches (one for each call of several
@@ -118,7 +117,7 @@ def fit(
     machine.keep_freed_memory()
     return job.fit(
         data,
-        pathlib.Path(run_dir),
+        os.fspath(run_dir),
         model=ModelConfig(name=model, arguments=model_settings),
         training=training,
         callbacks=callbacks,

@@ -28,6 +28,7 @@ from tafe_tf import flags
 from tafe_tf.comparison.plan import Plan, compare
 from tafe_tf.comparison.runs import Shared, variants_of
 from tafe_tf.data.atomic import read_toml
+from tafe_tf.storage.addresses import must_be_local
 from tafe_tf.terminal import command
 
 adopt_module_key_flags(flags)
@@ -78,6 +79,7 @@ def main(argv: list[str]) -> None:
 def _plan() -> Plan:
     """What the flags ask for."""
     flags.required_with_rows(run_dir=flags.RUN_DIR.value)
+    must_be_local(flags.RUN_DIR.value, "--run_dir, of several runs,")
     shared = Shared(
         directory=pathlib.Path(flags.RUN_DIR.value),
         settings=flags.as_flagfile(but={"model", "seed", "schema"}),

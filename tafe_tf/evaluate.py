@@ -70,7 +70,9 @@ def evaluate() -> None:
             predecessor.compare(run.directory, metrics, run.data(files, batch_size, bad_rows))
             run.directory.files.note(*OF_TEST_ROWS)
     if split == "test" and not is_test:
-        print(f"these are not the test rows of training: {run.path}/metrics.json stays as it was")
+        print(
+            f"these are not the test rows of training: {run.directory}/metrics.json stays as it was"
+        )
     print_dropped(bad_rows)
 
 

@@ -37,7 +37,7 @@ DATA_DIR = flags.DEFINE_string(
 RUN_DIR = flags.DEFINE_string(
     "run_dir",
     "",
-    "Directory where the run keeps vocabularies, checkpoints and metrics.",
+    "Directory where the run keeps vocabularies, checkpoints and metrics, or its URI in a store.",
 )
 SCHEMA = flags.DEFINE_string(
     "schema",

@@ -25,9 +25,9 @@ Every worker must then find the files under the same path:
 from __future__ import annotations
 
 import contextlib
-import os
 import pathlib
 import sys
+import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -50,7 +50,12 @@ from tafe_tf.data.formats.splits import common_folder
 from tafe_tf.data.shards.job import EXTENSIONS, ShardJob
 from tafe_tf.engines.dealt import DealtEngine
 from tafe_tf.engines.local import LocalEngine
-from tafe_tf.engines.preparation import Engine, VocabularyJob, prepare_shards
+from tafe_tf.engines.preparation import (
+    Engine,
+    VocabularyJob,
+    build_vocabularies,
+    prepare_shards,
+)
 from tafe_tf.engines.runners import (
     BEAM_ARGS_HELP,
     DASK_ADDRESS_HELP,
@@ -61,7 +66,9 @@ from tafe_tf.features.graph import Features
 from tafe_tf.features.table_size import RowSize, check_known_table, check_table
 from tafe_tf.features.vocabulary import STATISTICS
 from tafe_tf.schema import Schema
-from tafe_tf.storage.addresses import absolute, must_be_local, parent_of
+from tafe_tf.storage.addresses import absolute, is_remote, join, parent_of
+from tafe_tf.storage.listing import is_file
+from tafe_tf.storage.staging import fetch_file, fetch_tree
 from tafe_tf.storage.texts import read_text
 from tafe_tf.terminal import command
 from tafe_tf.terminal.field_shares import print_unseen
@@ -85,7 +92,8 @@ for _name in ("on_bad_row", "max_bad_rows"):
 _OUTPUT_DIR = DEFINE_string(
     "output_dir",
     "",
-    "Folder to write shards into; it is made if it is not there. By default no shards are written.",
+    "Folder to write shards into, or its URI in a store; it is made if it is not there. By default "
+    "no shards are written.",
 )
 _FORMAT = DEFINE_enum(
     "format", "parquet", list(EXTENSIONS), "File format of the shards that --output_dir asks for."
@@ -139,15 +147,29 @@ def main(argv: list[str]) -> None:
             vocabularies = _vocabulary_job(schema, files["train"], directory)
             _refuse_run(directory)
             with lock.locked(directory):
-                print_dropped(_engine().build_vocabularies(vocabularies))
-        show(size_table(schema, directory, row))
-        print_unseen(read_json(pathlib.Path(directory) / STATISTICS)["unseen"])
-        check_table(schema, Features(schema, directory).rows, row, available)
+                print_dropped(build_vocabularies(vocabularies, _engine()))
+        with _on_this_machine(directory) as here:
+            show(size_table(schema, here, row))
+            print_unseen(read_json(pathlib.Path(here) / STATISTICS)["unseen"])
+            check_table(schema, Features(schema, here).rows, row, available)
+
+
+@contextlib.contextmanager
+def _on_this_machine(directory: str) -> Iterator[str]:
+    """Where the vocabularies are on this machine; those in a store are brought here."""
+    if not is_remote(directory):
+        yield directory
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        fetch_file(join(directory, STATISTICS), pathlib.Path(folder, STATISTICS))
+        if read_json(pathlib.Path(folder, STATISTICS))["files"]:
+            fetch_tree(join(directory, "vocabulary"), pathlib.Path(folder, "vocabulary"))
+        yield folder
 
 
 def _refuse_run(directory: str) -> None:
     """Raises CommandError if a model's vocabularies lie there, which others must not replace."""
-    if (pathlib.Path(directory) / "flags.txt").exists():
+    if is_file(join(directory, "flags.txt")):
         raise command.CommandError(
             f"{directory}: holds a run, whose vocabularies stay as they are; give another "
             "--run_dir, or run the same `tafe train` again to go on with it"
@@ -156,9 +178,7 @@ def _refuse_run(directory: str) -> None:
 
 def _vocabulary_directory(schema_file: str) -> str:
     """Where vocabularies go: --run_dir, or beside the schema."""
-    directory = flags.RUN_DIR.value or parent_of(schema_file)
-    must_be_local(directory, "--run_dir, for the vocabularies of data in a store,")
-    return os.path.abspath(directory)
+    return absolute(flags.RUN_DIR.value or parent_of(schema_file))
 
 
 def _shard_job(
@@ -170,7 +190,6 @@ def _shard_job(
         raise command.CommandError(
             "--run_dir and --output_dir must not both be given: vocabularies go beside the shards"
         )
-    must_be_local(_OUTPUT_DIR.value, "--output_dir")
     # As a worker finds them too; so folders that earlier versions have prepared stay theirs.
     is_found_by_name = flags.DATA_DIR.value and not flags.sources().input_format
     return ShardJob(
@@ -178,7 +197,7 @@ def _shard_job(
         named={} if is_found_by_name else files,
         schema=schema,
         schema_text=read_text(schema_file),
-        output=os.path.abspath(_OUTPUT_DIR.value),
+        output=absolute(_OUTPUT_DIR.value).rstrip("/"),
         format=_FORMAT.value,
         shard_rows=_SHARD_ROWS.value,
         on_bad_row=flags.training_config().on_bad_row,

@@ -5,6 +5,7 @@ python -m tafe_tf.report RUN_DIR [RUN_DIR ...]
 
 from __future__ import annotations
 
+import os
 import pathlib
 
 from absl import app
@@ -13,10 +14,14 @@ from rich.table import Table
 from tafe_tf import schema_toml
 from tafe_tf.data.atomic import read_json
 from tafe_tf.schema import Schema
+from tafe_tf.storage.addresses import is_remote
+from tafe_tf.storage.mirror import Mirror
 from tafe_tf.terminal import command
 from tafe_tf.terminal.field_shares import print_field_metrics
 from tafe_tf.terminal.tables import number, print_metrics, show
 from tafe_tf.training.noted_files import METRICS, NotedFiles
+
+_NOT_REPORTED = ("checkpoints/*", "best/*", "rows/*", "tensorboard/*", "*.keras", "*.npz")
 
 
 def main(argv: list[str]) -> None:
@@ -25,16 +30,21 @@ def main(argv: list[str]) -> None:
         raise app.UsageError("give at least one run directory")
     with command.one_line_errors():
         for directory in argv[1:]:
-            report(pathlib.Path(directory))
+            report(directory)
 
 
-def report(run_dir: pathlib.Path) -> None:
+def report(address: str | os.PathLike[str]) -> None:
     """Prints the tables of one run.
+
+    Args:
+        address: The path or URI of its directory.
 
     Raises:
         FileNotFoundError: If the directory holds no finished run.
         ManifestError: If its files are not those that it ended with.
+        StoreError: If they lie in a store that cannot be read.
     """
+    run_dir = _on_this_machine(address)
     try:
         loaded = schema_toml.load(run_dir / "schema.toml")
         files = NotedFiles(run_dir)
@@ -44,11 +54,20 @@ def report(run_dir: pathlib.Path) -> None:
         metrics = read_json(run_dir / "metrics.json")
     except FileNotFoundError as error:
         raise FileNotFoundError(f"{error}; has the run finished?") from None
-    show(history_table(history, loaded, f"{run_dir}: validation by epoch"))
-    print_metrics(metrics, loaded, f"{run_dir}: test")
+    show(history_table(history, loaded, f"{address}: validation by epoch"))
+    print_metrics(metrics, loaded, f"{address}: test")
     path = run_dir / "statistics.json"
     statistics = read_json(path) if path.exists() else {}
-    print_field_metrics(metrics, statistics, f"{run_dir}: values of the test rows")
+    print_field_metrics(metrics, statistics, f"{address}: values of the test rows")
+
+
+def _on_this_machine(address: str | os.PathLike[str]) -> pathlib.Path:
+    """Where the files of a run are that are reported; those in a store are brought here."""
+    if not is_remote(address):
+        return pathlib.Path(address)
+    mirror = Mirror(str(address))
+    mirror.fetch(but=_NOT_REPORTED)
+    return mirror.directory
 
 
 def history_table(

@@ -29,6 +29,7 @@ from absl.flags import adopt_module_key_flags
 
 from tafe_tf import flags
 from tafe_tf.comparison.runs import Shared, variants_of
+from tafe_tf.storage.addresses import must_be_local
 from tafe_tf.terminal import command
 from tafe_tf.terminal.command import CommandError
 
@@ -83,6 +84,7 @@ def main(argv: list[str]) -> None:
 def _shared() -> Shared:
     """What the flags ask for of all runs."""
     flags.required_with_rows(run_dir=flags.RUN_DIR.value)
+    must_be_local(flags.RUN_DIR.value, "--run_dir, of several runs,")
     return Shared(
         directory=pathlib.Path(flags.RUN_DIR.value),
         settings=flags.as_flagfile(but={"model", "seed", "schema"}),

@@ -25,6 +25,7 @@ class Faults:
         late: Every so many answers wait for `seconds`; 0 for none.
         seconds: How long they wait.
         silent: Every so many requests are never answered; 0 for none.
+        lost: Every so many requests are done, and then the connection ends; 0 for none.
     """
 
     busy: int = 0
@@ -32,6 +33,7 @@ class Faults:
     late: int = 0
     seconds: float = 0.2
     silent: int = 0
+    lost: int = 0
     requests: list[str] = dataclasses.field(default_factory=list)  # method, path and range
     done: dict[str, int] = dataclasses.field(default_factory=dict)  # how often each fault was made
 
@@ -70,6 +72,10 @@ def before(port: int, faults: Faults) -> Iterator[int]:
             answer = connection.getresponse()
             content = answer.read()
             connection.close()
+            if _is_due("lost", faults.lost, number, faults):
+                self.close_connection = True
+                self.connection.shutdown(socket.SHUT_RDWR)
+                return
             length = answer.getheader("Content-Length") or str(len(content))
             end = len(content)
             if end > 1 and _is_due("cut", faults.cut, number, faults):

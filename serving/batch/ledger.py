@@ -7,8 +7,8 @@ A job's output directory holds:
     _parts/                  what each of these files held when it was written, a SHA-256
     _SUCCESS.json            rows and dropped rows by input file, and all of _parts; written last
 
-A part that is there and holds what was written is done, because it appeared by a rename. Its
-metadata say what it was made of.
+A part that is there and holds what was written is done, because it appeared by a rename, or was
+sent whole to a store. Its metadata say what it was made of.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ import math
 import pathlib
 import re
 from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
@@ -37,8 +38,12 @@ from tafe_tf.serving.batch.part_files import (
     read_record,
 )
 from tafe_tf.serving.batch.settings import JobError
+from tafe_tf.storage.addresses import is_hidden, is_remote, join, name_of
+from tafe_tf.storage.listing import entries
+from tafe_tf.storage.sending import remove
 
 _JOB, _SUCCESS = "_job.json", "_SUCCESS.json"
+_REQUESTS = 16  # of a store at a time
 _PART = re.compile(r"(.+)-(\d{5,})\.parquet")
 
 
@@ -88,13 +93,14 @@ def claim(job: Job, each_part: bool = False) -> list[Shard]:
         JobError: If the directory holds anything else, or scores of another job; then nothing is
             changed.
     """
-    output = pathlib.Path(job.output)
-    output.mkdir(parents=True, exist_ok=True)
-    visible = [path for path in output.iterdir() if not path.name.startswith(".")]
-    if visible and not (output / _JOB).exists():
+    output = job.output
+    if not is_remote(output):
+        pathlib.Path(output).mkdir(parents=True, exist_ok=True)
+    names = [name_of(entry.path) for entry in entries(output)]
+    visible = [name for name in names if not is_hidden(name)]
+    if visible and _JOB not in names:
         raise JobError(
-            f"{output}: holds {visible[0].name}, which is no batch-scoring job; "
-            "give another directory"
+            f"{output}: holds {visible[0]}, which is no batch-scoring job; give another directory"
         )
     done, damaged = done_parts(job)
     for text in damaged:
@@ -102,24 +108,27 @@ def claim(job: Job, each_part: bool = False) -> list[Shard]:
     left = _shards(job, done, each_part)
     _remove_half_written(output)
     if left:
-        (output / _SUCCESS).unlink(missing_ok=True)
+        remove(join(output, _SUCCESS))
     identities = [source.identity for source in job.inputs]
-    write_json(output / _JOB, job.settings | {"inputs": identities})
+    write_json(join(output, _JOB), job.settings | {"inputs": identities})
     return left
 
 
-def _remove_half_written(output: pathlib.Path) -> None:
+def _remove_half_written(output: str) -> None:
     """Removes what killed processes and workers were writing."""
-    for path in output.glob(".*.parquet.*.tmp"):
+    if is_remote(output):  # where nothing is half-written
+        return
+    directory = pathlib.Path(output)
+    for path in directory.glob(".*.parquet.*.tmp"):
         path.unlink(missing_ok=True)
-    for folder in (output, output / RECORDS):
+    for folder in (directory, directory / RECORDS):
         remove_left_over(folder)
 
 
 def done_parts(job: Job) -> tuple[dict[Input, dict[int, Part]], list[str]]:
     """The parts that are done, by input file and number, and a text for each that is damaged.
 
-    Every part is read: a second for each GB.
+    Every part is read: a second for each GB. In a store its size is compared, and its footer read.
 
     Raises:
         JobError: If one belongs to another job.
@@ -128,20 +137,33 @@ def done_parts(job: Job) -> tuple[dict[Input, dict[int, Part]], list[str]]:
     damaged = []
     by_stem = {source.stem: source for source in job.inputs}
     done: dict[Input, dict[int, Part]] = {source: {} for source in job.inputs}
-    for path in sorted(pathlib.Path(job.output).glob("*.parquet")):
-        if path.name.startswith("."):
+    found = []
+    for entry in entries(job.output):
+        name = name_of(entry.path)
+        if not entry.is_file or is_hidden(name) or not name.endswith(".parquet"):
             continue
-        match = _PART.fullmatch(path.name)
+        match = _PART.fullmatch(name)
         if match is None or match[1] not in by_stem:
             raise JobError(
-                f"{path}: belongs to no input file of this job; "
+                f"{entry.path}: belongs to no input file of this job; "
                 "give another directory, or remove it"
             )
-        source = by_stem[match[1]]
+        found.append((by_stem[match[1]], int(match[2]), entry.path))
+
+    def read(part: tuple[Input, int, str]) -> Part | DamagedPartError:
+        source, _, path = part
         try:
-            done[source][int(match[2])] = read_part(job, source, path)
+            return read_part(job, source, path)
         except DamagedPartError as error:
-            damaged.append(str(error))
+            return error
+
+    requests = _REQUESTS if is_remote(job.output) else 1
+    with ThreadPoolExecutor(requests) as pool:
+        for (source, number, _), part in zip(found, pool.map(read, found), strict=True):
+            if isinstance(part, DamagedPartError):
+                damaged.append(str(part))
+            else:
+                done[source][number] = part
     return done, damaged
 
 
@@ -216,8 +238,8 @@ def finish(job: Job) -> dict[str, Any]:
     reasons = itertools.chain.from_iterable(part.reasons for part in parts)
     rows = summary["rows"] + summary["dropped"]
     check_parts(job.max_bad_rows, summary["dropped"], rows, merge(reasons))
-    _remove_half_written(pathlib.Path(job.output))
-    write_json(pathlib.Path(job.output) / _SUCCESS, summary)
+    _remove_half_written(job.output)
+    write_json(join(job.output, _SUCCESS), summary)
     return summary
 
 
@@ -227,7 +249,7 @@ def _files(job: Job, done: dict[Input, dict[int, Part]]) -> dict[str, Entry]:
     for source, parts in done.items():
         for number in sorted(parts):
             path = job.part_path(source, number)
-            files[path.name] = read_record(path)
+            files[name_of(path)] = read_record(path)
     return files
 
 

@@ -9,6 +9,7 @@ import contextlib
 import dataclasses
 import json
 import pathlib
+import tempfile
 import uuid
 from types import TracebackType
 from typing import Any
@@ -26,6 +27,10 @@ from tafe_tf.data.manifest import Entry
 from tafe_tf.data.shards.resumable_parts import merge
 from tafe_tf.serving.batch.job import Input, Job, look_at
 from tafe_tf.serving.batch.settings import JobError
+from tafe_tf.storage.addresses import is_remote, join, name_of, parent_of
+from tafe_tf.storage.errors import StoreError
+from tafe_tf.storage.listing import identity
+from tafe_tf.storage.reading import ObjectFile
 
 METADATA = "tafe_tf"  # the key of our JSON in a Parquet file's metadata
 RECORDS = "_parts"  # the folder of records, within the output directory
@@ -58,6 +63,8 @@ class Part:
 class PartWriter:
     """Writes a part under another name, checks it, and renames it when it is whole.
 
+    A part that goes to a store is written to a temporary file of this machine, and sent whole.
+
     Args:
         job: The job that the part belongs to.
         source: The file that its rows come from.
@@ -70,7 +77,9 @@ class PartWriter:
         self._number = number
         self._path = job.part_path(source, number)
         unique = uuid.uuid4().hex  # another worker may write the same part
-        self._beside = self._path.with_name(f".{self._path.name}.{unique}.tmp")
+        is_sent = is_remote(self._path)
+        folder = tempfile.gettempdir() if is_sent else parent_of(self._path)
+        self._beside = pathlib.Path(folder, f".{name_of(self._path)}.{unique}.tmp")
         self._file = open(self._beside, "wb")  # noqa: SIM115
         self._writer: pq.ParquetWriter | None = None
         self._rows = 0
@@ -151,7 +160,8 @@ class PartWriter:
         if look_at(self._source.path) != self._source:
             raise DataError(f"{self._source.path}: has changed since the job began; run it again")
         record = record_of(self._path)
-        record.parent.mkdir(exist_ok=True)
+        if not is_remote(record):
+            pathlib.Path(record).parent.mkdir(exist_ok=True)
         write_json(record, manifest.entry(self._beside))  # first: a part that is there has one
         atomic.publish(self._beside, self._path)
 
@@ -168,12 +178,13 @@ class PartWriter:
         self._beside.unlink(missing_ok=True)
 
 
-def record_of(path: pathlib.Path) -> pathlib.Path:
+def record_of(path: str) -> str:
     """Where it is noted what a part held when it was written."""
-    return path.parent / RECORDS / f"{path.stem}.json"
+    stem = pathlib.PurePath(name_of(path)).stem
+    return join(parent_of(path), RECORDS, f"{stem}.json")
 
 
-def read_record(path: pathlib.Path) -> Entry:
+def read_record(path: str) -> Entry:
     """What a part held when it was written.
 
     Raises:
@@ -182,11 +193,13 @@ def read_record(path: pathlib.Path) -> Entry:
     try:
         stored = read_json(record_of(path))
         return {"bytes": int(stored["bytes"]), "sha256": str(stored["sha256"])}
+    except StoreError:
+        raise
     except (OSError, TypeError, KeyError, ValueError):
         raise DamagedPartError(f"{path}: nothing says what it held (no {RECORDS})") from None
 
 
-def read_part(job: Job, source: Input, path: pathlib.Path) -> Part:
+def read_part(job: Job, source: Input, path: str) -> Part:
     """Reads what a part says of itself, and finds that it holds what was written.
 
     Raises:
@@ -195,19 +208,21 @@ def read_part(job: Job, source: Input, path: pathlib.Path) -> Part:
         BadRowError: If rows were dropped, and the job is to stop at bad rows.
     """
     try:
-        metadata = pq.read_metadata(path).metadata or {}
+        metadata = _metadata(path)
+    except StoreError:
+        raise
     except (pa.ArrowException, OSError) as error:
         raise DamagedPartError(f"{path}: is damaged: {error}") from None
     stored: dict[str, Any] = json.loads(metadata.get(METADATA.encode(), b"{}"))
     for key, now in _origin(job, source).items():
         if stored.get(key) != now:
             raise JobError(f"{path}: holds scores {_of_another(key, stored.get(key), now)}")
-    number = path.stem.rpartition("-")[2]
+    number = pathlib.PurePath(name_of(path)).stem.rpartition("-")[2]
     if number.isdigit() and stored.get("part") != int(number):
         raise DamagedPartError(f"{path}: is damaged: it says that it is part {stored.get('part')}")
-    different = manifest.differences(path.parent, {path.name: read_record(path)})
+    different = _difference(path, read_record(path))
     if different:
-        raise DamagedPartError(f"{path}: is damaged: {different[0]}")
+        raise DamagedPartError(f"{path}: is damaged: {different}")
     reasons = [Dropped(**reason) for reason in stored["reasons"]]
     part = Part(
         rows=stored["rows"],
@@ -219,6 +234,24 @@ def read_part(job: Job, source: Input, path: pathlib.Path) -> Part:
     if part.dropped and job.on_bad_row == "raise":
         raise BadRowError(f"{path}: was scored without some rows; {part.reasons[0]}")
     return part
+
+
+def _metadata(path: str) -> dict[bytes, bytes]:
+    """What stands in the footer of a Parquet file."""
+    with contextlib.ExitStack() as stack:
+        source = stack.enter_context(ObjectFile(path)) if is_remote(path) else path
+        found: dict[bytes, bytes] = pq.read_metadata(source).metadata or {}
+    return found
+
+
+def _difference(path: str, noted: Entry) -> str:
+    """How a part differs from what was noted; "" if it does not. Of an object the size counts."""
+    if is_remote(path):
+        size = identity(path).size
+        is_same = size == noted["bytes"]
+        return "" if is_same else f"it has {size:,} bytes and not {noted['bytes']:,}"
+    differences = manifest.differences(parent_of(path), {name_of(path): noted})
+    return differences[0] if differences else ""
 
 
 def _of_another(key: str, then: Any, now: Any) -> str:

@@ -17,8 +17,11 @@ from tafe_tf.export import manifest, model_card, operations
 from tafe_tf.export.description import FIELDS_SIGNATURE
 from tafe_tf.export.errors import ExportError
 from tafe_tf.export.session_model import DEFAULT_SIGNATURE
+from tafe_tf.export.versions import SCHEMA_FILE
 from tafe_tf.native.library import MODES, Mode
 from tafe_tf.schema import Schema
+from tafe_tf.storage.addresses import named
+from tafe_tf.storage.staging import stage
 
 
 class JobError(ValueError):
@@ -30,7 +33,8 @@ class Settings:
     """What to compute of rows.
 
     Attributes:
-        model: The absolute path of an exported version.
+        model: The absolute path of an exported version, or its URI. Each process brings a copy of
+            one in a store to its machine.
         keys: Names of the input's columns that are given beside the scores, none by default.
         signature: The signature to ask, one that takes raw columns; "serving_default" by default,
             which gives every probability.
@@ -62,7 +66,7 @@ class Settings:
     @functools.cached_property
     def schema(self) -> Schema:
         """The schema that the model was trained with."""
-        return schema_toml.load(pathlib.Path(self.model) / "assets.extra" / "schema.toml")
+        return schema_toml.load(on_this_machine(self.model) / SCHEMA_FILE)
 
     @functools.cached_property
     def outputs(self) -> tuple[str, ...]:
@@ -92,20 +96,30 @@ class Settings:
     @functools.cached_property
     def training_shares(self) -> dict[str, dict[str, float]]:
         """The shares of missing and of unseen values in training, by field, as far as known."""
-        card = pathlib.Path(self.model) / model_card.FILE
+        card = on_this_machine(self.model) / model_card.FILE
         described = read_json(card) if card.exists() else {}
         return training_shares({"fields": [], **described})
 
     @functools.cached_property
     def fingerprint(self) -> str:
         """What distinguishes the model from any other, see `manifest.identity`."""
-        return manifest.identity(self.model)
+        return manifest.identity(on_this_machine(self.model))
+
+
+@functools.lru_cache(maxsize=8)
+def on_this_machine(model: str) -> pathlib.Path:
+    """Where the files of a version are; those of one in a store are brought here, once a process.
+
+    Raises:
+        StoreError: If the store cannot be read.
+    """
+    return stage(model)
 
 
 def _signature_defs(model: str) -> Mapping[str, Any]:
     """The model's `SignatureDef`s by name, read without loading the model."""
     try:
-        saved = operations.read_graph(model)
+        saved = operations.read_graph(on_this_machine(model))
     except ExportError as error:
         raise JobError(str(error)) from None
     return saved.meta_graphs[0].signature_def
@@ -115,7 +129,7 @@ def check_model(model: str) -> str:
     """Finds that a model is what was published, and holds no operation but computations.
 
     Args:
-        model: The directory of its version.
+        model: The path or URI of its version.
 
     Returns:
         What was found, a line.
@@ -124,8 +138,8 @@ def check_model(model: str) -> str:
         JobError: In one line, if a file is another one, or the graph does more than compute.
     """
     try:
-        found = manifest.check(model)
-        operations.check(model)
+        found = manifest.check(on_this_machine(model))
+        operations.check(on_this_machine(model))
     except (DataError, ExportError) as error:
-        raise JobError(str(error)) from None
+        raise JobError(named(str(error))) from None
     return found

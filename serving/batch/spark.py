@@ -23,10 +23,11 @@ from tafe_tf.data.formats.in_memory import ArrowRows
 from tafe_tf.data.formats.nested import root_of
 from tafe_tf.data.formats.read import BLOCK_ROWS, read_blocks
 from tafe_tf.export.session_model import DEFAULT_SIGNATURE
-from tafe_tf.export.versions import one_version
+from tafe_tf.export.versions import one_address
 from tafe_tf.native.library import Mode
 from tafe_tf.serving.batch.block_scores import loaded, score_block
 from tafe_tf.serving.batch.settings import JobError, Settings, check_model
+from tafe_tf.storage.addresses import absolute
 
 
 def score(
@@ -77,7 +78,7 @@ def score(
         >>> scored.write.parquet("scores")
     """
     settings = Settings(
-        model=str(one_version(model).absolute()),
+        model=one_address(absolute(model)),
         keys=tuple(keys),
         signature=signature,
         batch_size=batch_size,

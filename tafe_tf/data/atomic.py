@@ -1,4 +1,4 @@
-"""Small files that appear whole or not at all."""
+"""Files that appear whole or not at all, on this machine or in a store."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import errno
 import json
 import os
 import pathlib
+import tempfile
 import tomllib
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
@@ -15,11 +16,14 @@ import numpy as np
 
 from tafe_tf.data.errors import DataError
 from tafe_tf.storage import texts
+from tafe_tf.storage.addresses import is_remote, name_of
 
 
 @contextlib.contextmanager
 def replacing(path: str | pathlib.Path) -> Iterator[pathlib.Path]:
     """Gives a path beside `path` to write to, and renames what was written there to `path`.
+
+    What a URI names is written to a temporary file of this machine, and then sent whole.
 
     If the `with` block raises, what was written is removed and `path` stays as it was. Processes
     that write the same file at the same time do not disturb each other: the last one wins. Bytes
@@ -31,7 +35,14 @@ def replacing(path: str | pathlib.Path) -> Iterator[pathlib.Path]:
 
     Raises:
         OSError: If it cannot be written, with its name; the disk is full, for example.
+        StoreError: If the store does not take it.
     """
+    if is_remote(path):
+        with tempfile.TemporaryDirectory() as folder:
+            local = pathlib.Path(folder, name_of(path))
+            yield local
+            publish(local, path)
+        return
     path = pathlib.Path(path)
     temporary = temporary_name(path)
     try:
@@ -81,9 +92,19 @@ def publish(
     """Renames a finished file or folder, once what it holds is on the disk, and waits for the name.
 
     Args:
-        temporary: What was written; on the same file system as `path`.
-        path: Its final name. A file of that name is replaced.
+        temporary: What was written; on the same file system as `path`, unless that is a URI.
+        path: Its final name. A file of that name is replaced. To a URI a finished file is sent
+            whole, and `temporary` is removed.
+
+    Raises:
+        StoreError: If the store does not take it.
     """
+    if is_remote(path):
+        from tafe_tf.storage.staging import put_file  # needs pyarrow, see `texts`
+
+        put_file(temporary, str(path))
+        os.unlink(temporary)
+        return
     sync(temporary)
     os.replace(temporary, path)
     _sync_one(pathlib.Path(path).parent)

@@ -1,4 +1,7 @@
-"""One writer at a time: a lock on a directory that ends with the process that holds it."""
+"""One writer at a time: a lock on a directory that ends with the process that holds it.
+
+In a store the lock is a lease, see `tafe_tf.storage.leases`.
+"""
 
 from __future__ import annotations
 
@@ -10,6 +13,8 @@ import socket
 import sys
 from collections.abc import Iterator
 from typing import TextIO
+
+from tafe_tf.storage.addresses import inner_path, is_remote, scheme_of
 
 FILE = ".lock"
 
@@ -28,14 +33,23 @@ def locked(
     The operating system drops the lock when its holder ends, however it ends: nobody has to remove
     the file of a killed process. Where a file system has no locks, nothing is locked.
 
+    In a store a process that was killed on another machine counts as dead after a minute.
+
     Args:
-        directory: The directory; made if it is not there.
+        directory: The directory; made if it is not there. Or a prefix of a store.
         mend: What whoever comes second can do, for the message. Default: "wait until it has ended,
             or give another directory".
 
     Raises:
         LockError: If another process holds the lock; the message says which one.
+        StoreError: If the store cannot be written to.
     """
+    if is_remote(directory) and scheme_of(str(directory)) != "file":
+        with _leased(str(directory), mend):
+            yield
+        return
+    if is_remote(directory):
+        directory = "/" + inner_path(str(directory)).lstrip("/")
     directory = pathlib.Path(directory)
     directory.mkdir(parents=True, exist_ok=True)
     path = directory / FILE
@@ -45,6 +59,19 @@ def locked(
     finally:
         path.unlink(missing_ok=True)  # before the lock ends, so that no one else's is removed
         file.close()
+
+
+@contextlib.contextmanager
+def _leased(uri: str, mend: str) -> Iterator[None]:
+    """Holds the lease of a prefix of a store."""
+    from tafe_tf.storage import leases  # needs pyarrow, see `tafe_tf.storage.texts`
+
+    with contextlib.ExitStack() as stack:
+        try:
+            stack.enter_context(leases.held(uri))
+        except leases.LeaseTakenError as error:
+            raise LockError(f"{error}; {mend}") from None
+        yield
 
 
 def _taken(path: pathlib.Path, mend: str) -> TextIO:

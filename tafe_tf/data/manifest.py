@@ -15,6 +15,7 @@ from typing import Any, TypedDict
 
 from tafe_tf.data.atomic import read_json
 from tafe_tf.data.errors import DataError
+from tafe_tf.storage.addresses import is_remote, join
 
 FILE = "manifest.json"
 
@@ -39,15 +40,28 @@ Entries = Mapping[str, Entry]  # by the file's path within the directory, with "
 
 
 def entry(path: str | os.PathLike[str]) -> Entry:
-    """What a file holds now.
+    """What a file or an object holds now.
 
     Raises:
         OSError: If it cannot be read.
+        StoreError: If the object cannot be read.
     """
+    if is_remote(path):
+        return _entry_of_object(str(path))
     with open(path, "rb") as file:
         digest = hashlib.file_digest(file, "sha256")
         size = file.tell()
     return {"bytes": size, "sha256": digest.hexdigest()}
+
+
+def _entry_of_object(uri: str) -> Entry:
+    from tafe_tf.storage.reading import RANGE_BYTES, ObjectFile  # needs pyarrow, see `texts`
+
+    digest = hashlib.sha256()
+    with ObjectFile(uri) as file:
+        while piece := file.read(RANGE_BYTES):
+            digest.update(piece)
+        return {"bytes": file.identity.size, "sha256": digest.hexdigest()}
 
 
 def entries(
@@ -63,10 +77,9 @@ def entries(
     Raises:
         OSError: If one cannot be read.
     """
-    directory = pathlib.Path(directory)
     found = {}
     for name in sorted(pathlib.PurePath(name).as_posix() for name in names):
-        found[name] = entry(directory / name)
+        found[name] = entry(join(directory, name))
     return found
 
 

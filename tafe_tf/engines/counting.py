@@ -10,10 +10,12 @@ next one removes, so nothing waits for the disk.
 from __future__ import annotations
 
 import collections
+import contextlib
 import dataclasses
 import json
 import os
 import pathlib
+import tempfile
 import uuid
 import zlib
 from collections.abc import Iterable, Iterator, Mapping
@@ -29,6 +31,9 @@ from tafe_tf.features import value_counts, vocabulary
 from tafe_tf.features.row_counts import RowCounts
 from tafe_tf.features.value_counts import Kept, ValueCount
 from tafe_tf.schema import Feature, Schema
+from tafe_tf.storage.addresses import is_remote, join
+from tafe_tf.storage.reading import ObjectFile
+from tafe_tf.storage.staging import put_file
 
 BUCKETS = 64  # of all values; one worker sums the counts of a bucket, in memory
 _COUNTS = pa.schema([("value", pa.string()), ("count", pa.int64())])
@@ -41,13 +46,13 @@ class Counting:
     Attributes:
         schema: What to read.
         policy: What to do with bad rows, "raise" or "drop".
-        work: The folder that workers write into.
+        work: The path or URI of the folder that workers write into.
         files: The training files.
     """
 
     schema: Schema
     policy: Policy
-    work: pathlib.Path
+    work: str
     files: tuple[str, ...]
 
 
@@ -102,26 +107,26 @@ def count_file(task: Counting, part: FilePart) -> Iterator[int]:
     _write_json(_account_of(task.work, part.number), account)
 
 
-def _write_counts(path: pathlib.Path, counts: Mapping[str, int]) -> None:
+def _write_counts(path: str, counts: Mapping[str, int]) -> None:
     """Writes counts of values, the values of a bucket as a group of rows."""
     buckets: list[list[ValueCount]] = [[] for _ in range(BUCKETS)]
     for value, count in counts.items():
         number = zlib.crc32(value.encode()) % BUCKETS  # the same on every worker
         buckets[number].append((value, count))
-    beside = _beside(path)
-    with pq.ParquetWriter(beside, _COUNTS) as writer:
-        for bucket in buckets:
-            columns = {
-                "value": [value for value, _ in bucket],
-                "count": [count for _, count in bucket],
-            }
-            writer.write_table(pa.table(columns, _COUNTS), row_group_size=max(len(bucket), 1))
-    os.replace(beside, path)
+    with _beside(path) as beside:
+        with pq.ParquetWriter(beside, _COUNTS) as writer:
+            for bucket in buckets:
+                columns = {
+                    "value": [value for value, _ in bucket],
+                    "count": [count for _, count in bucket],
+                }
+                writer.write_table(pa.table(columns, _COUNTS), row_group_size=max(len(bucket), 1))
+        _put(beside, path)
 
 
 def bucket_parts(task: Counting) -> list[BucketPart]:
     """The buckets, as parts to sum."""
-    return [BucketPart(bucket=i, path=str(_bucket_of(task.work, i))) for i in range(BUCKETS)]
+    return [BucketPart(bucket=i, path=_bucket_of(task.work, i)) for i in range(BUCKETS)]
 
 
 def keep_bucket(task: Counting, part: BucketPart) -> Iterator[int]:
@@ -143,13 +148,14 @@ def keep_bucket(task: Counting, part: BucketPart) -> Iterator[int]:
             "counts": kept.counts,
             "rare": kept.rare,
         }
-    _write_json(pathlib.Path(part.path), stored)
+    _write_json(part.path, stored)
     yield 0
 
 
-def _read_counts(path: pathlib.Path, bucket: int) -> Iterable[ValueCount]:
-    with pq.ParquetFile(path) as file:
-        table = file.read_row_group(bucket)
+def _read_counts(path: str, bucket: int) -> Iterable[ValueCount]:
+    with contextlib.ExitStack() as stack:
+        source = stack.enter_context(ObjectFile(path)) if is_remote(path) else path
+        table = stack.enter_context(pq.ParquetFile(source)).read_row_group(bucket)
     return zip(table["value"].to_pylist(), table["count"].to_pylist(), strict=True)
 
 
@@ -175,24 +181,38 @@ def accounts(task: Counting) -> list[dict[str, Any]]:
     return [read_json(_account_of(task.work, number)) for number in range(len(task.files))]
 
 
-def _account_of(work: pathlib.Path, number: int) -> pathlib.Path:
-    return work / f"file-{number}.json"
+def _account_of(work: str, number: int) -> str:
+    return join(work, f"file-{number}.json")
 
 
-def _bucket_of(work: pathlib.Path, bucket: int) -> pathlib.Path:
-    return work / f"bucket-{bucket}.json"
+def _bucket_of(work: str, bucket: int) -> str:
+    return join(work, f"bucket-{bucket}.json")
 
 
-def _counts_of(work: pathlib.Path, name: str, number: int) -> pathlib.Path:
-    return work / f"counts-{name}-{number}.parquet"
+def _counts_of(work: str, name: str, number: int) -> str:
+    return join(work, f"counts-{name}-{number}.parquet")
 
 
-def _write_json(path: pathlib.Path, value: dict[str, Any]) -> None:
-    """Writes JSON beside `path` and renames it; another worker may write the same."""
-    beside = _beside(path)
-    beside.write_text(json.dumps(value), encoding="utf-8")
-    os.replace(beside, path)
+def _write_json(path: str, value: dict[str, Any]) -> None:
+    """Writes JSON beside `path` and gives it this name; another worker may write the same."""
+    with _beside(path) as beside:
+        beside.write_text(json.dumps(value), encoding="utf-8")
+        _put(beside, path)
 
 
-def _beside(path: pathlib.Path) -> pathlib.Path:
-    return path.with_name(f"{uuid.uuid4().hex}.tmp")
+@contextlib.contextmanager
+def _beside(path: str) -> Iterator[pathlib.Path]:
+    """A name of this machine to write under before `_put`."""
+    name = f"{uuid.uuid4().hex}.tmp"
+    if not is_remote(path):
+        yield pathlib.Path(path).with_name(name)
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        yield pathlib.Path(folder, name)
+
+
+def _put(beside: pathlib.Path, path: str) -> None:
+    if is_remote(path):
+        put_file(beside, path)
+    else:
+        os.replace(beside, path)

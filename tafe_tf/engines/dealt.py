@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import pathlib
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from typing import Any
@@ -17,6 +18,7 @@ from tafe_tf.engines.local import silently
 from tafe_tf.engines.preparation import VocabularyJob
 from tafe_tf.features import vocabulary
 from tafe_tf.features.row_counts import RowCounts
+from tafe_tf.storage.addresses import is_remote
 
 
 class DealtEngine:
@@ -47,10 +49,15 @@ class DealtEngine:
             with self._progress() as on_rows:
                 self._driver.run(functools.partial(convert, job), left, on_rows)
 
-    def build_vocabularies(self, job: VocabularyJob) -> list[Dropped]:
+    def build_vocabularies(self, job: VocabularyJob, shared: str) -> list[Dropped]:
         """Writes vocabularies and statistics, and returns which rows were dropped.
 
         One worker counts a file; it holds the file's distinct values in memory.
+
+        Args:
+            job: The job.
+            shared: Where all workers can leave what they count: the job's directory, or a folder of
+                a store that holds nothing else.
 
         Raises:
             EngineError: With the reason that the worker gave.
@@ -60,7 +67,7 @@ class DealtEngine:
             task = counting.Counting(
                 schema=job.schema,
                 policy=job.on_bad_row,
-                work=work,
+                work=shared if is_remote(shared) else str(work),
                 files=tuple(job.files),
             )
             self._count(task)
@@ -71,7 +78,7 @@ class DealtEngine:
             dropped = sum(account["dropped"] for account in accounts)
             rows = dropped + sum(account["rows"] for account in accounts)
             check_parts(job.max_bad_rows, dropped, rows, reasons)
-            _publish(task, accounts)
+            _publish(task, work, accounts)
         return reasons
 
     def _count(self, task: counting.Counting) -> None:
@@ -90,6 +97,7 @@ def _ignore(rows: int) -> None:
 
 def _publish(
     task: counting.Counting,
+    work: pathlib.Path,
     accounts: list[dict[str, Any]],
 ) -> None:
     rows = RowCounts(task.schema)
@@ -98,7 +106,7 @@ def _publish(
     if rows.rows == 0 and not any(account["reasons"] for account in accounts):
         raise DataError(f"{', '.join(task.files)}: holds no rows")
     vocabulary.publish(
-        task.work,
+        work,
         list(task.files),
         task.schema,
         rows,

@@ -64,7 +64,7 @@ class LocalEngine:
         with self._progress() as on_rows:
             LocalDriver().run(functools.partial(convert, job), left, on_rows)
 
-    def build_vocabularies(self, job: VocabularyJob) -> list[Dropped]:
+    def build_vocabularies(self, job: VocabularyJob, shared: str = "") -> list[Dropped]:
         """Writes vocabularies and statistics, and returns which rows were dropped."""
         bad_rows = BadRows(job.on_bad_row, job.max_bad_rows)
         vocabulary.build(

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import pathlib
 from collections.abc import Hashable, Iterable, Mapping
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
 
+from tafe_tf.data.manifest import entry
 from tafe_tf.features.missing_texts import MissingTexts
 from tafe_tf.features.vocabulary import vocabulary_file
 from tafe_tf.schema import ABSENT, FIRST, MISSING, UNSEEN, Feature, Schema, SchemaError
@@ -257,6 +259,36 @@ def _order(
     return None if is_unchanged else order
 
 
+class _VocabularyFile(tf.lookup.TextFileInitializer):
+    """A vocabulary, which a graph names by its content.
+
+    TensorFlow would name it by its path, so that the same run, exported from another folder or from
+    a store, would give other bytes.
+
+    Args:
+        path: The file.
+        name: The feature's.
+        key_dtype: The type of the values.
+        **settings: Of `tf.lookup.TextFileInitializer`.
+    """
+
+    def __init__(
+        self,
+        path: pathlib.Path,
+        name: str,
+        *,
+        key_dtype: tf.DType,
+        **settings: Any,
+    ) -> None:
+        content = entry(path)["sha256"]
+        self._name_in_graphs = f"vocabulary_{name}_{key_dtype.name}_{content}"
+        super().__init__(str(path), key_dtype=key_dtype, **settings)
+
+    @property
+    def _shared_name(self) -> str:
+        return self._name_in_graphs
+
+
 def _lookup_table(
     path: pathlib.Path,
     feature: Feature,
@@ -275,8 +307,9 @@ def _lookup_table(
         table = tf.lookup.StaticHashTable(initializer, default_value=UNSEEN)
         return table, 0
     whole_line = tf.lookup.TextFileIndex.WHOLE_LINE
-    initializer = tf.lookup.TextFileInitializer(
-        str(path),
+    initializer = _VocabularyFile(
+        path,
+        feature.name,
         key_dtype=key_dtype,
         key_index=whole_line if key_dtype == tf.string else 0,
         value_dtype=tf.int64,

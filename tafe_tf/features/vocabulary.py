@@ -264,7 +264,8 @@ def reuse(
         manifest.check(prepared, statistics["files"], mend)
     with beside(directory) as work:
         if is_remote(prepared):
-            fetch_tree(join(prepared, "vocabulary"), work / "vocabulary")
+            if statistics["files"]:
+                fetch_tree(join(prepared, "vocabulary"), work / "vocabulary")
             differing = manifest.differences(work, statistics["files"])
             if differing:
                 raise manifest.ManifestError(f"{prepared}: {'; '.join(differing)}. {mend}")

@@ -18,6 +18,7 @@ _OF_SETTINGS = re.compile(
     r"key|secret|token|pass|cred|sig|account|sas|amz|goog|endpoint|region|scheme", re.IGNORECASE
 )
 _WITH_USER = ("abfs", "abfss", "hdfs", "viewfs")  # container@account and user@host are no secrets
+_copies: dict[str, str] = {}  # the URIs of what this process works on in local copies
 _MEND = "credentials and settings of a store belong in its environment variables or profile"
 
 
@@ -94,9 +95,33 @@ def within(directory: str | os.PathLike[str], path: str | os.PathLike[str]) -> s
     return os.path.relpath(path, directory)
 
 
+def is_hidden(path: str) -> bool:
+    """Whether the name of a file, or of a folder on the way to it, begins with a dot.
+
+    Such files are locks, and what is known while a job is under way.
+
+    Example:
+        >>> is_hidden("day/train.csv"), is_hidden(".prepare/settings.json")
+        (False, True)
+    """
+    return any(part.startswith(".") for part in path.split("/"))
+
+
 def absolute(path: str | os.PathLike[str]) -> str:
     """A path that means the same in every folder; a URI does already."""
     return str(path) if is_remote(path) else os.path.abspath(path)
+
+
+def note_copy(directory: str, uri: str) -> None:
+    """Notes that a local folder is this process's copy of one in a store, for `named`."""
+    _copies[directory] = uri
+
+
+def named(text: str) -> str:
+    """A message in which the store's names stand in place of those of local copies."""
+    for directory, uri in _copies.items():
+        text = text.replace(directory, uri)
+    return text
 
 
 def must_be_local(path: Any, what: str) -> None:

@@ -140,6 +140,8 @@ def identity_of(
         filesystem: Where it lies.
         path: Its path there.
     """
+    if file.closed:  # type: ignore[attr-defined]  # as pyarrow leaves it after a 503 of GCS
+        raise OSError("the answer holds no file")
     size = file.size()  # type: ignore[attr-defined]
     metadata = file.metadata() or {}  # type: ignore[attr-defined]
     known = {name.lower(): value.decode() for name, value in metadata.items()}

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import collections
 import io
+import pathlib
 from collections.abc import Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
 import pyarrow as pa
 
+from tafe_tf.storage import input_cache
 from tafe_tf.storage.addresses import is_remote
 from tafe_tf.storage.errors import StoreError
 from tafe_tf.storage.listing import Identity, identity_of
@@ -27,6 +29,8 @@ class ObjectFile(io.RawIOBase):
 
     Args:
         uri: The object.
+        is_input: Whether it is an input file, of which a local copy is read if such are kept, see
+            `input_cache`. Default: False.
 
     Attributes:
         identity: Its size and the store's mark of its content.
@@ -35,7 +39,7 @@ class ObjectFile(io.RawIOBase):
         StoreError: If it is not there, cannot be read, or is replaced while it is read.
     """
 
-    def __init__(self, uri: str) -> None:
+    def __init__(self, uri: str, is_input: bool = False) -> None:
         super().__init__()
         self._uri = uri
         self._place = open_place(uri)
@@ -44,6 +48,15 @@ class ObjectFile(io.RawIOBase):
         self._pool: ThreadPoolExecutor | None = None
         self._file: Any = None
         self._file, self.identity = again(self._open, uri, "open it")
+        if is_input and input_cache.is_on():
+            path = input_cache.kept(uri, self.identity, self._copy_to)
+            self._file = pa.OSFile(str(path))
+
+    def _copy_to(self, path: pathlib.Path) -> None:
+        """Writes all of the object to a local file."""
+        with open(path, "wb") as local:
+            for offset in range(0, self.identity.size, RANGE_BYTES):
+                local.write(self.read_at(offset, RANGE_BYTES))
 
     def _open(self) -> tuple[Any, Identity]:
         file = self._place.filesystem.open_input_file(self._place.path)
@@ -156,7 +169,7 @@ class ObjectStream(io.RawIOBase):
     The first range is small and alone, so that a look at a header costs one request.
 
     Args:
-        uri: The object.
+        uri: The object, an input file.
 
     Raises:
         StoreError: If it is not there, cannot be read, or is replaced while it is read.
@@ -164,7 +177,7 @@ class ObjectStream(io.RawIOBase):
 
     def __init__(self, uri: str) -> None:
         super().__init__()
-        self._file = ObjectFile(uri)
+        self._file = ObjectFile(uri, is_input=True)
         self._ahead: collections.deque[Future[bytes]] = collections.deque()
         self._next = 0  # the first byte that was not asked for
         self._bytes = _FIRST_BYTES

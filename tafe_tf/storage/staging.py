@@ -12,12 +12,11 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pyarrow as pa
 
-from tafe_tf.storage.addresses import inner_path, is_remote, join, parent_of
+from tafe_tf.storage.addresses import inner_path, is_remote, join, note_copy
 from tafe_tf.storage.errors import StoreError
 from tafe_tf.storage.listing import Entry, Identity, entries, identity, is_file
 from tafe_tf.storage.reading import RANGE_BYTES, ObjectFile
-from tafe_tf.storage.retries import again
-from tafe_tf.storage.stores import is_object_store, open_place
+from tafe_tf.storage.sending import put_bytes
 
 _AT_ONCE = 8  # files
 
@@ -51,6 +50,7 @@ def stage(uri: str | os.PathLike[str], cache_dir: str | os.PathLike[str] = "") -
         with tempfile.TemporaryDirectory(prefix=".", dir=target.parent) as work:
             _fetch(uri, wanted, pathlib.Path(work, "whole"))
             _move(pathlib.Path(work, "whole"), target)
+    note_copy(str(target), uri)
     return target
 
 
@@ -98,32 +98,10 @@ def put_file(path: str | os.PathLike[str], uri: str) -> None:
         StoreError: If the store does not take it.
         OSError: If the file cannot be read.
     """
-    place = open_place(uri)
     size = os.path.getsize(path)
     # A file that cannot be read further ends the process instead of an upload.
     content = pa.memory_map(os.fspath(path)).read_buffer() if size else pa.py_buffer(b"")
-
-    def send() -> None:
-        if not is_object_store(place):
-            _put_beside(content, uri)
-            return
-        with place.filesystem.open_output_stream(place.path, compression=None) as stream:
-            stream.write(content)
-
-    again(send, uri, "send it")
-    sent = identity(uri).size
-    if sent != size:
-        raise StoreError(f"{uri}: has {sent:,} bytes after {size:,} were sent; send it again")
-
-
-def _put_beside(content: pa.Buffer, uri: str) -> None:
-    """Writes a file of a file system with folders under another name first, then renames it."""
-    place = open_place(uri)
-    hidden = open_place(join(parent_of(uri), f".{os.getpid()}-{place.path.rpartition('/')[2]}"))
-    place.filesystem.create_dir(place.path.rpartition("/")[0], recursive=True)
-    with place.filesystem.open_output_stream(hidden.path, compression=None) as stream:
-        stream.write(content)
-    place.filesystem.move(hidden.path, place.path)
+    put_bytes(content, uri)
 
 
 def publish_tree(

@@ -81,22 +81,32 @@ def _make(
 
 def _s3(bucket: str) -> fs.FileSystem:
     """S3 that tries each request once: `retries` tries again, and says so."""
-    settings: dict[str, Any] = {}
-    endpoint = os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL")
+    settings: dict[str, Any] = {"region": s3_region(bucket)}
+    endpoint = s3_endpoint()
     if endpoint:
         scheme, _, address = endpoint.rpartition("://")
         settings |= {"endpoint_override": address.rstrip("/"), "scheme": scheme or "https"}
-    region = os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION")
-    if region:
-        settings["region"] = region
-    elif not endpoint:
-        settings["region"] = fs.resolve_s3_region(bucket)
     return fs.S3FileSystem(
         connect_timeout=_CONNECT_SECONDS,
         request_timeout=_READ_SECONDS,
         retry_strategy=fs.AwsStandardS3RetryStrategy(max_attempts=1),
         **settings,
     )
+
+
+def s3_endpoint() -> str:
+    """Where a store other than Amazon's answers, as the environment says; "" for Amazon's."""
+    return os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL") or ""
+
+
+def s3_region(bucket: str) -> str:
+    """The region of a bucket, as the environment says or Amazon's store answers."""
+    region = os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION")
+    if region:
+        return region
+    if s3_endpoint():
+        return "us-east-1"  # other stores take any
+    return str(fs.resolve_s3_region(bucket))
 
 
 def _gcs() -> fs.FileSystem:

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator, Sequence
 from absl import app
 
 from tafe_tf.data.errors import is_utf8, of_a_file
+from tafe_tf.storage.addresses import named
 from tafe_tf.terminal import ending
 
 _FULL = os.strerror(errno.ENOSPC)
@@ -132,7 +133,7 @@ def _in_one_line(error: Exception) -> str:
     text = re.sub(r"^\{\{[^}]*\}\} ", "", text).partition(" [Op:")[0]
     if _FULL in text:
         text += "; make room, and give the same command again"
-    return text
+    return named(text)
 
 
 def _name_that_is_no_utf8(error: UnicodeEncodeError) -> str:

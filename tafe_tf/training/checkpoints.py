@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import pathlib
 import shutil
+from collections.abc import Callable
 from typing import Any
 
 import tensorflow as tf
@@ -29,6 +30,7 @@ class Checkpoints:
     Args:
         folder: The folder; made at the first save.
         keep: How many states are kept.
+        on_save: Is called once a state is saved. Default: None.
         **state: What a state holds: variables, or lists of them.
     """
 
@@ -37,10 +39,12 @@ class Checkpoints:
         folder: pathlib.Path,
         *,
         keep: int,
+        on_save: Callable[[], None] | None = None,
         **state: Any,
     ) -> None:
         self._folder = folder
         self._keep = keep
+        self._on_save = on_save
         self._checkpoint = tf.train.Checkpoint(**state)
         self._checkpoint.save_counter  # noqa: B018  (makes it: states of earlier versions hold one)
         self._damaged: set[str] = set()
@@ -68,6 +72,8 @@ class Checkpoints:
         text = f'model_checkpoint_path: "{name}"\n' + "".join(lines)
         write_text(self._folder / _LIST, text)
         self._remove_all_but(kept)
+        if self._on_save is not None:
+            self._on_save()
 
     def _remove_all_but(self, names: list[str]) -> None:
         """Removes every state but some, and what killed processes have left of others."""

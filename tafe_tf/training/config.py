@@ -39,6 +39,7 @@ _JOB_DEFAULTS: dict[str, dict[str, Any]] = {
 FREE_SETTINGS = frozenset(
     {
         "accept_changed_input",
+        "cache_dir",
         "checkpoint_steps",
         "max_bad_rows",
         "native",
@@ -138,6 +139,9 @@ class TrainingConfig:
         native: Whether tafe computes by the native kernel for CPUs, which `tafe native` builds:
             "auto" uses it where it was built and applies, "on" refuses to train without it, "off"
             leaves the layers. Either way gives the same weights but for rounding.
+        cache_dir: Folder of this machine's disk in which input files that lie in a store are kept
+            whole, for training that reads them in many epochs. By default none are kept. The
+            weights do not depend on it, and nothing in it is removed.
         accept_changed_input: Whether a run that was interrupted goes on although its files have
             changed since, which is otherwise refused. `data.json` notes what had changed. The
             vocabularies stay, and rows that were held out before may be trained on.
@@ -174,6 +178,7 @@ class TrainingConfig:
     checkpoint_steps: int = 2000
     save_predictions: bool = False
     native: Literal["auto", "on", "off"] = "auto"
+    cache_dir: str = ""
     accept_changed_input: bool = False
 
     def __post_init__(self) -> None:

@@ -29,7 +29,8 @@ from tafe_tf.features.graph import Features
 from tafe_tf.features.table_size import RowSize, check_known_table, check_table
 from tafe_tf.native import stack
 from tafe_tf.optimizers import LazyAdam
-from tafe_tf.storage.addresses import absolute, parent_of
+from tafe_tf.storage import input_cache
+from tafe_tf.storage.addresses import absolute, must_be_local, parent_of
 from tafe_tf.storage.texts import read_text
 from tafe_tf.terminal.field_shares import print_field_metrics, print_unseen
 from tafe_tf.terminal.tables import print_dropped, print_metrics
@@ -76,9 +77,9 @@ def fit(
 
     Args:
         data: The rows and their schema.
-        run_dir: The directory of the run; made if it is not there. Rows in memory are kept in it,
-            as Parquet files in `rows/`, so that the run can be resumed, evaluated and exported
-            later.
+        run_dir: The directory of the run, made if it is not there, or the URI of one in a store.
+            Rows in memory are kept in it, as Parquet files in `rows/`, so that the run can be
+            resumed, evaluated and exported later.
         model: Which model; by default TAFE with a job's defaults, see `ModelConfig`.
         training: How to train it; by default the defaults of `TrainingConfig`.
         cluster: The processes that train together; by default this one.
@@ -92,6 +93,7 @@ def fit(
         LockError: If another process trains in it.
         NotFiniteError: If the loss is not finite.
         Preempted: After a SIGTERM, once a checkpoint is written.
+        StoreError: If the directory is in a store that does not take it.
     """
     model = model or ModelConfig()
     training = training or TrainingConfig()
@@ -100,7 +102,9 @@ def fit(
     warm = _check(data, training, run, cluster)
     available = None if cluster.servers else memory.available()  # servers share the table
     check_known_table(data.schema, _row_size(model), available)
+    must_be_local(training.cache_dir, "cache_dir")
     with contextlib.ExitStack() as stack:
+        stack.enter_context(input_cache.kept_in(training.cache_dir))
         if not (verbose and cluster.chief):
             nowhere = stack.enter_context(open(os.devnull, "w"))
             stack.enter_context(contextlib.redirect_stdout(nowhere))
@@ -148,6 +152,11 @@ def _check(
         What the run takes from an earlier one, if it goes on from one.
     """
     check_held_out(data, config)
+    if run.is_remote and (cluster.workers > 1 or cluster.servers):
+        raise RunError(
+            f"{run}: --run_dir must be a directory that all processes of a cluster share; in a "
+            "store one process trains"
+        )
     if cluster.servers and config.loss_balancing != "none":
         raise RunError(
             "--loss_balancing must be none on parameter servers, whose workers do not step "
@@ -155,8 +164,10 @@ def _check(
         )
     if not config.warm_start:
         return None
+    previous = RunDir(config.warm_start)
+    previous.fetch()
     warm = WarmStart(
-        RunDir(config.warm_start),
+        previous,
         run,
         retire_after=config.retire_after,
         restart_gamma=config.warm_gamma == "restart",
@@ -297,7 +308,7 @@ def keep_rows(run: RunDir, data: DataConfig) -> DataConfig:
             path = run.path / "rows" / f"{name}.parquet"
             is_used = (run.path / _MADE_FROM[name]).exists()
             run.keep_table(path, rows, is_used)
-            files[name] = (str(path),)
+            files[name] = (run.send_file(path),)
     return dataclasses.replace(data, **files)
 
 

@@ -24,6 +24,7 @@ from tafe_tf.distributed.cluster import Cluster
 from tafe_tf.features.graph import Features
 from tafe_tf.losses import FunnelLoss
 from tafe_tf.metrics import Metrics, weights_of_steps
+from tafe_tf.storage.addresses import named
 from tafe_tf.terminal.progress import Progress
 from tafe_tf.training.async_steps import AsyncSteps
 from tafe_tf.training.balancing import Balancing
@@ -239,7 +240,7 @@ class Trainer:
                 )
                 self._end_epoch(validation, state, trained)
             if self.cluster.any(preemption.asked):
-                raise Preempted(f"{self._run.path}: saved after the last epoch")
+                raise Preempted(f"{self._run}: saved after the last epoch")
         self._callbacks.on_train_end()
 
     def _make_steps(self, readers: int) -> SyncSteps | AsyncSteps:
@@ -299,7 +300,7 @@ class Trainer:
             state = State.from_json(self._state_text.numpy().decode())
             self._check_run(latest, state)
             where = f"epoch {state.position.epoch + 1}, batch {state.position.batch}"
-            print(f"resuming from {latest}: {where}", flush=True)
+            print(f"resuming from {named(latest)}: {where}", flush=True)
         elif self._run.has_finished:
             where = f"{self._run.path / 'checkpoints'}: is empty, though training has ended"
             mend = f"bring it back, or remove best and model.keras from {self._run.path}"
@@ -383,7 +384,7 @@ class Trainer:
                     saved = state.position.batch
                 if preempted:
                     where = f"epoch {start.epoch + 1}, batch {saved}"
-                    raise Preempted(f"{self._run.path}: saved at {where}")
+                    raise Preempted(f"{self._run}: saved at {where}")
         return epoch
 
     def _batches(

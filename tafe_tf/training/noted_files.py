@@ -9,7 +9,7 @@ from __future__ import annotations
 import fnmatch
 import functools
 import pathlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from tafe_tf.data import manifest
 from tafe_tf.data.atomic import write_json
@@ -36,10 +36,16 @@ class NotedFiles:
 
     Args:
         run_dir: The run's directory.
+        on_note: Is called once other files are noted. Default: None.
     """
 
-    def __init__(self, run_dir: pathlib.Path) -> None:
+    def __init__(
+        self,
+        run_dir: pathlib.Path,
+        on_note: Callable[[], None] | None = None,
+    ) -> None:
         self._run_dir = run_dir
+        self._on_note = on_note
         self._path = run_dir / manifest.FILE
 
     def begin(self, has_trained: bool = False) -> None:
@@ -54,7 +60,7 @@ class NotedFiles:
             begun = manifest.entries(self._run_dir, self._found(_BEGUN))
         else:
             begun = {name: entry for name, entry in noted.items() if _is_of(name, _BEGUN)}
-        write_json(self._path, begun)
+        self._write(begun)
 
     def note(self, *patterns: str) -> None:
         """Notes files that are final now. In a run where nothing is noted, nothing is.
@@ -65,7 +71,7 @@ class NotedFiles:
         noted = self._noted()
         if noted is not None:
             entries = manifest.entries(self._run_dir, self._found(patterns))
-            write_json(self._path, {**_without(noted, patterns), **entries})
+            self._write({**_without(noted, patterns), **entries})
 
     def forget(self, *patterns: str) -> None:
         """Notes files no more, before they are written anew.
@@ -77,7 +83,12 @@ class NotedFiles:
         """
         noted = self._noted()
         if noted is not None:
-            write_json(self._path, _without(noted, patterns))
+            self._write(_without(noted, patterns))
+
+    def _write(self, noted: Entries) -> None:
+        write_json(self._path, noted)
+        if self._on_note is not None:
+            self._on_note()
 
     def check(self, *patterns: str) -> None:
         """Finds that files hold what was noted of them.

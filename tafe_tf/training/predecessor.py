@@ -55,8 +55,7 @@ def evaluate(
     wanted = [task.name for task in data.schema.tasks]
     if tasks != wanted:
         raise RunError(
-            f"{predecessor.path}: must have the tasks {wanted} to be compared with. "
-            f"Received: {tasks}"
+            f"{predecessor}: must have the tasks {wanted} to be compared with. Received: {tasks}"
         )
     schema = dataclasses.replace(data.schema, features=own_schema.features)
     rows = dataclasses.replace(data, schema=schema)
@@ -89,15 +88,13 @@ def compare(
     predecessor = predecessor_of(run)
     if predecessor is None:
         return
-    if not predecessor.path.exists():
-        print(
-            f"{predecessor.path}: the run before this one is gone, there is nothing to compare with"
-        )
+    if not predecessor.is_there:
+        print(f"{predecessor}: the run before this one is gone, there is nothing to compare with")
         return
     before = evaluate(predecessor, data, cluster=cluster)
     if cluster.chief:
         write_json(run.path / "previous_metrics.json", before)
-        title = f"{predecessor.path} and {run.path} on the same test rows"
+        title = f"{predecessor} and {run} on the same test rows"
         show(comparison_table(before, metrics, data.schema, title))
 
 

@@ -6,7 +6,7 @@ import functools
 import os
 import pathlib
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, overload
 
 import keras
 import numpy as np
@@ -73,7 +73,7 @@ class Run:
         directory.check_trained()
 
     def __repr__(self) -> str:
-        return f"Run({str(self.path)!r})"
+        return f"Run({str(self.directory)!r})"
 
     @functools.cached_property
     def schema(self) -> Schema:
@@ -198,19 +198,25 @@ class Run:
             beside=self.directory.rows.train_files(),
         )
 
+    @overload
+    def export(self, export_dir: pathlib.Path, **settings: Any) -> pathlib.Path: ...
+
+    @overload
+    def export(self, export_dir: str, **settings: Any) -> Any: ...  # a path, or a URI as was given
+
     def export(
         self,
         export_dir: str | pathlib.Path,
         **settings: Any,
-    ) -> pathlib.Path:
+    ) -> pathlib.Path | str:
         """Exports the model as a SavedModel for TensorFlow Serving, once it has passed the gate.
 
         Args:
-            export_dir: The directory of the model's versions.
+            export_dir: The directory of the model's versions, or its URI in a store.
             **settings: Fields of `tafe_tf.export.publish.ExportConfig`, such as `calibration`.
 
         Returns:
-            The directory of the new version.
+            The directory of the new version; in a store its URI.
 
         Raises:
             ExportError: If the SavedModel does not do what it must; nothing is published then.

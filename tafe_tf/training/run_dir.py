@@ -19,12 +19,18 @@
           metrics.json           metrics of the test rows
           previous_metrics.json  of the model before, after a warm start
           predictions.npz        the test rows' logits, if --save_predictions asked for them
+
+In a store the files are the same. They are worked on in a copy on this machine's disk, and sent
+whenever one of them begins to count: a checkpoint, or what `manifest.json` notes. What is in the
+store at any moment is what a kill could have left on a disk.
 """
 
 from __future__ import annotations
 
 import contextlib
 import filecmp
+import functools
+import os
 import pathlib
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
@@ -48,12 +54,21 @@ from tafe_tf.data.atomic import (
 )
 from tafe_tf.data.formats.in_memory import write_parquet
 from tafe_tf.features.graph import Features
-from tafe_tf.storage.addresses import is_remote, must_be_local
+from tafe_tf.storage.addresses import is_remote, join, named
+from tafe_tf.storage.mirror import Mirror
 from tafe_tf.training import identity
 from tafe_tf.training.checkpoints import Checkpoints, newest_first
 from tafe_tf.training.errors import RunError
 from tafe_tf.training.noted_files import MEANING, WEIGHTS, NotedFiles
 from tafe_tf.training.noted_rows import NotedRows
+
+# A start that failed is told by flags.txt, and a run that has trained by the index of a state.
+_SENT_FIRST = ("flags.txt",)
+_SENT_LAST = (
+    *("*/ckpt-*.data-*", "*/ckpt-*.index", "*/checkpoint", "model.keras"),
+    manifest.FILE,
+)
+_OF_TRAINING = ("checkpoints/*", "tensorboard/*")  # what nobody reads but who goes on
 
 
 def claim(path: pathlib.Path, text: str, otherwise: str) -> None:
@@ -82,15 +97,41 @@ class RunDir:
     """A run directory.
 
     Args:
-        path: The directory; made on the first write.
+        path: The directory, made on the first write; or the URI of one in a store.
+
+    Attributes:
+        address: The path or URI.
+        path: Where the files are on this machine: the directory itself, or the copy of one in a
+            store.
 
     Raises:
-        StoreError: If it is a URI.
+        StoreError: If the store cannot be read.
     """
 
     def __init__(self, path: str | pathlib.Path) -> None:
-        must_be_local(path, "run_dir")
-        self.path = pathlib.Path(path)
+        self._mirror: Mirror | None = None
+        if not is_remote(path):
+            self.path = pathlib.Path(path)
+            self.address = str(self.path)
+            return
+        self.address = str(path).rstrip("/")
+        self._mirror = _mirror_of(self.address, os.getpid())
+        if not self._mirror.is_held:
+            self._mirror.fetch(but=_OF_TRAINING)
+        self.path = self._mirror.directory
+
+    def __str__(self) -> str:
+        return self.address
+
+    @property
+    def is_remote(self) -> bool:
+        """Whether the directory is in a store."""
+        return self._mirror is not None
+
+    @property
+    def is_there(self) -> bool:
+        """Whether there is a directory."""
+        return any(self.path.glob("*")) if self.is_remote else self.path.exists()
 
     @contextlib.contextmanager
     def locked(self) -> Iterator[None]:
@@ -100,11 +141,41 @@ class RunDir:
 
         Raises:
             LockError: If another process writes in it.
+            StoreError: If it is in a store that does not take files.
         """
-        with lock.locked(self.path, "wait until it has ended, or give another --run_dir"):
+        with lock.locked(self.address, "wait until it has ended, or give another --run_dir"):
+            self.fetch()
             for folder in (self.path, self.path / "rows"):
                 remove_left_over(folder)
-            yield
+            self._hold(True)
+            try:
+                yield
+            except ValueError as error:
+                error.args = tuple(named(it) if isinstance(it, str) else it for it in error.args)
+                raise
+            finally:
+                self._hold(False)
+
+    def _hold(self, is_held: bool) -> None:
+        if self._mirror is not None:
+            self._mirror.is_held = is_held
+
+    def fetch(self) -> None:
+        """Brings all files of a directory in a store, those of training too."""
+        if self._mirror is not None and not self._mirror.is_held:
+            self._mirror.fetch()
+
+    def send(self) -> None:
+        """Sends what has changed to the store, if the directory is in one and this process's."""
+        if self._mirror is not None and self._mirror.is_held:
+            self._mirror.send()
+
+    def send_file(self, path: pathlib.Path) -> str:
+        """Sends what has changed, and says where a file lies for others: its path or URI."""
+        if not self.is_remote:
+            return str(path)
+        self.send()
+        return join(self.address, path.relative_to(self.path).as_posix())
 
     def claim(
         self,
@@ -230,7 +301,7 @@ class RunDir:
     @property
     def files(self) -> NotedFiles:
         """What the run notes of its own files."""
-        return NotedFiles(self.path)
+        return NotedFiles(self.path, self.send)
 
     @property
     def rows(self) -> NotedRows:
@@ -246,6 +317,7 @@ class RunDir:
         return Checkpoints(
             self.path / "checkpoints",
             keep=2,
+            on_save=self.send,
             **state,
         )
 
@@ -254,6 +326,7 @@ class RunDir:
         return Checkpoints(
             self.path / "best",
             keep=1,
+            on_save=self.send,
             weights=variables(model),
         )
 
@@ -290,3 +363,9 @@ class RunDir:
         model = keras.saving.deserialize_keras_object(description)
         self.best(model).restore()
         return model
+
+
+@functools.cache
+def _mirror_of(uri: str, process: int) -> Mirror:
+    """The one copy of a directory of a store that a process has."""
+    return Mirror(uri, first=_SENT_FIRST, last=_SENT_LAST)

@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import os
 import pathlib
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -29,6 +28,7 @@ from tafe_tf.features.value_counts import Kept, ValueCounts
 from tafe_tf.models import FunnelModel
 from tafe_tf.optimizers import LazyAdam
 from tafe_tf.schema import FIRST, MISSING, UNSEEN, Feature, Schema
+from tafe_tf.storage.addresses import absolute
 from tafe_tf.training.checkpoints import newest_first
 from tafe_tf.training.errors import RunError
 from tafe_tf.training.noted_files import MEANING, MOMENTS, WEIGHTS
@@ -79,7 +79,7 @@ class WarmStart:
         for folder in ("best", "checkpoints"):
             if not newest_first(previous.path / folder):
                 raise RunError(
-                    f"{previous.path}: no run to start from, it holds no checkpoint in {folder}/"
+                    f"{previous}: no run to start from, it holds no checkpoint in {folder}/"
                 )
         previous.files.check(*MEANING, *WEIGHTS, *MOMENTS)
 
@@ -104,8 +104,7 @@ class WarmStart:
         differing = _differences(there, here)
         if differing:
             raise RunError(
-                f"{self.previous.path}: --warm_start needs the same schema, but "
-                + "; ".join(differing)
+                f"{self.previous}: --warm_start needs the same schema, but " + "; ".join(differing)
             )
 
     def grow(
@@ -141,7 +140,7 @@ class WarmStart:
             )
         of_optimizer = _stored(self.previous.path / "checkpoints", "optimizer")
         note = {
-            "run": os.path.abspath(self.previous.path),
+            "run": absolute(self.previous.address),
             "iterations": int(next(of_optimizer)),
         }
         write_json(self._run.path / NOTE, note)
@@ -227,8 +226,7 @@ class WarmStart:
         differing = _differences(there, here)
         if differing:
             raise RunError(
-                f"{self.previous.path}: --warm_start needs the same model, but "
-                + "; ".join(differing)
+                f"{self.previous}: --warm_start needs the same model, but " + "; ".join(differing)
             )
 
     def _rows(self, schema: Schema) -> np.ndarray:

@@ -34,6 +34,7 @@ from tafe_tf.data.shards import lifecycle
 from tafe_tf.distributed.cluster import Cluster
 from tafe_tf.features.graph import Features
 from tafe_tf.metrics import Metrics, monitored
+from tafe_tf.storage.addresses import must_be_local
 from tafe_tf.storage.texts import read_text
 from tafe_tf.terminal.field_shares import print_field_metrics, print_unseen
 from tafe_tf.terminal.tables import print_dropped, print_metrics
@@ -84,6 +85,7 @@ def fit_trees(
     """
     trees = trees or TreesConfig()
     training = training or TrainingConfig()
+    must_be_local(run_dir, "run_dir")
     run = RunDir(run_dir)
     _check(data, training)
     with run.locked():

@@ -27,7 +27,12 @@ from tafe_tf.data.shards.job import ShardJob
 from tafe_tf.engines import local
 from tafe_tf.engines.driver import EngineError
 from tafe_tf.engines.local import LocalEngine
-from tafe_tf.engines.preparation import Engine, VocabularyJob, prepare_shards
+from tafe_tf.engines.preparation import (
+    Engine,
+    VocabularyJob,
+    build_vocabularies,
+    prepare_shards,
+)
 from tafe_tf.features import vocabulary
 
 
@@ -160,7 +165,7 @@ def test_bad_rows_are_named_here_and_there(tmp_path: pathlib.Path, beam: Engine)
             directory=str(tmp_path / f"v{name}"),
         )
         with pytest.raises(error, match=said):
-            engine.build_vocabularies(vocabularies)
+            build_vocabularies(vocabularies, engine)
     out = run(data, tmp_path / "local")  # the job that stopped goes on with what it was told
     for _ in range(2):
         with pytest.raises(
@@ -224,7 +229,7 @@ def test_a_job_that_drops_too_much_stops_on_beam_too(tmp_path: pathlib.Path, bea
     )
     for engine in (LocalEngine(), beam):
         with pytest.raises(BadRowError, match=said):
-            engine.build_vocabularies(vocabularies)
+            build_vocabularies(vocabularies, engine)
         assert not (tmp_path / "vocabulary" / "statistics.json").exists()
 
 

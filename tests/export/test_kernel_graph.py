@@ -18,7 +18,7 @@ from tensorflow.core.protobuf import saved_model_pb2
 
 from tafe_tf import schema_toml
 from tafe_tf.data.formats.write import write
-from tafe_tf.export import kernel_check, operations
+from tafe_tf.export import kernel_check, operations, versions
 from tafe_tf.export.errors import ExportError
 from tafe_tf.export.kernel_graph import GAMMA, SCOPE, SIZES, WEIGHTS, H, T
 from tafe_tf.export.probe_rows import probe_rows
@@ -54,7 +54,7 @@ def changed(export: pathlib.Path, directory: pathlib.Path, change: Change) -> pa
             place.write_bytes(path.read_bytes())
     saved = operations.read_graph(copy)
     change(marked_nodes(saved))
-    (copy / operations.GRAPH).write_bytes(saved.SerializeToString())
+    (copy / versions.GRAPH).write_bytes(saved.SerializeToString())
     return copy
 
 

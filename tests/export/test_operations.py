@@ -11,7 +11,7 @@ from tensorflow.core.framework import op_def_pb2
 from tensorflow.core.protobuf import saved_model_pb2
 from tensorflow.python.client import pywrap_tf_session
 
-from tafe_tf.export import operations
+from tafe_tf.export import operations, versions
 from tafe_tf.export.errors import ExportError
 from tafe_tf.export.operations import check, read_graph
 
@@ -82,7 +82,7 @@ def test_a_signature_must_not_save(
     next(iter(outputs.values())).name = saver.save_tensor_name
     wanted[1].meta_graphs[0].saver_def.restore_op_name = saver.save_tensor_name.split(":")[0]
     for changed in wanted:
-        (tmp_path / operations.GRAPH).write_bytes(changed.SerializeToString())
+        (tmp_path / versions.GRAPH).write_bytes(changed.SerializeToString())
         with pytest.raises(ExportError, match="which writes a file when the model is loaded"):
             check(tmp_path)
 
@@ -90,7 +90,7 @@ def test_a_signature_must_not_save(
 def test_a_graph_that_cannot_be_looked_at(tmp_path: pathlib.Path) -> None:
     with pytest.raises(ExportError, match=r"holds no SavedModel: .*saved_model.pb"):
         check(tmp_path)
-    (tmp_path / operations.GRAPH).write_bytes(b"\xff")
+    (tmp_path / versions.GRAPH).write_bytes(b"\xff")
     with pytest.raises(ExportError, match=r"saved_model.pb is damaged"):
         check(tmp_path)
     (tmp_path / "saved_model.cpb").touch()

@@ -71,16 +71,3 @@ def test_a_key_is_taken_literally() -> None:
     assert open_place(uri).path == "/data/dt=2026-11-18%2012/a b#c.csv"
     assert addresses.name_of(uri) == "a b#c.csv"
     assert addresses.parent_of(uri) == "file:///data/dt=2026-11-18%2012"
-
-
-def test_directories_that_are_written_are_local(tmp_path: pathlib.Path) -> None:
-    from tafe_tf.export.publish import publish
-    from tafe_tf.export.withdraw import withdraw
-    from tafe_tf.training.run_dir import RunDir
-
-    with pytest.raises(StoreError, match="run_dir must be a local directory, and no URI"):
-        RunDir("s3://shop/run")
-    with pytest.raises(StoreError, match="export_dir must be a local directory, and no URI"):
-        publish(RunDir(tmp_path), "s3://shop/models")
-    with pytest.raises(StoreError, match="export_dir must be a local directory, and no URI"):
-        withdraw("s3://shop/models")

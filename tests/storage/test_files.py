@@ -16,7 +16,7 @@ import pytest
 from tafe_tf.data.fingerprint import fingerprint, sampled
 from tafe_tf.data.formats.parquet_ranges import ParquetFile
 from tafe_tf.data.formats.splits import default_schema_file, find_splits
-from tafe_tf.storage import listing, reading, retries, staging
+from tafe_tf.storage import listing, reading, retries, staging, stores
 from tafe_tf.storage.errors import StoreError
 
 CONTENT = np.random.default_rng(0).integers(0, 99, 2_000_000, np.uint8).tobytes()
@@ -97,6 +97,32 @@ def test_a_file_that_is_replaced_while_it_is_read_is_an_error(tmp_path: pathlib.
         path.write_bytes(CONTENT + b"more")
         with pytest.raises(StoreError, match="was replaced while it was read"):
             file.read()
+
+
+def test_a_file_that_a_client_has_closed_is_asked_for_again(
+    tmp_path: pathlib.Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """As pyarrow's client of GCS closes it, minutes after a 503."""
+    path = tmp_path / "rows.bin"
+    path.write_bytes(CONTENT)
+    place = stores.open_place(uri_of(path))
+    closed = place.filesystem.open_input_file(place.path)
+    closed.close()
+    answers = iter([closed])
+
+    class Busy:
+        def open_input_file(self, name: str) -> Any:
+            return next(answers, None) or place.filesystem.open_input_file(name)
+
+        def __getattr__(self, name: str) -> Any:
+            return getattr(place.filesystem, name)
+
+    monkeypatch.setattr(listing, "open_place", lambda uri: stores.Place(Busy(), place.path))
+    assert listing.identity(uri_of(path)).size == len(CONTENT)
+    assert len(caplog.messages) == 1
+    assert "the answer holds no file; trying again" in caplog.messages[0]
 
 
 def test_what_fails_six_times_fails_in_one_line(caplog: pytest.LogCaptureFixture) -> None:

@@ -32,7 +32,7 @@ class ParquetFile:
     """
 
     def __init__(self, path: str) -> None:
-        self._object = ObjectFile(path) if is_remote(path) else None
+        self._object = ObjectFile(path, is_input=True) if is_remote(path) else None
         source = path if self._object is None else pa.PythonFile(self._object, "r")
         self._file = pq.ParquetFile(source)
         self.metadata: pq.FileMetaData = self._file.metadata

@@ -15,7 +15,6 @@ import dataclasses
 import functools
 import hashlib
 import itertools
-import pathlib
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -27,7 +26,7 @@ from tafe_tf.data.formats.splits import find_split
 from tafe_tf.data.manifest import Entry
 from tafe_tf.data.shards.same_job import sources_of
 from tafe_tf.schema import Schema
-from tafe_tf.storage.addresses import within
+from tafe_tf.storage.addresses import join, within
 
 SPLITS = ("train", "valid", "test")
 EXTENSIONS = {"parquet": ".parquet", "tfrecord": ".tfrecord.gz"}
@@ -38,10 +37,12 @@ class ShardJob:
     """What to make shards of, and where.
 
     Attributes:
-        data_dir: The absolute path of the folder below which the files of the splits lie.
+        data_dir: The absolute path, or the URI, of the folder below which the files of the splits
+            lie.
         schema: What to read of them.
         schema_text: The schema as TOML, which is written beside the shards.
-        output: The absolute path of the folder for the shards, which holds nothing else.
+        output: The absolute path, or the URI, of the folder for the shards, which holds nothing
+            else.
         format: "parquet" (the default) or "tfrecord".
         shard_rows: How many rows of a file make a shard, bad rows included: a multiple of 65,536
             or any number below it. Default: 1,048,576.
@@ -116,28 +117,28 @@ class ShardJob:
         return {"splits": names} if names else {}
 
     @property
-    def work(self) -> pathlib.Path:
+    def work(self) -> str:
         """The hidden folder of what is known while the job is under way."""
-        return pathlib.Path(self.output) / ".prepare"
+        return join(self.output, ".prepare")
 
     def shard(
         self,
         split: str,
         file: int,
         part: int,
-    ) -> pathlib.Path:
+    ) -> str:
         """Where the shard of a part of a file lies."""
         extension = EXTENSIONS[self.format]
-        return pathlib.Path(self.output) / f"{_stem(split, file, part)}{extension}"
+        return join(self.output, f"{_stem(split, file, part)}{extension}")
 
     def record(
         self,
         split: str,
         file: int,
         part: int,
-    ) -> pathlib.Path:
+    ) -> str:
         """Where the record of a part of a file lies."""
-        return self.work / f"{_stem(split, file, part)}.json"
+        return join(self.work, f"{_stem(split, file, part)}.json")
 
 
 def _stem(

@@ -1,7 +1,8 @@
 """How a job that writes shards begins, goes on after it was killed, and ends.
 
-A shard and then its record appear by a rename. So any number of workers may write them, even twice,
-and a job that was killed goes on with the shards that are missing.
+A shard and then its record appear by a rename, or are sent whole to a store. So any number of
+workers may write them, even twice, and a job that was killed goes on with the shards that are
+missing.
 """
 
 from __future__ import annotations
@@ -9,8 +10,10 @@ from __future__ import annotations
 import itertools
 import math
 import pathlib
+import re
 import shutil
 from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from tafe_tf.data import manifest
@@ -19,14 +22,17 @@ from tafe_tf.data.bad_rows import Dropped, check_parts
 from tafe_tf.data.errors import BadRowError, DataError
 from tafe_tf.data.formats.read import count_rows
 from tafe_tf.data.formats.splits import find_files
-from tafe_tf.data.shards.job import EXTENSIONS, Piece, Record, ShardJob
+from tafe_tf.data.shards.job import Piece, Record, ShardJob
 from tafe_tf.data.shards.resumable_parts import merge
 from tafe_tf.data.shards.same_job import check_same
 from tafe_tf.shown import listed
-from tafe_tf.storage.addresses import is_remote, join, parent_of, within
+from tafe_tf.storage.addresses import is_hidden, is_remote, join, name_of, parent_of, within
 from tafe_tf.storage.listing import entries, is_file
+from tafe_tf.storage.sending import remove, remove_tree
 
 PREPARED, _SETTINGS = "prepared.json", "settings.json"
+_RECORD = re.compile(r"(train|valid|test)-(\d+)-(\d+)\.json")
+_REQUESTS = 16  # at a time
 _COUNTS = ("read", "written", "dropped", "shards")
 
 
@@ -49,27 +55,35 @@ def begin(job: ShardJob, each_part: bool = False) -> list[Piece] | None:
             which a file is damaged; then nothing is changed.
         BadRowError: If rows were dropped for which the job must stop.
     """
-    output = pathlib.Path(job.output)
-    if (output / PREPARED).exists():
-        _check_finished(job, read_json(output / PREPARED))
-        shutil.rmtree(job.work, ignore_errors=True)
+    prepared = join(job.output, PREPARED)
+    settings = join(job.work, _SETTINGS)
+    if is_file(prepared):
+        _check_finished(job, read_json(prepared))
+        remove_tree(job.work)
         return None
-    if (job.work / _SETTINGS).exists():
-        begun = read_json(job.work / _SETTINGS)
-        _check_settings(job, "is being prepared", begun)
+    if is_file(settings):
+        _check_settings(job, "is being prepared", read_json(settings))
     else:
-        _check_empty(output)
-        job.work.mkdir(parents=True, exist_ok=True)
-        write_json(job.work / _SETTINGS, job.settings())
-    for path in job.work.glob("*.tmp*"):  # what a killed job had begun
-        path.unlink()
-    for folder in (output, job.work):
-        remove_left_over(folder)
+        _check_empty(job.output)
+        if not is_remote(job.output):
+            pathlib.Path(job.work).mkdir(parents=True, exist_ok=True)
+        write_json(settings, job.settings())
+    if not is_remote(job.output):  # in a store nothing is half-written
+        _remove_half_written(job)
     for record, text in _damaged(job):
         print(f"{job.output}: {text}; it is written again", flush=True)
-        record.unlink()
-    write_text(output / "schema.toml", job.schema_text)
+        remove(record)
+    write_text(join(job.output, "schema.toml"), job.schema_text)
     return list(_left(job, each_part))
+
+
+def _remove_half_written(job: ShardJob) -> None:
+    """Removes what a killed job had begun."""
+    work = pathlib.Path(job.work)
+    for path in work.glob("*.tmp*"):
+        path.unlink()
+    for folder in (pathlib.Path(job.output), work):
+        remove_left_over(folder)
 
 
 def summary(job: ShardJob) -> dict[str, Any]:
@@ -85,7 +99,7 @@ def summary(job: ShardJob) -> dict[str, Any]:
             changed since the job began.
         BadRowError: If more rows of a split were dropped than `max_bad_rows` allows.
     """
-    _check_settings(job, "was begun", read_json(job.work / _SETTINGS))
+    _check_settings(job, "was begun", read_json(join(job.work, _SETTINGS)))
     missing = next(_left(job, each_part=False), None)
     if missing is not None:
         shard = job.shard(missing.split, missing.file, missing.first)
@@ -94,8 +108,10 @@ def summary(job: ShardJob) -> dict[str, Any]:
         raise DataError(f"{job.output}: {text}; run the job again")
     rows = {}
     reasons: list[Dropped] = []
+    done = _records(job)
     for split, files in job.files.items():
-        rows[split], found = _split_summary(job, split, len(files))
+        records = [done.get((split, file), {}) for file in range(len(files))]
+        rows[split], found = _split_summary(job, split, records)
         reasons += found
     return {
         "rows": rows,
@@ -111,12 +127,20 @@ def finish(job: ShardJob, counts: dict[str, Any]) -> None:
         job: The job.
         counts: Its `summary`.
     """
-    output = pathlib.Path(job.output)
-    names = [name for name in manifest.files_below(output) if not name.startswith(".")]
-    files = manifest.entries(output, names)
-    write_json(output / PREPARED, job.settings() | counts | {"manifest": files})
-    for path in (job.work, *output.glob(".vocabulary-*")):
-        shutil.rmtree(path)
+    noted: dict[str, manifest.Entry] = {}
+    for (split, file), records in _records(job).items():
+        for part, record in records.items():
+            if record.shard is not None:
+                noted[name_of(job.shard(split, file, part))] = record.shard
+    listed_now = [within(job.output, entry.path) for entry in entries(job.output, below=True)]
+    others = [name for name in listed_now if name not in noted and not is_hidden(name)]
+    noted |= manifest.entries(job.output, others)
+    in_order = dict(sorted(noted.items()))
+    write_json(join(job.output, PREPARED), job.settings() | counts | {"manifest": in_order})
+    remove_tree(job.work)
+    if not is_remote(job.output):
+        for path in pathlib.Path(job.output).glob(".vocabulary-*"):
+            shutil.rmtree(path)
 
 
 def check_shards(paths: Iterable[str]) -> None:
@@ -168,12 +192,16 @@ def _check_finished(job: ShardJob, known: dict[str, Any]) -> None:
         if found != counts["shards"]:
             had = f"{job.output}: had {counts['shards']} {split} shards when it was prepared"
             raise DataError(f"{had}; empty it to begin again. Received: {found}")
-    manifest.check(job.output, known.get("manifest", {}), "Empty it to begin again")
+    written = known.get("manifest", {})
+    if is_remote(job.output):
+        _check_sizes(job.output, written)
+    else:
+        manifest.check(job.output, written, "Empty it to begin again")
 
 
-def _check_empty(output: pathlib.Path) -> None:
-    names = sorted(path.name for path in output.glob("*"))
-    visible = [name for name in names if not name.startswith(".")]
+def _check_empty(output: str) -> None:
+    names = [name_of(entry.path) for entry in entries(output)]
+    visible = [name for name in names if not is_hidden(name)]
     if visible:
         what = f"{output}: holds {visible[0]}, which is no shard of this job"
         raise DataError(f"{what}; take another directory")
@@ -207,9 +235,10 @@ def _bad_rows(reasons: Sequence[Dropped]) -> list[str]:
 
 def _left(job: ShardJob, each_part: bool) -> Iterator[Piece]:
     """What is left to do."""
+    known = _records(job)
     for split, files in job.files.items():
         for file, path in enumerate(files):
-            done = _records(job, split, file)
+            done = known.get((split, file), {})
             total = _count_parts(job, path, done)
             parts = itertools.count() if total is None else range(total)
             missing = (part for part in parts if part not in done)
@@ -237,43 +266,73 @@ def _count_parts(
     return None
 
 
-def _records(
-    job: ShardJob,
-    split: str,
-    file: int,
-) -> dict[int, Record]:
-    """The parts of a file that are done, by number; one whose shard is gone is not."""
-    found = {}
-    for path in sorted(job.work.glob(f"{split}-{file:05d}-*.json")):
-        part = int(path.stem.rpartition("-")[2])
-        record = Record.from_json(read_json(path))
+def _records(job: ShardJob) -> dict[tuple[str, int], dict[int, Record]]:
+    """The parts that are done, by split and file and then by number.
+
+    A part whose shard is gone is not done.
+    """
+    sizes = _sizes(job)
+    found: dict[tuple[str, int], dict[int, Record]] = {}
+    for (split, file, part), record in _stored_records(job).items():
         _refuse_dropped(job, _bad_rows(record.reasons))
-        shard = job.shard(split, file, part)
-        if not record.written or shard.exists():
-            found[part] = record
+        if not record.written or name_of(job.shard(split, file, part)) in sizes:
+            found.setdefault((split, file), {})[part] = record
     return found
 
 
-def _damaged(job: ShardJob) -> Iterator[tuple[pathlib.Path, str]]:
-    """The records whose shards do not hold what was written, and how each shard differs."""
-    for path in sorted(job.work.glob("*-*.json")):
-        noted = Record.from_json(read_json(path)).shard
-        shard = path.stem + EXTENSIONS[job.format]
-        if noted is not None and (job.work.parent / shard).exists():
-            for text in manifest.differences(job.output, {shard: noted}):
-                yield path, text
+def _stored_records(job: ShardJob) -> dict[tuple[str, int, int], Record]:
+    """What the job has noted of its parts, by split, file and part."""
+    paths = {}
+    for entry in entries(job.work):
+        match = _RECORD.fullmatch(name_of(entry.path))
+        if match is not None:
+            paths[match[1], int(match[2]), int(match[3])] = entry.path
+    with ThreadPoolExecutor(_REQUESTS) as pool:
+        stored = list(pool.map(read_json, paths.values()))
+    return dict(zip(paths, map(Record.from_json, stored), strict=True))
+
+
+def _sizes(job: ShardJob) -> dict[str, int]:
+    """The sizes of the files in the output folder, by name."""
+    return {name_of(entry.path): entry.size for entry in entries(job.output) if entry.is_file}
+
+
+def _damaged(job: ShardJob) -> Iterator[tuple[str, str]]:
+    """The records whose shards do not hold what was written, and how each shard differs.
+
+    Of shards in a store only the sizes are looked at, since the store checks its own bytes.
+    """
+    sizes = _sizes(job)
+    for (split, file, part), record in _stored_records(job).items():
+        shard = name_of(job.shard(split, file, part))
+        noted = record.shard
+        if noted is None or shard not in sizes:
+            continue
+        differing = []
+        if not is_remote(job.output):
+            differing = manifest.differences(job.output, {shard: noted})
+        elif sizes[shard] != noted["bytes"]:
+            differing = [f"{shard} has {sizes[shard]:,} bytes and not {noted['bytes']:,}"]
+        for text in differing:
+            yield job.record(split, file, part), text
 
 
 def _split_summary(
     job: ShardJob,
     split: str,
-    files: int,
+    done: Sequence[dict[int, Record]],
 ) -> tuple[dict[str, int], list[Dropped]]:
-    """The counts of a split, and why rows of it were dropped or repaired."""
+    """The counts of a split, and why rows of it were dropped or repaired.
+
+    Args:
+        job: The job.
+        split: The split.
+        done: The records of each of its files.
+    """
     counts = dict.fromkeys(_COUNTS, 0)
     reasons: list[Dropped] = []
-    for file in range(files):
-        records = _records(job, split, file).values()
+    for of_file in done:
+        records = [of_file[part] for part in sorted(of_file)]
         for record in records:
             counts["read"] += record.written + record.dropped
             counts["written"] += record.written

@@ -6,6 +6,7 @@ import contextlib
 import itertools
 import json
 import pathlib
+import tempfile
 import uuid
 from collections.abc import Iterator
 from typing import Any
@@ -23,6 +24,7 @@ from tafe_tf.data.manifest import entry
 from tafe_tf.data.shards.job import EXTENSIONS, Piece, Record, ShardJob
 from tafe_tf.data.shards.resumable_parts import Cut, merge, read_parts
 from tafe_tf.schema import Schema
+from tafe_tf.storage.addresses import is_remote
 
 
 def convert(job: ShardJob, piece: Piece) -> Iterator[int]:
@@ -64,43 +66,53 @@ def _write(
     cuts: Iterator[Cut],
 ) -> Iterator[int]:
     """Writes one shard, up to the cut that ends it; none where no row is good."""
-    # Another worker may write the same shard at the same time.
-    beside = job.work / f"{uuid.uuid4().hex}.tmp{EXTENSIONS[job.format]}"
     written = 0
     dropped = 0
     reasons: list[Dropped] = []
-    with contextlib.ExitStack() as stack:
-        writer: Any = None
-        for cut in cuts:
-            table, bad, why = _table(job, path, cut)
-            if table.num_rows:
-                if writer is None:
-                    tables = open_tables(beside, table.schema)
-                    writer = stack.enter_context(tables)
-                    types = table.schema
-                writer.append(_of_types(table, types, path))
-            written += table.num_rows
-            dropped += bad
-            reasons = merge([*reasons, *why])
-            yield cut.block.raw_rows
-            if cut.ends:
-                break
-    shard = None
-    if written:
-        _check(beside, job.schema, written)
-        shard = entry(beside)
-        publish(beside, job.shard(piece.split, piece.file, cut.part))
-    record = Record(
-        written=written,
-        dropped=dropped,
-        reasons=reasons,
-        last=cut.last,
-        shard=shard,
-    )
-    text = json.dumps(record.to_json())
-    beside.write_text(text, encoding="utf-8")
-    of_part = job.record(piece.split, piece.file, cut.part)
-    publish(beside, of_part)
+    with _beside(job) as beside:
+        with contextlib.ExitStack() as stack:
+            writer: Any = None
+            for cut in cuts:
+                table, bad, why = _table(job, path, cut)
+                if table.num_rows:
+                    if writer is None:
+                        tables = open_tables(beside, table.schema)
+                        writer = stack.enter_context(tables)
+                        types = table.schema
+                    writer.append(_of_types(table, types, path))
+                written += table.num_rows
+                dropped += bad
+                reasons = merge([*reasons, *why])
+                yield cut.block.raw_rows
+                if cut.ends:
+                    break
+        shard = None
+        if written:
+            _check(beside, job.schema, written)
+            shard = entry(beside)
+            publish(beside, job.shard(piece.split, piece.file, cut.part))
+        record = Record(
+            written=written,
+            dropped=dropped,
+            reasons=reasons,
+            last=cut.last,
+            shard=shard,
+        )
+        text = json.dumps(record.to_json())
+        beside.write_text(text, encoding="utf-8")
+        publish(beside, job.record(piece.split, piece.file, cut.part))
+
+
+@contextlib.contextmanager
+def _beside(job: ShardJob) -> Iterator[pathlib.Path]:
+    """A name of this machine to write under, before what was written is published."""
+    # Another worker may write the same shard at the same time.
+    name = f"{uuid.uuid4().hex}.tmp{EXTENSIONS[job.format]}"
+    if not is_remote(job.output):
+        yield pathlib.Path(job.work, name)
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        yield pathlib.Path(folder, name)
 
 
 def _table(

@@ -34,8 +34,8 @@ def job(tmp_path: pathlib.Path, times: list[str], form: str) -> tuple[ShardJob, 
         format=form,
         shard_rows=4,
     )
-    made.work.mkdir(parents=True)
-    made.shard("train", 0, 0).parent.mkdir(parents=True, exist_ok=True)
+    pathlib.Path(made.work).mkdir(parents=True)
+    pathlib.Path(made.shard("train", 0, 0)).parent.mkdir(parents=True, exist_ok=True)
     return made, Piece("train", 0, 0, 1, str(tmp_path / "data" / "train.csv"))
 
 

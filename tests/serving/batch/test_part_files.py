@@ -59,11 +59,16 @@ def flip_a_score(path: pathlib.Path) -> None:
     pq.read_metadata(path)
 
 
+def record(path: pathlib.Path) -> pathlib.Path:
+    """The record of a part."""
+    return pathlib.Path(record_of(str(path)))
+
+
 DAMAGES: dict[str, tuple[Callable[[pathlib.Path], object], str]] = {
     "a score": (flip_a_score, r"a-00001.parquet: is damaged: a-00001.parquet holds other bytes"),
     "the footer": (lambda path: path.write_bytes(b"PAR1"), r"a-00001.parquet: is damaged: "),
-    "the record": (lambda path: record_of(path).write_text("{}"), "nothing says what it held"),
-    "no record": (lambda path: record_of(path).unlink(), "nothing says what it held"),
+    "the record": (lambda path: record(path).write_text("{}"), "nothing says what it held"),
+    "no record": (lambda path: record(path).unlink(), "nothing says what it held"),
 }
 
 
@@ -96,7 +101,7 @@ def test_a_part_under_another_ones_name_is_scored_again(
     before = whole(loans)
     first, second, *_ = parts(loans)
     shutil.copy(first, second)
-    shutil.copy(record_of(first), record_of(second))
+    shutil.copy(record(first), record(second))
     (pathlib.Path(loans.output) / "_SUCCESS.json").unlink()
     scoring.run(loans)
     assert "is damaged: it says that it is part 0" in capsys.readouterr().out
