@@ -107,7 +107,7 @@ def fit(
         kind: "platt" or "isotonic".
         logits: Logits of held-out rows, [n, N].
         labels: 0 or 1, [n, N].
-        weights: Sample weights, [n].
+        weights: Sample weights, [n], or of each row's steps, [n, N], 0 where a label is unknown.
 
     Returns:
         The calibration.
@@ -129,15 +129,19 @@ def fit(
     lowest = logits.astype(np.float64)
     lowest = np.minimum.accumulate(lowest, axis=1)
     labels = labels.astype(np.float64)
-    weights = weights.astype(np.float64)
+    of_rows = weights.astype(np.float64)
+    if of_rows.ndim == 1:
+        of_rows = of_rows[:, None]
+    of_steps = np.broadcast_to(of_rows, logits.shape)
     curves = []
     for i in range(logits.shape[1]):
-        seen = labels[weights > 0, i]
+        weight = of_steps[:, i]
+        seen = labels[weight > 0, i]
         if len(seen) == 0 or seen.min() == seen.max():
             raise CalibrationError(
                 f"step {i + 1}: its held-out labels are all equal ({len(seen)} rows)"
             )
-        curve = fit_curve(lowest[:, i], labels[:, i], weights)
+        curve = fit_curve(lowest[:, i], labels[:, i], weight)
         if curve.slope < 0:
             raise CalibrationError(f"step {i + 1}: its held-out labels fall where its logits rise")
         curves.append(curve)

@@ -42,7 +42,7 @@ def describe(schema: Schema, statistics: Mapping[str, Any]) -> dict[str, Any]:
         [{'name': 'hour', 'missing': None, 'unseen': 0.1}]
     """
     inputs = []
-    for column in schema.inputs:
+    for column in schema.served_inputs:
         inputs.append(
             {
                 "name": column.input,

@@ -63,7 +63,7 @@ def _first_block(dataset: Schema, file: str, rows: int) -> Block:
     try:
         return next(read_blocks([file], dataset, **settings))
     except MissingColumnError as error:
-        inputs = [column.name for column in dataset.inputs]
+        inputs = [column.name for column in dataset.served_inputs]
         block = next(read_blocks([file], dataset, columns=inputs, **settings))
         print(f"only the inputs are read: {error}")
         return block
@@ -92,7 +92,7 @@ def _table(
     for i, row in enumerate(block.row):
         cells = [f"{values[i]:.4f}" for values in columns]
         if has_labels:
-            depth = int(block.labels[i].sum())
+            depth = int((block.labels[i] > 0).sum())
             cells.append(dataset.tasks[depth - 1].name if depth else "")
         table.add_row(str(row), *cells)
     return table

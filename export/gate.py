@@ -190,7 +190,7 @@ def _cut(
 def _padded(rows: Rows, dataset: Schema) -> dict[str, np.ndarray]:
     """The same rows, with five missing values at the end of each list."""
     padded = {}
-    for column in dataset.inputs:
+    for column in dataset.served_inputs:
         values = rows[column.name]
         if column.max_length:
             absent = ABSENT[column.dtype]

@@ -7,12 +7,14 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from tafe_tf.data.batches.batch import Batch, Part
+from tafe_tf.data.batches.batch import Part
 from tafe_tf.data.batches.dataset import FunnelData
 from tafe_tf.features.graph import Features
+from tafe_tf.metrics import weights_of_steps
 from tafe_tf.terminal.tables import before_after_table, show
 from tafe_tf.training.errors import RunError
 from tafe_tf.training.evaluator import Evaluator
+from tafe_tf.training.predictions import Predictions
 from tafe_tf.training.run_dir import RunDir
 
 # A function and not the model itself: an `Evaluator` sets the pieces of a model that it is given.
@@ -78,32 +80,24 @@ def predictions(
         features: The run's feature graph.
 
     Returns:
-        Logits [n, N], labels [n, N] and sample weights [n].
+        Logits [n, N], labels [n, N] and the weights of each row's steps, [n, N].
 
     Raises:
         RunError: If no rows were held out, or the run's files are gone.
     """
-    logits: list[np.ndarray] = []
-    labels: list[np.ndarray] = []
-    weights: list[np.ndarray] = []
-
-    def keep(batch_logits: np.ndarray, batch: Batch) -> bool:
-        logits.append(batch_logits)
-        labels.append(batch.labels)
-        weights.append(batch.weight)
-        return True
-
+    schema = features.schema
+    num_tasks = len(schema.tasks)
+    seen = Predictions(num_tasks, weighs_steps=bool(schema.step_weights))
     evaluator = Evaluator(exported, features)
-    evaluator.predict(run.rows.held_out(), "valid", keep)
-    if not logits:
+    evaluator.predict(run.rows.held_out(), "valid", seen.add)
+    if not seen.rows:
         raise RunError(
             f"{run.path}: no rows were held out (--valid_fraction), which calibration needs"
         )
-    return (
-        np.concatenate(logits),
-        np.concatenate(labels),
-        np.concatenate(weights),
-    )
+    rows = seen.arrays()
+    labels = rows["depth"][:, None] > np.arange(num_tasks)
+    weights = weights_of_steps(rows["depth"], rows["unknown"], rows["weight"], num_tasks)
+    return rows["logits"], labels, weights
 
 
 def show_cost(run: RunDir, exported: Score) -> None:

@@ -77,7 +77,7 @@ def write(
 def _interface(dataset: Schema) -> dict[str, Any]:
     """The funnel, the outputs and the raw columns."""
     columns = []
-    for column in dataset.inputs:
+    for column in dataset.served_inputs:
         is_list = column.max_length > 0
         described = {
             "name": column.name,

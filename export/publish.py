@@ -289,7 +289,8 @@ def in_python(
         return probabilities(logits, features.schema)
 
     def run(rows: Rows) -> dict[str, np.ndarray]:
-        columns = {name: tf.constant(values) for name, values in rows.items()}
+        names = [column.name for column in features.schema.served_inputs]
+        columns = {name: tf.constant(rows[name]) for name in names}
         outputs = serve(columns)
         return {name: values.numpy() for name, values in outputs.items()}
 

@@ -36,7 +36,7 @@ def signature_inputs(
             yield name, {name: examples(schema, rows)}
             continue
         if name == description.SIGNATURE:
-            yield name, {name: np.full(len(rows[schema.inputs[0].name]), b"", object)}
+            yield name, {name: np.full(len(rows[schema.served_inputs[0].name]), b"", object)}
             continue
         columns = dict(rows)
         if name == "rank":
@@ -47,13 +47,13 @@ def signature_inputs(
 
 def by_input(schema: Schema, rows: Mapping[str, Any]) -> dict[str, Any]:
     """Raw columns by the names of the served model's inputs; further columns are left out."""
-    return {column.input: rows[column.name] for column in schema.inputs}
+    return {column.input: rows[column.name] for column in schema.served_inputs}
 
 
 def tiled(schema: Schema, rows: Rows) -> dict[str, np.ndarray]:
     """The columns that a `rank` request for `rows` scores: each row has the user of the first."""
     count = len(next(iter(rows.values())))
-    columns = {column.name: rows[column.name] for column in schema.inputs}
+    columns = {column.name: rows[column.name] for column in schema.served_inputs}
     for name in schema.user_inputs:
         first = rows[name][:1]
         columns[name] = np.repeat(first, count, axis=0)
@@ -70,7 +70,7 @@ def examples(schema: Schema, rows: Rows) -> np.ndarray:
     Returns:
         The serialized examples, an array of `bytes` objects, [n].
     """
-    count = len(rows[schema.inputs[0].name])
+    count = len(rows[schema.served_inputs[0].name])
     serialized = [_example(schema, rows, i) for i in range(count)]
     return np.array(serialized, object)
 
@@ -82,7 +82,7 @@ def _example(
 ) -> bytes:
     """Row i as a tf.Example."""
     features = {}
-    for column in schema.inputs:
+    for column in schema.served_inputs:
         value = rows[column.name][i]
         if column.max_length:
             features[column.name] = _feature(column.dtype, list(value))

@@ -92,7 +92,7 @@ class Signatures:
 
     def _by_column(self, inputs: Mapping[str, Any]) -> dict[str, Any]:
         """The inputs of a request by the names of the raw columns."""
-        return {column.name: inputs[column.input] for column in self._schema.inputs}
+        return {column.name: inputs[column.input] for column in self._schema.served_inputs}
 
     def columns(self, columns: Mapping[str, Any]) -> Outputs:
         """Scores raw columns, [B] each, lists [B, any length]; each output is [B]."""
@@ -102,7 +102,7 @@ class Signatures:
         """Scores serialized tf.Examples, [B]; what an example lacks is a missing value."""
         parsed = tf.io.parse_example(examples, self._parsing())
         columns = {}
-        absent = {column.name: ABSENT[column.dtype] for column in self._schema.inputs}
+        absent = {column.name: ABSENT[column.dtype] for column in self._schema.served_inputs}
         for name, values in parsed.items():
             if isinstance(values, tf.RaggedTensor):
                 values = values.to_tensor(absent[name])
@@ -112,7 +112,7 @@ class Signatures:
     def _parsing(self) -> dict[str, Any]:
         """How to parse each column from a tf.Example."""
         parsing: dict[str, Any] = {}
-        for column in self._schema.inputs:
+        for column in self._schema.served_inputs:
             dtype = tf.dtypes.as_dtype(column.dtype)
             if column.max_length:
                 parsing[column.name] = tf.io.RaggedFeature(dtype)
@@ -128,7 +128,7 @@ class Signatures:
         """Scores n items for one user: user columns are [1], item columns and outputs [n]."""
         columns = self._by_column(inputs)
         user = self._schema.user_inputs
-        items = [column.name for column in self._schema.inputs if column.name not in user]
+        items = [column.name for column in self._schema.served_inputs if column.name not in user]
         first_item = columns[items[0]]
         count = tf.shape(first_item)[0]
         rows = dict(columns)

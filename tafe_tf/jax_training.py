@@ -205,7 +205,8 @@ def training_step(
 
     Returns:
         A function (state, inputs, labels, weight=None) -> (the next state, the loss before it),
-        where `weight` are the rows' weights, [B]. A label other than 0 and 1 makes the loss NaN.
+        where `weight` are the rows' weights, [B], or those of each row's steps. A label other than
+        0 and 1 makes the loss NaN.
 
     Raises:
         ValueError: If a table is kept in half precision, whose rounding by chance is TensorFlow's

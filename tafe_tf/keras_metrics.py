@@ -110,7 +110,8 @@ class FunnelMetric(keras.metrics.Metric):
         weight = ops.ones_like(label)
         if sample_weight is not None:
             weight = ops.cast(sample_weight, "float32")
-            weight = ops.reshape(weight, (-1,))
+            weighs_steps = len(weight.shape) == 2 and weight.shape[1] > 1
+            weight = weight[:, i] if weighs_steps else ops.reshape(weight, (-1,))
         if self.given_previous:
             pair = logits[:, i - 1 : i + 1]  # of f_{i-1} and f_i
             log_r, log_not_r = conditional_logs(pair)  # [B, 1] each

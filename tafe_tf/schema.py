@@ -22,6 +22,7 @@ MOST_ROWS = 2**31 - 1  # of the embedding table; ids are int32
 _MOST_VALUES = MOST_ROWS - 2  # of one field, beside the rows of unseen and missing ones
 _MOST_BUCKETS = 1 << 24  # of log-rounded numbers, of one sign; float32 counts no further
 _MOST_LENGTH = 10_000  # of a list; the lists of a batch are padded to it
+UNKNOWN = -1  # the label of a step of which a row says nothing
 UNSEEN, MISSING, FIRST = 0, 1, 2  # the first two rows of every field; its values start at FIRST
 ABSENT: dict[str, Any] = {
     "string": "",
@@ -51,6 +52,8 @@ MISSING_TEXTS = (
     "None",
 )
 ORDERS = ("", "raise", "drop", "repair")
+_SECONDS = {"w": 604_800, "d": 86_400, "h": 3_600, "m": 60, "s": 1}
+_SPAN = re.compile(r"[0-9]+[wdhms]\Z")
 _IDENTIFIER = re.compile(r"[A-Za-z][A-Za-z0-9_]*\Z")
 
 
@@ -119,6 +122,9 @@ class Feature:
         weights: A column with one number for each value of the list, for lists. Default: none.
         separator: The character between the values of a list in a CSV cell, for lists.
             Default: "|".
+        serve_as: The value that the served model takes for this feature in every row, of one value
+            a row: for what only training knows, such as the position at which an item was shown.
+            The model is trained on the column, and its export has no such input. Default: none.
         side: "user" for what is the same for all items of a ranking request (the user, the hour),
             or "item" (the default). The exported `rank` signature takes user columns once.
 
@@ -145,6 +151,7 @@ class Feature:
     pooling: str = "mean"
     weights: str = ""
     separator: str = "|"
+    serve_as: str | int | float | None = None
     side: str = "item"
 
     def __post_init__(self) -> None:
@@ -153,6 +160,7 @@ class Feature:
         _check_texts(self, f"{self._where}: ")
         self._check_values()
         self._check_list()
+        self._check_served()
         object.__setattr__(self, "column", self.column or self.name)
 
     @property
@@ -229,6 +237,23 @@ class Feature:
         )
         _check_separator(self.separator, f"{self._where}: separator")
 
+    def _check_served(self) -> None:
+        key = f"{self._where}: serve_as"
+        value = self.serve_as
+        if value is None:
+            return
+        _check(not self.max_length, key, "has no meaning for a list (max_length)", value)
+        if self.raw_dtype == "string":
+            _check(isinstance(value, str), key, "must be a text, as the column's values are", value)
+        elif self.raw_dtype == "int64":
+            is_integer = isinstance(value, int) and not isinstance(value, bool)
+            _check(is_integer, key, "must be an integer, as the column's values are", value)
+        else:
+            _check(_is_number(value), key, "must be a number, as the column's values are", value)
+        if self.kind == "integer":
+            inside = isinstance(value, int) and 0 <= value < self.size
+            _check(inside, key, f"must be one of 0 to size - 1, {self.size - 1}", value)
+
     def _is_default(self, key: str) -> bool:
         value = getattr(self, key)
         default = getattr(type(self), key)
@@ -297,7 +322,17 @@ class Task:
             label is 0. Default: 0, 0.0 and false. A label that is missing after a 0 is 0 anyway.
         when: "present" if any value at all (a date, an amount) means 1, and a missing value 0.
             Default: "", the label is read by `positive` and `negative`.
+        may_be_unknown: Whether a label that is missing after a 1, or in the first step, is unknown
+            instead of an error: of this row the step says nothing, in the loss as in metrics. What
+            the other steps tell is used: a step that happened makes all earlier ones 1, one that
+            did not makes all later ones 0. Default: false.
+        matures_after: How long after the row's time the label is known, such as "7d" or "12h": a
+            number of weeks (w), days (d), hours (h), minutes (m) or seconds (s). In younger rows it
+            is unknown whatever it says. It needs `Schema.time`, where a number counts seconds.
+            Default: "", it is known at once.
         weight: w_i of eq. 25, the step's share in the loss. Default: 1.0.
+        weight_column: A column with the weight of the step in each row, a number, 0 or more, beside
+            the row's own (`Schema.sample_weight`). Default: none.
         truth: A column with the true P(T_i = 1 | X), which synthetic data has and only evaluation
             reads. Default: none.
         via: A column, 0 or 1 (or false and true), of an action that may come between the step
@@ -319,7 +354,10 @@ class Task:
     positive: tuple[str, ...] = ()
     negative: tuple[str, ...] = ()
     when: Literal["", "present"] = ""
+    may_be_unknown: bool = False
+    matures_after: str = ""
     weight: float = 1.0
+    weight_column: str = ""
     truth: str = ""
     via: str | tuple[str, ...] = ""
 
@@ -336,7 +374,24 @@ class Task:
             "must be a number, 0 or more",
             self.weight,
         )
+        is_bool = isinstance(self.may_be_unknown, bool)
+        _check(is_bool, f"{where}: may_be_unknown", "must be true or false", self.may_be_unknown)
+        rule = 'has no meaning beside when = "present", for which a missing value means 0'
+        is_read = not (self.may_be_unknown and self.when)
+        _check(is_read, f"{where}: may_be_unknown", rule, self.may_be_unknown)
+        if self.matures_after:
+            rule = 'must be a number and one of w, d, h, m and s, such as "7d"'
+            is_span = _SPAN.match(self.matures_after) is not None
+            _check(is_span, f"{where}: matures_after", rule, self.matures_after)
         object.__setattr__(self, "column", self.column or self.name)
+
+    @property
+    def maturity(self) -> int:
+        """How long after the row's time the label is known, in seconds."""
+        if not self.matures_after:
+            return 0
+        number, unit = self.matures_after[:-1], self.matures_after[-1]
+        return int(number) * _SECONDS[unit]
 
     @property
     def actions(self) -> tuple[str, ...]:
@@ -522,6 +577,8 @@ class Schema:
         for task in self.tasks:
             for name in task.actions:
                 yield name, f"task {task.name!r}: via"
+        for name in dict.fromkeys(self.step_weights):  # several steps may share one
+            yield name, "weight_column"
         if self.sample_weight:
             yield self.sample_weight, "sample_weight"
 
@@ -540,8 +597,25 @@ class Schema:
                 _check(first == column, where, rule, column)
                 rule = "is read by two features, so side must agree"
                 _check(side == feature.side, where, rule, feature.side)
+        self._check_served_inputs()
+
+    def _check_served_inputs(self) -> None:
+        """Checks that a column is served as one value by all features, and that some are not."""
+        served: dict[str, Feature] = {}
+        for feature in self.features:
+            first = served.setdefault(feature.column, feature)
+            rule = f"must be that of feature {first.name!r}, which reads the same column"
+            agrees = first.serve_as == feature.serve_as
+            _check(agrees, f"feature {feature.name!r}: serve_as", rule, feature.serve_as)
+        is_fixed = [feature.serve_as is not None for feature in self.features]
+        rule = "must be left out of one feature at least: the served model needs an input"
+        _check(not all(is_fixed), "features: serve_as", rule, "in all of them")
 
     def _check_group_and_time(self, roles: dict[str, str]) -> None:
+        for task in self.tasks:
+            has_time = bool(self.time or not task.matures_after)
+            key = f"task {task.name!r}: matures_after"
+            _check(has_time, key, "needs the schema's `time`", task.matures_after)
         for key in ("group", "time"):
             name = getattr(self, key)
             rule = f"must not be the column of {roles.get(name)}"
@@ -549,7 +623,7 @@ class Schema:
 
     @functools.cached_property
     def inputs(self) -> tuple[Column, ...]:
-        """The raw columns that the features read, in schema order: what the served model takes."""
+        """The raw columns that the features read, in schema order."""
         columns = {}
         wishes: dict[str, str] = {}
         for feature in self.features:
@@ -563,18 +637,25 @@ class Schema:
             for name, column in columns.items()
         )
 
+    @functools.cached_property
+    def served_inputs(self) -> tuple[Column, ...]:
+        """The inputs that a served model takes: all but those of features with `serve_as`."""
+        fixed = {feature.column for feature in self.features if feature.serve_as is not None}
+        return tuple(column for column in self.inputs if column.name not in fixed)
+
     @property
     def user_inputs(self) -> tuple[str, ...]:
         """Names of the inputs that a ranking request gives once: those of features of the user."""
         of_user = [feature for feature in self.features if feature.side == "user"]
         names = {column.name for feature in of_user for column in feature.columns}
-        return tuple(column.name for column in self.inputs if column.name in names)
+        return tuple(column.name for column in self.served_inputs if column.name in names)
 
     @property
     def columns(self) -> tuple[Column, ...]:
         """All columns of the files but the labels.
 
-        The inputs come first, then the row weight, the group, the time, the truths and the actions.
+        The inputs come first, then the weights of rows and steps, the group, the time, the truths
+        and the actions.
         """
         columns = {column.name: column for column in self.inputs}
         for name, dtype in self._special_columns():
@@ -584,6 +665,8 @@ class Schema:
 
     def _special_columns(self) -> Iterator[tuple[str, Dtype]]:
         yield self.sample_weight, "float32"
+        for name in self.step_weights:
+            yield name, "float32"
         yield self.group, "string"
         yield self.time, "float64"
         for task in self.tasks:
@@ -612,6 +695,21 @@ class Schema:
     def via(self) -> tuple[int, ...]:
         """For each of the actions, the index of the task that it may come before."""
         return tuple(i for i, task in enumerate(self.tasks) for _ in task.actions)
+
+    @property
+    def step_weights(self) -> tuple[str, ...]:
+        """The columns that weigh the steps, in the order of the tasks that have one."""
+        return tuple(task.weight_column for task in self.tasks if task.weight_column)
+
+    @property
+    def may_be_unknown(self) -> bool:
+        """Whether a label of some step may be unknown."""
+        return self.matures or any(task.may_be_unknown for task in self.tasks)
+
+    @property
+    def matures(self) -> bool:
+        """Whether a label of some step is known only some time after the row's own time."""
+        return any(task.matures_after for task in self.tasks)
 
     @property
     def step_names(self) -> tuple[str, ...]:

@@ -58,8 +58,8 @@ class FunnelRecommender(tfrs.models.Model):
 
     Call arguments:
         inputs: A mapping with raw columns or ids, [B] each. For `fit` and `evaluate` it also holds
-            the schema's label columns, its `sample_weight` and, for ESM2 and HM3, its `via`
-            columns.
+            the schema's label columns, its `sample_weight`, the steps' weights and, for ESM2 and
+            HM3, its `via` columns. Where a label may be unknown, -1 or NaN says so.
 
     Returns:
         The served probabilities by name, [B] each; see `tafe_tf.probabilities`.
@@ -117,14 +117,37 @@ class FunnelRecommender(tfrs.models.Model):
         weight = None
         if schema.sample_weight:
             weight = tf.cast(inputs[schema.sample_weight], tf.float32)
+        if schema.step_weights or schema.may_be_unknown:
+            weight = self._weights_of_steps(inputs, labels, weight)  # [B, N + A]
+            labels = tf.where(labels >= 0.0, labels, 0.0)
         logits = self.model(self._ids(inputs), training=training)
         loss = self._terms(labels, logits, sample_weight=weight)
         pairs = zip(self.tasks, self._task_weights, strict=True)
         for i, (task, task_weight) in enumerate(pairs):
             own = slice(i, i + 1)
-            of_task = task(labels[:, own], logits[:, own], sample_weight=weight)
+            own_weight = weight
+            if weight is not None and len(weight.shape) == 2:
+                own_weight = weight[:, i]
+            of_task = task(labels[:, own], logits[:, own], sample_weight=own_weight)
             loss += task_weight * of_task
         return loss
+
+    def _weights_of_steps(
+        self,
+        inputs: Mapping[str, Tensor],
+        labels: tf.Tensor,
+        row_weight: tf.Tensor | None,
+    ) -> tf.Tensor:
+        """Returns the weight of each row's steps and actions, 0 for a label that is unknown."""
+        is_known = labels >= 0.0  # -1 is unknown, and so is NaN
+        weights = tf.cast(is_known, tf.float32)
+        if row_weight is not None:
+            weights *= row_weight[:, None]
+        of_columns = tf.unstack(weights, axis=1)
+        for i, task in enumerate(self._schema.tasks):
+            if task.weight_column:
+                of_columns[i] *= tf.cast(inputs[task.weight_column], tf.float32)
+        return tf.stack(of_columns, axis=1)
 
     def _ids(self, inputs: Mapping[str, Tensor]) -> dict[str, tf.Tensor]:
         """Returns what the model reads."""

@@ -139,6 +139,7 @@ def make_run(directory: pathlib.Path, name: str, *, seed: int = 0, count: int = 
             "dropout": 0.0,
             "deep_units": 0,
             "heads": "separate",
+            "conditional_weight": 0.0,
             "embedding_stddev": 0.3,
         }
     )

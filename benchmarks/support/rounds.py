@@ -16,6 +16,8 @@ from absl import flags
 from rich.console import Console
 from rich.table import Table
 
+from benchmarks.support import cpu_limits
+
 ROUNDS = flags.DEFINE_integer(
     "rounds", 5, "How many times everything that is compared is measured, in turn.", lower_bound=1
 )
@@ -130,7 +132,8 @@ def _ask_peer(command: str, keys: Mapping[str, str]) -> dict[str, float]:
 
 
 def show(seen: Seen, title: str) -> None:
-    """Prints a table, a line of JSON with all spreads and, with a peer, a line with each ratio."""
+    """Prints the processor's limits, a table, and JSON: all spreads, and with a peer the ratios."""
+    print(cpu_limits.line())
     show_table(seen, title)
     print(json.dumps({way: _spreads(values) for way, values in seen.items()}))
     if PEER in seen:

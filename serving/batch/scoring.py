@@ -117,7 +117,7 @@ def score(model: SessionModel, job: Job, shards: Iterable[Shard]) -> Iterator[in
 
 def _read(job: Job, shards: Iterable[Shard]) -> Iterator[tuple[Input, Cut]]:
     """The blocks of shards, each with the file that it comes from."""
-    columns = [column.name for column in job.schema.inputs]
+    columns = [column.name for column in job.schema.served_inputs]
     files = [source.path for source in job.inputs]
     for shard in shards:
         cuts = read_parts(

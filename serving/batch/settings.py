@@ -71,7 +71,7 @@ class Settings:
     @functools.cached_property
     def outputs(self) -> tuple[str, ...]:
         """The names of the signature's outputs, in the funnel's order."""
-        inputs = {column.input for column in self.schema.inputs}
+        inputs = {column.input for column in self.schema.served_inputs}
         scoring: dict[str, set[str]] = {}  # signatures that score rows of columns
         for name, definition in _signature_defs(self.model).items():
             if set(definition.inputs) == inputs and name != "rank":

@@ -103,7 +103,7 @@ def _columns(settings: Settings, present: Sequence[str]) -> list[str]:
             raise JobError(f"key {key!r} is reserved: the result has {', '.join(settings.outputs)}")
         if settings.keys.count(key) > 1:
             raise JobError(f"key {key!r} must be given once. Received: {', '.join(settings.keys)}")
-    inputs = [root_of(present, column.name) for column in settings.schema.inputs]
+    inputs = [root_of(present, column.name) for column in settings.schema.served_inputs]
     names = list(dict.fromkeys([*settings.keys, *inputs]))
     try:
         check_columns("DataFrame", names, list(present))
@@ -127,7 +127,7 @@ def _scores(
     context = TaskContext.get()
     name = f"DataFrame, partition {context.partitionId() if context else 0}"
     model = loaded(settings)
-    columns = [column.name for column in settings.schema.inputs]
+    columns = [column.name for column in settings.schema.served_inputs]
     with ThreadPoolExecutor(machine.threads()) as workers:
         for before, gathered in _gathered(batches):
             table = gathered.rename_columns(list(names))

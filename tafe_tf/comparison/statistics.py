@@ -12,7 +12,7 @@ from tafe_tf.comparison.bootstrap import RankedRows, interval, over_seeds, resam
 from tafe_tf.comparison.differences import Differences
 from tafe_tf.comparison.finished import Arrays, FinishedModel, by_model, predictions_of
 from tafe_tf.comparison.runs import ChildRun
-from tafe_tf.metrics import NO_GROUP, log_sigmoid
+from tafe_tf.metrics import NO_GROUP, log_sigmoid, weights_of_steps
 from tafe_tf.schema import Schema
 
 MEAN = "auc/mean"  # mean over the tasks of the AUC over all impressions
@@ -163,13 +163,13 @@ class Comparison:
         """The test rows ranked by each probability, by metric."""
         log_p = log_sigmoid(rows["logits"])
         depth = rows["depth"]
-        weight = rows["weight"]
+        weight = weights_of_steps(depth, rows.get("unknown"), rows["weight"], log_p.shape[1])
         ranked = {}
         for i, name in enumerate(self.schema.step_names):
             ranked[f"auc/{name}"] = RankedRows(
                 log_p[:, i],
                 depth > i,
-                weight,
+                weight[:, i],
             )
         for i, name in enumerate(self.schema.conditional_names, start=1):
             log_ratio = log_p[:, i] - log_p[:, i - 1]
@@ -177,7 +177,7 @@ class Comparison:
             ranked[f"auc/{name}"] = RankedRows(
                 log_conditional,
                 depth > i,
-                weight,
+                weight[:, i],
                 depth >= i,
             )
         return ranked

@@ -72,9 +72,9 @@ class Features(tf.Module):
 
     @property
     def signature(self) -> dict[str, tf.TensorSpec]:
-        """The raw columns as the graph takes them: [B], or [B, any length] for lists."""
+        """The raw columns of a served model: [B], or [B, any length] for lists."""
         specs = {}
-        for column in self.schema.inputs:
+        for column in self.schema.served_inputs:
             shape = [None, None] if column.max_length else [None]
             specs[column.name] = tf.TensorSpec(
                 shape,
@@ -96,12 +96,14 @@ class Features(tf.Module):
         """Makes the model's inputs.
 
         Args:
-            columns: Raw columns as in `signature`; further ones are ignored.
+            columns: The raw columns that the features read; further ones are ignored. Where those
+                of features with `serve_as` are not among them, that value stands in every row.
 
         Returns:
             "ids", int32 [B, S], each counted within its field; and, if some field holds lists, the
             pooling weights "weights", float32 [B, S]. S is the sum of `slots`.
         """
+        columns = {**self._served_as(columns), **columns}
         ids = []
         weights = []
         missing = self._missing.of_columns(columns)
@@ -120,6 +122,17 @@ class Features(tf.Module):
         for name, part in inputs.items():
             ordered[name] = tf.gather(part, self._order, axis=1)
         return ordered
+
+    def _served_as(self, columns: Mapping[str, tf.Tensor]) -> dict[str, tf.Tensor]:
+        """The columns that are not there, [B], each of the one value that is served."""
+        fixed = {}
+        for feature in self.schema.features:
+            if feature.serve_as is not None and feature.column not in columns:
+                served = self.schema.served_inputs[0]
+                rows = tf.shape(columns[served.name])[:1]
+                value = tf.constant(feature.serve_as, feature.raw_dtype)
+                fixed[feature.column] = tf.fill(rows, value)
+        return fixed
 
     def _fields(
         self,

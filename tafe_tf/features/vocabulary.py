@@ -17,6 +17,7 @@ from tafe_tf.data.atomic import naming, read_json
 from tafe_tf.data.atomic import publish as move
 from tafe_tf.data.bad_rows import BadRows
 from tafe_tf.data.blocks.block import Block
+from tafe_tf.data.blocks.maturity import without_immature
 from tafe_tf.data.field_counts import FieldCounts
 from tafe_tf.data.fingerprint import Fingerprint, of_files, sampled
 from tafe_tf.data.formats.read import read_blocks
@@ -50,6 +51,7 @@ def count(
     schema: Schema,
     work: pathlib.Path,
     bad_rows: BadRows,
+    now: int | float | None = None,
 ) -> Counted:
     """Counts values, rows and labels in one pass over the training files.
 
@@ -58,6 +60,7 @@ def count(
         schema: What to read of them.
         work: A folder for counts that do not fit in memory, see `beside`.
         bad_rows: What to do with bad rows.
+        now: As of when labels are judged, see `FunnelData`. Default: None.
 
     Raises:
         DataError: On a bad file, or on a bad row unless `bad_rows` drops them.
@@ -66,7 +69,7 @@ def count(
     values = {feature.name: ValueCounts(work) for feature in features}
     rows = RowCounts(schema)
     for block in read_blocks(files, schema, bad_rows=bad_rows):
-        rows.add(block)
+        rows.add(block if now is None else without_immature(block, schema, now))
         for feature in features:
             values[feature.name].add(values_of(feature, block))
     return Counted(rows, values)
@@ -77,6 +80,7 @@ def build(
     schema: Schema,
     directory: str | pathlib.Path,
     bad_rows: BadRows,
+    now: int | float | None = None,
 ) -> dict[str, Any]:
     """Writes `vocabulary/<feature>.txt` and `statistics.json` into a directory, all or nothing.
 
@@ -85,6 +89,7 @@ def build(
         schema: What to read of them.
         directory: Made if it is not there; usually the schema's folder or the run's own.
         bad_rows: What to do with bad rows.
+        now: As of when labels are judged, see `FunnelData`. Default: None.
 
     Returns:
         The statistics, see `publish`.
@@ -93,7 +98,7 @@ def build(
         DataError: On a bad file, or on a bad row unless `bad_rows` drops them.
     """
     with beside(directory) as work:
-        counted = count(files, schema, work, bad_rows)
+        counted = count(files, schema, work, bad_rows, now)
         kept = (
             (feature, counted.values[feature.name].keep(feature.min_count))
             for feature in vocabulary_features(schema)
@@ -164,11 +169,12 @@ def publish(
             any. Default: none.
 
     Returns:
-        The statistics: "rows"; the "rate" of every task; under "vocabulary" the vocabularies'
-        sizes; under "distinct" the number of different values behind each; under "missing" and
-        "unseen" the share of each field's values that are missing, and that have no row of the
-        table; under "files" what the vocabularies' files hold, see `tafe_tf.data.manifest`; and
-        "made_from", a fingerprint of what they are made from.
+        The statistics: "rows"; the "rate" of every task; where labels may be unknown, under
+        "unknown_labels" how many of each task are; under "vocabulary" the
+        vocabularies' sizes; under "distinct" the number of different values behind each; under
+        "missing" and "unseen" the share of each field's values that are missing, and that have no
+        row of the table; under "files" what the vocabularies' files hold, see
+        `tafe_tf.data.manifest`; and "made_from", a fingerprint of what they are made from.
     """
     sizes = {}
     distinct = {}
@@ -178,13 +184,15 @@ def publish(
         sizes[feature.name] = _write(vocabulary_file(work, feature), values.values)
         distinct[feature.name] = values.distinct
         fields.add_unseen(feature.name, values.rare)
-    rates = {
-        task.name: positive / max(rows.rows, 1)
-        for task, positive in zip(schema.tasks, rows.positives.tolist(), strict=True)
-    }
+    names = [task.name for task in schema.tasks]
+    rates = dict(zip(names, rows.rates(), strict=True))
+    unknown = {}
+    if schema.may_be_unknown:
+        unknown = dict(zip(names, rows.unknown.tolist(), strict=True))
     statistics = {
         "rows": rows.rows,
         "rate": rates,
+        **({"unknown_labels": unknown} if unknown else {}),
         "vocabulary": sizes,
         "distinct": distinct,
         **fields.shares_of_all(),

@@ -83,7 +83,7 @@ def _convert(
     if not is_input:  # labels are read beside features only
         place = Feature(name="place", column="place of the row", kind="integer", size=1)
         task = next(task for task in schema.tasks if task.column == name)
-        task = dataclasses.replace(task, truth="", via="")
+        task = dataclasses.replace(task, truth="", via="", weight_column="", matures_after="")
         table = table.append_column(place.column, pa.array([0] * len(table)))
         schema = Schema(name="label", features=(place,), tasks=(task,), missing=schema.missing)
         columns = None
@@ -111,7 +111,12 @@ def without_columns(schema: Schema, broken: set[str]) -> Schema | None:
         via: tuple[str, ...] = ()
         if tasks:  # no action comes before the first step
             via = tuple(name for name in task.actions if name not in broken)
-        tasks.append(dataclasses.replace(task, truth=truth, via=via))
+        kept = dataclasses.replace(task, truth=truth, via=via)
+        if task.weight_column in broken:
+            kept = dataclasses.replace(kept, weight_column="")
+        if schema.time in broken:
+            kept = dataclasses.replace(kept, matures_after="")
+        tasks.append(kept)
     roles: dict[str, Any] = {}
     for key in ("sample_weight", "group", "time"):
         name = getattr(schema, key)

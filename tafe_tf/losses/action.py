@@ -8,7 +8,8 @@ from typing import Any
 import keras
 from keras import ops
 
-from tafe_tf.losses.funnel import FunnelLoss, task_losses
+from tafe_tf.losses import step_weights
+from tafe_tf.losses.funnel import FunnelLoss, known_task_losses
 from tafe_tf.losses.label_check import checked_labels
 from tafe_tf.types import Tensor
 
@@ -52,20 +53,29 @@ class ActionLoss(FunnelLoss):
         self.num_tasks = num_tasks
         self.columns = None if columns is None else list(columns)
 
-    def call(self, y_true: Tensor, y_pred: Tensor) -> Tensor:
+    def call(self, y_true: Any, y_pred: Tensor) -> Tensor:
         """Computes the loss of each row: [B, N + A], [B, N + A] or [B, N] -> [B]."""
         n = self.num_tasks
-        count = y_pred.shape[-1] - n  # A, or 0
-        labels = y_true[:, n : n + count]  # [B, A], or [B, 0]
-        if self.columns is not None and count:
-            places = [n + column for column in self.columns]
-            labels = ops.take(y_true, places, axis=1)
-        labels = ops.cast(labels, y_pred.dtype)
+        all_labels, all_weights = step_weights.parted(y_true)
+        labels = self._of_actions(all_labels, y_pred)  # [B, A], or [B, 0]
         if self.checks_labels:
-            labels = checked_labels(labels, first=n)
-        of_actions = task_losses(labels, y_pred[:, n:])
+            labels = checked_labels(labels, first=n, may_be_unknown=self.may_be_unknown)
+        of_actions = known_task_losses(labels, y_pred[:, n:])
+        if all_weights is not None:
+            of_actions = self._of_actions(all_weights, y_pred) * of_actions
         of_steps = super().call(y_true, y_pred[:, :n])  # [B]
         return of_steps + ops.sum(of_actions, axis=-1)
+
+    def _of_actions(self, columns: Tensor, y_pred: Tensor) -> Tensor:
+        """Takes the columns of the actions that the model predicts: [B, N + A'] -> [B, A]."""
+        n = self.num_tasks
+        count = y_pred.shape[-1] - n  # A, or 0
+        if self.columns is not None and count:
+            places = [n + column for column in self.columns]
+            taken = ops.take(columns, places, axis=1)
+        else:
+            taken = columns[:, n : n + count]
+        return ops.cast(taken, y_pred.dtype)
 
     def get_config(self) -> dict[str, Any]:
         """Returns the constructor's arguments."""

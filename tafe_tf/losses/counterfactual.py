@@ -8,6 +8,7 @@ from typing import Any, Literal
 import keras
 from keras import ops
 
+from tafe_tf.losses import step_weights
 from tafe_tf.losses.funnel import FunnelLoss, conditional_logs, task_losses
 from tafe_tf.types import Tensor
 
@@ -87,12 +88,13 @@ class CounterfactualLoss(FunnelLoss):
             weights.append(self.global_weight * weight)
         return weights
 
-    def call(self, y_true: Tensor, y_pred: Tensor) -> Tensor:
+    def call(self, y_true: Any, y_pred: Tensor) -> Tensor:
         """Computes the loss of each row: [B, N], [B, C] -> [B]."""
         n = self.num_tasks
         end = 2 * n - 1  # of the conditionals' columns
-        labels = ops.cast(y_true[:, :n], y_pred.dtype)
-        later = labels[:, 1:]  # o_2, ..., o_N
+        labels, weights = step_weights.parted(y_true)
+        labels = ops.cast(labels[:, :n], y_pred.dtype)
+        later = ops.maximum(labels[:, 1:], 0.0)  # o_2, ..., o_N
         logits = y_pred[:, :n]
         if y_pred.shape[-1] == n:
             log_r, log_not_r = conditional_logs(logits)
@@ -102,14 +104,23 @@ class CounterfactualLoss(FunnelLoss):
             delta = task_losses(later, conditionals)
         propensity = ops.sigmoid(logits[:, :-1])  # f_1, ..., f_{N-1}
         risks = self._risks(
-            seen=labels[:, :-1],
+            seen=ops.cast(labels[:, :-1] > 0, labels.dtype),
             delta=delta,
             propensity=ops.stop_gradient(propensity),
             imputed=y_pred[:, end:],
         )
-        of_steps = super().call(labels, logits)  # [B]
+        is_known = ops.minimum(labels[:, :-1], labels[:, 1:]) >= 0  # both ends, [B, N - 1]
+        risks = ops.where(is_known, risks, 0.0)
+        if weights is not None:
+            risks = risks * self._risk_weights(weights[:, :n])
+        of_steps = super().call(step_weights.joined(labels, weights), logits)  # [B]
         of_conditionals = ops.sum(risks, axis=-1)
         return of_steps + self.counterfactual_weight * of_conditionals
+
+    def _risk_weights(self, weights: Tensor) -> Tensor:
+        """Returns the weight of each risk: its step's, and 0 where the step before is unknown."""
+        knows_previous = ops.cast(weights[:, :-1] > 0, weights.dtype)
+        return knows_previous * weights[:, 1:]
 
     def _risks(
         self,

@@ -8,7 +8,9 @@ from typing import Any
 import keras
 from keras import ops
 
+from tafe_tf.losses import step_weights
 from tafe_tf.losses.balancing import Balance
+from tafe_tf.losses.expected_labels import expected_labels
 from tafe_tf.losses.label_check import checked_labels
 from tafe_tf.metrics import SMALLEST
 from tafe_tf.types import Tensor
@@ -18,7 +20,7 @@ def task_losses(labels: Tensor, logits: Tensor) -> Tensor:
     """Computes the binary cross entropy of each row and task.
 
     Args:
-        labels: o, 0 or 1, [B, N].
+        labels: o, 0 or 1, or for an unknown label its expectation, [B, N].
         logits: Logits of f, [B, N].
 
     Returns:
@@ -34,6 +36,30 @@ def task_losses(labels: Tensor, logits: Tensor) -> Tensor:
     # no cancellation.
     sign = 1.0 - 2.0 * labels
     return ops.softplus(sign * logits)
+
+
+def known_task_losses(labels: Tensor, logits: Tensor) -> Tensor:
+    """Computes the cross entropy of each row and task, and 0 for labels that are unknown.
+
+    Args:
+        labels: o, 0 or 1, or a negative number for unknown, [B, N].
+        logits: Logits of f, [B, N].
+
+    Returns:
+        The cross entropies, [B, N].
+
+    Example:
+        >>> import numpy as np
+        >>> known_task_losses(np.array([[0.0, -1.0]]), np.array([[0.0, 2.0]])).numpy().round(4)
+        array([[0.6931, 0.    ]])
+    """
+    is_known = ops.cast(labels >= 0, logits.dtype)
+    return is_known * task_losses(ops.maximum(labels, 0.0), logits)
+
+
+def expected_task_losses(labels: Tensor, logits: Tensor) -> Tensor:
+    """Computes the cross entropies of labels that may be any number from 0 to 1: [B, N]."""
+    return labels * ops.softplus(-logits) + (1.0 - labels) * ops.softplus(logits)
 
 
 def dependence_losses(labels: Tensor, logits: Tensor) -> Tensor:
@@ -105,6 +131,28 @@ def conditional_logs(logits: Tensor) -> tuple[Tensor, Tensor]:
     return log_r, ops.log(not_r)
 
 
+def conditional_losses(labels: Tensor, logits: Tensor) -> Tensor:
+    """Computes the cross entropy of each step given the one before, over the rows that reached it.
+
+    Args:
+        labels: o, 0 or 1, or for an unknown label its expectation, [B, N].
+        logits: Logits of f, [B, N].
+
+    Returns:
+        o_{i-1} times the cross entropy of o_i and min(f_i / f_{i-1}, 1) for i = 2..N, [B, N - 1].
+
+    Example:
+        >>> import numpy as np
+        >>> labels, logits = np.array([[1.0, 0.0, 0.0]]), np.array([[100.0, 0.0, 0.0]])
+        >>> np.round(conditional_losses(labels, logits), 4).tolist()  # log 2, and nothing
+        [[0.6931, 0.0]]
+    """
+    log_r, log_not_r = conditional_logs(logits)
+    reached = labels[:, :-1]  # o_{i-1}
+    passed = labels[:, 1:]  # o_i
+    return -passed * log_r - (reached - passed) * log_not_r
+
+
 @keras.saving.register_keras_serializable("tafe_tf")
 class FunnelLoss(keras.losses.Loss):
     """L of eq. 25 for a funnel of any length: sum_i w_i BCE_i + weight * sum_{i >= 2} L_D,i.
@@ -115,12 +163,21 @@ class FunnelLoss(keras.losses.Loss):
             funnel of one step has none.
         order_weight: Weight of the order constraint sum_{i >= 2} max(f_i - f_{i-1}, 0), which is
             AITM's calibrator and has 0.6 there; 0 by default, since TAFE has none.
+        may_be_unknown: Whether a label may be unknown, which a negative number says, such as -1;
+            false by default. In its place the terms take its expectation given what the row knows,
+            see `expected_labels`; a row that knows nothing changes nothing.
+        conditional_weight: Weight of the cross entropies of each step given the one before, which
+            are those of the rows that reached it (`conditional_losses`); 0 by default, since the
+            paper has none. The tasks' weights do not multiply it.
 
     Call arguments:
         y_true: Labels, [B, N], or [B] for one step; columns beyond those of the logits (a schema's
             actions) are not read.
         y_pred: Logits, [B, N].
-        sample_weight: Weights of the rows, [B]; all 1 by default.
+        sample_weight: Weights of the rows, [B], or of each row's steps, [B, N]; all 1 by default. A
+            step whose weight is 0 says nothing, whatever its label, as one whose label is unknown.
+            L_D and the order constraint weigh a pair of steps by the smaller of both weights, a
+            conditional by that of its later step. Columns beyond those of the logits are not read.
 
     Attributes:
         checks_labels: Whether to check the labels, true at first. A training loop whose reader has
@@ -150,6 +207,8 @@ class FunnelLoss(keras.losses.Loss):
         task_weights: Sequence[float] | None = None,
         dependence_weight: float = 1.0,
         order_weight: float = 0.0,
+        conditional_weight: float = 0.0,
+        may_be_unknown: bool = False,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
@@ -158,6 +217,8 @@ class FunnelLoss(keras.losses.Loss):
             self.task_weights = [float(weight) for weight in task_weights]
         self.dependence_weight = dependence_weight
         self.order_weight = order_weight
+        self.conditional_weight = conditional_weight
+        self.may_be_unknown = may_be_unknown
         self.checks_labels = True
         self.balance: Balance | None = None
 
@@ -176,15 +237,32 @@ class FunnelLoss(keras.losses.Loss):
         """Computes the loss of a batch, a scalar: [B, N], [B, N] and [B] -> []."""
         if len(y_true.shape) == 1:
             y_true = ops.expand_dims(y_true, -1)
+        if sample_weight is not None and len(ops.shape(sample_weight)) == 2:
+            y_true = step_weights.joined(y_true, sample_weight)
+            sample_weight = None
         return super().__call__(y_true, y_pred, sample_weight)
 
-    def call(self, y_true: Tensor, y_pred: Tensor) -> Tensor:
+    def call(self, y_true: Any, y_pred: Tensor) -> Tensor:
         """Computes the loss of each row: [B, N], [B, N] -> [B]."""
         n = y_pred.shape[-1]
-        labels = ops.cast(y_true[:, :n], y_pred.dtype)  # o, [B, N]
+        labels, of_steps = step_weights.parted(y_true)
+        labels = ops.cast(labels[:, :n], y_pred.dtype)  # o, [B, N]
+        if of_steps is not None:
+            of_steps = ops.cast(of_steps[:, :n], y_pred.dtype)
         if self.checks_labels:
-            labels = checked_labels(labels)
-        cross_entropies = task_losses(labels, y_pred)  # [B, N]
+            labels = checked_labels(labels, may_be_unknown=self.may_be_unknown)
+        if self.may_be_unknown:
+            of_steps = step_weights.of_known_rows(labels, of_steps)
+            labels = expected_labels(labels, y_pred)
+            cross_entropies = expected_task_losses(labels, y_pred)  # [B, N]
+        else:
+            cross_entropies = task_losses(labels, y_pred)
+        of_pairs = None
+        of_later = None
+        if of_steps is not None:
+            of_pairs = step_weights.of_pairs(of_steps)  # [B, N - 1]
+            of_later = of_steps[:, 1:]
+            cross_entropies = of_steps * cross_entropies
         if self.balance is not None:
             cross_entropies = self.balance(cross_entropies)
         weights = self.weights_for(n)
@@ -193,12 +271,16 @@ class FunnelLoss(keras.losses.Loss):
         has_pairs = n > 1
         if self.dependence_weight and has_pairs:
             squares = dependence_losses(labels, y_pred)  # L_D, [B, N - 1]
-            dependence = ops.sum(squares, axis=-1)
+            dependence = step_weights.weighted_sum(squares, of_pairs)
             loss = loss + self.dependence_weight * dependence
         if self.order_weight and has_pairs:
             excesses = order_losses(y_pred)  # [B, N - 1]
-            order = ops.sum(excesses, axis=-1)
+            order = step_weights.weighted_sum(excesses, of_pairs)
             loss = loss + self.order_weight * order
+        if self.conditional_weight and has_pairs:
+            of_reached = conditional_losses(labels, y_pred)  # [B, N - 1]
+            conditional = step_weights.weighted_sum(of_reached, of_later)
+            loss = loss + self.conditional_weight * conditional
         return loss
 
     def get_config(self) -> dict[str, Any]:
@@ -207,5 +289,7 @@ class FunnelLoss(keras.losses.Loss):
             "task_weights": self.task_weights,
             "dependence_weight": self.dependence_weight,
             "order_weight": self.order_weight,
+            "conditional_weight": self.conditional_weight,
+            "may_be_unknown": self.may_be_unknown,
         }
         return {**super().get_config(), **config}

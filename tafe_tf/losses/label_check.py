@@ -11,7 +11,12 @@ from tafe_tf.types import Tensor
 _RULE = "a label must be 0 or 1"
 
 
-def checked_labels(labels: Tensor, first: int = 0) -> Tensor:
+def checked_labels(
+    labels: Tensor,
+    first: int = 0,
+    *,
+    may_be_unknown: bool = False,
+) -> Tensor:
     """Gives labels back, and raises an error if one is neither 0 nor 1.
 
     Tensors with values are looked at here, and those of a TensorFlow graph by an assertion in it.
@@ -21,6 +26,8 @@ def checked_labels(labels: Tensor, first: int = 0) -> Tensor:
     Args:
         labels: Labels, floats [B, N].
         first: The number of the first column among those of `y_true`, for the message. Default: 0.
+
+        may_be_unknown: Whether -1, an unknown label, is right, too. Default: false.
 
     Returns:
         The labels, [B, N].
@@ -37,6 +44,8 @@ def checked_labels(labels: Tensor, first: int = 0) -> Tensor:
         ValueError: y_true[0, 1], task 2 in row 1: a label must be 0 or 1. Received: -1.0
     """
     is_label = ops.logical_or(ops.equal(labels, 0.0), ops.equal(labels, 1.0))
+    if may_be_unknown:
+        is_label = ops.logical_or(is_label, ops.equal(labels, -1.0))
     if _has_values(labels):
         _raise_for_the_first(labels, is_label, first)
         return labels

@@ -26,20 +26,25 @@ NAME_unreached for a conditional over the rows whose previous label is 0, which 
     truth_ratio/NAME    sum of predictions / sum of true probabilities
     truth_mae/NAME      mean of |prediction - truth|
 
-All sums and means are weighted by `sample_weight`, 1 by default.
+All sums and means are weighted by `sample_weight`, 1 by default. Where labels may be unknown, those
+of a step are over the rows that know it, which stand for the others (`weights_of_steps`):
+
+    rows/NAME           number of rows that know the step; of a conditional, those of them that
+                        reached the step before
 """
 
 from tafe_tf.metrics.calibration import BINS, calibration_error
 from tafe_tf.metrics.directions import DIRECTIONS, Direction, direction, goodness, monitored
 from tafe_tf.metrics.funnel import SMALLEST, FunnelMetrics, Metrics, log_sigmoid
 from tafe_tf.metrics.ranking import auc, grouped_auc
-from tafe_tf.metrics.rows import NO_GROUP, hashes
+from tafe_tf.metrics.rows import NO_GROUP, UNKNOWN, hashes, weights_of_steps
 
 __all__ = [
     "BINS",
     "DIRECTIONS",
     "NO_GROUP",
     "SMALLEST",
+    "UNKNOWN",
     "Direction",
     "FunnelMetrics",
     "Metrics",
@@ -51,4 +56,5 @@ __all__ = [
     "hashes",
     "log_sigmoid",
     "monitored",
+    "weights_of_steps",
 ]

@@ -16,6 +16,7 @@ from tafe_tf.metrics.rows import (
     check_nested,
     checked,
     hashes,
+    weights_of_steps,
 )
 
 # Smallest 1 - r of a conditional r cut to 1: float32 resolves 1 - r no finer.
@@ -37,6 +38,9 @@ class FunnelMetrics:
     Args:
         step_names: Names of f_1, ..., f_N.
         conditional_names: Names of f_i / f_{i-1}, i = 2..N.
+        may_be_unknown: Whether labels may be unknown; false by default. The metrics of a step are
+            then those of the rows that know it, weighed by `weights_of_steps`, and "rows/<step>"
+            says of how many.
 
     Raises:
         ValueError: If there is not one conditional fewer than there are steps.
@@ -50,7 +54,13 @@ class FunnelMetrics:
         (3, 0.5, 1.0)
     """
 
-    def __init__(self, step_names: Sequence[str], conditional_names: Sequence[str]) -> None:
+    def __init__(
+        self,
+        step_names: Sequence[str],
+        conditional_names: Sequence[str],
+        *,
+        may_be_unknown: bool = False,
+    ) -> None:
         if len(conditional_names) != len(step_names) - 1:
             raise ValueError(
                 f"must be N names and N - 1. Received: {step_names} and {conditional_names}"
@@ -59,6 +69,7 @@ class FunnelMetrics:
             tuple(step_names),
             tuple(conditional_names),
         )
+        self.may_be_unknown = may_be_unknown
         self._parts: list[Arrays] = []
 
     def update(
@@ -73,8 +84,10 @@ class FunnelMetrics:
 
         Args:
             logits: Logits of f, [B, N].
-            labels: 0 or 1, a later one 1 only where the earlier is, [B, N].
-            sample_weight: Weights of the rows, 0 or more, [B]; all 1 by default.
+            labels: 0 or 1, a later one 1 only where the earlier is, [B, N]; -1 where it is unknown,
+                between ones and zeros, if it may be.
+            sample_weight: Weights of the rows, 0 or more, [B], or of each row's steps, [B, N]; all
+                1 by default.
             group: Strings, bytes or integers, [B]; kept as a 64-bit hash of their text. Rows whose
                 group is missing ("", -1, None or NaN) are left out of the groups' AUC, and counted.
             truth: The true P(T_i = 1 | X), a later one at most the earlier, [B, N].
@@ -91,14 +104,18 @@ class FunnelMetrics:
                 f"logits and labels must be [B, {n}]. Received: {logits.shape} and {shape}"
             )
         checked("logits", logits, shape, -FLOAT32_MAX, FLOAT32_MAX)
-        check_labels(labels)
-        depth = labels.sum(axis=1)  # how many steps the row reached
+        check_labels(labels, may_be_unknown=self.may_be_unknown)
+        depth = (labels > 0).sum(axis=1)  # how many steps the row reached
         part = {
             "logits": logits.astype(np.float32),
             "depth": depth.astype(np.uint8),
         }
+        if self.may_be_unknown:
+            unknown = (labels < 0).sum(axis=1)
+            part["unknown"] = unknown.astype(np.uint8)
         if sample_weight is not None:
-            checked("sample_weight", sample_weight, rows, 0, FLOAT32_MAX)
+            shape_of_weights = shape if sample_weight.ndim == 2 else rows
+            checked("sample_weight", sample_weight, shape_of_weights, 0, FLOAT32_MAX)
             part["weight"] = sample_weight.astype(np.float32)
         if group is not None:
             part["group"] = hashes(group, rows)
@@ -125,7 +142,7 @@ class FunnelMetrics:
             gather: Makes of one worker's arrays [n, ...] those of all, in every worker. A worker
                 without rows takes part with the arrays that the others have.
         """
-        merged = FunnelMetrics(*self.names)
+        merged = FunnelMetrics(*self.names, may_be_unknown=self.may_be_unknown)
         of_all = gather(self._sorted())
         merged._add([of_all])
         return merged
@@ -148,7 +165,10 @@ class FunnelMetrics:
         if weight is None:
             weight = np.ones(len(logits))
         weight = weight.astype(np.float64)
-        rows["weight"] = weight
+        n = len(self.names[0])
+        rows["weight"] = weights_of_steps(rows["depth"], rows.get("unknown"), weight, n)
+        if weight.ndim == 2:
+            weight = weight.mean(axis=1)  # of the row
         is_above = logits[:, 1:] > logits[:, :-1]  # a later step above an earlier, [n, N - 1]
         is_crossed = is_above.any(axis=1)
         crossed = weight[is_crossed].sum()
@@ -170,10 +190,13 @@ class FunnelMetrics:
         """Returns all rows, in an order that depends on nothing but their values."""
         if not self._parts:
             n = len(self.names[0])
-            return {
+            none: Arrays = {
                 "logits": np.zeros((0, n), np.float32),
                 "depth": np.zeros(0, np.uint8),
             }
+            if self.may_be_unknown:
+                none["unknown"] = np.zeros(0, np.uint8)
+            return none
         rows: Arrays = {}
         columns: list[np.ndarray] = []
         for key in sorted(self._parts[0]):
@@ -193,18 +216,33 @@ def _of_step(
     i: int,
     rows: Arrays,
 ) -> Metrics:
-    """Computes the metrics of f_{i+1}, on all rows."""
+    """Computes the metrics of f_{i+1}, on all rows that know the step."""
+    may_be_unknown = "unknown" in rows
+    rows = _that_know(rows, i)
+    counted: Metrics = {}
+    if may_be_unknown:
+        counted[f"rows/{name}"] = len(rows["weight"])
     logit = rows["logits"][:, i]
     weight = rows["weight"]
     log_p = log_sigmoid(logit)
     log_not_p = log_sigmoid(-logit)
     y = rows["depth"] > i
     group = rows.get("group")
-    result = _measure(name, log_p, log_not_p, y, weight, group)
+    result = counted | _measure(name, log_p, log_not_p, y, weight, group)
     if "truth" in rows:
         truth = rows["truth"][:, i]
         result |= _compare(name, log_p, truth, weight)
     return result
+
+
+def _that_know(rows: Arrays, i: int) -> Arrays:
+    """Returns the rows that know step i + 1, with their weights in it."""
+    own = {**rows, "weight": rows["weight"][:, i]}
+    if "unknown" not in rows:
+        return own
+    first = rows["depth"].astype(np.int64)
+    knows = (i < first) | (i >= first + rows["unknown"])
+    return {key: values[knows] for key, values in own.items()}
 
 
 def _of_conditional(
@@ -213,6 +251,11 @@ def _of_conditional(
     rows: Arrays,
 ) -> Metrics:
     """Computes the metrics of f_{i+1} / f_i, on the rows that reached step i."""
+    may_be_unknown = "unknown" in rows
+    rows = _that_know(rows, i)
+    counted: Metrics = {}
+    if may_be_unknown:
+        counted[f"rows/{name}"] = int((rows["depth"] >= i).sum())
     logits = rows["logits"]
     depth = rows["depth"]
     weight = rows["weight"]
@@ -223,7 +266,7 @@ def _of_conditional(
     group = rows.get("group")
     if group is not None:
         group = group[reached]
-    result = _measure(
+    result = counted | _measure(
         name,
         log_p[reached],
         np.log(not_p),

@@ -6,6 +6,7 @@ import hashlib
 
 import numpy as np
 
+UNKNOWN = -1  # a label of which a row says nothing
 NO_GROUP = np.uint64(0)  # the hash of a row without a group
 FLOAT32_MAX = float(np.finfo(np.float32).max)
 
@@ -52,14 +53,79 @@ def check_nested(name: str, values: np.ndarray) -> None:
         )
 
 
-def check_labels(labels: np.ndarray) -> None:
-    """Raises ValueError unless the labels [B, N] are 0 or 1 and never rise along the funnel."""
-    checked("labels", labels, labels.shape, 0, 1)
-    check_nested("labels", labels)
-    is_binary = np.isin(labels, (0, 1))
-    wrong = labels[~is_binary]
+def check_labels(labels: np.ndarray, *, may_be_unknown: bool = False) -> None:
+    """Raises ValueError unless the labels [B, N] are 0 or 1 and never rise along the funnel.
+
+    Args:
+        labels: The labels.
+        may_be_unknown: Whether -1 is right, too; what is unknown then stands between ones and
+            zeros. Default: false.
+    """
+    known = labels
+    if may_be_unknown:
+        known = np.where(labels == UNKNOWN, 0, labels)
+        at_most = np.where(labels == UNKNOWN, 1, labels)
+        check_nested("labels", at_most)
+    checked("labels", known, labels.shape, 0, 1)
+    check_nested("labels", known)
+    is_binary = np.isin(known, (0, 1))
+    wrong = known[~is_binary]
     if wrong.size:
         raise ValueError(f"labels must be 0 or 1. Received: {wrong[:3]}")
+
+
+def weights_of_steps(
+    depth: np.ndarray,
+    unknown: np.ndarray | None,
+    weight: np.ndarray,
+    num_steps: int,
+) -> np.ndarray:
+    """Computes how much each row counts in each step, 0 where its label is unknown.
+
+    Among the rows that reached the step before, those that know the step stand for those that do
+    not. Without that the rows that know it would be too rarely such that reached the step before:
+    a click that did not happen tells that no conversion did, so these rows know both.
+
+    Args:
+        depth: How many steps each row is known to have reached, [n].
+        unknown: Of how many steps after these nothing is known, [n]; None for 0.
+        weight: Weights of the rows, [n], or of each row's steps, [n, N].
+        num_steps: N.
+
+    Returns:
+        float64 [n, N].
+
+    Example: of the two clicks one does not know whether it was followed by a conversion.
+        >>> depth, unknown = np.array([0, 0, 1, 2]), np.array([0, 0, 1, 0])
+        >>> weights_of_steps(depth, unknown, np.ones(4), 2)[:, 1].tolist()
+        [1.0, 1.0, 0.0, 2.0]
+    """
+    of_rows = weight.astype(np.float64)
+    if of_rows.ndim == 1:
+        of_rows = of_rows[:, None]
+    shape = (len(depth), num_steps)
+    full = np.broadcast_to(of_rows, shape)
+    if unknown is None or not unknown.any():
+        return full
+    steps = np.arange(num_steps)
+    first = depth[:, None].astype(np.int64)  # step of which nothing is known, if any
+    is_known = (steps < first) | (steps >= first + unknown[:, None])
+    stands_for = np.ones(len(depth))  # how many rows each one stands for
+    result = np.zeros(shape)
+    for i in steps:
+        known = is_known[:, i]
+        count = full[:, i] * stands_for
+        if i > 0:
+            has_reached = depth >= i
+            reached = count[has_reached].sum()
+            told = count[has_reached & known].sum()
+            if reached > 0 and told == 0:
+                continue  # no row tells what follows, so that no row counts
+            if told > 0:
+                stands_for[has_reached & known] *= reached / told
+                count = full[:, i] * stands_for
+        result[:, i] = np.where(known, count, 0.0)
+    return result
 
 
 def hashes(group: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:

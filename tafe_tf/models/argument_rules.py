@@ -21,6 +21,7 @@ _POSITIVE = frozenset(
 )
 _NOT_NEGATIVE = frozenset(
     {
+        "conditional_weight",
         "counterfactual_weight",
         "deep_units",
         "embedding_stddev",

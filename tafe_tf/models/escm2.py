@@ -101,7 +101,7 @@ class ESCM2(FunnelModel):
         global_weight = given["global_weight"]
         if given["estimator"] == "naive":
             global_weight = 0.0
-        settings = {"dependence_weight": 0.0, **kwargs}
+        settings = self.loss_settings(kwargs)
         return CounterfactualLoss(
             self.num_tasks,
             given["estimator"],

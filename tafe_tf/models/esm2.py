@@ -73,7 +73,7 @@ class ESM2(ActionProducts):
 
     def paper_loss(self, task_weights: Sequence[float] | None = None, **kwargs: Any) -> FunnelLoss:
         """Returns the loss of its paper."""
-        settings = {"dependence_weight": 0.0, **kwargs}
+        settings = self.loss_settings(kwargs)
         return ActionLoss(
             self.num_tasks,
             columns=self.places,

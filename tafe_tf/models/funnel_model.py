@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
 import keras
@@ -38,6 +38,11 @@ class FunnelModel(Configured, CheckedIds, InPieces, KnownInputs, SavedSeeds):
             entire space, as ESMM's is (Ma et al. 2018, eq. 4). By default separate, and conditional
             for esmm, escm2, esm2 and hm3, whose papers have products and which take nothing else. A
             training job of tafe has conditional heads by default.
+        conditional_weight: Weight in the loss of the cross entropies of each step given the one
+            before, over the rows that reached it; 0 by default, and in a training job of tafe 1.
+            Over all impressions alone, a row that never reached a step says that the step was
+            unlikely, and the conditional follows the probability of the step before. The term
+            states what the rows that got there say, as ESCM2's risks do (Wang et al. 2022).
         embedding_stddev: Standard deviation of the normal distribution that the embedding table
             starts from; 0.05 by default.
         embedding_dtype: Type that the embedding table is kept in, one of float32, bfloat16 and
@@ -88,6 +93,7 @@ class FunnelModel(Configured, CheckedIds, InPieces, KnownInputs, SavedSeeds):
         embedding_dim: int = 18,
         *,
         heads: Literal["separate", "conditional"] = "separate",
+        conditional_weight: float = 0.0,
         embedding_stddev: float = 0.05,
         embedding_dtype: Literal["float32", "bfloat16", "float16"] | None = None,
         embedding_parts: int = 1,
@@ -228,5 +234,13 @@ class FunnelModel(Configured, CheckedIds, InPieces, KnownInputs, SavedSeeds):
             task_weights: Weights w_1, ..., w_N of the tasks; all 1 by default.
             **kwargs: Arguments of `FunnelLoss`, which win over those of the paper.
         """
-        settings = {"dependence_weight": 0.0, **kwargs}
+        settings = self.loss_settings(kwargs)
         return FunnelLoss(task_weights, **settings)
+
+    def loss_settings(self, given: Mapping[str, Any]) -> dict[str, Any]:
+        """Returns the arguments of `FunnelLoss`: the model's own, or those given in their place."""
+        return {
+            "dependence_weight": 0.0,
+            "conditional_weight": self.arguments["conditional_weight"],
+            **given,
+        }

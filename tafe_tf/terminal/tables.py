@@ -16,6 +16,7 @@ Metrics = Mapping[str, Any]
 
 PIPE_WIDTH = 120  # characters a line where the output is no terminal
 _COLUMNS = {
+    "rows": "rows that know it",
     "auc": "AUC",
     "gauc": "grouped AUC",
     "log_loss": "log loss",
@@ -147,6 +148,8 @@ def number(value: float | None, digits: int = 4) -> str:
     """Writes a number with so many decimal places; "-" for a metric that is undefined."""
     if value is None:
         return "-"
+    if isinstance(value, int):
+        return f"{value:,}"
     return f"{value:.{digits}f}"
 
 

@@ -8,7 +8,7 @@ import keras
 import tensorflow as tf
 
 from tafe_tf.data.batches.batch import Batch
-from tafe_tf.losses import task_losses
+from tafe_tf.losses import known_task_losses
 from tafe_tf.losses.balancing import Balance, GradNorm, Uncertainty, rate_entropy
 from tafe_tf.models import FunnelModel
 from tafe_tf.training.config import TrainingConfig
@@ -91,8 +91,9 @@ def means_of_tasks(
         num_tasks: N.
         replicas: Number of replicas that step together.
     """
-    losses = task_losses(batch.labels[:, :num_tasks], logits[:, :num_tasks])  # [B, N]
-    weighted = losses * batch.weight[:, None]
+    losses = known_task_losses(batch.labels[:, :num_tasks], logits[:, :num_tasks])  # [B, N]
+    weights = batch.weight[:, :num_tasks] if len(batch.weight.shape) == 2 else batch.weight[:, None]
+    weighted = losses * weights
     return tf.unstack(tf.reduce_mean(weighted, axis=0) / replicas)
 
 

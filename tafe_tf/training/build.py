@@ -80,7 +80,7 @@ def build_loss(
     }
     given = {name: value for name, value in asked.items() if value is not None}
     task_weights = [task.weight for task in schema.tasks]
-    loss = model.paper_loss(task_weights, **given)
+    loss = model.paper_loss(task_weights, may_be_unknown=schema.may_be_unknown, **given)
     loss.checks_labels = False  # the reader has checked them
     loss.balance = balancing.balance if balancing else None
     return loss

@@ -31,6 +31,7 @@ _JOB_DEFAULTS: dict[str, dict[str, Any]] = {
         "deep_units": 128,
         "dropout": 0.1,
         "heads": "conditional",
+        "conditional_weight": 1.0,
     },
 }
 
@@ -101,7 +102,14 @@ class TrainingConfig:
         valid_fraction: Share of the training rows held out for early stopping where there are no
             validation files.
         valid_split: "random" holds out random rows, "time" the latest ones by the schema's time
-            column.
+            column, and "group" whole groups, such as users, by the schema's group column.
+        keep_negatives: Share of the training rows without the first step that are kept, drawn by a
+            hash of the row's place and the seed. Each counts as 1 / share rows, so that the model
+            and its sums are those of all rows. Validation, intercepts, metrics and boosted trees
+            take all rows in any case.
+        now: As of when labels are judged, where a task has `matures_after`: a time in ISO 8601, or
+            a number as the time column holds it. By default the time of the newest row of all
+            files.
         shuffle_rows: Number of consecutive rows that are shuffled together.
         on_bad_row: "raise" stops at the first bad row; "drop" leaves bad rows out, counts and
             reports them.
@@ -153,7 +161,9 @@ class TrainingConfig:
     gradnorm_alpha: float = 1.5
     seed: int = 0
     valid_fraction: float = 0.1
-    valid_split: Literal["random", "time"] = "random"
+    valid_split: Literal["random", "time", "group"] = "random"
+    keep_negatives: float = 1.0
+    now: str = ""
     shuffle_rows: int = 1 << 18
     on_bad_row: Literal["raise", "drop"] = "raise"
     max_bad_rows: str = bad_row_limit.DEFAULT
@@ -189,6 +199,12 @@ class TrainingConfig:
             "gamma_decay",
             self.gamma_decay is None or self.gamma_decay > 0,
             "must be more than 0",
+        )
+        settings.require(
+            self,
+            "keep_negatives",
+            0 < self.keep_negatives <= 1,
+            "must be above 0 and at most 1",
         )
         bad_row_limit.check_limit(self.max_bad_rows)
         settings.require(

@@ -66,7 +66,7 @@ class Evaluator:
         """
         began = time.monotonic()
         schema = data.schema
-        metrics = FunnelMetrics(schema.step_names, schema.conditional_names)
+        metrics = metrics_of(schema)
         fields = FieldCounts([feature.name for feature in schema.features])
 
         def update(logits: np.ndarray, batch: Batch) -> bool:
@@ -123,6 +123,15 @@ class Evaluator:
         return self.model(inputs, training=False)
 
 
+def metrics_of(schema: Schema) -> FunnelMetrics:
+    """Metrics of a schema's steps, of no rows yet."""
+    return FunnelMetrics(
+        schema.step_names,
+        schema.conditional_names,
+        may_be_unknown=schema.may_be_unknown,
+    )
+
+
 def check_monitor(monitor: str, schema: Schema) -> None:
     """Refuses what no evaluation of this schema's rows will give.
 
@@ -133,7 +142,7 @@ def check_monitor(monitor: str, schema: Schema) -> None:
     Raises:
         ValueError: Naming the metrics that there are.
     """
-    metrics = FunnelMetrics(schema.step_names, schema.conditional_names)
+    metrics = metrics_of(schema)
     metrics.update(**_no_rows(schema))
     monitored(metrics.result(), monitor, schema.step_names)
 
@@ -155,10 +164,14 @@ def add_batch(
     metrics.update(
         logits,
         batch.labels,
-        sample_weight=batch.weight if schema.sample_weight else None,
+        sample_weight=batch.weight if _has_weights(schema) else None,
         group=batch.extra[schema.group] if schema.group else None,
         truth=_truth(schema, batch),
     )
+
+
+def _has_weights(schema: Schema) -> bool:
+    return bool(schema.sample_weight or schema.step_weights)
 
 
 def _truth(schema: Schema, batch: Batch) -> np.ndarray | None:
@@ -176,8 +189,8 @@ def _no_rows(schema: Schema) -> dict[str, Any]:
     """Arguments of `FunnelMetrics.update` for a batch of 0 rows."""
     none = np.zeros((0, len(schema.tasks)))
     rows = {"logits": none, "labels": none}
-    if schema.sample_weight:
-        rows["sample_weight"] = none[:, 0]
+    if _has_weights(schema):
+        rows["sample_weight"] = none if schema.step_weights else none[:, 0]
     if schema.group:
         rows["group"] = none[:, 0]
     if all(task.truth for task in schema.tasks):

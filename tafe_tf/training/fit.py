@@ -10,7 +10,7 @@ import dataclasses
 import itertools
 import os
 import pathlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import keras
@@ -21,6 +21,7 @@ from tafe_tf.data.atomic import read_json, write_arrays, write_json
 from tafe_tf.data.bad_rows import BadRows
 from tafe_tf.data.batches.dataset import FunnelData
 from tafe_tf.data.batches.holdout import Holdout, time_holdout
+from tafe_tf.data.batches.times import from_text, newest
 from tafe_tf.data.shards import lifecycle
 from tafe_tf.distributed.cluster import Cluster
 from tafe_tf.features import vocabulary
@@ -129,11 +130,13 @@ def check_held_out(data: DataConfig, config: TrainingConfig) -> None:
         config: Its `valid_split`, `valid_fraction` and `monitor` count.
 
     Raises:
-        RunError: If the latest rows are to be held out, and no column tells the time.
+        RunError: If the latest rows or whole groups are to be held out, and no column tells them.
         ValueError: If no evaluation gives the metric.
     """
-    if config.valid_split == "time" and config.valid_fraction and not data.schema.time:
-        raise RunError("--valid_split=time needs a schema with a `time` column")
+    columns = {"random": "-", "time": data.schema.time, "group": data.schema.group}
+    if config.valid_fraction and not columns[config.valid_split]:
+        needed = config.valid_split
+        raise RunError(f"--valid_split={needed} needs a schema with a `{needed}` column")
     check_monitor(config.monitor, data.schema)
 
 
@@ -192,7 +195,8 @@ def _fit(
     if cluster.chief:
         run.files.begin(run.has_trained)
     print_unseen(run.statistics().get("unseen", {}))
-    trained_on = round(prepared * (1.0 - rows.holdout.fraction))
+    _print_unknown(run.statistics())
+    trained_on = round(prepared * (1.0 - rows.holdout.fraction) * _kept(run, config))
     steps = max(trained_on // config.batch_size, 1)
 
     features = run.features()
@@ -328,6 +332,8 @@ def split(
         readers=config.readers or cluster.workers,
         bad_rows=bad_rows,
         beside=list(data.train),  # validation and test rows may lack a rare column
+        keep_negatives=config.keep_negatives,
+        now=_now(data, config),
     )
     if data.valid:
         everything = Holdout(fraction=1.0)
@@ -337,7 +343,8 @@ def split(
             holdout=everything,
         )
     fraction = config.valid_fraction
-    holdout = Holdout(fraction=fraction)
+    group = data.schema.group if config.valid_split == "group" else ""
+    holdout = Holdout(fraction=fraction, group=group)
     if config.valid_split == "time" and fraction:
         holdout = time_holdout(
             training.files,
@@ -347,6 +354,16 @@ def split(
         )
     training = dataclasses.replace(training, holdout=holdout)
     return training, training
+
+
+def _now(data: DataConfig, config: TrainingConfig) -> int | float | None:
+    """As of when labels are judged that mature; None where none does."""
+    if not data.schema.matures:
+        return None
+    if config.now:
+        return from_text(config.now, data.schema)
+    bad_rows = BadRows(config.on_bad_row, config.max_bad_rows)  # who reads the labels counts them
+    return max(newest(files, data.schema, bad_rows) for files in data.files().values() if files)
 
 
 def prepare(
@@ -362,10 +379,12 @@ def prepare(
     """
     statistics = run.path / "statistics.json"
     if warm:
-        warm.grow(rows.paths, rows.schema, rows.bad_rows)
+        warm.grow(rows.paths, rows.schema, rows.bad_rows, rows.now)
     elif not statistics.exists():
         beside = parent_of(schema_file)
-        reused = schema_file and vocabulary.reuse(
+        # How many labels are known depends on now, which what was counted before does not know.
+        may_reuse = bool(schema_file) and rows.now is None
+        reused = may_reuse and vocabulary.reuse(
             rows.paths,
             rows.schema,
             beside,
@@ -377,8 +396,25 @@ def prepare(
                 rows.schema,
                 run.path,
                 rows.bad_rows,
+                rows.now,
             )
     return int(read_json(statistics)["rows"])
+
+
+def _kept(run: RunDir, config: TrainingConfig) -> float:
+    """The share of the training rows that `keep_negatives` leaves."""
+    rates = run.statistics()["rate"]
+    first = next(iter(rates.values()))
+    kept: float = first + (1.0 - first) * config.keep_negatives
+    return kept
+
+
+def _print_unknown(statistics: Mapping[str, Any]) -> None:
+    """Says how many training rows do not know each task's label."""
+    rows = statistics["rows"]
+    for task, unknown in statistics.get("unknown_labels", {}).items():
+        if unknown:
+            print(f"task {task}: unknown in {unknown:,} of {rows:,} training rows", flush=True)
 
 
 def _row_size(model: ModelConfig) -> RowSize:
@@ -417,7 +453,8 @@ def _evaluate_test(
         files=list(data.test),
         holdout=Holdout(),
     )
-    seen = Predictions(len(data.schema.tasks), data.schema.group)
+    schema = data.schema
+    seen = Predictions(len(schema.tasks), schema.group, weighs_steps=bool(schema.step_weights))
     also: Callable[..., bool] | None = None
     if config.save_predictions:
         also = seen.add

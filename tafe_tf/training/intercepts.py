@@ -46,12 +46,16 @@ def intercept_shifts(
     Args:
         logits: [n, N].
         labels: 0 or 1, [n, N].
-        weights: Of the rows, [n].
+        weights: Of the rows, [n], or of each row's steps, [n, N], 0 where a label is unknown.
         products: Whether to add c to the logits of the conditional probabilities f_i / f_{i-1}
             instead, one step after the other. The default is False.
     """
     shifts = np.zeros(logits.shape[1])
-    mass = weights.astype(np.float64)  # of each row: its weight, times P(T_{i-1}) for products
+    of_rows = weights.astype(np.float64)
+    if of_rows.ndim == 1:
+        of_rows = of_rows[:, None]
+    of_steps = np.broadcast_to(of_rows, logits.shape)
+    reached = np.ones(len(logits))  # P(T_{i-1}) for products
     log_p = log_sigmoid(logits)
     for i in range(len(shifts)):
         x = logits[:, i].astype(np.float64)
@@ -59,13 +63,14 @@ def intercept_shifts(
             log_ratio = log_p[:, i] - log_p[:, i - 1]
             log_ratio = np.minimum(log_ratio, -1e-7)
             x = log_ratio - np.log(-np.expm1(log_ratio))
-        positives = weights * labels[:, i]
-        target = positives.sum(dtype=np.float64)
+        mass = of_steps[:, i] * reached
+        positives = of_steps[:, i] * labels[:, i]
+        target = positives.sum()
         if 0 < target < mass.sum():
             shifts[i] = _intercept(x, target, mass)
         if products:
             shifted = x + shifts[i]
-            mass = mass / (1.0 + np.exp(-shifted))
+            reached = reached / (1.0 + np.exp(-shifted))
     return np.where(np.abs(shifts) < _RESOLVED, 0.0, shifts)
 
 

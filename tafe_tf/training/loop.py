@@ -23,7 +23,7 @@ from tafe_tf.data.errors import DataError
 from tafe_tf.distributed.cluster import Cluster
 from tafe_tf.features.graph import Features
 from tafe_tf.losses import FunnelLoss
-from tafe_tf.metrics import Metrics
+from tafe_tf.metrics import Metrics, weights_of_steps
 from tafe_tf.storage.addresses import named
 from tafe_tf.terminal.progress import Progress
 from tafe_tf.training.async_steps import AsyncSteps
@@ -485,7 +485,7 @@ class Trainer:
         if wanted == 0:
             return
         num_tasks = len(data.schema.tasks)
-        seen = Predictions(num_tasks)
+        seen = Predictions(num_tasks, weighs_steps=bool(data.schema.step_weights))
 
         def add(logits: np.ndarray, batch: Any) -> bool:
             seen.add(logits, batch)
@@ -494,10 +494,11 @@ class Trainer:
         self.evaluator.predict(data, "all", add)
         rows = self.cluster.gather(seen.arrays())
         labels = rows["depth"][:, None] > np.arange(num_tasks)
+        weights = weights_of_steps(rows["depth"], rows["unknown"], rows["weight"], num_tasks)
         shifts = intercept_shifts(
             rows["logits"],
             labels,
-            rows["weight"],
+            weights,
             self.model.products,
         )
         self.model.shift_logits(shifts)

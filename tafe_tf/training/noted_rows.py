@@ -48,6 +48,7 @@ _FORM: dict[str, tuple[str, Callable[[Any], bool]]] = {
     "train_files": ("a list of paths", _is_list_of_texts),
     "test_files": ("a list of paths", _is_list_of_texts),
     "holdout": ("an object", lambda value: isinstance(value, dict)),
+    "now": ("a number", lambda value: value is None or isinstance(value, int | float)),
     "on_bad_row": ('"raise" or "drop"', lambda value: value in ("raise", "drop")),
     "max_bad_rows": ("a text", lambda value: isinstance(value, str)),
     "inputs": ("a list of fingerprints for each split", _is_fingerprints),
@@ -96,6 +97,7 @@ class NotedRows:
         noted = {
             "files": [absolute(file) for file in validation.paths],
             "holdout": dataclasses.asdict(validation.holdout),
+            "now": validation.now,
             "train_files": [absolute(file) for file in splits["train"]],
             "test_files": [absolute(file) for file in splits["test"]],
             "on_bad_row": bad_rows.policy,
@@ -205,6 +207,7 @@ class NotedRows:
             schema=self._schema(),
             batch_size=batch_size,
             holdout=Holdout(**noted["holdout"]),
+            now=noted.get("now"),
             bad_rows=self.bad_rows(),
             beside=self.train_files(),
         )
@@ -215,13 +218,15 @@ class NotedRows:
         Raises:
             RunError: If the run does not say where, or its files are gone.
         """
-        files = self._noted("test_files")["test_files"]
+        noted = self._noted("test_files")
+        files = noted["test_files"]
         if not files:
             return None
         return FunnelData(
             files=files,
             schema=self._schema(),
             batch_size=batch_size,
+            now=noted.get("now"),
             bad_rows=self.bad_rows(),
             beside=self.train_files(),
         )

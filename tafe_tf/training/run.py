@@ -15,6 +15,7 @@ import pyarrow as pa
 from tafe_tf.data.atomic import read_json
 from tafe_tf.data.bad_rows import BadRows
 from tafe_tf.data.batches.dataset import FunnelData
+from tafe_tf.data.batches.times import newest
 from tafe_tf.data.formats.in_memory import ArrowRows, to_arrow
 from tafe_tf.data.formats.patterns import find_sources
 from tafe_tf.data.formats.read import read_blocks
@@ -134,7 +135,7 @@ class Run:
             bad_rows=BadRows(),
             beside=self.directory.rows.train_files(),
             block_rows=batch_size,
-            columns=[column.name for column in self.schema.inputs],
+            columns=[column.name for column in self.schema.served_inputs],
             labels=False,
         )
         for block in blocks:
@@ -181,12 +182,19 @@ class Run:
         bad_rows: BadRows | None = None,
         input_format: str = "",
     ) -> FunnelData:
-        """Rows as the evaluator reads them; see `evaluate` for the arguments."""
+        """Rows as the evaluator reads them; see `evaluate` for the arguments.
+
+        Labels that mature are judged as of the newest of these rows.
+        """
+        files = self._sources(rows, input_format)
+        bad_rows = bad_rows or self.directory.rows.bad_rows()
+        now = newest(files, self.schema, bad_rows) if self.schema.matures else None
         return FunnelData(
-            files=self._sources(rows, input_format),
+            files=files,
             schema=self.schema,
             batch_size=batch_size,
-            bad_rows=bad_rows or self.directory.rows.bad_rows(),
+            now=now,
+            bad_rows=bad_rows,
             beside=self.directory.rows.train_files(),
         )
 

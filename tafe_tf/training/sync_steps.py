@@ -8,7 +8,7 @@ import keras
 import tensorflow as tf
 
 from tafe_tf.data.batches.batch import Batch
-from tafe_tf.losses import FunnelLoss, task_losses
+from tafe_tf.losses import FunnelLoss, known_task_losses
 from tafe_tf.training.balancing import Balancing, means_of_tasks
 from tafe_tf.training.step_report import ReportLayout, StepReport
 
@@ -106,7 +106,7 @@ class SyncSteps:
         if balancing is not None:
             balancing.update(tape, loss, of_tasks, self._model)
 
-        losses = task_losses(
+        losses = known_task_losses(
             batch.labels[:, :num_tasks],
             logits[:, :num_tasks],
         )  # [B, N]

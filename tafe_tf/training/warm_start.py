@@ -113,6 +113,7 @@ class WarmStart:
         files: list[str],
         schema: Schema,
         bad_rows: BadRows,
+        now: int | float | None = None,
     ) -> None:
         """Writes the new run's vocabularies and statistics, and notes what it grew from.
 
@@ -125,7 +126,7 @@ class WarmStart:
             return
         made_from = read_json(self.previous.path / "statistics.json")["made_from"]
         with vocabulary.beside(self._run.path) as work:
-            counted = vocabulary.count(files, schema, work, bad_rows)
+            counted = vocabulary.count(files, schema, work, bad_rows, now)
             kept = (
                 (feature, self._grown(feature, counted.values[feature.name], work))
                 for feature in vocabulary.vocabulary_features(schema)

@@ -33,7 +33,7 @@ from tafe_tf.data.field_counts import FieldCounts
 from tafe_tf.data.shards import lifecycle
 from tafe_tf.distributed.cluster import Cluster
 from tafe_tf.features.graph import Features
-from tafe_tf.metrics import FunnelMetrics, Metrics, monitored
+from tafe_tf.metrics import Metrics, monitored
 from tafe_tf.storage.addresses import must_be_local
 from tafe_tf.storage.texts import read_text
 from tafe_tf.terminal.field_shares import print_field_metrics, print_unseen
@@ -42,7 +42,7 @@ from tafe_tf.training import settings
 from tafe_tf.training.config import FREE_SETTINGS, TrainingConfig
 from tafe_tf.training.data_config import DataConfig
 from tafe_tf.training.errors import RunError
-from tafe_tf.training.evaluator import add_batch
+from tafe_tf.training.evaluator import add_batch, metrics_of
 from tafe_tf.training.fit import check_held_out, named, prepare, split
 from tafe_tf.training.noted_files import METRICS
 from tafe_tf.training.predictions import Predictions
@@ -247,7 +247,7 @@ def evaluate(
     """
     began = time.monotonic()
     schema = data.schema
-    metrics = FunnelMetrics(schema.step_names, schema.conditional_names)
+    metrics = metrics_of(schema)
     for batch in data.evaluation_batches(part):
         ids, weights = table.look_up(batch.inputs)
         logits = trees.logits(table.columns(batch.inputs, ids, weights))
@@ -304,7 +304,7 @@ def _evaluate_test(
         return
     test = dataclasses.replace(rows, files=list(data.test), holdout=Holdout())
     schema = data.schema
-    seen = Predictions(len(schema.tasks), schema.group)
+    seen = Predictions(len(schema.tasks), schema.group, weighs_steps=bool(schema.step_weights))
     fields = FieldCounts([feature.name for feature in schema.features])
     metrics: dict[str, Any] = evaluate(trees, table, test, also=seen.add, fields=fields)
     metrics |= {**fields.as_metrics(), "parameters": trees.parameters}

@@ -172,10 +172,11 @@ class Grower:
             )
 
     def _learned_from(self, rows: TreeRows, step: int) -> np.ndarray | slice:
-        """Which rows the trees of a step learn from."""
+        """Which rows the trees of a step learn from; those of weight 0 tell nothing."""
+        knows = rows.weight[:, step] > 0
         if step == 0 or self._config.heads == "separate":
-            return slice(None)
-        reached = rows.labels[:, step - 1]
+            return slice(None) if knows.all() else knows
+        reached = rows.labels[:, step - 1] & knows
         if not reached.any():
             previous, name = self._step_names[step - 1], self._step_names[step]
             raise DataError(
@@ -202,7 +203,7 @@ class Grower:
         return lightgbm.Dataset(
             rows.table[which],
             label=rows.labels[which, step].astype(np.float32),
-            weight=rows.weight[which],
+            weight=rows.weight[which, step].copy(),
             feature_name=self._table.names,
             categorical_feature=self._table.categories,
             reference=reference,

@@ -68,7 +68,7 @@ class StepMonitor:
         metrics.update(
             logits[:, None],
             self._rows.labels[:, [self._step]],
-            sample_weight=self._rows.weight,
+            sample_weight=self._rows.weight[:, self._step],
             group=self._rows.group,
         )
         of_step = self.kind if self.kind in ("auc", "log_loss") else f"{self.kind}/{name}"

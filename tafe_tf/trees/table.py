@@ -21,6 +21,7 @@ import numpy as np
 
 from tafe_tf.data.batches.batch import Batch
 from tafe_tf.features.graph import Features
+from tafe_tf.metrics import weights_of_steps
 from tafe_tf.schema import MISSING, Feature
 
 Listed = dict[str, list[int]]  # the ids that have a column of their own, by field
@@ -33,7 +34,8 @@ class TreeRows:
     Attributes:
         table: float64 [n, C].
         labels: bool [n, N].
-        weight: float32 [n].
+        weight: Of each row's steps, float32 [n, N]; 0 where a label is unknown, see
+            `weights_of_steps`.
         group: The values of the schema's group column, [n]; None where it has none or the rows are
             trained on.
     """
@@ -143,18 +145,27 @@ class TreeTable:
         tasks = len(self._features.schema.tasks)
         tables = [np.zeros((0, len(self.names)))]
         labels = [np.zeros((0, tasks), np.bool_)]
-        weights = [np.zeros(0, np.float32)]
+        unknown = [np.zeros(0, np.int64)]
+        weights: list[np.ndarray] = []
         groups: list[np.ndarray] = []
         for batch in batches:
             tables.append(self(batch.inputs))
-            labels.append(batch.labels[:, :tasks] > 0)  # actions may follow
+            of_steps = batch.labels[:, :tasks]  # actions may follow
+            labels.append(of_steps > 0)
+            unknown.append((of_steps < 0).sum(axis=1))
             weights.append(batch.weight)
             if group:
                 groups.append(batch.extra[group])
+        happened = np.concatenate(labels)
+        depth = happened.sum(axis=1)
+        given = np.concatenate(weights or [np.zeros(0, np.float32)])
+        if given.ndim == 2:
+            given = given[:, :tasks]
+        weight = weights_of_steps(depth, np.concatenate(unknown), given, tasks)
         return TreeRows(
             table=np.concatenate(tables),
-            labels=np.concatenate(labels),
-            weight=np.concatenate(weights),
+            labels=happened,
+            weight=weight.astype(np.float32),
             group=np.concatenate(groups) if groups else None,
         )
 

@@ -44,7 +44,7 @@ def test_predictions_are_the_models_on_held_out_rows(run: RunDir) -> None:
     assert 0 < len(logits) < 100
     np.testing.assert_allclose(logits, model(features(batch.inputs)), rtol=0, atol=1e-6)
     np.testing.assert_array_equal(labels, batch.labels)
-    np.testing.assert_array_equal(weights, np.ones(len(logits)))
+    np.testing.assert_array_equal(weights, np.ones_like(labels))
 
 
 def test_without_held_out_rows_training_rows_are_sampled(run: RunDir) -> None:

@@ -78,6 +78,26 @@ def test_what_is_said_of_good_files(shop: pathlib.Path) -> None:
     assert any(f"{shared:.1%} of the test rows have a 'user'" in text for text in found.warnings)
 
 
+def test_unknown_and_late_labels_are_no_problem(shop: pathlib.Path) -> None:
+    columns = pd.read_csv(shop / "train.csv")
+    columns["buy"] = columns["buy"].astype("Int64").mask(columns.index % 4 == 0)
+    columns["at"] = "2026-11-20T00:00:00"
+    columns["how_much"] = 1.5
+    columns.to_csv(shop / "train.csv", index=False)
+    (shop / "test.csv").unlink()
+    keys = 'name = "buy"\nmay_be_unknown = true\nmatures_after = "3d"\nweight_column = "how_much"'
+    schema = SCHEMA.replace('name = "buy"', keys).replace('group = "user"', 'time = "at"')
+    (shop / "schema.toml").write_text(schema)
+    found = look(shop)
+    assert found.problems == () and not any(found.bad.values())
+    _, buy = found.steps
+    lost = (columns["click"] == 1) & columns["buy"].isna()
+    assert buy.unknown == pytest.approx(lost.mean())
+    columns.drop(columns=["at", "how_much"]).to_csv(shop / "train.csv", index=False)
+    problems = " ".join(look(shop).problems)
+    assert "column 'at' is missing" in problems and "column 'how_much' is missing" in problems
+
+
 def test_all_problems_are_told_at_once(shop: pathlib.Path) -> None:
     rows = frame(300, 2)
     rows.loc[4, "buy"], rows.loc[4, "click"] = 1, 0

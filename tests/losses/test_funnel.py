@@ -11,6 +11,7 @@ from twins.numbers import sigmoid
 
 from tafe_tf.losses import (
     FunnelLoss,
+    conditional_losses,
     dependence_losses,
     order_losses,
     task_losses,
@@ -66,6 +67,35 @@ def test_the_order_constraint() -> None:
     )
     assert float(with_it - without) == pytest.approx(0.6 * expected.sum() / len(labels), rel=1e-9)
     assert FunnelLoss.from_config(FunnelLoss(order_weight=0.6).get_config()).order_weight == 0.6
+
+
+def test_the_conditionals_of_the_rows_that_reached_a_step() -> None:
+    labels, drawn = batch(3, rows=200)
+    f = np.cumprod(sigmoid(drawn), axis=1)  # never rises, so each conditional is a plain quotient
+    logits = np.log(f / (1 - f))
+    conditionals = f[:, 1:] / f[:, :-1]
+    want = np.zeros((200, 2))
+    for step in range(2):
+        reached = labels[:, step] == 1
+        want[reached, step] = cross_entropy(labels[reached, step + 1], conditionals[reached, step])
+    np.testing.assert_allclose(conditional_losses(labels, logits), want, rtol=1e-9)
+    without, with_it = (
+        FunnelLoss(conditional_weight=w, dtype="float64")(labels, logits) for w in (0.0, 0.7)
+    )
+    assert float(with_it - without) == pytest.approx(0.7 * want.sum() / 200, rel=1e-9)
+    again = FunnelLoss.from_config(FunnelLoss(conditional_weight=0.7).get_config())
+    assert again.conditional_weight == 0.7
+
+
+def test_a_conditional_is_learned_as_in_the_rows_that_reached_it() -> None:
+    """With the first step fixed, the loss of the conditionals alone has its least at their rate."""
+    labels = np.array([[1.0, 1.0], [1.0, 0.0], [1.0, 0.0], [0.0, 0.0], [0.0, 0.0]])
+    rates = np.linspace(0.05, 0.95, 19)
+    losses = []
+    for rate in rates:
+        f = np.full((5, 2), [0.3, 0.3 * rate])
+        losses.append(conditional_losses(labels, np.log(f / (1 - f))).numpy().sum())
+    assert rates[np.argmin(losses)] == pytest.approx(0.35)  # 1/3, on a grid of twentieths
 
 
 def test_defaults_are_the_papers() -> None:

@@ -272,3 +272,78 @@ def test_batches_and_workers_must_agree() -> None:
         metrics.merge(other)
     with pytest.raises(ValueError, match=r"names must be .*Received: .*'ctr'"):
         metrics.merge(FunnelMetrics(("ctr", "ctcvr"), ("cvr",)))
+
+
+def unknown_funnel(rows: int) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """Rows of `funnel`, of which a third does not know what came after the steps it reached."""
+    logits, labels, weight, group = funnel(rows)
+    depth = labels.sum(axis=1)
+    is_lost = np.random.default_rng(9).random(rows) < 1 / 3
+    is_unknown = (
+        is_lost[:, None] & (np.arange(3) >= np.maximum(depth, 1)[:, None]) & (depth[:, None] > 0)
+    )
+    return logits, np.where(is_unknown, -1.0, labels), weight, group
+
+
+def test_a_step_is_measured_on_the_rows_that_know_it() -> None:
+    logits, labels, weight, group = data = unknown_funnel(2000)
+    metrics = FunnelMetrics(*NAMES, may_be_unknown=True)
+    metrics.update(logits, labels, weight, group)
+    result = metrics.result()
+    halves = FunnelMetrics(*NAMES, may_be_unknown=True)
+    for half in (slice(700, None), slice(700)):
+        halves.update(*(values[half] for values in data))
+    assert halves.result() == result
+    assert result["rows"] == 2000 and result["rows/p_a"] == 2000
+    p = sigmoid(logits.astype(np.float64))
+    for i, name in enumerate(NAMES[1], start=1):
+        known = (labels[:, i] >= 0) & (labels[:, i - 1] == 1)
+        ratio = np.minimum(p[known, i] / p[known, i - 1], 1)
+        y = labels[known, i]
+        expected = sk.roc_auc_score(y, ratio, sample_weight=weight[known])
+        assert result[f"auc/{name}"] == pytest.approx(expected, abs=1e-4)
+        assert result[f"rows/{name}"] == known.sum()
+
+
+def test_rows_that_know_a_step_stand_for_those_that_do_not() -> None:
+    """Of the rows that reached a step, each has its weight over the share that knows the next."""
+    logits, labels, weight, group = unknown_funnel(2000)
+    metrics = FunnelMetrics(*NAMES, may_be_unknown=True)
+    metrics.update(logits, labels, weight, group)
+    result = metrics.result()
+    p = sigmoid(logits.astype(np.float64))
+    stands_for = weight.astype(np.float64)
+    for i, name in enumerate(NAMES[0]):
+        known = labels[:, i] >= 0
+        if i > 0:
+            reached = labels[:, i - 1] == 1
+            told = reached & known
+            stands_for[told] *= stands_for[reached].sum() / stands_for[told].sum()
+        y, w = labels[known, i], stands_for[known]
+        expected = sk.roc_auc_score(y, p[known, i], sample_weight=w)
+        assert result[f"auc/{name}"] == pytest.approx(expected, abs=1e-9)
+        expected = sk.log_loss(y, p[known, i], sample_weight=w)
+        assert result[f"log_loss/{name}"] == pytest.approx(expected, rel=1e-6)
+        assert result[f"pcoc/{name}"] == pytest.approx(w @ p[known, i] / (w @ y), rel=1e-6)
+        assert result[f"rows/{name}"] == known.sum()
+
+
+def test_a_step_that_no_row_knows_has_no_metric() -> None:
+    logits, labels, weight, group = funnel(50)
+    labels[:, 2] = np.where(labels[:, 1] == 1, -1, 0)
+    metrics = FunnelMetrics(*NAMES, may_be_unknown=True)
+    metrics.update(logits, labels, weight, group)
+    result = metrics.result()
+    assert result["auc/p_c"] is None and result["log_loss/p_c"] is None
+    assert result["rows/p_c_given_b"] == 0 and result["auc/p_c_given_b"] is None
+
+
+def test_unknown_labels_stand_between_ones_and_zeros() -> None:
+    logits = np.zeros((1, 3))
+    metrics = FunnelMetrics(*NAMES, may_be_unknown=True)
+    metrics.update(logits, np.array([[1, -1, 0]]))
+    for wrong in ([[0, -1, 0]], [[1, -1, 1]], [[-1, 1, 0]]):
+        with pytest.raises(ValueError, match="labels must not rise"):
+            metrics.update(logits, np.array(wrong))
+    with pytest.raises(ValueError, match="labels must be in"):
+        collect((logits, np.array([[1, -1, 0]]), None, None))  # type: ignore[arg-type]

@@ -95,6 +95,7 @@ def test_earlier_configurations_are_read_as_they_were() -> None:
     model = TAFE.from_config(EARLIER)
     later = {
         "heads": "separate",
+        "conditional_weight": 0.0,
         "deep_units": 0,
     }  # arguments that there were not, with what they stood for
     config = model.get_config()

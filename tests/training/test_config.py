@@ -25,7 +25,7 @@ FLAGFILES = pathlib.Path(__file__).parents[2] / "flagfiles"
         ({"valid_fraction": 1.0}, r"valid_fraction must be between 0 and 0.9. Received: 1.0"),
         (
             {"valid_split": "latest"},
-            r"valid_split must be one of random, time. Received: 'latest'",
+            r"valid_split must be one of random, time, group. Received: 'latest'",
         ),
         ({"dtype_policy": "float64"}, r"dtype_policy must be one of float32, mixed_bfloat16. "),
     ],
@@ -105,13 +105,14 @@ def test_a_job_has_a_smaller_tafe_than_the_paper() -> None:
     assert arguments["num_layers"] == 3
     assert (arguments["num_inducing"], arguments["deep_units"]) == (16, 128)
     model = TAFE([4, 3], 2)
-    assert arguments["heads"] == "conditional"
+    assert (arguments["heads"], arguments["conditional_weight"]) == ("conditional", 1.0)
     paper = {
         "num_inducing": 64,
         "num_layers": 4,
         "deep_units": 0,
         "dropout": 0.0,
         "heads": "separate",
+        "conditional_weight": 0.0,
     }
     assert {name: model.arguments[name] for name in paper} == paper
 
@@ -119,5 +120,6 @@ def test_a_job_has_a_smaller_tafe_than_the_paper() -> None:
 def test_the_paper_s_flagfile_asks_for_the_paper_s_model() -> None:
     """Table 1 to the letter, though a job's defaults are others."""
     text = (FLAGFILES / "ali_ccp_paper.flags").read_text()
-    for line in ("num_inducing=64", "num_layers=4", "deep_units=0", "dropout=0", "heads=separate"):
+    sizes = ("num_inducing=64", "num_layers=4", "deep_units=0", "dropout=0")
+    for line in (*sizes, "heads=separate", "conditional_weight=0"):
         assert f"\n--{line}\n" in text

@@ -20,6 +20,7 @@ SMALL = ModelConfig(
         "num_inducing": 64,
         "deep_units": 0,
         "heads": "separate",
+        "conditional_weight": 0.0,
     },
 )
 # What version 0.1.0 wrote: every flag, those of other models included.

@@ -96,3 +96,23 @@ def test_without_weights_they_are_those_of_the_kept_rows(tmp_path: pathlib.Path)
     # All clicks are kept, so nothing is wrong with what follows one.
     share = (served["cvr"] * truth).sum() / TEST["true_conversion"].sum()
     assert share == CTCVR
+
+
+@pytest.mark.slow
+def test_with_fewer_negatives_the_probabilities_are_those_of_all_rows(
+    tmp_path: pathlib.Path,
+) -> None:
+    rows = FUNNEL.chunk(stream=0, number=0, rows=ROWS)
+    path = tmp_path / "train.parquet"
+    write(path, {name: values.tolist() for name, values in rows.items()})
+    data = DataConfig(train=(str(path),), schema=FUNNEL.schema())
+    model = ModelConfig(name="shared_bottom", arguments={"bottom_units": [16], "tower_units": [8]})
+    training = TrainingConfig(
+        epochs=3, batch_size=256, learning_rate=0.01, keep_negatives=RATE, intercept_rows=0
+    )
+    run = fit(data, tmp_path / "run", model=model, training=training, verbose=False)
+    served = run.predict(inputs())
+    assert ratio(served["ctr"], "click") == CTR
+    assert ratio(served["ctcvr"], "conversion") == CTCVR
+    trained = run.history[0]["train_rows"]
+    assert trained == pytest.approx(0.9 * ROWS * (0.15 + 0.85 * RATE), rel=0.05)

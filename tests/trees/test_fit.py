@@ -206,6 +206,24 @@ def test_the_ranking_is_near_that_of_the_truth(tmp_path: pathlib.Path) -> None:
     assert best - 0.02 < metrics["auc/cvr"] < best + 0.005
 
 
+def test_labels_that_half_of_the_buyers_lost(tmp_path: pathlib.Path) -> None:
+    """The rows that know it stand for the others, in what is learned and in what is measured."""
+    train, test = draw(12_000, 2), draw(6000, 3)
+    is_lost = np.random.default_rng(4).random(12_000) < 0.5
+    lost = train.assign(buy=train["buy"].astype("Int64").mask(is_lost & (train["click"] == 1)))
+    columns = lost.assign(buy=[None if value is pd.NA else int(value) for value in lost["buy"]])
+    unknown = SCHEMA.replace('name = "buy"', 'name = "buy"\nmay_be_unknown = true')
+    assert unknown != SCHEMA
+    data = write_shop(tmp_path / "data", unknown, train=columns.astype({"buy": object}), test=test)
+    for heads in ("conditional", "separate"):
+        trees = TreesConfig(heads=heads, num_leaves=8, shrinkage_rate=0.1)
+        training = dataclasses.replace(LATEST, monitor="log_loss")
+        fit.fit_trees(data, tmp_path / heads, trees=trees, training=training)
+        metrics = read_json(tmp_path / heads / "metrics.json")
+        assert metrics["rows/ctcvr"] == len(test)
+        assert metrics["pcoc/ctcvr"] == pytest.approx(1.0, abs=0.08)
+
+
 NUMBERS = """
 name = "shop"
 sample_weight = "weight"

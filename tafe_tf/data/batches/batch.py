@@ -18,7 +18,7 @@ class Rows:
 
     Attributes:
         columns: The columns that the batches need, by name; [n] or [n, max_length].
-        labels: uint8 [n, N].
+        labels: 0, 1 or `schema.UNKNOWN`, int8 [n, N].
         file: The index of each row's file, int32 [n].
         row: Each row's number inside its file, from 1, int64 [n].
         reader: The number of the reader that gives the rows.
@@ -42,9 +42,10 @@ class Batch(NamedTuple):
 
     Attributes:
         inputs: The raw columns by name, or what `Features` made of them.
-        labels: float32 [B, N]; in training [B, N + A], with the actions of the A tasks that have
-            `via` last.
-        weight: The sample weights, float32 [B]; ones where the schema has none.
+        labels: 0, 1 or `schema.UNKNOWN`, float32 [B, N]; in training [B, N + A], with the actions
+            of the A tasks that have `via` last.
+        weight: The sample weights, float32 [B]; ones where the schema has none. Where tasks have a
+            `weight_column`, those of each row's steps, of the labels' shape.
         file: The index of each row's file, int32 [B].
         row: Each row's number inside its file, from 1, int64 [B].
         position: Where each of the R readers would begin to read for this batch, int64 [R, 2], as
@@ -69,6 +70,7 @@ def columns_of(schema: Schema, part: Part) -> list[str]:
     names = [column.name for column in schema.inputs]
     if schema.sample_weight:
         names.append(schema.sample_weight)
+    names += schema.step_weights
     names += schema.actions if part == "train" else extra_columns_of(schema)
     return list(dict.fromkeys(names))
 

@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -32,9 +32,11 @@ from tafe_tf.data.batches.batch import (
 from tafe_tf.data.batches.holdout import Holdout
 from tafe_tf.data.batches.position import Position
 from tafe_tf.data.blocks.block import Block
+from tafe_tf.data.blocks.maturity import without_immature
 from tafe_tf.data.errors import DataError
 from tafe_tf.data.formats.in_memory import ArrowRows
 from tafe_tf.data.formats.read import read_blocks
+from tafe_tf.data.hashing import of_places
 from tafe_tf.data.iterators import Span, rechunk
 from tafe_tf.schema import Schema
 
@@ -57,6 +59,11 @@ class FunnelData:
             every R-th row. Any number of processes that share the readers see the same batches.
             Default: 1.
         holdout: Which rows belong to validation. Default: none.
+        keep_negatives: The share of the training rows without the first step that training batches
+            hold, drawn by a hash of the row's place and the seed. Each stands for 1 / share rows by
+            its weight. Default: 1.0, all of them.
+        now: As of when labels are judged that mature (`Task.matures_after`), as `batches.times`
+            gives times. Default: None, all labels are taken as they are.
         bad_rows: What to do with bad rows. Default: raise at the first.
         beside: Further files that tell whether a column exists which a TFRecord file lacks, such as
             those that a model was trained on. Default: none.
@@ -69,6 +76,8 @@ class FunnelData:
     shuffle_rows: int = 1 << 18
     readers: int = 1
     holdout: Holdout = dataclasses.field(default_factory=Holdout)
+    keep_negatives: float = 1.0
+    now: int | float | None = None
     bad_rows: BadRows = dataclasses.field(default_factory=BadRows)
     beside: Sequence[str | ArrowRows] = ()
 
@@ -121,7 +130,7 @@ class FunnelData:
         numbered = enumerate(in_step, position.batch)
         full = itertools.takewhile(self._is_full, numbered)
         batches = (parts for _, parts in full)
-        return self._batches(batches, "train")
+        return self._batches(batches, "train", self.keep_negatives)
 
     def evaluation_batches(
         self,
@@ -201,6 +210,8 @@ class FunnelData:
         raw_rows = 0
         for block in itertools.chain(read, [None]):
             if block is not None:
+                if self.now is not None:
+                    block = without_immature(block, self.schema, self.now)
                 file = order[block.file].astype(np.int32)
                 blocks.append(dataclasses.replace(block, file=file))
                 raw_rows += block.raw_rows
@@ -211,6 +222,7 @@ class FunnelData:
                 break
             which = self._pick(blocks, part, reader)
             if epoch is not None:
+                which = which[self._kept(blocks, which)]
                 seeds = [self.seed, epoch, start, reader]
                 generator = np.random.default_rng(seeds)
                 which = which[generator.permutation(len(which))]
@@ -268,12 +280,29 @@ class FunnelData:
             masks.append(mask)
         return np.flatnonzero(np.concatenate(masks))
 
+    def _kept(self, blocks: Sequence[Block], which: np.ndarray) -> np.ndarray:
+        """Which of some rows, by their places among those of all blocks, training keeps, bool."""
+        if self.keep_negatives >= 1.0:
+            return np.ones(len(which), np.bool_)
+        first = _gather([block.labels[:, 0] for block in blocks], which)
+        hashes = of_places(
+            _gather([block.file for block in blocks], which),
+            _gather([block.row for block in blocks], which),
+            stream=self.seed + 1,
+        )
+        is_drawn = hashes < np.uint64(self.keep_negatives * 2.0**53)
+        return (first != 0) | is_drawn
+
     def _batches(
         self,
         chunks: Iterable[tuple[_Chunk, ...]],
         part: Part,
+        kept: float = 1.0,
     ) -> Iterator[Batch]:
-        """Makes a batch of each item, which holds the parts of several readers."""
+        """Makes a batch of each item, which holds the parts of several readers.
+
+        Of the rows without the first step, `kept` is the share that they hold.
+        """
         schema = self.schema
         names = columns_of(schema, part)
         actions = schema.actions if part == "train" else ()
@@ -294,8 +323,13 @@ class FunnelData:
                 weight = columns[schema.sample_weight]
             else:
                 weight = np.ones(len(labels), np.float32)
+            if kept < 1.0:
+                weight = np.where(labels[:, 0] == 0, weight / kept, weight)
+                weight = weight.astype(np.float32)
             taken = [columns[name] for name in actions]
             targets = np.column_stack([labels, *taken])
+            if schema.step_weights:
+                weight = _weights_of_steps(targets.shape, weight, columns, schema)
             targets = targets.astype(np.float32)
             yield Batch(
                 inputs={column.name: columns[column.name] for column in schema.inputs},
@@ -307,6 +341,21 @@ class FunnelData:
                 more=np.array([following is not None]),
                 extra={name: columns[name] for name in extra},
             )
+
+
+def _weights_of_steps(
+    shape: tuple[int, ...],
+    row_weight: np.ndarray,
+    columns: Mapping[str, np.ndarray],
+    schema: Schema,
+) -> np.ndarray:
+    """The weight of each row's steps and actions, float32 of the shape [B, N + A]."""
+    weights = np.empty(shape, np.float32)
+    weights[:] = row_weight[:, None]
+    for i, task in enumerate(schema.tasks):
+        if task.weight_column:
+            weights[:, i] *= columns[task.weight_column]
+    return weights
 
 
 def _gather(parts: list[np.ndarray], which: np.ndarray) -> np.ndarray:

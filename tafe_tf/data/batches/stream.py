@@ -106,10 +106,11 @@ def _signature(schema: Schema, part: Part) -> Batch:
         targets += len(schema.actions)
     else:
         extra = extra_columns_of(schema)
+    labels = tf.TensorSpec([None, targets], tf.float32)
     return Batch(
         inputs={column.name: columns[column.name] for column in schema.inputs},
-        labels=tf.TensorSpec([None, targets], tf.float32),
-        weight=tf.TensorSpec([None], tf.float32),
+        labels=labels,
+        weight=labels if schema.step_weights else tf.TensorSpec([None], tf.float32),
         file=tf.TensorSpec([None], tf.int32),
         row=tf.TensorSpec([None], tf.int64),
         position=tf.TensorSpec([None, 2], tf.int64),

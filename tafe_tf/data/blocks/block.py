@@ -16,7 +16,7 @@ class Block:
         columns: The columns by name; [n] of int64, float32, float64 or object (str, or bytes from
             TFRecord: TensorFlow takes both), or [n, max_length] for lists, which are padded with
             the dtype's `schema.ABSENT`, and weights with 0.
-        labels: uint8 [n, N]; [n, 0] if labels were not asked for.
+        labels: 0, 1 or `schema.UNKNOWN`, int8 [n, N]; [n, 0] if labels were not asked for.
         row: The numbers of the rows inside the file, from 1, int64 [n].
         file: The index of the file, int32 [n].
         raw_rows: How many rows the block had before bad ones were dropped; CSV rows of a wrong

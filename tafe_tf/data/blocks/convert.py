@@ -75,7 +75,7 @@ def to_block(
     _check_roles(converted, schema, found)
     _check_list_weights(whole, schema, found)
     no_labels = (len(rows), 0)
-    targets = np.zeros(no_labels, np.uint8)
+    targets = np.zeros(no_labels, np.int8)
     repaired: list[Problem] = []
     if labels:
         funnel = read_funnel(raw, schema, found, path)
@@ -112,12 +112,13 @@ def _check_roles(
     schema: Schema,
     problems: list[Problem],
 ) -> None:
-    """Checks the sample weights and the true probabilities."""
-    weight = columns.get(schema.sample_weight)
-    if weight is not None:
-        wrong = ~np.isfinite(weight) | (weight < 0)
-        rule = "a sample weight must be a finite number, 0 or more"
-        report_rows(wrong, schema.sample_weight, rule, weight, problems)
+    """Checks the weights and the true probabilities."""
+    for name in dict.fromkeys([schema.sample_weight, *schema.step_weights]):
+        if name in columns:
+            weight = columns[name]
+            wrong = ~np.isfinite(weight) | (weight < 0)
+            rule = "a sample weight must be a finite number, 0 or more"
+            report_rows(wrong, name, rule, weight, problems)
     truths = [task.truth for task in schema.tasks]
     for name in truths:
         if name in columns:

@@ -12,7 +12,7 @@ import pyarrow.compute as pc
 
 from tafe_tf.data.errors import DataError
 from tafe_tf.data.spelling.plain import is_bytes, is_text, plain
-from tafe_tf.schema import SchemaError, Task
+from tafe_tf.schema import UNKNOWN, SchemaError, Task
 from tafe_tf.shown import cut, shown
 
 NO, YES, MISSING, WRONG = 0, 1, 2, 3  # the codes of a label's values
@@ -174,18 +174,19 @@ def stored_labels(labels: np.ndarray, task: Task) -> pa.Array:
     """Writes labels as the task reads them, so that a file of them has the same schema.
 
     Args:
-        labels: 0 or 1, uint8 [n].
+        labels: 0, 1 or `UNKNOWN`, int8 [n].
         task: The step.
 
     Returns:
-        1 and 0 where they are what the task reads. For `when = "present"` 1 and null; for declared
-        texts the first of them.
+        1 and 0 where they are what the task reads, and null for what is unknown. For
+        `when = "present"` 1 and null; for declared texts the first of them.
     """
     if task.when == "present":
         return pa.array(labels, mask=labels == 0)
+    known = pa.array(labels, mask=labels == UNKNOWN)
     if not task.positive and not task.negative:
-        return pa.array(labels)
+        return known
     positive, *_ = task.positive or ("1",)
     negative, *_ = task.negative or ("0",)
     texts = pa.array([negative, positive])
-    return texts.take(pa.array(labels))
+    return texts.take(known)

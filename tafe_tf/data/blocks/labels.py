@@ -11,7 +11,7 @@ import pyarrow as pa
 from tafe_tf.data.bad_rows import Policy, Problem
 from tafe_tf.data.blocks.label_values import MISSING, NO, WRONG, YES, codes_of, label_text
 from tafe_tf.data.errors import DataError
-from tafe_tf.schema import Schema, Task
+from tafe_tf.schema import UNKNOWN, Schema, Task
 
 _UNKNOWN = (
     "is unknown: a label may be missing only after a 0; if missing means 0, set "
@@ -24,8 +24,9 @@ class FunnelColumns(NamedTuple):
     """The labels and actions of n rows of a funnel of N steps.
 
     Attributes:
-        labels: uint8 [n, N], which never rise along the funnel in a row without a problem.
-        actions: The columns of the actions by name, int64 [n], 0 or 1.
+        labels: 0, 1 or `UNKNOWN`, int8 [n, N]. In a row without a problem ones come first, then
+            what is unknown, and zeros last.
+        actions: The columns of the actions by name, 0, 1 or `UNKNOWN`, int64 [n].
         repaired: For each row whose earlier step was made to happen, what was wrong with it.
     """
 
@@ -41,13 +42,13 @@ class _Step(NamedTuple):
         name: The column.
         codes: int8 [n], see `label_values`.
         after: The number of the step that must have happened before, -1 if none.
-        unknown: The rule for a missing value after a 1.
+        unknown: The rule for a missing value after a 1; None where it may be unknown.
     """
 
     name: str
     codes: np.ndarray
     after: int
-    unknown: str
+    unknown: str | None
 
 
 def read_funnel(
@@ -58,7 +59,8 @@ def read_funnel(
 ) -> FunnelColumns:
     """Reads the labels and actions, and checks them, or puts them in order.
 
-    A label that is missing after a 0 is 0: nothing else is possible.
+    A label that is missing after a 0 is 0: nothing else is possible. One that may be unknown is 1
+    where a later step happened.
 
     Args:
         raw: The Arrow columns, [n] each, by name.
@@ -76,13 +78,14 @@ def read_funnel(
     is_wrong = np.stack(of_steps) == WRONG
     is_readable = ~is_wrong.any(axis=0)
     repaired: list[Problem] = []
+    _fill_earlier(labels, actions)
     if schema.order == "repair":
         _repair(labels, actions, is_readable, repaired)
     _fill(labels, actions)
     _check(labels, actions, is_readable, schema, problems)
-    happened = [(step.codes == YES).astype(np.uint8) for step in labels]
-    by_name = {step.name: (step.codes == YES).astype(np.int64) for step in actions}
-    return FunnelColumns(np.stack(happened, axis=1), by_name, repaired)
+    values = [_values(step.codes) for step in labels]
+    by_name = {step.name: _values(step.codes).astype(np.int64) for step in actions}
+    return FunnelColumns(np.stack(values, axis=1), by_name, repaired)
 
 
 def _read_labels(
@@ -95,7 +98,8 @@ def _read_labels(
     steps = []
     for i, task in enumerate(schema.tasks):
         codes = _read(raw, task, "a label", schema, problems, path)
-        steps.append(_Step(task.column, codes, i - 1, _UNKNOWN))
+        rule = None if task.may_be_unknown else _UNKNOWN
+        steps.append(_Step(task.column, codes, i - 1, rule))
     return steps
 
 
@@ -171,6 +175,17 @@ def _repair(
         earlier.codes[broken] = YES
 
 
+def _fill_earlier(labels: list[_Step], actions: list[_Step]) -> None:
+    """Makes what may be unknown a 1 before a 1, from the last step to the first."""
+    for step in [*actions, *reversed(labels)]:
+        if step.after < 0:
+            continue
+        earlier = labels[step.after]
+        if earlier.unknown is None:
+            is_sure = (earlier.codes == MISSING) & (step.codes == YES)
+            earlier.codes[is_sure] = YES
+
+
 def _fill(labels: list[_Step], actions: list[_Step]) -> None:
     """Makes what is missing after a 0 a 0."""
     for step in [*labels, *actions]:
@@ -192,9 +207,13 @@ def _check(
     policy: Policy | None = None
     if schema.order in ("raise", "drop"):
         policy = schema.order
+    for step in labels:
+        if step.unknown is not None:
+            _note_missing(step, is_readable, problems)
+    for action in actions:
+        before = labels[action.after]
+        _note_missing(action, is_readable & (before.codes != MISSING), problems)
     for step in [*labels, *actions]:
-        for place in np.flatnonzero(is_readable & (step.codes == MISSING)):
-            problems.append(Problem(int(place), step.name, step.unknown, None))
         if step.after < 0:
             continue
         earlier = labels[step.after]
@@ -202,6 +221,22 @@ def _check(
         for place in np.flatnonzero(broken):
             rule = _order_rule(earlier)
             problems.append(Problem(int(place), step.name, rule, 1, policy))
+
+
+def _note_missing(
+    step: _Step,
+    where: np.ndarray,
+    problems: list[Problem],
+) -> None:
+    """Notes rows in which a value is missing that must not be."""
+    for place in np.flatnonzero(where & (step.codes == MISSING)):
+        problems.append(Problem(int(place), step.name, step.unknown or _UNKNOWN, None))
+
+
+def _values(codes: np.ndarray) -> np.ndarray:
+    """The labels that codes stand for, int8 [n]."""
+    happened = (codes == YES).astype(np.int8)
+    return np.where(codes == MISSING, np.int8(UNKNOWN), happened)
 
 
 def _order_rule(earlier: _Step) -> str:

@@ -217,3 +217,21 @@ def test_a_reader_without_rows_is_an_error(tmp_path: pathlib.Path) -> None:
     d = dataclasses.replace(d, files=find_files(tmp_path, "train"))
     with pytest.raises(DataError, match=r"train-x.csv: reader [12] of 2 has no rows; take fewer"):
         list(d.training_batches(Position(), mine=(0, 1)))
+
+
+def test_negatives_are_kept_at_a_rate_and_stand_for_the_others(tmp_path: pathlib.Path) -> None:
+    whole = data(tmp_path, rows=2000)
+    thinned = dataclasses.replace(whole, keep_negatives=0.25)
+    batches = list(thinned.training_batches(Position()))
+    places = np.concatenate([batch.inputs["id"] for batch in batches])
+    weights = np.concatenate([batch.weight for batch in batches])
+    is_click = places % 2 == 1
+    assert len(set(places)) == len(places)
+    assert is_click.sum() >= 3000 - 32  # all but those of the partial batch
+    assert (~is_click).sum() == pytest.approx(750, abs=4 * np.sqrt(3000 * 0.25 * 0.75) + 32)
+    np.testing.assert_array_equal(weights, np.where(is_click, 1.0, 4.0))
+    later = flat(list(thinned.training_batches(Position(epoch=1))))
+    assert len({i for i in later if i % 2 == 0} ^ set(places[~is_click])) <= 64
+    rest = thinned.training_batches(Position(batch=5))
+    assert ids(list(rest)) == ids(batches[5:])
+    assert len(flat(list(thinned.evaluation_batches("train")))) == 6000

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
 
 from tafe_tf.data.batches.holdout import Holdout
@@ -43,3 +45,21 @@ def test_rows_are_drawn_by_the_hash_of_their_place() -> None:
 def test_a_time_holds_out_what_is_not_earlier() -> None:
     found = Holdout(fraction=1.0, time=2.0).mask(block(0, 6))
     assert found.tolist() == [False, False, False, False, True, True]
+
+
+def test_a_group_is_held_out_as_a_whole() -> None:
+    rng = np.random.default_rng(0)
+    users = np.array([f"user {i}" for i in rng.integers(0, 300, 5000)], object)
+    users[::7] = ""
+    rows = dataclasses.replace(block(0, 5000), columns={"user": users})
+    found = Holdout(fraction=0.2, group="user").mask(rows)
+    held_out = set(users[found]) - {""}
+    trained = set(users[~found]) - {""}
+    assert not held_out & trained
+    assert 0.12 < len(held_out) / 300 < 0.28
+    assert 0.15 < found[users == ""].mean() < 0.25
+    as_bytes = np.array([user.encode() for user in users], object)
+    again = dataclasses.replace(block(2, 5000), columns={"user": as_bytes})
+    np.testing.assert_array_equal(
+        Holdout(fraction=0.2, group="user").mask(again)[users != ""], found[users != ""]
+    )

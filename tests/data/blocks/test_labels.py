@@ -356,3 +356,69 @@ def test_text_of_numbers_that_are_no_labels() -> None:
     assert label_text(math.inf) == "inf"
     assert label_text("NaN") == "NaN"
     assert label_text("NaN", ("NaN",)) == ""
+
+
+# What a funnel of three steps says, and what follows from it: 1, 0 or None, which is unknown.
+CLOSED = {
+    (1, 1, 1): (1, 1, 1),
+    (0, 0, 0): (0, 0, 0),
+    (None, None, None): (None, None, None),
+    (1, None, None): (1, None, None),
+    (1, None, 0): (1, None, 0),
+    (None, None, 1): (1, 1, 1),
+    (None, 1, None): (1, 1, None),
+    (0, None, None): (0, 0, 0),
+    (None, 0, None): (None, 0, 0),
+    (1, 0, None): (1, 0, 0),
+}
+
+
+@pytest.mark.parametrize("extension", EXTENSIONS)
+def test_an_unknown_label_is_what_the_other_steps_say_of_it(
+    extension: str, tmp_path: pathlib.Path
+) -> None:
+    tasks = [Task(name=name, may_be_unknown=True) for name in ("click", "cart", "buy")]
+    schema = schema_of(*tasks)
+    columns: list[Any] = list(zip(*CLOSED, strict=True))
+    table = pa.table({task.name: pa.array(columns[i]) for i, task in enumerate(tasks)})
+    block = read(table, schema)
+    found = [tuple(None if x < 0 else int(x) for x in row) for row in block.labels]
+    assert found == list(CLOSED.values())
+    path = tmp_path / f"rows.{extension}"
+    written = to_table(block, schema)
+    write(path, written.to_pydict())
+    (again,) = read_blocks([str(path)], schema, bad_rows=BadRows())
+    np.testing.assert_array_equal(again.labels, block.labels)
+
+
+@pytest.mark.parametrize("row", [(0, None, 1), (0, 1, None), (None, 0, 1)])
+def test_a_contradiction_around_an_unknown_label_is_a_bad_row(row: tuple[int | None, ...]) -> None:
+    schema = schema_of(*[Task(name=name, may_be_unknown=True) for name in ("click", "cart", "buy")])
+    columns = {}
+    for task, value in zip(schema.tasks, row, strict=True):
+        columns[task.name] = pa.array([value], pa.int8())
+    with pytest.raises(BadRowError, match=r"row 1, column .*is 1 where the earlier step"):
+        read(pa.table(columns), schema)
+
+
+def test_only_a_task_that_says_so_may_be_unknown() -> None:
+    table = pa.table({"click": [1, 1], "buy": pa.array([0, None])})
+    schema = schema_of(Task(name="click", may_be_unknown=True), Task(name="buy"))
+    with pytest.raises(BadRowError, match=r"row 2, column 'buy': is unknown"):
+        read(table, schema)
+    unknown_first = pa.table({"click": pa.array([None, 1]), "buy": [0, 1]})
+    assert read(unknown_first, schema).labels.tolist() == [[-1, 0], [1, 1]]
+
+
+def test_an_action_is_unknown_with_the_step_before_it() -> None:
+    tasks = (Task(name="click", may_be_unknown=True), Task(name="buy", via="cart"))
+    table = pa.table(
+        {
+            "click": pa.array([None, None, 1]),
+            "cart": pa.array([None, 1, 0]),
+            "buy": pa.array([0, 0, 0]),
+        }
+    )
+    block = read(table, schema_of(*tasks))
+    assert block.columns["cart"].tolist() == [-1, 1, 0]
+    assert block.labels.tolist() == [[-1, 0], [1, 0], [1, 0]]
