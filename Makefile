@@ -29,7 +29,7 @@ help:
 	@echo "make table2 RAW=DIR  the paper's Tables 2 and 3 from the raw Ali-CCP files in DIR (days on 2 cores)"
 	@echo "make test   lint and the quick tests, against the installed package (13 minutes on 2 cores)"
 	@echo "make test-slow  the other tests: lost processes, every model in every frame (20 minutes)"
-	@echo "make test-engines  those that start Spark, Dask and object stores; needs Java 17 (a quarter of an hour)"
+	@echo "make test-engines  those that start Spark, Dask and object stores; needs Java 17 (about 12 minutes)"
 	@echo "make test-all   all three"
 	@echo "make native build the kernel for this CPU and check it; needs g++ or clang++"
 	@echo "make lint   ruff and mypy"

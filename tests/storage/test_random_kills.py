@@ -16,7 +16,8 @@ ROOT = pathlib.Path(__file__).parents[2]
 
 
 def test_jobs_over_s3_that_are_killed_leave_the_same_bytes(shop: str) -> None:
-    options = ["--kills=8", "--seed=1", f"--store={shop}/kills"]
+    """Two of the four jobs; all of them take the benchmark five minutes."""
+    options = ["--kills=6", "--seed=1", "--jobs=prepare,score", f"--store={shop}/kills"]
     command = [sys.executable, "-m", "benchmarks.random_kills", *options]
     variables = {**os.environ, "PYTHONPATH": str(ROOT)}
     done = subprocess.run(
@@ -24,5 +25,5 @@ def test_jobs_over_s3_that_are_killed_leave_the_same_bytes(shop: str) -> None:
     )
     assert done.returncode == 0, done.stdout + done.stderr
     figures = json.loads(done.stdout.splitlines()[-1])
-    assert figures["kills"] >= 8
+    assert figures["kills"] >= 6
     assert (figures["differ"], figures["left_over"]) == (0, 0)
