@@ -24,6 +24,7 @@ import tensorflow as tf
 
 from tafe_tf.data.atomic import read_json, read_text, write_json
 from tafe_tf.data.bad_rows import BadRows
+from tafe_tf.data.blocks.maturity import Now
 from tafe_tf.features import vocabulary
 from tafe_tf.features.graph import vocabulary_file
 from tafe_tf.features.value_counts import Kept, ValueCounts
@@ -114,7 +115,7 @@ class WarmStart:
         files: list[str],
         schema: Schema,
         bad_rows: BadRows,
-        now: int | float | None = None,
+        now: Now | None = None,
     ) -> None:
         """Writes the new run's vocabularies and statistics, and notes what it grew from.
 
