@@ -100,9 +100,12 @@ class WarmStart:
         return BadRows(earlier.policy, asked_for.most) if earlier.policy == "drop" else asked_for
 
     def check_schema(self, schema: Schema) -> None:
-        """Raises RunError, with all that differs, if the earlier run had another schema."""
-        there = _flat(self.previous.schema())
-        here = _flat(schema)
+        """Raises RunError, with all that differs, if the earlier run had another schema.
+
+        What only says when labels are known and how much they count may differ.
+        """
+        there = _flat(_without_knowledge(self.previous.schema()))
+        here = _flat(_without_knowledge(schema))
         differing = _differences(there, here)
         if differing:
             raise RunError(
@@ -302,6 +305,15 @@ def _ages(directory: pathlib.Path, feature: Feature) -> list[int]:
     if not all(line.isdigit() for line in lines):
         raise RunError(f"{path}: is damaged: every line must be a number; bring back a copy of it")
     return [int(line) for line in lines]
+
+
+def _without_knowledge(schema: Schema) -> Schema:
+    """The schema without what says when labels are known and how much they count."""
+    tasks = [
+        dataclasses.replace(task, may_be_unknown=False, matures_after="", weight_column="")
+        for task in schema.tasks
+    ]
+    return dataclasses.replace(schema, time="", tasks=tuple(tasks))
 
 
 def _flat(schema: Schema) -> dict[str, Any]:
