@@ -69,7 +69,8 @@ class FunnelMetric(keras.metrics.Metric):
             label is 1, instead of f_i on all rows; False by default.
 
     Call arguments:
-        y_true: Labels, [B, N or more], or [B] for one step.
+        y_true: Labels, [B, N or more], or [B] for one step. A row whose label of the step is
+            negative, which means unknown, does not count.
         y_pred: Logits of f, [B, N or more]; in training some models give further columns.
         sample_weight: Weights of the rows, [B] or [B, 1]; all 1 by default.
 
@@ -112,12 +113,14 @@ class FunnelMetric(keras.metrics.Metric):
             weight = ops.cast(sample_weight, "float32")
             weighs_steps = len(weight.shape) == 2 and weight.shape[1] > 1
             weight = weight[:, i] if weighs_steps else ops.reshape(weight, (-1,))
+        weight = weight * ops.cast(label >= 0, "float32")
+        label = ops.maximum(label, 0.0)
         if self.given_previous:
             pair = logits[:, i - 1 : i + 1]  # of f_{i-1} and f_i
             log_r, log_not_r = conditional_logs(pair)  # [B, 1] each
             log_p = log_r[:, 0]
             log_not_p = log_not_r[:, 0]
-            weight = weight * labels[:, i - 1]
+            weight = weight * ops.maximum(labels[:, i - 1], 0.0)
         else:
             logit = logits[:, i]
             log_p = ops.log_sigmoid(logit)

@@ -616,6 +616,10 @@ class Schema:
             has_time = bool(self.time or not task.matures_after)
             key = f"task {task.name!r}: matures_after"
             _check(has_time, key, "needs the schema's `time`", task.matures_after)
+            meaning = sorted({*task.positive, *task.negative} & {"", *self.missing})
+            key = f"task {task.name!r}: may_be_unknown"
+            rule = "has no meaning where `positive` or `negative` says what a missing value means"
+            _check(not (task.may_be_unknown and meaning), key, rule, meaning)
         for key in ("group", "time"):
             name = getattr(self, key)
             rule = f"must not be the column of {roles.get(name)}"

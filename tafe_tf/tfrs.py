@@ -21,7 +21,7 @@ import tensorflow_recommenders as tfrs
 from scipy.special import expit
 
 from tafe_tf.features.graph import Features
-from tafe_tf.losses import FunnelLoss
+from tafe_tf.losses import FunnelLoss, expected_labels
 from tafe_tf.models import FunnelModel
 from tafe_tf.probabilities import probabilities
 from tafe_tf.schema import Schema
@@ -81,10 +81,11 @@ class FunnelRecommender(tfrs.models.Model):
         self._schema = schema
         n = len(schema.tasks)
         task_weights = [task.weight for task in schema.tasks]
-        loss = loss or model.paper_loss(task_weights)
+        loss = loss or model.paper_loss(task_weights, may_be_unknown=schema.may_be_unknown)
         self._task_weights = loss.weights_for(n)
         # The loss's other terms alone: the tasks' cross entropies have weight 0.
-        config = {**loss.get_config(), "task_weights": [0.0] * n}
+        own = {"task_weights": [0.0] * n, "may_be_unknown": schema.may_be_unknown}
+        config = {**loss.get_config(), **own}
         self._terms = type(loss).from_config(config)
         self.tasks = [_ranking(name) for name in schema.step_names]
         self.built = True  # all weights are there
@@ -117,19 +118,47 @@ class FunnelRecommender(tfrs.models.Model):
         weight = None
         if schema.sample_weight:
             weight = tf.cast(inputs[schema.sample_weight], tf.float32)
-        if schema.step_weights or schema.may_be_unknown:
+        if schema.step_weights:
             weight = self._weights_of_steps(inputs, labels, weight)  # [B, N + A]
-            labels = tf.where(labels >= 0.0, labels, 0.0)
+        if schema.may_be_unknown:
+            labels = tf.where(labels >= 0.0, labels, -1.0)  # NaN is unknown, too
         logits = self.model(self._ids(inputs), training=training)
         loss = self._terms(labels, logits, sample_weight=weight)
-        pairs = zip(self.tasks, self._task_weights, strict=True)
-        for i, (task, task_weight) in enumerate(pairs):
-            own = slice(i, i + 1)
+        for i, task_weight in enumerate(self._task_weights):
             own_weight = weight
             if weight is not None and len(weight.shape) == 2:
                 own_weight = weight[:, i]
-            of_task = task(labels[:, own], logits[:, own], sample_weight=own_weight)
-            loss += task_weight * of_task
+            loss += task_weight * self._of_task(i, labels, logits, own_weight)
+        return loss
+
+    def _of_task(
+        self,
+        i: int,
+        labels: tf.Tensor,
+        logits: tf.Tensor,
+        weight: tf.Tensor | None,
+    ) -> tf.Tensor:
+        """Computes a task's loss, and updates its metrics with the labels that are known."""
+        task = self.tasks[i]
+        own = slice(i, i + 1)
+        if not self._schema.may_be_unknown:
+            return task(labels[:, own], logits[:, own], sample_weight=weight)
+        n = len(self.tasks)
+        of_rows = tf.ones(tf.shape(labels)[0]) if weight is None else weight
+        expected = expected_labels(labels[:, :n], logits[:, :n])
+        knows_any = tf.reduce_any(labels[:, :n] >= 0.0, axis=1)
+        loss = task(
+            expected[:, own],
+            logits[:, own],
+            sample_weight=of_rows * tf.cast(knows_any, tf.float32),
+            compute_metrics=False,
+        )
+        is_known = labels[:, i] >= 0.0
+        task(
+            tf.maximum(labels[:, own], 0.0),
+            logits[:, own],
+            sample_weight=of_rows * tf.cast(is_known, tf.float32),
+        )
         return loss
 
     def _weights_of_steps(
@@ -138,9 +167,8 @@ class FunnelRecommender(tfrs.models.Model):
         labels: tf.Tensor,
         row_weight: tf.Tensor | None,
     ) -> tf.Tensor:
-        """Returns the weight of each row's steps and actions, 0 for a label that is unknown."""
-        is_known = labels >= 0.0  # -1 is unknown, and so is NaN
-        weights = tf.cast(is_known, tf.float32)
+        """Returns the weight of each row's steps and actions, [B, N + A]."""
+        weights = tf.ones_like(labels)
         if row_weight is not None:
             weights *= row_weight[:, None]
         of_columns = tf.unstack(weights, axis=1)

@@ -101,6 +101,22 @@ def test_further_columns_are_not_read() -> None:
     )
 
 
+def test_rows_that_do_not_know_a_step_do_not_count() -> None:
+    logits = np.random.default_rng(0).normal(size=(200, 2)).astype(np.float32)
+    logits[:, 1] -= 1.0
+    labels = np.tile([[1, 1], [1, 0], [0, 0], [1, -1], [-1, 0], [-1, -1]], (34, 1))[:200]
+    for metric in funnel_metrics(*TWO):
+        step = metric.step
+        knows = labels[:, step] >= 0
+        if metric.given_previous:
+            knows &= labels[:, step - 1] >= 0
+        metric.update_state(labels, logits)
+        with_unknown = float(metric.result())
+        metric.reset_state()
+        metric.update_state(np.maximum(labels[knows], 0), logits[knows])
+        assert with_unknown == pytest.approx(float(metric.result()), rel=1e-6), metric.name
+
+
 def test_undefined_is_nan_and_reset_forgets() -> None:
     metrics = funnel_metrics(*TWO)
     for metric in metrics:

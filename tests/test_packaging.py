@@ -47,7 +47,7 @@ ALLOWED: dict[str, set[str]] = {
     "tafe_tf.jax_training": {"types", "layers", "losses", "models"},
     "tafe_tf.native": {"types", "data.atomic", "machine", "models", "terminal"},
     "tafe_tf.data": {"schema", "schema_toml", "shown", "storage"},
-    "tafe_tf.features": {"schema", "data", "shown", "storage"},
+    "tafe_tf.features": {"schema", "data", "metrics", "shown", "storage"},
     "tafe_tf.engines": {"schema", "data", "features", "storage"},
     "tafe_tf.terminal": {"schema", "data", "metrics", "storage"},
     "tafe_tf.distributed": {"terminal"},

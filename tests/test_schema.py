@@ -265,6 +265,10 @@ TASK_RULES = [
         "weigth = 1",
         r"tasks\[1\]: weigth is not a key; known are .*'truth', 'via'\]\. Received: 1",
     ),
+    (
+        'negative = ["0", "NA"]\nmay_be_unknown = true',
+        r"task 'buy': may_be_unknown has no meaning where .* Received: \['NA'\]",
+    ),
     ('when = "past"', r"task 'buy': when must be one of \['', 'present'\]\. Received: 'past'"),
     ("positive = [1]", r"task 'buy': positive must be a sequence of str\. Received: \[1\]"),
     (

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import importlib.util
 import pathlib
 from typing import Any
@@ -119,6 +120,26 @@ def test_the_loss_is_the_papers(model: FunnelModel, loans: schema.Schema, traini
         recommender.compute_loss(columns, training=training), expected, rtol=1e-6
     )
     np.testing.assert_allclose(recommender.losses, twin.losses, rtol=1e-6)
+
+
+@pytest.mark.parametrize("spelled", [-1.0, np.nan])
+def test_labels_that_are_unknown_have_their_expectation(
+    model: FunnelModel, loans: schema.Schema, spelled: float
+) -> None:
+    tasks = tuple(dataclasses.replace(task, may_be_unknown=True) for task in loans.tasks)
+    unsure = dataclasses.replace(loans, tasks=tasks)
+    columns, twin = batch(40), copy(model)
+    unknown = {name: columns[name].astype(np.float32) for name in ("view", "apply", "fund", "ask")}
+    unknown["fund"][::3] = np.where(unknown["apply"][::3] == 1, -1.0, 0.0)
+    for values in unknown.values():
+        values[:5] = -1.0  # rows that know nothing
+    given = {name: np.where(values < 0, spelled, values) for name, values in unknown.items()}
+    recommender = FunnelRecommender(model, unsure)
+    loss = twin.paper_loss([1.0, 2.0, 0.5], may_be_unknown=True)
+    logits = twin({"ids": columns["ids"]}, training=False)
+    expected = loss(labels_of(unknown), logits, sample_weight=columns["weight"])
+    found = recommender.compute_loss({**columns, **given}, training=False)
+    np.testing.assert_allclose(found, expected, rtol=1e-6)
 
 
 @pytest.mark.parametrize("name", ["tafe", "esm2"])

@@ -163,7 +163,9 @@ class Comparison:
         """The test rows ranked by each probability, by metric."""
         log_p = log_sigmoid(rows["logits"])
         depth = rows["depth"]
-        weight = weights_of_steps(depth, rows.get("unknown"), rows["weight"], log_p.shape[1])
+        known = (depth, rows.get("unknown"), rows["weight"], log_p.shape[1])
+        weight = weights_of_steps(*known)
+        of_conditionals = weights_of_steps(*known, of_conditionals=True)
         ranked = {}
         for i, name in enumerate(self.schema.step_names):
             ranked[f"auc/{name}"] = RankedRows(
@@ -177,7 +179,7 @@ class Comparison:
             ranked[f"auc/{name}"] = RankedRows(
                 log_conditional,
                 depth > i,
-                weight[:, i],
+                of_conditionals[:, i],
                 depth >= i,
             )
         return ranked

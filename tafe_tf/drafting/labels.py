@@ -240,7 +240,10 @@ def _with_missing(
         return dataclasses.replace(step, labels=labels)
     negative = (*(step.task.negative or ("0",)), "")
     task = dataclasses.replace(step.task, negative=negative)
-    reason = f'{count:,} rows have no value: take "" out if that does not mean 0'
+    reason = (
+        f'{count:,} rows have no value: take "" out if that does not mean 0, and say '
+        "may_be_unknown = true if it means that nobody knows"
+    )
     return Step(task, labels, {**step.reasons, "negative": reason})
 
 

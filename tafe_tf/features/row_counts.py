@@ -8,6 +8,7 @@ import numpy as np
 
 from tafe_tf.data.blocks.block import Block
 from tafe_tf.data.field_counts import FieldCounts
+from tafe_tf.metrics.depths import counts_of_intervals, shares_of_depths
 from tafe_tf.schema import ABSENT, UNKNOWN, Feature, Schema
 
 
@@ -20,7 +21,8 @@ class RowCounts:
     Attributes:
         rows: The number of rows.
         unknown: The rows that do not know the label, for each task, [N].
-        told: The rows that reached the step before and know the label, for each task, [N].
+        intervals: The rows by what they know of the funnel, see `metrics.depths`,
+            [N + 1, N + 1].
         positives: The rows whose label is 1, for each task, [N].
         fields: The values of each field, without the unseen ones of vocabularies, which only the
             counts of all values tell.
@@ -30,7 +32,8 @@ class RowCounts:
         self._schema = schema
         self.rows = 0
         self.unknown = np.zeros(len(schema.tasks), np.int64)
-        self.told = np.zeros(len(schema.tasks), np.int64)
+        size = len(schema.tasks) + 1
+        self.intervals = np.zeros((size, size))
         self.positives = np.zeros(len(schema.tasks), np.int64)
         self.fields = FieldCounts([feature.name for feature in schema.features])
 
@@ -40,10 +43,13 @@ class RowCounts:
         labels = block.labels
         is_unknown = labels == UNKNOWN
         happened = labels == 1
-        everyone = np.ones((len(labels), 1), np.bool_)
-        reached = np.concatenate([everyone, happened[:, :-1]], axis=1)
         self.unknown += is_unknown.sum(axis=0)
-        self.told += (reached & ~is_unknown).sum(axis=0)
+        self.intervals += counts_of_intervals(
+            happened.sum(axis=1),
+            is_unknown.sum(axis=1),
+            np.ones(len(labels)),
+            len(self._schema.tasks),
+        )
         self.positives += happened.sum(axis=0)
         of_fields = [_values(feature, block) for feature in self._schema.features]
         self.fields.merge(np.array(of_fields))
@@ -51,24 +57,42 @@ class RowCounts:
     def rates(self) -> list[float]:
         """The share of all rows that each step happens in, [N].
 
-        Where labels are unknown, the rows that reached the step before and know this one stand for
-        those that do not.
+        Where labels are unknown, the share is that of the greatest likelihood, see
+        `metrics.depths`.
         """
         if not self.unknown.any():
             return [positive / max(self.rows, 1) for positive in self.positives.tolist()]
-        rates = []
-        rate = 1.0
-        for positive, told in zip(self.positives.tolist(), self.told.tolist(), strict=True):
-            rate *= positive / max(told, 1)
-            rates.append(rate)
+        shares = shares_of_depths(self.intervals)
+        of_deeper = np.cumsum(shares[::-1])[::-1]  # P(depth >= k), k = 0..N
+        rates: list[float] = of_deeper[1:].tolist()
         return rates
+
+    @property
+    def negatives(self) -> int:
+        """The rows that know that the first step did not happen."""
+        return int(self.intervals[0, 0])
+
+    def untold(self) -> list[int]:
+        """The steps of which no row tells that may have come so far, from 0.
+
+        A row whose step before did not happen tells nothing of a step.
+        """
+        depth, unknown = np.nonzero(self.intervals)
+        ends = depth + unknown
+        found = []
+        for i in range(len(self.unknown)):
+            tells = (depth > i) | ((depth == i) & (unknown == 0))
+            may_reach = ends >= i
+            if may_reach.any() and not tells.any():
+                found.append(i)
+        return found
 
     def as_json(self) -> dict[str, Any]:
         """All counts, for `add_json` of another process."""
         return {
             "rows": self.rows,
             "unknown": self.unknown.tolist(),
-            "told": self.told.tolist(),
+            "intervals": self.intervals.tolist(),
             "positives": self.positives.tolist(),
             "fields": self.fields.counts.tolist(),
         }
@@ -77,7 +101,7 @@ class RowCounts:
         """Adds what another process counted."""
         self.rows += counted["rows"]
         self.unknown += np.array(counted["unknown"], np.int64)
-        self.told += np.array(counted["told"], np.int64)
+        self.intervals += np.array(counted["intervals"])
         self.positives += np.array(counted["positives"], np.int64)
         self.fields.merge(np.array(counted["fields"], np.int64))
 

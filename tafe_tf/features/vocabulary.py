@@ -17,7 +17,7 @@ from tafe_tf.data.atomic import naming, read_json
 from tafe_tf.data.atomic import publish as move
 from tafe_tf.data.bad_rows import BadRows
 from tafe_tf.data.blocks.block import Block
-from tafe_tf.data.blocks.maturity import without_immature
+from tafe_tf.data.blocks.maturity import Now, without_immature
 from tafe_tf.data.field_counts import FieldCounts
 from tafe_tf.data.fingerprint import Fingerprint, of_files, sampled
 from tafe_tf.data.formats.read import read_blocks
@@ -55,7 +55,7 @@ def count(
     schema: Schema,
     work: pathlib.Path,
     bad_rows: BadRows,
-    now: int | float | None = None,
+    now: Now | None = None,
 ) -> Counted:
     """Counts values, rows and labels in one pass over the training files.
 
@@ -84,7 +84,7 @@ def build(
     schema: Schema,
     directory: str | pathlib.Path,
     bad_rows: BadRows,
-    now: int | float | None = None,
+    now: Now | None = None,
 ) -> dict[str, Any]:
     """Writes `vocabulary/<feature>.txt` and `statistics.json` into a directory, all or nothing.
 
@@ -174,10 +174,11 @@ def publish(
 
     Returns:
         The statistics: "rows"; the "rate" of every task; where labels may be unknown, under
-        "unknown_labels" how many of each task are; under "vocabulary" the
-        vocabularies' sizes; under "distinct" the number of different values behind each; under
-        "missing" and "unseen" the share of each field's values that are missing, and that have no
-        row of the table; under "files" what the vocabularies' files hold, see
+        "unknown_labels" how many of each task are, under "untold" the tasks of which no row tells
+        that may have come so far, and under "negatives" the rows whose first label is 0; under
+        "vocabulary" the vocabularies' sizes; under "distinct" the number of different values behind
+        each; under "missing" and "unseen" the share of each field's values that are missing, and
+        that have no row of the table; under "files" what the vocabularies' files hold, see
         `tafe_tf.data.manifest`; and "made_from", a fingerprint of what they are made from.
     """
     sizes = {}
@@ -190,13 +191,15 @@ def publish(
         fields.add_unseen(feature.name, values.rare)
     names = [task.name for task in schema.tasks]
     rates = dict(zip(names, rows.rates(), strict=True))
-    unknown = {}
+    knowledge: dict[str, Any] = {}
     if schema.may_be_unknown:
-        unknown = dict(zip(names, rows.unknown.tolist(), strict=True))
+        knowledge["unknown_labels"] = dict(zip(names, rows.unknown.tolist(), strict=True))
+        knowledge["untold"] = [names[i] for i in rows.untold()]
+        knowledge["negatives"] = rows.negatives
     statistics = {
         "rows": rows.rows,
         "rate": rates,
-        **({"unknown_labels": unknown} if unknown else {}),
+        **knowledge,
         "vocabulary": sizes,
         "distinct": distinct,
         **fields.shares_of_all(),

@@ -9,8 +9,9 @@ import keras
 from keras import ops
 
 from tafe_tf.losses import step_weights
-from tafe_tf.losses.funnel import FunnelLoss, known_task_losses
+from tafe_tf.losses.funnel import FunnelLoss, expected_task_losses, task_losses
 from tafe_tf.losses.label_check import checked_labels
+from tafe_tf.metrics import SMALLEST
 from tafe_tf.types import Tensor
 
 
@@ -60,11 +61,30 @@ class ActionLoss(FunnelLoss):
         labels = self._of_actions(all_labels, y_pred)  # [B, A], or [B, 0]
         if self.checks_labels:
             labels = checked_labels(labels, first=n, may_be_unknown=self.may_be_unknown)
-        of_actions = known_task_losses(labels, y_pred[:, n:])
+        if self.may_be_unknown:
+            labels = self._expected(labels, all_labels[:, :n], y_pred)
+            of_actions = expected_task_losses(labels, y_pred[:, n:])
+        else:
+            of_actions = task_losses(labels, y_pred[:, n:])
         if all_weights is not None:
             of_actions = self._of_actions(all_weights, y_pred) * of_actions
         of_steps = super().call(y_true, y_pred[:, :n])  # [B]
         return of_steps + ops.sum(of_actions, axis=-1)
+
+    def _expected(self, labels: Tensor, of_steps: Tensor, y_pred: Tensor) -> Tensor:
+        """Replaces actions that are unknown by P(action = 1 | the steps that happened): [B, A].
+
+        That is g / f_a for a row that reached a steps, where g is the action's own probability. No
+        gradient flows through it. What is known of later steps is not used.
+        """
+        n = self.num_tasks
+        probabilities = ops.sigmoid(ops.stop_gradient(y_pred))
+        always = ops.ones_like(probabilities[:, :1])  # f_0
+        with_start = ops.concatenate([always, probabilities[:, :n]], axis=1)
+        ones = ops.sum(ops.cast(of_steps > 0, "int32"), axis=1, keepdims=True)
+        reached = ops.take_along_axis(with_start, ones, axis=1)  # f_a, [B, 1]
+        expected = probabilities[:, n:] / ops.maximum(reached, SMALLEST)
+        return ops.where(labels < 0, ops.minimum(expected, 1.0), labels)
 
     def _of_actions(self, columns: Tensor, y_pred: Tensor) -> Tensor:
         """Takes the columns of the actions that the model predicts: [B, N + A'] -> [B, A]."""

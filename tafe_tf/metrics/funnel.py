@@ -166,7 +166,9 @@ class FunnelMetrics:
             weight = np.ones(len(logits))
         weight = weight.astype(np.float64)
         n = len(self.names[0])
-        rows["weight"] = weights_of_steps(rows["depth"], rows.get("unknown"), weight, n)
+        known = (rows["depth"], rows.get("unknown"), weight, n)
+        rows["weight"] = weights_of_steps(*known)
+        rows["conditional_weight"] = weights_of_steps(*known, of_conditionals=True)
         if weight.ndim == 2:
             weight = weight.mean(axis=1)  # of the row
         is_above = logits[:, 1:] > logits[:, :-1]  # a later step above an earlier, [n, N - 1]
@@ -183,7 +185,7 @@ class FunnelMetrics:
         for i, name in enumerate(step_names):
             result |= _of_step(name, i, rows)
         for i, name in enumerate(conditional_names, start=1):
-            result |= _of_conditional(name, i, rows)
+            result |= _of_conditional(name, i, {**rows, "weight": rows["conditional_weight"]})
         return result
 
     def _sorted(self) -> Arrays:

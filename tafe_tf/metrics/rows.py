@@ -6,6 +6,8 @@ import hashlib
 
 import numpy as np
 
+from tafe_tf.metrics.depths import counts_of_intervals, stand_ins
+
 UNKNOWN = -1  # a label of which a row says nothing
 NO_GROUP = np.uint64(0)  # the hash of a row without a group
 FLOAT32_MAX = float(np.finfo(np.float32).max)
@@ -79,25 +81,31 @@ def weights_of_steps(
     unknown: np.ndarray | None,
     weight: np.ndarray,
     num_steps: int,
+    *,
+    of_conditionals: bool = False,
 ) -> np.ndarray:
     """Computes how much each row counts in each step, 0 where its label is unknown.
 
-    Among the rows that reached the step before, those that know the step stand for those that do
-    not. Without that the rows that know it would be too rarely such that reached the step before:
-    a click that did not happen tells that no conversion did, so these rows know both.
+    The rows that know the step stand for those that do not: of each depth into the funnel as many
+    as there are by the greatest likelihood, see `metrics.depths`. Without that, rows that did not
+    reach the step before would count too much, because a click that did not happen tells that no
+    conversion did; and so would conversions, which tell that there was a click.
 
     Args:
         depth: How many steps each row is known to have reached, [n].
         unknown: Of how many steps after these nothing is known, [n]; None for 0.
         weight: Weights of the rows, [n], or of each row's steps, [n, N].
         num_steps: N.
+        of_conditionals: Whether to compute how much it counts in each step given the one before, 0
+            where either label is unknown. Those of the first step are as without. The default is
+            False.
 
     Returns:
         float64 [n, N].
 
     Example: of the two clicks one does not know whether it was followed by a conversion.
         >>> depth, unknown = np.array([0, 0, 1, 2]), np.array([0, 0, 1, 0])
-        >>> weights_of_steps(depth, unknown, np.ones(4), 2)[:, 1].tolist()
+        >>> np.round(weights_of_steps(depth, unknown, np.ones(4), 2)[:, 1], 6).tolist()
         [1.0, 1.0, 0.0, 2.0]
     """
     of_rows = weight.astype(np.float64)
@@ -107,24 +115,12 @@ def weights_of_steps(
     full = np.broadcast_to(of_rows, shape)
     if unknown is None or not unknown.any():
         return full
-    steps = np.arange(num_steps)
-    first = depth[:, None].astype(np.int64)  # step of which nothing is known, if any
-    is_known = (steps < first) | (steps >= first + unknown[:, None])
-    stands_for = np.ones(len(depth))  # how many rows each one stands for
-    result = np.zeros(shape)
-    for i in steps:
-        known = is_known[:, i]
-        count = full[:, i] * stands_for
-        if i > 0:
-            has_reached = depth >= i
-            reached = count[has_reached].sum()
-            told = count[has_reached & known].sum()
-            if reached > 0 and told == 0:
-                continue  # no row tells what follows, so that no row counts
-            if told > 0:
-                stands_for[has_reached & known] *= reached / told
-                count = full[:, i] * stands_for
-        result[:, i] = np.where(known, count, 0.0)
+    by_row = (depth.astype(np.int64), unknown.astype(np.int64))
+    result = np.empty(shape)
+    for i in range(num_steps):
+        counts = counts_of_intervals(depth, unknown, full[:, i], num_steps)
+        for_others = stand_ins(counts, i, knows_previous=of_conditionals and i > 0)
+        result[:, i] = full[:, i] * for_others[by_row]
     return result
 
 

@@ -21,7 +21,8 @@ from tafe_tf.data.atomic import read_json, write_arrays, write_json
 from tafe_tf.data.bad_rows import BadRows
 from tafe_tf.data.batches.dataset import FunnelData
 from tafe_tf.data.batches.holdout import Holdout, time_holdout
-from tafe_tf.data.batches.times import from_text, newest
+from tafe_tf.data.batches.times import from_text, newest_of_splits
+from tafe_tf.data.blocks.maturity import Now
 from tafe_tf.data.shards import lifecycle
 from tafe_tf.distributed.cluster import Cluster
 from tafe_tf.features import vocabulary
@@ -196,6 +197,7 @@ def _fit(
         run.files.begin(run.has_trained)
     print_unseen(run.statistics().get("unseen", {}))
     _print_unknown(run.statistics())
+    _check_kept(run.statistics(), config)
     trained_on = round(prepared * (1.0 - rows.holdout.fraction) * _kept(run, config))
     steps = max(trained_on // config.batch_size, 1)
 
@@ -356,14 +358,17 @@ def split(
     return training, training
 
 
-def _now(data: DataConfig, config: TrainingConfig) -> int | float | None:
+def _now(data: DataConfig, config: TrainingConfig) -> Now | None:
     """As of when labels are judged that mature; None where none does."""
     if not data.schema.matures:
+        if config.now:
+            rule = "needs a schema with a task that has `matures_after`"
+            raise RunError(f"--now {rule}. Received: {config.now!r}")
         return None
     if config.now:
         return from_text(config.now, data.schema)
     bad_rows = BadRows(config.on_bad_row, config.max_bad_rows)  # who reads the labels counts them
-    return max(newest(files, data.schema, bad_rows) for files in data.files().values() if files)
+    return newest_of_splits(data.files(), data.schema, bad_rows)
 
 
 def prepare(
@@ -401,20 +406,41 @@ def prepare(
     return int(read_json(statistics)["rows"])
 
 
+def _negatives(statistics: Mapping[str, Any]) -> int:
+    """The number of the training rows that know that the first step did not happen."""
+    if "negatives" in statistics:
+        return int(statistics["negatives"])
+    rate = next(iter(statistics["rate"].values()))  # all rows know it
+    return round(statistics["rows"] * (1.0 - rate))
+
+
 def _kept(run: RunDir, config: TrainingConfig) -> float:
     """The share of the training rows that `keep_negatives` leaves."""
-    rates = run.statistics()["rate"]
-    first = next(iter(rates.values()))
-    kept: float = first + (1.0 - first) * config.keep_negatives
-    return kept
+    statistics = run.statistics()
+    left_out = _negatives(statistics) * (1.0 - config.keep_negatives)
+    return 1.0 - left_out / max(statistics["rows"], 1)
+
+
+def _check_kept(statistics: Mapping[str, Any], config: TrainingConfig) -> None:
+    """Raises RunError if `keep_negatives` leaves so few rows that likely none is left."""
+    negatives = _negatives(statistics)
+    if negatives and negatives * config.keep_negatives < 1.0:
+        rule = f"must leave one or more of the {negatives:,} training rows without the first step"
+        raise RunError(f"--keep_negatives {rule}. Received: {config.keep_negatives:g}")
 
 
 def _print_unknown(statistics: Mapping[str, Any]) -> None:
-    """Says how many training rows do not know each task's label."""
+    """Says how many training rows do not know each task's label, and which no row tells of."""
     rows = statistics["rows"]
     for task, unknown in statistics.get("unknown_labels", {}).items():
         if unknown:
             print(f"task {task}: unknown in {unknown:,} of {rows:,} training rows", flush=True)
+    for task in statistics.get("untold", []):
+        print(
+            f"warning: task {task!r}: no training row that may have come so far knows its label, "
+            "so that its probabilities mean nothing",
+            flush=True,
+        )
 
 
 def _row_size(model: ModelConfig) -> RowSize:

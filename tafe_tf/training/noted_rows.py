@@ -14,6 +14,7 @@ from tafe_tf.data.atomic import read_json, write_json
 from tafe_tf.data.bad_rows import BadRows, Policy
 from tafe_tf.data.batches.dataset import FunnelData
 from tafe_tf.data.batches.holdout import Holdout
+from tafe_tf.data.batches.times import from_json, to_json
 from tafe_tf.data.fingerprint import Fingerprint, changes, of_splits
 from tafe_tf.schema import Schema
 from tafe_tf.shown import shown
@@ -48,7 +49,10 @@ _FORM: dict[str, tuple[str, Callable[[Any], bool]]] = {
     "train_files": ("a list of paths", _is_list_of_texts),
     "test_files": ("a list of paths", _is_list_of_texts),
     "holdout": ("an object", lambda value: isinstance(value, dict)),
-    "now": ("a number", lambda value: value is None or isinstance(value, int | float)),
+    "now": (
+        "a number or a time",
+        lambda value: value is None or isinstance(value, int | float | str),
+    ),
     "on_bad_row": ('"raise" or "drop"', lambda value: value in ("raise", "drop")),
     "max_bad_rows": ("a text", lambda value: isinstance(value, str)),
     "inputs": ("a list of fingerprints for each split", _is_fingerprints),
@@ -97,7 +101,7 @@ class NotedRows:
         noted = {
             "files": [absolute(file) for file in validation.paths],
             "holdout": dataclasses.asdict(validation.holdout),
-            "now": validation.now,
+            "now": to_json(validation.now),
             "train_files": [absolute(file) for file in splits["train"]],
             "test_files": [absolute(file) for file in splits["test"]],
             "on_bad_row": bad_rows.policy,
@@ -207,7 +211,7 @@ class NotedRows:
             schema=self._schema(),
             batch_size=batch_size,
             holdout=Holdout(**noted["holdout"]),
-            now=noted.get("now"),
+            now=from_json(noted.get("now")),
             bad_rows=self.bad_rows(),
             beside=self.train_files(),
         )
@@ -226,7 +230,7 @@ class NotedRows:
             files=files,
             schema=self._schema(),
             batch_size=batch_size,
-            now=noted.get("now"),
+            now=from_json(noted.get("now")),
             bad_rows=self.bad_rows(),
             beside=self.train_files(),
         )

@@ -23,6 +23,7 @@ import tensorflow as tf
 
 from tafe_tf.data.atomic import read_json, read_text, write_json
 from tafe_tf.data.bad_rows import BadRows
+from tafe_tf.data.blocks.maturity import Now
 from tafe_tf.features import vocabulary
 from tafe_tf.features.value_counts import Kept, ValueCounts
 from tafe_tf.models import FunnelModel
@@ -98,9 +99,12 @@ class WarmStart:
         return BadRows(earlier.policy, asked_for.most) if earlier.policy == "drop" else asked_for
 
     def check_schema(self, schema: Schema) -> None:
-        """Raises RunError, with all that differs, if the earlier run had another schema."""
-        there = _flat(self.previous.schema())
-        here = _flat(schema)
+        """Raises RunError, with all that differs, if the earlier run had another schema.
+
+        What only says when labels are known and how much they count may differ.
+        """
+        there = _flat(_without_knowledge(self.previous.schema()))
+        here = _flat(_without_knowledge(schema))
         differing = _differences(there, here)
         if differing:
             raise RunError(
@@ -112,7 +116,7 @@ class WarmStart:
         files: list[str],
         schema: Schema,
         bad_rows: BadRows,
-        now: int | float | None = None,
+        now: Now | None = None,
     ) -> None:
         """Writes the new run's vocabularies and statistics, and notes what it grew from.
 
@@ -298,6 +302,15 @@ def _ages(directory: pathlib.Path, feature: Feature) -> list[int]:
     if not all(line.isdigit() for line in lines):
         raise RunError(f"{path}: is damaged: every line must be a number; bring back a copy of it")
     return [int(line) for line in lines]
+
+
+def _without_knowledge(schema: Schema) -> Schema:
+    """The schema without what says when labels are known and how much they count."""
+    tasks = [
+        dataclasses.replace(task, may_be_unknown=False, matures_after="", weight_column="")
+        for task in schema.tasks
+    ]
+    return dataclasses.replace(schema, time="", tasks=tuple(tasks))
 
 
 def _flat(schema: Schema) -> dict[str, Any]:

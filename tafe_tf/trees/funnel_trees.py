@@ -173,17 +173,26 @@ class Grower:
 
     def _learned_from(self, rows: TreeRows, step: int) -> np.ndarray | slice:
         """Which rows the trees of a step learn from; those of weight 0 tell nothing."""
-        knows = rows.weight[:, step] > 0
+        knows = self._weights(rows, step) > 0
         if step == 0 or self._config.heads == "separate":
             return slice(None) if knows.all() else knows
         reached = rows.labels[:, step - 1] & knows
         if not reached.any():
             previous, name = self._step_names[step - 1], self._step_names[step]
+            nobody = f"no training row reached {previous!r}"
+            if rows.labels[:, step - 1].any():
+                nobody = f"no training row that reached {previous!r} knows its label"
             raise DataError(
-                f"task {name!r}: no training row reached {previous!r}, so that nothing tells "
+                f"task {name!r}: {nobody}, so that nothing tells "
                 f"P({name} | {previous}); take heads=separate"
             )
         return reached
+
+    def _weights(self, rows: TreeRows, step: int) -> np.ndarray:
+        """How much each row counts for the trees of a step, [n]."""
+        if step == 0 or self._config.heads == "separate":
+            return rows.weight[:, step]
+        return rows.conditional_weight[:, step]
 
     def _log_before(self, before: FunnelTrees, rows: TreeRows) -> np.ndarray | None:
         """log f_{i-1} of rows [n], where the next trees give P(step i | step i - 1)."""
@@ -203,7 +212,7 @@ class Grower:
         return lightgbm.Dataset(
             rows.table[which],
             label=rows.labels[which, step].astype(np.float32),
-            weight=rows.weight[which, step].copy(),
+            weight=self._weights(rows, step)[which].copy(),
             feature_name=self._table.names,
             categorical_feature=self._table.categories,
             reference=reference,

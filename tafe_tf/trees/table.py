@@ -36,6 +36,7 @@ class TreeRows:
         labels: bool [n, N].
         weight: Of each row's steps, float32 [n, N]; 0 where a label is unknown, see
             `weights_of_steps`.
+        conditional_weight: The same of each step given the one before, float32 [n, N].
         group: The values of the schema's group column, [n]; None where it has none or the rows are
             trained on.
     """
@@ -43,6 +44,7 @@ class TreeRows:
     table: np.ndarray
     labels: np.ndarray
     weight: np.ndarray
+    conditional_weight: np.ndarray
     group: np.ndarray | None = None
 
 
@@ -161,11 +163,14 @@ class TreeTable:
         given = np.concatenate(weights or [np.zeros(0, np.float32)])
         if given.ndim == 2:
             given = given[:, :tasks]
-        weight = weights_of_steps(depth, np.concatenate(unknown), given, tasks)
+        known = (depth, np.concatenate(unknown), given, tasks)
+        weight = weights_of_steps(*known)
+        of_conditionals = weights_of_steps(*known, of_conditionals=True)
         return TreeRows(
             table=np.concatenate(tables),
             labels=happened,
             weight=weight.astype(np.float32),
+            conditional_weight=of_conditionals.astype(np.float32),
             group=np.concatenate(groups) if groups else None,
         )
 

@@ -11,7 +11,7 @@ from registry import MODELS, make, randomize
 from twins.losses import cross_entropy, dependence
 from twins.numbers import sigmoid
 
-from tafe_tf.losses import FunnelLoss
+from tafe_tf.losses import ActionLoss, FunnelLoss
 
 ROWS, N, B = [4, 3, 5], 3, 6
 LABELS = np.array(
@@ -179,3 +179,20 @@ def test_the_losses_are_least_at_the_truth_whichever_rows_know_a_label() -> None
     np.testing.assert_allclose(gradient(loss, labels_of_rows), 0.0, atol=1e-9)
     as_zeros = gradient(loss, np.maximum(labels_of_rows, 0.0))
     assert np.abs(as_zeros).max() > 0.01
+
+
+def test_an_action_that_is_unknown_has_its_expectation() -> None:
+    """The click happened; whether a purchase and the way to it did is unknown."""
+    loss = ActionLoss(2, dependence_weight=0.0, may_be_unknown=True)
+    labels = np.array([[1.0, -1.0, -1.0]])
+    logits = np.array([[0.3, -1.2, -0.4]])
+    f_click, f_buy, g = 1 / (1 + np.exp(-logits[0]))
+
+    def entropy(expected: float, f: float) -> float:
+        return float(-expected * np.log(f) - (1 - expected) * np.log(1 - f))
+
+    wanted = entropy(1.0, f_click) + entropy(f_buy / f_click, f_buy) + entropy(g / f_click, g)
+    assert float(loss(labels, logits)) == pytest.approx(wanted, rel=1e-6)
+    known = np.array([[1.0, -1.0, 1.0]])
+    wanted = entropy(1.0, f_click) + entropy(f_buy / f_click, f_buy) + entropy(1.0, g)
+    assert float(loss(known, logits)) == pytest.approx(wanted, rel=1e-6)

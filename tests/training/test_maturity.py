@@ -9,13 +9,16 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tafe_tf.data.blocks.maturity import completed
+import tafe_tf
+from tafe_tf.data.blocks.block import Block
+from tafe_tf.data.blocks.maturity import completed, without_immature
 from tafe_tf.data.errors import DataError
 from tafe_tf.data.formats.write import write
 from tafe_tf.data.public.synthetic import SyntheticFunnel
 from tafe_tf.schema import Feature, Schema, SchemaError, Task
 from tafe_tf.training.config import ModelConfig, TrainingConfig
 from tafe_tf.training.data_config import DataConfig
+from tafe_tf.training.errors import RunError
 from tafe_tf.training.fit import fit
 from tafe_tf.training.run import Run
 
@@ -121,3 +124,102 @@ def test_a_schema_says_in_which_unit() -> None:
     hour = Feature(name="hour", kind="integer", size=24)
     with pytest.raises(SchemaError, match="matures_after needs the schema's `time`"):
         Schema(name="shop", features=(hour,), tasks=(Task(name="buy", matures_after="7d"),))
+
+
+SMALL: dict[str, list[Any]] = {
+    "user": [f"u{i % 7}" for i in range(40)],
+    "click": [1, 0] * 20,
+    "buy": [1, 0, 0, 0] * 10,
+    "seconds": list(range(1_700_000_000, 1_700_000_040)),
+    "at": [f"2026-11-01T00:00:{i:02}" for i in range(40)],
+}
+
+
+def small(
+    directory: pathlib.Path,
+    rows: dict[str, list[Any]] = SMALL,
+    *,
+    time: str = "seconds",
+    matures_after: str = "10s",
+    test: dict[str, list[Any]] | None = None,
+    **settings: Any,
+) -> Run:
+    tasks = [{"name": "click"}, {"name": "buy", "matures_after": matures_after}]
+    features = [{"name": "user", "kind": "vocabulary"}]
+    return tafe_tf.fit(
+        {"name": "shop", "time": time, "tasks": tasks, "features": features},
+        train=rows,
+        test=test,
+        run_dir=directory,
+        model="shared_bottom",
+        epochs=1,
+        batch_size=8,
+        bottom_units=[4],
+        tower_units=[4],
+        **settings,
+    )
+
+
+@pytest.mark.parametrize(
+    ("time", "now", "kind"),
+    [("seconds", "2026-11-01", "numbers"), ("at", "1700000000", "dates or times")],
+)
+def test_now_is_of_the_kind_of_the_rows(
+    tmp_path: pathlib.Path, time: str, now: str, kind: str
+) -> None:
+    rule = rf"column '{time}' holds {kind}, so that --now.* must be of that kind\. Received: {now}"
+    with pytest.raises(DataError, match=rule):
+        small(tmp_path / "run", time=time, now=now)
+
+
+def test_times_are_of_one_kind_in_all_splits(tmp_path: pathlib.Path) -> None:
+    rows = {**SMALL, "when": SMALL["at"]}
+    test = {**SMALL, "when": SMALL["seconds"]}
+    rule = "column 'when': must be of one kind .* in the train rows and numbers in the test rows"
+    with pytest.raises(DataError, match=rule):
+        small(tmp_path / "run", rows, time="when", test=test)
+
+
+def test_dates_are_noted_as_dates(tmp_path: pathlib.Path) -> None:
+    run = small(tmp_path / "run", time="at")
+    assert run.directory.rows.held_out().now == np.datetime64("2026-11-01T00:00:39", "ns")
+    # Of the clicks, those of the ten seconds up to the newest row are too young.
+    assert run.directory.statistics()["unknown_labels"] == {"click": 0, "buy": 5}
+
+
+def test_now_without_a_label_that_matures_is_refused(tmp_path: pathlib.Path) -> None:
+    with pytest.raises(RunError, match=r"--now needs .* `matures_after`\. Received: '170'"):
+        small(tmp_path / "run", matures_after="", now="170")
+
+
+def test_a_step_that_no_row_tells_of_is_warned_of(
+    tmp_path: pathlib.Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    small(tmp_path / "run", now="1600000000")
+    printed = capsys.readouterr().out
+    assert "task buy: unknown in 20 of 40 training rows" in printed
+    assert "warning: task 'buy': no training row that may have come so far" in printed
+
+
+def test_a_share_of_negatives_that_leaves_none_is_refused(tmp_path: pathlib.Path) -> None:
+    rule = r"--keep_negatives must leave one or more of the 20 training rows .* Received: 0.01"
+    with pytest.raises(RunError, match=rule):
+        small(tmp_path / "run", keep_negatives=0.01)
+
+
+def test_an_action_is_unknown_where_the_step_before_it_is() -> None:
+    hour = Feature(name="hour", kind="integer", size=24)
+    tasks = (Task(name="click", matures_after="10s"), Task(name="buy", via="cart"))
+    schema = Schema(name="shop", features=(hour,), tasks=tasks, time="time")
+    block = Block(
+        columns={"cart": np.array([1, 0, 0])},
+        labels=np.array([[1, 0], [0, 0], [0, 0]], np.int8),
+        row=np.arange(1, 4),
+        file=np.zeros(3, np.int32),
+        raw_rows=3,
+        time=np.array([0, 20, 5]),
+    )
+    judged = without_immature(block, schema, 20)
+    assert judged.labels.tolist() == [[1, 0], [-1, 0], [0, 0]]
+    assert judged.columns["cart"].tolist() == [1, -1, 0]
+    assert block.columns["cart"].tolist() == [1, 0, 0]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import collections
+import dataclasses
 import json
 import pathlib
 import shutil
@@ -361,6 +362,10 @@ def test_a_run_of_another_schema_or_model_is_refused(
     ):
         WarmStart(run, RunDir(tmp_path / "x"))
     made = Made(run, "shared_bottom", bottom_units=[8], tower_units=[4]).leave()
+    of_run = run.schema()
+    late = [dataclasses.replace(task, matures_after="7d") for task in of_run.tasks]
+    start = WarmStart(run, RunDir(tmp_path / "y"))
+    start.check_schema(dataclasses.replace(of_run, time="at", tasks=tuple(late)))  # not refused
     text = small_models.SHOP.replace("min_count = 2", "min_count = 3").replace("price", "cost")
     (data / "schema.toml").write_text(text)
     with pytest.raises(RunError) as caught:

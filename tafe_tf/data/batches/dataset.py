@@ -32,7 +32,7 @@ from tafe_tf.data.batches.batch import (
 from tafe_tf.data.batches.holdout import Holdout
 from tafe_tf.data.batches.position import Position
 from tafe_tf.data.blocks.block import Block
-from tafe_tf.data.blocks.maturity import without_immature
+from tafe_tf.data.blocks.maturity import Now, without_immature
 from tafe_tf.data.errors import DataError
 from tafe_tf.data.formats.in_memory import ArrowRows
 from tafe_tf.data.formats.read import read_blocks
@@ -62,8 +62,9 @@ class FunnelData:
         keep_negatives: The share of the training rows without the first step that training batches
             hold, drawn by a hash of the row's place and the seed. Each stands for 1 / share rows by
             its weight. Default: 1.0, all of them.
-        now: As of when labels are judged that mature (`Task.matures_after`), as `batches.times`
-            gives times. Default: None, all labels are taken as they are.
+        now: As of when labels are judged that mature (`Task.matures_after`): a datetime64[ns]
+            if the rows' times are dates or times, else a number. Default: None, all labels are
+            taken as they are.
         bad_rows: What to do with bad rows. Default: raise at the first.
         beside: Further files that tell whether a column exists which a TFRecord file lacks, such as
             those that a model was trained on. Default: none.
@@ -77,7 +78,7 @@ class FunnelData:
     readers: int = 1
     holdout: Holdout = dataclasses.field(default_factory=Holdout)
     keep_negatives: float = 1.0
-    now: int | float | None = None
+    now: Now | None = None
     bad_rows: BadRows = dataclasses.field(default_factory=BadRows)
     beside: Sequence[str | ArrowRows] = ()
 

@@ -69,7 +69,7 @@ def time_holdout(
     Raises:
         DataError: If a file cannot be read, or some files hold dates or times and some numbers.
     """
-    ordered = np.sort(times_of(files, schema, bad_rows))
+    ordered = np.sort(as_numbers(times_of(files, schema, bad_rows)))
     last = len(ordered) - 1
     rank = round((1.0 - fraction) * last)
     earliest = ordered[rank].item()

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pyarrow as pa
 
 from tafe_tf.data.bad_rows import BadRows, Problem
+from tafe_tf.data.blocks.maturity import Now, kind_of
 from tafe_tf.data.errors import DataError
 from tafe_tf.data.formats.in_memory import ArrowRows
 from tafe_tf.data.formats.read import read_blocks
@@ -20,7 +21,7 @@ def times_of(
     schema: Schema,
     bad_rows: BadRows,
 ) -> np.ndarray:
-    """Reads the times of all rows, as numbers.
+    """Reads the times of all rows.
 
     Args:
         files: The files.
@@ -28,38 +29,67 @@ def times_of(
         bad_rows: What to do with bad rows.
 
     Returns:
-        [n]: nanoseconds since 1970-01-01 UTC if the files hold dates or times, and otherwise
-        numbers as they hold them.
+        [n]: datetime64[ns] in UTC if the files hold dates or times, and otherwise numbers as they
+        hold them.
 
     Raises:
         DataError: If a file cannot be read, or some files hold dates or times and some numbers.
     """
-    found = []
+    found: list[np.ndarray] = []
     kinds: dict[str, int] = {}
     for block in read_blocks(files, schema, bad_rows=bad_rows, columns=[schema.time]):
         if block.time is None or not len(block.time):
             continue
-        is_moment = block.time.dtype.kind == "M"
-        kinds.setdefault("dates or times" if is_moment else "numbers", int(block.file[0]))
-        found.append(as_numbers(block.time))
+        kinds.setdefault(kind_of(block.time), int(block.file[0]))
+        found.append(block.time)
     if len(kinds) > 1:
         which = " and ".join(f"{kind} in {files[file]}" for kind, file in kinds.items())
         raise DataError(f"column {schema.time!r}: must be of one kind in all files, but is {which}")
-    return np.concatenate(found)
+    return np.concatenate(found) if found else np.zeros(0)
 
 
 def newest(
     files: Sequence[str | ArrowRows],
     schema: Schema,
     bad_rows: BadRows,
-) -> int | float:
-    """The time of the newest row; see `times_of`."""
-    latest: int | float = times_of(files, schema, bad_rows).max().item()
-    return latest
+) -> Now:
+    """The time of the newest row, NumPy's datetime64 for a date or time; see `times_of`.
+
+    Raises:
+        DataError: As `times_of`, or if there are no rows.
+    """
+    found = times_of(files, schema, bad_rows)
+    if not len(found):
+        names = ", ".join(str(file) for file in files)
+        raise DataError(f"{names}: no row has a time in column {schema.time!r}")
+    return in_memory(found.max())
 
 
-def from_text(text: str, schema: Schema) -> int | float:
-    """A time as a flag gives it, as `times_of` gives those of rows.
+def newest_of_splits(
+    splits: Mapping[str, Sequence[str | ArrowRows]],
+    schema: Schema,
+    bad_rows: BadRows,
+) -> Now:
+    """The time of the newest row of all splits.
+
+    Args:
+        splits: The files of each split by its name; a split without files is passed over.
+        schema: Names the column with the time.
+        bad_rows: What to do with bad rows.
+
+    Raises:
+        DataError: As `newest`, or if one split holds dates or times and another one numbers.
+    """
+    found = {name: newest(files, schema, bad_rows) for name, files in splits.items() if files}
+    kinds = {kind_of(now): name for name, now in found.items()}
+    if len(kinds) > 1:
+        which = " and ".join(f"{kind} in the {split} rows" for kind, split in kinds.items())
+        raise DataError(f"column {schema.time!r}: must be of one kind in all rows, but is {which}")
+    return max(found.values())
+
+
+def from_text(text: str, schema: Schema) -> Now:
+    """A time as a flag gives it, like one of the column `Schema.time`.
 
     Args:
         text: A time in ISO 8601, or a number.
@@ -72,7 +102,29 @@ def from_text(text: str, schema: Schema) -> int | float:
     read = times(pa.array([text]), schema.time, (), problems, "--now")
     if problems:
         raise DataError(f"--now {problems[0].rule}. Received: {text!r}")
-    number: int | float = as_numbers(read)[0].item()
+    return in_memory(read[0])
+
+
+def to_json(now: Now | None) -> int | float | str | None:
+    """A time as JSON holds it: a date or time as a text in ISO 8601, to the nanosecond."""
+    return str(now) if isinstance(now, np.datetime64) else now
+
+
+def from_json(noted: int | float | str | None) -> Now | None:
+    """What `to_json` was given.
+
+    Example:
+        >>> from_json(to_json(np.datetime64("2026-11-27T10:00", "ns")))
+        np.datetime64('2026-11-27T10:00:00.000000000')
+    """
+    return np.datetime64(noted, "ns") if isinstance(noted, str) else noted
+
+
+def in_memory(value: np.generic) -> Now:
+    """A time of NumPy, as a Python number if it is one."""
+    if isinstance(value, np.datetime64):
+        return value
+    number: int | float = value.item()
     return number
 
 

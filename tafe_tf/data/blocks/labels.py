@@ -15,7 +15,8 @@ from tafe_tf.schema import UNKNOWN, Schema, Task
 
 _UNKNOWN = (
     "is unknown: a label may be missing only after a 0; if missing means 0, set "
-    'when = "present" or negative = ["0", ""] in its task'
+    'when = "present" or negative = ["0", ""] in its task, and if it means that nobody knows, '
+    "may_be_unknown = true"
 )
 _UNKNOWN_ACTION = "is unknown: an action may be missing only after a 0"
 

@@ -7,15 +7,16 @@ import dataclasses
 import numpy as np
 
 from tafe_tf.data.blocks.block import Block
+from tafe_tf.data.errors import DataError
 from tafe_tf.schema import UNKNOWN, Schema, Task
 
-_NANOSECONDS = 1_000_000_000
+Now = int | float | np.datetime64  # a time as the rows have it: a number, or a date or time
 
 
 def without_immature(
     block: Block,
     schema: Schema,
-    now: int | float,
+    now: Now,
 ) -> Block:
     """Makes the labels of rows that have not had their time unknown.
 
@@ -25,21 +26,34 @@ def without_immature(
     Args:
         block: Rows with their times.
         schema: Says after which time each step is known (`Task.matures_after`).
-        now: As of when, as `tafe_tf.data.batches.times` gives times.
+        now: As of when: a datetime64[ns] if the rows' times are dates or times, else a number.
 
     Returns:
-        The block with other labels, as the funnel's order completes them.
+        The block with other labels, as the funnel's order completes them. An action is unknown
+        where the step before it is.
 
     Raises:
         ValueError: If the block has no times.
+        DataError: If they are of another kind than `now`.
     """
     if block.time is None:
         raise ValueError("labels mature by their rows' time, which was not read")
+    if kind_of(block.time) != kind_of(now):
+        rule = "so that --now, or the time of the newest row, must be of that kind"
+        raise DataError(
+            f"column {schema.time!r} holds {kind_of(block.time)}, {rule}. Received: {now}"
+        )
     labels = block.labels.copy()
     for i, task in enumerate(schema.tasks):
         if task.matures_after:
             labels[_is_immature(block.time, task, now), i] = UNKNOWN
-    return dataclasses.replace(block, labels=completed(labels))
+    labels = completed(labels)
+    columns = dict(block.columns)
+    for i, name in zip(schema.via, schema.actions, strict=True):
+        is_late = labels[:, i - 1] == UNKNOWN  # the step before which the action does not come
+        if name in columns:
+            columns[name] = np.where(is_late, UNKNOWN, columns[name])
+    return dataclasses.replace(block, labels=labels, columns=columns)
 
 
 def completed(labels: np.ndarray) -> np.ndarray:
@@ -63,9 +77,15 @@ def completed(labels: np.ndarray) -> np.ndarray:
     return found
 
 
-def _is_immature(time: np.ndarray, task: Task, now: int | float) -> np.ndarray:
+def kind_of(time: np.ndarray | Now) -> str:
+    """Whether times are "dates or times" or "numbers"."""
+    return "dates or times" if np.asarray(time).dtype.kind == "M" else "numbers"
+
+
+def _is_immature(time: np.ndarray, task: Task, now: Now) -> np.ndarray:
     """Whether each row is too young to know a task's label, bool [n]."""
     span = task.maturity
-    if time.dtype.kind == "M":
-        return np.asarray(time.astype(np.int64) > now - span * _NANOSECONDS)
+    if isinstance(now, np.datetime64):
+        nanoseconds = now.astype(np.int64).item() - span * 1_000_000_000
+        return np.asarray(time.astype(np.int64) > nanoseconds)
     return np.asarray(time > now - span)
