@@ -105,10 +105,15 @@ class DaskCluster(Processes):
 
     Args:
         directory: Where logs and the workers' files go.
+        environment: More variables of the workers' environment. Default: none.
     """
 
-    def __init__(self, directory: pathlib.Path) -> None:
-        super().__init__(directory)
+    def __init__(
+        self,
+        directory: pathlib.Path,
+        environment: Mapping[str, str] | None = None,
+    ) -> None:
+        super().__init__(directory, environment)
         self.start("scheduler", *_SCHEDULER)
         self.address = self.found("scheduler", r"Scheduler at:\s+(tcp://\S+)")
         self.workers: list[subprocess.Popen[bytes]] = []

@@ -18,7 +18,7 @@ from servers import free_port
 
 from tafe_tf.data.formats.write import write
 from tafe_tf.storage import stores
-from tafe_tf.storage.staging import publish_tree
+from tafe_tf.storage.staging import fetch_tree, publish_tree
 
 pytestmark = pytest.mark.engines
 
@@ -65,7 +65,7 @@ def environment(
     """The variables of the page, beside servers that run and a log that is in the bucket."""
     need("pyspark")
     need("distributed")
-    for name in ("store", "spark", "dask", "work", "bin"):
+    for name in ("store", "spark", "dask", "bin"):
         (tmp_path / name).mkdir()
     log = tmp_path / "log"
     for place, seed in (
@@ -87,14 +87,13 @@ def environment(
         publish_tree(log, "s3://shop/events")
         with (
             SparkCluster(tmp_path / "spark", store) as spark,
-            DaskCluster(tmp_path / "dask") as dask,
+            DaskCluster(tmp_path / "dask", store) as dask,
         ):
             yield {
                 **ENVIRONMENT,
                 **store,
                 "MASTER": spark.address,
                 "SCHEDULER": dask.address,
-                "WORK": str(tmp_path / "work"),
                 "XDG_CACHE_HOME": str(tmp_path / "cache"),
                 "PYSPARK_PYTHON": sys.executable,
                 "PATH": os.pathsep.join(
@@ -117,7 +116,7 @@ def script() -> str:
             lines.append(block)
         if language == "python":
             lines.append(f"{sys.executable} - <<'END'\n{block}END")
-    assert len(lines) > 10
+    assert len(lines) > 8
     return "\n".join(lines).replace("8500", str(free_port()))
 
 
@@ -135,9 +134,10 @@ def test_every_block_of_the_page_runs(environment: dict[str, str], tmp_path: pat
         check=False,
     )
     assert done.returncode == 0, done.stdout[-5000:] + done.stderr[-5000:]
-    work = tmp_path / "work"
+    work = tmp_path / "written"
     written = {}
     for way in ("by_spark", "by_dask", "by_one"):
+        fetch_tree(f"s3://shop/{way}", work / way)
         written[way] = {path.name: path.read_bytes() for path in (work / way).glob("*.parquet")}
     assert written["by_spark"] == written["by_dask"] == written["by_one"] != {}
     (path,) = (work / "by_one").glob("*.parquet")
