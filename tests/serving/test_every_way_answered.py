@@ -77,7 +77,7 @@ def differing(answers: dict[str, dict[str, np.ndarray]]) -> dict[str, int]:
 
 def test_the_run_answers_alike(run: Run, tmp_path: pathlib.Path) -> None:
     answers = {way: run.predict(rows) for way, rows in sources(tmp_path).items()}
-    assert len(answers) == 12 and differing(answers) == {}
+    assert len(answers) == 13 and differing(answers) == {}
     assert all(np.ptp(values) > 1e-3 for values in answers["CSV"].values())
 
 

@@ -99,7 +99,7 @@ def test_a_look_at_patterns_says_what_is_wrong(log: pathlib.Path) -> None:
     assert start_problems(with_format, schema) == []
     (problem,) = look(days, schema).problems
     assert problem.endswith(
-        "files without an ending need --input_format, one of csv, parquet, tfrecord"
+        "files without an ending need --input_format, one of csv, parquet, orc, tfrecord"
     )
     missing = dataclasses.replace(with_format, valid=(f"{log}/dt=2026-11-{{10..12}}",))
     (problem,) = start_problems(missing, schema)
