@@ -212,7 +212,8 @@ def test_fit_learns_what_keras_3_learns(model: FunnelModel, loans: schema.Schema
         shuffle=False,
         verbose=0,
     )
-    assert_equal_weights(model, twin)
+    # A graph and single calls sum in other orders; after eight steps 4e-6 was seen on one CPU.
+    assert_equal_weights(model, twin, tolerance=1e-5)
 
 
 def test_gradients_of_tables_are_sparse(model: FunnelModel, loans: schema.Schema) -> None:
