@@ -11,8 +11,8 @@ import pytest
 from sklearn.metrics import roc_auc_score
 
 import tafe_tf
-from export.session_model import SessionModel
 from tafe_tf import schema_toml
+from tafe_tf.export.session_model import SessionModel
 from tafe_tf.schema import Feature, Schema, SchemaError, Task
 from tafe_tf.training.run import Run
 

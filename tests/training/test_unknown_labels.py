@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from export.publish import ExportConfig, publish
 from tafe_tf.data.formats.write import write
 from tafe_tf.data.public.synthetic import SyntheticFunnel
+from tafe_tf.export.publish import ExportConfig, publish
 from tafe_tf.schema import Schema, Task
 from tafe_tf.training.config import ModelConfig, TrainingConfig
 from tafe_tf.training.data_config import DataConfig
