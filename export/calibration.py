@@ -11,6 +11,7 @@ import scipy.special
 import tensorflow as tf
 
 from tafe_tf.export.errors import CalibrationError
+from tafe_tf.metrics import each_step
 from tafe_tf.probabilities import lowest_so_far
 from tafe_tf.training.intercepts import intercept_shifts
 
@@ -129,10 +130,7 @@ def fit(
     lowest = logits.astype(np.float64)
     lowest = np.minimum.accumulate(lowest, axis=1)
     labels = labels.astype(np.float64)
-    of_rows = weights.astype(np.float64)
-    if of_rows.ndim == 1:
-        of_rows = of_rows[:, None]
-    of_steps = np.broadcast_to(of_rows, logits.shape)
+    of_steps = each_step(weights, logits.shape)
     curves = []
     for i in range(logits.shape[1]):
         weight = of_steps[:, i]

@@ -11,8 +11,7 @@ from tafe_tf.data import atomic
 from tafe_tf.data.errors import DataError
 from tafe_tf.data.lock import locked
 from tafe_tf.export import manifest
-from tafe_tf.export.store_versions import newest_first
-from tafe_tf.export.versions import versions
+from tafe_tf.export.versions import newest_first, versions
 from tafe_tf.storage.addresses import join, name_of
 from tafe_tf.storage.staging import fetch_tree
 from tafe_tf.storage.texts import read_text

@@ -10,11 +10,10 @@ import numpy as np
 from tafe_tf.data.batches.batch import Part
 from tafe_tf.data.batches.dataset import FunnelData
 from tafe_tf.features.graph import Features
-from tafe_tf.metrics import weights_of_steps
 from tafe_tf.terminal.tables import before_after_table, show
 from tafe_tf.training.errors import RunError
 from tafe_tf.training.evaluator import Evaluator
-from tafe_tf.training.predictions import Predictions
+from tafe_tf.training.predictions import Predictions, labels_and_weights
 from tafe_tf.training.run_dir import RunDir
 
 # A function and not the model itself: an `Evaluator` sets the pieces of a model that it is given.
@@ -85,9 +84,7 @@ def predictions(
     Raises:
         RunError: If no rows were held out, or the run's files are gone.
     """
-    schema = features.schema
-    num_tasks = len(schema.tasks)
-    seen = Predictions(num_tasks, weighs_steps=bool(schema.step_weights))
+    seen = Predictions(features.schema)
     evaluator = Evaluator(exported, features)
     evaluator.predict(run.rows.held_out(), "valid", seen.add)
     if not seen.rows:
@@ -95,8 +92,7 @@ def predictions(
             f"{run.path}: no rows were held out (--valid_fraction), which calibration needs"
         )
     rows = seen.arrays()
-    labels = rows["depth"][:, None] > np.arange(num_tasks)
-    weights = weights_of_steps(rows["depth"], rows["unknown"], rows["weight"], num_tasks)
+    labels, weights = labels_and_weights(rows)
     return rows["logits"], labels, weights
 
 

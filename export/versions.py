@@ -9,9 +9,10 @@ from __future__ import annotations
 import os
 import pathlib
 import re
+from collections.abc import Iterator
 
 from tafe_tf.storage.addresses import is_remote, join, name_of
-from tafe_tf.storage.listing import entries, missing
+from tafe_tf.storage.listing import entries, is_file, missing
 from tafe_tf.storage.staging import stage
 
 # For whoever finds the lock of a directory of versions taken.
@@ -31,13 +32,37 @@ def numbered(export_dir: str | os.PathLike[str]) -> list[int]:
     Raises:
         StoreError: If the store cannot be read.
     """
+    return [number for number, _ in _numbered(export_dir)]
+
+
+def _numbered(export_dir: str | os.PathLike[str]) -> list[tuple[int, str]]:
+    """The numbers and addresses of these directories, in ascending order."""
     found = []
     for entry in entries(export_dir):
         name = name_of(entry.path)
-        is_number = re.fullmatch("[0-9]+", name) and int(name) < 1 << 63
-        if is_number and not entry.is_file:
-            found.append(int(name))
+        if _is_number(name) and not entry.is_file:
+            found.append((int(name), entry.path))
     return sorted(found)
+
+
+def _is_number(name: str) -> bool:
+    return re.fullmatch("[0-9]+", name) is not None and int(name) < 1 << 63
+
+
+def newest_first(uri: str) -> Iterator[str]:
+    """The URIs of the whole versions below a prefix of a store, the highest number first.
+
+    The store is asked for a version's graph only once the version is asked for.
+
+    Args:
+        uri: Where versions are published.
+
+    Raises:
+        StoreError: If the store cannot be read.
+    """
+    for _, address in reversed(_numbered(uri)):
+        if is_file(join(address, GRAPH)):
+            yield address
 
 
 def addresses(export_dir: str | os.PathLike[str]) -> list[str]:
@@ -80,8 +105,7 @@ def versions(export_dir: str | os.PathLike[str]) -> list[pathlib.Path]:
     """
     found = []
     for path in pathlib.Path(export_dir).glob("*"):
-        is_number = re.fullmatch("[0-9]+", path.name) and int(path.name) < 1 << 63
-        if is_number and path.is_dir():
+        if _is_number(path.name) and path.is_dir():
             found.append(path)
     return sorted(found, key=lambda path: int(path.name))
 

@@ -15,8 +15,7 @@ from tensorflow_serving.config import model_server_config_pb2
 from tafe_tf.export import kernel_check, manifest, warmup
 from tafe_tf.export.errors import ExportError
 from tafe_tf.export.session_model import SessionModel
-from tafe_tf.export.store_versions import newest_first
-from tafe_tf.export.versions import versions
+from tafe_tf.export.versions import newest_first, versions
 from tafe_tf.native.library import Mode
 from tafe_tf.serving.wire.errors import ServingError
 from tafe_tf.storage.addresses import is_remote, name_of

@@ -37,7 +37,7 @@ from tafe_tf.metrics.calibration import BINS, calibration_error
 from tafe_tf.metrics.directions import DIRECTIONS, Direction, direction, goodness, monitored
 from tafe_tf.metrics.funnel import SMALLEST, FunnelMetrics, Metrics, log_sigmoid
 from tafe_tf.metrics.ranking import auc, grouped_auc
-from tafe_tf.metrics.rows import NO_GROUP, UNKNOWN, hashes, weights_of_steps
+from tafe_tf.metrics.rows import NO_GROUP, UNKNOWN, each_step, hashes, weights_of_steps
 
 __all__ = [
     "BINS",
@@ -51,6 +51,7 @@ __all__ = [
     "auc",
     "calibration_error",
     "direction",
+    "each_step",
     "goodness",
     "grouped_auc",
     "hashes",

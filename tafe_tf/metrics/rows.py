@@ -76,6 +76,23 @@ def check_labels(labels: np.ndarray, *, may_be_unknown: bool = False) -> None:
         raise ValueError(f"labels must be 0 or 1. Received: {wrong[:3]}")
 
 
+def each_step(weight: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
+    """Gives the weight of each row's steps, float64 [n, N].
+
+    Args:
+        weight: Weights of the rows, [n], or of each row's steps, [n, N].
+        shape: [n, N].
+
+    Example:
+        >>> each_step(np.array([1.0, 2.0]), (2, 3)).tolist()
+        [[1.0, 1.0, 1.0], [2.0, 2.0, 2.0]]
+    """
+    of_rows = weight.astype(np.float64)
+    if of_rows.ndim == 1:
+        of_rows = of_rows[:, None]
+    return np.broadcast_to(of_rows, shape)
+
+
 def weights_of_steps(
     depth: np.ndarray,
     unknown: np.ndarray | None,
@@ -108,15 +125,11 @@ def weights_of_steps(
         >>> np.round(weights_of_steps(depth, unknown, np.ones(4), 2)[:, 1], 6).tolist()
         [1.0, 1.0, 0.0, 2.0]
     """
-    of_rows = weight.astype(np.float64)
-    if of_rows.ndim == 1:
-        of_rows = of_rows[:, None]
-    shape = (len(depth), num_steps)
-    full = np.broadcast_to(of_rows, shape)
+    full = each_step(weight, (len(depth), num_steps))
     if unknown is None or not unknown.any():
         return full
     by_row = (depth.astype(np.int64), unknown.astype(np.int64))
-    result = np.empty(shape)
+    result = np.empty_like(full)
     for i in range(num_steps):
         counts = counts_of_intervals(depth, unknown, full[:, i], num_steps)
         for_others = stand_ins(counts, i, knows_previous=of_conditionals and i > 0)

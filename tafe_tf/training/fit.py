@@ -480,7 +480,7 @@ def _evaluate_test(
         holdout=Holdout(),
     )
     schema = data.schema
-    seen = Predictions(len(schema.tasks), schema.group, weighs_steps=bool(schema.step_weights))
+    seen = Predictions(schema, keeps_group=True)
     also: Callable[..., bool] | None = None
     if config.save_predictions:
         also = seen.add

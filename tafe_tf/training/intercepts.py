@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from tafe_tf.metrics import log_sigmoid
+from tafe_tf.metrics import each_step, log_sigmoid
 
 _RESOLVED = 1e-6  # float32 logits do not resolve a smaller shift
 _LARGEST_STEP = 1.0
@@ -51,10 +51,7 @@ def intercept_shifts(
             instead, one step after the other. The default is False.
     """
     shifts = np.zeros(logits.shape[1])
-    of_rows = weights.astype(np.float64)
-    if of_rows.ndim == 1:
-        of_rows = of_rows[:, None]
-    of_steps = np.broadcast_to(of_rows, logits.shape)
+    of_steps = each_step(weights, logits.shape)
     reached = np.ones(len(logits))  # P(T_{i-1}) for products
     log_p = log_sigmoid(logits)
     for i in range(len(shifts)):

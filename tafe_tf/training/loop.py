@@ -23,7 +23,7 @@ from tafe_tf.data.errors import DataError
 from tafe_tf.distributed.cluster import Cluster
 from tafe_tf.features.graph import Features
 from tafe_tf.losses import FunnelLoss
-from tafe_tf.metrics import Metrics, weights_of_steps
+from tafe_tf.metrics import Metrics
 from tafe_tf.storage.addresses import named
 from tafe_tf.terminal.progress import Progress
 from tafe_tf.training.async_steps import AsyncSteps
@@ -34,7 +34,7 @@ from tafe_tf.training.early_stopping import EarlyStopping
 from tafe_tf.training.errors import RunError
 from tafe_tf.training.evaluator import Evaluator
 from tafe_tf.training.intercepts import intercept_shifts
-from tafe_tf.training.predictions import Predictions
+from tafe_tf.training.predictions import Predictions, labels_and_weights
 from tafe_tf.training.preemption import Preempted, Preemption
 from tafe_tf.training.run_dir import RunDir, variables
 from tafe_tf.training.step_report import StepReport
@@ -484,8 +484,7 @@ class Trainer:
         wanted = math.ceil(self._config.intercept_rows / self.cluster.workers)
         if wanted == 0:
             return
-        num_tasks = len(data.schema.tasks)
-        seen = Predictions(num_tasks, weighs_steps=bool(data.schema.step_weights))
+        seen = Predictions(data.schema)
 
         def add(logits: np.ndarray, batch: Any) -> bool:
             seen.add(logits, batch)
@@ -493,8 +492,7 @@ class Trainer:
 
         self.evaluator.predict(data, "all", add)
         rows = self.cluster.gather(seen.arrays())
-        labels = rows["depth"][:, None] > np.arange(num_tasks)
-        weights = weights_of_steps(rows["depth"], rows["unknown"], rows["weight"], num_tasks)
+        labels, weights = labels_and_weights(rows)
         shifts = intercept_shifts(
             rows["logits"],
             labels,

@@ -2,35 +2,49 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import numpy as np
 
 from tafe_tf.data.batches.batch import Batch
-from tafe_tf.metrics import hashes
+from tafe_tf.metrics import hashes, weights_of_steps
+from tafe_tf.schema import Schema
+
+
+def labels_and_weights(rows: Mapping[str, np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+    """The labels of rows, bool [n, N], and the weights with which each step of them counts, [n, N].
+
+    Args:
+        rows: What `Predictions.arrays` gives.
+    """
+    num_tasks = rows["logits"].shape[1]
+    labels = rows["depth"][:, None] > np.arange(num_tasks)
+    weights = weights_of_steps(rows["depth"], rows["unknown"], rows["weight"], num_tasks)
+    return labels, weights
 
 
 class Predictions:
     """Logits and labels of many rows, collected in the order of the batches.
 
     Args:
-        num_tasks: N.
-        group: The schema's group column; by default there is none.
-        weighs_steps: Whether weights are those of each row's steps, as where the schema has
-            `step_weights`; false by default.
+        schema: Of the rows.
+        keeps_group: Whether to keep the values of its group column, if it has one. The default is
+            False.
 
     Attributes:
         rows: Number of rows so far.
     """
 
-    def __init__(self, num_tasks: int, group: str = "", *, weighs_steps: bool = False) -> None:
-        self._group = group
-        none = np.zeros((0, num_tasks), np.float32)
+    def __init__(self, schema: Schema, *, keeps_group: bool = False) -> None:
+        self._group = schema.group if keeps_group else ""
+        none = np.zeros((0, len(schema.tasks)), np.float32)
         no_rows: dict[str, np.ndarray] = {
             "logits": none,
             "depth": np.zeros(0, np.uint8),
             "unknown": np.zeros(0, np.uint8),
-            "weight": none if weighs_steps else none[:, 0],
+            "weight": none if schema.step_weights else none[:, 0],
         }
-        if group:
+        if self._group:
             no_rows["group"] = np.zeros(0, np.uint64)
         self._parts = [no_rows]
         self.rows = 0

@@ -15,7 +15,7 @@ import pytest
 from tafe_tf.data import atomic
 from tafe_tf.data.errors import DataError
 from tafe_tf.export import copies, manifest
-from tafe_tf.export.store_versions import GRAPH, newest_first
+from tafe_tf.export.versions import GRAPH, newest_first
 from tafe_tf.storage.staging import publish_tree
 
 
