@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import pathlib
+from typing import Any
 
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
 import small_models
+from pyarrow import orc
 
 import tafe_tf
 from tafe_tf.data.bad_rows import BadRows
@@ -17,7 +19,7 @@ from tafe_tf.schema import Schema
 from tafe_tf.storage import input_cache, listing, reading
 from tafe_tf.storage.errors import StoreError
 
-FORMATS = ("csv", "csv.gz", "parquet", "tfrecord")
+FORMATS = ("csv", "csv.gz", "parquet", "orc", "tfrecord")
 
 
 @pytest.fixture
@@ -32,6 +34,16 @@ def labels_of(uri: str, schema: Schema) -> np.ndarray:
     return np.concatenate([block.labels for block in blocks])
 
 
+def write_any(path: pathlib.Path, columns: dict[str, list[Any]]) -> None:
+    """The package writes no ORC files, so that pyarrow turns Parquet into one."""
+    if path.suffix != ".orc":
+        write(path, columns)
+        return
+    parquet = path.with_suffix(".parquet")
+    write(parquet, columns)
+    orc.write_table(pq.read_table(parquet), path)
+
+
 @pytest.mark.parametrize("extension", FORMATS)
 def test_a_kept_file_gives_the_same_rows_and_is_brought_once(
     tmp_path: pathlib.Path,
@@ -40,7 +52,7 @@ def test_a_kept_file_gives_the_same_rows_and_is_brought_once(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     path = tmp_path / f"train.{extension}"
-    write(path, small_models.rows("shop", 300, 0))
+    write_any(path, small_models.rows("shop", 300, 0))
     uri = f"file://{path}"
     expected = labels_of(str(path), schema)
     cache = tmp_path / "cache"

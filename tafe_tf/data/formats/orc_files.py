@@ -70,7 +70,7 @@ class OrcFile:
     """
 
     def __init__(self, path: str) -> None:
-        self._object = ObjectFile(path) if is_remote(path) else None
+        self._object = ObjectFile(path, is_input=True) if is_remote(path) else None
         source = path if self._object is None else pa.PythonFile(self._object, "r")
         self._file = orc.ORCFile(source)
         self.schema: pa.Schema = self._file.schema
