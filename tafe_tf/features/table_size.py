@@ -69,7 +69,7 @@ def check_table(
         >>> schema = Schema(name="shop", features=(item,), tasks=(Task(name="click"),))
         >>> check_table(schema, [10**9], RowSize(dim=16, dtype="float32"), memory=2**30)
         Traceback (most recent call last):
-        tafe_tf.schema.SchemaError: feature 'item': has 1,000,000,000 of the 1,000,000,000 rows ...
+        tafe_tf.schema.rules.SchemaError: feature 'item': has 1,000,000,000 ...
     """
     total = sum(rows)
     most = max(rows)

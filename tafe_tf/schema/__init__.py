@@ -1,0 +1,28 @@
+"""What a dataset is: its features, its funnel of tasks and its special columns.
+
+`tafe_tf.schema_toml` reads a schema from a TOML file, or from a dict with the same keys, and writes
+it back.
+"""
+
+from tafe_tf.schema.columns import ABSENT, Column, Dtype
+from tafe_tf.schema.dataset import MISSING_TEXTS, ORDERS, Schema
+from tafe_tf.schema.features import FIRST, MISSING, MOST_ROWS, UNSEEN, Feature
+from tafe_tf.schema.rules import SchemaError
+from tafe_tf.schema.tasks import UNKNOWN, Task
+
+__all__ = [
+    "ABSENT",
+    "FIRST",
+    "MISSING",
+    "MISSING_TEXTS",
+    "MOST_ROWS",
+    "ORDERS",
+    "UNKNOWN",
+    "UNSEEN",
+    "Column",
+    "Dtype",
+    "Feature",
+    "Schema",
+    "SchemaError",
+    "Task",
+]

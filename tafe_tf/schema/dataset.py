@@ -1,0 +1,347 @@
+"""What a dataset is: its features, its funnel of tasks and its special columns."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+from collections.abc import Iterator
+from typing import Literal
+
+from tafe_tf.input_names import input_names
+from tafe_tf.schema.columns import Column, Dtype
+from tafe_tf.schema.features import FIRST, MOST_ROWS, Feature
+from tafe_tf.schema.rules import (
+    check,
+    check_distinct,
+    check_name,
+    check_one_of,
+    check_texts,
+    tuple_of,
+)
+from tafe_tf.schema.tasks import Task
+
+# What tables write where they have no value. An empty text is always missing.
+MISSING_TEXTS = (
+    "NA",
+    "N/A",
+    "NaN",
+    "nan",
+    "NaT",
+    "<NA>",
+    "null",
+    "NULL",
+    "None",
+)
+ORDERS = ("", "raise", "drop", "repair")
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Schema:
+    """A dataset: what training reads of its files and what the served model takes.
+
+    Attributes:
+        name: The dataset's name: letters, digits and underscores, starting with a letter.
+        features: The fields, one or more, with distinct names.
+        tasks: The funnel in order, one step or more, with distinct names. A later label may be 1
+            only in rows where the earlier ones are, see `order`.
+        sample_weight: A column with non-negative row weights. Default: none, all rows count alike.
+        group: A column such as the user, for grouped AUC. Default: none.
+        time: A column with a time, or a number that grows with time, for chronological splits.
+            Default: none.
+        order: What to do with a row whose later step happened without the earlier one. "repair":
+            the earlier one is taken to have happened as well. "drop": the row is left out. "raise":
+            it is an error. Such rows are counted. Default: "", as `on_bad_row` says of any bad row.
+        missing: The texts that mean a missing value in every column, beside the empty text.
+            Default: `MISSING_TEXTS`, what tables write where they have no value.
+        delimiter: The character between the cells of a CSV file. Default: "", a tab in files that
+            end in .tsv, and otherwise what the header line shows.
+        quote: The character around a CSV cell that holds a delimiter or a line break; "" if there
+            is none. Default: '"'.
+
+    Raises:
+        SchemaError: If an attribute breaks its rule, or two columns cannot be read together.
+
+    Example:
+        >>> from tafe_tf.schema import Feature, Schema, Task
+        >>> schema = Schema(
+        ...     name="shop",
+        ...     features=(
+        ...         Feature(name="user", kind="vocabulary", dtype="int64", side="user"),
+        ...         Feature(name="price", kind="log_round"),
+        ...     ),
+        ...     tasks=(Task(name="click"), Task(name="buy")),
+        ...     group="user",
+        ... )
+        >>> [column.name for column in schema.inputs], schema.labels
+        (['user', 'price'], ('click', 'buy'))
+        >>> schema.step_names, schema.conditional_names
+        (('ctr', 'ctcvr'), ('cvr',))
+    """
+
+    name: str
+    features: tuple[Feature, ...]
+    tasks: tuple[Task, ...]
+    sample_weight: str = ""
+    group: str = ""
+    time: str = ""
+    order: Literal["", "raise", "drop", "repair"] = ""
+    missing: tuple[str, ...] = MISSING_TEXTS
+    delimiter: str = ""
+    quote: str = '"'
+
+    def __post_init__(self) -> None:
+        check_name(self.name, "name")
+        check_texts(self, "")
+        self._check_texts_of_files()
+        object.__setattr__(
+            self,
+            "features",
+            tuple_of(Feature, self.features, "features"),
+        )
+        object.__setattr__(
+            self,
+            "tasks",
+            tuple_of(Task, self.tasks, "tasks"),
+        )
+        self._check_features()
+        self._check_tasks()
+        roles = self._targets()
+        self._check_inputs(roles)
+        self._check_group_and_time(roles)
+
+    def _check_texts_of_files(self) -> None:
+        check_one_of(self.order, ORDERS, "order")
+        object.__setattr__(
+            self,
+            "missing",
+            tuple_of(str, self.missing, "missing"),
+        )
+        for key in ("delimiter", "quote"):
+            value = getattr(self, key)
+            check(len(value) <= 1, key, "must be one character, or empty", value)
+
+    def _check_features(self) -> None:
+        count = len(self.features)
+        check(
+            count > 0,
+            "features",
+            "must hold at least one feature",
+            count,
+        )
+        check_distinct("feature", [feature.name for feature in self.features])
+        self._check_files()
+        self._check_rows()
+
+    def _check_files(self) -> None:
+        """Checks that vocabularies have files of their own, even where case makes no difference."""
+        known: dict[str, str] = {}
+        for feature in self.features:
+            if feature.kind != "vocabulary":
+                continue
+            first = known.setdefault(feature.name.lower(), feature.name)
+            rule = f"must differ from {first!r} in more than case: their files are named by it"
+            check(first == feature.name, f"feature {feature.name!r}: name", rule, feature.name)
+
+    def _check_rows(self) -> None:
+        """Checks that the rows of the table can be numbered, as far as the schema knows them."""
+        largest = max(self.features, key=Feature.rows)
+        total = sum(feature.rows() for feature in self.features)
+        rule = f"must leave the embedding table {MOST_ROWS:,} rows in all, not {total:,}"
+        key = "buckets" if largest.kind == "hash" else "size"
+        check(total <= MOST_ROWS, f"feature {largest.name!r}: {key}", rule, largest.rows() - FIRST)
+
+    def _check_tasks(self) -> None:
+        count = len(self.tasks)
+        check(
+            count > 0,
+            "tasks",
+            "must hold the funnel, one step or more",
+            count,
+        )
+        check_distinct("task", [task.name for task in self.tasks])
+        first = self.tasks[0]
+        check(
+            not first.via,
+            f"task {first.name!r}: via",
+            "needs a step before",
+            first.via,
+        )
+
+    def _targets(self) -> dict[str, str]:
+        """The columns that a model must not read, and the role of each."""
+        roles: dict[str, str] = {}
+        for name, role in self._named_targets():
+            check(
+                name not in roles,
+                role,
+                f"must not read the column of {roles.get(name)}",
+                name,
+            )
+            roles[name] = role
+        return roles
+
+    def _named_targets(self) -> Iterator[tuple[str, str]]:
+        for key in ("column", "truth"):
+            for task in self.tasks:
+                name = getattr(task, key)
+                if name:
+                    yield name, f"task {task.name!r}: {key}"
+        for task in self.tasks:
+            for name in task.actions:
+                yield name, f"task {task.name!r}: via"
+        for name in dict.fromkeys(self.step_weights):  # several steps may share one
+            yield name, "weight_column"
+        if self.sample_weight:
+            yield self.sample_weight, "sample_weight"
+
+    def _check_inputs(self, roles: dict[str, str]) -> None:
+        """Checks that no feature reads a target, and that features which share a column agree."""
+        known: dict[str, tuple[Column, str]] = {}
+        for feature in self.features:
+            where = f"feature {feature.name!r}: column"
+            for column in feature.columns:
+                target = roles.get(column.name)
+                rule = f"must not be a target ({target}): the model would read its own answer"
+                check(target is None, where, rule, column.name)
+                own = (column, feature.side)
+                first, side = known.setdefault(column.name, own)
+                rule = "is read by two features, so dtype and list shape must agree"
+                check(first == column, where, rule, column)
+                rule = "is read by two features, so side must agree"
+                check(side == feature.side, where, rule, feature.side)
+        self._check_served_inputs()
+
+    def _check_served_inputs(self) -> None:
+        """Checks that a column is served as one value by all features, and that some are not."""
+        served: dict[str, Feature] = {}
+        for feature in self.features:
+            first = served.setdefault(feature.column, feature)
+            rule = f"must be that of feature {first.name!r}, which reads the same column"
+            agrees = first.serve_as == feature.serve_as
+            check(agrees, f"feature {feature.name!r}: serve_as", rule, feature.serve_as)
+        is_fixed = [feature.serve_as is not None for feature in self.features]
+        rule = "must be left out of one feature at least: the served model needs an input"
+        check(not all(is_fixed), "features: serve_as", rule, "in all of them")
+
+    def _check_group_and_time(self, roles: dict[str, str]) -> None:
+        for task in self.tasks:
+            has_time = bool(self.time or not task.matures_after)
+            key = f"task {task.name!r}: matures_after"
+            check(has_time, key, "needs the schema's `time`", task.matures_after)
+            meaning = sorted({*task.positive, *task.negative} & {"", *self.missing})
+            key = f"task {task.name!r}: may_be_unknown"
+            rule = "has no meaning where `positive` or `negative` says what a missing value means"
+            check(not (task.may_be_unknown and meaning), key, rule, meaning)
+        for key in ("group", "time"):
+            name = getattr(self, key)
+            rule = f"must not be the column of {roles.get(name)}"
+            check(name not in roles, key, rule, name)
+
+    @functools.cached_property
+    def inputs(self) -> tuple[Column, ...]:
+        """The raw columns that the features read, in schema order."""
+        columns = {}
+        wishes: dict[str, str] = {}
+        for feature in self.features:
+            names = (feature.name, f"{feature.name}_weights")
+            for column, name in zip(feature.columns, names, strict=False):
+                columns[column.name] = column
+                wishes.setdefault(column.name, name)
+        names_of_inputs = input_names(wishes)
+        return tuple(
+            dataclasses.replace(column, input=names_of_inputs[name])
+            for name, column in columns.items()
+        )
+
+    @functools.cached_property
+    def served_inputs(self) -> tuple[Column, ...]:
+        """The inputs that a served model takes: all but those of features with `serve_as`."""
+        fixed = {feature.column for feature in self.features if feature.serve_as is not None}
+        return tuple(column for column in self.inputs if column.name not in fixed)
+
+    @property
+    def user_inputs(self) -> tuple[str, ...]:
+        """Names of the inputs that a ranking request gives once: those of features of the user."""
+        of_user = [feature for feature in self.features if feature.side == "user"]
+        names = {column.name for feature in of_user for column in feature.columns}
+        return tuple(column.name for column in self.served_inputs if column.name in names)
+
+    @property
+    def columns(self) -> tuple[Column, ...]:
+        """All columns of the files but the labels.
+
+        The inputs come first, then the weights of rows and steps, the group, the time, the truths
+        and the actions.
+        """
+        columns = {column.name: column for column in self.inputs}
+        for name, dtype in self._special_columns():
+            if name and name not in columns:
+                columns[name] = Column(name=name, dtype=dtype)
+        return tuple(columns.values())
+
+    def _special_columns(self) -> Iterator[tuple[str, Dtype]]:
+        yield self.sample_weight, "float32"
+        for name in self.step_weights:
+            yield name, "float32"
+        yield self.group, "string"
+        yield self.time, "float64"
+        for task in self.tasks:
+            yield task.truth, "float64"
+        for name in self.actions:
+            yield name, "int64"
+
+    @property
+    def only_time(self) -> tuple[str, ...]:
+        """The column of the time, if nothing else reads it; it is then in no `Block.columns`."""
+        names = [column.name for column in self.inputs]
+        is_needed = self.time in names or self.time == self.group
+        return () if is_needed or not self.time else (self.time,)
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """The label columns in funnel order."""
+        return tuple(task.column for task in self.tasks)
+
+    @property
+    def actions(self) -> tuple[str, ...]:
+        """The columns of all actions (`via`), A of them, in the order of the tasks."""
+        return tuple(name for task in self.tasks for name in task.actions)
+
+    @property
+    def via(self) -> tuple[int, ...]:
+        """For each of the actions, the index of the task that it may come before."""
+        return tuple(i for i, task in enumerate(self.tasks) for _ in task.actions)
+
+    @property
+    def step_weights(self) -> tuple[str, ...]:
+        """The columns that weigh the steps, in the order of the tasks that have one."""
+        return tuple(task.weight_column for task in self.tasks if task.weight_column)
+
+    @property
+    def may_be_unknown(self) -> bool:
+        """Whether a label of some step may be unknown."""
+        return self.matures or any(task.may_be_unknown for task in self.tasks)
+
+    @property
+    def matures(self) -> bool:
+        """Whether a label of some step is known only some time after the row's own time."""
+        return any(task.matures_after for task in self.tasks)
+
+    @property
+    def step_names(self) -> tuple[str, ...]:
+        """Names of f_1, ..., f_N: "ctr" and "ctcvr", or "p_<task>" in a funnel longer than two."""
+        if len(self.tasks) <= 2:
+            return ("ctr", "ctcvr")[: len(self.tasks)]
+        return tuple(f"p_{task.name}" for task in self.tasks)
+
+    @property
+    def conditional_names(self) -> tuple[str, ...]:
+        """Names of f_i / f_{i-1} for i = 2..N: "cvr", or "p_<task>_given_<previous>"."""
+        if len(self.tasks) == 2:
+            return ("cvr",)
+        pairs = zip(
+            self.tasks[1:],
+            self.tasks[:-1],
+            strict=True,
+        )
+        return tuple(f"p_{task.name}_given_{previous.name}" for task, previous in pairs)

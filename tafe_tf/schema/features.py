@@ -1,0 +1,242 @@
+"""One field of the model: which column it reads, and how values become rows of the table."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+
+from tafe_tf.schema.columns import MOST_LENGTH, Column, Dtype
+from tafe_tf.schema.rules import (
+    check,
+    check_integer,
+    check_name,
+    check_separator,
+    check_texts,
+    is_number,
+)
+
+MOST_ROWS = 2**31 - 1  # of the embedding table; ids are int32
+_MOST_VALUES = MOST_ROWS - 2  # of one field, beside the rows of unseen and missing ones
+_MOST_BUCKETS = 1 << 24  # of log-rounded numbers, of one sign; float32 counts no further
+UNSEEN, MISSING, FIRST = 0, 1, 2  # the first two rows of every field; its values start at FIRST
+
+_KEYS_OF_KIND = {
+    "vocabulary": {"dtype", "min_count"},
+    "integer": {"size"},
+    "hash": {"dtype", "buckets"},
+    "log_round": {"scale", "max_abs"},
+}
+_KEYS_OF_LISTS = ("pooling", "weights", "separator")
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Feature:
+    """One field of the model: a raw column and how its values become rows of the embedding table.
+
+    Attributes:
+        name: The field's name: letters, digits and underscores, starting with a letter.
+        kind: How a value finds its row. "vocabulary": each value that occurs at least `min_count`
+            times has a row. "integer": the values are 0 to `size` - 1. "hash": any value is hashed
+            into one of `buckets` rows. "log_round": a number x falls into bucket
+            sign(x) round(scale log(1 + |x|)), section 3.1 of the paper.
+        column: The raw column. Default: `name`.
+        dtype: "string" (the default) or "int64", for "vocabulary" and "hash".
+        min_count: How often a value must occur to earn a row, for "vocabulary". Default: 1.
+        size: The number of values, for "integer", which requires it.
+        buckets: The number of rows, for "hash", which requires it.
+        scale: Buckets per unit of log(1 + |x|), for "log_round". Default: 4.0.
+        max_abs: Larger magnitudes share the last bucket of their sign, for "log_round".
+            Default: 1e9.
+        max_length: 0 (the default) for one value a row; otherwise the column holds lists, which are
+            cut to this many values.
+        pooling: How the embeddings of a list's values become one, for lists: their "mean" (the
+            default) or "sum", weighted if `weights` is given.
+        weights: A column with one number for each value of the list, for lists. Default: none.
+        separator: The character between the values of a list in a CSV cell, for lists.
+            Default: "|".
+        serve_as: The value that the served model takes for this feature in every row, of one value
+            a row: for what only training knows, such as the position at which an item was shown.
+            The model is trained on the column, and its export has no such input. Default: none.
+        side: "user" for what is the same for all items of a ranking request (the user, the hour),
+            or "item" (the default). The exported `rank` signature takes user columns once.
+
+    Raises:
+        SchemaError: If an attribute breaks its rule, or is set and has no meaning for this kind.
+
+    Example:
+        >>> from tafe_tf.schema import Feature
+        >>> hour = Feature(name="hour", kind="integer", size=24, side="user")
+        >>> hour.column, hour.raw_dtype, hour.rows()  # 24 values, unseen ones and missing ones
+        ('hour', 'int64', 26)
+    """
+
+    name: str
+    kind: str
+    column: str = ""
+    dtype: Dtype = "string"
+    min_count: int = 1
+    size: int = 0
+    buckets: int = 0
+    scale: float = 4.0
+    max_abs: float = 1e9
+    max_length: int = 0
+    pooling: str = "mean"
+    weights: str = ""
+    separator: str = "|"
+    serve_as: str | int | float | None = None
+    side: str = "item"
+
+    def __post_init__(self) -> None:
+        check_name(self.name, "features.name")
+        self._check_kind()
+        check_texts(self, f"{self._where}: ")
+        self._check_values()
+        self._check_list()
+        self._check_served()
+        object.__setattr__(self, "column", self.column or self.name)
+
+    @property
+    def _where(self) -> str:
+        return f"feature {self.name!r}"
+
+    def _check_kind(self) -> None:
+        known = isinstance(self.kind, str) and self.kind in _KEYS_OF_KIND
+        rule = f"must be one of {sorted(_KEYS_OF_KIND)}"
+        check(known, f"{self._where}: kind", rule, self.kind)
+        of_any_kind = set().union(*_KEYS_OF_KIND.values())
+        for key in sorted(of_any_kind - _KEYS_OF_KIND[self.kind]):
+            rule = f"has no meaning for kind {self.kind!r}"
+            check(
+                self._is_default(key),
+                f"{self._where}: {key}",
+                rule,
+                getattr(self, key),
+            )
+
+    def _check_values(self) -> None:
+        is_dtype = self.dtype in ("string", "int64")
+        check(
+            is_dtype,
+            f"{self._where}: dtype",
+            "must be 'string' or 'int64'",
+            self.dtype,
+        )
+        check_integer(self.min_count, 1, f"{self._where}: min_count")
+        if self.kind == "integer":
+            check_integer(self.size, 1, f"{self._where}: size", _MOST_VALUES)
+        if self.kind == "hash":
+            check_integer(self.buckets, 1, f"{self._where}: buckets", _MOST_VALUES)
+        for key in ("scale", "max_abs"):
+            value = getattr(self, key)
+            is_positive = is_number(value) and 0 < value < math.inf
+            check(
+                is_positive,
+                f"{self._where}: {key}",
+                "must be a positive number",
+                value,
+            )
+        check(
+            self.scale * math.log1p(self.max_abs) <= _MOST_BUCKETS,
+            f"{self._where}: scale",
+            f"must make at most {_MOST_BUCKETS:,} buckets up to max_abs",
+            self.scale,
+        )
+        is_side = self.side in ("user", "item")
+        check(
+            is_side,
+            f"{self._where}: side",
+            "must be 'user' or 'item'",
+            self.side,
+        )
+
+    def _check_list(self) -> None:
+        check_integer(self.max_length, 0, f"{self._where}: max_length", MOST_LENGTH)
+        for key in _KEYS_OF_LISTS:
+            has_meaning = self.max_length > 0 or self._is_default(key)
+            rule = "needs max_length > 0 (a list)"
+            check(
+                has_meaning,
+                f"{self._where}: {key}",
+                rule,
+                getattr(self, key),
+            )
+        is_pooling = self.pooling in ("sum", "mean")
+        check(
+            is_pooling,
+            f"{self._where}: pooling",
+            "must be 'sum' or 'mean'",
+            self.pooling,
+        )
+        check_separator(self.separator, f"{self._where}: separator")
+
+    def _check_served(self) -> None:
+        key = f"{self._where}: serve_as"
+        value = self.serve_as
+        if value is None:
+            return
+        check(not self.max_length, key, "has no meaning for a list (max_length)", value)
+        if self.raw_dtype == "string":
+            check(isinstance(value, str), key, "must be a text, as the column's values are", value)
+        elif self.raw_dtype == "int64":
+            is_integer = isinstance(value, int) and not isinstance(value, bool)
+            check(is_integer, key, "must be an integer, as the column's values are", value)
+        else:
+            check(is_number(value), key, "must be a number, as the column's values are", value)
+        if self.kind == "integer":
+            inside = isinstance(value, int) and 0 <= value < self.size
+            check(inside, key, f"must be one of 0 to size - 1, {self.size - 1}", value)
+
+    def _is_default(self, key: str) -> bool:
+        value = getattr(self, key)
+        default = getattr(type(self), key)
+        return bool(value == default)
+
+    @property
+    def slots(self) -> int:
+        """Number of ids a row carries for this field."""
+        return self.max_length or 1
+
+    @property
+    def raw_dtype(self) -> Dtype:
+        """The dtype of the raw column."""
+        if self.kind == "integer":
+            return "int64"
+        if self.kind == "log_round":
+            return "float32"
+        return self.dtype
+
+    @property
+    def largest_bucket(self) -> int:
+        """The log-round bucket of `max_abs`; buckets run from its negative to it."""
+        return round(self.scale * math.log1p(self.max_abs))
+
+    def rows(self, vocabulary_size: int = 0) -> int:
+        """Number of embedding rows of this field, with those of unseen and of missing values.
+
+        Args:
+            vocabulary_size: The number of values in the field's vocabulary, for kind "vocabulary".
+                Default: 0.
+        """
+        values = {
+            "vocabulary": vocabulary_size,
+            "integer": self.size,
+            "hash": self.buckets,
+            "log_round": 2 * self.largest_bucket + 1,
+        }
+        return FIRST + values[self.kind]
+
+    @property
+    def columns(self) -> tuple[Column, ...]:
+        """The raw columns this field reads: its values and, if it has them, their weights."""
+        values = self._column(self.column, self.raw_dtype)
+        if not self.weights:
+            return (values,)
+        return (values, self._column(self.weights, "float32"))
+
+    def _column(self, name: str, dtype: Dtype) -> Column:
+        return Column(
+            name=name,
+            dtype=dtype,
+            max_length=self.max_length,
+            separator=self.separator,
+        )
