@@ -11,7 +11,6 @@ compare.md in the run directory, whose folder cells/ holds the runs.
 
 from __future__ import annotations
 
-import pathlib
 import sys
 
 from tafe_tf.first_look import start
@@ -24,11 +23,11 @@ if __name__ == "__main__":  # TensorFlow takes seconds to import: first what is 
 from absl import flags as absl_flags
 from absl.flags import adopt_module_key_flags
 
-from tafe_tf import flags
+from tafe_tf import flags, runs_flags
+from tafe_tf.comparison.folder import RunsFolder
 from tafe_tf.comparison.plan import Plan, compare
-from tafe_tf.comparison.runs import Shared, variants_of
+from tafe_tf.comparison.runs import variants_of
 from tafe_tf.data.atomic import read_toml
-from tafe_tf.storage.addresses import must_be_local
 from tafe_tf.terminal import command
 
 adopt_module_key_flags(flags)
@@ -78,22 +77,15 @@ def main(argv: list[str]) -> None:
 
 def _plan() -> Plan:
     """What the flags ask for."""
-    flags.required_with_rows(run_dir=flags.RUN_DIR.value)
-    must_be_local(flags.RUN_DIR.value, "--run_dir, of several runs,")
-    shared = Shared(
-        directory=pathlib.Path(flags.RUN_DIR.value),
-        settings=flags.as_flagfile(but={"model", "seed", "schema"}),
-        sources=flags.sources(),
-        schema_file=pathlib.Path(flags.schema_file()),
-        bad_rows=flags.bad_rows(),
-    )
+    shared = runs_flags.shared()
     first_seed = flags.training_config().seed
     published = {}
     if _PUBLISHED.value:
         published = read_toml(_PUBLISHED.value)
     tuned = None
     if _TUNED.value:
-        tuned = pathlib.Path(_TUNED.value)
+        tuned = RunsFolder(_TUNED.value)
+        tuned.fetch()
     return Plan(
         shared=shared,
         variants=variants_of(_MODELS.value, flags.names()),

@@ -14,7 +14,6 @@ again to resume.
 
 from __future__ import annotations
 
-import pathlib
 import sys
 
 from tafe_tf.first_look import start
@@ -27,9 +26,8 @@ if __name__ == "__main__":  # TensorFlow takes seconds to import: first what is 
 from absl import flags as absl_flags
 from absl.flags import adopt_module_key_flags
 
-from tafe_tf import flags
-from tafe_tf.comparison.runs import Shared, variants_of
-from tafe_tf.storage.addresses import must_be_local
+from tafe_tf import flags, runs_flags
+from tafe_tf.comparison.runs import variants_of
 from tafe_tf.terminal import command
 from tafe_tf.terminal.command import CommandError
 
@@ -72,26 +70,13 @@ def main(argv: list[str]) -> None:
         for variant in variants:
             spaces[variant.text] = search.space_of(variant, space, flags.read_by(variant.model))
         settings = search.Search(
-            shared=_shared(),
+            shared=runs_flags.shared(),
             spaces=spaces,
             trials=_TRIALS.value,
             seed=flags.training_config().seed,
             monitor=flags.training_config().monitor,
         )
         search.tune(settings, variants)
-
-
-def _shared() -> Shared:
-    """What the flags ask for of all runs."""
-    flags.required_with_rows(run_dir=flags.RUN_DIR.value)
-    must_be_local(flags.RUN_DIR.value, "--run_dir, of several runs,")
-    return Shared(
-        directory=pathlib.Path(flags.RUN_DIR.value),
-        settings=flags.as_flagfile(but={"model", "seed", "schema"}),
-        sources=flags.sources(),
-        schema_file=pathlib.Path(flags.schema_file()),
-        bad_rows=flags.bad_rows(),
-    )
 
 
 if __name__ == "__main__":

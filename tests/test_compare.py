@@ -1,4 +1,4 @@
-"""`tafe_tf.compare` as a whole: its figures against scikit-learn's, and a comparison resumed."""
+"""`tafe_tf.compare` as a whole: its figures against scikit-learn's, resumed, and in a store."""
 
 from __future__ import annotations
 
@@ -91,7 +91,7 @@ def test_trees_beside_a_network(tmp_path: pathlib.Path) -> None:
     job = tmp_path / "job"
     trees = ["--num_iterations=20", "--min_data_in_leaf=5"]
     models = "--models=single_task,gbdt/heads=conditional"
-    common = [f"--run_dir={job}", "--epochs=1", "--replicates=20", "--seeds=1", *trees]
+    common = [f"--run_dir=file://{job}", "--epochs=1", "--replicates=20", "--seeds=1", *trees]
     ended = run("tafe_tf.compare", shop, *common, models)
     assert ended.returncode == 0, ended.stdout + ended.stderr
 
@@ -110,3 +110,12 @@ def test_trees_beside_a_network(tmp_path: pathlib.Path) -> None:
         assert len(np.unique(rows["group"])) == told["groups"] == 30
         auc = roc_auc_score(rows["depth"] > 1, rows["logits"][:, 1])
     assert conditional["metrics"]["auc/ctcvr"]["mean"] == pytest.approx(auc, rel=1e-6)
+
+    assert f"file://{job}/compare.json" in ended.stdout
+    (cell / "predictions.npz").unlink()  # as if killed while the run was sent
+    (cell / "flags.txt").write_text("half")
+    again = run("tafe_tf.compare", shop, *common, models)
+    assert again.returncode == 0, again.stdout + again.stderr
+    assert "2/2: gbdt" in again.stdout and "1/2" not in again.stdout
+    resumed = json.loads((job / "compare.json").read_text())["models"]["gbdt/heads=conditional"]
+    assert resumed["metrics"]["auc/ctcvr"] == conditional["metrics"]["auc/ctcvr"]

@@ -75,9 +75,10 @@ ALLOWED: dict[str, set[str]] = {
         "trees",
     },
     "tafe_tf.comparison": {
-        *("schema", "schema_toml", "data", "features", "metrics", "models", "terminal"),
-        *("training", "trees"),
+        *("schema", "schema_toml", "data", "features", "metrics", "models", "storage"),
+        *("terminal", "training", "trees"),
     },
+    "tafe_tf.runs_flags": {"comparison", "flags"},
     "tafe_tf.serving.wire": set(),
     "tafe_tf.serving.client": {"schema", "shown", "data", "serving.wire", "terminal"},
     "tafe_tf.serving.examples": {"data", "export", "serving.wire", "terminal"},

@@ -1,4 +1,4 @@
-"""`tafe_tf.tune` as a whole: a search that is resumed, and a grid."""
+"""`tafe_tf.tune` as a whole: a search that is resumed, also from a store, and a grid."""
 
 from __future__ import annotations
 
@@ -22,7 +22,8 @@ def test_tune(tmp_path: pathlib.Path) -> None:
     told = json.loads((job / "tune.json").read_text())["shared_bottom"]
     assert len(told["trials"]) == 1
 
-    second = run("tafe_tf.tune", shop, *common, "--trials=2", space)
+    in_a_store = [f"--run_dir=file://{job}", *common[1:]]
+    second = run("tafe_tf.tune", shop, *in_a_store, "--trials=2", space)
     assert second.returncode == 0, second.stderr
     more = json.loads((job / "tune.json").read_text())["shared_bottom"]
     assert more["trials"][0] == told["trials"][0] and len(more["trials"]) == 2

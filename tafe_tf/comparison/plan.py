@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
-import pathlib
 from collections.abc import Mapping
 from typing import Any
 
+from tafe_tf.comparison.folder import RunsFolder
 from tafe_tf.comparison.runs import ChildRun, Shared, Variant, train_all
 from tafe_tf.comparison.statistics import Comparison
 from tafe_tf.comparison.tables import markdown, tables
@@ -24,7 +24,7 @@ class Plan:
         shared: What all runs have in common.
         variants: The models.
         seeds: The seeds that each model is trained with.
-        tuned: The directory of a search whose best settings are used; None for none.
+        tuned: The folder of a search whose best settings are used; None for none.
         replicates: Number of bootstrap samples.
         against: The model that the others are tested against; empty for the best but TAFE.
         published: A paper's metrics by model.
@@ -33,7 +33,7 @@ class Plan:
     shared: Shared
     variants: list[Variant]
     seeds: range
-    tuned: pathlib.Path | None
+    tuned: RunsFolder | None
     replicates: int
     against: str
     published: Mapping[str, Any]
@@ -46,7 +46,7 @@ class Plan:
         """
         if self.tuned is None:
             return self.shared.arguments
-        flagfile = self.tuned / f"{variant.folder}.flags"
+        flagfile = self.tuned.path / f"{variant.folder}.flags"
         if not flagfile.exists():
             remedy = f"tune this model first: python -m tafe_tf.tune --models={variant.text} ..."
             raise RunError(f"{flagfile}: is missing; {remedy}")
@@ -54,7 +54,7 @@ class Plan:
 
     def run(self, variant: Variant, seed: int) -> ChildRun:
         """The run of a model with a seed."""
-        path = self.shared.directory / "cells" / variant.folder / f"seed-{seed}"
+        path = self.shared.folder.path / "cells" / variant.folder / f"seed-{seed}"
         return ChildRun(variant, seed, path)
 
 
@@ -81,7 +81,7 @@ def compare(plan: Plan) -> dict[str, str]:
         in_turn = []
         for seed in plan.seeds:
             in_turn += [plan.run(variant, seed) for variant in plan.variants]
-        failed = train_all(in_turn, arguments)
+        failed = train_all(in_turn, arguments, plan.shared.folder.send)
         _write_figures(plan, schema, failed)
         return failed
 
@@ -92,7 +92,7 @@ def _write_figures(
     failed: Mapping[str, str],
 ) -> None:
     """Writes and prints the figures of all finished runs."""
-    directory = plan.shared.directory
+    folder = plan.shared.folder
     by_model = []
     for variant in plan.variants:
         by_model += [plan.run(variant, seed) for seed in plan.seeds]
@@ -103,8 +103,8 @@ def _write_figures(
         published=plan.published,
     )
     results = comparison.results(by_model, failed)
-    write_json(directory / "compare.json", results)
-    write_text(directory / "compare.md", markdown(results, schema))
+    write_json(folder.path / "compare.json", results)
+    write_text(folder.path / "compare.md", markdown(results, schema))
     for table in tables(results, schema):
         show(table)
-    print(f"{directory}/compare.json and compare.md have more")
+    print(f"{folder.address}/compare.json and compare.md have more")

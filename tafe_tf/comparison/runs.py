@@ -1,7 +1,7 @@
 """The runs of a comparison or a search: each in a process and a directory of its own.
 
-<directory>/common.flags      the settings that all runs share
-            prepared/         the schema, its vocabularies, built once, and what the files hold
+<folder>/common.flags         the settings that all runs share
+         prepared/            the schema, its vocabularies, built once, and what the files hold
 <run>/                        a run directory, with predictions.npz once the run has finished
 <run>.log                     what the run has printed
 """
@@ -11,17 +11,18 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import pathlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from tafe_tf import schema, schema_toml
+from tafe_tf.comparison.folder import LAST_OF_A_RUN, RunsFolder
 from tafe_tf.comparison.same_settings import differing
-from tafe_tf.data import lock
 from tafe_tf.data.atomic import read_json, read_text, remove_left_over, write_json, write_text
 from tafe_tf.data.bad_rows import BadRows
 from tafe_tf.data.fingerprint import changes, of_splits
 from tafe_tf.data.formats.splits import Sources
 from tafe_tf.features import vocabulary
 from tafe_tf.models import BY_NAME
+from tafe_tf.storage.addresses import named
 from tafe_tf.terminal import attended
 from tafe_tf.training.errors import RunError
 from tafe_tf.training.noted_files import METRICS, NotedFiles
@@ -112,17 +113,17 @@ class Shared:
     """What all runs of a comparison or a search have in common.
 
     Attributes:
-        directory: Where the shared files and the runs are kept.
+        folder: Where the shared files and the runs are kept.
         settings: A flagfile of `tafe_tf.train` without the model, the seed and the schema.
         sources: Where the training and the test files are.
-        schema_file: The data set's TOML file.
+        schema_file: The path or URI of the data set's TOML file.
         bad_rows: What to do with bad rows while the vocabularies are built.
     """
 
-    directory: pathlib.Path
+    folder: RunsFolder
     settings: str
     sources: Sources
-    schema_file: pathlib.Path
+    schema_file: str
     bad_rows: BadRows
 
     @property
@@ -141,14 +142,15 @@ class Shared:
             DataError: If there are no training or no test files, or on a bad row.
             RunError: If the directory holds runs with other settings, another schema or other data.
             LockError: If another process works in the directory.
+            StoreError: If the folder is in a store that cannot be read or does not take a file.
         """
         loaded = schema_toml.load(self.schema_file)
         files = {split: self.sources.find_split(split) for split in ("train", "test")}
         files["valid"] = self.sources.find_split("valid", required=False)
-        with lock.locked(self.directory, "wait until it has ended, or give another --run_dir"):
+        with self.folder.locked():
             self._prepared.mkdir(parents=True, exist_ok=True)
-            for folder in (self.directory, self._prepared):
-                remove_left_over(folder)
+            for directory in (self.folder.path, self._prepared):
+                remove_left_over(directory)
             self._claim()
             self._claim_inputs(files)
             if not (self._prepared / "statistics.json").exists():
@@ -168,10 +170,9 @@ class Shared:
             write_json(path, now)
         changed = changes(read_json(path), now)
         if changed:
-            raise RunError(
-                f"{self.directory}: its runs were made with other files: {', '.join(changed)}. "
-                "Bring them back as they were, or give another --run_dir"
-            )
+            what = f"its runs were made with other files: {', '.join(changed)}"
+            mend = "Bring them back as they were, or give another --run_dir"
+            raise RunError(f"{self.folder.address}: {what}. {mend}")
 
     def _claim(self) -> None:
         otherwise = "is of another job; give another --run_dir"
@@ -187,11 +188,11 @@ class Shared:
 
     @property
     def _prepared(self) -> pathlib.Path:
-        return self.directory / "prepared"
+        return self.folder.path / "prepared"
 
     @property
     def _settings_file(self) -> pathlib.Path:
-        return self.directory / "common.flags"
+        return self.folder.path / "common.flags"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -216,7 +217,7 @@ class ChildRun:
     @property
     def is_done(self) -> bool:
         """Whether the run has written its predictions, which it does last, and all is as it was."""
-        is_written = (self.path / "predictions.npz").exists()
+        is_written = (self.path / LAST_OF_A_RUN).exists()
         return is_written and not NotedFiles(self.path).differences(*METRICS)
 
     @property
@@ -254,12 +255,14 @@ class ChildRun:
 def train_all(
     runs: Sequence[ChildRun],
     arguments: Mapping[str, Sequence[str]],
+    on_end: Callable[[], None] = lambda: None,
 ) -> dict[str, str]:
     """Trains the runs that are not done, one after the other; a failed run costs no other.
 
     Args:
         runs: All runs, in the order in which to train them.
         arguments: By a variant's text, what the command lines of its runs begin with.
+        on_end: Is called after each run. Default: nothing is.
 
     Returns:
         What went wrong, by the run's name.
@@ -270,7 +273,8 @@ def train_all(
             continue
         print(f"{number}/{len(runs)}: {run.name}", flush=True)
         error = run.train(arguments[run.variant.text])
+        on_end()
         if error:
             failed[run.name] = error
-            print(f"  failed, {error} (see {run.log})", flush=True)
+            print(f"  failed, {error} (see {named(str(run.log))})", flush=True)
     return failed

@@ -18,6 +18,7 @@ from tafe_tf.comparison.runs import ChildRun, Shared, Variant
 from tafe_tf.data.atomic import read_json, write_json, write_text
 from tafe_tf.metrics import goodness, monitored
 from tafe_tf.schema import Schema
+from tafe_tf.storage.addresses import named
 from tafe_tf.training.noted_files import NotedFiles
 
 Space = dict[str, BaseDistribution]  # what each flag is drawn from
@@ -58,7 +59,8 @@ def tune(search: Search, variants: list[Variant]) -> None:
     with search.shared.prepared() as schema:
         for variant in variants:
             results[variant.text] = tune_model(search, variant, schema)
-        write_json(search.shared.directory / "tune.json", results)
+            search.shared.folder.send()
+        write_json(search.shared.folder.path / "tune.json", results)
 
 
 def distribution(text: str, names: list[str]) -> tuple[str, BaseDistribution]:
@@ -152,7 +154,7 @@ def tune_model(
 
     best = study.best_params
     flagfile = "".join(f"--{flag}={value}\n" for flag, value in best.items())
-    write_text(search.shared.directory / f"{variant.folder}.flags", flagfile)
+    write_text(search.shared.folder.path / f"{variant.folder}.flags", flagfile)
     trials = [
         {
             "params": each.params,
@@ -169,7 +171,7 @@ def tune_model(
 
 def _study(search: Search, variant: Variant) -> optuna.Study:
     """Opens a model's study; trials that were interrupted will be made again, and first."""
-    journal = JournalFileBackend(str(search.shared.directory / f"{variant.folder}.journal"))
+    journal = JournalFileBackend(str(search.shared.folder.path / f"{variant.folder}.journal"))
     study = optuna.create_study(
         study_name=variant.text,
         storage=optuna.storages.JournalStorage(journal),
@@ -202,14 +204,17 @@ def _make(
     schema: Schema,
 ) -> float:
     """Trains a trial's run and tells the study how good it is; returns the monitored metric."""
-    path = search.shared.directory / "trials" / variant.folder / f"trial-{trial.number}"
+    path = search.shared.folder.path / "trials" / variant.folder / f"trial-{trial.number}"
     run = ChildRun(variant, search.seed, path)
     error = run.train([*search.shared.arguments, *settings])
     if error:
         study.tell(trial, state=TrialState.FAIL)
-        raise ValueError(f"{variant.text}, {' '.join(settings)}: {error} (see {run.log})")
+        search.shared.folder.send()
+        log = named(str(run.log))
+        raise ValueError(f"{variant.text}, {' '.join(settings)}: {error} (see {log})")
     value = best_value(path, search.monitor, schema)
     study.tell(trial, goodness(value, search.monitor))
+    search.shared.folder.send()
     return value
 
 

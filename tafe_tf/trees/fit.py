@@ -34,7 +34,6 @@ from tafe_tf.data.shards import lifecycle
 from tafe_tf.distributed.cluster import Cluster
 from tafe_tf.features.graph import Features
 from tafe_tf.metrics import Metrics, monitored
-from tafe_tf.storage.addresses import must_be_local
 from tafe_tf.storage.texts import read_text
 from tafe_tf.terminal.field_shares import print_field_metrics, print_unseen
 from tafe_tf.terminal.tables import print_dropped, print_metrics
@@ -72,7 +71,7 @@ def fit_trees(
 
     Args:
         data: The rows and their schema; files only.
-        run_dir: The directory of the run; made if it is not there.
+        run_dir: The directory of the run, which may be a URI; made if it is not there.
         trees: How to grow the trees; by default the defaults of `TreesConfig`.
         training: What else there is to say, of which `config.OF_TRAINING` counts; by default the
             defaults of `TrainingConfig`.
@@ -85,7 +84,6 @@ def fit_trees(
     """
     trees = trees or TreesConfig()
     training = training or TrainingConfig()
-    must_be_local(run_dir, "run_dir")
     run = RunDir(run_dir)
     _check(data, training)
     with run.locked():
@@ -217,6 +215,7 @@ def _grow_all(
             booster, of_step = grower.grow(grown, learned, held_out)
             write_json(report, dataclasses.asdict(of_step))
             save(booster, path)
+            run.send()
         of_step = Grown(**read_json(report))
         took.append(of_step)
         grown.boosters.append(load(path))

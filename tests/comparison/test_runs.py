@@ -11,6 +11,7 @@ import pytest
 import small_models
 
 from tafe_tf.comparison.finished import predictions_of
+from tafe_tf.comparison.folder import RunsFolder
 from tafe_tf.comparison.runs import ChildRun, Shared, Variant, train_all
 from tafe_tf.data import lock
 from tafe_tf.data.bad_rows import BadRows
@@ -74,10 +75,10 @@ def shared(tmp_path: pathlib.Path) -> Shared:
     for split in ("train", "test"):
         write(data / f"{split}.csv", small_models.rows("shop", 50))
     return Shared(
-        directory=tmp_path / "job",
+        folder=RunsFolder(tmp_path / "job"),
         settings="--epochs=1\n",
         sources=Sources(data_dir=str(data)),
-        schema_file=data / "schema.toml",
+        schema_file=str(data / "schema.toml"),
         bad_rows=BadRows(),
     )
 
@@ -98,7 +99,7 @@ def test_runs_on_other_files_do_not_join_a_comparison(shared: Shared, split: str
 
 def test_two_processes_do_not_compare_in_one_directory(shared: Shared) -> None:
     with (
-        lock.locked(shared.directory),
+        lock.locked(shared.folder.address),
         pytest.raises(LockError, match="or give another --run_dir"),
         shared.prepared(),
     ):

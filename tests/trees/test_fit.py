@@ -14,6 +14,7 @@ from sklearn.metrics import roc_auc_score
 from tafe_tf.data.atomic import read_json
 from tafe_tf.data.errors import DataError
 from tafe_tf.data.formats.write import write
+from tafe_tf.training import run_dir
 from tafe_tf.training.config import TrainingConfig
 from tafe_tf.training.data_config import DataConfig
 from tafe_tf.training.errors import RunError
@@ -263,8 +264,9 @@ def test_a_row_of_weight_two_is_the_row_twice(tmp_path: pathlib.Path) -> None:
     assert np.abs(in_one - plain).max() > 0.1
 
 
+@pytest.mark.parametrize("scheme", ["", "file://"])
 def test_a_killed_run_goes_on_with_the_next_step(
-    tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch, scheme: str
 ) -> None:
     data = write_shop(tmp_path / "data", train=draw(800, 7), test=draw(100, 8))
     trees = TreesConfig(**SMALL)
@@ -281,16 +283,18 @@ def test_a_killed_run_goes_on_with_the_next_step(
 
     monkeypatch.setattr(Grower, "grow", killed)
     run = tmp_path / "run"
+    address = f"{scheme}{run}"
     with pytest.raises(KeyboardInterrupt):
-        fit.fit_trees(data, run, trees=trees, training=LATEST)
+        fit.fit_trees(data, address, trees=trees, training=LATEST)
     assert not (run / "metrics.json").exists()
-    fit.fit_trees(data, run, trees=trees, training=LATEST)
+    run_dir._mirror_of.cache_clear()  # as a process elsewhere, which has copied nothing
+    fit.fit_trees(data, address, trees=trees, training=LATEST)
     assert steps == [0, 1, 1]
     np.testing.assert_array_equal(logits_of(run), logits_of(tmp_path / "whole"))
 
     other = TreesConfig(**{**SMALL, "num_leaves": 9})
     with pytest.raises(RunError, match=r"flags\.txt: this directory holds another run.*leaves=8"):
-        fit.fit_trees(data, run, trees=other, training=LATEST)
+        fit.fit_trees(data, address, trees=other, training=LATEST)
 
 
 def test_a_step_that_no_training_row_reached(tmp_path: pathlib.Path) -> None:
