@@ -22,15 +22,16 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 NATIVE := $(BIN)/python -m tafe_tf.native
 
-.PHONY: help demo native table2 test test-slow test-engines test-all lint docs setup constraints test-floors runtimes clean
+.PHONY: help demo native table2 test test-slow test-engines test-engines-slow test-all lint docs setup constraints test-floors runtimes clean
 
 help:
 	@echo "make demo   train, evaluate, export and score TAFE on a synthetic funnel"
 	@echo "make table2 RAW=DIR  the paper's Tables 2 and 3 from the raw Ali-CCP files in DIR (days on 2 cores)"
 	@echo "make test   lint and the quick tests, against the installed package (13 minutes on 2 cores)"
 	@echo "make test-slow  the other tests: lost processes, every model in every frame (20 minutes)"
-	@echo "make test-engines  those that start Spark, Dask and object stores; needs Java 17 (about 12 minutes)"
-	@echo "make test-all   all three"
+	@echo "make test-engines  those that start Spark, Dask and object stores; needs Java 17 (4 minutes)"
+	@echo "make test-engines-slow  the other ones of these: whole jobs on clusters, kills over a store (10 minutes)"
+	@echo "make test-all   all four"
 	@echo "make native build the kernel for this CPU and check it; needs g++ or clang++"
 	@echo "make lint   ruff and mypy"
 	@echo "make docs   the documentation, into site/; a broken link is an error"
@@ -104,7 +105,7 @@ test: lint $(PACKAGE)
 
 test-slow: $(PACKAGE)
 	@$(BIN)/tafe native --if_possible
-	$(PYTEST) -m slow
+	$(PYTEST) -m "slow and not engines"
 
 $(WITH_ENGINES): $(PACKAGE)
 	@java -version > /dev/null 2>&1 || { echo "Spark needs Java 17; on Debian and Ubuntu: apt-get install openjdk-17-jre-headless"; exit 1; }
@@ -113,9 +114,13 @@ $(WITH_ENGINES): $(PACKAGE)
 
 test-engines: $(WITH_ENGINES)
 	@$(BIN)/tafe native --if_possible
-	TAFE_ENGINES=1 $(PYTEST) -m engines
+	TAFE_ENGINES=1 $(PYTEST) -m "engines and not slow"
 
-test-all: test test-slow test-engines
+test-engines-slow: $(WITH_ENGINES)
+	@$(BIN)/tafe native --if_possible
+	TAFE_ENGINES=1 $(PYTEST) -m "engines and slow"
+
+test-all: test test-slow test-engines test-engines-slow
 
 demo: $(PACKAGE)
 	@rm -rf runs/demo runs/demo_data

@@ -69,6 +69,7 @@ def test_a_short_soak() -> None:
 
 
 @pytest.mark.engines
+@pytest.mark.slow
 def test_a_whole_job_on_a_store_and_on_spark() -> None:
     need("pyspark")
     found = last_line(

@@ -20,7 +20,7 @@ from tafe_tf.engines.local import LocalEngine
 from tafe_tf.engines.preparation import prepare_shards
 from tafe_tf.serving.batch import scoring
 
-pytestmark = pytest.mark.engines
+pytestmark = [pytest.mark.engines, pytest.mark.slow]
 
 
 def test_scores_and_shards_are_the_local_bytes(

@@ -20,7 +20,7 @@ from tafe_tf.data.formats.write import write
 from tafe_tf.storage import stores
 from tafe_tf.storage.staging import fetch_tree, publish_tree
 
-pytestmark = pytest.mark.engines
+pytestmark = [pytest.mark.engines, pytest.mark.slow]
 
 PAGE = pathlib.Path(__file__).resolve().parents[2] / "docs" / "on_a_cluster.md"
 ROWS = 3000  # a day

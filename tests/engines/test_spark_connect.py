@@ -16,7 +16,7 @@ from scoring_jobs import job, mkdir, scores, whole
 from tafe_tf.data.formats.write import write
 from tafe_tf.serving.batch import scoring
 
-pytestmark = pytest.mark.engines
+pytestmark = [pytest.mark.engines, pytest.mark.slow]
 
 FRAMES = """
 import sys

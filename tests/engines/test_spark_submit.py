@@ -20,7 +20,7 @@ from tafe_tf.engines.local import LocalEngine
 from tafe_tf.engines.preparation import prepare_shards
 from tafe_tf.serving.batch import scoring
 
-pytestmark = pytest.mark.engines
+pytestmark = [pytest.mark.engines, pytest.mark.slow]
 
 INPUT_ROWS = 4000
 ROWS_PER_SHARD = 400

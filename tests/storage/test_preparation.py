@@ -166,6 +166,7 @@ def test_vocabularies_are_built_beside_data_in_a_store(
 
 
 @pytest.mark.engines
+@pytest.mark.slow
 def test_the_command_prepares_and_trains_on_s3_though_requests_fail(
     shop: str,
     s3_port: int,

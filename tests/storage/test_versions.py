@@ -185,6 +185,7 @@ def test_a_rollback_that_is_killed_loses_nothing(
 
 
 @pytest.mark.engines
+@pytest.mark.slow
 def test_the_commands_publish_and_roll_back_on_s3_though_requests_fail(
     shop: str,
     s3_port: int,
