@@ -48,6 +48,10 @@ FREE_SETTINGS = frozenset(
     }
 )
 
+# What jobs of earlier versions did where a setting's default is another one today: a run whose
+# settings do not name it was trained so.
+BEFORE: dict[str, Any] = {"unseen_share": 0.0}
+
 _POSITIVE = (
     "batch_size",
     "epochs",
@@ -107,6 +111,11 @@ class TrainingConfig:
             hash of the row's place and the seed. Each counts as 1 / share rows, so that the model
             and its sums are those of all rows. Validation, intercepts, metrics and boosted trees
             take all rows in any case.
+        unseen_share: Share of the ids of training batches that are taken for those of unseen
+            values, drawn anew in each epoch, in the fields in which no training value is unseen.
+            Without it nothing trains the row that serves a new user or item, and its answer is
+            arbitrary. Validation, intercepts and metrics take every id as it is, as do boosted
+            trees.
         now: As of when labels are judged, where a task has `matures_after`: a time in ISO 8601, or
             a number as the time column holds it. By default the time of the newest row of all
             files.
@@ -163,6 +172,7 @@ class TrainingConfig:
     valid_fraction: float = 0.1
     valid_split: Literal["random", "time", "group"] = "random"
     keep_negatives: float = 1.0
+    unseen_share: float = 0.01
     now: str = ""
     shuffle_rows: int = 1 << 18
     on_bad_row: Literal["raise", "drop"] = "raise"
@@ -205,6 +215,12 @@ class TrainingConfig:
             "keep_negatives",
             0 < self.keep_negatives <= 1,
             "must be above 0 and at most 1",
+        )
+        settings.require(
+            self,
+            "unseen_share",
+            0 <= self.unseen_share < 1,
+            "must be 0 or more and below 1",
         )
         bad_row_limit.check_limit(self.max_bad_rows)
         settings.require(

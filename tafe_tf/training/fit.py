@@ -22,6 +22,7 @@ from tafe_tf.data.bad_rows import BadRows
 from tafe_tf.data.batches.dataset import FunnelData
 from tafe_tf.data.batches.holdout import Holdout, time_holdout
 from tafe_tf.data.batches.times import from_text, newest_of_splits
+from tafe_tf.data.batches.unseen import UnseenIds, untrained_fields
 from tafe_tf.data.blocks.maturity import Now
 from tafe_tf.data.shards import lifecycle
 from tafe_tf.distributed.cluster import Cluster
@@ -198,6 +199,7 @@ def _fit(
     print_unseen(run.statistics().get("unseen", {}))
     _print_unknown(run.statistics())
     _check_kept(run.statistics(), config)
+    rows = dataclasses.replace(rows, unseen=_unseen(run, config))
     trained_on = round(prepared * (1.0 - rows.holdout.fraction) * _kept(run, config))
     steps = max(trained_on // config.batch_size, 1)
 
@@ -427,6 +429,13 @@ def _check_kept(statistics: Mapping[str, Any], config: TrainingConfig) -> None:
     if negatives and negatives * config.keep_negatives < 1.0:
         rule = f"must leave one or more of the {negatives:,} training rows without the first step"
         raise RunError(f"--keep_negatives {rule}. Received: {config.keep_negatives:g}")
+
+
+def _unseen(run: RunDir, config: TrainingConfig) -> UnseenIds:
+    """Which ids training takes for those of unseen values."""
+    seen = run.statistics().get("unseen", {})
+    fields = untrained_fields(run.schema(), seen)
+    return UnseenIds(share=config.unseen_share, fields=tuple(fields))
 
 
 def _print_unknown(statistics: Mapping[str, Any]) -> None:

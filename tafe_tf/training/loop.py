@@ -359,7 +359,13 @@ class Trainer:
         rows_of_replica = data.batch_size // self.cluster.replicas
         self.model.pieces = machine.pieces(rows_of_replica)
         batches, more = self._batches(data, start)
-        stream = Stream(lambda: batches, data.schema, "train", self.features)
+        stream = Stream(
+            lambda: batches,
+            data.schema,
+            "train",
+            self.features,
+            draws_unseen=bool(data.unseen),
+        )
         iterator = self.cluster.iterate(stream.dataset)
         with Progress(f"epoch {start.epoch + 1}", steps, start.batch) as progress:
             while more and not self._asked_to_stop():
