@@ -69,6 +69,7 @@ _NOT_NEGATIVE = (
     "embedding_parts",
     "readers",
     "retire_after",
+    "validate_steps",
 )
 
 
@@ -79,8 +80,11 @@ class TrainingConfig:
     Attributes:
         batch_size: B, the number of rows of one training step.
         epochs: Number of passes over the training rows, at most.
-        patience: Number of epochs without a better `monitor` after which training stops. It needs
-            validation rows.
+        patience: Number of validations without a better `monitor` after which training stops: of
+            epochs, unless there is `validate_steps`. It needs validation rows.
+        validate_steps: Number of steps after which the validation rows are evaluated within an
+            epoch, beside its end: the best weights may then be those of a part of it, and training
+            may stop there. By default, 0, at the end of each epoch alone.
         monitor: The validation metric that early stopping goes by: "auc" or "log_loss", both as the
             mean over the tasks on all impressions, or the name of one metric, such as "auc/ctr".
         learning_rate: Learning rate of the optimizer, LazyAdam.
@@ -159,6 +163,7 @@ class TrainingConfig:
     batch_size: int = 1024
     epochs: int = 20
     patience: int = 2
+    validate_steps: int = 0
     monitor: str = "auc"
     learning_rate: float = 1e-3
     learning_rate_decay: Literal["none", "linear"] = "none"

@@ -129,16 +129,21 @@ def check_held_out(data: DataConfig, config: TrainingConfig) -> None:
 
     Args:
         data: The rows and their schema.
-        config: Its `valid_split`, `valid_fraction` and `monitor` count.
+        config: Its `valid_split`, `valid_fraction`, `validate_steps` and `monitor` count.
 
     Raises:
-        RunError: If the latest rows or whole groups are to be held out, and no column tells them.
+        RunError: If the latest rows or whole groups are to be held out, and no column tells them,
+            or if there is validation within an epoch, and no row for it.
         ValueError: If no evaluation gives the metric.
     """
     columns = {"random": "-", "time": data.schema.time, "group": data.schema.group}
     if config.valid_fraction and not columns[config.valid_split]:
         needed = config.valid_split
         raise RunError(f"--valid_split={needed} needs a schema with a `{needed}` column")
+    has_valid = isinstance(data.valid, pa.Table) or len(data.valid) > 0
+    if config.validate_steps and not config.valid_fraction and not has_valid:
+        rule = "needs validation rows: valid files, or --valid_fraction above 0"
+        raise RunError(f"--validate_steps {rule}. Received: {config.validate_steps}")
     check_monitor(config.monitor, data.schema)
 
 
