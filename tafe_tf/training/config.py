@@ -111,6 +111,10 @@ class TrainingConfig:
             validation files.
         valid_split: "random" holds out random rows, "time" the latest ones by the schema's time
             column, and "group" whole groups, such as users, by the schema's group column.
+            "group_time" holds out the rows of `valid_fraction` of the groups among the latest
+            `valid_fraction` of the rows; the earlier rows of these groups and the latest rows of
+            the others are left out of training, so that it knows neither these groups nor their
+            time.
         keep_negatives: Share of the training rows without the first step that are kept, drawn by a
             hash of the row's place and the seed. Each counts as 1 / share rows, so that the model
             and its sums are those of all rows. Validation, intercepts, metrics and boosted trees
@@ -175,7 +179,7 @@ class TrainingConfig:
     gradnorm_alpha: float = 1.5
     seed: int = 0
     valid_fraction: float = 0.1
-    valid_split: Literal["random", "time", "group"] = "random"
+    valid_split: Literal["random", "time", "group", "group_time"] = "random"
     keep_negatives: float = 1.0
     unseen_share: float = 0.01
     now: str = ""

@@ -136,10 +136,12 @@ def check_held_out(data: DataConfig, config: TrainingConfig) -> None:
             or if there is validation within an epoch, and no row for it.
         ValueError: If no evaluation gives the metric.
     """
-    columns = {"random": "-", "time": data.schema.time, "group": data.schema.group}
-    if config.valid_fraction and not columns[config.valid_split]:
-        needed = config.valid_split
-        raise RunError(f"--valid_split={needed} needs a schema with a `{needed}` column")
+    columns = {"time": data.schema.time, "group": data.schema.group}
+    for name, column in columns.items():
+        is_needed = name in config.valid_split.split("_")
+        if config.valid_fraction and is_needed and not column:
+            split_by = config.valid_split
+            raise RunError(f"--valid_split={split_by} needs a schema with a `{name}` column")
     has_valid = isinstance(data.valid, pa.Table) or len(data.valid) > 0
     if config.validate_steps and not config.valid_fraction and not has_valid:
         rule = "needs validation rows: valid files, or --valid_fraction above 0"
@@ -205,7 +207,7 @@ def _fit(
     _print_unknown(run.statistics())
     _check_kept(run.statistics(), config)
     rows = dataclasses.replace(rows, unseen=_unseen(run, config))
-    trained_on = round(prepared * (1.0 - rows.holdout.fraction) * _kept(run, config))
+    trained_on = round(prepared * rows.holdout.training_share * _kept(run, config))
     steps = max(trained_on // config.batch_size, 1)
 
     features = run.features()
@@ -352,15 +354,16 @@ def split(
             holdout=everything,
         )
     fraction = config.valid_fraction
-    group = data.schema.group if config.valid_split == "group" else ""
-    holdout = Holdout(fraction=fraction, group=group)
-    if config.valid_split == "time" and fraction:
+    holdout = Holdout(fraction=fraction)
+    if fraction and config.valid_split in ("time", "group_time"):
         holdout = time_holdout(
             training.files,
             data.schema,
             fraction,
             bad_rows,
         )
+    if config.valid_split in ("group", "group_time"):
+        holdout = dataclasses.replace(holdout, group=data.schema.group)
     training = dataclasses.replace(training, holdout=holdout)
     return training, training
 

@@ -119,7 +119,8 @@ def history(run: Run) -> list[dict[str, Any]]:
 def untimed(run: Run) -> list[dict[str, Any]]:
     """The history without what a process alone knows: its seconds, and what it has trained."""
     own = ("train_seconds", "train_rows", "train_loss", "seconds")
-    return [{key: value for key, value in entry.items() if key not in own} for entry in history(run)]
+    found = history(run)
+    return [{key: value for key, value in entry.items() if key not in own} for entry in found]
 
 
 def losses(run: Run) -> list[float]:

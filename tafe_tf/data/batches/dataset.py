@@ -291,9 +291,10 @@ class FunnelData:
             mask = np.ones(len(block.row), np.bool_)
             if not self._by_file:
                 mask &= block.row % self.readers == reader
-            if part != "all":
-                held_out = self.holdout.mask(block)
-                mask &= held_out if part == "valid" else ~held_out
+            if part == "valid":
+                mask &= self.holdout.mask(block)
+            elif part == "train":
+                mask &= self.holdout.training_mask(block)
             masks.append(mask)
         return np.flatnonzero(np.concatenate(masks))
 
