@@ -5,9 +5,9 @@
 
 Takes the flags of `tafe train`. Trains once for each seed and each `--unseen_share` on the training
 rows of the other values, and evaluates the test rows of both kinds. Prints a line of Markdown for
-each share and kind: the mean AUC over the steps, the sum of their log losses, and predicted over
-observed of each; means over the seeds, and intervals of 95 % over test rows, or groups of them, and
-seeds.
+each share and kind: the mean AUC over the steps, the sum of their log losses, predicted over
+observed of each, and the differences of the first two from the first share; means over the seeds,
+and intervals of 95 % over test rows, or groups of them, and seeds.
 """
 
 from __future__ import annotations
@@ -61,17 +61,21 @@ class Slice:
             group=None if self.group is None else self.group[which],
         )
 
-    def line(self) -> str:
-        """Its figures as cells of a table."""
-        auc, of_auc = self._auc()
-        loss, of_loss = self._log_loss()
+    def line(self, first: Slice) -> str:
+        """Its figures as cells of a table, and its differences from the first share's."""
+        auc, of_auc = self.auc()
+        loss, of_loss = self.log_loss()
         cells = [_cell(auc, of_auc, 4), _cell(loss, of_loss, 3)]
         for step in range(self.labels.shape[1]):
             ratio, of_ratio = self._ratio(step)
             cells.append(_cell(ratio, of_ratio, 2))
+        first_auc, of_first_auc = first.auc()
+        first_loss, of_first_loss = first.log_loss()
+        cells.append(_cell(auc - first_auc, of_auc - of_first_auc, 4))
+        cells.append(_cell(loss - first_loss, of_loss - of_first_loss, 3))
         return " | ".join(cells)
 
-    def _auc(self) -> tuple[float, np.ndarray]:
+    def auc(self) -> tuple[float, np.ndarray]:
         """The mean over seeds and steps, and the same in each replicate, [R]."""
         seeds, rows, steps = self.logits.shape
         once = np.ones((1, rows), np.float32)
@@ -89,7 +93,7 @@ class Slice:
                 of_samples[seed, step] = np.concatenate(parts)
         return float(of_all.mean()), over_seeds(of_samples.mean(axis=1))
 
-    def _log_loss(self) -> tuple[float, np.ndarray]:
+    def log_loss(self) -> tuple[float, np.ndarray]:
         """The mean over rows and seeds of the sum over steps, and the same in each replicate."""
         signed = np.where(self.labels, self.logits, -self.logits)
         of_rows = -log_sigmoid(signed).sum(axis=2)  # [S, n]
@@ -136,12 +140,16 @@ def main(argv: list[str]) -> None:
         flush=True,
     )
     steps = " | ".join(f"{name}, predicted / observed" for name in schema.step_names)
-    print(f"| --unseen_share | rows | mean AUC | log losses | {steps} |")
-    print("|---" * (4 + len(schema.step_names)) + "|", flush=True)
+    print(f"| --unseen_share | rows | mean AUC | log losses | {steps} | AUC, diff. | loss, diff. |")
+    print("|---" * (6 + len(schema.step_names)) + "|", flush=True)
+    kinds = {"left out": is_new, "the others": ~is_new}
+    first: dict[str, Slice] = {}
     for share in map(float, _SHARES.value):
         predicted = _predictions(schema, train[is_known], test, share)
-        for name, which in (("left out", is_new), ("the others", ~is_new)):
-            print(f"| {share:g} | {name} | {predicted.take(which).line()} |", flush=True)
+        for name, which in kinds.items():
+            part = predicted.take(which)
+            line = part.line(first.setdefault(name, part))
+            print(f"| {share:g} | {name} | {line} |", flush=True)
 
 
 def _rows(files: list[str]) -> pd.DataFrame:

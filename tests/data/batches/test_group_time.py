@@ -113,7 +113,7 @@ def test_a_run_that_notes_it_holds_out_the_same(log: pd.DataFrame) -> None:
 
 @pytest.mark.parametrize("column", ["group", "time"])
 def test_it_needs_both_columns(log: pd.DataFrame, column: str) -> None:
-    schema = dataclasses.replace(SCHEMA, **{column: ""})
+    schema = dataclasses.replace(SCHEMA, **{column: ""})  # type: ignore[arg-type]
     data = DataConfig(schema=schema, train=list(dict.fromkeys(log["path"])))
     config = TrainingConfig(valid_split="group_time")
     rule = rf"--valid_split=group_time needs a schema with a `{column}` column"
