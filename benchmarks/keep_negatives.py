@@ -8,8 +8,8 @@ Takes the flags of `tafe train`; the rows' true probabilities must be known. A w
 `--keep_negatives` and a number of epochs; the first must keep all rows. Prints a line of Markdown
 for each: the mean and the standard deviation over the seeds of the expected test AUCs, of predicted
 over true, and of the processor's seconds of training until the validation rows had the AUC (the
-mean over the steps) that every seed of the first way had reached at its best. Validation and the
-first call of steps, which compiles, do not count. Seconds of the processor say as much on a busy
+mean over the steps) that every seed of the first way had at its end. Validation and the first call
+of steps, which compiles, do not count. Seconds of the processor say as much on a busy
 machine as on an idle one.
 """
 
@@ -88,9 +88,10 @@ class Trained:
     reached: list[tuple[float, float]]
 
     @property
-    def best(self) -> float:
-        """The best AUC of the validation rows."""
-        return max(auc for _, auc in self.reached)
+    def last(self) -> float:
+        """The AUC of the validation rows at the end."""
+        _, auc = self.reached[-1]
+        return auc
 
     def seconds_to(self, auc: float) -> float:
         """The processor's seconds until the validation rows had an AUC; NaN if they never had."""
@@ -111,7 +112,7 @@ def main(argv: list[str]) -> None:
         share, epochs = way.split(":")
         runs = [_trained(data, float(share), int(epochs), seed) for seed in range(_SEEDS.value)]
         if math.isnan(target):
-            target = min(run.best for run in runs)
+            target = min(run.last for run in runs)
         cells = []
         for name in names:
             cells.append(_cell([run.metrics[f"truth_auc/{name}"] for run in runs]))
@@ -134,7 +135,7 @@ def _trained(
 ) -> Trained:
     """Trains once, or reads what an earlier call has trained."""
     run_dir = pathlib.Path(job_flags.RUN_DIR.value) / f"share-{share:g}-epochs-{epochs}-seed-{seed}"
-    noted = run_dir.with_suffix(".json")
+    noted = run_dir.parent / f"{run_dir.name}.json"
     if noted.exists():
         return Trained(**json.loads(noted.read_text()))
     training = dataclasses.replace(
