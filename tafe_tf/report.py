@@ -75,23 +75,27 @@ def history_table(
     schema: Schema,
     title: str,
 ) -> Table:
-    """Makes a table with one row an epoch: its seconds and the AUC of each probability.
+    """Makes a table with one row a validation: seconds of training and each probability's AUC.
+
+    Where there were validations within epochs, it has the optimizer's steps too.
 
     Args:
-        history: Metrics of the validation rows by epoch, as in `history.json`.
+        history: Metrics of the validation rows, as in `history.json`.
         schema: The schema that the model was trained with.
         title: Text above the table.
     """
     names = [*schema.step_names, *schema.conditional_names]
     table = Table(title=title, title_justify="left")
     headers = [f"AUC {name}" for name in names]
-    for header in ["epoch", "seconds", *headers]:
+    has_steps = any("step" in entry for entry in history)
+    place = ["epoch", "step"] if has_steps else ["epoch"]
+    for header in [*place, "seconds", *headers]:
         table.add_column(header, justify="right")
-    for epoch in history:
-        count = int(epoch["epoch"])
-        seconds = number(epoch["train_seconds"], digits=1)
-        aucs = [number(epoch[f"auc/{name}"]) for name in names]
-        table.add_row(str(count), seconds, *aucs)
+    for entry in history:
+        numbers = [str(int(entry[name])) for name in place]
+        seconds = number(entry["train_seconds"], digits=1)
+        aucs = [number(entry[f"auc/{name}"]) for name in names]
+        table.add_row(*numbers, seconds, *aucs)
     return table
 
 

@@ -28,6 +28,7 @@ FLAGS = {
     "num_layers": 1,
     "dropout": 0.0,  # each replica drops others
     "shuffle_rows": 300,
+    "unseen_share": 0.1,  # so that many ids are drawn
     "steps_per_call": 2,
     "checkpoint_steps": 6,
     "save_predictions": True,
@@ -143,6 +144,11 @@ class Job:
         return [
             epoch["train_rows"] for epoch in json.loads((self.run / "history.json").read_text())
         ]
+
+    def validated_steps(self) -> list[int]:
+        """The optimizer's step of each validation."""
+        history = json.loads((self.run / "history.json").read_text())
+        return [entry["step"] for entry in history]
 
     def predictions(self) -> dict[str, np.ndarray]:
         """The test rows' numbers, each sorted for itself, as processes order rows differently."""

@@ -165,7 +165,8 @@ def test_load_opens_a_run(run: tafe_tf.Run, tmp_path: pathlib.Path) -> None:
 def test_the_run_directory_holds_a_keras_file(run: tafe_tf.Run) -> None:
     model = keras.saving.load_model(run.path / "model.keras")
     inputs = run.features({name: np.array(values) for name, values in raw_columns(run).items()})
-    np.testing.assert_allclose(model(inputs), run.model(inputs), rtol=0, atol=1e-6)
+    # Two graphs of the same weights round alike to some bits of a float32.
+    np.testing.assert_allclose(model(inputs), run.model(inputs), rtol=1e-6, atol=1e-6)
     for saved, trained in zip(model.variables, run.model.variables, strict=True):
         np.testing.assert_array_equal(saved, trained)
 

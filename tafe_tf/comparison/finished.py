@@ -73,7 +73,7 @@ class FinishedModel:
             "seeds": self.seeds,
             "parameters": parameters,
             "mib": parameters * 4 / 2**20,
-            "epochs": statistics.median(len(history) for history in histories),
+            "epochs": statistics.median(history[-1]["epoch"] for history in histories),
             "training_minutes": statistics.median(training_minutes),
             "train_rows_per_second": statistics.median(training_speeds),
             "test_rows_per_second": statistics.median(test_speeds),

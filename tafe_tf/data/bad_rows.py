@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import collections
 import dataclasses
-from collections.abc import Iterable
-from typing import Literal, TypeAlias
+import functools
+import threading
+from collections.abc import Callable, Iterable
+from typing import Literal, ParamSpec, TypeAlias, TypeVar
 
 import numpy as np
 
@@ -19,6 +21,21 @@ WHOLE_ROW = "*"  # the column of a problem with the row's width
 Policy = Literal["raise", "drop"]
 Verdict = Literal["dropped", "dropped by the schema's `order`", "repaired"]
 _Reason: TypeAlias = tuple[str, str, str, Verdict]  # file, column, rule, what was done
+_P = ParamSpec("_P")
+_R = TypeVar("_R")
+
+_counting = threading.RLock()
+
+
+def _by_one_thread(method: Callable[_P, _R]) -> Callable[_P, _R]:
+    """Has one thread call at a time: training and validation read files side by side."""
+
+    @functools.wraps(method)
+    def called(*args: _P.args, **kwargs: _P.kwargs) -> _R:
+        with _counting:
+            return method(*args, **kwargs)
+
+    return called
 
 
 @dataclasses.dataclass(frozen=True)
@@ -97,6 +114,7 @@ class BadRows:
         self._seen: dict[str, int] = {}
         self._notes: dict[str, str] = {}
 
+    @_by_one_thread
     def note(self, key: str, text: str) -> None:
         """Keeps a word for the user about the files.
 
@@ -111,6 +129,7 @@ class BadRows:
         """What was noted about the files, such as a delimiter that was found out."""
         return list(self._notes.values())
 
+    @_by_one_thread
     def see(self, path: str, last: int) -> None:
         """Notes that a file has been read up to a row.
 
@@ -129,6 +148,7 @@ class BadRows:
         """
         return sum(self._seen_of(path) for path in self._seen)
 
+    @_by_one_thread
     def judge(
         self,
         path: str,
@@ -168,6 +188,7 @@ class BadRows:
         if bad_row_limit.is_count(self.most):
             self.check([path])
 
+    @_by_one_thread
     def check(self, paths: Iterable[str]) -> None:
         """Finds that not too many rows of some files were dropped, once they have been read.
 
@@ -188,6 +209,7 @@ class BadRows:
                 reasons.append(self._reason(key))
         bad_row_limit.check_dropped(self.most, dropped, rows, reasons)
 
+    @_by_one_thread
     def note_repaired(
         self,
         path: str,

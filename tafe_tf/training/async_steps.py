@@ -50,11 +50,16 @@ class AsyncSteps:
 
         self._step = tf.function(step, reduce_retracing=True, autograph=False)
 
-    def __call__(self, iterator: Iterator[Batch]) -> StepReport:
-        """Makes the steps."""
+    def __call__(
+        self,
+        iterator: Iterator[Batch],
+        most: int | None = None,
+    ) -> StepReport:
+        """Makes the steps, `most` of them at most if that is given."""
         before = [int(count.numpy()) for count in self._counts]
         sent = []
-        for batch in itertools.islice(iterator, self._batches):
+        batches = self._batches if most is None else min(most, self._batches)
+        for batch in itertools.islice(iterator, batches):
             vector = self._coordinator.schedule(self._step, args=(batch,))
             sent.append(vector)
             if not batch.more[0]:

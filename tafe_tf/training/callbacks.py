@@ -96,8 +96,15 @@ class Curves(keras.callbacks.Callback):
                 scalars[f"train/{name}"] = value
         self._write(scalars)
 
+    def on_test_end(self, logs: Logs | None = None) -> None:
+        """Writes the validation metrics within an epoch that are defined."""
+        self._write_validation(logs)
+
     def on_epoch_end(self, epoch: int, logs: Logs | None = None) -> None:
         """Writes the validation metrics that are defined."""
+        self._write_validation(logs)
+
+    def _write_validation(self, logs: Logs | None) -> None:
         scalars = {}
         for name, value in (logs or {}).items():
             if name.startswith("val_") and not math.isnan(value):

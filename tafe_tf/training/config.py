@@ -48,6 +48,10 @@ FREE_SETTINGS = frozenset(
     }
 )
 
+# What jobs of earlier versions did where a setting's default is another one today: a run whose
+# settings do not name it was trained so.
+BEFORE: dict[str, Any] = {"unseen_share": 0.0}
+
 _POSITIVE = (
     "batch_size",
     "epochs",
@@ -65,6 +69,7 @@ _NOT_NEGATIVE = (
     "embedding_parts",
     "readers",
     "retire_after",
+    "validate_steps",
 )
 
 
@@ -75,8 +80,11 @@ class TrainingConfig:
     Attributes:
         batch_size: B, the number of rows of one training step.
         epochs: Number of passes over the training rows, at most.
-        patience: Number of epochs without a better `monitor` after which training stops. It needs
-            validation rows.
+        patience: Number of validations without a better `monitor` after which training stops: of
+            epochs, unless there is `validate_steps`. It needs validation rows.
+        validate_steps: Number of steps after which the validation rows are evaluated within an
+            epoch, beside its end: the best weights may then be those of a part of it, and training
+            may stop there. By default, 0, at the end of each epoch alone.
         monitor: The validation metric that early stopping goes by: "auc" or "log_loss", both as the
             mean over the tasks on all impressions, or the name of one metric, such as "auc/ctr".
         learning_rate: Learning rate of the optimizer, LazyAdam.
@@ -103,10 +111,19 @@ class TrainingConfig:
             validation files.
         valid_split: "random" holds out random rows, "time" the latest ones by the schema's time
             column, and "group" whole groups, such as users, by the schema's group column.
+            "group_time" holds out the rows of `valid_fraction` of the groups among the latest
+            `valid_fraction` of the rows; the earlier rows of these groups and the latest rows of
+            the others are left out of training, so that it knows neither these groups nor their
+            time.
         keep_negatives: Share of the training rows without the first step that are kept, drawn by a
             hash of the row's place and the seed. Each counts as 1 / share rows, so that the model
             and its sums are those of all rows. Validation, intercepts, metrics and boosted trees
             take all rows in any case.
+        unseen_share: Share of the ids of training batches that are taken for those of unseen
+            values, drawn anew in each epoch, in the fields in which no training value is unseen.
+            Without it nothing trains the row that serves a new user or item, and its answer is
+            arbitrary. Validation, intercepts and metrics take every id as it is, as do boosted
+            trees.
         now: As of when labels are judged, where a task has `matures_after`: a time in ISO 8601, or
             a number as the time column holds it. By default the time of the newest row of all
             files.
@@ -150,6 +167,7 @@ class TrainingConfig:
     batch_size: int = 1024
     epochs: int = 20
     patience: int = 2
+    validate_steps: int = 0
     monitor: str = "auc"
     learning_rate: float = 1e-3
     learning_rate_decay: Literal["none", "linear"] = "none"
@@ -161,8 +179,9 @@ class TrainingConfig:
     gradnorm_alpha: float = 1.5
     seed: int = 0
     valid_fraction: float = 0.1
-    valid_split: Literal["random", "time", "group"] = "random"
+    valid_split: Literal["random", "time", "group", "group_time"] = "random"
     keep_negatives: float = 1.0
+    unseen_share: float = 0.01
     now: str = ""
     shuffle_rows: int = 1 << 18
     on_bad_row: Literal["raise", "drop"] = "raise"
@@ -205,6 +224,12 @@ class TrainingConfig:
             "keep_negatives",
             0 < self.keep_negatives <= 1,
             "must be above 0 and at most 1",
+        )
+        settings.require(
+            self,
+            "unseen_share",
+            0 <= self.unseen_share < 1,
+            "must be 0 or more and below 1",
         )
         bad_row_limit.check_limit(self.max_bad_rows)
         settings.require(

@@ -1,4 +1,4 @@
-"""Early stopping: which epoch is the best, and when to wait no longer for a better one."""
+"""Early stopping: which validation is the best, and when to wait no longer for a better one."""
 
 from __future__ import annotations
 
@@ -11,15 +11,17 @@ from tafe_tf.metrics import Metrics, goodness, monitored
 
 @dataclasses.dataclass
 class EarlyStopping:
-    """Compares each epoch with the best one so far, by one validation metric.
+    """Compares each validation with the best one so far, by one metric.
+
+    Validation takes place after each epoch and, with `TrainingConfig.validate_steps`, within it.
 
     Attributes:
         monitor: The metric, see `TrainingConfig.monitor`.
-        patience: Number of epochs without a better one after which to stop.
+        patience: Number of validations without a better one after which to stop.
         step_names: Names of f_1, ..., f_N.
-        best: Goodness of the best epoch so far; larger is better.
-        waited: Number of epochs since then.
-        seen: Number of epochs so far.
+        best: Goodness of the best one so far; larger is better.
+        waited: Number of validations since then.
+        seen: Number of validations so far.
 
     Example:
         >>> stopping = EarlyStopping("auc/ctr", patience=1, step_names=("ctr", "ctcvr"))
@@ -45,10 +47,10 @@ class EarlyStopping:
         return monitored(metrics, self.monitor, self.step_names)
 
     def is_best(self, metrics: Metrics) -> bool:
-        """Counts an epoch, and says whether it is the best one so far.
+        """Counts a validation, and says whether it is the best one so far.
 
-        Without validation rows every epoch is, so that the last one counts; an undefined metric is
-        worse than any other, but the first epoch is always the best so far.
+        Without validation rows every one is, so that the last one counts; an undefined metric is
+        worse than any other, but the first one is always the best so far.
         """
         score = goodness(self.reached(metrics), self.monitor)
         nothing_to_choose_by = metrics["rows"] == 0 or self.seen == 0

@@ -22,6 +22,7 @@ from tafe_tf.data.bad_rows import BadRows
 from tafe_tf.data.batches.dataset import FunnelData
 from tafe_tf.data.batches.holdout import Holdout, time_holdout
 from tafe_tf.data.batches.times import from_text, newest_of_splits
+from tafe_tf.data.batches.unseen import UnseenIds, untrained_fields
 from tafe_tf.data.blocks.maturity import Now
 from tafe_tf.data.shards import lifecycle
 from tafe_tf.distributed.cluster import Cluster
@@ -128,16 +129,23 @@ def check_held_out(data: DataConfig, config: TrainingConfig) -> None:
 
     Args:
         data: The rows and their schema.
-        config: Its `valid_split`, `valid_fraction` and `monitor` count.
+        config: Its `valid_split`, `valid_fraction`, `validate_steps` and `monitor` count.
 
     Raises:
-        RunError: If the latest rows or whole groups are to be held out, and no column tells them.
+        RunError: If the latest rows or whole groups are to be held out, and no column tells them,
+            or if there is validation within an epoch, and no row for it.
         ValueError: If no evaluation gives the metric.
     """
-    columns = {"random": "-", "time": data.schema.time, "group": data.schema.group}
-    if config.valid_fraction and not columns[config.valid_split]:
-        needed = config.valid_split
-        raise RunError(f"--valid_split={needed} needs a schema with a `{needed}` column")
+    columns = {"time": data.schema.time, "group": data.schema.group}
+    for name, column in columns.items():
+        is_needed = name in config.valid_split.split("_")
+        if config.valid_fraction and is_needed and not column:
+            split_by = config.valid_split
+            raise RunError(f"--valid_split={split_by} needs a schema with a `{name}` column")
+    has_valid = isinstance(data.valid, pa.Table) or len(data.valid) > 0
+    if config.validate_steps and not config.valid_fraction and not has_valid:
+        rule = "needs validation rows: valid files, or --valid_fraction above 0"
+        raise RunError(f"--validate_steps {rule}. Received: {config.validate_steps}")
     check_monitor(config.monitor, data.schema)
 
 
@@ -198,7 +206,8 @@ def _fit(
     print_unseen(run.statistics().get("unseen", {}))
     _print_unknown(run.statistics())
     _check_kept(run.statistics(), config)
-    trained_on = round(prepared * (1.0 - rows.holdout.fraction) * _kept(run, config))
+    rows = dataclasses.replace(rows, unseen=_unseen(run, config))
+    trained_on = round(prepared * rows.holdout.training_share * _kept(run, config))
     steps = max(trained_on // config.batch_size, 1)
 
     features = run.features()
@@ -345,15 +354,16 @@ def split(
             holdout=everything,
         )
     fraction = config.valid_fraction
-    group = data.schema.group if config.valid_split == "group" else ""
-    holdout = Holdout(fraction=fraction, group=group)
-    if config.valid_split == "time" and fraction:
+    holdout = Holdout(fraction=fraction)
+    if fraction and config.valid_split in ("time", "group_time"):
         holdout = time_holdout(
             training.files,
             data.schema,
             fraction,
             bad_rows,
         )
+    if config.valid_split in ("group", "group_time"):
+        holdout = dataclasses.replace(holdout, group=data.schema.group)
     training = dataclasses.replace(training, holdout=holdout)
     return training, training
 
@@ -427,6 +437,13 @@ def _check_kept(statistics: Mapping[str, Any], config: TrainingConfig) -> None:
     if negatives and negatives * config.keep_negatives < 1.0:
         rule = f"must leave one or more of the {negatives:,} training rows without the first step"
         raise RunError(f"--keep_negatives {rule}. Received: {config.keep_negatives:g}")
+
+
+def _unseen(run: RunDir, config: TrainingConfig) -> UnseenIds:
+    """Which ids training takes for those of unseen values."""
+    seen = run.statistics().get("unseen", {})
+    fields = untrained_fields(run.schema(), seen)
+    return UnseenIds(share=config.unseen_share, fields=tuple(fields))
 
 
 def _print_unknown(statistics: Mapping[str, Any]) -> None:

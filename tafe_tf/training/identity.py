@@ -13,6 +13,7 @@ from typing import Any
 
 from tafe_tf.training import settings
 from tafe_tf.training.config import (
+    BEFORE,
     FREE_SETTINGS,
     ModelConfig,
     TrainingConfig,
@@ -67,7 +68,7 @@ def differing(
     A setting that one of the two does not name has its default, an argument of the model the
     constructor's: another version of this package may have written the text, with more settings or
     fewer, and for models that this run does not have. A new argument's default in the constructor
-    is the model as it was before.
+    is the model as it was before, and so is what `BEFORE` says of a setting of training.
 
     Args:
         known: A text that `as_text` made.
@@ -87,7 +88,7 @@ def differing(
             continue
         default = ""
         if name in defaults:
-            default = _line(defaults[name], defaults[name].default)
+            default = _line(defaults[name], BEFORE.get(name, defaults[name].default))
         there = other.get(name, default)
         means_default = there == f"--{name}="  # an empty list means the model's own
         if there != line and not (means_default and line == default):

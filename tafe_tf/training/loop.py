@@ -52,15 +52,18 @@ class State:
     Attributes:
         position: The next batch.
         best: The best score so far; larger is better.
-        waited: Number of epochs since then.
+        waited: Number of validations since then.
+        validated: The batch of the running epoch before which validation last took place; 0 if it
+            has not yet in this epoch.
         stopped: Whether a callback has ended the training.
-        history: Training and validation metrics by epoch.
+        history: Training and validation metrics by validation.
         run: The run that it is a state of, see `NotedRows.identity`.
     """
 
     position: Position = dataclasses.field(default_factory=Position)
     best: float = -math.inf
     waited: int = 0
+    validated: int = 0
     stopped: bool = False
     history: list[Metrics] = dataclasses.field(default_factory=list)
     run: str = ""
@@ -82,20 +85,18 @@ class State:
 
 
 @dataclasses.dataclass
-class _Epoch:
-    """Sums over an epoch, from where this process began or resumed it."""
+class _Sums:
+    """Sums over steps in a row, those that this process has made."""
 
     rows: int = 0
     steps: int = 0
     loss: float = 0.0
-    calls: int = 0
     began: float = dataclasses.field(default_factory=time.monotonic)
 
     def add(self, report: StepReport) -> None:
         self.rows += int(report.rows)
         self.steps += round(float(report.steps))
         self.loss += float(report.loss)
-        self.calls += 1
 
     @property
     def mean_loss(self) -> float:
@@ -107,6 +108,26 @@ class _Epoch:
             "train_rows": self.rows,
             "train_loss": self.mean_loss if self.steps else None,
         }
+
+
+@dataclasses.dataclass
+class _Epoch:
+    """What this process has trained of an epoch.
+
+    Attributes:
+        all: All of it.
+        part: What came after the last validation.
+        calls: Number of calls.
+    """
+
+    all: _Sums = dataclasses.field(default_factory=_Sums)
+    part: _Sums = dataclasses.field(default_factory=_Sums)
+    calls: int = 0
+
+    def add(self, report: StepReport) -> None:
+        self.all.add(report)
+        self.part.add(report)
+        self.calls += 1
 
 
 class Trainer:
@@ -198,7 +219,9 @@ class Trainer:
             begin: Sets weights and optimizer where there is no checkpoint to go on from.
 
         Returns:
-            The training and validation metrics by epoch.
+            The training and validation metrics by validation, with `validate_steps` those within
+            epochs among them. An entry has the number of its "epoch", and then also the optimizer's
+            "step"; its training metrics are of the steps since the entry before.
 
         Raises:
             NotFiniteError: If the loss is not finite.
@@ -234,11 +257,13 @@ class Trainer:
                 trained = self._train_epoch(
                     make_steps,
                     data,
+                    validation,
                     state,
                     steps,
                     preemption,
                 )
-                self._end_epoch(validation, state, trained)
+                if not self._early_stopping(state).is_over:
+                    self._end_epoch(validation, state, trained)
             if self.cluster.any(preemption.asked):
                 raise Preempted(f"{self._run}: saved after the last epoch")
         self._callbacks.on_train_end()
@@ -273,11 +298,13 @@ class Trainer:
     def _say_why(self, state: State) -> None:
         """Prints why a run ended early that is asked for more epochs than it has trained."""
         trained = state.position.epoch
+        batches = state.position.batch
         if trained < self._config.epochs:
             reason = "a callback ended the training"
             if not state.stopped:
                 reason = f"{self._config.monitor} had stopped improving (--patience)"
-            print(f"{trained} epochs were trained: {reason}; there is nothing left to do")
+            begun = f" and {batches} steps" if batches else ""
+            print(f"{trained} epochs{begun} were trained: {reason}; there is nothing left to do")
 
     def _early_stopping(self, state: State) -> EarlyStopping:
         return EarlyStopping(
@@ -348,23 +375,36 @@ class Trainer:
         self,
         make_steps: SyncSteps | AsyncSteps,
         data: FunnelData,
+        validation: FunnelData,
         state: State,
         steps: int | None,
         preemption: Preemption,
     ) -> _Epoch:
-        """Trains to the end of the epoch."""
+        """Trains to the end of the epoch, or until early stopping waits no longer."""
         start = state.position
         saved = start.batch
         epoch = _Epoch()
         rows_of_replica = data.batch_size // self.cluster.replicas
         self.model.pieces = machine.pieces(rows_of_replica)
         batches, more = self._batches(data, start)
-        stream = Stream(lambda: batches, data.schema, "train", self.features)
+        stream = Stream(
+            lambda: batches,
+            data.schema,
+            "train",
+            self.features,
+            draws_unseen=bool(data.unseen),
+        )
         iterator = self.cluster.iterate(stream.dataset)
         with Progress(f"epoch {start.epoch + 1}", steps, start.batch) as progress:
             while more and not self._asked_to_stop():
+                if self._is_due(state):
+                    self._validate_within(validation, state, epoch)
+                    if self._early_stopping(state).is_over:
+                        break
+                    continue  # a callback may have asked to stop
                 self._callbacks.on_train_batch_begin(epoch.calls)
-                report = self._call(make_steps, stream, iterator)
+                most = self._steps_to_validation(state)
+                report = self._call(make_steps, stream, iterator, most)
                 self._check_finite(report, data)
                 done = round(float(report.steps))
                 state.position = Position(
@@ -386,6 +426,17 @@ class Trainer:
                     where = f"epoch {start.epoch + 1}, batch {saved}"
                     raise Preempted(f"{self._run}: saved at {where}")
         return epoch
+
+    def _is_due(self, state: State) -> bool:
+        """Whether validation within the epoch comes before the next batch."""
+        every = self._config.validate_steps
+        batch = state.position.batch
+        return bool(every) and batch % every == 0 and batch != state.validated
+
+    def _steps_to_validation(self, state: State) -> int | None:
+        """How many steps a call may make at most; None if there is no validation in the epoch."""
+        every = self._config.validate_steps
+        return every - state.position.batch % every if every else None
 
     def _batches(
         self,
@@ -409,9 +460,10 @@ class Trainer:
         make_steps: SyncSteps | AsyncSteps,
         stream: Stream,
         iterator: Any,
+        most: int | None,
     ) -> StepReport:
         try:
-            report = make_steps(iterator)
+            report = make_steps(iterator, most)
             return StepReport(*(values.numpy() for values in report))
         except tf.errors.OpError as error:
             stream.reraise(error)
@@ -438,34 +490,89 @@ class Trainer:
 
         A kill between any two of these costs nothing but the time of an epoch.
         """
-        train_metrics = trained.metrics()
+        train_metrics = trained.part.metrics()
+        metrics, stopping = self._validate(validation, state)
+        epoch = state.position.epoch
+        # Before the checkpoint: what a callback changes, a learning rate for example, belongs to
+        # it.
+        logs = epoch_logs(trained.all.mean_loss, metrics, stopping.step_names)
+        self._callbacks.on_epoch_end(epoch, logs)
+        state.stopped = self._asked_to_stop()
+        state.history.append(self._entry(state, train_metrics, metrics))
+        state.position = Position(epoch=epoch + 1)
+        state.validated = 0
+        self._save(state)
+        self._tell(f"epoch {epoch + 1}", state, stopping)
+
+    def _validate_within(
+        self,
+        validation: FunnelData,
+        state: State,
+        trained: _Epoch,
+    ) -> None:
+        """Evaluates within an epoch, and saves if early stopping waits no longer.
+
+        The next state that is saved holds what was decided. After a kill before that, the same
+        steps and the same decisions are made again.
+        """
+        train_metrics = trained.part.metrics()
+        pieces = self.model.pieces
+        self._callbacks.on_test_begin()
+        metrics, stopping = self._validate(validation, state)
+        self.model.pieces = pieces
+        logs = epoch_logs(trained.part.mean_loss, metrics, stopping.step_names)
+        self._callbacks.on_test_end(logs)
+        trained.part = _Sums()
+        state.history.append(self._entry(state, train_metrics, metrics))
+        state.validated = state.position.batch
+        epoch = state.position.epoch
+        if stopping.is_over:
+            logs["loss"] = trained.all.mean_loss
+            self._callbacks.on_epoch_end(epoch, logs)
+            self._save(state)
+        self._tell(f"epoch {epoch + 1}, step {state.validated}", state, stopping)
+
+    def _validate(
+        self,
+        validation: FunnelData,
+        state: State,
+    ) -> tuple[Metrics, EarlyStopping]:
+        """Evaluates, keeps the best weights, and counts in the state how long to wait."""
         metrics = self.evaluator.evaluate(validation, "valid")
         stopping = self._early_stopping(state)
         if stopping.is_best(metrics):
             self._keep_best()
         state.best = stopping.best
         state.waited = stopping.waited
-        epoch = state.position.epoch
-        # Before the checkpoint: what a callback changes, a learning rate for example, belongs to
-        # it.
-        logs = epoch_logs(trained.mean_loss, metrics, stopping.step_names)
-        self._callbacks.on_epoch_end(epoch, logs)
-        state.stopped = self._asked_to_stop()
-        state.history.append(
-            {
-                "epoch": epoch + 1,
-                **train_metrics,
-                **metrics,
-            }
-        )
-        state.position = Position(epoch=epoch + 1)
-        self._save(state)
-        if self.cluster.chief:
-            write_json(self._run.path / "history.json", state.history)
-            valid = f"validation {stopping.monitor} {stopping.reached(metrics):.4f}"
-            if metrics["rows"] == 0:
-                valid = "no validation rows"
-            print(f"epoch {epoch + 1}: {train_metrics['train_seconds']:.1f} s, {valid}", flush=True)
+        return metrics, stopping
+
+    def _entry(
+        self,
+        state: State,
+        train_metrics: Metrics,
+        metrics: Metrics,
+    ) -> Metrics:
+        """A validation's entry of the history."""
+        place: Metrics = {"epoch": state.position.epoch + 1}
+        if self._config.validate_steps:
+            place["step"] = self._step()
+        return {**place, **train_metrics, **metrics}
+
+    def _tell(
+        self,
+        when: str,
+        state: State,
+        stopping: EarlyStopping,
+    ) -> None:
+        """Writes the history, and prints its last entry."""
+        if not self.cluster.chief:
+            return
+        write_json(self._run.path / "history.json", state.history)
+        last = state.history[-1]
+        valid = f"validation {stopping.monitor} {stopping.reached(last):.4f}"
+        if last["rows"] == 0:
+            valid = "no validation rows"
+        print(f"{when}: {last['train_seconds']:.1f} s, {valid}", flush=True)
 
     def _asked_to_stop(self) -> bool:
         """Whether a callback has asked to end the training, in whichever process it runs."""

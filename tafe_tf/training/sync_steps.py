@@ -54,10 +54,22 @@ class SyncSteps:
             replicas=self._replicas,
         )
 
+    def __call__(self, iterator: Any, most: int | None = None) -> StepReport:
+        """Makes the steps on the batches of a (distributed) iterator.
+
+        Args:
+            iterator: Gives the batches.
+            most: Number of steps, at most, if `per_call` is not fewer. Default: None, `per_call`.
+        """
+        if most is None:
+            return self._steps(iterator, self._per_call)
+        fewer = min(most, self._per_call)
+        return self._steps(iterator, tf.constant(fewer))  # a tensor: traced once for all numbers
+
     # Nothing here or below is Python that TensorFlow would have to translate, which took seconds.
     @tf.function(reduce_retracing=True, autograph=False)
-    def __call__(self, iterator: Any) -> StepReport:
-        """Makes the steps on the batches of a (distributed) iterator."""
+    def _steps(self, iterator: Any, most: tf.Tensor | int) -> StepReport:
+        """Makes `most` steps on the batches of a (distributed) iterator, or fewer."""
 
         def goes_on(total: StepReport) -> tf.Tensor:
             is_first = total.steps < 0.5
@@ -76,7 +88,7 @@ class SyncSteps:
             goes_on,
             one_more,
             [self.layout.nothing()],
-            maximum_iterations=self._per_call,
+            maximum_iterations=most,
         )
         return total
 

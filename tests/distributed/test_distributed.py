@@ -141,6 +141,28 @@ def test_parameter_servers_learn_as_much(
     assert job.metrics()["auc/ctr"] == pytest.approx(alone.metrics()["auc/ctr"], abs=0.075)
 
 
+@pytest.mark.slow
+def test_validation_within_epochs_is_that_of_one_process(
+    funnel: pathlib.Path, tmp_path: pathlib.Path
+) -> None:
+    flags = {"validate_steps": 10, "patience": 99}
+    one = Job(funnel, tmp_path / "one", *TRAIN, **flags)
+    one.wait()
+    two = Job(funnel, tmp_path / "two", *launched(2), **flags)
+    two.until(lambda: len(two.checkpoints()) > 0)
+    two.signal("worker", 1, signal.SIGTERM)
+    two.wait()
+    assert "resuming from" in two.log and "epoch 2, step 20: " in two.log
+    assert_same(two, one)
+    assert two.validated_steps() == one.validated_steps()
+
+    servers = Job(funnel, tmp_path / "servers", *launched(2, servers=2), readers=1, **flags)
+    servers.wait()
+    steps = servers.validated_steps()
+    ends = steps[3::4]
+    assert steps == [start + n for start in (0, *ends[:2]) for n in (10, 20, 30, ends[0])]
+
+
 def test_a_strategy_needs_its_cluster(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("TF_CONFIG", raising=False)
     with pytest.raises(

@@ -25,7 +25,7 @@ FLAGFILES = pathlib.Path(__file__).parents[2] / "flagfiles"
         ({"valid_fraction": 1.0}, r"valid_fraction must be between 0 and 0.9. Received: 1.0"),
         (
             {"valid_split": "latest"},
-            r"valid_split must be one of random, time, group. Received: 'latest'",
+            r"valid_split must be one of random, time, group, group_time. Received: 'latest'",
         ),
         ({"dtype_policy": "float64"}, r"dtype_policy must be one of float32, mixed_bfloat16. "),
     ],

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Any
 
 from absl import flags as absl_flags
@@ -11,7 +12,12 @@ from tafe_tf import flags
 from tafe_tf.training import identity
 from tafe_tf.training.config import ModelConfig, TrainingConfig
 
-STEAM = TrainingConfig(epochs=5, learning_rate=4e-3, learning_rate_decay="linear")
+STEAM = TrainingConfig(
+    epochs=5,
+    learning_rate=4e-3,
+    learning_rate_decay="linear",
+    unseen_share=0.0,
+)
 SMALL = ModelConfig(
     name="tafe",
     arguments={
@@ -88,6 +94,11 @@ def test_a_default_of_an_earlier_version_is_not_taken_for_today_s() -> None:
     arguments = {name: value for name, value in SMALL.arguments.items() if name != "deep_units"}
     today = lines(ModelConfig(arguments=arguments))
     assert identity.differing(EARLIER, today, "tafe") == ["--deep_units=0", "--deep_units=128"]
+    with_unseen = lines(training=dataclasses.replace(STEAM, unseen_share=0.01))
+    assert identity.differing(EARLIER, with_unseen, "tafe") == [
+        "--unseen_share=0.0",
+        "--unseen_share=0.01",
+    ]
 
 
 def test_what_differs_is_named() -> None:

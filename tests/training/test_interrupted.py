@@ -34,6 +34,7 @@ SETTINGS = TrainingConfig(
     intercept_rows=300,
     steps_per_call=1,
     checkpoint_steps=2,
+    unseen_share=0.2,  # so that many ids are drawn
 )
 STEPS = 5  # of an epoch of 400 rows, of which a tenth is held out
 

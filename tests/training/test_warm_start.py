@@ -532,7 +532,7 @@ def test_the_previous_run_can_be_named_and_may_be_gone(
         Terms(previous=loans).judge(after, after.load_best())
     with pytest.raises(
         ExportError,
-        match=f"{before.path}: worse than {after.path} on {ROWS:,} test rows: AUC of ctr",
+        match=f"{before.path}: worse than {after.path} on {ROWS:,} test rows: AUC of ct(r|cvr) ",
     ):
         Terms(previous=after).judge(before, before.load_best())
 

@@ -53,6 +53,8 @@ class Batch(NamedTuple):
             all processes add up to that of the batch.
         more: Whether this pass has another batch after this one, bool [1].
         extra: Further columns that evaluation reads (group, truth), by name; none in training.
+        unseen: Which ids training takes for those of unseen values, bool [B, S]; () where none are
+            drawn, and once they are.
     """
 
     inputs: Any
@@ -63,6 +65,7 @@ class Batch(NamedTuple):
     position: Any
     more: Any
     extra: Any
+    unseen: Any = ()
 
 
 def columns_of(schema: Schema, part: Part) -> list[str]:

@@ -31,6 +31,7 @@ from tafe_tf.data.batches.batch import (
 )
 from tafe_tf.data.batches.holdout import Holdout
 from tafe_tf.data.batches.position import Position
+from tafe_tf.data.batches.unseen import UnseenDraw, UnseenIds
 from tafe_tf.data.blocks.block import Block
 from tafe_tf.data.blocks.maturity import Now, without_immature
 from tafe_tf.data.errors import DataError
@@ -62,6 +63,7 @@ class FunnelData:
         keep_negatives: The share of the training rows without the first step that training batches
             hold, drawn by a hash of the row's place and the seed. Each stands for 1 / share rows by
             its weight. Default: 1.0, all of them.
+        unseen: Which ids training batches take for those of unseen values. Default: none.
         now: As of when labels are judged that mature (`Task.matures_after`): a datetime64[ns]
             if the rows' times are dates or times, else a number. Default: None, all labels are
             taken as they are.
@@ -78,6 +80,7 @@ class FunnelData:
     readers: int = 1
     holdout: Holdout = dataclasses.field(default_factory=Holdout)
     keep_negatives: float = 1.0
+    unseen: UnseenIds = dataclasses.field(default_factory=UnseenIds)
     now: Now | None = None
     bad_rows: BadRows = dataclasses.field(default_factory=BadRows)
     beside: Sequence[str | ArrowRows] = ()
@@ -131,7 +134,20 @@ class FunnelData:
         numbered = enumerate(in_step, position.batch)
         full = itertools.takewhile(self._is_full, numbered)
         batches = (parts for _, parts in full)
-        return self._batches(batches, "train", self.keep_negatives)
+        draw = None
+        if self.unseen:
+            draw = UnseenDraw(
+                self.unseen,
+                self.schema,
+                seed=self.seed,
+                epoch=position.epoch,
+            )
+        return self._batches(
+            batches,
+            "train",
+            self.keep_negatives,
+            draw,
+        )
 
     def evaluation_batches(
         self,
@@ -275,9 +291,10 @@ class FunnelData:
             mask = np.ones(len(block.row), np.bool_)
             if not self._by_file:
                 mask &= block.row % self.readers == reader
-            if part != "all":
-                held_out = self.holdout.mask(block)
-                mask &= held_out if part == "valid" else ~held_out
+            if part == "valid":
+                mask &= self.holdout.mask(block)
+            elif part == "train":
+                mask &= self.holdout.training_mask(block)
             masks.append(mask)
         return np.flatnonzero(np.concatenate(masks))
 
@@ -299,10 +316,12 @@ class FunnelData:
         chunks: Iterable[tuple[_Chunk, ...]],
         part: Part,
         kept: float = 1.0,
+        draw: UnseenDraw | None = None,
     ) -> Iterator[Batch]:
         """Makes a batch of each item, which holds the parts of several readers.
 
-        Of the rows without the first step, `kept` is the share that they hold.
+        Of the rows without the first step, `kept` is the share that they hold; `draw` says which
+        ids are taken for unseen ones.
         """
         schema = self.schema
         names = columns_of(schema, part)
@@ -332,15 +351,18 @@ class FunnelData:
             if schema.step_weights:
                 weight = _weights_of_steps(targets.shape, weight, columns, schema)
             targets = targets.astype(np.float32)
+            file = _joined(spans, lambda rows: rows.file)
+            row = _joined(spans, lambda rows: rows.row)
             yield Batch(
                 inputs={column.name: columns[column.name] for column in schema.inputs},
                 labels=targets,
                 weight=weight,
-                file=_joined(spans, lambda rows: rows.file),
-                row=_joined(spans, lambda rows: rows.row),
+                file=file,
+                row=row,
                 position=position,
                 more=np.array([following is not None]),
                 extra={name: columns[name] for name in extra},
+                unseen=draw.mask(file, row) if draw else (),
             )
 
 

@@ -28,7 +28,10 @@ class Holdout:
             drawn one by one. Default: "".
         time: If not None, the rows with a time of this or later are held out instead, whatever
             `fraction` is: nanoseconds since 1970-01-01 UTC if the files hold dates or times, and
-            otherwise a number as they hold it. Default: None.
+            otherwise a number as they hold it. With `group` as well, the rows of the groups that
+            are drawn are held out if their time is this or later; their earlier rows and the later
+            rows of the other groups are neither held out nor trained on, so that training knows
+            neither a group that is held out nor anything of its time. Default: None.
     """
 
     fraction: float = 0.0
@@ -41,10 +44,37 @@ class Holdout:
         Raises:
             ValueError: If rows are held out by their time, and the block has none.
         """
-        if self.time is not None:
-            if block.time is None:
-                raise ValueError("rows are held out by their time, which was not read")
-            return np.asarray(as_numbers(block.time) >= self.time)
+        if self.time is None:
+            return self._is_drawn(block)
+        is_late = self._is_late(block)
+        return is_late & self._is_drawn(block) if self.group else is_late
+
+    def training_mask(self, block: Block) -> np.ndarray:
+        """True for the rows of a block that are trained on, [n].
+
+        Raises:
+            ValueError: As `mask`.
+        """
+        if self.time is None:
+            return ~self._is_drawn(block)
+        is_early = ~self._is_late(block)
+        return is_early & ~self._is_drawn(block) if self.group else is_early
+
+    @property
+    def training_share(self) -> float:
+        """About which share of the rows are trained on."""
+        has_both = self.time is not None and self.group
+        left = 1.0 - self.fraction
+        return left * left if has_both else left
+
+    def _is_late(self, block: Block) -> np.ndarray:
+        """Which rows have the time or a later one, [n]."""
+        if block.time is None:
+            raise ValueError("rows are held out by their time, which was not read")
+        return np.asarray(as_numbers(block.time) >= self.time)
+
+    def _is_drawn(self, block: Block) -> np.ndarray:
+        """Which rows are drawn by the hash of their place or their group, [n]."""
         hashes = of_places(block.file, block.row)
         if self.group:
             users = block.columns[self.group]

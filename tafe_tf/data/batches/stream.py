@@ -10,7 +10,7 @@ import tensorflow as tf
 
 from tafe_tf.data.batches.batch import Batch, Part, extra_columns_of
 from tafe_tf.data.errors import DataError
-from tafe_tf.schema import Schema
+from tafe_tf.schema import MISSING, UNSEEN, Schema
 
 
 class Stream:
@@ -23,6 +23,8 @@ class Stream:
         schema: Names the columns and their types.
         part: What the batches are of.
         transform: Makes model inputs of raw inputs; it runs in the pipeline.
+        draws_unseen: Whether the batches say which ids are taken for those of unseen values, which
+            then takes place in the pipeline, too. Default: False.
 
     Attributes:
         dataset: A `tf.data.Dataset` of `Batch`es of tensors.
@@ -34,15 +36,20 @@ class Stream:
         schema: Schema,
         part: Part,
         transform: Callable[..., Any],
+        *,
+        draws_unseen: bool = False,
     ) -> None:
         self._batches = batches
         self._error: Exception | None = None
-        signature = _signature(schema, part)
+        signature = _signature(schema, part, draws_unseen)
         dataset = tf.data.Dataset.from_generator(self._generate, output_signature=signature)
 
         @tf.autograph.experimental.do_not_convert  # it has no control flow, and each pass traces it
         def transformed(batch: Batch) -> Batch:
-            return batch._replace(inputs=transform(batch.inputs))
+            inputs = transform(batch.inputs)
+            if draws_unseen:
+                inputs = {**inputs, "ids": with_unseen(inputs["ids"], batch.unseen)}
+            return batch._replace(inputs=inputs, unseen=())
 
         dataset = dataset.map(transformed, num_parallel_calls=2)
         self.dataset = dataset.prefetch(4)
@@ -57,6 +64,17 @@ class Stream:
     def reraise(self, error: Exception) -> NoReturn:
         """Raises what went wrong in the generator, or `error` itself if nothing did."""
         raise (self._error or error) from None
+
+
+def with_unseen(ids: tf.Tensor, unseen: tf.Tensor) -> tf.Tensor:
+    """Takes some ids for those of unseen values; a missing value stays one.
+
+    Args:
+        ids: As `Features` gives them, int32 [B, S].
+        unseen: Which of them, bool [B, S].
+    """
+    is_taken = unseen & (ids != MISSING)
+    return tf.where(is_taken, UNSEEN, ids)
 
 
 def deal(batches: Iterator[Batch], replicas: int) -> Iterator[Batch]:
@@ -94,7 +112,11 @@ def deal(batches: Iterator[Batch], replicas: int) -> Iterator[Batch]:
     yield from itertools.cycle(pieces)
 
 
-def _signature(schema: Schema, part: Part) -> Batch:
+def _signature(
+    schema: Schema,
+    part: Part,
+    draws_unseen: bool,
+) -> Batch:
     """The types and shapes of a batch."""
     columns = {}
     for column in schema.columns:
@@ -107,6 +129,7 @@ def _signature(schema: Schema, part: Part) -> Batch:
     else:
         extra = extra_columns_of(schema)
     labels = tf.TensorSpec([None, targets], tf.float32)
+    slots = sum(feature.slots for feature in schema.features)
     return Batch(
         inputs={column.name: columns[column.name] for column in schema.inputs},
         labels=labels,
@@ -116,4 +139,5 @@ def _signature(schema: Schema, part: Part) -> Batch:
         position=tf.TensorSpec([None, 2], tf.int64),
         more=tf.TensorSpec([1], tf.bool),
         extra={name: columns[name] for name in extra},
+        unseen=tf.TensorSpec([None, slots], tf.bool) if draws_unseen else (),
     )
