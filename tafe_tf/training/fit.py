@@ -36,6 +36,7 @@ from tafe_tf.storage.texts import read_text
 from tafe_tf.terminal.field_shares import print_field_metrics, print_unseen
 from tafe_tf.terminal.tables import print_dropped, print_metrics
 from tafe_tf.training import balancing as balancings
+from tafe_tf.training import delays as laws_of_delay
 from tafe_tf.training import identity, predecessor
 from tafe_tf.training.build import (
     build_loss,
@@ -100,7 +101,7 @@ def fit(
     training = training or TrainingConfig()
     cluster = cluster or Cluster()
     run = RunDir(run_dir)
-    warm = _check(data, training, run, cluster)
+    warm = _check(data, model, training, run, cluster)
     available = None if cluster.servers else memory.available()  # servers share the table
     check_known_table(data.schema, _row_size(model), available)
     must_be_local(training.cache_dir, "cache_dir")
@@ -143,6 +144,7 @@ def check_held_out(data: DataConfig, config: TrainingConfig) -> None:
 
 def _check(
     data: DataConfig,
+    model: ModelConfig,
     config: TrainingConfig,
     run: RunDir,
     cluster: Cluster,
@@ -163,6 +165,7 @@ def _check(
             "--loss_balancing must be none on parameter servers, whose workers do not step "
             f"together. Received: {config.loss_balancing}"
         )
+    laws_of_delay.check(config, data.schema, model.name, bool(cluster.servers))
     if not config.warm_start:
         return None
     previous = RunDir(config.warm_start)
@@ -213,6 +216,7 @@ def _fit(
         rate = learning_rate(config, steps, warm.iterations if warm else 0)
         optimizer = LazyAdam(rate, static_shapes=cluster.is_tpu)
         balancing = balancings.make(config, tasks, run.statistics()["rate"])
+        delays = laws_of_delay.make(config, data.schema)
     way = stack.use(model, config.native, servers=cluster.servers)
     if cluster.chief:
         print(way, flush=True)
@@ -225,16 +229,19 @@ def _fit(
         features,
         cluster,
         optimizer=optimizer,
-        loss=build_loss(model, data.schema, config, balancing),
+        loss=build_loss(model, data.schema, config, balancing, delays),
         config=config,
         run=run,
         balancing=balancing,
+        delays=delays,
         callbacks=callbacks,
     )
 
     def begin() -> None:
         if warm:
             warm.load(model, optimizer)
+            if delays:
+                warm.load_delays(delays)
         elif config.start_at_rates:
             rates = run.statistics()["rate"].values()
             model.shift_logits(log_odds(list(rates), model.products))
@@ -242,6 +249,8 @@ def _fit(
     trainer.fit(rows, validation, steps=steps, begin=begin)
     if balancing:
         print(f"weights that balance the tasks: {balancing.shown(tasks)}", flush=True)
+    if delays:
+        print(f"mean delays: {delays.shown(tasks)}", flush=True)
     cluster.barrier()  # the chief has written
     trained = run.load_best()
     stack.use(trained, config.native)
@@ -336,6 +345,7 @@ def split(
         beside=list(data.train),  # validation and test rows may lack a rare column
         keep_negatives=config.keep_negatives,
         now=_now(data, config),
+        gives_ages=config.delay_loss != "none",
     )
     if data.valid:
         everything = Holdout(fraction=1.0)

@@ -24,6 +24,8 @@ class Rows:
         reader: The number of the reader that gives the rows.
         position: The raw row of the reader's order at which the window begins, and how many rows
             the windows before it gave: what `Position.readers` holds of a reader.
+        age: How old each row is in seconds, float32 [n]; None where `FunnelData.gives_ages` does
+            not ask for it. Default: None.
     """
 
     columns: dict[str, np.ndarray]
@@ -32,6 +34,7 @@ class Rows:
     row: np.ndarray
     reader: int
     position: tuple[int, int]
+    age: np.ndarray | None = None
 
     def __len__(self) -> int:
         return len(self.row)
@@ -53,6 +56,8 @@ class Batch(NamedTuple):
             all processes add up to that of the batch.
         more: Whether this pass has another batch after this one, bool [1].
         extra: Further columns that evaluation reads (group, truth), by name; none in training.
+        age: How old each row is in seconds, float32 [B], in training that asks for it
+            (`FunnelData.gives_ages`); otherwise nothing, ().
     """
 
     inputs: Any
@@ -63,6 +68,7 @@ class Batch(NamedTuple):
     position: Any
     more: Any
     extra: Any
+    age: Any = ()
 
 
 def columns_of(schema: Schema, part: Part) -> list[str]:

@@ -23,6 +23,7 @@ class Stream:
         schema: Names the columns and their types.
         part: What the batches are of.
         transform: Makes model inputs of raw inputs; it runs in the pipeline.
+        gives_ages: Whether the batches hold the ages of their rows. Default: False.
 
     Attributes:
         dataset: A `tf.data.Dataset` of `Batch`es of tensors.
@@ -34,10 +35,11 @@ class Stream:
         schema: Schema,
         part: Part,
         transform: Callable[..., Any],
+        gives_ages: bool = False,
     ) -> None:
         self._batches = batches
         self._error: Exception | None = None
-        signature = _signature(schema, part)
+        signature = _signature(schema, part, gives_ages)
         dataset = tf.data.Dataset.from_generator(self._generate, output_signature=signature)
 
         @tf.autograph.experimental.do_not_convert  # it has no control flow, and each pass traces it
@@ -94,7 +96,7 @@ def deal(batches: Iterator[Batch], replicas: int) -> Iterator[Batch]:
     yield from itertools.cycle(pieces)
 
 
-def _signature(schema: Schema, part: Part) -> Batch:
+def _signature(schema: Schema, part: Part, gives_ages: bool) -> Batch:
     """The types and shapes of a batch."""
     columns = {}
     for column in schema.columns:
@@ -107,13 +109,15 @@ def _signature(schema: Schema, part: Part) -> Batch:
     else:
         extra = extra_columns_of(schema)
     labels = tf.TensorSpec([None, targets], tf.float32)
+    of_rows = tf.TensorSpec([None], tf.float32)
     return Batch(
         inputs={column.name: columns[column.name] for column in schema.inputs},
         labels=labels,
-        weight=labels if schema.step_weights else tf.TensorSpec([None], tf.float32),
+        weight=labels if schema.step_weights else of_rows,
         file=tf.TensorSpec([None], tf.int32),
         row=tf.TensorSpec([None], tf.int64),
         position=tf.TensorSpec([None, 2], tf.int64),
         more=tf.TensorSpec([1], tf.bool),
         extra={name: columns[name] for name in extra},
+        age=of_rows if gives_ages else (),
     )

@@ -56,6 +56,51 @@ def without_immature(
     return dataclasses.replace(block, labels=labels, columns=columns)
 
 
+def as_logged(
+    block: Block,
+    schema: Schema,
+    now: Now,
+) -> Block:
+    """Leaves labels as the log has them, but in rows that are not older than `now`.
+
+    By when such a row's labels were read is not known. They are unknown there, if they mature.
+
+    Args:
+        block: Rows with their times.
+        schema: Says which labels mature (`Task.matures_after`).
+        now: As of when, see `without_immature`.
+
+    Returns:
+        The block, whose young rows have the labels that they showed by then.
+
+    Raises:
+        ValueError: As `without_immature`.
+        DataError: As `without_immature`.
+    """
+    judged = without_immature(block, schema, now)
+    has_age = ages(block, now) > 0
+    labels = np.where(has_age[:, None], block.labels, judged.labels)
+    columns = dict(block.columns)
+    for name in schema.actions:
+        if name in columns:
+            columns[name] = np.where(has_age, block.columns[name], judged.columns[name])
+    return dataclasses.replace(block, labels=labels, columns=columns)
+
+
+def ages(block: Block, now: Now) -> np.ndarray:
+    """How old a block's rows are in seconds, negative after `now`, float32 [n].
+
+    Raises:
+        ValueError: If the block has no times.
+    """
+    if block.time is None:
+        raise ValueError("rows have an age by their time, which was not read")
+    if isinstance(now, np.datetime64):
+        nanoseconds = now.astype(np.int64) - block.time.astype(np.int64)
+        return np.asarray(nanoseconds * 1e-9, np.float32)
+    return np.asarray(now - block.time, np.float32)
+
+
 def completed(labels: np.ndarray) -> np.ndarray:
     """What the funnel's order says of unknown labels: 1 before a 1, and 0 after a 0.
 
