@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -65,7 +67,7 @@ def test_a_window_is_not_negative() -> None:
         ExponentialDelay([-1.0])
 
 
-def settings() -> dict[str, object]:
+def settings() -> dict[str, Any]:
     return {"dependence_weight": 0.5, "conditional_weight": 0.7, "dtype": "float64"}
 
 
