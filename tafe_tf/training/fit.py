@@ -21,8 +21,7 @@ from tafe_tf.data.atomic import read_json, write_arrays, write_json
 from tafe_tf.data.bad_rows import BadRows
 from tafe_tf.data.batches.dataset import FunnelData
 from tafe_tf.data.batches.holdout import Holdout, time_holdout
-from tafe_tf.data.batches.times import from_text, newest_of_splits
-from tafe_tf.data.blocks.maturity import Now
+from tafe_tf.data.batches.times import judged_at
 from tafe_tf.data.shards import lifecycle
 from tafe_tf.distributed.cluster import Cluster
 from tafe_tf.features import vocabulary
@@ -34,7 +33,7 @@ from tafe_tf.storage import input_cache
 from tafe_tf.storage.addresses import absolute, must_be_local, parent_of
 from tafe_tf.storage.texts import read_text
 from tafe_tf.terminal.field_shares import print_field_metrics, print_unseen
-from tafe_tf.terminal.tables import print_dropped, print_metrics
+from tafe_tf.terminal.tables import print_dropped, print_metrics, print_unknown
 from tafe_tf.training import balancing as balancings
 from tafe_tf.training import delays as laws_of_delay
 from tafe_tf.training import identity, predecessor
@@ -199,7 +198,7 @@ def _fit(
     if cluster.chief:
         run.files.begin(run.has_trained)
     print_unseen(run.statistics().get("unseen", {}))
-    _print_unknown(run.statistics())
+    print_unknown(run.statistics())
     _check_kept(run.statistics(), config)
     trained_on = round(prepared * (1.0 - rows.holdout.fraction) * _kept(run, config))
     steps = max(trained_on // config.batch_size, 1)
@@ -334,6 +333,9 @@ def split(
     The latter are the validation files if there are any, and otherwise a part of the training
     files.
     """
+    # Who reads the labels counts the bad rows.
+    uncounted = BadRows(config.on_bad_row, config.max_bad_rows)
+    now = judged_at(config.now, data.schema, data.files(), uncounted)
     training = FunnelData(
         files=list(data.train),
         schema=data.schema,
@@ -344,7 +346,7 @@ def split(
         bad_rows=bad_rows,
         beside=list(data.train),  # validation and test rows may lack a rare column
         keep_negatives=config.keep_negatives,
-        now=_now(data, config),
+        now=now,
         gives_ages=config.delay_loss != "none",
     )
     if data.valid:
@@ -366,19 +368,6 @@ def split(
         )
     training = dataclasses.replace(training, holdout=holdout)
     return training, training
-
-
-def _now(data: DataConfig, config: TrainingConfig) -> Now | None:
-    """As of when labels are judged that mature; None where none does."""
-    if not data.schema.matures:
-        if config.now:
-            rule = "needs a schema with a task that has `matures_after`"
-            raise RunError(f"--now {rule}. Received: {config.now!r}")
-        return None
-    if config.now:
-        return from_text(config.now, data.schema)
-    bad_rows = BadRows(config.on_bad_row, config.max_bad_rows)  # who reads the labels counts them
-    return newest_of_splits(data.files(), data.schema, bad_rows)
 
 
 def prepare(
@@ -437,20 +426,6 @@ def _check_kept(statistics: Mapping[str, Any], config: TrainingConfig) -> None:
     if negatives and negatives * config.keep_negatives < 1.0:
         rule = f"must leave one or more of the {negatives:,} training rows without the first step"
         raise RunError(f"--keep_negatives {rule}. Received: {config.keep_negatives:g}")
-
-
-def _print_unknown(statistics: Mapping[str, Any]) -> None:
-    """Says how many training rows do not know each task's label, and which no row tells of."""
-    rows = statistics["rows"]
-    for task, unknown in statistics.get("unknown_labels", {}).items():
-        if unknown:
-            print(f"task {task}: unknown in {unknown:,} of {rows:,} training rows", flush=True)
-    for task in statistics.get("untold", []):
-        print(
-            f"warning: task {task!r}: no training row that may have come so far knows its label, "
-            "so that its probabilities mean nothing",
-            flush=True,
-        )
 
 
 def _row_size(model: ModelConfig) -> RowSize:

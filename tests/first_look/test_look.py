@@ -98,6 +98,25 @@ def test_unknown_and_late_labels_are_no_problem(shop: pathlib.Path) -> None:
     assert "column 'at' is missing" in problems and "column 'how_much' is missing" in problems
 
 
+def test_rates_are_those_of_rows_that_had_their_time(shop: pathlib.Path) -> None:
+    columns = pd.read_csv(shop / "train.csv")
+    is_young = columns.index >= len(columns) // 2
+    columns["buy"] = columns["buy"].mask(is_young, 0)
+    columns["at"] = np.where(is_young, "2026-11-19T00:00:00", "2026-11-16T00:00:00")
+    columns.to_csv(shop / "train.csv", index=False)
+    test = pd.read_csv(shop / "test.csv")
+    test["at"] = "2026-11-20T00:00:00"
+    test.to_csv(shop / "test.csv", index=False)
+    keys = 'name = "buy"\nmatures_after = "3d"'
+    schema = SCHEMA.replace('name = "buy"', keys).replace('group = "user"', 'time = "at"')
+    (shop / "schema.toml").write_text(schema)
+    click, buy = look(shop).steps
+    assert click.unknown == 0
+    known = ~is_young | (columns["click"] == 0)
+    assert buy.unknown == pytest.approx(1 - known.mean())
+    assert buy.rate == pytest.approx(columns["buy"][known].mean())
+
+
 def test_all_problems_are_told_at_once(shop: pathlib.Path) -> None:
     rows = frame(300, 2)
     rows.loc[4, "buy"], rows.loc[4, "click"] = 1, 0

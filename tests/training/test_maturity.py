@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import pathlib
 from typing import Any
 
 import numpy as np
 import pytest
+from absl import flags as absl_flags
+from absl.testing import flagsaver
 
 import tafe_tf
+from tafe_tf import evaluate, prepare
 from tafe_tf.data.blocks.block import Block
 from tafe_tf.data.blocks.maturity import completed, without_immature
 from tafe_tf.data.errors import DataError
@@ -92,6 +96,71 @@ def test_now_may_be_given(tmp_path: pathlib.Path) -> None:
         trained(tmp_path / "wrong", "7d", now="tomorrow")
 
 
+def test_evaluation_judges_as_of_a_time(tmp_path: pathlib.Path) -> None:
+    run = small(tmp_path / "run", test=SMALL)
+    assert run.metrics is not None
+    of_training = run.metrics["rows/ctcvr"]
+    assert run.evaluate(SMALL)["rows/ctcvr"] == of_training == 35  # five young rows were clicked
+    newest = SMALL["seconds"][-1]
+    assert run.evaluate(SMALL, now=newest + 10)["rows/ctcvr"] == 40
+    assert run.evaluate(SMALL, now=str(newest - 30))["rows/ctcvr"] == 20
+    with pytest.raises(DataError, match=r"--now must be a time .*Received: 'tomorrow'"):
+        run.evaluate(SMALL, now="tomorrow")
+
+
+def test_the_commands_judge_as_training_did(
+    tmp_path: pathlib.Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The run's own test rows as of the training's time, whichever rows are the newest of them."""
+    if not absl_flags.FLAGS.is_parsed():
+        absl_flags.FLAGS(["test"])
+    old = {name: values[:30] for name, values in SMALL.items()}
+    run = small(tmp_path / "run", test=old)
+    metrics = run.path / "metrics.json"
+    before = json.loads(metrics.read_text())
+    assert before["rows/ctcvr"] == 30
+    with flagsaver.flagsaver(run_dir=str(run.path)):
+        evaluate.main(["evaluate"])
+    assert json.loads(metrics.read_text())["rows/ctcvr"] == 30
+    capsys.readouterr()
+    with flagsaver.flagsaver(run_dir=str(run.path)):
+        absl_flags.FLAGS["now"].parse(str(SMALL["seconds"][29]))
+        try:
+            evaluate.main(["evaluate"])
+        finally:
+            absl_flags.FLAGS["now"].unparse()
+    assert "or not as it judged them" in capsys.readouterr().out
+    assert json.loads(metrics.read_text())["rows/ctcvr"] == 30
+
+
+def test_prepare_says_how_many_rows_are_too_young(
+    tmp_path: pathlib.Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """As training says it, with the newest row of all splits."""
+    if not absl_flags.FLAGS.is_parsed():
+        absl_flags.FLAGS(["test"])
+    schema = """name = "shop"
+time = "seconds"
+[[tasks]]
+name = "click"
+[[tasks]]
+name = "buy"
+matures_after = "10s"
+[[features]]
+name = "user"
+kind = "vocabulary"
+"""
+    (tmp_path / "schema.toml").write_text(schema)
+    write(tmp_path / "train.csv", SMALL)
+    later = {**SMALL, "seconds": [second + 4 for second in SMALL["seconds"]]}
+    write(tmp_path / "test.csv", later)
+    with flagsaver.flagsaver(data_dir=str(tmp_path)):
+        prepare.main(["prepare"])
+    assert "task buy: unknown in 3 of 40 training rows" in capsys.readouterr().out
+    small(tmp_path / "run", test=later)
+    assert "task buy: unknown in 3 of 40 training rows" in capsys.readouterr().out
+
+
 def test_the_order_of_the_funnel_completes_what_is_known() -> None:
     labels = np.array([[-1, -1, 1], [-1, 0, -1], [1, -1, -1], [0, -1, -1], [-1, -1, -1]])
     want = [[1, 1, 1], [-1, 0, 0], [1, -1, -1], [0, 0, 0], [-1, -1, -1]]
@@ -170,7 +239,7 @@ def test_dates_are_noted_as_dates(tmp_path: pathlib.Path) -> None:
 
 
 def test_now_without_a_label_that_matures_is_refused(tmp_path: pathlib.Path) -> None:
-    with pytest.raises(RunError, match=r"--now needs .* `matures_after`\. Received: '170'"):
+    with pytest.raises(DataError, match=r"--now needs .* `matures_after`\. Received: '170'"):
         small(tmp_path / "run", matures_after="", now="170")
 
 

@@ -43,17 +43,37 @@ def without_immature(
         raise DataError(
             f"column {schema.time!r} holds {kind_of(block.time)}, {rule}. Received: {now}"
         )
-    labels = block.labels.copy()
-    for i, task in enumerate(schema.tasks):
-        if task.matures_after:
-            labels[_is_immature(block.time, task, now), i] = UNKNOWN
-    labels = completed(labels)
+    labels = mature_labels(block.labels, block.time, schema, now)
     columns = dict(block.columns)
     for i, name in zip(schema.via, schema.actions, strict=True):
         is_late = labels[:, i - 1] == UNKNOWN  # the step before which the action does not come
         if name in columns:
             columns[name] = np.where(is_late, UNKNOWN, columns[name])
     return dataclasses.replace(block, labels=labels, columns=columns)
+
+
+def mature_labels(
+    labels: np.ndarray,
+    time: np.ndarray,
+    schema: Schema,
+    now: Now,
+) -> np.ndarray:
+    """Makes the labels of rows that have not had their time unknown, see `without_immature`.
+
+    Args:
+        labels: 0, 1 or `UNKNOWN`, int8 [n, N].
+        time: The rows' times, of the kind of `now`, [n].
+        schema: Says after which time each step is known.
+        now: As of when.
+
+    Returns:
+        Other labels, as the funnel's order completes them, int8 [n, N].
+    """
+    found = labels.copy()
+    for i, task in enumerate(schema.tasks):
+        if task.matures_after:
+            found[_is_immature(time, task, now), i] = UNKNOWN
+    return completed(found)
 
 
 def as_logged(
