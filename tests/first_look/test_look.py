@@ -91,8 +91,12 @@ def test_unknown_and_late_labels_are_no_problem(shop: pathlib.Path) -> None:
     found = look(shop)
     assert found.problems == () and not any(found.bad.values())
     _, buy = found.steps
-    lost = (columns["click"] == 1) & columns["buy"].isna()
-    assert buy.unknown == pytest.approx(lost.mean())
+    clicked = columns["click"] == 1
+    assert buy.unknown == pytest.approx(clicked.mean())  # all rows are as young as the newest
+    old = columns.assign(at=["2026-11-01"] * (len(columns) - 1) + ["2026-11-20"])
+    old.to_csv(shop / "train.csv", index=False)
+    lost = clicked & (columns["buy"].isna() | (old["at"] == "2026-11-20"))
+    assert look(shop).steps[1].unknown == pytest.approx(lost.mean())
     columns.drop(columns=["at", "how_much"]).to_csv(shop / "train.csv", index=False)
     problems = " ".join(look(shop).problems)
     assert "column 'at' is missing" in problems and "column 'how_much' is missing" in problems

@@ -20,7 +20,7 @@ def count_unknown(
     now: Now,
     bad_rows: BadRows,
 ) -> dict[str, Any]:
-    """Counts the rows that do not know a label, in one pass over labels and times.
+    """Counts the rows that do not know a label, in one pass.
 
     Args:
         files: The files.
@@ -37,7 +37,7 @@ def count_unknown(
     """
     rows = 0
     unknown = np.zeros(len(schema.tasks), np.int64)
-    for block in read_blocks(files, schema, bad_rows=bad_rows, columns=[schema.time]):
+    for block in read_blocks(files, schema, bad_rows=bad_rows):  # all of a row, which may be bad
         judged = without_immature(block, schema, now)
         rows += len(judged.row)
         unknown += (judged.labels == UNKNOWN).sum(axis=0)
