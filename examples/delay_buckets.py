@@ -9,9 +9,9 @@ rows of a month ago. Whoever bought within a day bought within a week, so the wi
 no probability is above that of a longer window, and the conditionals say how fast people buy. It
 takes a minute on two cores.
 
-A label as buckets of delay, each learned from mature rows alone, is the idea of Badanidiyuru et al.,
-"Handling many conversions per click in modeling delayed feedback" (arXiv 2101.02284), who add up the
-buckets' own labels.
+A label in buckets of delay, each of which is learned from mature rows alone, is the idea of
+Badanidiyuru et al., "Handling many conversions per click in modeling delayed feedback" (arXiv
+2101.02284). There the buckets are parts of a count, which are added up.
 """
 
 from __future__ import annotations

@@ -18,7 +18,7 @@ _SMALLEST = 1e-6  # of what `_log_not_exp` is taken of
 
 
 class ExponentialDelay:
-    """The share of each step that a row of some age shows (Chapelle 2014, eq. 2 and 3).
+    """The share of each step that a row of some age shows (Chapelle 2014).
 
     A step that happens takes an exponentially distributed time from the row on, and counts if that
     is not more than its window W_i. So of the rows in which step i happens, those of age e show it
