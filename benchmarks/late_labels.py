@@ -7,8 +7,9 @@
 For each seed one log is drawn and trained on four ways: with the labels that it will have in the
 end, with its labels as they stand, without those that have not matured, and with a loss that is
 corrected for delays. Each run's P(conversion) is judged on other rows, by its sum over the true
-one's and by its AUC on final labels. It needs no more than the disk of a temporary folder, and
-prints a line of JSON for each seed and at last the means.
+one's and by its AUC on final labels. "drawn" is that sum of the log's own final labels, over their
+true probabilities: what chance has made of it, which no way of training can know. Prints a line of
+JSON for each seed and at last the means.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from typing import Any
 
 import numpy as np
 from absl import flags
+from pyarrow import parquet
 from sklearn.metrics import roc_auc_score
 
 import tafe_tf
@@ -99,14 +101,14 @@ def of_seed(seed: int, folder: pathlib.Path) -> dict[str, dict[str, float]]:
         folder: Where the log and the runs go.
 
     Returns:
-        By way, the sum of P(conversion) over the true one's and its AUC.
+        By way, the sum of P(conversion) over the true one's and its AUC, and the sum of "drawn".
     """
     funnel = SyntheticFunnel(seed=seed, delay=law())
     path = folder / "train.parquet"
     funnel.write(path, _ROWS.value, stream=0)
     rows = funnel.chunk(stream=1, number=0, rows=TEST_ROWS)
     inputs = {f"field_{i}": rows[f"field_{i}"] for i in range(funnel.fields)}
-    found = {}
+    found = {"drawn": {"sum": drawn(path)}}
     for way in WAYS:
         run = tafe_tf.fit(
             schema_of(funnel, way),
@@ -128,6 +130,13 @@ def of_seed(seed: int, folder: pathlib.Path) -> dict[str, dict[str, float]]:
     return found
 
 
+def drawn(path: pathlib.Path) -> float:
+    """The sum of a log's final labels over their true probabilities."""
+    table = parquet.read_table(path, columns=["final_conversion", "true_conversion"])
+    happened = table["final_conversion"].to_numpy().sum()
+    return round(float(happened / table["true_conversion"].to_numpy().sum()), 4)
+
+
 def main(argv: list[str]) -> None:
     """Trains, and prints what came of it."""
     command.only_flags(argv)
@@ -138,9 +147,9 @@ def main(argv: list[str]) -> None:
         print(json.dumps({"seed": seed, **found}), flush=True)
         of_seeds.append(found)
     means: dict[str, Any] = {}
-    for way in WAYS:
+    for way, figures in of_seeds[0].items():
         means[way] = {}
-        for name in ("sum", "auc"):
+        for name in figures:
             values = [found[way][name] for found in of_seeds]
             means[way][name] = round(float(np.mean(values)), 4)
     print(json.dumps({"seeds": _SEEDS.value, "law": _LAW.value, **means}))
