@@ -6,7 +6,9 @@
 Without --data_dir and --test the rows are the run's own test rows. Their metrics also go into
 `<run_dir>/metrics.json`; those of other rows are only printed. A second table shows the shares of
 missing and of unseen values beside those of the training rows. --batch_size is by default 4,096
-here, and --on_bad_row and --max_bad_rows what they were in training.
+here, and --on_bad_row and --max_bad_rows what they were in training. Labels that mature are judged
+as of --now; by default as of when training judged them for the run's own test rows, and as of the
+newest row for others.
 """
 
 from __future__ import annotations
@@ -29,7 +31,7 @@ from tafe_tf.training.run import load
 
 _FLAGS = (
     *("data_dir", "train", "valid", "test", "input_format", "run_dir", "split", "batch_size"),
-    *("on_bad_row", "max_bad_rows", "native"),
+    *("on_bad_row", "max_bad_rows", "now", "native"),
 )
 for _name in _FLAGS:
     declare_key_flag(_name)
@@ -59,19 +61,24 @@ def evaluate() -> None:
         files = list(sources.find_split(split))
     else:
         files = run.directory.rows.test_files()
-    is_test = split == "test" and run.directory.rows.is_test(files)
+    now = flags.given("now")
+    is_test = split == "test" and not now and run.directory.rows.is_test(files)
+    if is_test:
+        now = run.directory.rows.now
     with run.directory.locked() if is_test else contextlib.nullcontext():
-        metrics = run.evaluate(files, batch_size, bad_rows)
+        metrics = run.evaluate(files, batch_size, bad_rows, now=now)
         print_metrics(metrics, run.schema, f"{run.schema.name}, {split}")
         print_field_metrics(metrics, run.directory.statistics(), f"values of the {split} rows")
         if is_test:
             run.directory.files.forget(*OF_TEST_ROWS)
             write_json(run.path / "metrics.json", metrics)
-            predecessor.compare(run.directory, metrics, run.data(files, batch_size, bad_rows))
+            rows = run.data(files, batch_size, bad_rows, now=now)
+            predecessor.compare(run.directory, metrics, rows)
             run.directory.files.note(*OF_TEST_ROWS)
     if split == "test" and not is_test:
         print(
-            f"these are not the test rows of training: {run.directory}/metrics.json stays as it was"
+            "these are not the test rows of training, or not as it judged them: "
+            f"{run.directory}/metrics.json stays as it was"
         )
     print_dropped(bad_rows)
 

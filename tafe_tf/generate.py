@@ -2,6 +2,7 @@
 
     python -m tafe_tf.generate --data_dir=DIR
     python -m tafe_tf.generate --data_dir=DIR --interactions=sample_wise
+    python -m tafe_tf.generate --data_dir=DIR --delay_days=2
 
 The same flags write the same bytes.
 """
@@ -15,6 +16,7 @@ from absl import flags
 
 from tafe_tf import schema_toml
 from tafe_tf.data.atomic import write_text
+from tafe_tf.data.public.delay_law import DelayLaw
 from tafe_tf.data.public.sample_wise import SampleWiseFunnel
 from tafe_tf.data.public.synthetic import SyntheticFunnel
 from tafe_tf.terminal import command
@@ -80,6 +82,24 @@ _PAIRS = flags.DEFINE_integer(
     "Default: 6.",
     lower_bound=0,
 )
+_DELAY_DAYS = flags.DEFINE_float(
+    "delay_days",
+    None,
+    "Mean of how many days the last step comes after its row, exponentially distributed. The files "
+    "are then a log as it stands at its end, with a column of times, and final_TASK holds the last "
+    "label as it will be. By default all labels are final.",
+)
+_WINDOW_DAYS = flags.DEFINE_integer(
+    "window_days",
+    None,
+    "With --delay_days, the most days that the last step comes after its row; the schema's "
+    f"matures_after. Default: {DelayLaw.window_days}.",
+)
+_LOG_DAYS = flags.DEFINE_integer(
+    "log_days",
+    None,
+    f"With --delay_days, how many days the log is long. Default: {DelayLaw.log_days}.",
+)
 _SEED = flags.DEFINE_integer("seed", 0, "Seed of the probabilities and of the rows.")
 _FORMAT = flags.DEFINE_enum(
     "format",
@@ -106,6 +126,7 @@ def _funnel() -> SyntheticFunnel:
         "rates": _rates(_RATES.value),
         "values": _VALUES.value,
         "seed": _SEED.value,
+        "delay": _delay(),
         **_given(fields=_FIELDS.value, interaction=_INTERACTION.value),
     }
     if _INTERACTIONS.value == "sample_wise":
@@ -114,6 +135,16 @@ def _funnel() -> SyntheticFunnel:
         rule = f"--{name} needs --interactions=sample_wise"
         raise command.CommandError(f"{rule}. Received: --interactions=fixed, --{name}={value}")
     return SyntheticFunnel(**arguments)
+
+
+def _delay() -> DelayLaw | None:
+    """How late the last step comes, if the flags ask for it."""
+    others = _given(window_days=_WINDOW_DAYS.value, log_days=_LOG_DAYS.value)
+    if _DELAY_DAYS.value is not None:
+        return DelayLaw(mean_days=_DELAY_DAYS.value, **others)
+    for name, value in others.items():
+        raise command.CommandError(f"--{name} needs --delay_days. Received: --{name}={value}")
+    return None
 
 
 def _given(**values: Any) -> dict[str, Any]:

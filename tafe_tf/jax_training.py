@@ -210,8 +210,10 @@ def training_step(
 
     Raises:
         ValueError: If a table is kept in half precision, whose rounding by chance is TensorFlow's
-            alone.
+            alone. If the loss has a delay to learn, which `State` does not hold.
     """
+    if loss.delay is not None:
+        raise ValueError("on JAX a loss must have no `delay`, which only a TensorFlow job learns")
     embeddings = model.tables()
     types = {embedding.table.dtype for embedding in embeddings}
     half = types & {"bfloat16", "float16"}

@@ -44,7 +44,9 @@ from rich.table import Table
 from tafe_tf import flags, memory, schema_toml
 from tafe_tf.data import lock
 from tafe_tf.data.atomic import read_json
-from tafe_tf.data.bad_rows import Dropped
+from tafe_tf.data.bad_rows import BadRows, Dropped
+from tafe_tf.data.batches.known_labels import count_unknown
+from tafe_tf.data.batches.times import judged_at
 from tafe_tf.data.formats.read import BLOCK_ROWS, notes_of
 from tafe_tf.data.formats.splits import common_folder
 from tafe_tf.data.shards.job import EXTENSIONS, ShardJob
@@ -73,7 +75,7 @@ from tafe_tf.storage.texts import read_text
 from tafe_tf.terminal import command
 from tafe_tf.terminal.field_shares import print_unseen
 from tafe_tf.terminal.progress import Progress
-from tafe_tf.terminal.tables import show
+from tafe_tf.terminal.tables import print_unknown, show
 
 for _name in (
     "data_dir",
@@ -87,7 +89,7 @@ for _name in (
     "embedding_dtype",
 ):
     declare_key_flag(_name)
-for _name in ("on_bad_row", "max_bad_rows"):
+for _name in ("on_bad_row", "max_bad_rows", "now"):
     declare_key_flag(_name)
 _OUTPUT_DIR = DEFINE_string(
     "output_dir",
@@ -150,6 +152,8 @@ def main(argv: list[str]) -> None:
                 print_dropped(build_vocabularies(vocabularies, _engine()))
         with _on_this_machine(directory) as here:
             show(size_table(schema, here, row))
+            if is_here:
+                _print_immature(schema, files)
             print_unseen(read_json(pathlib.Path(here) / STATISTICS)["unseen"])
             check_table(schema, Features(schema, here).rows, row, available)
 
@@ -174,6 +178,20 @@ def _refuse_run(directory: str) -> None:
             f"{directory}: holds a run, whose vocabularies stay as they are; give another "
             "--run_dir, or run the same `tafe train` again to go on with it"
         )
+
+
+def _print_immature(schema: Schema, files: Mapping[str, Sequence[str]]) -> None:
+    """Says how many training rows are too young to know a label, as training does."""
+    config = flags.training_config()
+    now = judged_at(config.now, schema, files, _bad_rows())
+    if now is not None:
+        print_unknown(count_unknown(files["train"], schema, now, _bad_rows()))
+
+
+def _bad_rows() -> BadRows:
+    """What becomes of bad rows; each pass counts its own."""
+    config = flags.training_config()
+    return BadRows(config.on_bad_row, config.max_bad_rows)
 
 
 def _vocabulary_directory(schema_file: str) -> str:

@@ -126,12 +126,12 @@ class Job:
         )
 
     def numbers(self) -> dict[str, np.ndarray]:
-        """All weights, moments and numbers of a balance in the last checkpoint, by name."""
+        """All weights, moments and what else is learned, in the last checkpoint, by name."""
         reader = tf.train.load_checkpoint(str(self.run / "checkpoints"))
         names = [
             name
             for name in reader.get_variable_to_shape_map()
-            if name.startswith(("weights/", "optimizer/", "balancing/"))
+            if name.startswith(("weights/", "optimizer/", "balancing/", "delays/"))
         ]
         return {name: reader.get_tensor(name) for name in names}
 

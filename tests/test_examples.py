@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import os
 import pathlib
@@ -90,3 +91,19 @@ def test_dataframe(folder: pathlib.Path) -> None:
     assert auc > 0.75
     assert correlation > 0.9  # the items that are in truth the better ones come first
     assert "what to show user u7 first" in notebook.cells[-2].outputs[0].text
+
+
+@pytest.mark.slow
+def test_delay_buckets(tmp_path: pathlib.Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Labels as they stand lack purchases, and the more the longer the window."""
+    path = EXAMPLES / "delay_buckets.py"
+    spec = importlib.util.spec_from_file_location("delay_buckets", path)
+    assert spec is not None and spec.loader is not None
+    example = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(example)
+    found = example.run(tmp_path, rows=60_000)
+    naive = {step: quotients[0] for step, quotients in found.items()}
+    assert naive["buy_30d"] < 0.95
+    for step, (_, mature) in found.items():
+        assert mature == pytest.approx(1.0, abs=0.06), step
+    assert "validation rows that know it" in capsys.readouterr().out

@@ -48,11 +48,27 @@ def test_the_flags_of_before_write_the_bytes_of_before(tmp_path: pathlib.Path) -
     assert hashlib.sha256(schema).hexdigest()[:16] == "94bf5685a25cd7a4"
 
 
+def test_a_log_whose_last_step_comes_late(tmp_path: pathlib.Path) -> None:
+    late = ("--delay_days=1", "--window_days=3", "--log_days=10")
+    done = generate(f"--data_dir={tmp_path}", "--train_rows=500", "--test_rows=10", *late)
+    assert done.returncode == 0, done.stderr
+    schema = schema_toml.load(tmp_path / "schema.toml")
+    assert schema.time == "time"
+    assert [task.matures_after for task in schema.tasks] == ["", "3d"]
+    with open(tmp_path / "train.csv") as file:
+        rows = list(csv.DictReader(file))
+    times = [int(row["time"]) for row in rows]
+    assert 9 * 86_400 < max(times) - min(times) < 10 * 86_400
+    assert all(int(row["conversion"]) <= int(row["final_conversion"]) for row in rows)
+
+
 @pytest.mark.parametrize(
     ("given", "rule"),
     [
         ("--tasks=a,a", "task 'a': name must be given once"),
         ("--interaction=nan", "interaction must be a finite number, 0 or more. Received: nan"),
+        ("--delay_days=0", "delay_days must be a finite number, more than 0. Received: 0.0"),
+        ("--log_days=9", "--log_days needs --delay_days. Received: --log_days=9"),
     ],
 )
 def test_what_is_wrong_is_said_before_anything_is_written(

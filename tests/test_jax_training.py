@@ -15,6 +15,7 @@ from registry import MODELS, make
 from without_tensorflow import run_module
 
 from tafe_tf import jax_training
+from tafe_tf.losses import ExponentialDelay, FunnelLoss
 from tafe_tf.models import ESMM, FunnelModel
 from tafe_tf.optimizers import LazyAdam
 
@@ -202,6 +203,13 @@ def test_a_table_in_half_precision_is_refused() -> None:
         ValueError, match=r"a table must be float32. Received: embedding_dtype='bfloat16'"
     ):
         jax_training.training_step(model, jax_training.LazyAdam(), model.paper_loss())
+
+
+def test_delays_are_refused() -> None:
+    loss = FunnelLoss()
+    loss.delay = ExponentialDelay([0.0, 3600.0])
+    with pytest.raises(ValueError, match="on JAX a loss must have no `delay`"):
+        jax_training.training_step(ESMM(ROWS, 2), jax_training.LazyAdam(), loss)
 
 
 def test_every_way_to_compute_the_attention_is_that_of_the_layers(answers: Any) -> None:

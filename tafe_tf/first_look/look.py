@@ -11,15 +11,18 @@ import numpy as np
 
 from tafe_tf import memory
 from tafe_tf.data import bad_row_limit
-from tafe_tf.data.bad_rows import Dropped
+from tafe_tf.data.bad_rows import Dropped, Problem
+from tafe_tf.data.batches.times import in_memory
+from tafe_tf.data.blocks.maturity import kind_of, mature_labels
 from tafe_tf.data.errors import DataError
 from tafe_tf.data.formats.splits import Sources
+from tafe_tf.data.spelling.time_column import times
 from tafe_tf.features.table_size import RowSize, check_known_table
 from tafe_tf.first_look import doubles, funnel, leaks, problems, profile, raw, schema_errors
 from tafe_tf.first_look.dialect import dialect_of
 from tafe_tf.first_look.raw import RawRows
 from tafe_tf.first_look.values import Values, values_of
-from tafe_tf.schema import MISSING_TEXTS, Feature, Schema, SchemaError, Task
+from tafe_tf.schema import MISSING_TEXTS, UNKNOWN, Feature, Schema, SchemaError, Task
 from tafe_tf.storage.errors import StoreError
 from tafe_tf.storage.listing import is_file
 
@@ -159,6 +162,8 @@ def _look_at(
         found += [error for raw_rows in rows.values() for error in raw_rows.problems]
     values = {split: columns_of(raw_rows, schema) for split, raw_rows in rows.items()}
     labels = _labels(values["train"], schema) if schema else None
+    if schema and labels is not None and schema.matures:
+        labels = _mature(labels, schema, rows)
     leaking = _leaks(values["train"], schema, labels) if schema and labels is not None else ()
     columns = _profiles(values, schema)
     steps: tuple[funnel.Step, ...] = ()
@@ -201,6 +206,34 @@ def _labels(columns: Mapping[str, Values], schema: Schema) -> np.ndarray | None:
         return None
     labels = [columns[name] for name in schema.labels]
     return funnel.read_labels(labels, schema.tasks, schema.missing)
+
+
+def _mature(
+    labels: np.ndarray,
+    schema: Schema,
+    rows: Mapping[str, RawRows],
+) -> np.ndarray:
+    """The labels of the training rows, unknown where a row is too young as of the newest of all.
+
+    Where times cannot be read, which is a problem of its own, the labels stay as they are.
+    """
+    of_splits = {}
+    for split, raw_rows in rows.items():
+        if schema.time not in raw_rows.table.schema.names:
+            return labels
+        column = raw_rows.table[schema.time].combine_chunks()
+        wrong: list[Problem] = []
+        try:
+            of_splits[split] = times(column, schema.time, schema.missing, wrong, split)
+        except DataError:
+            return labels
+        if wrong:
+            return labels
+    if len({kind_of(found) for found in of_splits.values()}) > 1:
+        return labels
+    now = in_memory(max(found.max() for found in of_splits.values() if len(found)))
+    judged = mature_labels(labels, of_splits["train"], schema, now)
+    return np.where(judged == UNKNOWN, labels.dtype.type(UNKNOWN), labels)
 
 
 def _leaks(

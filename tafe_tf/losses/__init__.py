@@ -1,14 +1,15 @@
 """The losses of the funnel models, of labels and logits.
 
 `funnel` holds the paper's (eq. 24-29), `action` that of ESM2 and HM3, `counterfactual` that of
-ESCM2, `expected_labels` what stands in place of labels that are unknown, `step_weights` weights of
-each row's steps, `local_space` the weights of the paper's Theorems 2.1 and 3.1, and `balancing`
-weights of the tasks that are learned.
+ESCM2, `expected_labels` what stands in place of labels that are unknown, `delays` how long steps
+take to be seen, `step_weights` weights of each row's steps, `local_space` the weights of the
+paper's Theorems 2.1 and 3.1, and `balancing` weights of the tasks that are learned.
 """
 
 from tafe_tf.losses.action import ActionLoss
 from tafe_tf.losses.balancing import GradNorm, Uncertainty
 from tafe_tf.losses.counterfactual import CounterfactualLoss
+from tafe_tf.losses.delays import ExponentialDelay
 from tafe_tf.losses.expected_labels import expected_labels
 from tafe_tf.losses.funnel import (
     FunnelLoss,
@@ -27,6 +28,7 @@ __all__ = [
     "SMALLEST",
     "ActionLoss",
     "CounterfactualLoss",
+    "ExponentialDelay",
     "FunnelLoss",
     "GradNorm",
     "Uncertainty",

@@ -10,6 +10,7 @@ from keras import ops
 
 from tafe_tf.losses import step_weights
 from tafe_tf.losses.balancing import Balance
+from tafe_tf.losses.delays import ExponentialDelay
 from tafe_tf.losses.expected_labels import expected_labels
 from tafe_tf.losses.label_check import checked_labels
 from tafe_tf.metrics import SMALLEST
@@ -185,6 +186,10 @@ class FunnelLoss(keras.losses.Loss):
         balance: What balances the tasks' cross entropies before w weighs them, see
             `tafe_tf.losses.balancing`; None, for nothing, at first. It is no part of the
             configuration: a training loop that learns it sets it.
+        delay: How long steps take to be seen; None, for labels that are final, at first. With one,
+            `y_true` comes with the ages of its rows (`step_weights.joined`), and all terms but the
+            order constraint are of what rows of their age show. A training loop that learns it sets
+            it.
 
     Returns:
         The mean over rows, a scalar. The sum over rows is divided by B whatever their weights, as
@@ -192,7 +197,7 @@ class FunnelLoss(keras.losses.Loss):
 
     Raises:
         ValueError: If a label is neither 0 nor 1; see `checked_labels` for what happens inside a
-            compiled function.
+            compiled function. If there is a `delay`, and `y_true` comes without ages.
 
     Example:
         >>> import numpy as np
@@ -221,6 +226,7 @@ class FunnelLoss(keras.losses.Loss):
         self.may_be_unknown = may_be_unknown
         self.checks_labels = True
         self.balance: Balance | None = None
+        self.delay: ExponentialDelay | None = None
 
     def weights_for(self, n: int) -> list[float]:
         """Returns the tasks' weights w_1, ..., w_N in a funnel of n steps."""
@@ -235,7 +241,7 @@ class FunnelLoss(keras.losses.Loss):
         sample_weight: Tensor = None,
     ) -> Tensor:
         """Computes the loss of a batch, a scalar: [B, N], [B, N] and [B] -> []."""
-        if len(y_true.shape) == 1:
+        if not isinstance(y_true, dict) and len(y_true.shape) == 1:
             y_true = ops.expand_dims(y_true, -1)
         if sample_weight is not None and len(ops.shape(sample_weight)) == 2:
             y_true = step_weights.joined(y_true, sample_weight)
@@ -246,6 +252,7 @@ class FunnelLoss(keras.losses.Loss):
         """Computes the loss of each row: [B, N], [B, N] -> [B]."""
         n = y_pred.shape[-1]
         labels, of_steps = step_weights.parted(y_true)
+        seen = self.seen_logits(y_pred, step_weights.ages_of(y_true))  # [B, N]
         labels = ops.cast(labels[:, :n], y_pred.dtype)  # o, [B, N]
         if of_steps is not None:
             of_steps = ops.cast(of_steps[:, :n], y_pred.dtype)
@@ -253,10 +260,10 @@ class FunnelLoss(keras.losses.Loss):
             labels = checked_labels(labels, may_be_unknown=self.may_be_unknown)
         if self.may_be_unknown:
             of_steps = step_weights.of_known_rows(labels, of_steps)
-            labels = expected_labels(labels, y_pred)
-            cross_entropies = expected_task_losses(labels, y_pred)  # [B, N]
+            labels = expected_labels(labels, seen)
+            cross_entropies = expected_task_losses(labels, seen)  # [B, N]
         else:
-            cross_entropies = task_losses(labels, y_pred)
+            cross_entropies = task_losses(labels, seen)
         of_pairs = None
         of_later = None
         if of_steps is not None:
@@ -270,7 +277,7 @@ class FunnelLoss(keras.losses.Loss):
         loss = ops.sum(cross_entropies * weights, axis=-1)  # [B]
         has_pairs = n > 1
         if self.dependence_weight and has_pairs:
-            squares = dependence_losses(labels, y_pred)  # L_D, [B, N - 1]
+            squares = dependence_losses(labels, seen)  # L_D, [B, N - 1]
             dependence = step_weights.weighted_sum(squares, of_pairs)
             loss = loss + self.dependence_weight * dependence
         if self.order_weight and has_pairs:
@@ -278,10 +285,23 @@ class FunnelLoss(keras.losses.Loss):
             order = step_weights.weighted_sum(excesses, of_pairs)
             loss = loss + self.order_weight * order
         if self.conditional_weight and has_pairs:
-            of_reached = conditional_losses(labels, y_pred)  # [B, N - 1]
+            of_reached = conditional_losses(labels, seen)  # [B, N - 1]
             conditional = step_weights.weighted_sum(of_reached, of_later)
             loss = loss + self.conditional_weight * conditional
         return loss
+
+    def seen_logits(self, logits: Tensor, ages: Tensor | None) -> Tensor:
+        """Computes the logits of what rows of their age show; those of f if there is no `delay`.
+
+        Args:
+            logits: Logits of f, [B, N].
+            ages: How old the rows are in seconds, [B]; None where that does not matter.
+        """
+        if self.delay is None:
+            return logits
+        if ages is None:
+            raise ValueError("a loss with a `delay` needs the ages of the rows beside their labels")
+        return self.delay.seen_logits(logits, ages)
 
     def get_config(self) -> dict[str, Any]:
         """Returns the constructor's arguments."""

@@ -9,6 +9,7 @@ from keras import ops
 from tafe_tf.types import Tensor
 
 _RULE = "a label must be 0 or 1"
+_RULE_OF_UNKNOWN = "a label must be 0, 1 or, where it is unknown, -1"
 
 
 def checked_labels(
@@ -26,7 +27,6 @@ def checked_labels(
     Args:
         labels: Labels, floats [B, N].
         first: The number of the first column among those of `y_true`, for the message. Default: 0.
-
         may_be_unknown: Whether -1, an unknown label, is right, too. Default: false.
 
     Returns:
@@ -43,14 +43,16 @@ def checked_labels(
             ...
         ValueError: y_true[0, 1], task 2 in row 1: a label must be 0 or 1. Received: -1.0
     """
+    rule = _RULE
     is_label = ops.logical_or(ops.equal(labels, 0.0), ops.equal(labels, 1.0))
     if may_be_unknown:
+        rule = _RULE_OF_UNKNOWN
         is_label = ops.logical_or(is_label, ops.equal(labels, -1.0))
     if _has_values(labels):
-        _raise_for_the_first(labels, is_label, first)
+        _raise_for_the_first(labels, is_label, first, rule)
         return labels
     if keras.config.backend() == "tensorflow" and not isinstance(labels, keras.KerasTensor):
-        labels = _asserted_in_graph(labels, is_label, first)
+        labels = _asserted_in_graph(labels, is_label, first, rule)
     nothing = ops.full_like(labels, float("nan"))
     return ops.where(is_label, labels, nothing)
 
@@ -75,6 +77,7 @@ def _raise_for_the_first(
     labels: Tensor,
     is_label: Tensor,
     first: int,
+    rule: str,
 ) -> None:
     """Raises ValueError for the first wrong label of tensors with values."""
     is_wrong = ~ops.convert_to_numpy(is_label)
@@ -84,13 +87,14 @@ def _raise_for_the_first(
     value = float(ops.convert_to_numpy(labels)[row, column])
     column += first
     place = f"y_true[{row}, {column}], task {column + 1} in row {row + 1}"
-    raise ValueError(f"{place}: {_RULE}. Received: {value}")
+    raise ValueError(f"{place}: {rule}. Received: {value}")
 
 
 def _asserted_in_graph(
     labels: Tensor,
     is_label: Tensor,
     first: int,
+    rule: str,
 ) -> Tensor:
     """Gives the labels once an assertion holds, so that no step is made of wrong ones.
 
@@ -104,7 +108,7 @@ def _asserted_in_graph(
     values = tf.boolean_mask(labels, is_wrong)[:1]
     assertion = tf.debugging.Assert(
         tf.reduce_all(is_label),
-        [_RULE, "task:", columns + 1, "column of y_true:", columns, "Received:", values],
+        [rule, "task:", columns + 1, "column of y_true:", columns, "Received:", values],
     )
     with tf.control_dependencies([assertion]):
         return tf.identity(labels)

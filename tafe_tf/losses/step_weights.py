@@ -1,7 +1,7 @@
-"""Labels that come with a weight for each row and step.
+"""Labels that come with a weight for each row and step, or with the age of each row.
 
-A Keras loss has two arguments, labels and predictions, and weights of rows. Weights of steps
-therefore travel with the labels, as one nested argument.
+A Keras loss has two arguments, labels and predictions, and weights of rows. Weights of steps and
+ages therefore travel with the labels, as one nested argument.
 """
 
 from __future__ import annotations
@@ -13,26 +13,40 @@ from keras import ops
 from tafe_tf.types import Tensor
 
 
-def joined(labels: Tensor, weights: Tensor | None) -> Any:
-    """Makes one argument of labels and their weights.
+def joined(
+    y_true: Any,
+    weights: Tensor | None = None,
+    ages: Tensor | None = None,
+) -> Any:
+    """Makes one argument of labels and what comes with them.
 
     Args:
-        labels: [B, C].
-        weights: [B, C], or None where all steps of a row count alike.
+        y_true: Labels, [B, C], or what this function has made of them.
+        weights: [B, C], or None where all steps of a row count alike. Default: None.
+        ages: How old the rows are in seconds, [B], or None where that does not matter. Default:
+            None.
 
     Returns:
-        What `parted` takes apart: the labels themselves if there are no weights.
+        What `parted` and `ages_of` take apart: the labels themselves if nothing comes with them.
     """
-    if weights is None:
-        return labels
-    return {"labels": labels, "weights": weights}
+    given = {"weights": weights, "ages": ages}
+    added = {name: values for name, values in given.items() if values is not None}
+    if not added:
+        return y_true
+    before = y_true if isinstance(y_true, dict) else {"labels": y_true}
+    return {**before, **added}
 
 
 def parted(y_true: Any) -> tuple[Tensor, Tensor | None]:
     """Gives the labels [B, C] and their weights [B, C], None where there are none."""
     if isinstance(y_true, dict):
-        return y_true["labels"], y_true["weights"]
+        return y_true["labels"], y_true.get("weights")
     return y_true, None
+
+
+def ages_of(y_true: Any) -> Tensor | None:
+    """Gives the ages of the rows, [B], None where there are none."""
+    return y_true.get("ages") if isinstance(y_true, dict) else None
 
 
 def of_known_rows(labels: Tensor, weights: Tensor | None) -> Tensor:

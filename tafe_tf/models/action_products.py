@@ -24,6 +24,7 @@ class ActionProducts(FunnelModel):
     """
 
     products = True
+    may_learn_delays = False  # an action has no window of its own
     via: list[int]
 
     def finish_towers(self, tower_units: Sequence[int], dropout: float) -> None:

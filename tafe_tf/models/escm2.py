@@ -51,6 +51,7 @@ class ESCM2(FunnelModel):
     """
 
     products = True
+    may_learn_delays = False  # its risks weigh rows by the step before as it is seen
 
     def __init__(
         self,

@@ -55,6 +55,9 @@ class FunnelModel(Configured, CheckedIds, InPieces, KnownInputs, SavedSeeds):
     Attributes:
         products: Whether f_i is a product of conditional probabilities, whose logits `shift_logits`
             then moves. An architecture that computes products itself sets it in its class.
+        may_learn_delays: Whether its loss is of the steps' labels and probabilities alone, so that
+            it can be corrected for delays (`tafe_tf.losses.ExponentialDelay`). An architecture
+            whose loss has terms of its own sets it to false in its class.
 
     Call arguments:
         inputs: Ids [B, S], or {"ids": [B, S], "weights": [B, S]}; see `FusedEmbedding`.
@@ -85,6 +88,7 @@ class FunnelModel(Configured, CheckedIds, InPieces, KnownInputs, SavedSeeds):
     """
 
     products = False
+    may_learn_delays = True
 
     def __init__(
         self,

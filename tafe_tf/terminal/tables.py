@@ -184,3 +184,21 @@ def _table(
         values = [metrics.get(f"{kind}/{name}") for kind in shown]
         table.add_row(spoken(name), *map(number, values))
     return table
+
+
+def print_unknown(statistics: Mapping[str, Any]) -> None:
+    """Prints how many training rows do not know each task's label, and which no row tells of.
+
+    Args:
+        statistics: Of the rows, see `vocabulary.publish`.
+    """
+    rows = statistics["rows"]
+    for task, unknown in statistics.get("unknown_labels", {}).items():
+        if unknown:
+            print(f"task {task}: unknown in {unknown:,} of {rows:,} training rows", flush=True)
+    for task in statistics.get("untold", []):
+        print(
+            f"warning: task {task!r}: no training row that may have come so far knows its label, "
+            "so that its probabilities mean nothing",
+            flush=True,
+        )

@@ -8,7 +8,6 @@ import keras
 import tensorflow as tf
 
 from tafe_tf.data.batches.batch import Batch
-from tafe_tf.losses import known_task_losses
 from tafe_tf.losses.balancing import Balance, GradNorm, Uncertainty, rate_entropy
 from tafe_tf.models import FunnelModel
 from tafe_tf.training.config import TrainingConfig
@@ -79,19 +78,17 @@ class Balancing:
 
 def means_of_tasks(
     batch: Batch,
-    logits: tf.Tensor,
-    num_tasks: int,
+    losses: tf.Tensor,
     replicas: int,
 ) -> list[tf.Tensor]:
     """This replica's part of each task's mean cross entropy over the global batch.
 
     Args:
         batch: The replica's rows.
-        logits: What the model gave for them, [B, N] or more columns.
-        num_tasks: N.
+        losses: The cross entropies of their N steps, [B, N].
         replicas: Number of replicas that step together.
     """
-    losses = known_task_losses(batch.labels[:, :num_tasks], logits[:, :num_tasks])  # [B, N]
+    num_tasks = losses.shape[-1]
     weights = batch.weight[:, :num_tasks] if len(batch.weight.shape) == 2 else batch.weight[:, None]
     weighted = losses * weights
     return tf.unstack(tf.reduce_mean(weighted, axis=0) / replicas)

@@ -11,6 +11,7 @@ from tafe_tf.optimizers import LinearDecay
 from tafe_tf.schema import Schema
 from tafe_tf.training.balancing import Balancing
 from tafe_tf.training.config import ModelConfig, TrainingConfig
+from tafe_tf.training.delays import Delays
 
 
 def build_model(
@@ -65,6 +66,7 @@ def build_loss(
     schema: Schema,
     config: TrainingConfig,
     balancing: Balancing | None = None,
+    delays: Delays | None = None,
 ) -> FunnelLoss:
     """The loss that is asked for; what the settings leave open is as in the model's paper.
 
@@ -73,6 +75,7 @@ def build_loss(
         schema: Its dataset's, which weighs the tasks.
         config: How it is trained.
         balancing: What balances the tasks beside that. Default: None.
+        delays: How long steps take to be seen. Default: None, labels are final.
     """
     asked = {
         "dependence_weight": config.dependence_weight,
@@ -83,6 +86,7 @@ def build_loss(
     loss = model.paper_loss(task_weights, may_be_unknown=schema.may_be_unknown, **given)
     loss.checks_labels = False  # the reader has checked them
     loss.balance = balancing.balance if balancing else None
+    loss.delay = delays.delay if delays else None
     return loss
 
 

@@ -127,6 +127,11 @@ class TrainingConfig:
         now: As of when labels are judged, where a task has `matures_after`: a time in ISO 8601, or
             a number as the time column holds it. By default the time of the newest row of all
             files.
+        delay_loss: What becomes of labels that have not matured, where a task has `matures_after`:
+            "none" leaves them out of training, as they are out of metrics in any case, and
+            "exponential" learns from them as they were seen by `now`, with delays that are learned
+            too (Chapelle 2014). It takes exponential delays that do not depend on the features, and
+            models whose loss is of the steps alone: escm2, esm2 and hm3 are refused.
         shuffle_rows: Number of consecutive rows that are shuffled together.
         on_bad_row: "raise" stops at the first bad row; "drop" leaves bad rows out, counts and
             reports them.
@@ -183,6 +188,7 @@ class TrainingConfig:
     keep_negatives: float = 1.0
     unseen_share: float = 0.01
     now: str = ""
+    delay_loss: Literal["none", "exponential"] = "none"
     shuffle_rows: int = 1 << 18
     on_bad_row: Literal["raise", "drop"] = "raise"
     max_bad_rows: str = bad_row_limit.DEFAULT

@@ -21,9 +21,8 @@ from tafe_tf.data.atomic import read_json, write_arrays, write_json
 from tafe_tf.data.bad_rows import BadRows
 from tafe_tf.data.batches.dataset import FunnelData
 from tafe_tf.data.batches.holdout import Holdout, time_holdout
-from tafe_tf.data.batches.times import from_text, newest_of_splits
+from tafe_tf.data.batches.times import judged_at
 from tafe_tf.data.batches.unseen import UnseenIds, untrained_fields
-from tafe_tf.data.blocks.maturity import Now
 from tafe_tf.data.shards import lifecycle
 from tafe_tf.distributed.cluster import Cluster
 from tafe_tf.features import vocabulary
@@ -35,8 +34,9 @@ from tafe_tf.storage import input_cache
 from tafe_tf.storage.addresses import absolute, must_be_local, parent_of
 from tafe_tf.storage.texts import read_text
 from tafe_tf.terminal.field_shares import print_field_metrics, print_unseen
-from tafe_tf.terminal.tables import print_dropped, print_metrics
+from tafe_tf.terminal.tables import print_dropped, print_metrics, print_unknown
 from tafe_tf.training import balancing as balancings
+from tafe_tf.training import delays as laws_of_delay
 from tafe_tf.training import identity, predecessor
 from tafe_tf.training.build import (
     build_loss,
@@ -101,7 +101,7 @@ def fit(
     training = training or TrainingConfig()
     cluster = cluster or Cluster()
     run = RunDir(run_dir)
-    warm = _check(data, training, run, cluster)
+    warm = _check(data, model, training, run, cluster)
     available = None if cluster.servers else memory.available()  # servers share the table
     check_known_table(data.schema, _row_size(model), available)
     must_be_local(training.cache_dir, "cache_dir")
@@ -151,6 +151,7 @@ def check_held_out(data: DataConfig, config: TrainingConfig) -> None:
 
 def _check(
     data: DataConfig,
+    model: ModelConfig,
     config: TrainingConfig,
     run: RunDir,
     cluster: Cluster,
@@ -171,6 +172,7 @@ def _check(
             "--loss_balancing must be none on parameter servers, whose workers do not step "
             f"together. Received: {config.loss_balancing}"
         )
+    laws_of_delay.check(config, data.schema, model.name, bool(cluster.servers))
     if not config.warm_start:
         return None
     previous = RunDir(config.warm_start)
@@ -204,7 +206,7 @@ def _fit(
     if cluster.chief:
         run.files.begin(run.has_trained)
     print_unseen(run.statistics().get("unseen", {}))
-    _print_unknown(run.statistics())
+    print_unknown(run.statistics())
     _check_kept(run.statistics(), config)
     rows = dataclasses.replace(rows, unseen=_unseen(run, config))
     trained_on = round(prepared * rows.holdout.training_share * _kept(run, config))
@@ -222,6 +224,7 @@ def _fit(
         rate = learning_rate(config, steps, warm.iterations if warm else 0)
         optimizer = LazyAdam(rate, static_shapes=cluster.is_tpu)
         balancing = balancings.make(config, tasks, run.statistics()["rate"])
+        delays = laws_of_delay.make(config, data.schema)
     way = stack.use(model, config.native, servers=cluster.servers)
     if cluster.chief:
         print(way, flush=True)
@@ -234,16 +237,19 @@ def _fit(
         features,
         cluster,
         optimizer=optimizer,
-        loss=build_loss(model, data.schema, config, balancing),
+        loss=build_loss(model, data.schema, config, balancing, delays),
         config=config,
         run=run,
         balancing=balancing,
+        delays=delays,
         callbacks=callbacks,
     )
 
     def begin() -> None:
         if warm:
             warm.load(model, optimizer)
+            if delays:
+                warm.load_delays(delays)
         elif config.start_at_rates:
             rates = run.statistics()["rate"].values()
             model.shift_logits(log_odds(list(rates), model.products))
@@ -251,6 +257,8 @@ def _fit(
     trainer.fit(rows, validation, steps=steps, begin=begin)
     if balancing:
         print(f"weights that balance the tasks: {balancing.shown(tasks)}", flush=True)
+    if delays:
+        print(f"mean delays: {delays.shown(tasks)}", flush=True)
     cluster.barrier()  # the chief has written
     trained = run.load_best()
     stack.use(trained, config.native)
@@ -334,6 +342,9 @@ def split(
     The latter are the validation files if there are any, and otherwise a part of the training
     files.
     """
+    # Who reads the labels counts the bad rows.
+    uncounted = BadRows(config.on_bad_row, config.max_bad_rows)
+    now = judged_at(config.now, data.schema, data.files(), uncounted)
     training = FunnelData(
         files=list(data.train),
         schema=data.schema,
@@ -344,7 +355,8 @@ def split(
         bad_rows=bad_rows,
         beside=list(data.train),  # validation and test rows may lack a rare column
         keep_negatives=config.keep_negatives,
-        now=_now(data, config),
+        now=now,
+        gives_ages=config.delay_loss != "none",
     )
     if data.valid:
         everything = Holdout(fraction=1.0)
@@ -366,19 +378,6 @@ def split(
         holdout = dataclasses.replace(holdout, group=data.schema.group)
     training = dataclasses.replace(training, holdout=holdout)
     return training, training
-
-
-def _now(data: DataConfig, config: TrainingConfig) -> Now | None:
-    """As of when labels are judged that mature; None where none does."""
-    if not data.schema.matures:
-        if config.now:
-            rule = "needs a schema with a task that has `matures_after`"
-            raise RunError(f"--now {rule}. Received: {config.now!r}")
-        return None
-    if config.now:
-        return from_text(config.now, data.schema)
-    bad_rows = BadRows(config.on_bad_row, config.max_bad_rows)  # who reads the labels counts them
-    return newest_of_splits(data.files(), data.schema, bad_rows)
 
 
 def prepare(
@@ -444,20 +443,6 @@ def _unseen(run: RunDir, config: TrainingConfig) -> UnseenIds:
     seen = run.statistics().get("unseen", {})
     fields = untrained_fields(run.schema(), seen)
     return UnseenIds(share=config.unseen_share, fields=tuple(fields))
-
-
-def _print_unknown(statistics: Mapping[str, Any]) -> None:
-    """Says how many training rows do not know each task's label, and which no row tells of."""
-    rows = statistics["rows"]
-    for task, unknown in statistics.get("unknown_labels", {}).items():
-        if unknown:
-            print(f"task {task}: unknown in {unknown:,} of {rows:,} training rows", flush=True)
-    for task in statistics.get("untold", []):
-        print(
-            f"warning: task {task!r}: no training row that may have come so far knows its label, "
-            "so that its probabilities mean nothing",
-            flush=True,
-        )
 
 
 def _row_size(model: ModelConfig) -> RowSize:

@@ -30,6 +30,7 @@ from tafe_tf.training.async_steps import AsyncSteps
 from tafe_tf.training.balancing import Balancing
 from tafe_tf.training.callbacks import Curves, batch_logs, check_callbacks, epoch_logs
 from tafe_tf.training.config import TrainingConfig
+from tafe_tf.training.delays import Delays
 from tafe_tf.training.early_stopping import EarlyStopping
 from tafe_tf.training.errors import RunError
 from tafe_tf.training.evaluator import Evaluator
@@ -145,6 +146,7 @@ class Trainer:
         run: Where checkpoints, history and curves go.
         balancing: What balances the tasks in the loss, made under the strategy's scope; None by
             default.
+        delays: How long steps take to be seen, made under the strategy's scope; None by default.
         callbacks: Keras callbacks. They run in the chief alone, but may end the training of all.
             They see an epoch as Keras shows it, and as a batch each call of several steps; see
             `batch_logs` and `epoch_logs`.
@@ -161,6 +163,7 @@ class Trainer:
         config: TrainingConfig,
         run: RunDir,
         balancing: Balancing | None = None,
+        delays: Delays | None = None,
         callbacks: Sequence[keras.callbacks.Callback] = (),
     ) -> None:
         self.model = model
@@ -172,6 +175,7 @@ class Trainer:
         self._config = config
         self._run = run
         self._balancing = balancing
+        self._delays = delays
         with self.cluster.strategy.scope():
             optimizer.build(model.trainable_variables)
         self._state_text = tf.Variable("", dtype=tf.string)
@@ -180,6 +184,7 @@ class Trainer:
             optimizer=variables(optimizer),
             state=self._state_text,
             **({"balancing": balancing.variables} if balancing else {}),
+            **({"delays": delays.variables} if delays else {}),
         )
         self._best = run.best(model)
         self._task_names = [task.name for task in features.schema.tasks]
@@ -279,6 +284,7 @@ class Trainer:
             readers,
             per_call,
             self._balancing,
+            self._delays,
         )
         if self.cluster.stepping == 0:
             return steps
@@ -393,6 +399,7 @@ class Trainer:
             "train",
             self.features,
             draws_unseen=bool(data.unseen),
+            gives_ages=data.gives_ages,
         )
         iterator = self.cluster.iterate(stream.dataset)
         with Progress(f"epoch {start.epoch + 1}", steps, start.batch) as progress:

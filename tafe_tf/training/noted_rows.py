@@ -15,6 +15,7 @@ from tafe_tf.data.bad_rows import BadRows, Policy
 from tafe_tf.data.batches.dataset import FunnelData
 from tafe_tf.data.batches.holdout import Holdout
 from tafe_tf.data.batches.times import from_json, to_json
+from tafe_tf.data.blocks.maturity import Now
 from tafe_tf.data.fingerprint import Fingerprint, changes, of_splits
 from tafe_tf.schema import Schema
 from tafe_tf.shown import shown
@@ -178,6 +179,11 @@ class NotedRows:
         has_none = not self._read().get("test_files")
         return has_none or not self._changed(of_splits({"test": files}))
 
+    @property
+    def now(self) -> Now | None:
+        """As of when labels that mature were judged; None where none does, or nothing is noted."""
+        return from_json(self._read().get("now"))
+
     def bad_rows(self) -> BadRows:
         """Does with bad rows what was done in training."""
         noted = self._read()
@@ -211,7 +217,7 @@ class NotedRows:
             schema=self._schema(),
             batch_size=batch_size,
             holdout=Holdout(**noted["holdout"]),
-            now=from_json(noted.get("now")),
+            now=self.now,
             bad_rows=self.bad_rows(),
             beside=self.train_files(),
         )
@@ -230,7 +236,7 @@ class NotedRows:
             files=files,
             schema=self._schema(),
             batch_size=batch_size,
-            now=from_json(noted.get("now")),
+            now=self.now,
             bad_rows=self.bad_rows(),
             beside=self.train_files(),
         )

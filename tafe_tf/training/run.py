@@ -15,7 +15,7 @@ import pyarrow as pa
 from tafe_tf.data.atomic import read_json
 from tafe_tf.data.bad_rows import BadRows
 from tafe_tf.data.batches.dataset import FunnelData
-from tafe_tf.data.batches.times import newest
+from tafe_tf.data.batches.times import judged_at
 from tafe_tf.data.formats.in_memory import ArrowRows, to_arrow
 from tafe_tf.data.formats.patterns import find_sources
 from tafe_tf.data.formats.read import read_blocks
@@ -155,6 +155,7 @@ class Run:
         batch_size: int = EVALUATION_ROWS,
         bad_rows: BadRows | None = None,
         input_format: str = "",
+        now: Any = None,
     ) -> Metrics:
         """The metrics of rows with labels, and the shares of missing and unseen values by field.
 
@@ -163,11 +164,14 @@ class Run:
             batch_size: Number of rows that go through the model together. The default is 4,096.
             bad_rows: What to do with bad rows; by default what was done in training.
             input_format: The format of files without an ending, see `as_rows`. Default: "".
+            now: As of when labels that mature are judged: a datetime, NumPy's datetime64, a text in
+                ISO 8601, or a number, as the rows have their times. Default: None, the time of the
+                newest of these rows.
 
         Raises:
-            DataError: On a bad row.
+            DataError: On a bad row, or if `now` is no time or no label matures.
         """
-        data = self.data(rows, batch_size, bad_rows, input_format)
+        data = self.data(rows, batch_size, bad_rows, input_format, now)
         evaluator = Evaluator(self.model, self.features)
         metrics = evaluator.evaluate(data, of_fields=True)
         return {
@@ -181,19 +185,18 @@ class Run:
         batch_size: int = EVALUATION_ROWS,
         bad_rows: BadRows | None = None,
         input_format: str = "",
+        now: Any = None,
     ) -> FunnelData:
-        """Rows as the evaluator reads them; see `evaluate` for the arguments.
-
-        Labels that mature are judged as of the newest of these rows.
-        """
+        """Rows as the evaluator reads them; see `evaluate` for the arguments."""
         files = self._sources(rows, input_format)
         bad_rows = bad_rows or self.directory.rows.bad_rows()
-        now = newest(files, self.schema, bad_rows) if self.schema.matures else None
+        asked = "" if now is None else str(now)
+        judged = judged_at(asked, self.schema, {"given": files}, bad_rows)
         return FunnelData(
             files=files,
             schema=self.schema,
             batch_size=batch_size,
-            now=now,
+            now=judged,
             bad_rows=bad_rows,
             beside=self.directory.rows.train_files(),
         )

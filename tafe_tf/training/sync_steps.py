@@ -8,8 +8,9 @@ import keras
 import tensorflow as tf
 
 from tafe_tf.data.batches.batch import Batch
-from tafe_tf.losses import FunnelLoss, known_task_losses
+from tafe_tf.losses import FunnelLoss, known_task_losses, step_weights
 from tafe_tf.training.balancing import Balancing, means_of_tasks
+from tafe_tf.training.delays import Delays
 from tafe_tf.training.step_report import ReportLayout, StepReport
 
 
@@ -26,6 +27,8 @@ class SyncSteps:
         readers: Number of readers of the input.
         per_call: Number of steps, at most.
         balancing: What balances the tasks in the loss and is learned too. Default: None.
+        delays: How long steps take to be seen, which the loss has and is learned too. Default:
+            None.
 
     Attributes:
         layout: How a step's report becomes the vector that `step` returns.
@@ -40,6 +43,7 @@ class SyncSteps:
         readers: int,
         per_call: int,
         balancing: Balancing | None = None,
+        delays: Delays | None = None,
     ) -> None:
         self._model = model
         self._optimizer = optimizer
@@ -48,6 +52,7 @@ class SyncSteps:
         self._replicas = strategy.num_replicas_in_sync
         self._per_call = per_call
         self._balancing = balancing
+        self._delays = delays
         self.layout = ReportLayout(
             num_tasks=model.num_tasks,
             readers=readers,
@@ -101,27 +106,31 @@ class SyncSteps:
         num_tasks = self._model.num_tasks
         weights = self._model.trainable_variables
         balancing = self._balancing
-        with tf.GradientTape(persistent=balancing is not None) as tape:
+        delays = self._delays
+        ages = None if delays is None else batch.age
+        y_true = step_weights.joined(batch.labels, ages=ages)
+        learns_more = balancing is not None or delays is not None
+        with tf.GradientTape(persistent=learns_more) as tape:
             logits = self._model(batch.inputs, training=True)
             # The loss is a mean over the global batch. Keras has already divided it by the number
             # of replicas, whose gradients are summed; what layers add to it has to be divided here.
             loss = self._loss(
-                batch.labels,
+                y_true,
                 logits,
                 sample_weight=batch.weight,
             )
             loss += sum(self._model.losses) / self._replicas
+            seen = self._loss.seen_logits(logits[:, :num_tasks], ages)
+            losses = known_task_losses(batch.labels[:, :num_tasks], seen)  # [B, N]
             if balancing is not None:
-                of_tasks = means_of_tasks(batch, logits, num_tasks, self._replicas)
+                of_tasks = means_of_tasks(batch, losses, self._replicas)
         gradients = tape.gradient(loss, [weight.value for weight in weights])
         self._optimizer.apply(gradients, weights)
         if balancing is not None:
             balancing.update(tape, loss, of_tasks, self._model)
+        if delays is not None:
+            delays.update(tape, loss)
 
-        losses = known_task_losses(
-            batch.labels[:, :num_tasks],
-            logits[:, :num_tasks],
-        )  # [B, N]
         report = StepReport(
             steps=1.0 / self._replicas,
             rows=tf.shape(logits)[0],

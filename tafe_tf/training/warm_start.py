@@ -31,6 +31,7 @@ from tafe_tf.optimizers import LazyAdam
 from tafe_tf.schema import FIRST, MISSING, UNSEEN, Feature, Schema
 from tafe_tf.storage.addresses import absolute
 from tafe_tf.training.checkpoints import newest_first
+from tafe_tf.training.delays import Delays
 from tafe_tf.training.errors import RunError
 from tafe_tf.training.noted_files import MEANING, MOMENTS, WEIGHTS
 from tafe_tf.training.predecessor import NOTE
@@ -216,6 +217,18 @@ class WarmStart:
         if self._restart_gamma:
             for schedule in model.schedules():
                 schedule.step.assign(0)
+
+    def load_delays(self, delays: Delays) -> None:
+        """Copies how long steps take to be seen, if the earlier run has learned it.
+
+        Args:
+            delays: The new run's, made under the strategy's scope.
+        """
+        stored = list(_stored(self.previous.path / "checkpoints", "delays"))
+        if not stored:
+            return
+        for variable, value in zip(delays.variables, stored, strict=True):
+            variable.assign(value)
 
     def _check_model(self, model: keras.Model) -> None:
         there = _shaping(read_json(self.previous.path / "model.json"))

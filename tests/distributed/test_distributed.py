@@ -11,6 +11,10 @@ import pytest
 from distributed_jobs import LOGICAL_DEVICES, TRAIN, Job, launched, make_funnel
 from processes import wait_until_gone
 
+from tafe_tf import schema_toml
+from tafe_tf.data.formats.write import write
+from tafe_tf.data.public.delay_law import DelayLaw
+from tafe_tf.data.public.synthetic import SyntheticFunnel
 from tafe_tf.distributed import cluster
 
 
@@ -76,6 +80,28 @@ def test_two_devices_balance_the_tasks_as_one_does(
     assert_same(two, one)
     learned = two.numbers()["balancing/0/.ATTRIBUTES/VARIABLE_VALUE"]
     assert np.ptp(learned) > 0.1
+
+
+@pytest.mark.slow
+def test_two_devices_learn_the_delays_of_one(tmp_path: pathlib.Path) -> None:
+    log = tmp_path / "log"
+    log.mkdir()
+    law = DelayLaw(mean_days=1.0, window_days=7, log_days=14)
+    funnel = SyntheticFunnel(rates=(0.4, 0.2), fields=3, values=5, delay=law)
+    (log / "schema.toml").write_text(schema_toml.dump(funnel.schema()))
+    for number in range(4):
+        write(log / f"train-{number}.parquet", funnel.chunk(0, number, 600))
+    flags = {"model": "shared_bottom", "delay_loss": "exponential", "save_predictions": False}
+    one = Job(log, tmp_path / "one", *TRAIN, **flags)
+    one.wait()
+    two = Job(log, tmp_path / "two", "-c", LOGICAL_DEVICES, strategy="mirrored", **flags)
+    two.wait()
+    ours, theirs = two.numbers(), one.numbers()
+    assert ours.keys() == theirs.keys()
+    for name, value in theirs.items():
+        np.testing.assert_allclose(ours[name], value, rtol=0, atol=1e-5, err_msg=name)
+    learned = ours["delays/0/.ATTRIBUTES/VARIABLE_VALUE"]
+    assert learned[1] - np.log(3.0 / (7 * 86_400)) > 0.1  # from 2.3 days towards 1
 
 
 @pytest.mark.slow

@@ -91,11 +91,34 @@ def test_unknown_and_late_labels_are_no_problem(shop: pathlib.Path) -> None:
     found = look(shop)
     assert found.problems == () and not any(found.bad.values())
     _, buy = found.steps
-    lost = (columns["click"] == 1) & columns["buy"].isna()
-    assert buy.unknown == pytest.approx(lost.mean())
+    clicked = columns["click"] == 1
+    assert buy.unknown == pytest.approx(clicked.mean())  # all rows are as young as the newest
+    old = columns.assign(at=["2026-11-01"] * (len(columns) - 1) + ["2026-11-20"])
+    old.to_csv(shop / "train.csv", index=False)
+    lost = clicked & (columns["buy"].isna() | (old["at"] == "2026-11-20"))
+    assert look(shop).steps[1].unknown == pytest.approx(lost.mean())
     columns.drop(columns=["at", "how_much"]).to_csv(shop / "train.csv", index=False)
     problems = " ".join(look(shop).problems)
     assert "column 'at' is missing" in problems and "column 'how_much' is missing" in problems
+
+
+def test_rates_are_those_of_rows_that_had_their_time(shop: pathlib.Path) -> None:
+    columns = pd.read_csv(shop / "train.csv")
+    is_young = columns.index >= len(columns) // 2
+    columns["buy"] = columns["buy"].mask(is_young, 0)
+    columns["at"] = np.where(is_young, "2026-11-19T00:00:00", "2026-11-16T00:00:00")
+    columns.to_csv(shop / "train.csv", index=False)
+    test = pd.read_csv(shop / "test.csv")
+    test["at"] = "2026-11-20T00:00:00"
+    test.to_csv(shop / "test.csv", index=False)
+    keys = 'name = "buy"\nmatures_after = "3d"'
+    schema = SCHEMA.replace('name = "buy"', keys).replace('group = "user"', 'time = "at"')
+    (shop / "schema.toml").write_text(schema)
+    click, buy = look(shop).steps
+    assert click.unknown == 0
+    known = ~is_young | (columns["click"] == 0)
+    assert buy.unknown == pytest.approx(1 - known.mean())
+    assert buy.rate == pytest.approx(columns["buy"][known].mean())
 
 
 def test_all_problems_are_told_at_once(shop: pathlib.Path) -> None:

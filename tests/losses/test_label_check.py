@@ -42,6 +42,14 @@ def test_called_by_itself(name: str, value: float) -> None:
         loss(labels(7, 0, 0).astype(np.int64), logits)
 
 
+def test_where_labels_may_be_unknown_the_error_says_how() -> None:
+    loss = FunnelLoss(may_be_unknown=True)
+    assert np.isfinite(float(loss(labels(-1.0, 1, 2), np.zeros((3, 3)))))
+    said = "task 3 in row 2: a label must be 0, 1 or, where it is unknown, -1. Received: -2.0"
+    with pytest.raises(ValueError, match=said):
+        loss(labels(-2.0, 1, 2), np.zeros((3, 3)))
+
+
 def test_columns_that_are_not_read_are_not_judged() -> None:
     assert np.isfinite(float(FunnelLoss()(labels(-1.0, 0, 2), np.zeros((3, 2), np.float32))))
 

@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import pathlib
 from typing import Any
 
 import numpy as np
 import pytest
+from absl import flags as absl_flags
+from absl.testing import flagsaver
 
 import tafe_tf
+from tafe_tf import evaluate, prepare
 from tafe_tf.data.blocks.block import Block
 from tafe_tf.data.blocks.maturity import completed, without_immature
 from tafe_tf.data.errors import DataError
 from tafe_tf.data.formats.write import write
+from tafe_tf.data.public.delay_law import DelayLaw
 from tafe_tf.data.public.synthetic import SyntheticFunnel
 from tafe_tf.schema import Feature, Schema, SchemaError, Task
 from tafe_tf.training.config import ModelConfig, TrainingConfig
@@ -22,45 +27,26 @@ from tafe_tf.training.errors import RunError
 from tafe_tf.training.fit import fit
 from tafe_tf.training.run import Run
 
-FUNNEL = SyntheticFunnel(rates=(0.3, 0.15), fields=3, values=5, interaction=0.0)
+LAW = DelayLaw(mean_days=3.0, window_days=7, log_days=28)
+FUNNEL = SyntheticFunnel(rates=(0.3, 0.15), fields=3, values=5, interaction=0.0, delay=LAW)
 ROWS = 40_000
+LOGGED = FUNNEL.chunk(stream=0, number=0, rows=ROWS)
 TEST = FUNNEL.chunk(stream=1, number=0, rows=20_000)
-DAY = 86_400.0  # seconds
-LOG, MATURITY, MEAN_DELAY = 28 * DAY, 7 * DAY, 3 * DAY
-NOW = 1.7e9 + LOG
-
-
-def share_seen(age: np.ndarray) -> np.ndarray:
-    """P(a conversion within a week is seen at an age): an exponential law, cut off after a week."""
-    within = 1 - np.exp(-np.minimum(age, MATURITY) / MEAN_DELAY)
-    return np.asarray(within / (1 - np.exp(-MATURITY / MEAN_DELAY)))
-
-
-AGE = np.random.default_rng(7).uniform(0, LOG, ROWS)
-AGE[0] = 0.0
-
-
-def logged() -> dict[str, list[Any]]:
-    """Four weeks of a log, with the conversions that had happened by its end."""
-    rows = FUNNEL.chunk(stream=0, number=0, rows=ROWS)
-    is_seen = np.random.default_rng(8).random(ROWS) < share_seen(AGE)
-    columns: dict[str, list[Any]] = {name: values.tolist() for name, values in rows.items()}
-    columns["conversion"] = (rows["conversion"] * is_seen).astype(int).tolist()
-    columns["time"] = (NOW - AGE).tolist()
-    return columns
+DAY = 86_400  # seconds
+NOW = int(LOGGED["time"].max())
 
 
 def schema(matures_after: str) -> Schema:
-    of_truth = FUNNEL.schema()
-    click, conversion = of_truth.tasks
+    found = FUNNEL.schema()
+    click, conversion = found.tasks
     late = dataclasses.replace(conversion, matures_after=matures_after)
-    return dataclasses.replace(of_truth, tasks=(click, late), time="time")
+    return dataclasses.replace(found, tasks=(click, late))
 
 
 def trained(directory: pathlib.Path, matures_after: str, **settings: Any) -> Run:
     directory.mkdir()
     path = directory / "train.parquet"
-    write(path, logged())
+    write(path, LOGGED)
     data = DataConfig(train=(str(path),), schema=schema(matures_after))
     model = ModelConfig(name="shared_bottom", arguments={"bottom_units": [16], "tower_units": [8]})
     chosen = {"epochs": 3, "batch_size": 256, "learning_rate": 0.01, **settings}
@@ -81,9 +67,9 @@ NEAR = 0.06
 @pytest.mark.slow
 def test_immature_labels_as_they_stand_lose_the_conversions_to_come(tmp_path: pathlib.Path) -> None:
     run = trained(tmp_path / "job", "")
-    lost = share_seen(AGE).mean()
-    assert lost < 0.93
-    assert ratio(run, "ctcvr", TEST["true_conversion"]) == pytest.approx(lost, abs=NEAR)
+    share = LAW.mean_share_seen
+    assert share < 0.93
+    assert ratio(run, "ctcvr", TEST["true_conversion"]) == pytest.approx(share, abs=NEAR)
 
 
 def test_conversions_are_learned_from_rows_that_had_their_time(
@@ -95,19 +81,84 @@ def test_conversions_are_learned_from_rows_that_had_their_time(
     assert ratio(run, "cvr", conditional) == pytest.approx(1.0, abs=NEAR)
     statistics = run.directory.statistics()
     assert statistics["unknown_labels"]["click"] == 0
-    young = (AGE < MATURITY).sum()
-    clicks_of_young = np.array(logged()["click"])[AGE < MATURITY].sum()
-    assert statistics["unknown_labels"]["conversion"] == clicks_of_young < young
+    is_young = LOGGED["time"] > NOW - 7 * DAY
+    clicks_of_young = LOGGED["click"][is_young].sum()
+    assert statistics["unknown_labels"]["conversion"] == clicks_of_young < is_young.sum()
     assert run.directory.rows.held_out().now == NOW
 
 
 @pytest.mark.slow
 def test_now_may_be_given(tmp_path: pathlib.Path) -> None:
     """A week later all rows are mature, and take their labels as they stand."""
-    later = trained(tmp_path / "later", "7d", now=str(NOW + MATURITY), epochs=1)
+    later = trained(tmp_path / "later", "7d", now=str(NOW + 7 * DAY), epochs=1)
     assert later.directory.statistics()["unknown_labels"]["conversion"] == 0
     with pytest.raises(DataError, match=r"--now must be a time .*Received: 'tomorrow'"):
         trained(tmp_path / "wrong", "7d", now="tomorrow")
+
+
+def test_evaluation_judges_as_of_a_time(tmp_path: pathlib.Path) -> None:
+    run = small(tmp_path / "run", test=SMALL)
+    assert run.metrics is not None
+    of_training = run.metrics["rows/ctcvr"]
+    assert run.evaluate(SMALL)["rows/ctcvr"] == of_training == 35  # five young rows were clicked
+    newest = SMALL["seconds"][-1]
+    assert run.evaluate(SMALL, now=newest + 10)["rows/ctcvr"] == 40
+    assert run.evaluate(SMALL, now=str(newest - 30))["rows/ctcvr"] == 20
+    with pytest.raises(DataError, match=r"--now must be a time .*Received: 'tomorrow'"):
+        run.evaluate(SMALL, now="tomorrow")
+
+
+def test_the_commands_judge_as_training_did(
+    tmp_path: pathlib.Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The run's own test rows as of the training's time, whichever rows are the newest of them."""
+    if not absl_flags.FLAGS.is_parsed():
+        absl_flags.FLAGS(["test"])
+    old = {name: values[:30] for name, values in SMALL.items()}
+    run = small(tmp_path / "run", test=old)
+    metrics = run.path / "metrics.json"
+    before = json.loads(metrics.read_text())
+    assert before["rows/ctcvr"] == 30
+    with flagsaver.flagsaver(run_dir=str(run.path)):
+        evaluate.main(["evaluate"])
+    assert json.loads(metrics.read_text())["rows/ctcvr"] == 30
+    capsys.readouterr()
+    with flagsaver.flagsaver(run_dir=str(run.path)):
+        absl_flags.FLAGS["now"].parse(str(SMALL["seconds"][29]))
+        try:
+            evaluate.main(["evaluate"])
+        finally:
+            absl_flags.FLAGS["now"].unparse()
+    assert "or not as it judged them" in capsys.readouterr().out
+    assert json.loads(metrics.read_text())["rows/ctcvr"] == 30
+
+
+def test_prepare_says_how_many_rows_are_too_young(
+    tmp_path: pathlib.Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """As training says it, with the newest row of all splits."""
+    if not absl_flags.FLAGS.is_parsed():
+        absl_flags.FLAGS(["test"])
+    schema = """name = "shop"
+time = "seconds"
+[[tasks]]
+name = "click"
+[[tasks]]
+name = "buy"
+matures_after = "10s"
+[[features]]
+name = "user"
+kind = "vocabulary"
+"""
+    (tmp_path / "schema.toml").write_text(schema)
+    write(tmp_path / "train.csv", SMALL)
+    later = {**SMALL, "seconds": [second + 4 for second in SMALL["seconds"]]}
+    write(tmp_path / "test.csv", later)
+    with flagsaver.flagsaver(data_dir=str(tmp_path)):
+        prepare.main(["prepare"])
+    assert "task buy: unknown in 3 of 40 training rows" in capsys.readouterr().out
+    small(tmp_path / "run", test=later)
+    assert "task buy: unknown in 3 of 40 training rows" in capsys.readouterr().out
 
 
 def test_the_order_of_the_funnel_completes_what_is_known() -> None:
@@ -188,7 +239,7 @@ def test_dates_are_noted_as_dates(tmp_path: pathlib.Path) -> None:
 
 
 def test_now_without_a_label_that_matures_is_refused(tmp_path: pathlib.Path) -> None:
-    with pytest.raises(RunError, match=r"--now needs .* `matures_after`\. Received: '170'"):
+    with pytest.raises(DataError, match=r"--now needs .* `matures_after`\. Received: '170'"):
         small(tmp_path / "run", matures_after="", now="170")
 
 

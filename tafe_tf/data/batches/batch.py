@@ -24,6 +24,8 @@ class Rows:
         reader: The number of the reader that gives the rows.
         position: The raw row of the reader's order at which the window begins, and how many rows
             the windows before it gave: what `Position.readers` holds of a reader.
+        age: How old each row is in seconds, float32 [n]; None where `FunnelData.gives_ages` does
+            not ask for it. Default: None.
     """
 
     columns: dict[str, np.ndarray]
@@ -32,6 +34,7 @@ class Rows:
     row: np.ndarray
     reader: int
     position: tuple[int, int]
+    age: np.ndarray | None = None
 
     def __len__(self) -> int:
         return len(self.row)
@@ -55,6 +58,8 @@ class Batch(NamedTuple):
         extra: Further columns that evaluation reads (group, truth), by name; none in training.
         unseen: Which ids training takes for those of unseen values, bool [B, S]; () where none are
             drawn, and once they are.
+        age: How old each row is in seconds, float32 [B], in training that asks for it
+            (`FunnelData.gives_ages`); otherwise nothing, ().
     """
 
     inputs: Any
@@ -66,6 +71,7 @@ class Batch(NamedTuple):
     more: Any
     extra: Any
     unseen: Any = ()
+    age: Any = ()
 
 
 def columns_of(schema: Schema, part: Part) -> list[str]:

@@ -33,7 +33,7 @@ from tafe_tf.data.batches.holdout import Holdout
 from tafe_tf.data.batches.position import Position
 from tafe_tf.data.batches.unseen import UnseenDraw, UnseenIds
 from tafe_tf.data.blocks.block import Block
-from tafe_tf.data.blocks.maturity import Now, without_immature
+from tafe_tf.data.blocks.maturity import Now, ages, as_logged, without_immature
 from tafe_tf.data.errors import DataError
 from tafe_tf.data.formats.in_memory import ArrowRows
 from tafe_tf.data.formats.read import read_blocks
@@ -67,6 +67,9 @@ class FunnelData:
         now: As of when labels are judged that mature (`Task.matures_after`): a datetime64[ns]
             if the rows' times are dates or times, else a number. Default: None, all labels are
             taken as they are.
+        gives_ages: Whether training batches hold labels as they were logged, also those that have
+            not matured, and the age of each row, by which a loss can judge them. All other batches
+            are as of `now` in any case. It needs `now`. Default: False.
         bad_rows: What to do with bad rows. Default: raise at the first.
         beside: Further files that tell whether a column exists which a TFRecord file lacks, such as
             those that a model was trained on. Default: none.
@@ -82,6 +85,7 @@ class FunnelData:
     keep_negatives: float = 1.0
     unseen: UnseenIds = dataclasses.field(default_factory=UnseenIds)
     now: Now | None = None
+    gives_ages: bool = False
     bad_rows: BadRows = dataclasses.field(default_factory=BadRows)
     beside: Sequence[str | ArrowRows] = ()
 
@@ -223,12 +227,12 @@ class FunnelData:
             bad_rows=self.bad_rows,
         )
         window_rows = 1 if epoch is None else self.shuffle_rows
+        has_ages = self.gives_ages and epoch is not None
         blocks: list[Block] = []
         raw_rows = 0
         for block in itertools.chain(read, [None]):
             if block is not None:
-                if self.now is not None:
-                    block = without_immature(block, self.schema, self.now)
+                block = self._judged(block, has_ages)
                 file = order[block.file].astype(np.int32)
                 blocks.append(dataclasses.replace(block, file=file))
                 raw_rows += block.raw_rows
@@ -253,6 +257,7 @@ class FunnelData:
                 row=_gather([block.row for block in blocks], which),
                 reader=reader,
                 position=(start, before),
+                age=self._ages(blocks, which) if has_ages else None,
             )
             start += raw_rows
             before += len(which)
@@ -262,6 +267,20 @@ class FunnelData:
             names_of_files = ", ".join(str(file) for file in files)
             which_reader = f"reader {reader + 1} of {self.readers}"
             raise DataError(f"{names_of_files}: {which_reader} has no rows; take fewer readers")
+
+    def _judged(self, block: Block, is_logged: bool) -> Block:
+        """A block with its labels as of `now`, or as they were logged by then."""
+        if self.now is None:
+            return block
+        judge = as_logged if is_logged else without_immature
+        return judge(block, self.schema, self.now)
+
+    def _ages(self, blocks: Sequence[Block], which: np.ndarray) -> np.ndarray:
+        """How old some rows are in seconds, by their places among those of all blocks."""
+        if self.now is None:
+            raise ValueError("ages are as of a time, `now`, which was not given")
+        of_blocks = [ages(block, self.now) for block in blocks]
+        return _gather(of_blocks, which)
 
     def _file_order(self, reader: int, epoch: int | None) -> np.ndarray:
         """The indices of the files that a reader reads, in its order."""
@@ -353,6 +372,7 @@ class FunnelData:
             targets = targets.astype(np.float32)
             file = _joined(spans, lambda rows: rows.file)
             row = _joined(spans, lambda rows: rows.row)
+            has_ages = spans[0].piece.age is not None
             yield Batch(
                 inputs={column.name: columns[column.name] for column in schema.inputs},
                 labels=targets,
@@ -363,6 +383,7 @@ class FunnelData:
                 more=np.array([following is not None]),
                 extra={name: columns[name] for name in extra},
                 unseen=draw.mask(file, row) if draw else (),
+                age=_joined(spans, lambda rows: rows.age) if has_ages else (),
             )
 
 

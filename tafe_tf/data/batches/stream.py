@@ -25,6 +25,7 @@ class Stream:
         transform: Makes model inputs of raw inputs; it runs in the pipeline.
         draws_unseen: Whether the batches say which ids are taken for those of unseen values, which
             then takes place in the pipeline, too. Default: False.
+        gives_ages: Whether the batches hold the ages of their rows. Default: False.
 
     Attributes:
         dataset: A `tf.data.Dataset` of `Batch`es of tensors.
@@ -38,10 +39,16 @@ class Stream:
         transform: Callable[..., Any],
         *,
         draws_unseen: bool = False,
+        gives_ages: bool = False,
     ) -> None:
         self._batches = batches
         self._error: Exception | None = None
-        signature = _signature(schema, part, draws_unseen)
+        signature = _signature(
+            schema,
+            part,
+            draws_unseen=draws_unseen,
+            gives_ages=gives_ages,
+        )
         dataset = tf.data.Dataset.from_generator(self._generate, output_signature=signature)
 
         @tf.autograph.experimental.do_not_convert  # it has no control flow, and each pass traces it
@@ -115,7 +122,9 @@ def deal(batches: Iterator[Batch], replicas: int) -> Iterator[Batch]:
 def _signature(
     schema: Schema,
     part: Part,
+    *,
     draws_unseen: bool,
+    gives_ages: bool,
 ) -> Batch:
     """The types and shapes of a batch."""
     columns = {}
@@ -130,14 +139,16 @@ def _signature(
         extra = extra_columns_of(schema)
     labels = tf.TensorSpec([None, targets], tf.float32)
     slots = sum(feature.slots for feature in schema.features)
+    of_rows = tf.TensorSpec([None], tf.float32)
     return Batch(
         inputs={column.name: columns[column.name] for column in schema.inputs},
         labels=labels,
-        weight=labels if schema.step_weights else tf.TensorSpec([None], tf.float32),
+        weight=labels if schema.step_weights else of_rows,
         file=tf.TensorSpec([None], tf.int32),
         row=tf.TensorSpec([None], tf.int64),
         position=tf.TensorSpec([None, 2], tf.int64),
         more=tf.TensorSpec([1], tf.bool),
         extra={name: columns[name] for name in extra},
         unseen=tf.TensorSpec([None, slots], tf.bool) if draws_unseen else (),
+        age=of_rows if gives_ages else (),
     )

@@ -88,6 +88,34 @@ def newest_of_splits(
     return max(found.values())
 
 
+def judged_at(
+    asked: str,
+    schema: Schema,
+    splits: Mapping[str, Sequence[str | ArrowRows]],
+    bad_rows: BadRows,
+) -> Now | None:
+    """As of when labels are judged that mature; None where none does.
+
+    Args:
+        asked: A time as a flag gives it, or "" for that of the newest row of all splits.
+        schema: Says which labels mature, and names the column of times.
+        splits: The files of each split by its name.
+        bad_rows: What to do with bad rows.
+
+    Raises:
+        DataError: If a time is asked for and no label matures; as `from_text` and
+            `newest_of_splits`.
+    """
+    if not schema.matures:
+        if asked:
+            rule = "needs a schema with a task that has `matures_after`"
+            raise DataError(f"--now {rule}. Received: {asked!r}")
+        return None
+    if asked:
+        return from_text(asked, schema)
+    return newest_of_splits(splits, schema, bad_rows)
+
+
 def from_text(text: str, schema: Schema) -> Now:
     """A time as a flag gives it, like one of the column `Schema.time`.
 

@@ -43,17 +43,82 @@ def without_immature(
         raise DataError(
             f"column {schema.time!r} holds {kind_of(block.time)}, {rule}. Received: {now}"
         )
-    labels = block.labels.copy()
-    for i, task in enumerate(schema.tasks):
-        if task.matures_after:
-            labels[_is_immature(block.time, task, now), i] = UNKNOWN
-    labels = completed(labels)
+    labels = mature_labels(block.labels, block.time, schema, now)
     columns = dict(block.columns)
     for i, name in zip(schema.via, schema.actions, strict=True):
         is_late = labels[:, i - 1] == UNKNOWN  # the step before which the action does not come
         if name in columns:
             columns[name] = np.where(is_late, UNKNOWN, columns[name])
     return dataclasses.replace(block, labels=labels, columns=columns)
+
+
+def mature_labels(
+    labels: np.ndarray,
+    time: np.ndarray,
+    schema: Schema,
+    now: Now,
+) -> np.ndarray:
+    """Makes the labels of rows that have not had their time unknown, see `without_immature`.
+
+    Args:
+        labels: 0, 1 or `UNKNOWN`, int8 [n, N].
+        time: The rows' times, of the kind of `now`, [n].
+        schema: Says after which time each step is known.
+        now: As of when.
+
+    Returns:
+        Other labels, as the funnel's order completes them, int8 [n, N].
+    """
+    found = labels.copy()
+    for i, task in enumerate(schema.tasks):
+        if task.matures_after:
+            found[_is_immature(time, task, now), i] = UNKNOWN
+    return completed(found)
+
+
+def as_logged(
+    block: Block,
+    schema: Schema,
+    now: Now,
+) -> Block:
+    """Leaves labels as the log has them, but in rows that are not older than `now`.
+
+    By when such a row's labels were read is not known. They are unknown there, if they mature.
+
+    Args:
+        block: Rows with their times.
+        schema: Says which labels mature (`Task.matures_after`).
+        now: As of when, see `without_immature`.
+
+    Returns:
+        The block, whose young rows have the labels that they showed by then.
+
+    Raises:
+        ValueError: As `without_immature`.
+        DataError: As `without_immature`.
+    """
+    judged = without_immature(block, schema, now)
+    has_age = ages(block, now) > 0
+    labels = np.where(has_age[:, None], block.labels, judged.labels)
+    columns = dict(block.columns)
+    for name in schema.actions:
+        if name in columns:
+            columns[name] = np.where(has_age, block.columns[name], judged.columns[name])
+    return dataclasses.replace(block, labels=labels, columns=columns)
+
+
+def ages(block: Block, now: Now) -> np.ndarray:
+    """How old a block's rows are in seconds, negative after `now`, float32 [n].
+
+    Raises:
+        ValueError: If the block has no times.
+    """
+    if block.time is None:
+        raise ValueError("rows have an age by their time, which was not read")
+    if isinstance(now, np.datetime64):
+        nanoseconds = now.astype(np.int64) - block.time.astype(np.int64)
+        return np.asarray(nanoseconds * 1e-9, np.float32)
+    return np.asarray(now - block.time, np.float32)
 
 
 def completed(labels: np.ndarray) -> np.ndarray:

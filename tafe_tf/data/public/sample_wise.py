@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from tafe_tf.data.public.delay_law import DelayLaw
 from tafe_tf.data.public.synthetic import SyntheticFunnel, append_half_shared
 
 
@@ -37,6 +38,7 @@ class SampleWiseFunnel(SyntheticFunnel):
         segments: S, the number of segments. Default: 4.
         pairs: The number of pairs of fields that interact in a segment. Default: 6.
         seed: The seed of pairs, effects, factors and rows. Default: 0.
+        delay: How late the last step comes, see `SyntheticFunnel`. Default: None.
 
     Attributes:
         pairs: The two fields of each interaction, [S, pairs, 2], the smaller one first.
@@ -64,6 +66,7 @@ class SampleWiseFunnel(SyntheticFunnel):
         segments: int = 4,
         pairs: int = 6,
         seed: int = 0,
+        delay: DelayLaw | None = None,
     ) -> None:
         if segments > values:
             rule = "segments must be at most as many as values, which decide them"
@@ -77,6 +80,7 @@ class SampleWiseFunnel(SyntheticFunnel):
             values=values,
             interaction=interaction,
             seed=seed,
+            delay=delay,
         )
 
     def _draw_effects(self, interaction: float) -> None:

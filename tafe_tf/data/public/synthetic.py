@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 import pathlib
 from collections.abc import Sequence
@@ -9,6 +10,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from tafe_tf.data.formats.write import Writer
+from tafe_tf.data.public.delay_law import DelayLaw
 from tafe_tf.schema import Dtype, Feature, Schema, Task
 
 CHUNK = 1 << 16  # rows made at a time
@@ -34,6 +36,9 @@ class SyntheticFunnel:
         interaction: The standard deviation of each of an interaction's two factors, where that of
             an effect is 0.5. Default: 0.25.
         seed: The seed of effects and rows. Default: 0.
+        delay: How late the last step comes. Rows have a `time` then, labels as the log shows them
+            at its end, and in `final_<task>` the last label as it will be; everything else is as
+            without it. Default: None, all labels are final.
 
     Raises:
         ValueError: If the rates do not fit the tasks or do not decrease.
@@ -55,6 +60,7 @@ class SyntheticFunnel:
         values: int = 20,
         interaction: float = 0.25,
         seed: int = 0,
+        delay: DelayLaw | None = None,
     ) -> None:
         pairs = itertools.pairwise([1.0, *rates])
         is_decreasing = all(0 < rate < before for before, rate in pairs)
@@ -67,6 +73,7 @@ class SyntheticFunnel:
         self.tasks = list(tasks)
         self.fields = fields
         self.values = values
+        self.delay = delay
         self._seed = seed
         share = 1.0 / np.arange(1, values + 1) ** 0.8
         self._share = share / share.sum()
@@ -135,7 +142,7 @@ class SyntheticFunnel:
         number: int,
         rows: int,
     ) -> dict[str, np.ndarray]:
-        """Columns of some rows: the fields, `true_<task>` and the labels.
+        """Columns of some rows: the fields, `true_<task>` and the labels; see `delay` for others.
 
         Args:
             stream: 0 for training, 1 for test, ...
@@ -155,6 +162,13 @@ class SyntheticFunnel:
             columns[f"true_{task}"] = truth[:, i]
         for i, task in enumerate(self.tasks):
             columns[task] = labels[:, i].astype(np.int64)
+        if self.delay is None:
+            return columns
+        times, shows = self.delay.draw(np.random.default_rng([*seeds, 3]), rows)
+        last = self.tasks[-1]
+        columns[f"final_{last}"] = columns[last]
+        columns[last] = columns[last] * shows
+        columns["time"] = times
         return columns
 
     def write(
@@ -190,10 +204,15 @@ class SyntheticFunnel:
         tasks = []
         for name in self.tasks:
             tasks.append(Task(name=name, truth=f"true_{name}"))
+        time = ""
+        if self.delay is not None:
+            tasks[-1] = dataclasses.replace(tasks[-1], matures_after=self.delay.matures_after)
+            time = "time"
         return Schema(
             name=self.name,
             features=tuple(features),
             tasks=tuple(tasks),
+            time=time,
         )
 
 
