@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.table import Table
 
 from tafe_tf.data.bad_rows import BadRows
+from tafe_tf.metrics import DECILES
 from tafe_tf.schema import Schema
 
 Metrics = Mapping[str, Any]
@@ -19,6 +20,7 @@ _COLUMNS = {
     "rows": "rows that know it",
     "auc": "AUC",
     "gauc": "grouped AUC",
+    "gini": "normalised Gini",
     "log_loss": "log loss",
     "pcoc": "predicted / observed",
     "ece": "calibration error",
@@ -50,8 +52,27 @@ def metrics_table(
     without_group = metrics.get("rows_without_group", 0)
     if without_group:
         rows += f", {without_group:,} without a {schema.group}, which grouped AUC leaves out"
-    names = [*schema.step_names, *schema.conditional_names]
-    return _table(f"{title}: {rows}", metrics, _COLUMNS, names)
+    return _table(f"{title}: {rows}", metrics, _COLUMNS, list(schema.output_names))
+
+
+def decile_table(metrics: Metrics, schema: Schema) -> Table:
+    """Makes the table of predicted and observed amounts, one row for each decile of the predicted.
+
+    Args:
+        metrics: What `Evaluator.evaluate` returns.
+        schema: A schema with an amount.
+    """
+    name = schema.amount_names[-1]
+    title = f"{name}: deciles of the predictions, the smallest first"
+    table = Table(title=title, title_justify="left")
+    for heading in ("decile", "mean predicted", "mean observed", "predicted / observed"):
+        table.add_column(heading, justify="right")
+    for i in range(1, DECILES + 1):
+        predicted = metrics.get(f"decile_{i}_predicted/{name}")
+        observed = metrics.get(f"decile_{i}_observed/{name}")
+        ratio = predicted / observed if predicted is not None and observed else None
+        table.add_row(str(i), number(predicted), number(observed), number(ratio))
+    return table
 
 
 def truth_table(
@@ -111,7 +132,7 @@ def print_metrics(
     schema: Schema,
     title: str,
 ) -> None:
-    """Prints the metrics and, where the schema names the truth, the second table too.
+    """Prints the metrics, and the deciles of the amount and the truth where the schema has them.
 
     Args:
         metrics: What `Evaluator.evaluate` returns.
@@ -119,6 +140,8 @@ def print_metrics(
         title: Text above the first table.
     """
     show(metrics_table(metrics, schema, title))
+    if schema.amount is not None:
+        show(decile_table(metrics, schema))
     if all(task.truth for task in schema.tasks):
         show(truth_table(metrics, schema, "learned and true probabilities"))
 

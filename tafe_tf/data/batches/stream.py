@@ -8,7 +8,7 @@ from typing import Any, NoReturn
 
 import tensorflow as tf
 
-from tafe_tf.data.batches.batch import Batch, Part, extra_columns_of
+from tafe_tf.data.batches.batch import Batch, Part, extra_columns_of, target_columns_of
 from tafe_tf.data.errors import DataError
 from tafe_tf.schema import Schema
 
@@ -103,7 +103,7 @@ def _signature(schema: Schema, part: Part) -> Batch:
     targets = len(schema.tasks)
     extra = []
     if part == "train":
-        targets += len(schema.actions)
+        targets += len(target_columns_of(schema))
     else:
         extra = extra_columns_of(schema)
     labels = tf.TensorSpec([None, targets], tf.float32)

@@ -6,6 +6,7 @@ import dataclasses
 
 import numpy as np
 
+from tafe_tf.data.blocks import amounts
 from tafe_tf.data.blocks.block import Block
 from tafe_tf.data.errors import DataError
 from tafe_tf.schema import UNKNOWN, Schema, Task
@@ -30,7 +31,7 @@ def without_immature(
 
     Returns:
         The block with other labels, as the funnel's order completes them. An action is unknown
-        where the step before it is.
+        where the step before it is, and the amount where the last step is.
 
     Raises:
         ValueError: If the block has no times.
@@ -53,6 +54,9 @@ def without_immature(
         is_late = labels[:, i - 1] == UNKNOWN  # the step before which the action does not come
         if name in columns:
             columns[name] = np.where(is_late, UNKNOWN, columns[name])
+    if schema.amount is not None:
+        name = schema.amount.column
+        columns[name] = amounts.completed(columns[name], labels)
     return dataclasses.replace(block, labels=labels, columns=columns)
 
 
