@@ -6,6 +6,20 @@ import dataclasses
 import math
 
 from tafe_tf.schema.rules import check, check_name, check_texts, is_number
+from tafe_tf.schema.scores import SCORE
+
+GIVEN = "amount_given_"  # the output is named so, and by the last step
+EXPECTED = "expected_amount"
+
+
+def is_probability(output: str) -> bool:
+    """Returns whether an output of an export is a probability, by its name.
+
+    Example:
+        >>> is_probability("ctcvr"), is_probability("amount_given_buy")
+        (True, False)
+    """
+    return output not in (EXPECTED, SCORE) and not output.startswith(GIVEN)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

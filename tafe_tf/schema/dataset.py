@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from typing import Literal
 
 from tafe_tf.input_names import input_names
-from tafe_tf.schema.amounts import Amount
+from tafe_tf.schema.amounts import EXPECTED, GIVEN, Amount
 from tafe_tf.schema.columns import Column, Dtype
 from tafe_tf.schema.features import FIRST, MOST_ROWS, Feature
 from tafe_tf.schema.rules import (
@@ -367,7 +367,7 @@ class Schema:
         """Names of the amount given the last step and of its expectation; none without amounts."""
         if self.amount is None:
             return ()
-        return (f"amount_given_{self.tasks[-1].name}", "expected_amount")
+        return (f"{GIVEN}{self.tasks[-1].name}", EXPECTED)
 
     @property
     def output_names(self) -> tuple[str, ...]:

@@ -5,11 +5,13 @@ from __future__ import annotations
 import dataclasses
 import math
 from collections.abc import Mapping
+from typing import Any
 
 from tafe_tf.input_names import input_names
 from tafe_tf.schema.rules import check, check_name, is_number, tuple_of
 
 SCORE = "score"  # the signature, and its output
+RANK_SCORE = "rank_score"  # the same for n items and one user
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -58,6 +60,23 @@ class Score:
             check(is_free, "score: inputs", "must not name a word of Python", name)
             is_used = name in dict(pairs)
             check(is_used, "score: inputs", "must be factors of `powers`", name)
+
+    def __call__(self, factors: Mapping[str, Any]) -> Any:
+        """Computes the score.
+
+        Args:
+            factors: Each factor by name, arrays or tensors of one shape; others are not read.
+
+        Example:
+            >>> from tafe_tf.schema import Score
+            >>> Score(powers={"ctcvr": 1.0, "bid": 2.0}, inputs=("bid",))({"ctcvr": 0.5, "bid": 4})
+            8.0
+        """
+        product: Any = None
+        for name, power in self.powers:
+            factor = factors[name] if power == 1.0 else factors[name] ** power
+            product = factor if product is None else product * factor
+        return product
 
     def check_names(self, outputs: tuple[str, ...], columns: tuple[str, ...]) -> None:
         """Checks the names against what the export has.
