@@ -90,7 +90,7 @@ def to_arrays(
     Args:
         columns: A mapping from names to sequences, a pandas or Polars DataFrame or a pyarrow Table.
         inputs: What the signature takes; see `types`.
-        signature: Its name. Only "rank" and "rank_score" take columns of one row beside longer ones.
+        signature: Its name. Only "rank" and "rank_score" take columns of one row beside others.
         check: Is called often, between parts of the work, and raises to end it. Default: nothing.
 
     Returns:

@@ -177,10 +177,11 @@ def publish(
         "unknown_labels" how many of each task are, under "untold" the tasks of which no row tells
         that may have come so far, and under "negatives" the rows whose first label is 0; if there
         is an amount, under "amount" the "rows" that know it, and "mean_log" and "deviation_log" of
-        its logarithm in them; under "vocabulary" the vocabularies' sizes; under "distinct" the number of different values behind
-        each; under "missing" and "unseen" the share of each field's values that are missing, and
-        that have no row of the table; under "files" what the vocabularies' files hold, see
-        `tafe_tf.data.manifest`; and "made_from", a fingerprint of what they are made from.
+        its logarithm in them; under "vocabulary" the vocabularies' sizes; under "distinct" the
+        number of different values behind each; under "missing" and "unseen" the share of each
+        field's values that are missing, and that have no row of the table; under "files" what the
+        vocabularies' files hold, see `tafe_tf.data.manifest`; and "made_from", a fingerprint of
+        what they are made from.
     """
     sizes = {}
     distinct = {}

@@ -63,6 +63,14 @@ class HeadsWithAmount(keras.layers.EinsumDense):
         """Returns [B, C + 2]."""
         return (input_shape[0], self.count + _AMOUNT)
 
+    def save_own_variables(self, store: Any) -> None:
+        """Saves all variables, where `EinsumDense` knows of its own two alone."""
+        keras.layers.Layer.save_own_variables(self, store)
+
+    def load_own_variables(self, store: Any) -> None:
+        """Loads what `save_own_variables` saved."""
+        keras.layers.Layer.load_own_variables(self, store)
+
     def get_config(self) -> dict[str, Any]:
         """Returns the constructor's arguments."""
         config = super().get_config()

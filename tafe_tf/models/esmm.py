@@ -62,5 +62,5 @@ class ESMM(FunnelModel):
         flat = self.flatten(h)  # [B, F d]
         towers = self.towers(flat, training=training)  # [B, N, units]
         out = self.heads(towers)  # [B, N]
-        logits = product_logits(out[:, : self.num_tasks])
-        return self.with_amount(logits, out)
+        conditionals = out[:, : self.num_tasks] if self.amount_columns else out
+        return self.with_amount(product_logits(conditionals), out)

@@ -274,7 +274,7 @@ class FunnelModel(Configured, CheckedIds, InPieces, KnownInputs, SavedSeeds):
     def scale_amount(self, log_factor: float) -> None:
         """Multiplies all amounts by exp(log_factor) for good."""
         bias = self.heads.amount_bias
-        bias.assign(ops.add(bias, ops.cast([log_factor, 0.0], bias.dtype)))
+        bias.assign_add(ops.convert_to_tensor([log_factor, 0.0], dtype=bias.dtype))
 
     def paper_loss(self, task_weights: Sequence[float] | None = None, **kwargs: Any) -> FunnelLoss:
         """Returns the loss of the architecture's own paper.

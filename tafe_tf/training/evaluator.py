@@ -22,8 +22,8 @@ from tafe_tf.metrics import FunnelMetrics, Metrics, monitored
 from tafe_tf.schema import Schema
 from tafe_tf.training.predictions import amounts_given
 
-# Of the model's output, logits [B, N] and with an amount two columns more, and its batch; whether to
-# go on.
+# Of the model's output, logits [B, N] and with an amount two columns more, and its batch; tells
+# whether to go on.
 Use = Callable[[np.ndarray, Batch], bool]
 
 
