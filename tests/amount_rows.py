@@ -10,7 +10,7 @@ import numpy as np
 from tafe_tf.data.public.synthetic import SyntheticFunnel
 from tafe_tf.schema import Amount, Schema
 
-FUNNEL = SyntheticFunnel(rates=(0.5, 0.3), fields=3, values=5, interaction=0.0)
+FUNNEL = SyntheticFunnel(rates=(0.8, 0.6), fields=3, values=5, interaction=0.0)
 INPUTS = ("field_0", "field_1", "field_2")
 
 

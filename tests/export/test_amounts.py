@@ -111,7 +111,7 @@ def test_rank_score_scores_the_items_for_the_one_user(served: SessionModel) -> N
 
 
 def test_the_card_tells_of_amounts_and_the_score(version: pathlib.Path) -> None:
-    card = json.loads((version / "model_card.json").read_text())
+    card = json.loads((version / "assets.extra" / "model_card.json").read_text())
     assert card["outputs"]["amounts"] == ["amount_given_conversion", "expected_amount"]
     assert card["score"] == dict(SCORE.powers)
     assert "bid" not in [column["name"] for column in card["inputs"]]

@@ -92,7 +92,7 @@ def test_metrics_without_a_row_are_undefined() -> None:
 @pytest.mark.parametrize(("amount", "given"), [(-1.0, 1.0), (1.0, np.nan), (np.inf, 1.0)])
 def test_amounts_that_are_none_are_refused(amount: float, given: float) -> None:
     metrics = FunnelMetrics(["ctr"], [], amount_names=("amount_given_click", "expected_amount"))
-    with pytest.raises(ValueError, match="^amount"):
+    with pytest.raises(ValueError, match=r"^amount"):
         metrics.update(
             np.zeros((1, 1)),
             np.ones((1, 1)),

@@ -85,7 +85,7 @@ def test_a_missing_amount_of_a_conversion_is_bad_or_unknown() -> None:
 
 def test_a_text_that_is_no_number_is_bad_in_any_row() -> None:
     rows = table(spend=["a lot", "7.5", "9.99", "120", "3"])
-    with pytest.raises(BadRowError, match="row 1, column 'spend'.*Received: 'a lot'"):
+    with pytest.raises(BadRowError, match=r"row 1, column 'spend'.*Received: 'a lot'"):
         read(rows, schema())
 
 
