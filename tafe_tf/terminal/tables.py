@@ -52,7 +52,15 @@ def metrics_table(
     without_group = metrics.get("rows_without_group", 0)
     if without_group:
         rows += f", {without_group:,} without a {schema.group}, which grouped AUC leaves out"
-    return _table(f"{title}: {rows}", metrics, _COLUMNS, list(schema.output_names))
+    names = [*schema.step_names, *schema.conditional_names]
+    if _has_amounts(metrics, schema):
+        names += schema.amount_names
+    return _table(f"{title}: {rows}", metrics, _COLUMNS, names)
+
+
+def _has_amounts(metrics: Metrics, schema: Schema) -> bool:
+    """Whether amounts were measured; boosted trees predict none."""
+    return any(f"gini/{name}" in metrics for name in schema.amount_names)
 
 
 def decile_table(metrics: Metrics, schema: Schema) -> Table:
@@ -140,7 +148,7 @@ def print_metrics(
         title: Text above the first table.
     """
     show(metrics_table(metrics, schema, title))
-    if schema.amount is not None:
+    if _has_amounts(metrics, schema):
         show(decile_table(metrics, schema))
     if all(task.truth for task in schema.tasks):
         show(truth_table(metrics, schema, "learned and true probabilities"))

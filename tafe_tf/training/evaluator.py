@@ -162,11 +162,12 @@ def add_batch(
     Args:
         metrics: Of the schema's steps.
         schema: Of the rows.
-        outputs: Logits of f, [B, N]; with an amount the model's output, [B, N + 2].
+        outputs: Logits of f, [B, N]; of a model with an amount its output, [B, N + 2].
         batch: The rows, as NumPy arrays.
     """
     amounts: dict[str, np.ndarray] = {}
-    if schema.amount is not None:
+    has_amount = outputs.shape[1] > len(schema.tasks)  # boosted trees predict none
+    if schema.amount is not None and has_amount:
         amounts["amount"] = batch.extra[schema.amount.column]
         amounts["amount_given"] = amounts_given(outputs)
     metrics.update(

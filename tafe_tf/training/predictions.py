@@ -45,12 +45,20 @@ class Predictions:
         schema: Of the rows.
         keeps_group: Whether to keep the values of its group column, if it has one. The default is
             False.
+        keeps_amount: Whether to keep amounts, if it has one: boosted trees predict none. The
+            default is True.
 
     Attributes:
         rows: Number of rows so far.
     """
 
-    def __init__(self, schema: Schema, *, keeps_group: bool = False) -> None:
+    def __init__(
+        self,
+        schema: Schema,
+        *,
+        keeps_group: bool = False,
+        keeps_amount: bool = True,
+    ) -> None:
         self._group = schema.group if keeps_group else ""
         none = np.zeros((0, len(schema.tasks)), np.float32)
         no_rows: dict[str, np.ndarray] = {
@@ -59,7 +67,9 @@ class Predictions:
             "unknown": np.zeros(0, np.uint8),
             "weight": none if schema.step_weights else none[:, 0],
         }
-        self._amount = "" if schema.amount is None else schema.amount.column
+        self._amount = ""
+        if schema.amount is not None and keeps_amount:
+            self._amount = schema.amount.column
         self._num_tasks = len(schema.tasks)
         if self._amount:
             no_rows |= {name: np.zeros(0) for name in ("amount", "amount_given")}
