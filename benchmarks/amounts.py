@@ -32,8 +32,14 @@ _DATA_DIR = flags.DEFINE_string("data_dir", "", "Directory of the rows and their
 _MODELS = flags.DEFINE_list("models", ["tafe", "shared_bottom"], "Models to train.")
 _SEEDS = flags.DEFINE_integer("seeds", 5, "Number of seeds of each model.", 1)
 _REPLICATES = flags.DEFINE_integer("replicates", 2000, "Bootstrap samples of the test rows.", 1)
-_TREES = {"learning_rate": 0.03, "num_leaves": 7, "min_data_in_leaf": 20, "verbosity": -1}
-_MOST_TREES = 500
+_TREES = {
+    "learning_rate": 0.03,
+    "num_leaves": 7,
+    "min_data_in_leaf": 20,
+    "num_threads": 1,
+    "verbosity": -1,
+}
+_MOST_TREES = 300
 
 
 def main(argv: list[str]) -> None:

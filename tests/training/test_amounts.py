@@ -163,7 +163,7 @@ def test_the_scale_makes_sums_equal(products: bool) -> None:
     labels = np.arange(3) < depth[:, None]
     weights = np.repeat(rng.uniform(0.5, 2, (500, 1)), 3, axis=1)
     given = rng.uniform(1, 9, 500)
-    rows = {
+    rows: dict[str, np.ndarray] = {
         "logits": logits,
         "depth": depth,
         "amount": np.where(depth == 3, rng.lognormal(size=500), 0.0),
