@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 import json
 import pathlib
 from collections.abc import Iterator
 
-import amount_rows
 import numpy as np
 import pytest
 import tensorflow as tf
+from amount_runs import COLUMNS, SCORE, TEST, make_run
 from scipy.special import expit
 from twins import amounts as twin
 
@@ -20,33 +19,12 @@ from tafe_tf.export.first_rows import score_first_rows
 from tafe_tf.export.gate import check
 from tafe_tf.export.publish import ExportConfig, publish
 from tafe_tf.export.session_model import SessionModel
-from tafe_tf.schema import Score
-from tafe_tf.training.config import ModelConfig, TrainingConfig
-from tafe_tf.training.data_config import DataConfig
-from tafe_tf.training.fit import fit
 from tafe_tf.training.run import Run
-
-SCORE = Score(
-    powers={"ctcvr": 1.0, "amount_given_conversion": 0.5, "bid": 2.0},  # type: ignore[arg-type]
-    inputs=("bid",),
-)
-TEST = amount_rows.drawn(1, 500)
-COLUMNS = {name: TEST[name] for name in amount_rows.INPUTS}
 
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
-    """With a user, so that there are `rank` and `rank_score`."""
-    directory = tmp_path_factory.mktemp("amounts")
-    rows = amount_rows.drawn(0, 3000)
-    write(directory / "train.parquet", {name: values.tolist() for name, values in rows.items()})
-    schema = amount_rows.schema(score=SCORE)
-    user = dataclasses.replace(schema.features[0], side="user")
-    schema = dataclasses.replace(schema, features=(user, *schema.features[1:]))
-    model = ModelConfig(name="shared_bottom", arguments={"bottom_units": [8], "tower_units": [4]})
-    data = DataConfig(train=(str(directory / "train.parquet"),), schema=schema)
-    training = TrainingConfig(epochs=1, batch_size=128)
-    return fit(data, directory / "run", model=model, training=training, verbose=False)
+    return make_run(tmp_path_factory.mktemp("amounts"))
 
 
 @pytest.fixture(scope="module")

@@ -54,7 +54,7 @@ def without_immature(
         is_late = labels[:, i - 1] == UNKNOWN  # the step before which the action does not come
         if name in columns:
             columns[name] = np.where(is_late, UNKNOWN, columns[name])
-    if schema.amount is not None:
+    if schema.amount is not None and schema.amount.column in columns:
         name = schema.amount.column
         columns[name] = amounts.completed(columns[name], labels)
     return dataclasses.replace(block, labels=labels, columns=columns)
