@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import sys
 from collections.abc import Mapping, Sequence
 from typing import Any, TextIO
@@ -10,7 +11,6 @@ from rich.console import Console
 from rich.table import Table
 
 from tafe_tf.data.bad_rows import BadRows
-from tafe_tf.metrics import DECILES
 from tafe_tf.schema import Schema
 
 Metrics = Mapping[str, Any]
@@ -75,9 +75,11 @@ def decile_table(metrics: Metrics, schema: Schema) -> Table:
     table = Table(title=title, title_justify="left")
     for heading in ("decile", "mean predicted", "mean observed", "predicted / observed"):
         table.add_column(heading, justify="right")
-    for i in range(1, DECILES + 1):
-        predicted = metrics.get(f"decile_{i}_predicted/{name}")
-        observed = metrics.get(f"decile_{i}_observed/{name}")
+    for i in itertools.count(1):
+        if f"decile_{i}_predicted/{name}" not in metrics:
+            break
+        predicted = metrics[f"decile_{i}_predicted/{name}"]
+        observed = metrics[f"decile_{i}_observed/{name}"]
         ratio = predicted / observed if predicted is not None and observed else None
         table.add_row(str(i), number(predicted), number(observed), number(ratio))
     return table
