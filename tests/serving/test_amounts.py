@@ -78,6 +78,5 @@ def test_batch_scoring_gives_amounts_in_the_funnels_order(
     assert list(found)[1:] == ["ctr", "ctcvr", "cvr", "amount_given_conversion", "expected_amount"]
     expected = answers(version, COLUMNS)
     np.testing.assert_allclose(found["expected_amount"], expected["expected_amount"], rtol=1e-5)
-    refused = job(version, file, output="other", signature="score")
     with pytest.raises(JobError, match="signature 'score' scores no rows of columns"):
-        scoring.run(refused)
+        job(version, file, output="other", signature="score")

@@ -183,18 +183,28 @@ def test_the_scale_makes_sums_equal(products: bool) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["shared_bottom", "tafe"])
-def test_means_of_a_known_law_within_2_per_cent_a_decile(name: str, tmp_path: pathlib.Path) -> None:
+@pytest.mark.parametrize(
+    ("name", "batch_size", "rate"), [("shared_bottom", 512, 0.01), ("tafe", 1024, 0.005)]
+)
+def test_means_of_a_known_law_within_2_per_cent_a_decile(
+    name: str, batch_size: int, rate: float, tmp_path: pathlib.Path
+) -> None:
     """Against the truth, which no observed amount tells exactly."""
-    rows = amount_rows.drawn(0, 400_000)
-    model = MODEL if name == "shared_bottom" else ModelConfig(name=name)
-    settings: dict[str, Any] = {"batch_size": 1024, "epochs": 4, "learning_rate": 0.005}
-    settings |= {"learning_rate_decay": "linear"}
-    run = train(tmp_path / "job", as_lists(rows), amount_rows.schema(), model=model, **settings)
-    found = served(run, TEST)
+    rows = amount_rows.drawn(0, 300_000)
+    test = amount_rows.drawn(1, 100_000)
+    settings: dict[str, Any] = {
+        "batch_size": batch_size,
+        "epochs": 4,
+        "learning_rate": rate,
+        "learning_rate_decay": "linear",
+        "valid_fraction": 0.0,  # the steps' best epoch may be an early one
+        "model": MODEL if name == "shared_bottom" else ModelConfig(name=name),
+    }
+    run = train(tmp_path / "job", as_lists(rows), amount_rows.schema(), **settings)
+    found = served(run, test)
     truths = {
-        "amount_given_conversion": TEST["true_spend"],
-        "expected_amount": TEST["true_conversion"] * TEST["true_spend"],
+        "amount_given_conversion": test["true_spend"],
+        "expected_amount": test["true_conversion"] * test["true_spend"],
     }
     for output, truth in truths.items():
         deciles = np.array_split(np.argsort(found[output]), 10)
