@@ -269,11 +269,12 @@ class FunnelLoss(keras.losses.Loss):
         """Computes the loss of each row without amounts: [B, N], [B, N] -> [B]."""
         n = y_pred.shape[-1]
         labels, of_steps = step_weights.parted(y_true)
-        if labels.shape[-1] < n:
+        given = labels.shape[-1]  # None where a graph does not know it
+        if given is not None and given < n:
             raise ValueError(
                 "`y_true` must have a column for each logit and, if the model has an amount, one "
                 "behind them for it, which needs `amount_weight`. "
-                f"Received: {labels.shape[-1]} columns of labels and {n} of logits"
+                f"Received: {given} columns of labels and {n} of logits"
             )
         labels = ops.cast(labels[:, :n], y_pred.dtype)  # o, [B, N]
         if of_steps is not None:
