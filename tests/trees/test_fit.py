@@ -155,7 +155,7 @@ def test_an_amount_changes_nothing_of_the_trees(tmp_path: pathlib.Path) -> None:
         found.append(logits_of(tmp_path / name / "run"))
         metrics = read_json(tmp_path / name / "run" / "metrics.json")
         assert "auc/ctcvr" in metrics and not any("amount" in key for key in metrics)
-    np.testing.assert_array_equal(*found)
+    np.testing.assert_array_equal(found[0], found[1])
 
 
 @pytest.mark.parametrize("heads", ["separate", "conditional"])
