@@ -71,11 +71,15 @@ class Calibration:
     curves: tuple[Curve, ...]
 
     def __call__(self, logits: tf.Tensor) -> tf.Tensor:
-        """Logits [B, N] -> calibrated logits [B, N]."""
-        lowest = lowest_so_far(logits)
+        """Logits [B, N] -> calibrated logits [B, N]; further columns, an amount's, stay."""
+        count = len(self.curves)
+        lowest = lowest_so_far(logits[:, :count])
         steps = zip(self.curves, lowest, strict=True)
         calibrated = [curve(logit) for curve, logit in steps]
-        return tf.stack(calibrated, axis=1)
+        stacked = tf.stack(calibrated, axis=1)
+        if logits.shape[1] == count:
+            return stacked
+        return tf.concat([stacked, logits[:, count:]], axis=1)
 
     def describe(self) -> dict[str, Any]:
         """What the model card says about it."""

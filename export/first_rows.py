@@ -80,7 +80,7 @@ def _table(
     table = Table(title=title, title_justify="left")
     table.add_column("row", justify="right")
     columns = []
-    for name in (*dataset.step_names, *dataset.conditional_names):
+    for name in dataset.output_names:
         table.add_column(name, justify="right")
         columns.append(scores[name])
         if name in truth:

@@ -17,12 +17,13 @@ from tafe_tf import schema_toml
 from tafe_tf.data.errors import DataError
 from tafe_tf.data.field_counts import training_shares
 from tafe_tf.export import description, field_shares, manifest, operations, warmup
+from tafe_tf.export.differences import largest_difference, tolerance_of
 from tafe_tf.export.errors import ExportError
 from tafe_tf.export.probe_rows import probe_rows
 from tafe_tf.export.session_model import DEFAULT_SIGNATURE, SessionModel
 from tafe_tf.export.signature_inputs import Rows, by_input, signature_inputs, tiled
 from tafe_tf.export.versions import SCHEMA_FILE
-from tafe_tf.schema import ABSENT, Schema
+from tafe_tf.schema import ABSENT, RANK_SCORE, SCORE, Schema, is_probability
 from tafe_tf.storage.staging import stage
 
 # Between two float32 kernels: logits differ by 3e-6, which a quotient or a calibration doubles.
@@ -110,7 +111,9 @@ def _check_signature_shapes(served: SessionModel) -> None:
 
 def _check_signature_names(served: SessionModel, dataset: Schema) -> None:
     """Every output must have its signature, beside `serving_default` and `examples`."""
-    wanted = {DEFAULT_SIGNATURE, "examples", *dataset.step_names, *dataset.conditional_names}
+    wanted = {DEFAULT_SIGNATURE, "examples", *dataset.output_names}
+    if dataset.score is not None:
+        wanted.add(SCORE)
     missing = sorted(wanted - set(served.signatures))
     if missing:
         raise ExportError(f"signatures are missing: {', '.join(missing)}")
@@ -133,18 +136,30 @@ def _check_signatures(
     scoring = set(served.signatures) - {description.SIGNATURE, description.FIELDS_SIGNATURE}
     for name, inputs in signature_inputs(dataset, rows, scoring):
         outputs = served(inputs, name)
-        reference = expected_rank if name == "rank" else expected
+        reference = expected_rank if name in ("rank", RANK_SCORE) else expected
+        if dataset.score is not None and name in (SCORE, RANK_SCORE):
+            wide = {key: np.asarray(values, np.float64) for key, values in reference.items()}
+            reference = {SCORE: dataset.score({**inputs, **wide})}
         difference = _compare(outputs, reference, f"signature {name}")
         worst = max(worst, difference)
     return worst
 
 
 def _check_funnel(outputs: Outputs, dataset: Schema) -> None:
-    """Outputs must be probabilities, and a step at most as likely as the step before it."""
+    """Outputs must be probabilities, and a step at most as likely as the step before it.
+
+    An amount must be a finite number, 0 or more.
+    """
     for name, values in outputs.items():
-        is_probability = (values >= 0.0) & (values <= 1.0)  # false for NaN
-        if not np.all(is_probability):
-            wrong = values[~is_probability][0]
+        if not is_probability(name):
+            is_amount = np.isfinite(values) & (values >= 0.0)
+            if not np.all(is_amount):
+                wrong = values[~is_amount][0]
+                raise ExportError(f"output {name}: must be an amount. Received: {wrong}")
+            continue
+        is_within = (values >= 0.0) & (values <= 1.0)  # false for NaN
+        if not np.all(is_within):
+            wrong = values[~is_within][0]
             raise ExportError(f"output {name}: must be a probability. Received: {wrong}")
     for earlier, later in itertools.pairwise(dataset.step_names):
         if np.any(outputs[later] > outputs[earlier]):
@@ -231,7 +246,7 @@ def _compare(
     """The largest difference between outputs.
 
     Raises:
-        ExportError: If it is above `TOLERANCE`, or shapes differ.
+        ExportError: If it is above the output's tolerance, or shapes differ.
     """
     worst = 0.0
     for name, values in outputs.items():
@@ -240,11 +255,11 @@ def _compare(
             raise ExportError(
                 f"{what}, output {name}: has shape {values.shape} for {np.shape(wanted)}"
             )
-        differences = np.abs(values - wanted)
-        difference = float(np.max(differences, initial=0.0))
-        if not difference <= TOLERANCE:  # true for NaN
+        difference = largest_difference(name, values, wanted)
+        tolerance = tolerance_of(name, TOLERANCE)
+        if not difference <= tolerance:  # true for NaN
             raise ExportError(
-                f"{what}, output {name}: differs by {difference:.3g}, more than {TOLERANCE:g}, "
+                f"{what}, output {name}: differs by {difference:.3g}, more than {tolerance:g}, "
                 f"at {len(values)} rows"
             )
         worst = max(worst, difference)

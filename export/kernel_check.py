@@ -9,6 +9,7 @@ import numpy as np
 import tensorflow as tf
 
 from tafe_tf.export import warmup
+from tafe_tf.export.differences import largest_difference, tolerance_of
 from tafe_tf.export.errors import ExportError
 from tafe_tf.export.session_model import DEFAULT_SIGNATURE, SessionModel
 
@@ -26,7 +27,8 @@ def check(served: SessionModel, signature: str, columns: Mapping[str, Any]) -> f
         columns: A value for every input of the signature.
 
     Returns:
-        The largest difference between two probabilities.
+        The largest difference between two probabilities; that of an amount counts by its own
+        tolerance.
 
     Raises:
         ExportError: If it exceeds `TOLERANCE`.
@@ -34,7 +36,10 @@ def check(served: SessionModel, signature: str, columns: Mapping[str, Any]) -> f
     """
     by_kernel = served(columns, signature)
     stock = served(columns, signature, stock=True)
-    differences = [float(np.abs(by_kernel[name] - stock[name]).max(initial=0.0)) for name in stock]
+    differences = []
+    for name in stock:
+        difference = largest_difference(name, by_kernel[name], stock[name])
+        differences.append(difference * TOLERANCE / tolerance_of(name, TOLERANCE))
     largest = float(np.max(differences))  # NaN if one is
     if not largest <= TOLERANCE:
         raise ExportError(

@@ -90,7 +90,9 @@ def _interface(dataset: Schema) -> dict[str, Any]:
         "outputs": {
             "all impressions": dataset.step_names,
             "given the step before": dataset.conditional_names,
+            **({"amounts": dataset.amount_names} if dataset.amount else {}),
         },
+        **({"score": dict(dataset.score.powers)} if dataset.score else {}),
         "columns": columns,
     }
 

@@ -9,7 +9,7 @@ import numpy as np
 import tensorflow as tf
 
 from tafe_tf.export import description
-from tafe_tf.schema import ABSENT, Schema
+from tafe_tf.schema import ABSENT, RANK_SCORE, SCORE, Schema
 
 Rows = Mapping[str, np.ndarray]
 
@@ -21,7 +21,8 @@ def signature_inputs(
 ) -> Iterator[tuple[str, dict[str, np.ndarray]]]:
     """Yields the inputs of every signature for the same rows, by the signature's name.
 
-    `rank` gets the user of the first row, with the items of all rows.
+    `rank` and `rank_score` get the user of the first row, with the items of all rows; the inputs of
+    a score are those of `score_inputs`.
 
     Args:
         schema: The dataset.
@@ -39,10 +40,24 @@ def signature_inputs(
             yield name, {name: np.full(len(rows[schema.served_inputs[0].name]), b"", object)}
             continue
         columns = dict(rows)
-        if name == "rank":
+        if name in ("rank", RANK_SCORE):
             for column in schema.user_inputs:
                 columns[column] = rows[column][:1]
-        yield name, by_input(schema, columns)
+        inputs = by_input(schema, columns)
+        if name in (SCORE, RANK_SCORE):
+            inputs |= score_inputs(schema, len(rows[schema.served_inputs[0].name]))
+        yield name, inputs
+
+
+def score_inputs(schema: Schema, count: int) -> dict[str, np.ndarray]:
+    """Numbers above 0 for the inputs of the schema's score, float32 [count] each."""
+    if schema.score is None:
+        return {}
+    places = np.arange(count)
+    found = {}
+    for i, name in enumerate(schema.score.inputs):
+        found[name] = (0.5 + (places + i) % 7).astype(np.float32)
+    return found
 
 
 def by_input(schema: Schema, rows: Mapping[str, Any]) -> dict[str, Any]:

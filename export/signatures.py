@@ -1,4 +1,4 @@
-"""What a served model can be asked: a function from inputs to probabilities per signature."""
+"""What a served model can be asked: a function from inputs to outputs per signature."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from tafe_tf.export.session_model import DEFAULT_SIGNATURE
 from tafe_tf.features.graph import Features
 from tafe_tf.models import FunnelModel
 from tafe_tf.probabilities import probabilities
-from tafe_tf.schema import ABSENT, MISSING, UNSEEN, Schema
+from tafe_tf.schema import ABSENT, MISSING, RANK_SCORE, SCORE, UNSEEN, Schema
 
 Outputs = dict[str, tf.Tensor]
 Serve = Callable[..., Outputs]
@@ -33,6 +33,9 @@ class Signatures:
     tf.Examples of the same columns, by the columns' own names. If some features, but not all, have
     side "user", `rank` takes their columns with one row and the others with n rows, and scores the
     n items for the one user.
+
+    If the schema has a score, `score` takes its inputs beside the columns, one number a row each,
+    and gives the score alone; `rank_score` does so for the n items of `rank`.
 
     `fields` takes what `serving_default` takes, and tells of each row which fields have missing and
     unseen values. `describe` tells, whatever text it is given, what `export.description` says of
@@ -74,13 +77,19 @@ class Signatures:
         functions: dict[str, tuple[Serve, list[Any]]] = {
             DEFAULT_SIGNATURE: (self.inputs, [columns])
         }
-        names = (*self._schema.step_names, *self._schema.conditional_names)
-        for name in names:
+        for name in self._schema.output_names:
             only_this = _only(self.inputs, name)
             functions[name] = (only_this, [columns])
         functions["examples"] = (self.examples, [serialized])
         if 0 < len(self._schema.user_inputs) < len(columns):
             functions["rank"] = (self.rank, [columns])
+        if self._schema.score is not None:
+            further = {
+                name: tf.TensorSpec([None], tf.float32, name) for name in self._schema.score.inputs
+            }
+            functions[SCORE] = (self.score, [columns | further])
+            if "rank" in functions:
+                functions[RANK_SCORE] = (self.rank_score, [columns | further])
         functions[FIELDS_SIGNATURE] = (self.fields, [columns])
         text = tf.TensorSpec([None], tf.string, DESCRIBE_SIGNATURE)
         functions[DESCRIBE_SIGNATURE] = (self.describe, [text])
@@ -138,6 +147,19 @@ class Signatures:
             shape = tf.concat([[count], of_one_row], 0)
             rows[name] = tf.broadcast_to(values, shape)
         return self.columns(rows)
+
+    def score(self, inputs: Mapping[str, Any]) -> Outputs:
+        """Computes the score of raw columns and of its own inputs, [B] each."""
+        return self._of_score(self.inputs(inputs), inputs)
+
+    def rank_score(self, inputs: Mapping[str, Any]) -> Outputs:
+        """Computes the score of n items for one user: its own inputs are [n], as the items'."""
+        return self._of_score(self.rank(inputs), inputs)
+
+    def _of_score(self, outputs: Outputs, inputs: Mapping[str, Any]) -> Outputs:
+        score = self._schema.score
+        assert score is not None
+        return {SCORE: score({**inputs, **outputs})}
 
     def fields(self, inputs: Mapping[str, Any]) -> Outputs:
         """Tells of raw columns, [B], how many values of each of the F fields are what.

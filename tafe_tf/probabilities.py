@@ -6,6 +6,7 @@ import itertools
 
 from keras import ops
 
+from tafe_tf import log_normal
 from tafe_tf.schema import Schema
 from tafe_tf.types import Tensor
 
@@ -18,7 +19,7 @@ def lowest_so_far(logits: Tensor) -> list[Tensor]:
     return list(lowest)
 
 
-def probabilities(logits: Tensor, schema: Schema) -> dict[str, Tensor]:
+def probabilities(outputs: Tensor, schema: Schema) -> dict[str, Tensor]:
     """Computes the funnel's probabilities by name, made consistent with each other.
 
     Nothing in the model keeps f_i <= f_{i-1} (L_D only pulls). Served is min(f_1, ..., f_i), so
@@ -26,13 +27,18 @@ def probabilities(logits: Tensor, schema: Schema) -> dict[str, Tensor]:
     at most 1; their products give the later steps exactly. The metric `violation_rate` is the share
     of rows that this changes.
 
+    With an amount its expectation given the last step follows, and that times the last step's
+    probability, the expected amount.
+
     Args:
-        logits: Logits of f, [B, N].
+        outputs: Logits of f, [B, N]; with an amount the model's output, whose first N columns are
+            logits of f and whose last two are mu and s of the amount's law.
         schema: The funnel's, which names the outputs.
 
     Returns:
         "ctr", "ctcvr" and "cvr", or "p_<task>" and "p_<task>_given_<previous>" in a longer funnel,
-        or "ctr" alone in one of one step; each [B].
+        or "ctr" alone in one of one step; each [B]. With an amount also "amount_given_<task>", of
+        the last task, and "expected_amount".
 
     Example:
         >>> import numpy as np
@@ -46,6 +52,9 @@ def probabilities(logits: Tensor, schema: Schema) -> dict[str, Tensor]:
         >>> {name: round(float(p[0]), 4) for name, p in served.items()}
         {'ctr': 0.5, 'ctcvr': 0.5, 'cvr': 1.0}
     """
+    logits = outputs
+    if schema.amount is not None:
+        logits = outputs[:, : len(schema.tasks)]
     lowest = lowest_so_far(logits)
     named: dict[str, Tensor] = {}
     for name, logit in zip(schema.step_names, lowest, strict=True):
@@ -54,4 +63,9 @@ def probabilities(logits: Tensor, schema: Schema) -> dict[str, Tensor]:
     pairs = itertools.pairwise(logs)
     for name, (before, log) in zip(schema.conditional_names, pairs, strict=True):
         named[name] = ops.exp(log - before)
+    if schema.amount is not None:
+        of_given, of_expected = schema.amount_names
+        log_mean = log_normal.log_means(outputs[:, -log_normal.COLUMNS :])
+        named[of_given] = ops.exp(log_mean)
+        named[of_expected] = ops.exp(logs[-1] + log_mean)
     return named

@@ -12,14 +12,22 @@
     name = "buy"
     weight = 2.0               # w_i of eq. 25
 
+    [[tasks]]                  # optional, the last: what a row that bought brought
+    name = "spend"
+    kind = "amount"
+
     [[features]]
     name = "user"
     kind = "vocabulary"        # or "integer", "hash", "log_round"
     dtype = "int64"
     min_count = 10
 
-The docstrings of `Schema`, `Task` and `Feature` list every key with its rule and its default. A
-key that has its default may be left out.
+    [score]                    # optional: what the signature `score` computes
+    powers = { ctcvr = 1.0, amount_given_buy = 0.5, bid = 1.0 }
+    inputs = ["bid"]
+
+The docstrings of `Schema`, `Task`, `Amount`, `Feature` and `Score` list every key with its rule and
+its default. A key that has its default may be left out.
 """
 
 from __future__ import annotations
@@ -32,11 +40,12 @@ from typing import Any, TypeVar
 
 import tomli_w
 
-from tafe_tf.schema import Feature, Schema, SchemaError, Task
+from tafe_tf.schema import Amount, Feature, Schema, SchemaError, Score, Task
 from tafe_tf.shown import cut, shown
 from tafe_tf.storage.texts import read_text
 
-T = TypeVar("T", Feature, Task, Schema)
+T = TypeVar("T", Feature, Task, Amount, Score, Schema)
+AMOUNT = "amount"  # the kind of the task that is none
 _TABLES = {"tasks": Task, "features": Feature}
 
 
@@ -83,8 +92,17 @@ def parse(mapping: Mapping[str, Any], where: str = "schema") -> Schema:
     """
     try:
         arguments = dict(mapping)
+        if "amount" in mapping:
+            rule = 'is not a key; an amount is the last of the tasks, with kind = "amount"'
+            raise SchemaError(f"the top level: amount {rule}. Received: {shown(mapping['amount'])}")
+        steps, amount = _parted(mapping)
+        arguments["tasks"] = steps
         for key, cls in _TABLES.items():
-            arguments[key] = _items(cls, mapping, key)
+            arguments[key] = _items(cls, arguments, key)
+        if amount is not None:
+            arguments["amount"] = amount
+        if "score" in mapping:
+            arguments["score"] = _score(mapping["score"])
         return build(Schema, arguments, "the top level")
     except SchemaError as error:
         raise SchemaError(f"{where}: {error}") from None
@@ -119,23 +137,66 @@ def dump(schema: Schema) -> str:
         <BLANKLINE>
     """
     parts = [tomli_w.dumps(_keys(schema))]
-    for key in _TABLES:
-        for item in getattr(schema, key):
-            table = tomli_w.dumps(_keys(item))
-            parts.append(f"[[{key}]]\n{table}")
+    tables = [("tasks", _keys(task)) for task in schema.tasks]
+    if schema.amount is not None:
+        keys = _keys(schema.amount)
+        name = keys.pop("name")
+        tables.append(("tasks", {"name": name, "kind": AMOUNT, **keys}))
+    tables += [("features", _keys(feature)) for feature in schema.features]
+    for key, table in tables:
+        parts.append(f"[[{key}]]\n{tomli_w.dumps(table)}")
+    if schema.score is not None:
+        keys = _keys(schema.score)
+        keys["powers"] = dict(schema.score.powers)
+        parts.append(tomli_w.dumps({"score": keys}))
     return "\n".join(parts)
 
 
-def _keys(item: Feature | Task | Schema) -> dict[str, Any]:
+def _keys(item: Feature | Task | Amount | Score | Schema) -> dict[str, Any]:
     """The keys of one table that differ from their defaults."""
     keys = {}
     for field in dataclasses.fields(item):
         value = getattr(item, field.name)
-        default = item.name if field.name == "column" else field.default
+        default = getattr(item, "name", "") if field.name == "column" else field.default
         is_default = value == default and type(value) is type(default)  # 1 is not 1.0 in TOML
-        if field.name not in _TABLES and not is_default:
+        is_part = field.name in (*_TABLES, "amount", "score")
+        if not is_part and not is_default:
             keys[field.name] = value
     return keys
+
+
+def _parted(mapping: Mapping[str, Any]) -> tuple[Any, Amount | None]:
+    """The tables of the steps, and the amount that the last task may be."""
+    tables = mapping.get("tasks", [])
+    if not isinstance(tables, (list, tuple)):
+        return tables, None
+    steps = []
+    amount: Amount | None = None
+    for i, table in enumerate(tables):
+        if not isinstance(table, Mapping) or "kind" not in table:
+            steps.append(table)
+            continue
+        if table["kind"] != AMOUNT:
+            rule = f'must be "{AMOUNT}", or left out for a step'
+            raise SchemaError(f"tasks[{i}]: kind {rule}. Received: {shown(table['kind'])}")
+        amount = build_amount(table, f"tasks[{i}]")
+        if i != len(tables) - 1:
+            rule = "must be that of the last task: an amount stands at the end of the funnel"
+            raise SchemaError(f"task {amount.name!r}: kind {rule}. Received: {shown(AMOUNT)}")
+    return steps, amount
+
+
+def build_amount(table: Mapping[str, Any], where: str) -> Amount:
+    """Makes an amount of the keys of its task, without `kind`; see `build`."""
+    keys = {key: value for key, value in table.items() if key != "kind"}
+    return build(Amount, keys, where)
+
+
+def _score(table: Any) -> Score:
+    """The score, of the keys of its table."""
+    if not isinstance(table, Mapping):
+        raise SchemaError(f"score must be written as a table [score]. Received: {shown(table)}")
+    return build(Score, table, "score")
 
 
 def _items(

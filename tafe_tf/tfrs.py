@@ -14,6 +14,7 @@ a run directory saves it and `export.saved_model` exports it like any other:
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
@@ -59,7 +60,7 @@ class FunnelRecommender(tfrs.models.Model):
     Call arguments:
         inputs: A mapping with raw columns or ids, [B] each. For `fit` and `evaluate` it also holds
             the schema's label columns, its `sample_weight`, the steps' weights and, for ESM2 and
-            HM3, its `via` columns. Where a label may be unknown, -1 or NaN says so.
+            HM3, its `via` columns, and the amount. Where a label may be unknown, -1 or NaN says so.
 
     Returns:
         The served probabilities by name, [B] each; see `tafe_tf.probabilities`.
@@ -81,7 +82,11 @@ class FunnelRecommender(tfrs.models.Model):
         self._schema = schema
         n = len(schema.tasks)
         task_weights = [task.weight for task in schema.tasks]
-        loss = loss or model.paper_loss(task_weights, may_be_unknown=schema.may_be_unknown)
+        if loss is None:
+            own_loss: dict[str, Any] = {"may_be_unknown": schema.may_be_unknown}
+            if schema.amount is not None:
+                own_loss["amount_weight"] = schema.amount.weight
+            loss = model.paper_loss(task_weights, **own_loss)
         self._task_weights = loss.weights_for(n)
         # The loss's other terms alone: the tasks' cross entropies have weight 0.
         own = {"task_weights": [0.0] * n, "may_be_unknown": schema.may_be_unknown}
@@ -104,7 +109,9 @@ class FunnelRecommender(tfrs.models.Model):
         """Computes the served probabilities: columns [B] -> probabilities [B] by name."""
         n = len(self.tasks)
         logits = self.model(self._ids(inputs), training=training)
-        return probabilities(logits[:, :n], self._schema)
+        if self._schema.amount is None:
+            logits = logits[:, :n]
+        return probabilities(logits, self._schema)
 
     def compute_loss(self, inputs: Mapping[str, Tensor], training: bool = False) -> tf.Tensor:
         """Computes the loss of a batch, a scalar, and updates the tasks' metrics."""
@@ -114,7 +121,11 @@ class FunnelRecommender(tfrs.models.Model):
         for column in columns:
             label = tf.cast(inputs[column], tf.float32)  # [B]
             of_columns.append(label)
-        labels = tf.stack(of_columns, axis=1)  # [B, N + A]
+        if schema.amount is not None:
+            amounts = tf.cast(inputs[schema.amount.column], tf.float32)
+            has_amount = (of_columns[len(self.tasks) - 1] > 0.5) & (amounts > 0.0)
+            of_columns.append(tf.where(has_amount, amounts, 0.0))
+        labels = tf.stack(of_columns, axis=1)  # [B, N + A], with the amount behind
         weight = None
         if schema.sample_weight:
             weight = tf.cast(inputs[schema.sample_weight], tf.float32)
@@ -175,6 +186,9 @@ class FunnelRecommender(tfrs.models.Model):
         for i, task in enumerate(self._schema.tasks):
             if task.weight_column:
                 of_columns[i] *= tf.cast(inputs[task.weight_column], tf.float32)
+        last = self._schema.tasks[-1].weight_column
+        if self._schema.amount is not None and last:
+            of_columns[-1] *= tf.cast(inputs[last], tf.float32)
         return tf.stack(of_columns, axis=1)
 
     def _ids(self, inputs: Mapping[str, Tensor]) -> dict[str, tf.Tensor]:

@@ -28,6 +28,8 @@ TABLES_IN_PARTS = {23, 14}  # rows of the two tables that ROWS are cut into
 LISTS = {"mmoe+dselect_k"}  # the models whose last two fields hold lists
 # Some of the models whose code has a part for pairs of steps, with one step alone.
 ONE_STEP = {f"{name}, one step": name for name in ("tafe", "aitm", "escm2+dr", "esm2")}
+# Some of the models with an amount behind the last step.
+AMOUNTS = {f"{name}, amount": name for name in ("tafe+deep", "escm2+dr", "hm3")}
 _NORMAL = np.random.default_rng(7).standard_normal
 ATTENTION: Arrays = {  # B = 2, M = 2, K = 4, F = 3, d = 6, e = 3
     name: _NORMAL(shape).astype(np.float32)
@@ -38,16 +40,17 @@ ATTENTION: Arrays = {  # B = 2, M = 2, K = 4, F = 3, d = 6, e = 3
         "upstream": (2, 2, 4, 3),
     }.items()
 }
-CASES = [*MODELS, *ONE_STEP]
+CASES = [*MODELS, *ONE_STEP, *AMOUNTS]
 QUICK = {"tafe"}
 STEPPED = {"tafe": 1, "tafe+parts": 1, "single_task": 2, "mmoe+dselect_k": 2}  # on as many devices
 
 
 def made(case: str, rng: np.random.Generator) -> FunnelModel:
     """A model whose weights are all random, biases and norms too."""
-    name = ONE_STEP.get(case, case)
+    name = {**ONE_STEP, **AMOUNTS}.get(case, case)
     num_tasks = 1 if case in ONE_STEP else N
-    model = make(name, ROWS, num_tasks, D, slots=SLOTS if case in LISTS else None)
+    slots = SLOTS if case in LISTS else None
+    model = make(name, ROWS, num_tasks, D, slots=slots, amount=case in AMOUNTS)
     for variable in model.weights:
         if variable.dtype == "float32":
             variable.assign(rng.normal(scale=0.7, size=variable.shape))
@@ -60,6 +63,9 @@ def rows(case: str, rng: np.random.Generator) -> Arrays:
     ids = [rng.integers(0, size, (B * BATCHES, n)) for size, n in zip(ROWS, slots, strict=True)]
     depth = rng.integers(0, N + 1, (B * BATCHES, 1))
     labels = np.concatenate([np.arange(N) < depth, rng.random((B * BATCHES, 2)) < 0.4], axis=1)
+    if case in AMOUNTS:
+        amounts = np.where(depth == N, rng.lognormal(size=depth.shape), 0.0)
+        labels = np.concatenate([labels, amounts], axis=1)
     given: Arrays = {"ids": np.concatenate(ids, axis=1), "labels": labels.astype(np.float32)}
     pooling = rng.uniform(-1, 1, given["ids"].shape).astype(np.float32)
     return {**given, "pooling": pooling} if max(slots) > 1 else given

@@ -122,6 +122,26 @@ def test_the_loss_is_the_papers(model: FunnelModel, loans: schema.Schema, traini
     np.testing.assert_allclose(recommender.losses, twin.losses, rtol=1e-6)
 
 
+@pytest.mark.parametrize("name", WRAPPED)
+def test_an_amount_is_part_of_the_loss_and_of_the_answers(name: str, loans: schema.Schema) -> None:
+    with_amount = dataclasses.replace(loans, amount=schema.Amount(name="spend", weight=0.5))
+    model = make(name, ROWS, N, D, amount=True)
+    columns = batch(40)
+    columns["spend"] = np.where(columns["fund"] == 1, 7.5, np.nan)
+    recommender = FunnelRecommender(model, with_amount)
+    loss = model.paper_loss([1.0, 2.0, 0.5], amount_weight=0.5)
+    amounts = np.nan_to_num(columns["spend"])[:, None].astype(np.float32)
+    labels = np.concatenate([labels_of(columns), amounts], axis=1)
+    outputs = model({"ids": columns["ids"]}, training=False)
+    expected = loss(labels, outputs, sample_weight=columns["weight"])
+    found = recommender.compute_loss(columns, training=False)
+    np.testing.assert_allclose(found, expected, rtol=1e-6)
+    answers = recommender({"ids": columns["ids"]})
+    assert tuple(answers) == with_amount.output_names
+    product = answers["p_fund"] * answers["amount_given_fund"]
+    np.testing.assert_allclose(answers["expected_amount"], product, rtol=1e-5)
+
+
 @pytest.mark.parametrize("spelled", [-1.0, np.nan])
 def test_labels_that_are_unknown_have_their_expectation(
     model: FunnelModel, loans: schema.Schema, spelled: float

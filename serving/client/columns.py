@@ -14,12 +14,12 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from tafe_tf.data.errors import is_utf8
-from tafe_tf.schema import ABSENT, MISSING_TEXTS
+from tafe_tf.schema import ABSENT, MISSING_TEXTS, RANK_SCORE
 from tafe_tf.serving.wire import tensors
 from tafe_tf.serving.wire.errors import ServingError, failed_precondition, invalid
 from tafe_tf.shown import listed, shown
 
-RANK = "rank"  # the signature whose user columns have one row
+RANKS = ("rank", RANK_SCORE)  # the signatures whose user columns have one row
 
 # Kinds of NumPy values that become a signature's type with no more than a rounding.
 _LOSSLESS = {"i": "i", "f": "if"}
@@ -90,7 +90,7 @@ def to_arrays(
     Args:
         columns: A mapping from names to sequences, a pandas or Polars DataFrame or a pyarrow Table.
         inputs: What the signature takes; see `types`.
-        signature: Its name. Only "rank" takes columns of one row beside longer ones.
+        signature: Its name. Only "rank" and "rank_score" take columns of one row beside others.
         check: Is called often, between parts of the work, and raises to end it. Default: nothing.
 
     Returns:
@@ -109,7 +109,7 @@ def to_arrays(
         arrays[name] = _array(column, named[name], wanted, inputs.missing, check)
     rows = {name: len(array) for name, array in arrays.items()}
     counts = set(rows.values())
-    if signature == RANK and len(counts) == 2:
+    if signature in RANKS and len(counts) == 2:
         counts -= {1}
     if len(counts) > 1:
         raise invalid(f"columns must have as many rows as each other. Received: {rows}")

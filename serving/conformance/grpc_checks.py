@@ -7,17 +7,18 @@ import json
 
 import numpy as np
 
+from tafe_tf.schema import is_probability
 from tafe_tf.serving.client import Predictions
 from tafe_tf.serving.client.description import DESCRIBE, DESCRIPTION, FIELDS
 from tafe_tf.serving.conformance.target import Arrays, Check, Target, close, must
 
 
 def answers_probabilities(target: Target) -> None:
-    """One row and many are answered, and each output is one probability a row."""
+    """One row and many are answered, and each output is one probability, or amount, a row."""
     for count in (1, 7, 1000):
         for name, values in target.client.predict(target.rows(count)).items():
             must(values.shape == (count,), f"{count} rows: output {name} has shape {values.shape}")
-            must(_are_probabilities(values), f"output {name} is no probability")
+            must(_are_outputs(name, values), f"output {name} is no probability, or no amount")
 
 
 def answers_what_the_export_does(target: Target) -> None:
@@ -85,10 +86,10 @@ def answers_no_rows_with_no_rows(target: Target) -> None:
 
 
 def takes_nan_and_infinities(target: Target) -> None:
-    """Numbers that are none still give probabilities."""
+    """Numbers that are none still give probabilities, and amounts."""
     outputs = target.client.predict(_with_extremes(target.rows(3)))
-    for values in outputs.values():
-        must(_are_probabilities(values), "an output is no probability")
+    for name, values in outputs.items():
+        must(_are_outputs(name, values), f"output {name} is no probability, or no amount")
 
 
 def answers_many_at_a_time(target: Target) -> None:
@@ -104,8 +105,9 @@ def answers_many_at_a_time(target: Target) -> None:
             close(outputs, expected)
 
 
-def _are_probabilities(values: np.ndarray) -> bool:
-    return bool(np.all((values >= 0) & (values <= 1)))
+def _are_outputs(name: str, values: np.ndarray) -> bool:
+    largest = 1.0 if is_probability(name) else np.finfo(np.float32).max
+    return bool(np.all((values >= 0) & (values <= largest)))
 
 
 def _with_extremes(rows: Arrays) -> Arrays:

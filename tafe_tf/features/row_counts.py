@@ -8,6 +8,7 @@ import numpy as np
 
 from tafe_tf.data.blocks.block import Block
 from tafe_tf.data.field_counts import FieldCounts
+from tafe_tf.features.amount_counts import AmountCounts
 from tafe_tf.metrics.depths import counts_of_intervals, shares_of_depths
 from tafe_tf.schema import ABSENT, UNKNOWN, Feature, Schema
 
@@ -26,6 +27,7 @@ class RowCounts:
         positives: The rows whose label is 1, for each task, [N].
         fields: The values of each field, without the unseen ones of vocabularies, which only the
             counts of all values tell.
+        amounts: The amounts; none are counted where the schema has none.
     """
 
     def __init__(self, schema: Schema) -> None:
@@ -36,6 +38,7 @@ class RowCounts:
         self.intervals = np.zeros((size, size))
         self.positives = np.zeros(len(schema.tasks), np.int64)
         self.fields = FieldCounts([feature.name for feature in schema.features])
+        self.amounts = AmountCounts()
 
     def add(self, block: Block) -> None:
         """Counts a block."""
@@ -53,6 +56,8 @@ class RowCounts:
         self.positives += happened.sum(axis=0)
         of_fields = [_values(feature, block) for feature in self._schema.features]
         self.fields.merge(np.array(of_fields))
+        if self._schema.amount is not None:
+            self.amounts.add(block.columns[self._schema.amount.column])
 
     def rates(self) -> list[float]:
         """The share of all rows that each step happens in, [N].
@@ -95,6 +100,7 @@ class RowCounts:
             "intervals": self.intervals.tolist(),
             "positives": self.positives.tolist(),
             "fields": self.fields.counts.tolist(),
+            "amounts": self.amounts.sums.tolist(),
         }
 
     def add_json(self, counted: dict[str, Any]) -> None:
@@ -104,6 +110,7 @@ class RowCounts:
         self.intervals += np.array(counted["intervals"])
         self.positives += np.array(counted["positives"], np.int64)
         self.fields.merge(np.array(counted["fields"], np.int64))
+        self.amounts.sums += np.array(counted["amounts"], np.int64)
 
 
 def _values(feature: Feature, block: Block) -> tuple[int, int, int]:

@@ -175,11 +175,13 @@ def publish(
     Returns:
         The statistics: "rows"; the "rate" of every task; where labels may be unknown, under
         "unknown_labels" how many of each task are, under "untold" the tasks of which no row tells
-        that may have come so far, and under "negatives" the rows whose first label is 0; under
-        "vocabulary" the vocabularies' sizes; under "distinct" the number of different values behind
-        each; under "missing" and "unseen" the share of each field's values that are missing, and
-        that have no row of the table; under "files" what the vocabularies' files hold, see
-        `tafe_tf.data.manifest`; and "made_from", a fingerprint of what they are made from.
+        that may have come so far, and under "negatives" the rows whose first label is 0; if there
+        is an amount, under "amount" the "rows" that know it, and "mean_log" and "deviation_log" of
+        its logarithm in them; under "vocabulary" the vocabularies' sizes; under "distinct" the
+        number of different values behind each; under "missing" and "unseen" the share of each
+        field's values that are missing, and that have no row of the table; under "files" what the
+        vocabularies' files hold, see `tafe_tf.data.manifest`; and "made_from", a fingerprint of
+        what they are made from.
     """
     sizes = {}
     distinct = {}
@@ -196,6 +198,9 @@ def publish(
         knowledge["unknown_labels"] = dict(zip(names, rows.unknown.tolist(), strict=True))
         knowledge["untold"] = [names[i] for i in rows.untold()]
         knowledge["negatives"] = rows.negatives
+    if schema.amount is not None:
+        known, mean, deviation = rows.amounts.start()
+        knowledge["amount"] = {"rows": known, "mean_log": mean, "deviation_log": deviation}
     statistics = {
         "rows": rows.rows,
         "rate": rates,

@@ -121,6 +121,11 @@ def without_columns(schema: Schema, broken: set[str]) -> Schema | None:
     for key in ("sample_weight", "group", "time"):
         name = getattr(schema, key)
         roles[key] = "" if name in broken else name
+    if schema.amount is not None:
+        has_last = bool(tasks) and tasks[-1].name == schema.tasks[-1].name
+        if schema.amount.column in broken or not has_last:
+            roles["amount"] = None
+    roles["score"] = None  # which no row has
     try:
         return dataclasses.replace(
             schema,

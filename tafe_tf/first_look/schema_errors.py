@@ -92,6 +92,9 @@ def _errors_of(
     """The errors of one table, and the table without the keys that caused them."""
 
     def build(keys: Mapping[str, Any]) -> None:
+        if kind is Task and keys.get("kind") == schema_toml.AMOUNT:
+            schema_toml.build_amount(keys, where)
+            return
         schema_toml.build(kind, keys, where)
 
     return _peel(table, build)

@@ -13,6 +13,7 @@ from tafe_tf.layers.configured import Configured
 from tafe_tf.layers.cross_stitch import CrossStitch
 from tafe_tf.layers.embedding import FusedEmbedding
 from tafe_tf.layers.gates import DSelectKGates, SoftmaxGates
+from tafe_tf.layers.heads import HeadsWithAmount
 from tafe_tf.layers.layer_stitch import LayerStitch
 from tafe_tf.layers.partitioned_embedding import PartitionedEmbedding
 from tafe_tf.layers.selector import GammaSchedule, SmoothStepSelector
@@ -28,6 +29,7 @@ __all__ = [
     "FieldSelfAttention",
     "FusedEmbedding",
     "GammaSchedule",
+    "HeadsWithAmount",
     "InducingPointAttention",
     "LayerStitch",
     "PartitionedEmbedding",

@@ -54,7 +54,7 @@ class ActionLoss(FunnelLoss):
         self.num_tasks = num_tasks
         self.columns = None if columns is None else list(columns)
 
-    def call(self, y_true: Any, y_pred: Tensor) -> Tensor:
+    def of_funnel(self, y_true: Any, y_pred: Tensor) -> Tensor:
         """Computes the loss of each row: [B, N + A], [B, N + A] or [B, N] -> [B]."""
         n = self.num_tasks
         all_labels, all_weights = step_weights.parted(y_true)
@@ -68,7 +68,7 @@ class ActionLoss(FunnelLoss):
             of_actions = task_losses(labels, y_pred[:, n:])
         if all_weights is not None:
             of_actions = self._of_actions(all_weights, y_pred) * of_actions
-        of_steps = super().call(y_true, y_pred[:, :n])  # [B]
+        of_steps = super().of_funnel(y_true, y_pred[:, :n])  # [B]
         return of_steps + ops.sum(of_actions, axis=-1)
 
     def _expected(self, labels: Tensor, of_steps: Tensor, y_pred: Tensor) -> Tensor:

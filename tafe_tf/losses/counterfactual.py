@@ -88,7 +88,7 @@ class CounterfactualLoss(FunnelLoss):
             weights.append(self.global_weight * weight)
         return weights
 
-    def call(self, y_true: Any, y_pred: Tensor) -> Tensor:
+    def of_funnel(self, y_true: Any, y_pred: Tensor) -> Tensor:
         """Computes the loss of each row: [B, N], [B, C] -> [B]."""
         n = self.num_tasks
         end = 2 * n - 1  # of the conditionals' columns
@@ -113,7 +113,7 @@ class CounterfactualLoss(FunnelLoss):
         risks = ops.where(is_known, risks, 0.0)
         if weights is not None:
             risks = risks * self._risk_weights(weights[:, :n])
-        of_steps = super().call(step_weights.joined(labels, weights), logits)  # [B]
+        of_steps = super().of_funnel(step_weights.joined(labels, weights), logits)  # [B]
         of_conditionals = ops.sum(risks, axis=-1)
         return of_steps + self.counterfactual_weight * of_conditionals
 

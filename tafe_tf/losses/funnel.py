@@ -8,6 +8,7 @@ from typing import Any
 import keras
 from keras import ops
 
+from tafe_tf import log_normal
 from tafe_tf.losses import step_weights
 from tafe_tf.losses.balancing import Balance
 from tafe_tf.losses.delays import ExponentialDelay
@@ -170,15 +171,20 @@ class FunnelLoss(keras.losses.Loss):
         conditional_weight: Weight of the cross entropies of each step given the one before, which
             are those of the rows that reached it (`conditional_losses`); 0 by default, since the
             paper has none. The tasks' weights do not multiply it.
+        amount_weight: Weight of the negative log likelihood of the amounts that the last step
+            brings, over the rows that have one, see `tafe_tf.log_normal`; None, by default, if
+            there are none. For a model that was made with `amount=True`.
 
     Call arguments:
         y_true: Labels, [B, N], or [B] for one step; columns beyond those of the logits (a schema's
-            actions) are not read.
-        y_pred: Logits, [B, N].
+            actions) are not read. With amounts these are the last column: 0 in rows in which the
+            last step did not happen, or whose amount is not known.
+        y_pred: Logits, [B, N]. With amounts mu and s of their law are the last two columns.
         sample_weight: Weights of the rows, [B], or of each row's steps, [B, N]; all 1 by default. A
             step whose weight is 0 says nothing, whatever its label, as one whose label is unknown.
             L_D and the order constraint weigh a pair of steps by the smaller of both weights, a
-            conditional by that of its later step. Columns beyond those of the logits are not read.
+            conditional by that of its later step. Columns beyond those of the logits are not read,
+            but the last one, which is that of the amounts if there are any.
 
     Attributes:
         checks_labels: Whether to check the labels, true at first. A training loop whose reader has
@@ -197,7 +203,8 @@ class FunnelLoss(keras.losses.Loss):
 
     Raises:
         ValueError: If a label is neither 0 nor 1; see `checked_labels` for what happens inside a
-            compiled function. If there is a `delay`, and `y_true` comes without ages.
+            compiled function. If there is a `delay`, and `y_true` comes without ages. Also if
+            the labels have fewer columns than the logits.
 
     Example:
         >>> import numpy as np
@@ -214,6 +221,7 @@ class FunnelLoss(keras.losses.Loss):
         order_weight: float = 0.0,
         conditional_weight: float = 0.0,
         may_be_unknown: bool = False,
+        amount_weight: float | None = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
@@ -224,6 +232,7 @@ class FunnelLoss(keras.losses.Loss):
         self.order_weight = order_weight
         self.conditional_weight = conditional_weight
         self.may_be_unknown = may_be_unknown
+        self.amount_weight = amount_weight
         self.checks_labels = True
         self.balance: Balance | None = None
         self.delay: ExponentialDelay | None = None
@@ -250,8 +259,30 @@ class FunnelLoss(keras.losses.Loss):
 
     def call(self, y_true: Any, y_pred: Tensor) -> Tensor:
         """Computes the loss of each row: [B, N], [B, N] -> [B]."""
+        if self.amount_weight is None:
+            return self.of_funnel(y_true, y_pred)
+        targets, weights = step_weights.parted(y_true)
+        of_labels = None
+        amounts = ops.cast(targets[:, -1], y_pred.dtype)
+        of_amounts = log_normal.losses(amounts, y_pred[:, -log_normal.COLUMNS :])  # [B]
+        if weights is not None:
+            of_labels = weights[:, :-1]
+            of_amounts = ops.cast(weights[:, -1], y_pred.dtype) * of_amounts
+        labels = step_weights.joined(targets[:, :-1], of_labels, step_weights.ages_of(y_true))
+        of_funnel = self.of_funnel(labels, y_pred[:, : -log_normal.COLUMNS])
+        return of_funnel + self.amount_weight * of_amounts
+
+    def of_funnel(self, y_true: Any, y_pred: Tensor) -> Tensor:
+        """Computes the loss of each row without amounts: [B, N], [B, N] -> [B]."""
         n = y_pred.shape[-1]
         labels, of_steps = step_weights.parted(y_true)
+        given = labels.shape[-1]  # None where a graph does not know it
+        if given is not None and given < n:
+            raise ValueError(
+                "`y_true` must have a column for each logit and, if the model has an amount, one "
+                "behind them for it, which needs `amount_weight`. "
+                f"Received: {given} columns of labels and {n} of logits"
+            )
         seen = self.seen_logits(y_pred, step_weights.ages_of(y_true))  # [B, N]
         labels = ops.cast(labels[:, :n], y_pred.dtype)  # o, [B, N]
         if of_steps is not None:
@@ -311,5 +342,6 @@ class FunnelLoss(keras.losses.Loss):
             "order_weight": self.order_weight,
             "conditional_weight": self.conditional_weight,
             "may_be_unknown": self.may_be_unknown,
+            "amount_weight": self.amount_weight,
         }
         return {**super().get_config(), **config}

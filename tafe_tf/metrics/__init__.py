@@ -26,6 +26,19 @@ NAME_unreached for a conditional over the rows whose previous label is 0, which 
     truth_ratio/NAME    sum of predictions / sum of true probabilities
     truth_mae/NAME      mean of |prediction - truth|
 
+If the last step brings an amount, there are also the following. An expected amount
+(`expected_amount`, P(last step) times the amount given it) is measured on all rows that know
+theirs, an amount given the last step (`amount_given_<task>`) on the rows in which that happened:
+
+    gini/NAME           Gini coefficient of the amounts in the order of the predictions, by that of
+                        their own order (`normalised_gini`)
+    pcoc/NAME           sum of predictions / sum of amounts
+    decile_K_predicted/NAME, decile_K_observed/NAME
+                        mean prediction and mean amount in decile K of the predictions, 1 to 10
+    rows/amount_given_<task>
+                        number of rows in which the last step happened and the amount is known;
+                        these stand for those of which it is not
+
 All sums and means are weighted by `sample_weight`, 1 by default. Where labels may be unknown, those
 of a step are over the rows that know it, which stand for the others (`weights_of_steps`):
 
@@ -33,6 +46,13 @@ of a step are over the rows that know it, which stand for the others (`weights_o
                         reached the step before
 """
 
+from tafe_tf.metrics.amounts import (
+    DECILES,
+    amount_metrics,
+    deciles,
+    normalised_gini,
+    weights_of_amounts,
+)
 from tafe_tf.metrics.calibration import BINS, calibration_error
 from tafe_tf.metrics.directions import DIRECTIONS, Direction, direction, goodness, monitored
 from tafe_tf.metrics.funnel import SMALLEST, FunnelMetrics, Metrics, log_sigmoid
@@ -41,6 +61,7 @@ from tafe_tf.metrics.rows import NO_GROUP, UNKNOWN, each_step, hashes, weights_o
 
 __all__ = [
     "BINS",
+    "DECILES",
     "DIRECTIONS",
     "NO_GROUP",
     "SMALLEST",
@@ -48,8 +69,10 @@ __all__ = [
     "Direction",
     "FunnelMetrics",
     "Metrics",
+    "amount_metrics",
     "auc",
     "calibration_error",
+    "deciles",
     "direction",
     "each_step",
     "goodness",
@@ -57,5 +80,7 @@ __all__ = [
     "hashes",
     "log_sigmoid",
     "monitored",
+    "normalised_gini",
+    "weights_of_amounts",
     "weights_of_steps",
 ]

@@ -12,6 +12,7 @@ Direction = Literal["larger", "smaller", "nearest to 1"]
 DIRECTIONS: dict[str, Direction] = {
     "auc": "larger",
     "gauc": "larger",
+    "gini": "larger",
     "log_loss": "smaller",
     "pcoc": "nearest to 1",
     "ece": "smaller",

@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 from scipy.special import log_expit
 
+from tafe_tf.metrics.amounts import amount_metrics
 from tafe_tf.metrics.calibration import calibration_error
 from tafe_tf.metrics.ranking import auc, grouped_auc
 from tafe_tf.metrics.rows import (
@@ -41,6 +42,8 @@ class FunnelMetrics:
         may_be_unknown: Whether labels may be unknown; false by default. The metrics of a step are
             then those of the rows that know it, weighed by `weights_of_steps`, and "rows/<step>"
             says of how many.
+        amount_names: Names of the amount given the last step and of the expected amount; none by
+            default, if there are no amounts.
 
     Raises:
         ValueError: If there is not one conditional fewer than there are steps.
@@ -60,6 +63,7 @@ class FunnelMetrics:
         conditional_names: Sequence[str],
         *,
         may_be_unknown: bool = False,
+        amount_names: tuple[str, ...] = (),
     ) -> None:
         if len(conditional_names) != len(step_names) - 1:
             raise ValueError(
@@ -70,6 +74,7 @@ class FunnelMetrics:
             tuple(conditional_names),
         )
         self.may_be_unknown = may_be_unknown
+        self.amount_names = amount_names
         self._parts: list[Arrays] = []
 
     def update(
@@ -79,6 +84,8 @@ class FunnelMetrics:
         sample_weight: np.ndarray | None = None,
         group: np.ndarray | None = None,
         truth: np.ndarray | None = None,
+        amount: np.ndarray | None = None,
+        amount_given: np.ndarray | None = None,
     ) -> None:
         """Adds a batch.
 
@@ -91,6 +98,9 @@ class FunnelMetrics:
             group: Strings, bytes or integers, [B]; kept as a 64-bit hash of their text. Rows whose
                 group is missing ("", -1, None or NaN) are left out of the groups' AUC, and counted.
             truth: The true P(T_i = 1 | X), a later one at most the earlier, [B, N].
+            amount: What the last step brought, 0 where it did not happen and NaN where that is not
+                known, [B].
+            amount_given: The amount that is predicted given the last step, [B].
 
         Raises:
             ValueError: If a shape or value breaks its rule, or batches differ in which of the
@@ -123,6 +133,12 @@ class FunnelMetrics:
             checked("truth", truth, shape, 0, 1)
             check_nested("truth", truth)
             part["truth"] = truth.astype(np.float64)
+        if amount is not None and amount_given is not None:
+            known = np.nan_to_num(amount)
+            checked("amount", known, rows, 0, FLOAT32_MAX)
+            checked("amount_given", amount_given, rows, 0, FLOAT32_MAX)
+            part["amount"] = amount.astype(np.float64)
+            part["amount_given"] = amount_given.astype(np.float64)
         self._add([part])
 
     def merge(self, other: FunnelMetrics) -> None:
@@ -142,7 +158,11 @@ class FunnelMetrics:
             gather: Makes of one worker's arrays [n, ...] those of all, in every worker. A worker
                 without rows takes part with the arrays that the others have.
         """
-        merged = FunnelMetrics(*self.names, may_be_unknown=self.may_be_unknown)
+        merged = FunnelMetrics(
+            *self.names,
+            may_be_unknown=self.may_be_unknown,
+            amount_names=self.amount_names,
+        )
         of_all = gather(self._sorted())
         merged._add([of_all])
         return merged
@@ -186,7 +206,22 @@ class FunnelMetrics:
             result |= _of_step(name, i, rows)
         for i, name in enumerate(conditional_names, start=1):
             result |= _of_conditional(name, i, {**rows, "weight": rows["conditional_weight"]})
+        if "amount" in rows:
+            result |= self._of_amounts(rows)
         return result
+
+    def _of_amounts(self, rows: Arrays) -> Metrics:
+        """Computes the metrics of the amounts, with the last step's probability as it is served."""
+        of_given, of_expected = self.amount_names
+        lowest = rows["logits"].min(axis=1)
+        return amount_metrics(
+            (of_given, of_expected),
+            log_p=log_sigmoid(lowest),
+            given=rows["amount_given"],
+            observed=rows["amount"],
+            happened=rows["depth"] == len(self.names[0]),
+            weight=rows["weight"][:, -1],
+        )
 
     def _sorted(self) -> Arrays:
         """Returns all rows, in an order that depends on nothing but their values."""

@@ -65,7 +65,7 @@ class ActionProducts(FunnelModel):
         logits = [logit_of(log) for log in log_f]
         if training:
             logits += actions
-        return ops.stack(logits, axis=-1)
+        return self.with_amount(ops.stack(logits, axis=-1), out)
 
     def step(self, i: int, out: Tensor) -> tuple[Tensor, list[Tensor]]:
         """Combines the heads of a step.

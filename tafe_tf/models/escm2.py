@@ -91,10 +91,11 @@ class ESCM2(FunnelModel):
         conditionals = out[:, :n]
         logits = product_logits(conditionals)  # [B, N]
         if not training:
-            return logits
-        imputed = ops.softplus(out[:, n:])  # no column but for "dr"
+            return self.with_amount(logits, out)
+        end = out.shape[-1] - self.amount_columns
+        imputed = ops.softplus(out[:, n:end])  # no column but for "dr"
         columns = [logits, conditionals[:, 1:], imputed]
-        return ops.concatenate(columns, axis=-1)
+        return self.with_amount(ops.concatenate(columns, axis=-1), out)
 
     def paper_loss(self, task_weights: Sequence[float] | None = None, **kwargs: Any) -> FunnelLoss:
         """Returns the loss of its paper."""

@@ -61,5 +61,6 @@ class ESMM(FunnelModel):
         """Computes logits [B, N] from H [B, F, d]."""
         flat = self.flatten(h)  # [B, F d]
         towers = self.towers(flat, training=training)  # [B, N, units]
-        conditionals = self.heads(towers)  # [B, N]
-        return product_logits(conditionals)
+        out = self.heads(towers)  # [B, N]
+        conditionals = out[:, : self.num_tasks] if self.amount_columns else out
+        return self.with_amount(product_logits(conditionals), out)

@@ -8,7 +8,14 @@ from typing import Any, Literal
 import keras
 from keras import ops
 
-from tafe_tf.layers import Configured, FusedEmbedding, GammaSchedule, PartitionedEmbedding
+from tafe_tf import log_normal
+from tafe_tf.layers import (
+    Configured,
+    FusedEmbedding,
+    GammaSchedule,
+    HeadsWithAmount,
+    PartitionedEmbedding,
+)
 from tafe_tf.losses import FunnelLoss
 from tafe_tf.models.argument_rules import check_arguments
 from tafe_tf.models.checked_ids import CheckedIds
@@ -51,6 +58,8 @@ class FunnelModel(Configured, CheckedIds, InPieces, KnownInputs, SavedSeeds):
         embedding_parts: Number of tables of whole fields that the embedding table is cut into, so
             that parameter servers can share them; 1 by default.
         slots: Number of ids in each field; one each by default. See `FusedEmbedding`.
+        amount: Whether the model also learns what the last step brings, see `tafe_tf.log_normal`.
+            Its head reads what the head of the last step reads. The default is False.
 
     Attributes:
         products: Whether f_i is a product of conditional probabilities, whose logits `shift_logits`
@@ -65,7 +74,8 @@ class FunnelModel(Configured, CheckedIds, InPieces, KnownInputs, SavedSeeds):
 
     Returns:
         Logits [B, N], float32; column i is the logit of f_i = P(T_i = 1 | X) over all impressions.
-        In training further columns may follow, for the model's own loss.
+        In training further columns may follow, for the model's own loss. With an amount mu and s of
+        its law are the last two columns, in training or not.
 
     Raises:
         ValueError: If an argument of the constructor breaks its rule, or an id of a call lies
@@ -102,6 +112,7 @@ class FunnelModel(Configured, CheckedIds, InPieces, KnownInputs, SavedSeeds):
         embedding_dtype: Literal["float32", "bfloat16", "float16"] | None = None,
         embedding_parts: int = 1,
         slots: Sequence[int] | None = None,
+        amount: bool = False,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
@@ -118,6 +129,7 @@ class FunnelModel(Configured, CheckedIds, InPieces, KnownInputs, SavedSeeds):
         if self._multiplies:
             self.products = True
         self.num_tasks = num_tasks
+        self.amount_columns = log_normal.COLUMNS if amount else 0
         self.num_fields = len(field_rows)
         self.embedding_dim = embedding_dim
         self.flat_size = self.num_fields * embedding_dim
@@ -145,8 +157,16 @@ class FunnelModel(Configured, CheckedIds, InPieces, KnownInputs, SavedSeeds):
     def make_heads(self, count: int | None = None) -> keras.layers.Layer:
         """Makes a linear head a task, or `count`, to build: [B, N, width] -> logits [B, N].
 
-        Heads compute in full precision under any policy.
+        Heads compute in full precision under any policy. With an amount [B, N + 2] come out.
         """
+        if self.amount_columns:
+            count = count or self.num_tasks
+            return HeadsWithAmount(
+                count,
+                self.place_of_amount(count),
+                dtype=self.variable_dtype,
+                name="heads",
+            )
         return keras.layers.EinsumDense(
             "bnd,nd->bn",
             output_shape=count or self.num_tasks,
@@ -154,6 +174,25 @@ class FunnelModel(Configured, CheckedIds, InPieces, KnownInputs, SavedSeeds):
             dtype=self.variable_dtype,
             name="heads",
         )
+
+    def place_of_amount(self, count: int) -> int:
+        """Returns which of `count` heads reads what the amount's head reads: the last step's."""
+        return self.num_tasks - 1
+
+    def with_amount(self, logits: Tensor, of_heads: Tensor) -> Tensor:
+        """Puts the amount's columns behind logits that were made of the heads' other columns.
+
+        Args:
+            logits: [B, C].
+            of_heads: What the heads gave, the amount's columns last.
+
+        Returns:
+            [B, C + 2]; without an amount `logits` themselves.
+        """
+        if not self.amount_columns:
+            return logits
+        of_amount = of_heads[:, -self.amount_columns :]
+        return ops.concatenate([logits, of_amount], axis=-1)
 
     def finish(self, width: int, count: int | None = None) -> None:
         """Makes and builds the heads, which read `width` numbers each; the model is built then."""
@@ -181,7 +220,7 @@ class FunnelModel(Configured, CheckedIds, InPieces, KnownInputs, SavedSeeds):
         """Turns the first N columns from logits of conditional steps into those of f."""
         n = self.num_tasks
         of_steps = product_logits(logits[:, :n])
-        others = logits[:, n:]  # columns for the model's own loss
+        others = logits[:, n:]  # columns for the model's own loss, and the amount's
         return ops.concatenate([of_steps, others], axis=-1)
 
     def embed(self, inputs: Inputs, training: bool) -> Tensor:
@@ -231,6 +270,16 @@ class FunnelModel(Configured, CheckedIds, InPieces, KnownInputs, SavedSeeds):
         others = bias[n:]  # heads for the model's own loss
         bias.assign(ops.concatenate([moved, others]))
 
+    def start_amount(self, mean: float, deviation: float) -> None:
+        """Lets the amount start at the mean and the standard deviation of log amounts."""
+        start = log_normal.start_of(mean, deviation)
+        self.heads.amount_bias.assign(start)
+
+    def scale_amount(self, log_factor: float) -> None:
+        """Multiplies all amounts by exp(log_factor) for good."""
+        bias = self.heads.amount_bias
+        bias.assign_add(ops.convert_to_tensor([log_factor, 0.0], dtype=bias.dtype))
+
     def paper_loss(self, task_weights: Sequence[float] | None = None, **kwargs: Any) -> FunnelLoss:
         """Returns the loss of the architecture's own paper.
 
@@ -246,5 +295,6 @@ class FunnelModel(Configured, CheckedIds, InPieces, KnownInputs, SavedSeeds):
         return {
             "dependence_weight": 0.0,
             "conditional_weight": self.arguments["conditional_weight"],
+            "amount_weight": 1.0 if self.amount_columns else None,
             **given,
         }

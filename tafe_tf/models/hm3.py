@@ -69,6 +69,10 @@ class HM3(ActionProducts):
         self.via = checked_via(via, num_tasks)
         self.finish_towers(tower_units, dropout)
 
+    def place_of_amount(self, count: int) -> int:
+        """Returns the last head, that of the last step after all of its actions."""
+        return count - 1
+
     def step(self, i: int, out: Tensor) -> tuple[Tensor, list[Tensor]]:
         """Combines the heads of a step and of the chain of actions before it."""
         actions_before = sum(step < i for step in self.via)

@@ -106,7 +106,7 @@ class TAFE(FunnelModel):
         if deep_units:
             self.deep = keras.layers.Dense(deep_units, activation="relu", dtype=policy)
             self.deep_heads = keras.layers.Dense(
-                num_tasks,
+                num_tasks + self.amount_columns,
                 use_bias=False,  # the heads have one
                 dtype=self.variable_dtype,
             )

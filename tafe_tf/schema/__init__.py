@@ -4,10 +4,12 @@
 it back.
 """
 
+from tafe_tf.schema.amounts import Amount, is_probability
 from tafe_tf.schema.columns import ABSENT, Column, Dtype
 from tafe_tf.schema.dataset import MISSING_TEXTS, ORDERS, Schema
 from tafe_tf.schema.features import FIRST, MISSING, MOST_ROWS, UNSEEN, Feature
 from tafe_tf.schema.rules import SchemaError
+from tafe_tf.schema.scores import RANK_SCORE, SCORE, Score
 from tafe_tf.schema.tasks import UNKNOWN, Task
 
 __all__ = [
@@ -17,12 +19,17 @@ __all__ = [
     "MISSING_TEXTS",
     "MOST_ROWS",
     "ORDERS",
+    "RANK_SCORE",
+    "SCORE",
     "UNKNOWN",
     "UNSEEN",
+    "Amount",
     "Column",
     "Dtype",
     "Feature",
     "Schema",
     "SchemaError",
+    "Score",
     "Task",
+    "is_probability",
 ]

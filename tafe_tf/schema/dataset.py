@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from typing import Literal
 
 from tafe_tf.input_names import input_names
+from tafe_tf.schema.amounts import EXPECTED, GIVEN, Amount
 from tafe_tf.schema.columns import Column, Dtype
 from tafe_tf.schema.features import FIRST, MOST_ROWS, Feature
 from tafe_tf.schema.rules import (
@@ -18,6 +19,7 @@ from tafe_tf.schema.rules import (
     check_texts,
     tuple_of,
 )
+from tafe_tf.schema.scores import Score
 from tafe_tf.schema.tasks import Task
 
 # What tables write where they have no value. An empty text is always missing.
@@ -44,6 +46,8 @@ class Schema:
         features: The fields, one or more, with distinct names.
         tasks: The funnel in order, one step or more, with distinct names. A later label may be 1
             only in rows where the earlier ones are, see `order`.
+        amount: What the last step brings, such as its revenue. Default: none.
+        score: What the export's signature `score` computes of its outputs. Default: none.
         sample_weight: A column with non-negative row weights. Default: none, all rows count alike.
         group: A column such as the user, for grouped AUC. Default: none.
         time: A column with a time, or a number that grows with time, for chronological splits.
@@ -81,6 +85,8 @@ class Schema:
     name: str
     features: tuple[Feature, ...]
     tasks: tuple[Task, ...]
+    amount: Amount | None = None
+    score: Score | None = None
     sample_weight: str = ""
     group: str = ""
     time: str = ""
@@ -108,6 +114,9 @@ class Schema:
         roles = self._targets()
         self._check_inputs(roles)
         self._check_group_and_time(roles)
+        if self.score is not None:
+            served = tuple(column.input for column in self.served_inputs)
+            self.score.check_names(self.output_names, served)
 
     def _check_texts_of_files(self) -> None:
         check_one_of(self.order, ORDERS, "order")
@@ -158,7 +167,10 @@ class Schema:
             "must hold the funnel, one step or more",
             count,
         )
-        check_distinct("task", [task.name for task in self.tasks])
+        names = [task.name for task in self.tasks]
+        if self.amount is not None:
+            names.append(self.amount.name)
+        check_distinct("task", names)
         first = self.tasks[0]
         check(
             not first.via,
@@ -186,6 +198,8 @@ class Schema:
                 name = getattr(task, key)
                 if name:
                     yield name, f"task {task.name!r}: {key}"
+        if self.amount is not None:
+            yield self.amount.column, f"task {self.amount.name!r}: column"
         for task in self.tasks:
             for name in task.actions:
                 yield name, f"task {task.name!r}: via"
@@ -270,8 +284,8 @@ class Schema:
     def columns(self) -> tuple[Column, ...]:
         """All columns of the files but the labels.
 
-        The inputs come first, then the weights of rows and steps, the group, the time, the truths
-        and the actions.
+        The inputs come first, then the weights of rows and steps, the group, the time, the truths,
+        the actions and the amount.
         """
         columns = {column.name: column for column in self.inputs}
         for name, dtype in self._special_columns():
@@ -289,6 +303,8 @@ class Schema:
             yield task.truth, "float64"
         for name in self.actions:
             yield name, "int64"
+        if self.amount is not None:
+            yield self.amount.column, "float64"
 
     @property
     def only_time(self) -> tuple[str, ...]:
@@ -345,3 +361,15 @@ class Schema:
             strict=True,
         )
         return tuple(f"p_{task.name}_given_{previous.name}" for task, previous in pairs)
+
+    @property
+    def amount_names(self) -> tuple[str, ...]:
+        """Names of the amount given the last step and of its expectation; none without amounts."""
+        if self.amount is None:
+            return ()
+        return (f"{GIVEN}{self.tasks[-1].name}", EXPECTED)
+
+    @property
+    def output_names(self) -> tuple[str, ...]:
+        """Names of all outputs of an export: the steps, the conditionals and the amounts."""
+        return (*self.step_names, *self.conditional_names, *self.amount_names)

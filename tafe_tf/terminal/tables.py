@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import sys
 from collections.abc import Mapping, Sequence
 from typing import Any, TextIO
@@ -19,6 +20,7 @@ _COLUMNS = {
     "rows": "rows that know it",
     "auc": "AUC",
     "gauc": "grouped AUC",
+    "gini": "normalised Gini",
     "log_loss": "log loss",
     "pcoc": "predicted / observed",
     "ece": "calibration error",
@@ -51,7 +53,36 @@ def metrics_table(
     if without_group:
         rows += f", {without_group:,} without a {schema.group}, which grouped AUC leaves out"
     names = [*schema.step_names, *schema.conditional_names]
+    if _has_amounts(metrics, schema):
+        names += schema.amount_names
     return _table(f"{title}: {rows}", metrics, _COLUMNS, names)
+
+
+def _has_amounts(metrics: Metrics, schema: Schema) -> bool:
+    """Whether amounts were measured; boosted trees predict none."""
+    return any(f"gini/{name}" in metrics for name in schema.amount_names)
+
+
+def decile_table(metrics: Metrics, schema: Schema) -> Table:
+    """Makes the table of predicted and observed amounts, one row for each decile of the predicted.
+
+    Args:
+        metrics: What `Evaluator.evaluate` returns.
+        schema: A schema with an amount.
+    """
+    name = schema.amount_names[-1]
+    title = f"{name}: deciles of the predictions, the smallest first"
+    table = Table(title=title, title_justify="left")
+    for heading in ("decile", "mean predicted", "mean observed", "predicted / observed"):
+        table.add_column(heading, justify="right")
+    for i in itertools.count(1):
+        if f"decile_{i}_predicted/{name}" not in metrics:
+            break
+        predicted = metrics[f"decile_{i}_predicted/{name}"]
+        observed = metrics[f"decile_{i}_observed/{name}"]
+        ratio = predicted / observed if predicted is not None and observed else None
+        table.add_row(str(i), number(predicted), number(observed), number(ratio))
+    return table
 
 
 def truth_table(
@@ -111,7 +142,7 @@ def print_metrics(
     schema: Schema,
     title: str,
 ) -> None:
-    """Prints the metrics and, where the schema names the truth, the second table too.
+    """Prints the metrics, and the deciles of the amount and the truth where the schema has them.
 
     Args:
         metrics: What `Evaluator.evaluate` returns.
@@ -119,6 +150,8 @@ def print_metrics(
         title: Text above the first table.
     """
     show(metrics_table(metrics, schema, title))
+    if _has_amounts(metrics, schema):
+        show(decile_table(metrics, schema))
     if all(task.truth for task in schema.tasks):
         show(truth_table(metrics, schema, "learned and true probabilities"))
 

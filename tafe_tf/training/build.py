@@ -34,6 +34,7 @@ def build_model(
         features.rows,
         len(features.schema.tasks),
         slots=features.slots,
+        amount=features.schema.amount is not None,
         embedding_parts=parts,
         **arguments,
     )
@@ -82,6 +83,8 @@ def build_loss(
         "order_weight": config.order_weight,
     }
     given = {name: value for name, value in asked.items() if value is not None}
+    if schema.amount is not None:
+        given["amount_weight"] = schema.amount.weight
     task_weights = [task.weight for task in schema.tasks]
     loss = model.paper_loss(task_weights, may_be_unknown=schema.may_be_unknown, **given)
     loss.checks_labels = False  # the reader has checked them

@@ -20,8 +20,11 @@ from tafe_tf.distributed.cluster import Cluster
 from tafe_tf.features.graph import Features
 from tafe_tf.metrics import FunnelMetrics, Metrics, monitored
 from tafe_tf.schema import Schema
+from tafe_tf.training.predictions import amounts_given
 
-Use = Callable[[np.ndarray, Batch], bool]  # of logits [B, N] and their batch; whether to go on
+# Of the model's output, logits [B, N] and with an amount two columns more, and its batch; tells
+# whether to go on.
+Use = Callable[[np.ndarray, Batch], bool]
 
 
 class Evaluator:
@@ -94,7 +97,7 @@ class Evaluator:
         use: Use,
         fields: FieldCounts | None = None,
     ) -> None:
-        """Calls `use` with logits [B, N] and batch, both as NumPy, as long as it returns true.
+        """Calls `use` with the model's output and batch, both as NumPy, as long as it returns true.
 
         The rows come in the order of the files. Their values are added to `fields`.
         """
@@ -129,6 +132,7 @@ def metrics_of(schema: Schema) -> FunnelMetrics:
         schema.step_names,
         schema.conditional_names,
         may_be_unknown=schema.may_be_unknown,
+        amount_names=schema.amount_names,
     )
 
 
@@ -150,7 +154,7 @@ def check_monitor(monitor: str, schema: Schema) -> None:
 def add_batch(
     metrics: FunnelMetrics,
     schema: Schema,
-    logits: np.ndarray,
+    outputs: np.ndarray,
     batch: Batch,
 ) -> None:
     """Adds a batch to metrics, with the weights, groups and truths that its schema names.
@@ -158,15 +162,21 @@ def add_batch(
     Args:
         metrics: Of the schema's steps.
         schema: Of the rows.
-        logits: Of f, [B, N].
+        outputs: Logits of f, [B, N]; of a model with an amount its output, [B, N + 2].
         batch: The rows, as NumPy arrays.
     """
+    amounts: dict[str, np.ndarray] = {}
+    has_amount = outputs.shape[1] > len(schema.tasks)  # boosted trees predict none
+    if schema.amount is not None and has_amount:
+        amounts["amount"] = batch.extra[schema.amount.column]
+        amounts["amount_given"] = amounts_given(outputs)
     metrics.update(
-        logits,
+        outputs[:, : len(schema.tasks)],
         batch.labels,
         sample_weight=batch.weight if _has_weights(schema) else None,
         group=batch.extra[schema.group] if schema.group else None,
         truth=_truth(schema, batch),
+        **amounts,
     )
 
 
@@ -195,4 +205,7 @@ def _no_rows(schema: Schema) -> dict[str, Any]:
         rows["group"] = none[:, 0]
     if all(task.truth for task in schema.tasks):
         rows["truth"] = none
+    if schema.amount is not None:
+        rows["amount"] = none[:, 0]
+        rows["amount_given"] = none[:, 0]
     return rows

@@ -250,9 +250,14 @@ def _fit(
             warm.load(model, optimizer)
             if delays:
                 warm.load_delays(delays)
-        elif config.start_at_rates:
-            rates = run.statistics()["rate"].values()
+            return
+        statistics = run.statistics()
+        if config.start_at_rates:
+            rates = statistics["rate"].values()
             model.shift_logits(log_odds(list(rates), model.products))
+        amount = statistics.get("amount", {})
+        if amount.get("rows"):
+            model.start_amount(amount["mean_log"], amount["deviation_log"])
 
     trainer.fit(rows, validation, steps=steps, begin=begin)
     if balancing:

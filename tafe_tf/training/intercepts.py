@@ -1,12 +1,12 @@
-"""Intercepts: where they start, and those that make predictions sum to the observed labels."""
+"""Intercepts: where they start, and those that make predictions sum to what was observed."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from tafe_tf.metrics import each_step, log_sigmoid
+from tafe_tf.metrics import each_step, log_sigmoid, weights_of_amounts
 
 _RESOLVED = 1e-6  # float32 logits do not resolve a smaller shift
 _LARGEST_STEP = 1.0
@@ -69,6 +69,56 @@ def intercept_shifts(
             shifted = x + shifts[i]
             reached = reached / (1.0 + np.exp(-shifted))
     return np.where(np.abs(shifts) < _RESOLVED, 0.0, shifts)
+
+
+def amount_scale(
+    rows: Mapping[str, np.ndarray],
+    weights: np.ndarray,
+    shifts: np.ndarray,
+    products: bool = False,
+) -> float:
+    """The logarithm of the factor with which expected amounts sum to the observed ones.
+
+    Args:
+        rows: What `Predictions.arrays` gives, with logits before they are shifted.
+        weights: Of each row's steps, [n, N], 0 where a label is unknown.
+        shifts: What `intercept_shifts` gave, [N].
+        products: Whether the shifts are those of the conditional probabilities. The default is
+            False.
+
+    Returns:
+        0 where there are no amounts, or the factor is nearer to 1 than a millionth.
+    """
+    logits = rows["logits"].astype(np.float64)
+    happened = rows["depth"] == logits.shape[1]
+    own = weights_of_amounts(rows["amount"], happened, weights[:, -1])
+    observed = (own * np.nan_to_num(rows["amount"])).sum()
+    log_p = _shifted_log_p(logits, shifts, products)
+    expected = (own * np.exp(log_p) * rows["amount_given"]).sum()
+    if not (observed > 0 and expected > 0):
+        return 0.0
+    scale = float(np.log(observed / expected))
+    return scale if abs(scale) >= _RESOLVED else 0.0
+
+
+def _shifted_log_p(
+    logits: np.ndarray,
+    shifts: np.ndarray,
+    products: bool,
+) -> np.ndarray:
+    """The logarithm of the last step's probability as it is served once logits are shifted, [n]."""
+    if not products:
+        lowest = (logits + shifts).min(axis=1)
+        return log_sigmoid(lowest)
+    log_p = log_sigmoid(logits)
+    total = np.zeros(len(logits))
+    for i, shift in enumerate(shifts):
+        x = logits[:, i]
+        if i:
+            log_ratio = np.minimum(log_p[:, i] - log_p[:, i - 1], -1e-7)
+            x = log_ratio - np.log(-np.expm1(log_ratio))
+        total = total + log_sigmoid(x + shift)
+    return total
 
 
 def _intercept(

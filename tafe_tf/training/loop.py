@@ -34,7 +34,7 @@ from tafe_tf.training.delays import Delays
 from tafe_tf.training.early_stopping import EarlyStopping
 from tafe_tf.training.errors import RunError
 from tafe_tf.training.evaluator import Evaluator
-from tafe_tf.training.intercepts import intercept_shifts
+from tafe_tf.training.intercepts import amount_scale, intercept_shifts
 from tafe_tf.training.predictions import Predictions, labels_and_weights
 from tafe_tf.training.preemption import Preempted, Preemption
 from tafe_tf.training.run_dir import RunDir, variables
@@ -590,7 +590,7 @@ class Trainer:
             self._best.save()
 
     def _set_intercepts(self, data: FunnelData) -> None:
-        """Shifts the logits so that each task's predictions sum to its labels.
+        """Shifts the logits so that each task's predictions sum to its labels, and amounts too.
 
         So they do at the minimum of the cross entropy. The last noisy steps leave these sums off by
         some per cent. Starting from shifts of 0 each time, it may be interrupted and done again.
@@ -614,4 +614,6 @@ class Trainer:
             self.model.products,
         )
         self.model.shift_logits(shifts)
+        if data.schema.amount is not None:
+            self.model.scale_amount(amount_scale(rows, weights, shifts, self.model.products))
         self._keep_best()

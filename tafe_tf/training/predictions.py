@@ -6,9 +6,12 @@ from collections.abc import Mapping
 
 import numpy as np
 
+from tafe_tf import log_normal
 from tafe_tf.data.batches.batch import Batch
 from tafe_tf.metrics import hashes, weights_of_steps
 from tafe_tf.schema import Schema
+
+_LARGEST_LOG = float(np.log(np.finfo(np.float32).max))  # an export answers in float32
 
 
 def labels_and_weights(rows: Mapping[str, np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
@@ -23,6 +26,18 @@ def labels_and_weights(rows: Mapping[str, np.ndarray]) -> tuple[np.ndarray, np.n
     return labels, weights
 
 
+def amounts_given(outputs: np.ndarray) -> np.ndarray:
+    """The expected amount given the last step, as an export answers it, float64 [n].
+
+    Args:
+        outputs: The model's output, whose last two columns are mu and s of the amount's law.
+    """
+    mu, s = outputs[:, -log_normal.COLUMNS :].astype(np.float64).T
+    sigma = log_normal.SMALLEST_DEVIATION + np.logaddexp(0.0, s)
+    log_mean = np.minimum(mu + 0.5 * sigma * sigma, _LARGEST_LOG)
+    return np.asarray(np.exp(log_mean))
+
+
 class Predictions:
     """Logits and labels of many rows, collected in the order of the batches.
 
@@ -30,12 +45,20 @@ class Predictions:
         schema: Of the rows.
         keeps_group: Whether to keep the values of its group column, if it has one. The default is
             False.
+        keeps_amount: Whether to keep amounts, if it has one: boosted trees predict none. The
+            default is True.
 
     Attributes:
         rows: Number of rows so far.
     """
 
-    def __init__(self, schema: Schema, *, keeps_group: bool = False) -> None:
+    def __init__(
+        self,
+        schema: Schema,
+        *,
+        keeps_group: bool = False,
+        keeps_amount: bool = True,
+    ) -> None:
         self._group = schema.group if keeps_group else ""
         none = np.zeros((0, len(schema.tasks)), np.float32)
         no_rows: dict[str, np.ndarray] = {
@@ -44,13 +67,20 @@ class Predictions:
             "unknown": np.zeros(0, np.uint8),
             "weight": none if schema.step_weights else none[:, 0],
         }
+        self._amount = ""
+        if schema.amount is not None and keeps_amount:
+            self._amount = schema.amount.column
+        self._num_tasks = len(schema.tasks)
+        if self._amount:
+            no_rows |= {name: np.zeros(0) for name in ("amount", "amount_given")}
         if self._group:
             no_rows["group"] = np.zeros(0, np.uint64)
         self._parts = [no_rows]
         self.rows = 0
 
-    def add(self, logits: np.ndarray, batch: Batch) -> bool:
+    def add(self, outputs: np.ndarray, batch: Batch) -> bool:
         """Adds a batch; always true, so that `Evaluator.predict` goes on."""
+        logits = outputs[:, : self._num_tasks]
         steps_reached = (batch.labels > 0).sum(axis=1)
         depth = steps_reached.astype(np.uint8)
         unknown = (batch.labels < 0).sum(axis=1)
@@ -60,6 +90,9 @@ class Predictions:
             "unknown": unknown.astype(np.uint8),
             "weight": batch.weight,
         }
+        if self._amount:
+            part["amount"] = batch.extra[self._amount]
+            part["amount_given"] = amounts_given(outputs)
         if self._group:
             groups = batch.extra[self._group]
             part["group"] = hashes(groups, depth.shape)
@@ -73,8 +106,9 @@ class Predictions:
         Returns:
             "logits" float32 [n, N]; "depth", how many steps are known to be reached, uint8 [n];
             "unknown", of how many after these nothing is known, uint8 [n]; "weight" float32 [n], or
-            [n, N] for each step; and, if there is a group, "group", its
-            hash, uint64 [n].
+            [n, N] for each step; if there is a group, "group", its hash, uint64 [n]; and, if there
+            is an amount, "amount", 0 where the last step did not happen and NaN where it is not
+            known, and "amount_given", what is predicted given that step, float64 [n] both.
         """
         joined = {}
         for name in self._parts[0]:

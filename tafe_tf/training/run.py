@@ -122,7 +122,8 @@ class Run:
 
         Returns:
             float32 [n] by name: "ctr", "ctcvr" and "cvr", or the longer funnel's names, or "ctr"
-            alone in one of one step; as an export of the run answers.
+            alone in one of one step; and the amounts, if the schema has one. As an export of the
+            run answers.
 
         Raises:
             DataError: On a bad row.

@@ -271,6 +271,7 @@ def _shaping(description: Mapping[str, Any]) -> dict[str, Any]:
     for key, value in description["config"].items():
         if key not in _FREE:
             config[key] = value
+    config.setdefault("amount", False)  # models that know of none were saved without it
     config["embedding_dtype"] = config["embedding_dtype"] or "float32"  # the type of all weights
     return {"model": description["class_name"], **config}
 
@@ -323,7 +324,10 @@ def _without_knowledge(schema: Schema) -> Schema:
         dataclasses.replace(task, may_be_unknown=False, matures_after="", weight_column="")
         for task in schema.tasks
     ]
-    return dataclasses.replace(schema, time="", tasks=tuple(tasks))
+    amount = schema.amount
+    if amount is not None:
+        amount = dataclasses.replace(amount, may_be_unknown=False)
+    return dataclasses.replace(schema, time="", tasks=tuple(tasks), amount=amount, score=None)
 
 
 def _flat(schema: Schema) -> dict[str, Any]:

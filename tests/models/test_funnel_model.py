@@ -97,6 +97,7 @@ def test_earlier_configurations_are_read_as_they_were() -> None:
         "heads": "separate",
         "conditional_weight": 0.0,
         "deep_units": 0,
+        "amount": False,
     }  # arguments that there were not, with what they stood for
     config = model.get_config()
     assert config == {**EARLIER, **later}

@@ -143,6 +143,22 @@ def hand_trees(
     )
 
 
+def test_an_amount_changes_nothing_of_the_trees(tmp_path: pathlib.Path) -> None:
+    """They predict none: its metrics are left out."""
+    spend = '[[tasks]]\nname = "spend"\nkind = "amount"\n'
+    first = '[[features]]\nname = "item"'
+    found = []
+    for name, schema in (("with", SCHEMA.replace(first, spend + first)), ("without", SCHEMA)):
+        frames = {split: draw(600, seed) for split, seed in (("train", 0), ("test", 1))}
+        frames = {split: frame.assign(spend=9.5 * frame["buy"]) for split, frame in frames.items()}
+        data = write_shop(tmp_path / name, schema, **frames)
+        fit.fit_trees(data, tmp_path / name / "run", trees=TreesConfig(**SMALL), training=LATEST)
+        found.append(logits_of(tmp_path / name / "run"))
+        metrics = read_json(tmp_path / name / "run" / "metrics.json")
+        assert "auc/ctcvr" in metrics and not any("amount" in key for key in metrics)
+    np.testing.assert_array_equal(found[0], found[1])
+
+
 @pytest.mark.parametrize("heads", ["separate", "conditional"])
 def test_predictions_are_those_of_lightgbm_called_by_hand(
     tmp_path: pathlib.Path, heads: Any

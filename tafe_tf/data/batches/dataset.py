@@ -28,6 +28,7 @@ from tafe_tf.data.batches.batch import (
     Rows,
     columns_of,
     extra_columns_of,
+    target_columns_of,
 )
 from tafe_tf.data.batches.holdout import Holdout
 from tafe_tf.data.batches.position import Position
@@ -344,7 +345,7 @@ class FunnelData:
         """
         schema = self.schema
         names = columns_of(schema, part)
-        actions = schema.actions if part == "train" else ()
+        further = target_columns_of(schema) if part == "train" else []
         extra = [] if part == "train" else extra_columns_of(schema)
         to_the_end: Iterator[Any] = itertools.chain(chunks, [None])
         for parts, following in itertools.pairwise(to_the_end):
@@ -365,7 +366,7 @@ class FunnelData:
             if kept < 1.0:
                 weight = np.where(labels[:, 0] == 0, weight / kept, weight)
                 weight = weight.astype(np.float32)
-            taken = [columns[name] for name in actions]
+            taken = [_target(columns[name]) for name in further]
             targets = np.column_stack([labels, *taken])
             if schema.step_weights:
                 weight = _weights_of_steps(targets.shape, weight, columns, schema)
@@ -393,13 +394,22 @@ def _weights_of_steps(
     columns: Mapping[str, np.ndarray],
     schema: Schema,
 ) -> np.ndarray:
-    """The weight of each row's steps and actions, float32 of the shape [B, N + A]."""
+    """The weight of each row's steps, actions and amount, float32 of the labels' shape."""
     weights = np.empty(shape, np.float32)
     weights[:] = row_weight[:, None]
     for i, task in enumerate(schema.tasks):
         if task.weight_column:
             weights[:, i] *= columns[task.weight_column]
+    last = schema.tasks[-1].weight_column
+    has_amount = shape[1] > len(schema.tasks) + len(schema.actions)
+    if has_amount and last:
+        weights[:, -1] *= columns[last]
     return weights
+
+
+def _target(values: np.ndarray) -> np.ndarray:
+    """A target as the loss takes it: an amount that is not known, NaN, is 0."""
+    return np.nan_to_num(values) if values.dtype.kind == "f" else values
 
 
 def _gather(parts: list[np.ndarray], which: np.ndarray) -> np.ndarray:

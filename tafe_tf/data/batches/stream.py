@@ -8,7 +8,7 @@ from typing import Any, NoReturn
 
 import tensorflow as tf
 
-from tafe_tf.data.batches.batch import Batch, Part, extra_columns_of
+from tafe_tf.data.batches.batch import Batch, Part, extra_columns_of, target_columns_of
 from tafe_tf.data.errors import DataError
 from tafe_tf.schema import MISSING, UNSEEN, Schema
 
@@ -134,7 +134,7 @@ def _signature(
     targets = len(schema.tasks)
     extra = []
     if part == "train":
-        targets += len(schema.actions)
+        targets += len(target_columns_of(schema))
     else:
         extra = extra_columns_of(schema)
     labels = tf.TensorSpec([None, targets], tf.float32)

@@ -8,6 +8,7 @@ import numpy as np
 import pyarrow as pa
 
 from tafe_tf.data.bad_rows import WHOLE_ROW, BadRows, Problem
+from tafe_tf.data.blocks.amounts import read_amounts
 from tafe_tf.data.blocks.block import Block
 from tafe_tf.data.blocks.key_columns import keep_column
 from tafe_tf.data.blocks.labels import read_funnel
@@ -81,6 +82,9 @@ def to_block(
         funnel = read_funnel(raw, schema, found, path)
         targets = funnel.labels
         converted.update(funnel.actions)
+        if schema.amount is not None:
+            name = schema.amount.column
+            converted[name] = read_amounts(converted[name], targets, schema.amount, found)
         repaired = funnel.repaired
     others = [problem for problem in found if problem.index not in unreadable]
     problems = problems + others

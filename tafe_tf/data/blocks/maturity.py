@@ -6,6 +6,7 @@ import dataclasses
 
 import numpy as np
 
+from tafe_tf.data.blocks import amounts
 from tafe_tf.data.blocks.block import Block
 from tafe_tf.data.errors import DataError
 from tafe_tf.schema import UNKNOWN, Schema, Task
@@ -30,7 +31,7 @@ def without_immature(
 
     Returns:
         The block with other labels, as the funnel's order completes them. An action is unknown
-        where the step before it is.
+        where the step before it is, and the amount where the last step is.
 
     Raises:
         ValueError: If the block has no times.
@@ -49,6 +50,9 @@ def without_immature(
         is_late = labels[:, i - 1] == UNKNOWN  # the step before which the action does not come
         if name in columns:
             columns[name] = np.where(is_late, UNKNOWN, columns[name])
+    if schema.amount is not None and schema.amount.column in columns:
+        name = schema.amount.column
+        columns[name] = amounts.completed(columns[name], labels)
     return dataclasses.replace(block, labels=labels, columns=columns)
 
 
@@ -101,7 +105,10 @@ def as_logged(
     has_age = ages(block, now) > 0
     labels = np.where(has_age[:, None], block.labels, judged.labels)
     columns = dict(block.columns)
-    for name in schema.actions:
+    judged_with_the_labels = [*schema.actions]
+    if schema.amount is not None:
+        judged_with_the_labels.append(schema.amount.column)
+    for name in judged_with_the_labels:
         if name in columns:
             columns[name] = np.where(has_age, block.columns[name], judged.columns[name])
     return dataclasses.replace(block, labels=labels, columns=columns)
