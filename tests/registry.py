@@ -14,6 +14,7 @@ from tafe_tf.layers import (
     DSelectKGates,
     FieldSelfAttention,
     FusedEmbedding,
+    HeadsWithAmount,
     InducingPointAttention,
     LayerStitch,
     PartitionedEmbedding,
@@ -135,6 +136,9 @@ LAYERS = {
     "towers": LayerCase(lambda **kw: Towers(N, [7, 4], **kw), (_H[:, 0],)),
     "gates": LayerCase(lambda **kw: SoftmaxGates(N, **kw), (_H[:, 0], normal(B, 4, D))),
     "sparse gates": LayerCase(lambda **kw: DSelectKGates(N, **kw), (_H[:, 0], normal(B, 4, D))),
+    "heads with an amount": LayerCase(
+        lambda **kw: HeadsWithAmount(count=N, place=N - 1, **kw), (normal(B, N, D),)
+    ),
     "cross-stitch": LayerCase(lambda **kw: CrossStitch(**kw), (normal(B, N, D),)),
     "subspace stitch": LayerCase(lambda **kw: SubspaceStitch(3, **kw), (normal(B, N, D),)),
     "alignment": LayerCase(lambda **kw: TaskFieldAlignment(M, **kw), (_H[:, :N], _H)),

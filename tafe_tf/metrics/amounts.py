@@ -143,6 +143,15 @@ def amount_metrics(
         observed: Amounts, 0 where the last step did not happen, NaN where they are not known, [n].
         happened: Whether the last step happened, [n].
         weight: Weights of the rows in the last step, 0 where its label is unknown, [n].
+
+    Example:
+        >>> happened = np.array([True, False])
+        >>> amounts, given = np.array([6.0, 0.0]), np.array([8.0, 4.0])
+        >>> log_p = np.log([0.5, 0.25])  # expected amounts of 4 and 1
+        >>> names = ("amount_given_buy", "expected_amount")
+        >>> found = amount_metrics(names, log_p, given, amounts, happened, np.ones(2))
+        >>> found["rows/amount_given_buy"], round(found["pcoc/expected_amount"], 4)
+        (1, 0.8333)
     """
     of_given, of_expected = names
     own = weights_of_amounts(observed, happened, weight)

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import os
 import pathlib
 import signal
 import sys
+from typing import Any
 
 import pytest
 import small_models
@@ -18,6 +18,7 @@ from tafe_tf.data.bad_rows import BadRows
 from tafe_tf.data.formats.splits import Sources
 from tafe_tf.data.formats.write import write
 from tafe_tf.data.lock import LockError
+from tafe_tf.terminal import attended
 from tafe_tf.training.errors import RunError
 from tafe_tf.training.noted_files import METRICS, NotedFiles
 
@@ -136,6 +137,15 @@ def test_a_run_ends_with_the_process_that_waits_for_it(
     monkeypatch.setattr(sys, "executable", str(python))
     run = ChildRun(Variant("tafe", "tafe", {}), 0, tmp_path / "seed-0")
 
+    children = []
+    start = attended.start
+
+    def noted(*args: Any, **kwargs: Any) -> Any:
+        children.append(start(*args, **kwargs))
+        return children[-1]
+
+    monkeypatch.setattr(attended, "start", noted)
+
     def end(number: int, frame: object) -> None:
         raise SystemExit(143)
 
@@ -147,5 +157,4 @@ def test_a_run_ends_with_the_process_that_waits_for_it(
     finally:
         signal.signal(signal.SIGALRM, before)
     assert run.log.read_text() == "saved\n"
-    with pytest.raises(ChildProcessError):  # none is left to wait for
-        os.waitpid(-1, os.WNOHANG)
+    assert [child.returncode for child in children] == [0]

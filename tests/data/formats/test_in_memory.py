@@ -64,6 +64,8 @@ def all_identical(ours: list[Batch], theirs: list[Batch]) -> None:
                 assert list(field) == list(other)
                 for column in field:
                     identical(field[column], other[column])
+            elif isinstance(field, tuple):
+                assert field == other == ()
             else:
                 identical(field, other)
 
