@@ -92,7 +92,9 @@ class Score:
             rule = f"must name outputs, {list(outputs)}, or `inputs` of the score"
             check(name in outputs or name in self.inputs, "score: powers", rule, name)
         taken = {argument_of(name) for name in (*outputs, *columns)}
-        rule = "must differ from outputs, features' inputs and each other in more than case or signs"
+        rule = (
+            "must differ from outputs, features' inputs and each other in more than case or signs"
+        )
         for name in self.inputs:
             is_free = argument_of(name) not in taken
             check(is_free, "score: inputs", rule, name)
