@@ -12,6 +12,7 @@ from tafe_tf.metrics import hashes, weights_of_steps
 from tafe_tf.schema import Schema
 
 _LARGEST = float(np.finfo(np.float32).max)  # an export answers in float32
+_BEYOND = 100.0  # above the logarithm of that
 
 
 def labels_and_weights(rows: Mapping[str, np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
@@ -35,8 +36,8 @@ def amounts_given(outputs: np.ndarray) -> np.ndarray:
     mu, s = outputs[:, -log_normal.COLUMNS :].astype(np.float64).T
     sigma = log_normal.SMALLEST_DEVIATION + np.logaddexp(0.0, s)
     log_mean = mu + 0.5 * sigma * sigma
-    below = np.minimum(log_mean, np.log(_LARGEST))
-    return np.minimum(np.exp(below), _LARGEST)  # the logarithm was rounded
+    wide = np.exp(np.minimum(log_mean, _BEYOND))
+    return np.asarray(np.minimum(wide, _LARGEST))
 
 
 class Predictions:
