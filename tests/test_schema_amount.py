@@ -124,7 +124,7 @@ def test_an_amount_is_the_last_task() -> None:
         ({"powers": {"ctr": 1}, "inputs": ["bid"]}, "inputs must be factors of `powers`"),
         ({"powers": {"Hour": 1}, "inputs": ["Hour"]}, "must differ from outputs, features' inputs"),
         ({"powers": {"bid": 1, "Bid": 1}, "inputs": ["bid", "Bid"]}, "Received: 'Bid'"),
-        ({"powers": {"Item_No": 1}, "inputs": ["Item_No"]}, "more than case and signs. Received"),
+        ({"powers": {"Item_No": 1}, "inputs": ["Item_No"]}, "more than case or signs. Received"),
         ({"powers": {"a b": 1}, "inputs": ["a b"]}, "inputs must be letters, digits"),
         ({"powers": {"class": 1}, "inputs": ["class"]}, "must not name a word of Python"),
         ({"powers": {"ctr": 1}, "formula": "ctr"}, "score: formula is not a key"),
