@@ -34,13 +34,13 @@ def input_names(wishes: Mapping[str, str]) -> dict[str, str]:
     names: dict[str, str] = {}
     taken: set[str] = set()
     for column in wishes:
-        if _is_input_name(column) and _argument(column) not in taken:
+        if _is_input_name(column) and argument_of(column) not in taken:
             names[column] = column
-            taken.add(_argument(column))
+            taken.add(argument_of(column))
     for column, wish in wishes.items():
         if column not in names:
             names[column] = _free_name(wish, taken)
-            taken.add(_argument(names[column]))
+            taken.add(argument_of(names[column]))
     return names
 
 
@@ -53,17 +53,21 @@ def _free_name(wish: str, taken: set[str]) -> str:
     """The wish itself, or the first of wish_2, wish_3, ... that no other input has."""
     name = wish
     number = 1
-    while not _is_input_name(name) or _argument(name) in taken:
+    while not _is_input_name(name) or argument_of(name) in taken:
         number += 1
         name = f"{wish}_{number}"
     return name
 
 
-def _argument(name: str) -> str:
+def argument_of(name: str) -> str:
     """What TensorFlow makes of an input's name, by which it tells two inputs apart.
 
     It takes an input as an argument of a Python function, and its graphs do not tell letters by
     their case.
+
+    Example:
+        >>> argument_of("a.b"), argument_of("A_b"), argument_of("7")
+        ('a_b', 'a_b', 'arg_7')
     """
     argument = re.sub("[^a-z0-9]", "_", name.lower())
     return argument if argument[0].isalpha() else f"arg_{argument}"

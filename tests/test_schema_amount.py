@@ -30,6 +30,12 @@ name = "hour"
 kind = "integer"
 size = 24
 
+[[features]]
+name = "item"
+kind = "hash"
+column = "item.no"
+buckets = 100
+
 [score]
 inputs = [
     "bid",
@@ -116,7 +122,9 @@ def test_an_amount_is_the_last_task() -> None:
         ({"powers": {"ctcvvr": 1}}, "score: powers must name outputs, .*'ctcvvr'"),
         ({"powers": {"bid": 1}}, "or `inputs` of the score. Received: 'bid'"),
         ({"powers": {"ctr": 1}, "inputs": ["bid"]}, "inputs must be factors of `powers`"),
-        ({"powers": {"Hour": 1}, "inputs": ["Hour"]}, "must differ from outputs and features'"),
+        ({"powers": {"Hour": 1}, "inputs": ["Hour"]}, "must differ from outputs, features' inputs"),
+        ({"powers": {"bid": 1, "Bid": 1}, "inputs": ["bid", "Bid"]}, "Received: 'Bid'"),
+        ({"powers": {"Item_No": 1}, "inputs": ["Item_No"]}, "more than case or signs. Received"),
         ({"powers": {"a b": 1}, "inputs": ["a b"]}, "inputs must be letters, digits"),
         ({"powers": {"class": 1}, "inputs": ["class"]}, "must not name a word of Python"),
         ({"powers": {"ctr": 1}, "formula": "ctr"}, "score: formula is not a key"),

@@ -35,6 +35,8 @@ class InputType(NamedTuple):
         rank: The number of dimensions: 1, or 2 for lists.
         column: The raw column that the input takes. Default: "", the one of the input's name.
         separator: The character between the values of a list in one text. Default: "|".
+        is_of_score: Whether it is an input of a score, such as a bid, which is a number, 0 or more,
+            in every row. Default: False.
     """
 
     name: str
@@ -42,6 +44,7 @@ class InputType(NamedTuple):
     rank: int
     column: str = ""
     separator: str = "|"
+    is_of_score: bool = False
 
 
 class Types(dict[str, InputType]):
@@ -106,7 +109,10 @@ def to_arrays(
     for name, wanted in inputs.items():
         column = wanted.column or name
         check()
-        arrays[name] = _array(column, named[name], wanted, inputs.missing, check)
+        array = _array(column, named[name], wanted, inputs.missing, check)
+        if wanted.is_of_score:
+            _check_of_score(column, array)
+        arrays[name] = array
     rows = {name: len(array) for name, array in arrays.items()}
     counts = set(rows.values())
     if signature in RANKS and len(counts) == 2:
@@ -114,6 +120,16 @@ def to_arrays(
     if len(counts) > 1:
         raise invalid(f"columns must have as many rows as each other. Received: {rows}")
     return arrays, counts.pop()
+
+
+def _check_of_score(column: str, array: np.ndarray) -> None:
+    """Raises INVALID_ARGUMENT if an input of a score is missing, negative or infinite in a row."""
+    wrong = np.flatnonzero(~(np.isfinite(array) & (array >= 0)))
+    if not len(wrong):
+        return
+    row = int(wrong[0])
+    rule = "an input of the score must be a finite number, 0 or more, in every row"
+    raise invalid(f"column {column!r}, row {row + 1}: {rule}. Received: {array[row].item()}")
 
 
 def _of_inputs(named: Mapping[str, Any], inputs: Types) -> dict[str, Any]:

@@ -94,13 +94,18 @@ class Description:
         self._missing = tuple(described["missing"])
 
     def complete(self, inputs: Types) -> Types:
-        """Adds to what a signature takes the columns, the separators and the missing texts."""
+        """Adds to what a signature takes the columns, the separators and the missing texts.
+
+        A number that no column of the schema gives is an input of the schema's score.
+        """
         completed = Types()
         completed.missing = self._missing
         for name, wanted in inputs.items():
             known = self._inputs.get(name)
             if known is not None:
                 wanted = wanted._replace(column=known["column"], separator=known["separator"])
+            elif wanted.dtype.kind == "f":  # no column of the schema
+                wanted = wanted._replace(is_of_score=True)
             completed[name] = wanted
         return completed
 

@@ -119,7 +119,12 @@ def _of_the_future(
     leak = first_leak(values, tasks, labels)
     if leak is None:
         return ""
-    return f"{leak.reason}: it was not known before"
+    reason = f"{leak.reason}: it was not known before"
+    is_number = values.family in ("integer", "number")
+    if is_number and len(values.distinct) > 2:
+        last = tasks[-1].name
+        reason += f'; if it is what {last!r} brings, it is the amount of a task, kind = "amount"'
+    return reason
 
 
 def _double(values: Values, kept: Sequence[Values]) -> str:

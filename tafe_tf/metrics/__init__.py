@@ -54,7 +54,14 @@ from tafe_tf.metrics.amounts import (
     weights_of_amounts,
 )
 from tafe_tf.metrics.calibration import BINS, calibration_error
-from tafe_tf.metrics.directions import DIRECTIONS, Direction, direction, goodness, monitored
+from tafe_tf.metrics.directions import (
+    DIRECTIONS,
+    Direction,
+    direction,
+    goodness,
+    monitored,
+    monitored_names,
+)
 from tafe_tf.metrics.funnel import SMALLEST, FunnelMetrics, Metrics, log_sigmoid
 from tafe_tf.metrics.ranking import auc, grouped_auc
 from tafe_tf.metrics.rows import NO_GROUP, UNKNOWN, each_step, hashes, weights_of_steps
@@ -80,6 +87,7 @@ __all__ = [
     "hashes",
     "log_sigmoid",
     "monitored",
+    "monitored_names",
     "normalised_gini",
     "weights_of_amounts",
     "weights_of_steps",

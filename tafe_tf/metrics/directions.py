@@ -85,9 +85,7 @@ def monitored(
         >>> monitored({"auc/ctr": 0.75, "auc/ctcvr": 0.25}, "auc", ["ctr", "ctcvr"])
         0.5
     """
-    names = [name]
-    if name in ("auc", "log_loss"):
-        names = [f"{name}/{step}" for step in step_names]
+    names = monitored_names(name, step_names)
     if names[0] not in metrics:
         raise ValueError(
             f"monitor must be 'auc', 'log_loss' or one of {sorted(metrics)}. Received: {name!r}"
@@ -97,3 +95,19 @@ def monitored(
     if not values:
         return math.nan
     return sum(values) / len(values)
+
+
+def monitored_names(name: str, step_names: Sequence[str]) -> list[str]:
+    """Returns the names of the metrics that `monitored` is the mean of.
+
+    Args:
+        name: As `monitored` takes it.
+        step_names: Names of f_1, ..., f_N.
+
+    Example:
+        >>> monitored_names("auc", ["ctr", "ctcvr"]), monitored_names("ece/ctr", ["ctr"])
+        (['auc/ctr', 'auc/ctcvr'], ['ece/ctr'])
+    """
+    if name in ("auc", "log_loss"):
+        return [f"{name}/{step}" for step in step_names]
+    return [name]

@@ -7,7 +7,7 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
-from tafe_tf.input_names import input_names
+from tafe_tf.input_names import argument_of, input_names
 from tafe_tf.schema.rules import check, check_name, is_number, tuple_of
 
 SCORE = "score"  # the signature, and its output
@@ -91,7 +91,11 @@ class Score:
         for name, _ in self.powers:
             rule = f"must name outputs, {list(outputs)}, or `inputs` of the score"
             check(name in outputs or name in self.inputs, "score: powers", rule, name)
-        taken = {name.lower() for name in (*outputs, *columns)}  # a graph does not tell case
+        taken = {argument_of(name) for name in (*outputs, *columns)}
+        rule = (
+            "must differ from outputs, features' inputs and each other in more than case or signs"
+        )
         for name in self.inputs:
-            is_free = name.lower() not in taken
-            check(is_free, "score: inputs", "must differ from outputs and features' inputs", name)
+            is_free = argument_of(name) not in taken
+            check(is_free, "score: inputs", rule, name)
+            taken.add(argument_of(name))

@@ -220,7 +220,7 @@ def _table(
 
 
 def print_unknown(statistics: Mapping[str, Any]) -> None:
-    """Prints how many training rows do not know each task's label, and which no row tells of.
+    """Prints how many training rows do not know each task's label, and what no row tells of.
 
     Args:
         statistics: Of the rows, see `vocabulary.publish`.
@@ -233,5 +233,11 @@ def print_unknown(statistics: Mapping[str, Any]) -> None:
         print(
             f"warning: task {task!r}: no training row that may have come so far knows its label, "
             "so that its probabilities mean nothing",
+            flush=True,
+        )
+    amount = statistics.get("amount")
+    if amount is not None and not amount["rows"]:
+        print(
+            "warning: no training row knows an amount, so that predicted amounts mean nothing",
             flush=True,
         )

@@ -6,7 +6,7 @@ import dataclasses
 import math
 from collections.abc import Sequence
 
-from tafe_tf.metrics import Metrics, goodness, monitored
+from tafe_tf.metrics import Metrics, goodness, monitored, monitored_names
 
 
 @dataclasses.dataclass
@@ -45,6 +45,13 @@ class EarlyStopping:
             ValueError: If there is no such metric.
         """
         return monitored(metrics, self.monitor, self.step_names)
+
+    def undefined(self, metrics: Metrics) -> list[str]:
+        """The metrics that are undefined of those that it goes by, as far as there are rows."""
+        if metrics["rows"] == 0:
+            return []
+        names = monitored_names(self.monitor, self.step_names)
+        return [name for name in names if metrics.get(name) is None]
 
     def is_best(self, metrics: Metrics) -> bool:
         """Counts a validation, and says whether it is the best one so far.

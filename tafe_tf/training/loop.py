@@ -580,6 +580,13 @@ class Trainer:
         if last["rows"] == 0:
             valid = "no validation rows"
         print(f"{when}: {last['train_seconds']:.1f} s, {valid}", flush=True)
+        undefined = stopping.undefined(last)
+        if undefined and len(state.history) == 1:
+            print(
+                f"warning: the validation rows give no {', no '.join(undefined)}, for which early "
+                "stopping and the choice of the best weights have no eye",
+                flush=True,
+            )
 
     def _asked_to_stop(self) -> bool:
         """Whether a callback has asked to end the training, in whichever process it runs."""

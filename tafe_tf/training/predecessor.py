@@ -11,7 +11,7 @@ from tafe_tf.data.batches.batch import Part
 from tafe_tf.data.batches.dataset import FunnelData
 from tafe_tf.distributed.cluster import Cluster
 from tafe_tf.metrics import Metrics
-from tafe_tf.schema import Schema
+from tafe_tf.schema import Schema, SchemaError
 from tafe_tf.terminal.tables import before_after_table, show
 from tafe_tf.training.errors import RunError
 from tafe_tf.training.evaluator import Evaluator
@@ -48,7 +48,8 @@ def evaluate(
 
     Raises:
         DataError: On a bad file or row.
-        RunError: If the predecessor holds no trained model, or one of other tasks.
+        RunError: If the predecessor holds no trained model, one of other tasks, or one that reads a
+            column which these rows have as a target.
     """
     own_schema = predecessor.schema()
     tasks = [task.name for task in own_schema.tasks]
@@ -57,7 +58,10 @@ def evaluate(
         raise RunError(
             f"{predecessor}: must have the tasks {wanted} to be compared with. Received: {tasks}"
         )
-    schema = dataclasses.replace(data.schema, features=own_schema.features)
+    try:
+        schema = dataclasses.replace(data.schema, features=own_schema.features, score=None)
+    except SchemaError as error:
+        raise RunError(f"{predecessor}: cannot be compared with on these rows: {error}") from None
     rows = dataclasses.replace(data, schema=schema)
     evaluator = Evaluator(
         predecessor.load_best(),

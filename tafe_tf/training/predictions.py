@@ -11,7 +11,8 @@ from tafe_tf.data.batches.batch import Batch
 from tafe_tf.metrics import hashes, weights_of_steps
 from tafe_tf.schema import Schema
 
-_LARGEST_LOG = float(np.log(np.finfo(np.float32).max))  # an export answers in float32
+_LARGEST = float(np.finfo(np.float32).max)  # an export answers in float32
+_BEYOND = 100.0  # above the logarithm of that
 
 
 def labels_and_weights(rows: Mapping[str, np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
@@ -27,15 +28,16 @@ def labels_and_weights(rows: Mapping[str, np.ndarray]) -> tuple[np.ndarray, np.n
 
 
 def amounts_given(outputs: np.ndarray) -> np.ndarray:
-    """The expected amount given the last step, as an export answers it, float64 [n].
+    """The expected amount given the last step, float64 [n], at most the largest float32.
 
     Args:
         outputs: The model's output, whose last two columns are mu and s of the amount's law.
     """
     mu, s = outputs[:, -log_normal.COLUMNS :].astype(np.float64).T
     sigma = log_normal.SMALLEST_DEVIATION + np.logaddexp(0.0, s)
-    log_mean = np.minimum(mu + 0.5 * sigma * sigma, _LARGEST_LOG)
-    return np.asarray(np.exp(log_mean))
+    log_mean = mu + 0.5 * sigma * sigma
+    wide = np.exp(np.minimum(log_mean, _BEYOND))
+    return np.asarray(np.minimum(wide, _LARGEST))
 
 
 class Predictions:

@@ -17,6 +17,7 @@ OF_TRAINING = frozenset(
         "accept_changed_input",
         "max_bad_rows",
         "monitor",
+        "now",
         "on_bad_row",
         "save_predictions",
         "seed",

@@ -36,7 +36,7 @@ from tafe_tf.features.graph import Features
 from tafe_tf.metrics import Metrics, monitored
 from tafe_tf.storage.texts import read_text
 from tafe_tf.terminal.field_shares import print_field_metrics, print_unseen
-from tafe_tf.terminal.tables import print_dropped, print_metrics
+from tafe_tf.terminal.tables import print_dropped, print_metrics, print_unknown
 from tafe_tf.training import settings
 from tafe_tf.training.config import FREE_SETTINGS, TrainingConfig
 from tafe_tf.training.data_config import DataConfig
@@ -48,6 +48,7 @@ from tafe_tf.training.predictions import Predictions
 from tafe_tf.training.run_dir import RunDir, claim
 from tafe_tf.trees.config import NAME, OF_TRAINING, TreesConfig
 from tafe_tf.trees.funnel_trees import FunnelTrees, Grower, Grown, load, save
+from tafe_tf.trees.stopping import check_monitor
 from tafe_tf.trees.table import Listed, TreeTable, frequent_ids
 
 _READ_ROWS = 1 << 16  # rows that are read at once
@@ -81,6 +82,7 @@ def fit_trees(
         RunError: If the directory holds another run, or this one with other rows.
         ManifestError: If files of the run hold something else than the run has written.
         LockError: If another process works in it.
+        ValueError: If the trees cannot stop by the monitor.
     """
     trees = trees or TreesConfig()
     training = training or TrainingConfig()
@@ -94,6 +96,7 @@ def fit_trees(
 def _check(data: DataConfig, training: TrainingConfig) -> None:
     """Finds before anything is written that settings and schema go together."""
     check_held_out(data, training)
+    check_monitor(training.monitor, data.schema)
     if training.warm_start:
         rule = f"has no meaning for {NAME}, whose trees are grown anew from all rows"
         raise RunError(f"--warm_start {rule}. Received: {training.warm_start}")
@@ -135,6 +138,8 @@ def _flags(
         values[name] = getattr(trees, name)
     for name in OF_TRAINING - FREE_SETTINGS:
         values[name] = getattr(training, name)
+    if not training.now:  # runs that earlier versions began have no such line
+        del values["now"]
     lines = [f"--{name}={value}\n" for name, value in values.items()]
     if not data.data_dir:
         lines += [f"# {name}={named(rows)}\n" for name, rows in data.splits()]
@@ -153,6 +158,7 @@ def _fit(
     prepare(run, rows, data.schema_file)
     run.files.begin((run.path / _FOLDER).exists())
     print_unseen(run.statistics().get("unseen", {}))
+    print_unknown(run.statistics())
     run.rows.save(validation, data.files())
     features = run.features()
     table = TreeTable(features, _listed(run, features, rows, trees))

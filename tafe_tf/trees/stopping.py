@@ -6,6 +6,7 @@ import numpy as np
 from scipy.special import logit
 
 from tafe_tf.metrics import FunnelMetrics, goodness, monitored
+from tafe_tf.schema import Schema
 from tafe_tf.trees.probabilities import SMALLEST, logit_of_log
 from tafe_tf.trees.table import TreeRows
 
@@ -27,9 +28,6 @@ class StepMonitor:
         kind: The metric's name without what stands behind a slash.
         trees: How many trees have been measured.
         was_defined: Whether the rows defined the metric at any tree.
-
-    Raises:
-        ValueError: On the first call, if a single step has no such metric.
     """
 
     def __init__(
@@ -73,3 +71,24 @@ class StepMonitor:
         )
         of_step = self.kind if self.kind in ("auc", "log_loss") else f"{self.kind}/{name}"
         return monitored(metrics.result(), of_step, [name])
+
+
+def check_monitor(monitor: str, schema: Schema) -> None:
+    """Refuses a metric that the trees of a step cannot stop by.
+
+    Args:
+        monitor: See `TrainingConfig.monitor`.
+        schema: Of the rows.
+
+    Raises:
+        ValueError: If a single step has no such metric, as the amounts' have none.
+    """
+    kinds = ["auc", "log_loss", "pcoc", "ece"]
+    if schema.group:
+        kinds.append("gauc")
+    kind, _, name = monitor.partition("/")
+    if kind not in kinds or name in schema.amount_names:
+        raise ValueError(
+            f"monitor of gbdt must be one of {kinds}, or one of these of a step: its trees are "
+            f"grown step by step and predict no amounts. Received: {monitor!r}"
+        )

@@ -78,7 +78,7 @@ def test_each_column_has_its_part(tmp_path: pathlib.Path, columns: dict[str, Any
         "country": "is 'NL' in all rows",
         "nothing": "has no value",
         "refund": "only where",
-        "basket": "AUC",
+        "basket": "if it is what 'buy' brings, it is the amount of a task, kind = \"amount\"",
     }.items():
         (line,) = [line for line in text.splitlines() if line.startswith(f"# Left out: {column!r}")]
         assert reason in line

@@ -17,7 +17,7 @@ from tafe_tf.data.formats.write import write
 from tafe_tf.export.publish import ExportConfig, publish
 from tafe_tf.serving.batch import scoring
 from tafe_tf.serving.batch.settings import JobError
-from tafe_tf.serving.client import Client
+from tafe_tf.serving.client import Client, ServingError
 
 BID = np.linspace(0.0, 3.0, 500)
 
@@ -52,6 +52,22 @@ def test_the_client_scores_with_bids(version: pathlib.Path, server: LocalServer)
     np.testing.assert_allclose(score, wanted, rtol=1e-5)
     of_user = outputs["ctcvr"] * np.sqrt(outputs["amount_given_conversion"]) * BID**2
     np.testing.assert_allclose(ranked, of_user, rtol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("bid", "received"),
+    [(None, "nan"), (float("nan"), "nan"), (-1, "-1.0"), (float("inf"), "inf"), ("", "nan")],
+)
+def test_the_client_names_the_row_of_a_bid_that_is_none(
+    server: LocalServer, bid: object, received: str
+) -> None:
+    bids: list[object] = BID.tolist()
+    if isinstance(bid, str):
+        bids = [str(value) for value in bids]
+    bids[6] = bid
+    rule = rf"column 'bid', row 7: an input of the score must be .*Received: {received}$"
+    with Client(server.grpc, "shop") as client, pytest.raises(ServingError, match=rule):
+        client.predict({**COLUMNS, "bid": bids}, signature="score")
 
 
 def test_rest_answers_amounts_and_scores(version: pathlib.Path, server: LocalServer) -> None:

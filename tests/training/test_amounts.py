@@ -14,11 +14,13 @@ import pytest
 
 from tafe_tf.data.formats.write import write
 from tafe_tf.schema import Amount, Schema
+from tafe_tf.terminal.tables import print_unknown
 from tafe_tf.training.config import ModelConfig, TrainingConfig
 from tafe_tf.training.data_config import DataConfig
 from tafe_tf.training.errors import RunError
 from tafe_tf.training.fit import fit
 from tafe_tf.training.intercepts import amount_scale, intercept_shifts
+from tafe_tf.training.predictions import amounts_given
 from tafe_tf.training.run import Run
 
 MODEL = ModelConfig(name="shared_bottom", arguments={"bottom_units": [32], "tower_units": [16]})
@@ -131,6 +133,23 @@ def test_unknown_amounts_change_neither_steps_nor_the_mean(tmp_path: pathlib.Pat
     ratio = found["expected_amount"].sum() / (TEST["true_conversion"] * TEST["true_spend"]).sum()
     # 6,000 known amounts with a deviation of about .8 of their mean: standard error 1 %.
     assert ratio == pytest.approx(1.0, abs=0.04)
+
+
+def test_amounts_beyond_float32_are_its_largest_number() -> None:
+    largest = float(np.finfo(np.float32).max)
+    outputs = np.array([[0.0, 200.0, 0.0], [0.0, 0.0, 1000.0], [0.0, 2.0, -50.0]], np.float32)
+    found = amounts_given(outputs)
+    assert found[:2].tolist() == [largest, largest]
+    assert found[2] == pytest.approx(np.exp(2.0 + 0.05**2 / 2))
+
+
+def test_rows_without_any_amount_are_warned_of(capsys: pytest.CaptureFixture[str]) -> None:
+    warning = "warning: no training row knows an amount"
+    print_unknown({"rows": 3, "amount": {"rows": 1}})
+    print_unknown({"rows": 3})
+    assert warning not in capsys.readouterr().out
+    print_unknown({"rows": 3, "amount": {"rows": 0}})
+    assert warning in capsys.readouterr().out
 
 
 def test_a_warm_start_goes_on_with_the_amount(run: Run, tmp_path: pathlib.Path) -> None:

@@ -211,8 +211,11 @@ def test_without_validation_rows_the_last_epoch_counts(
     assert int(job.model.gamma.step) == 2 * (4000 // 128)
 
 
-def test_a_monitor_that_is_undefined_keeps_the_first_epoch(
-    funnel: pathlib.Path, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+def test_a_monitor_that_is_undefined_keeps_the_first_epoch_and_says_so_once(
+    funnel: pathlib.Path,
+    tmp_path: pathlib.Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     job = Job(funnel, tmp_path)
     trainer = job.trainer(epochs=9, patience=2, intercept_rows=0)
@@ -222,6 +225,8 @@ def test_a_monitor_that_is_undefined_keeps_the_first_epoch(
     assert len(trainer.fit(job.data, job.data)) == 3
     steps = [int(job.model.gamma.step), len(list(job.data.training_batches(Position())))]
     assert steps[0] == steps[1]  # the weights after one epoch
+    names = ", no ".join(undefined)
+    assert capsys.readouterr().out.count(f"warning: the validation rows give no {names}, ") == 1
 
 
 def test_no_row_to_train_on(funnel: pathlib.Path, tmp_path: pathlib.Path) -> None:

@@ -31,7 +31,8 @@ from tafe_tf.features import vocabulary
 from tafe_tf.metrics import Metrics
 from tafe_tf.models import BY_NAME
 from tafe_tf.optimizers import LazyAdam, LinearDecay
-from tafe_tf.schema import FIRST
+from tafe_tf.schema import FIRST, Amount
+from tafe_tf.training import predecessor
 from tafe_tf.training.build import learning_rate
 from tafe_tf.training.config import TrainingConfig
 from tafe_tf.training.errors import RunError
@@ -535,6 +536,20 @@ def test_the_previous_run_can_be_named_and_may_be_gone(
         match=f"{before.path}: worse than {after.path} on {ROWS:,} test rows: AUC of ct(r|cvr) ",
     ):
         Terms(previous=after).judge(before, before.load_best())
+
+
+def test_a_previous_model_that_reads_a_target_of_the_rows_is_named(
+    runs: tuple[RunDir, RunDir],
+) -> None:
+    before, after = runs
+    rows = after.rows.held_out()
+    first, *others = rows.schema.features
+    amount = Amount(name="spend", column=first.column)
+    changed: dict[str, Any] = {"features": tuple(others), "amount": amount, "group": ""}
+    schema = dataclasses.replace(rows.schema, **changed)
+    rule = f"{before.path}: cannot be compared with on these rows: feature {first.name!r}: column"
+    with pytest.raises(RunError, match=rule):
+        predecessor.evaluate(before, dataclasses.replace(rows, schema=schema))
 
 
 def test_terms() -> None:

@@ -14,6 +14,7 @@ from sklearn.metrics import roc_auc_score
 from tafe_tf.data.atomic import read_json
 from tafe_tf.data.errors import DataError
 from tafe_tf.data.formats.write import write
+from tafe_tf.schema import Amount
 from tafe_tf.training import run_dir
 from tafe_tf.training.config import TrainingConfig
 from tafe_tf.training.data_config import DataConfig
@@ -368,3 +369,31 @@ def test_trees_do_not_go_on_from_another_run(tmp_path: pathlib.Path) -> None:
     with pytest.raises(RunError, match="--warm_start has no meaning for gbdt"):
         fit.fit_trees(data, tmp_path / "run", training=TrainingConfig(warm_start="runs/before"))
     assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize(
+    "monitor", ["gini/expected_amount", "pcoc/amount_given_buy", "truth_auc/ctr"]
+)
+def test_a_metric_that_no_step_has_is_refused_before_anything_is_written(
+    tmp_path: pathlib.Path, monitor: str
+) -> None:
+    data = write_shop(tmp_path / "data", train=draw(50, 0))
+    schema = dataclasses.replace(data.schema, amount=Amount(name="spend"))
+    data = dataclasses.replace(data, schema=schema)
+    if monitor == "truth_auc/ctr":
+        tasks = [dataclasses.replace(task, truth=f"{task.name}_p") for task in schema.tasks]
+        data = dataclasses.replace(data, schema=dataclasses.replace(schema, tasks=tuple(tasks)))
+    with pytest.raises(ValueError, match=f"monitor of gbdt must be one of .*: '{monitor}'"):
+        fit.fit_trees(data, tmp_path / "run", training=TrainingConfig(monitor=monitor))
+    assert not (tmp_path / "run").exists()
+
+
+def test_trees_judged_as_of_another_time_are_another_run(tmp_path: pathlib.Path) -> None:
+    schema = SCHEMA.replace('name = "buy"', 'name = "buy"\nmatures_after = "100s"')
+    frames = {split: draw(600, seed) for split, seed in (("train", 0), ("test", 1))}
+    data = write_shop(tmp_path / "data", schema, **frames)
+    trees = TreesConfig(**SMALL)
+    fit.fit_trees(data, tmp_path / "run", trees=trees)
+    with pytest.raises(RunError, match=r"flags\.txt: .*another run"):
+        fit.fit_trees(data, tmp_path / "run", trees=trees, training=TrainingConfig(now="300"))
+    assert "--now" not in (tmp_path / "run" / "flags.txt").read_text()
