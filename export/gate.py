@@ -23,7 +23,7 @@ from tafe_tf.export.probe_rows import probe_rows
 from tafe_tf.export.session_model import DEFAULT_SIGNATURE, SessionModel
 from tafe_tf.export.signature_inputs import Rows, by_input, signature_inputs, tiled
 from tafe_tf.export.versions import SCHEMA_FILE
-from tafe_tf.schema import ABSENT, RANK_SCORE, SCORE, Schema, is_probability
+from tafe_tf.schema import ABSENT, RANK_SCORE, RANKS, SCORE, Schema, is_probability
 from tafe_tf.storage.staging import stage
 
 # Between two float32 kernels: logits differ by 3e-6, which a quotient or a calibration doubles.
@@ -136,7 +136,7 @@ def _check_signatures(
     scoring = set(served.signatures) - {description.SIGNATURE, description.FIELDS_SIGNATURE}
     for name, inputs in signature_inputs(dataset, rows, scoring):
         outputs = served(inputs, name)
-        reference = expected_rank if name in ("rank", RANK_SCORE) else expected
+        reference = expected_rank if name in RANKS else expected
         if dataset.score is not None and name in (SCORE, RANK_SCORE):
             wide = {key: np.asarray(values, np.float64) for key, values in reference.items()}
             reference = {SCORE: dataset.score({**inputs, **wide})}

@@ -9,7 +9,7 @@ import numpy as np
 import tensorflow as tf
 
 from tafe_tf.export import description
-from tafe_tf.schema import ABSENT, RANK_SCORE, SCORE, Schema
+from tafe_tf.schema import ABSENT, RANK_SCORE, RANKS, SCORE, Schema
 
 Rows = Mapping[str, np.ndarray]
 
@@ -40,7 +40,7 @@ def signature_inputs(
             yield name, {name: np.full(len(rows[schema.served_inputs[0].name]), b"", object)}
             continue
         columns = dict(rows)
-        if name in ("rank", RANK_SCORE):
+        if name in RANKS:
             for column in schema.user_inputs:
                 columns[column] = rows[column][:1]
         inputs = by_input(schema, columns)

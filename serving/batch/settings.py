@@ -19,7 +19,7 @@ from tafe_tf.export.errors import ExportError
 from tafe_tf.export.session_model import DEFAULT_SIGNATURE
 from tafe_tf.export.versions import SCHEMA_FILE
 from tafe_tf.native.library import MODES, Mode
-from tafe_tf.schema import RANK_SCORE, Schema
+from tafe_tf.schema import RANKS, Schema
 from tafe_tf.storage.addresses import named
 from tafe_tf.storage.staging import stage
 
@@ -74,7 +74,7 @@ class Settings:
         inputs = {column.input for column in self.schema.served_inputs}
         scoring: dict[str, set[str]] = {}  # signatures that score rows of columns
         for name, definition in _signature_defs(self.model).items():
-            if set(definition.inputs) == inputs and name not in ("rank", RANK_SCORE):
+            if set(definition.inputs) == inputs and name not in RANKS:
                 scoring[name] = set(definition.outputs)
         if self.signature not in scoring:
             names = ", ".join(sorted(scoring))

@@ -14,12 +14,10 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from tafe_tf.data.errors import is_utf8
-from tafe_tf.schema import ABSENT, MISSING_TEXTS, RANK_SCORE
+from tafe_tf.schema import ABSENT, MISSING_TEXTS, RANKS
 from tafe_tf.serving.wire import tensors
 from tafe_tf.serving.wire.errors import ServingError, failed_precondition, invalid
 from tafe_tf.shown import listed, shown
-
-RANKS = ("rank", RANK_SCORE)  # the signatures whose user columns have one row
 
 # Kinds of NumPy values that become a signature's type with no more than a rounding.
 _LOSSLESS = {"i": "i", "f": "if"}

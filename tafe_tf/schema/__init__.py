@@ -9,7 +9,7 @@ from tafe_tf.schema.columns import ABSENT, Column, Dtype
 from tafe_tf.schema.dataset import MISSING_TEXTS, ORDERS, Schema
 from tafe_tf.schema.features import FIRST, MISSING, MOST_ROWS, UNSEEN, Feature
 from tafe_tf.schema.rules import SchemaError
-from tafe_tf.schema.scores import RANK_SCORE, SCORE, Score
+from tafe_tf.schema.scores import RANK_SCORE, RANKS, SCORE, Score
 from tafe_tf.schema.tasks import UNKNOWN, Task
 
 __all__ = [
@@ -19,6 +19,7 @@ __all__ = [
     "MISSING_TEXTS",
     "MOST_ROWS",
     "ORDERS",
+    "RANKS",
     "RANK_SCORE",
     "SCORE",
     "UNKNOWN",

@@ -12,6 +12,7 @@ from tafe_tf.schema.rules import check, check_name, is_number, tuple_of
 
 SCORE = "score"  # the signature, and its output
 RANK_SCORE = "rank_score"  # the same for n items and one user
+RANKS = ("rank", RANK_SCORE)  # the signatures whose user columns have one row
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -57,9 +57,7 @@ def intercept_shifts(
     for i in range(len(shifts)):
         x = logits[:, i].astype(np.float64)
         if products and i:
-            log_ratio = log_p[:, i] - log_p[:, i - 1]
-            log_ratio = np.minimum(log_ratio, -1e-7)
-            x = log_ratio - np.log(-np.expm1(log_ratio))
+            x = _conditional_logits(log_p, i)
         mass = of_steps[:, i] * reached
         positives = of_steps[:, i] * labels[:, i]
         target = positives.sum()
@@ -101,6 +99,13 @@ def amount_scale(
     return scale if abs(scale) >= _RESOLVED else 0.0
 
 
+def _conditional_logits(log_p: np.ndarray, i: int) -> np.ndarray:
+    """The logits of f_i / f_{i-1}, [n], from the logarithms of f, [n, N]."""
+    log_ratio = log_p[:, i] - log_p[:, i - 1]
+    log_ratio = np.minimum(log_ratio, -1e-7)
+    return np.asarray(log_ratio - np.log(-np.expm1(log_ratio)))
+
+
 def _shifted_log_p(
     logits: np.ndarray,
     shifts: np.ndarray,
@@ -115,8 +120,7 @@ def _shifted_log_p(
     for i, shift in enumerate(shifts):
         x = logits[:, i]
         if i:
-            log_ratio = np.minimum(log_p[:, i] - log_p[:, i - 1], -1e-7)
-            x = log_ratio - np.log(-np.expm1(log_ratio))
+            x = _conditional_logits(log_p, i)
         total = total + log_sigmoid(x + shift)
     return total
 
