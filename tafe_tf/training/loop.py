@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import dataclasses
 import itertools
-import json
 import math
-import time
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
@@ -38,97 +35,13 @@ from tafe_tf.training.intercepts import amount_scale, intercept_shifts
 from tafe_tf.training.predictions import Predictions, labels_and_weights
 from tafe_tf.training.preemption import Preempted, Preemption
 from tafe_tf.training.run_dir import RunDir, variables
+from tafe_tf.training.state import Epoch, State, Sums
 from tafe_tf.training.step_report import StepReport
 from tafe_tf.training.sync_steps import SyncSteps
 
 
 class NotFiniteError(ArithmeticError):
     """The loss is not a finite number; the message names step, file, row and task."""
-
-
-@dataclasses.dataclass
-class State:
-    """What a checkpoint holds beside weights and moments.
-
-    Attributes:
-        position: The next batch.
-        best: The best score so far; larger is better.
-        waited: Number of validations since then.
-        validated: The batch of the running epoch before which validation last took place; 0 if it
-            has not yet in this epoch.
-        stopped: Whether a callback has ended the training.
-        history: Training and validation metrics by validation.
-        run: The run that it is a state of, see `NotedRows.identity`.
-    """
-
-    position: Position = dataclasses.field(default_factory=Position)
-    best: float = -math.inf
-    waited: int = 0
-    validated: int = 0
-    stopped: bool = False
-    history: list[Metrics] = dataclasses.field(default_factory=list)
-    run: str = ""
-
-    def to_json(self) -> str:
-        """The state as text."""
-        return json.dumps(dataclasses.asdict(self))
-
-    @classmethod
-    def from_json(cls, text: str) -> State:
-        """The state that `to_json` wrote."""
-        fields = json.loads(text)
-        return cls(
-            **{
-                **fields,
-                "position": Position(**fields["position"]),
-            }
-        )
-
-
-@dataclasses.dataclass
-class _Sums:
-    """Sums over steps in a row, those that this process has made."""
-
-    rows: int = 0
-    steps: int = 0
-    loss: float = 0.0
-    began: float = dataclasses.field(default_factory=time.monotonic)
-
-    def add(self, report: StepReport) -> None:
-        self.rows += int(report.rows)
-        self.steps += round(float(report.steps))
-        self.loss += float(report.loss)
-
-    @property
-    def mean_loss(self) -> float:
-        return self.loss / self.steps if self.steps else math.nan
-
-    def metrics(self) -> Metrics:
-        return {
-            "train_seconds": time.monotonic() - self.began,
-            "train_rows": self.rows,
-            "train_loss": self.mean_loss if self.steps else None,
-        }
-
-
-@dataclasses.dataclass
-class _Epoch:
-    """What this process has trained of an epoch.
-
-    Attributes:
-        all: All of it.
-        part: What came after the last validation.
-        calls: Number of calls.
-    """
-
-    all: _Sums = dataclasses.field(default_factory=_Sums)
-    part: _Sums = dataclasses.field(default_factory=_Sums)
-    calls: int = 0
-
-    def add(self, report: StepReport) -> None:
-        self.all.add(report)
-        self.part.add(report)
-        self.calls += 1
 
 
 class Trainer:
@@ -385,11 +298,11 @@ class Trainer:
         state: State,
         steps: int | None,
         preemption: Preemption,
-    ) -> _Epoch:
+    ) -> Epoch:
         """Trains to the end of the epoch, or until early stopping waits no longer."""
         start = state.position
         saved = start.batch
-        epoch = _Epoch()
+        epoch = Epoch()
         rows_of_replica = data.batch_size // self.cluster.replicas
         self.model.pieces = machine.pieces(rows_of_replica)
         batches, more = self._batches(data, start)
@@ -491,7 +404,7 @@ class Trainer:
         self,
         validation: FunnelData,
         state: State,
-        trained: _Epoch,
+        trained: Epoch,
     ) -> None:
         """Evaluates, keeps the best weights, and writes checkpoint and history.
 
@@ -515,7 +428,7 @@ class Trainer:
         self,
         validation: FunnelData,
         state: State,
-        trained: _Epoch,
+        trained: Epoch,
     ) -> None:
         """Evaluates within an epoch, and saves if early stopping waits no longer.
 
@@ -529,7 +442,7 @@ class Trainer:
         self.model.pieces = pieces
         logs = epoch_logs(trained.part.mean_loss, metrics, stopping.step_names)
         self._callbacks.on_test_end(logs)
-        trained.part = _Sums()
+        trained.part = Sums()
         state.history.append(self._entry(state, train_metrics, metrics))
         state.validated = state.position.batch
         epoch = state.position.epoch

@@ -20,9 +20,9 @@ from tafe_tf.training.config import ModelConfig, TrainingConfig
 from tafe_tf.training.data_config import DataConfig
 from tafe_tf.training.errors import RunError
 from tafe_tf.training.fit import fit
-from tafe_tf.training.loop import State
 from tafe_tf.training.preemption import Preempted
 from tafe_tf.training.run import Run
+from tafe_tf.training.state import State
 
 MODEL = ModelConfig(
     name="shared_bottom",
