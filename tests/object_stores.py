@@ -52,6 +52,11 @@ def s3_variables(port: int, secret: str = SECRET, key: str = KEY) -> dict[str, s
     }
 
 
+def gcs_variables(port: int) -> dict[str, str]:
+    """The environment in which a store on a port of this machine is Google's."""
+    return {"CLOUD_STORAGE_EMULATOR_ENDPOINT": f"http://127.0.0.1:{port}"}
+
+
 @contextlib.contextmanager
 def s3_server(folder: pathlib.Path) -> Iterator[int]:
     """Starts SeaweedFS with one bucket, "shop", and gives its port.

@@ -24,6 +24,7 @@ from typing import Any
 
 from tafe_tf.storage import claims
 from tafe_tf.storage.addresses import join
+from tafe_tf.storage.conditional.client import Claim
 from tafe_tf.storage.errors import StoreError
 
 FILE = ".lock"
@@ -163,7 +164,7 @@ def _take(directory: str) -> Lease:
         time.sleep(min(_LOOK_SECONDS, LEASE_SECONDS / 5))
 
 
-def _say_waiting(directory: str, there: claims.Claim) -> None:
+def _say_waiting(directory: str, there: Claim) -> None:
     """Raises LeaseTakenError for a holder on this machine that lives, and else says who it was."""
     described = _described(there)
     if _is_here(described):
@@ -223,7 +224,7 @@ def _start_of(process: int) -> str:
     return "" if state in "ZX" else started
 
 
-def _described(claim: claims.Claim) -> dict[str, Any]:
+def _described(claim: Claim) -> dict[str, Any]:
     try:
         described = json.loads(claim.content)
     except ValueError:
@@ -231,7 +232,7 @@ def _described(claim: claims.Claim) -> dict[str, Any]:
     return described if isinstance(described, dict) else {}
 
 
-def _holder(claim: claims.Claim | None) -> str:
+def _holder(claim: Claim | None) -> str:
     """Who holds a lease, for a message."""
     described = {} if claim is None else _described(claim)
     if "process" not in described:
@@ -246,7 +247,7 @@ def _is_here(described: dict[str, Any]) -> bool:
     return bool(own["machine"]) and all(same_place)
 
 
-def _has_died(claim: claims.Claim) -> bool:
+def _has_died(claim: Claim) -> bool:
     """Whether a holder is known to have ended."""
     described = _described(claim)
     if not _is_here(described):

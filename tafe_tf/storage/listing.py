@@ -102,14 +102,23 @@ def entries(directory: str | os.PathLike[str], below: bool = False) -> list[Entr
         return sorted(entry for entry in local if entry.is_file or not below)
     uri = str(directory)
     place = open_place(uri)
-    selector = fs.FileSelector(place.path, allow_not_found=True, recursive=below)
+    # Of GCS pyarrow lists no folder that has no object of its own, so that paths must tell them.
+    are_folders_listed = place.filesystem.type_name != "gcs"
+    selector = fs.FileSelector(
+        place.path,
+        allow_not_found=True,
+        recursive=below or not are_folders_listed,
+    )
     infos = again(lambda: place.filesystem.get_file_info(selector), uri, "list what is there")
-    listed = []
+    listed = set()
     for info in infos:
         rest = info.path.strip("/").removeprefix(place.path.strip("/")).lstrip("/")
+        name, _, inside = rest.partition("/")
         is_object = info.type == fs.FileType.File
-        if rest and (is_object or not below):
-            listed.append(Entry(join(uri, rest), info.size or 0, is_object))
+        if inside and not below:
+            listed.add(Entry(join(uri, name), 0, is_file=False))
+        elif rest and (is_object or not below):
+            listed.add(Entry(join(uri, rest), info.size or 0, is_object))
     return sorted(listed)
 
 

@@ -11,6 +11,7 @@ import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 
+import faulty_proxy
 import object_stores
 import pytest
 from faulty_proxy import Faults
@@ -40,15 +41,14 @@ def of_another_machine(uri: str) -> None:
 
 
 @pytest.fixture
-def killed(shop: str, s3_port: int, request: pytest.FixtureRequest) -> Iterator[str]:
+def killed(bucket: str, request: pytest.FixtureRequest) -> Iterator[str]:
     """A directory whose holder was killed."""
-    directory = f"{shop}/killed/{request.node.name}"
+    directory = f"{bucket}/killed/{request.node.name}"
     code = (
         "import sys, time; from tafe_tf.data.lock import locked\n"
         "with locked(sys.argv[1]): print('held', flush=True); time.sleep(100)"
     )
-    variables = {**os.environ, **object_stores.s3_variables(s3_port)}
-    variables["PYTHONPATH"] = str(pathlib.Path(tafe_tf.__file__).parents[1])
+    variables = {**os.environ, "PYTHONPATH": str(pathlib.Path(tafe_tf.__file__).parents[1])}
     command = [sys.executable, "-c", code, directory]
     holder = subprocess.Popen(command, env=variables, stdout=subprocess.PIPE, text=True)
     assert holder.stdout is not None
@@ -60,9 +60,9 @@ def killed(shop: str, s3_port: int, request: pytest.FixtureRequest) -> Iterator[
     yield directory
 
 
-def test_of_many_claims_one_is_granted(shop: str) -> None:
+def test_of_many_claims_one_is_granted(bucket: str) -> None:
     for number in range(5):
-        uri = f"{shop}/claims/{number}"
+        uri = f"{bucket}/claims/{number}"
         contents = [f"claim {i}".encode() for i in range(16)]
         with ThreadPoolExecutor(16) as pool:
             tags = list(pool.map(lambda content, at=uri: claims.create(at, content), contents))
@@ -72,8 +72,8 @@ def test_of_many_claims_one_is_granted(shop: str) -> None:
         assert there == (contents[winner], tags[winner])
 
 
-def test_an_object_is_replaced_only_as_it_was_read(shop: str) -> None:
-    uri = f"{shop}/claims/replaced"
+def test_an_object_is_replaced_only_as_it_was_read(bucket: str) -> None:
+    uri = f"{bucket}/claims/replaced"
     first = claims.create(uri, b"one")
     assert first is not None
     second = claims.replace(uri, b"two", first)
@@ -94,9 +94,32 @@ def test_a_claim_whose_answer_is_lost_is_ones_own(s3_port: int, shop: str) -> No
     assert faults.done["lost"] >= 2
 
 
-def test_a_directory_has_one_writer(shop: str) -> None:
-    directory = f"{shop}/locked"
-    with locked(directory), pytest.raises(LockError, match=r"^s3://shop/locked: process \d+ on "):
+def test_a_store_that_fails_now_and_then_grants_one_claim(gcs_port: int, gs_shop: str) -> None:
+    faults = Faults(busy=2, lost=3)
+    with (
+        faulty_proxy.before(gcs_port, faults) as proxy,
+        object_stores.environment(object_stores.gcs_variables(proxy)),
+    ):
+        for number in range(9):
+            assert claims.create(f"{gs_shop}/claims/lost-{number}", f"{number}".encode())
+    assert faults.done["busy"] >= 2
+    assert faults.done["lost"] >= 2
+
+
+def test_a_claim_can_be_copied_and_removed(bucket: str) -> None:
+    assert claims.create(f"{bucket}/copies/of a/first", b"one")
+    claims.copy(f"{bucket}/copies/of a/first", f"{bucket}/copies/second é")
+    claims.delete(f"{bucket}/copies/of a/first")
+    there = claims.read(f"{bucket}/copies/second é")
+    assert there is not None
+    assert there.content == b"one"
+    with pytest.raises(StoreError, match=r"of a/first: cannot copy it|third: cannot copy it"):
+        claims.copy(f"{bucket}/copies/of a/first", f"{bucket}/copies/third")
+
+
+def test_a_directory_has_one_writer(bucket: str) -> None:
+    directory = f"{bucket}/locked"
+    with locked(directory), pytest.raises(LockError, match=rf"^{bucket}/locked: process \d+ on "):
         locked(directory, "wait").__enter__()
     with locked(directory):
         assert [entry.path for entry in entries(directory)] == [f"{directory}/.lock"]
@@ -117,18 +140,18 @@ def test_a_killed_process_of_another_machine_is_taken_over_after_a_lease(killed:
 
 
 def test_a_living_process_of_another_machine_is_not_taken_over(
-    shop: str,
+    bucket: str,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    directory = f"{shop}/living"
+    directory = f"{bucket}/living"
     with locked(directory), monkeypatch.context() as elsewhere:
         elsewhere.setattr(leases, "_machine", lambda: "another")
         with pytest.raises(LockError, match="writes in this directory"):
             locked(directory).__enter__()
 
 
-def test_who_was_taken_over_writes_nothing_more(shop: str, tmp_path: pathlib.Path) -> None:
-    directory = f"{shop}/lost"
+def test_who_was_taken_over_writes_nothing_more(bucket: str, tmp_path: pathlib.Path) -> None:
+    directory = f"{bucket}/lost"
     path = tmp_path / "file"
     path.write_text("late")
     with locked(directory):
@@ -168,6 +191,9 @@ def test_what_cannot_be_claimed_is_one_line(
     monkeypatch.setitem(sys.modules, "obstore", None)
     with pytest.raises(StoreError, match=r"pip install 'tafe_tf\[stores\]'"):
         locked(f"{shop}/denied").__enter__()
+    monkeypatch.setitem(sys.modules, "google.cloud.storage", None)
+    with pytest.raises(StoreError, match="google-cloud-storage: pip install 'tafe_tf"):
+        locked("gs://shop/missing").__enter__()
 
 
 def test_the_keys_of_a_profile_are_used(

@@ -174,13 +174,30 @@ def test_the_command_prepares_and_trains_on_s3_though_requests_fail(
     local: pathlib.Path,
     tmp_path: pathlib.Path,
 ) -> None:
-    uri = f"{shop}/prepared"
     faults = Faults(busy=10, cut=50, late=9, seconds=0.05)
     with object_stores.faulty_store(s3_port, faults):
-        command(["prepare", f"--data_dir={data}", f"--output_dir={uri}", "--shard_rows=60"])
-        settings = ["--model=shared_bottom", "--epochs=1", "--batch_size=50"]
-        command(["train", f"--data_dir={uri}", f"--run_dir={shop}/run", *settings])
+        prepare_and_train_in(shop, data)
+        assert_same(f"{shop}/prepared", local, tmp_path)
     assert faults.done["busy"] >= 5
-    assert_same(uri, local, tmp_path)
+
+
+@pytest.mark.engines
+@pytest.mark.slow
+def test_the_command_prepares_and_trains_on_gcs(
+    gs_shop: str,
+    data: pathlib.Path,
+    local: pathlib.Path,
+    tmp_path: pathlib.Path,
+) -> None:
+    prepare_and_train_in(gs_shop, data)
+    assert_same(f"{gs_shop}/prepared", local, tmp_path)
+
+
+def prepare_and_train_in(shop: str, data: pathlib.Path) -> None:
+    """Writes shards into a bucket, and trains on them with a run that lies there."""
+    uri = f"{shop}/prepared"
+    command(["prepare", f"--data_dir={data}", f"--output_dir={uri}", "--shard_rows=60"])
+    settings = ["--model=shared_bottom", "--epochs=1", "--batch_size=50"]
+    command(["train", f"--data_dir={uri}", f"--run_dir={shop}/run", *settings])
     built = read_json(f"{shop}/run/statistics.json")
     assert built == read_json(f"{uri}/statistics.json")  # taken, not counted again

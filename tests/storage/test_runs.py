@@ -265,6 +265,23 @@ def test_s3_holds_a_run_though_requests_fail(
 
 
 @pytest.mark.engines
+def test_gcs_holds_a_run_that_was_killed(
+    gs_shop: str,
+    data: pathlib.Path,
+    local: Run,
+    another_machine: Callable[[], None],
+) -> None:
+    uri = f"{gs_shop}/runs/killed"
+    with pytest.raises(Killed):
+        train(data, uri, [_KillAt(9)])
+    another_machine()
+    assert_equal_weights(train(data, uri), local)
+    another_machine()
+    assert metrics_of(tafe_tf.load(uri)) == metrics_of(local)
+    assert names_in(uri) == names_of(local)
+
+
+@pytest.mark.engines
 def test_s3_lets_one_process_train(shop: str, data: pathlib.Path) -> None:
     uri = f"{shop}/runs/locked"
     with RunDir(uri).locked(), pytest.raises(LockError, match="give another --run_dir"):

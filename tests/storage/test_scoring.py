@@ -169,11 +169,32 @@ def test_the_command_scores_on_s3_though_requests_fail(
 ) -> None:
     faults = Faults(busy=10, cut=50, late=9, seconds=0.05)
     with object_stores.faulty_store(s3_port, faults):
-        publish_tree(exports["loans"], f"{shop}/models/1", last=["saved_model.pb"])
-        publish_tree(data, f"{shop}/rows")
-        where = [f"--model={shop}/models", f"--input={shop}/rows/*.csv", f"--output={shop}/scores"]
-        size = ["--keys=id", "--rows_per_shard=64", "--batch_size=16", "--native=off"]
-        said = command(["serving.batch_score", *where, *size])
-    assert f"{shop}/scores: scoring 1 file(s) with {shop}/models/1" in said
+        score_in(shop, exports["loans"], data)
     assert faults.done["busy"] >= 5
     assert_same(f"{shop}/scores", local, tmp_path)
+
+
+@pytest.mark.engines
+def test_the_command_scores_on_gcs(
+    gs_shop: str,
+    exports: dict[str, pathlib.Path],
+    data: pathlib.Path,
+    local: dict[str, str],
+    tmp_path: pathlib.Path,
+) -> None:
+    score_in(gs_shop, exports["loans"], data)
+    assert_same(f"{gs_shop}/scores", local, tmp_path)
+
+
+def score_in(
+    shop: str,
+    export: pathlib.Path,
+    data: pathlib.Path,
+) -> None:
+    """Scores rows of a bucket with an export that lies there."""
+    publish_tree(export, f"{shop}/models/1", last=["saved_model.pb"])
+    publish_tree(data, f"{shop}/rows")
+    where = [f"--model={shop}/models", f"--input={shop}/rows/*.csv", f"--output={shop}/scores"]
+    size = ["--keys=id", "--rows_per_shard=64", "--batch_size=16", "--native=off"]
+    said = command(["serving.batch_score", *where, *size])
+    assert f"{shop}/scores: scoring 1 file(s) with {shop}/models/1" in said

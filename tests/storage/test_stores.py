@@ -79,16 +79,9 @@ def s3(s3_port: int, data: pathlib.Path) -> Iterator[str]:
         yield "s3://shop/data"
 
 
-@pytest.fixture(scope="module")
-def gcs_port(tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
-    with object_stores.gcs_server(tmp_path_factory.mktemp("gcs")) as port:
-        yield port
-
-
 @pytest.fixture
 def gcs(gcs_port: int, data: pathlib.Path) -> Iterator[str]:
-    address = f"http://127.0.0.1:{gcs_port}"
-    with environment({"CLOUD_STORAGE_EMULATOR_ENDPOINT": address}):
+    with environment(object_stores.gcs_variables(gcs_port)):
         if not listing.exists("gs://shop/data"):
             staging.publish_tree(data, "gs://shop/data")
         yield "gs://shop/data"
@@ -124,6 +117,25 @@ def labels_of(data_dir: str) -> list[np.ndarray]:
     for block in read_blocks(files, schema, bad_rows=BadRows()):
         found += [block.labels, *block.columns.values()]
     return found
+
+
+def test_a_store_lists_folders_as_a_disk_does(bucket: str, tmp_path: pathlib.Path) -> None:
+    for name in ("models/1/saved_model.pb", "models/1/variables/data", "models/notes.txt"):
+        path = tmp_path / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(name)
+        staging.put_file(path, f"{bucket}/listed/{name}")
+    for inside in ("", "/models", "/models/1"):
+        for below in (False, True):
+            there = listing.entries(f"{bucket}/listed{inside}", below)
+            here = listing.entries(f"{tmp_path}{inside}", below)
+            names = [(entry.path.split("/listed")[1], entry.is_file) for entry in there]
+            expected = [(entry.path.removeprefix(str(tmp_path)), entry.is_file) for entry in here]
+            assert names == expected
+        assert listing.exists(f"{bucket}/listed{inside}")
+        assert not listing.is_file(f"{bucket}/listed{inside}")
+    assert not listing.exists(f"{bucket}/listed/mod")  # a part of a name is no folder
+    assert listing.entries(f"{bucket}/listed/mod") == []
 
 
 @pytest.mark.parametrize("extension", ["csv.gz", "parquet", "tfrecord"])

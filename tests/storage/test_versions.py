@@ -192,17 +192,36 @@ def test_the_commands_publish_and_roll_back_on_s3_though_requests_fail(
     run: RunDir,
     local: pathlib.Path,
 ) -> None:
-    uri = f"{shop}/models/faulty"
     faults = Faults(busy=10, cut=50, late=9, seconds=0.05)
     with object_stores.faulty_store(s3_port, faults):
-        publish_tree(run.path, f"{shop}/run")
-        made = f"--export_dir={uri}"
-        command(["export.saved_model", f"--run_dir={shop}/run", made, "--version=1"])
-        command(["export.saved_model", f"--run_dir={run.path}", made, "--version=2"])
-        assert f"{uri}/2: may be served" in command(["export.check", uri])
-        said = command(["export.rollback", uri])
-    assert f"withdrew {uri}/withdrawn-2" in said
+        publish_and_roll_back(shop, run, local)
     assert faults.done["busy"] >= 10
+
+
+@pytest.mark.engines
+@pytest.mark.slow
+def test_the_commands_publish_and_roll_back_on_gcs(
+    gs_shop: str,
+    run: RunDir,
+    local: pathlib.Path,
+) -> None:
+    publish_and_roll_back(gs_shop, run, local)
+
+
+def publish_and_roll_back(
+    shop: str,
+    run: RunDir,
+    local: pathlib.Path,
+) -> None:
+    """Exports two versions into a bucket, the first of a run that lies there, and withdraws one."""
+    uri = f"{shop}/models"
+    publish_tree(run.path, f"{shop}/run")
+    made = f"--export_dir={uri}"
+    command(["export.saved_model", f"--run_dir={shop}/run", made, "--version=1"])
+    command(["export.saved_model", f"--run_dir={run.path}", made, "--version=2"])
+    assert f"{uri}/2: may be served" in command(["export.check", uri])
+    said = command(["export.rollback", uri])
+    assert f"withdrew {uri}/withdrawn-2" in said
     assert versions.addresses(uri) == [f"{uri}/1"]
     first = versions.one_version(uri)
     assert manifest.check(first) == manifest.check(local)
