@@ -22,8 +22,8 @@ class Identity(NamedTuple):
 
     Attributes:
         size: Its length in bytes.
-        tag: The store's own mark of its content: generation or ETag, and otherwise the time of
-            change in whole seconds.
+        tag: The store's own mark of its content: a hash of it where the store tells one, the
+            generation or the ETag, and otherwise the time of change in whole seconds.
     """
 
     size: int
@@ -154,7 +154,7 @@ def identity_of(
     size = file.size()  # type: ignore[attr-defined]
     metadata = file.metadata() or {}  # type: ignore[attr-defined]
     known = {name.lower(): value.decode() for name, value in metadata.items()}
-    for name in ("generation", "etag"):
+    for name in ("md5hash", "generation", "etag"):
         if name in known:
             return Identity(size, known[name].strip('"'))
     info = filesystem.get_file_info(path)
