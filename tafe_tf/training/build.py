@@ -98,7 +98,10 @@ def learning_rate(
     steps: int,
     start: int,
 ) -> float | LinearDecay:
-    """The learning rate from step `start` on, where an epoch has `steps`."""
-    if config.learning_rate_decay == "none":
-        return config.learning_rate
-    return LinearDecay(config.learning_rate, config.epochs * steps, start)
+    """The learning rate from step `start` on, where an epoch has `steps`.
+
+    On a plateau the training loop changes it, so that it begins as a number.
+    """
+    if config.learning_rate_decay == "linear":
+        return LinearDecay(config.learning_rate, config.epochs * steps, start)
+    return config.learning_rate

@@ -80,16 +80,20 @@ class TrainingConfig:
     Attributes:
         batch_size: B, the number of rows of one training step.
         epochs: Number of passes over the training rows, at most.
-        patience: Number of validations without a better `monitor` after which training stops: of
-            epochs, unless there is `validate_steps`. It needs validation rows.
+        patience: Number of validations in a row without a better `monitor` after which training
+            stops: of epochs, unless there is `validate_steps`. It needs validation rows. With
+            `learning_rate_decay` "plateau" it is how often the learning rate falls, and the next
+            validation that is not better ends the training.
         validate_steps: Number of steps after which the validation rows are evaluated within an
             epoch, beside its end: the best weights may then be those of a part of it, and training
             may stop there. By default, 0, at the end of each epoch alone.
         monitor: The validation metric that early stopping goes by: "auc" or "log_loss", both as the
             mean over the tasks on all impressions, or the name of one metric, such as "auc/ctr".
         learning_rate: Learning rate of the optimizer, LazyAdam.
-        learning_rate_decay: "none" keeps the learning rate; "linear" lets it fall to 0 over all
-            epochs.
+        learning_rate_decay: "plateau" lets the learning rate fall to a fifth after each validation
+            that is not better than the best one before, and goes back to the best weights; without
+            validation rows it is "linear". "linear" lets it fall to 0 over all epochs, and "none"
+            keeps it.
         start_at_rates: Whether the intercepts start at the log-odds of the steps' rates in the
             training rows, instead of at 0. With rare steps the first steps of training then need
             not learn how rare they are. A warm start has the intercepts of the run before.
@@ -174,8 +178,8 @@ class TrainingConfig:
     patience: int = 2
     validate_steps: int = 0
     monitor: str = "auc"
-    learning_rate: float = 1e-3
-    learning_rate_decay: Literal["none", "linear"] = "none"
+    learning_rate: float = 1e-2
+    learning_rate_decay: Literal["plateau", "linear", "none"] = "plateau"
     start_at_rates: bool = False
     gamma_decay: float | None = None
     dependence_weight: float | None = None

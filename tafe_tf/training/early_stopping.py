@@ -19,9 +19,13 @@ class EarlyStopping:
         monitor: The metric, see `TrainingConfig.monitor`.
         patience: Number of validations without a better one after which to stop.
         step_names: Names of f_1, ..., f_N.
+        falls: Whether the learning rate falls after each validation that is not the best so far.
+            `patience` is then how often it may fall, over the whole training. Default: False.
         best: Goodness of the best one so far; larger is better.
-        waited: Number of validations since then.
+        waited: Number of validations since then; if the learning rate falls, of all validations
+            that were not the best so far.
         seen: Number of validations so far.
+        was_best: Whether the last validation was the best so far.
 
     Example:
         >>> stopping = EarlyStopping("auc/ctr", patience=1, step_names=("ctr", "ctcvr"))
@@ -34,9 +38,11 @@ class EarlyStopping:
     monitor: str
     patience: int
     step_names: Sequence[str]
+    falls: bool = False
     best: float = -math.inf
     waited: int = 0
     seen: int = 0
+    was_best: bool = False
 
     def reached(self, metrics: Metrics) -> float:
         """The monitored metric; NaN where it is undefined.
@@ -62,14 +68,18 @@ class EarlyStopping:
         score = goodness(self.reached(metrics), self.monitor)
         nothing_to_choose_by = metrics["rows"] == 0 or self.seen == 0
         self.seen += 1
-        if score > self.best or nothing_to_choose_by:
-            self.best = score
+        self.was_best = bool(score > self.best or nothing_to_choose_by)
+        if not self.was_best:
+            self.waited += 1
+            return False
+        self.best = score
+        if not self.falls:
             self.waited = 0
-            return True
-        self.waited += 1
-        return False
+        return True
 
     @property
     def is_over(self) -> bool:
         """Whether to wait no longer."""
+        if self.falls:
+            return self.waited > self.patience
         return self.waited >= self.patience

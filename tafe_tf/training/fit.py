@@ -98,7 +98,7 @@ def fit(
         StoreError: If the directory is in a store that does not take it.
     """
     model = model or ModelConfig()
-    training = training or TrainingConfig()
+    training = _with_decay(training or TrainingConfig(), data)
     cluster = cluster or Cluster()
     run = RunDir(run_dir)
     warm = _check(data, model, training, run, cluster)
@@ -142,11 +142,23 @@ def check_held_out(data: DataConfig, config: TrainingConfig) -> None:
         if config.valid_fraction and is_needed and not column:
             split_by = config.valid_split
             raise RunError(f"--valid_split={split_by} needs a schema with a `{name}` column")
-    has_valid = isinstance(data.valid, pa.Table) or len(data.valid) > 0
-    if config.validate_steps and not config.valid_fraction and not has_valid:
+    if config.validate_steps and not _is_validated(config, data):
         rule = "needs validation rows: valid files, or --valid_fraction above 0"
         raise RunError(f"--validate_steps {rule}. Received: {config.validate_steps}")
     check_monitor(config.monitor, data.schema)
+
+
+def _is_validated(config: TrainingConfig, data: DataConfig) -> bool:
+    """Whether there are rows to validate on."""
+    has_valid = isinstance(data.valid, pa.Table) or len(data.valid) > 0
+    return has_valid or config.valid_fraction > 0
+
+
+def _with_decay(config: TrainingConfig, data: DataConfig) -> TrainingConfig:
+    """The settings with a learning rate that falls by itself where no validation says when."""
+    if config.learning_rate_decay != "plateau" or _is_validated(config, data):
+        return config
+    return dataclasses.replace(config, learning_rate_decay="linear")
 
 
 def _check(

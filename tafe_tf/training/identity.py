@@ -123,7 +123,7 @@ def has_more_epochs(
     before, now = (int(line.removeprefix(flag)) for line in (*known_epochs, lines["epochs"]))
     if now < before:
         return False
-    if lines["learning_rate_decay"] != "--learning_rate_decay=none":
+    if lines["learning_rate_decay"] == "--learning_rate_decay=linear":
         rule = "cannot be raised, since the learning rate has fallen to 0 over the epochs so far"
         raise ValueError(f"--epochs {rule} (--learning_rate_decay). Received: {now}")
     return True

@@ -39,6 +39,8 @@ from tafe_tf.training.state import Epoch, State, Sums
 from tafe_tf.training.step_report import StepReport
 from tafe_tf.training.sync_steps import SyncSteps
 
+RATE_FALLS_TO = 0.2  # of what it was, on a plateau
+
 
 class NotFiniteError(ArithmeticError):
     """The loss is not a finite number; the message names step, file, row and task."""
@@ -230,6 +232,7 @@ class Trainer:
             monitor=self._config.monitor,
             patience=self._config.patience,
             step_names=self.features.schema.step_names,
+            falls=self._config.learning_rate_decay == "plateau",
             best=state.best,
             waited=state.waited,
             seen=len(state.history),
@@ -421,8 +424,10 @@ class Trainer:
         state.history.append(self._entry(state, train_metrics, metrics))
         state.position = Position(epoch=epoch + 1)
         state.validated = 0
+        has_fallen = self._fall_after(stopping)
         self._save(state)
         self._tell(f"epoch {epoch + 1}", state, stopping)
+        self._tell_rate(has_fallen)
 
     def _validate_within(
         self,
@@ -449,8 +454,32 @@ class Trainer:
         if stopping.is_over:
             logs["loss"] = trained.all.mean_loss
             self._callbacks.on_epoch_end(epoch, logs)
+        has_fallen = self._fall_after(stopping)
+        if stopping.is_over or has_fallen:
             self._save(state)
         self._tell(f"epoch {epoch + 1}, step {state.validated}", state, stopping)
+        self._tell_rate(has_fallen)
+
+    def _fall_after(self, stopping: EarlyStopping) -> bool:
+        """Lets the learning rate fall, from the best weights on, if the last validation says so.
+
+        The state must be saved before the next step: a later best would otherwise be what a killed
+        run went back to.
+        """
+        must_fall = stopping.falls and not stopping.was_best and not stopping.is_over
+        if must_fall:
+            self._best.restore()
+            self._optimizer.learning_rate = self._rate() * RATE_FALLS_TO
+        return must_fall
+
+    def _rate(self) -> float:
+        """The learning rate of the next step."""
+        return float(keras.ops.convert_to_numpy(self._optimizer.learning_rate))
+
+    def _tell_rate(self, has_fallen: bool) -> None:
+        if has_fallen and self.cluster.chief:
+            rate = f"{self._rate():.2g}"
+            print(f"the learning rate falls to {rate}, from the best weights on", flush=True)
 
     def _validate(
         self,

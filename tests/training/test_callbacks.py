@@ -42,6 +42,7 @@ def run(data: DataConfig, path: pathlib.Path, *callbacks: keras.callbacks.Callba
         batch_size=BATCH,
         steps_per_call=PER_CALL,
         learning_rate=0.01,
+        learning_rate_decay="none",
     )
     return fit(data, path, model=TINY, training=config, callbacks=callbacks, verbose=False)
 

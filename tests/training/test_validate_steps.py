@@ -36,6 +36,7 @@ SETTINGS: dict[str, Any] = {
     "monitor": MONITOR,
     "batch_size": BATCH,
     "learning_rate": 0.02,
+    "learning_rate_decay": "none",
     "unseen_share": 0.1,
     "steps_per_call": 3,
     "checkpoint_steps": 5,
