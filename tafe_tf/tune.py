@@ -46,7 +46,7 @@ _TRIALS = absl_flags.DEFINE_integer(
 )
 _SEARCH = absl_flags.DEFINE_list(
     "search",
-    ["learning_rate=1e-3:3e-2:log", "dropout=0:0.3"],
+    ["learning_rate=5e-4:2e-2:log", "dropout=0:0.3"],
     "What to search, separated by commas: FLAG=LOW:HIGH for a range, FLAG=LOW:HIGH:log for a range "
     "on a logarithmic scale, FLAG=A|B|C for a list of values, with flags of `tafe_tf.train` or of "
     "`tafe_tf.gbdt`. For each model those are searched that it reads.",

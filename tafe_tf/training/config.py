@@ -178,7 +178,7 @@ class TrainingConfig:
     patience: int = 2
     validate_steps: int = 0
     monitor: str = "auc"
-    learning_rate: float = 1e-2
+    learning_rate: float = 3e-3
     learning_rate_decay: Literal["plateau", "linear", "none"] = "plateau"
     start_at_rates: bool = False
     gamma_decay: float | None = None
