@@ -21,9 +21,9 @@ from absl import flags
 
 import tafe_tf.flags as job_flags
 from tafe_tf import schema_toml
-from tafe_tf.comparison.bootstrap import RankedRows, interval, over_seeds, resamples
 from tafe_tf.data.hashing import of_texts
 from tafe_tf.metrics import log_sigmoid
+from tafe_tf.metrics.bootstrap import RankedRows, interval, over_seeds, resamples
 from tafe_tf.schema import Schema
 from tafe_tf.terminal import command
 from tafe_tf.training.data_config import DataConfig

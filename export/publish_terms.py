@@ -4,18 +4,24 @@ from __future__ import annotations
 
 import dataclasses
 import math
+from collections.abc import Sequence
 from typing import Any
 
+from tafe_tf.data.batches.dataset import FunnelData
 from tafe_tf.export.errors import ExportError
 from tafe_tf.export.held_out_rows import Score, unseen
 from tafe_tf.metrics import Metrics
+from tafe_tf.slices.reading import slicings_by
+from tafe_tf.slices.worse import Worse, worse_slices
 from tafe_tf.terminal.tables import show
 from tafe_tf.training.errors import RunError
-from tafe_tf.training.evaluator import Evaluator
+from tafe_tf.training.evaluator import Evaluator, Use
 from tafe_tf.training.predecessor import comparison_table, evaluate, predecessor_of
+from tafe_tf.training.predictions import Predictions
 from tafe_tf.training.run_dir import RunDir
 
 _RECORDED = ("auc", "log_loss", "pcoc")
+_MOST_SLICES = 5  # that an error names
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -33,6 +39,11 @@ class Terms:
         max_auc_loss: By how much the AUC may be lower, a difference; 0.002 by default.
         max_log_loss_rise: By how much the log loss may be larger, a share of the previous one; 0.01
             by default.
+        slice_by: Columns, of the schema or not, by whose values the rows are divided for
+            `max_slice_loss`; none by default.
+        max_slice_loss: By how much the log loss of any step may be larger in the rows of one value,
+            a share of the previous one; 0.01 by default. Only what is beyond noise counts, see
+            `tafe_tf.slices.worse`.
         publish_worse: Whether to publish a model that is worse than that; False by default.
 
     Raises:
@@ -42,10 +53,12 @@ class Terms:
     previous: RunDir | None = None
     max_auc_loss: float = 0.002
     max_log_loss_rise: float = 0.01
+    slice_by: tuple[str, ...] = ()
+    max_slice_loss: float = 0.01
     publish_worse: bool = False
 
     def __post_init__(self) -> None:
-        for name in ("max_auc_loss", "max_log_loss_rise"):
+        for name in ("max_auc_loss", "max_log_loss_rise", "max_slice_loss"):
             value = getattr(self, name)
             if not (math.isfinite(value) and value >= 0.0):
                 raise ValueError(f"`{name}` must be finite and not negative. Received: {value}")
@@ -73,9 +86,10 @@ class Terms:
                 f"{previous}: the run before {run} is gone; bring it back, or give --previous"
             )
         data, part, name = unseen(run)
-        before = evaluate(previous, data, part)
+        rows_before, rows_new = self._collecting(data), self._collecting(data)
+        before = evaluate(previous, data, part, also=_use(rows_before))
         evaluator = Evaluator(exported, run.features())
-        new = evaluator.evaluate(data, part)
+        new = evaluator.evaluate(data, part, _use(rows_new))
         rows = f"{new['rows']:,} {name}"
         show(
             comparison_table(
@@ -86,6 +100,15 @@ class Terms:
             )
         )
         broken = self.broken(before, new, data.schema.step_names)
+        if rows_before and rows_new:
+            worse = worse_slices(
+                rows_before.arrays(),
+                rows_new.arrays(),
+                slicings_by(data, self.slice_by, part),
+                data.schema,
+                self.max_slice_loss,
+            )
+            broken += self._broken_slices(worse)
         if broken and not self.publish_worse:
             raise ExportError(
                 f"{run}: worse than {previous} on {rows}: {'; '.join(broken)}; "
@@ -96,6 +119,8 @@ class Terms:
             "rows": rows,
             "max_auc_loss": self.max_auc_loss,
             "max_log_loss_rise": self.max_log_loss_rise,
+            "slice_by": list(self.slice_by),
+            "max_slice_loss": self.max_slice_loss,
             "broken": broken,
             "metrics_before": _recorded(before),
             "metrics": _recorded(new),
@@ -159,6 +184,29 @@ class Terms:
         margin = f"{self.max_log_loss_rise:.2%}"
         text = f"log loss of {step} {new:.5f} after {before:.5f}, larger by more than {margin}"
         return [text] if is_worse else []
+
+    def _collecting(self, data: FunnelData) -> Predictions | None:
+        """Keeps what a model predicts of each row, which only slices need."""
+        if not self.slice_by:
+            return None
+        return Predictions(data.schema, keeps_group=True, keeps_amount=False)
+
+    def _broken_slices(self, worse: Sequence[Worse]) -> list[str]:
+        margin = f"{self.max_slice_loss:.2%}"
+        found = []
+        for one in worse[:_MOST_SLICES]:
+            found.append(
+                f"log loss of {one.step} where {one.column} = {one.value} ({one.rows:,} rows) "
+                f"{one.new:.5f} after {one.before:.5f}, larger by more than {margin} beyond noise"
+            )
+        if len(worse) > _MOST_SLICES:
+            found.append(f"and in {len(worse) - _MOST_SLICES:,} further slices")
+        return found
+
+
+def _use(rows: Predictions | None) -> Use | None:
+    """What an evaluator calls for each batch."""
+    return None if rows is None else rows.add
 
 
 def _recorded(metrics: Metrics) -> Metrics:

@@ -3,7 +3,8 @@
     python -m export.saved_model --run_dir=DIR --export_dir=DIR [--version=N]
 
 A run that was warm-started is published only if it is not worse than the run before it, by the
-margins of --max_auc_loss and --max_log_loss_rise, or if --publish_worse is given.
+margins of --max_auc_loss, --max_log_loss_rise and, with --slice_by, --max_slice_loss, or if
+--publish_worse is given.
 
 `export.signatures` says what the SavedModel can be asked, `export.gate` what it must show before it
 is published. `export.publish` is the same job as a function.
@@ -72,11 +73,25 @@ _MAX_LOG_LOSS_RISE = flags.DEFINE_float(
     f"{_CONFIG.terms.max_log_loss_rise}, which is {_CONFIG.terms.max_log_loss_rise:.0%}.",
     lower_bound=0.0,
 )
+_SLICE_BY = flags.DEFINE_list(
+    "slice_by",
+    list(_CONFIG.terms.slice_by),
+    "Columns, comma-separated, of the schema or not, by whose values the test rows are divided for "
+    "--max_slice_loss. By default none.",
+)
+_MAX_SLICE_LOSS = flags.DEFINE_float(
+    "max_slice_loss",
+    _CONFIG.terms.max_slice_loss,
+    "Publish nothing if in the rows of one value of --slice_by the log loss of any step is larger "
+    "than the previous model's by more than this share of it, beyond noise. The default is "
+    f"{_CONFIG.terms.max_slice_loss}, which is {_CONFIG.terms.max_slice_loss:.0%}.",
+    lower_bound=0.0,
+)
 _PUBLISH_WORSE = flags.DEFINE_bool(
     "publish_worse",
     _CONFIG.terms.publish_worse,
-    "Publish the model even if it is worse than --max_auc_loss and --max_log_loss_rise allow. The "
-    "default is not to.",
+    "Publish the model even if it is worse than --max_auc_loss, --max_log_loss_rise and "
+    "--max_slice_loss allow. The default is not to.",
 )
 
 
@@ -95,6 +110,8 @@ def _config() -> ExportConfig:
         previous=RunDir(_PREVIOUS.value) if _PREVIOUS.value else None,
         max_auc_loss=_MAX_AUC_LOSS.value,
         max_log_loss_rise=_MAX_LOG_LOSS_RISE.value,
+        slice_by=tuple(_SLICE_BY.value),
+        max_slice_loss=_MAX_SLICE_LOSS.value,
         publish_worse=_PUBLISH_WORSE.value,
     )
     return ExportConfig(

@@ -2,6 +2,8 @@
 
     python -m tafe_tf.evaluate --run_dir=DIR [--data_dir=DIR] [--split=test]
     python -m tafe_tf.evaluate --run_dir=DIR --test='DIR/dt=2026-11-*'
+    python -m tafe_tf.evaluate --run_dir=DIR --by=country,price
+    python -m tafe_tf.evaluate --run_dir=DIR --predictions=FILE.parquet --keys=id
 
 Without --data_dir and --test the rows are the run's own test rows. Their metrics also go into
 `<run_dir>/metrics.json`; those of other rows are only printed. A second table shows the shares of
@@ -9,25 +11,36 @@ missing and of unseen values beside those of the training rows. --batch_size is 
 here, and --on_bad_row and --max_bad_rows what they were in training. Labels that mature are judged
 as of --now; by default as of when training judged them for the run's own test rows, and as of the
 newest row for others.
+
+--by measures the rows of each value of a column, also of one that is no feature, and of ranges of
+numbers. It prints the worst slices: those that misplace the largest share of all outcomes. Those of
+the run's own test rows go into `<run_dir>/slices.json`, all of them with all metrics.
 """
 
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Sequence
 
+from absl import flags as absl_flags
 from absl.flags import declare_key_flag
 
 from tafe_tf import flags, machine
 from tafe_tf.data.atomic import write_json
 from tafe_tf.data.bad_rows import BadRows
 from tafe_tf.native import stack
+from tafe_tf.slices.job import evaluate_by
+from tafe_tf.slices.measure import Slice, worst_output
 from tafe_tf.terminal import command
 from tafe_tf.terminal.field_shares import print_field_metrics
-from tafe_tf.terminal.tables import print_dropped, print_metrics
+from tafe_tf.terminal.slice_table import add_slice, slice_table
+from tafe_tf.terminal.tables import print_dropped, print_metrics, show
 from tafe_tf.training import predecessor
+from tafe_tf.training.evaluator import Evaluator
 from tafe_tf.training.noted_files import OF_TEST_ROWS
 from tafe_tf.training.noted_rows import EVALUATION_ROWS
-from tafe_tf.training.run import load
+from tafe_tf.training.prediction_file import write_predictions
+from tafe_tf.training.run import Run, load
 
 _FLAGS = (
     *("data_dir", "train", "valid", "test", "input_format", "run_dir", "split", "batch_size"),
@@ -35,6 +48,24 @@ _FLAGS = (
 )
 for _name in _FLAGS:
     declare_key_flag(_name)
+
+_BY = absl_flags.DEFINE_list(
+    "by",
+    [],
+    "Columns, comma-separated, by whose values the rows are also measured. By default none.",
+)
+_PREDICTIONS = absl_flags.DEFINE_string(
+    "predictions",
+    "",
+    "Parquet file, or its URI, to write with the labels and the probabilities of each row. By "
+    "default none is written.",
+)
+_KEYS = absl_flags.DEFINE_list(
+    "keys",
+    [],
+    "Columns, comma-separated, that --predictions copies, of the schema or not. By default none.",
+)
+_SHOWN_SLICES = 15
 
 
 def main(argv: list[str]) -> None:
@@ -69,11 +100,14 @@ def evaluate() -> None:
         metrics = run.evaluate(files, batch_size, bad_rows, now=now)
         print_metrics(metrics, run.schema, f"{run.schema.name}, {split}")
         print_field_metrics(metrics, run.directory.statistics(), f"values of the {split} rows")
+        found = slices(run, files, batch_size, bad_rows, now)
         if is_test:
             run.directory.files.forget(*OF_TEST_ROWS)
             write_json(run.path / "metrics.json", metrics)
             rows = run.data(files, batch_size, bad_rows, now=now)
             predecessor.compare(run.directory, metrics, rows)
+            if found:
+                write_json(run.path / "slices.json", [one.as_json() for one in found])
             run.directory.files.note(*OF_TEST_ROWS)
     if split == "test" and not is_test:
         print(
@@ -81,6 +115,45 @@ def evaluate() -> None:
             f"{run.directory}/metrics.json stays as it was"
         )
     print_dropped(bad_rows)
+    if _PREDICTIONS.value:
+        data = run.data(files, batch_size, bad_rows, now=now)
+        evaluator = Evaluator(run.model, run.features)
+        count = write_predictions(_PREDICTIONS.value, evaluator, data, _KEYS.value)
+        print(f"wrote {_PREDICTIONS.value}: {count:,} rows")
+
+
+def slices(
+    run: Run,
+    files: Sequence[str],
+    batch_size: int,
+    bad_rows: BadRows,
+    now: str | None,
+) -> list[Slice]:
+    """Measures the slices that --by asks for, and prints the worst.
+
+    Args:
+        run: The run.
+        files: The rows.
+        batch_size: Number of rows that go through the model together.
+        bad_rows: What to do with bad rows.
+        now: As of when labels are judged; None for the newest row.
+    """
+    if not _BY.value:
+        return []
+    found = evaluate_by(run, _BY.value, files, batch_size=batch_size, bad_rows=bad_rows, now=now)
+    table = slice_table(f"the worst of {len(found):,} slices by {', '.join(_BY.value)}")
+    for one in found[:_SHOWN_SLICES]:
+        output = worst_output(one, run.schema)
+        add_slice(
+            table,
+            f"{one.column} = {one.value}",
+            output,
+            one.metrics,
+            one.intervals,
+            one.misplaced.get(output),
+        )
+    show(table)
+    return found
 
 
 if __name__ == "__main__":

@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from tafe_tf.comparison.bootstrap import interval, over_seeds, p_value
 from tafe_tf.comparison.finished import FinishedModel
+from tafe_tf.metrics.bootstrap import interval, over_seeds, p_value
 
 Replicates = Mapping[str, Mapping[str, np.ndarray]]  # AUCs [S, R] by model and metric
 

@@ -8,11 +8,11 @@ from typing import Any
 
 import numpy as np
 
-from tafe_tf.comparison.bootstrap import RankedRows, interval, over_seeds, resamples
 from tafe_tf.comparison.differences import Differences
 from tafe_tf.comparison.finished import Arrays, FinishedModel, by_model, predictions_of
 from tafe_tf.comparison.runs import ChildRun
 from tafe_tf.metrics import NO_GROUP, log_sigmoid, weights_of_steps
+from tafe_tf.metrics.bootstrap import RankedRows, interval, over_seeds, resamples
 from tafe_tf.schema import Schema
 
 MEAN = "auc/mean"  # mean over the tasks of the AUC over all impressions

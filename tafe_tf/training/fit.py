@@ -510,6 +510,7 @@ def _evaluate_test(
     if config.save_predictions:
         predictions = cluster.gather(seen.arrays())
     if cluster.chief:
+        (run.path / "slices.json").unlink(missing_ok=True)  # of weights that may be others now
         write_json(run.path / "metrics.json", metrics)
         if predictions is not None:
             write_arrays(run.path / "predictions.npz", predictions)

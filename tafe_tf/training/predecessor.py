@@ -14,7 +14,7 @@ from tafe_tf.metrics import Metrics
 from tafe_tf.schema import Schema, SchemaError
 from tafe_tf.terminal.tables import before_after_table, show
 from tafe_tf.training.errors import RunError
-from tafe_tf.training.evaluator import Evaluator
+from tafe_tf.training.evaluator import Evaluator, Use
 from tafe_tf.training.run_dir import RunDir
 
 NOTE = "warm_start.json"  # in the directory of a run that was warm-started
@@ -35,6 +35,7 @@ def evaluate(
     data: FunnelData,
     part: Part = "all",
     cluster: Cluster | None = None,
+    also: Use | None = None,
 ) -> Metrics:
     """The metrics of a run's best model on the rows of another run.
 
@@ -45,6 +46,7 @@ def evaluate(
         data: The other run's rows.
         part: "train", "valid" or "all"; the default is "all".
         cluster: The processes that evaluate together; by default this one.
+        also: Is called with each batch and what the model gives for it. Default: None.
 
     Raises:
         DataError: On a bad file or row.
@@ -68,7 +70,7 @@ def evaluate(
         predecessor.features(),
         cluster,
     )
-    return evaluator.evaluate(rows, part)
+    return evaluator.evaluate(rows, part, also)
 
 
 def compare(

@@ -20,6 +20,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, TypeAlias
 
 import numpy as np
+import pyarrow as pa
 
 from tafe_tf.data.bad_rows import BadRows
 from tafe_tf.data.batches.batch import (
@@ -172,6 +173,30 @@ class FunnelData:
         chunks = rechunk(windows, self.batch_size)
         one_reader = zip(chunks, strict=True)
         return self._batches(one_reader, part)
+
+    def kept_columns(self, names: Sequence[str], part: Part = "all") -> pa.Table:
+        """Reads columns of a part as they are, of the schema or not, in the order of evaluation.
+
+        Args:
+            names: Of columns with one value a row.
+            part: "train", "valid" or "all". Default: "all".
+
+        Raises:
+            DataError: If a file cannot be read or lacks a column.
+            ValueError: If a column holds lists.
+        """
+        tables = []
+        blocks = read_blocks(
+            self.files,
+            self.schema,
+            beside=self.beside,
+            bad_rows=self.bad_rows,
+            keep=names,
+        )
+        for block in blocks:
+            which = self._pick([block], part, reader=0)
+            tables.append(pa.table({name: block.kept[name] for name in names}).take(which))
+        return pa.concat_tables(tables, promote_options="permissive")
 
     def _rows_a_reader(self) -> int:
         if self.batch_size % self.readers:

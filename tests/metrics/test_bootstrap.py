@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from sklearn.metrics import roc_auc_score
 
-from tafe_tf.comparison.bootstrap import RankedRows, interval, over_seeds, p_value, resamples
+from tafe_tf.metrics.bootstrap import RankedRows, interval, over_seeds, p_value, resamples
 
 
 def rows(n: int, separation: float = 0.8) -> tuple[np.ndarray, np.ndarray]:
