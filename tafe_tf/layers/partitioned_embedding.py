@@ -103,6 +103,27 @@ class PartitionedEmbedding(Configured):
             h.append(part(own))  # [B, its fields, d]
         return ops.concatenate(h, axis=1)
 
+    def look_up(self, inputs: Inputs) -> Tensor:
+        """Returns the embedding of each id, before lists are pooled: [B, S] -> [B, S, d]."""
+        h = []
+        split = self._split(inputs)
+        for part, own in zip(self.parts, split, strict=True):
+            h.append(part.look_up(own))  # [B, its slots, d]
+        return ops.concatenate(h, axis=1)
+
+    def look_up_places(self, ids: Tensor, places: Sequence[int]) -> Tensor:
+        """Returns the embeddings of ids of some slots alone; see `FusedEmbedding`."""
+        h = []
+        first = 0
+        bounds = itertools.pairwise(self.slot_bounds)
+        for part, (start, end) in zip(self.parts, bounds, strict=True):
+            own = [place - start for place in places if start <= place < end]
+            if own:
+                last = first + len(own)
+                h.append(part.look_up_places(ids[:, first:last], own))
+                first = last
+        return ops.concatenate(h, axis=1)
+
     def compute_output_shape(self, input_shape: Any) -> Shape:
         """Returns [B, F, d]."""
         ids_shape = by_name(input_shape)["ids"]
@@ -117,7 +138,8 @@ class PartitionedEmbedding(Configured):
         for start, end in itertools.pairwise(self.slot_bounds):
             own = {}
             for name, values in by_name(inputs).items():
-                own[name] = values[:, start:end]
+                if name in ("ids", "weights"):  # numbers and vectors are of no table
+                    own[name] = values[:, start:end]
             split.append(own)
         return split
 
