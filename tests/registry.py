@@ -147,7 +147,7 @@ LAYERS = {
     "dot attention": LayerCase(lambda **kw: DotAttention(**kw), _HISTORY),
     "transformer": LayerCase(lambda **kw: CausalTransformer(2, 2, **kw), _HISTORY[1:]),
     "sequence": LayerCase(
-        lambda **kw: SequenceEncoder(D // 2, [[0, L], [L, 2 * L]], [2 * L], **kw),
+        lambda **kw: SequenceEncoder(D // 2, [[0, L], [L, 2 * L]], [2 * L], "dot", **kw),
         (dict(zip(("query", "entries", "mask"), _HISTORY, strict=True)),),
     ),
     "selector": LayerCase(lambda **kw: SmoothStepSelector(K, **kw), (_H, 3.0), "float32"),
