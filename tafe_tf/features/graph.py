@@ -11,7 +11,7 @@ import tensorflow as tf
 
 from tafe_tf.data.manifest import entry
 from tafe_tf.features.missing_texts import MissingTexts
-from tafe_tf.features.vocabulary import vocabulary_file
+from tafe_tf.features.vocabulary import vocabulary_features, vocabulary_file
 from tafe_tf.schema import ABSENT, FIRST, MISSING, UNSEEN, Feature, Schema, SchemaError
 
 _LARGEST = 1e9  # magnitude of a weight; files with infinite ones are refused, requests are not
@@ -32,7 +32,8 @@ class Features(tf.Module):
             "vocabulary", as `tafe_tf.prepare` writes them.
 
     Attributes:
-        rows: The number of embedding rows of each field.
+        rows: The number of embedding rows of each field; of one that uses another one's rows, the
+            number of those.
         slots: The number of ids of each field.
 
     Raises:
@@ -54,14 +55,11 @@ class Features(tf.Module):
         self.schema = schema
         self.slots = tuple(feature.slots for feature in schema.features)
         self._tables: dict[str, tf.lookup.StaticHashTable] = {}
-        rows = []
-        for feature in schema.features:
-            size = 0
-            if feature.kind == "vocabulary":
-                path = vocabulary_file(directory, feature)
-                self._tables[feature.name], size = _lookup_table(path, feature)
-            rows.append(feature.rows(size))
-        self.rows = tuple(rows)
+        sizes: dict[str, int] = {}
+        for feature in vocabulary_features(schema):
+            path = vocabulary_file(directory, feature)
+            self._tables[feature.name], sizes[feature.name] = _lookup_table(path, feature)
+        self.rows = tuple(feature.rows(sizes.get(feature.owner, 0)) for feature in schema.features)
         self._missing = MissingTexts(schema)
         self._groups = _groups(schema.features)
         self._order = _order(schema.features, self._groups)
@@ -192,7 +190,7 @@ class Features(tf.Module):
         if feature.kind == "log_round":
             return _bucket_ids(group, raw)
         if feature.kind == "vocabulary":
-            ids = self._tables[feature.name].lookup(raw)
+            ids = self._tables[feature.owner].lookup(raw)
         elif feature.kind == "integer":
             of_group = [feature.size for feature in group]
             sizes = tf.constant(of_group, raw.dtype)
