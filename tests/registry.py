@@ -123,6 +123,9 @@ LAYERS = {
     "embedding in parts": LayerCase(
         lambda **kw: PartitionedEmbedding([3, 4, 2, 3, 3], D, 2, **kw), (IDS,)
     ),
+    "embedding with shared rows": LayerCase(
+        lambda **kw: FusedEmbedding([3, 4, 2, 3, 3], D, shares=[3, 1, 2, 3, 3], **kw), (IDS,)
+    ),
     "selector": LayerCase(lambda **kw: SmoothStepSelector(K, **kw), (_H, 3.0), "float32"),
     "deep selector": LayerCase(
         lambda **kw: SmoothStepSelector(K, (7, 4), **kw), (_H, 3.0), "float32"
