@@ -62,6 +62,8 @@ class FunnelModel(Configured, CheckedIds, InPieces, KnownInputs, SavedSeeds):
             Its head reads what the head of the last step reads. The default is False.
         shares: For each field the place, from 0, of the field whose rows it uses; by default its
             own. See `FusedEmbedding`.
+        frozen: The places of the fields with rows of their own that are not trained; none by
+            default. See `PartitionedEmbedding`.
 
     Attributes:
         products: Whether f_i is a product of conditional probabilities, whose logits `shift_logits`
@@ -116,6 +118,7 @@ class FunnelModel(Configured, CheckedIds, InPieces, KnownInputs, SavedSeeds):
         slots: Sequence[int] | None = None,
         amount: bool = False,
         shares: Sequence[int] | None = None,
+        frozen: Sequence[int] | None = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
@@ -150,8 +153,8 @@ class FunnelModel(Configured, CheckedIds, InPieces, KnownInputs, SavedSeeds):
             "dtype": self.dtype_policy,
         }
         parts = given["embedding_parts"]
-        if parts > 1:
-            embedding = PartitionedEmbedding(parts=parts, **table)
+        if parts > 1 or given["frozen"]:
+            embedding = PartitionedEmbedding(parts=parts, frozen=given["frozen"], **table)
         else:
             embedding = FusedEmbedding(**table)
         if build:
@@ -242,11 +245,12 @@ class FunnelModel(Configured, CheckedIds, InPieces, KnownInputs, SavedSeeds):
     def get_config(self) -> dict[str, Any]:
         """Returns Keras's own entries and the constructor's arguments.
 
-        `shares` is left out where no field shares: a model without it is saved as it always was.
+        What few models have is left out of the others: they are saved as they always were.
         """
         config = super().get_config()
-        if config["shares"] is None:
-            del config["shares"]
+        for name in ("shares", "frozen"):
+            if config[name] is None:
+                del config[name]
         return config
 
     def embeddings_of_model(self) -> Sequence[FusedEmbedding | PartitionedEmbedding]:
@@ -259,6 +263,13 @@ class FunnelModel(Configured, CheckedIds, InPieces, KnownInputs, SavedSeeds):
         for layer in self.embeddings_of_model():
             tables += layer.tables()
         return tables
+
+    def fields_of_tables(self) -> list[list[int]]:
+        """Returns, for each of `tables()`, the places of the fields that read it."""
+        fields = []
+        for layer in self.embeddings_of_model():
+            fields += layer.fields_of_tables()
+        return fields
 
     def rows_read(self, inputs: Inputs) -> list[Tensor]:
         """Returns, for each of `tables()`, the rows that a call with these inputs reads, [B, S]."""

@@ -278,6 +278,11 @@ class Schema:
         places = {feature.name: i for i, feature in enumerate(self.features)}
         return tuple(places[feature.owner] for feature in self.features)
 
+    @property
+    def frozen(self) -> tuple[int, ...]:
+        """The places of the features whose own rows are not trained."""
+        return tuple(i for i, feature in enumerate(self.features) if not feature.trainable)
+
     def users_of(self, owner: Feature) -> tuple[Feature, ...]:
         """The features that use a feature's rows, itself among them, in the schema's order."""
         return tuple(feature for feature in self.features if feature.owner == owner.name)
