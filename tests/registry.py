@@ -140,6 +140,9 @@ LAYERS = {
     "embedding in parts": LayerCase(
         lambda **kw: PartitionedEmbedding([3, 4, 2, 3, 3], D, 2, **kw), (IDS,)
     ),
+    "embedding with shared rows": LayerCase(
+        lambda **kw: FusedEmbedding([3, 4, 2, 3, 3], D, shares=[3, 1, 2, 3, 3], **kw), (IDS,)
+    ),
     "embedding of fields": LayerCase(
         lambda **kw: fields(**kw), ({"ids": IDS, "weights": _WEIGHTS},)
     ),

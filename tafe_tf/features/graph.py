@@ -11,7 +11,7 @@ import tensorflow as tf
 
 from tafe_tf.data.manifest import entry
 from tafe_tf.features.missing_texts import MissingTexts
-from tafe_tf.features.vocabulary import vocabulary_file
+from tafe_tf.features.vocabulary import vocabulary_features, vocabulary_file
 from tafe_tf.schema import ABSENT, FIRST, MISSING, UNSEEN, Feature, Schema, SchemaError
 
 _LARGEST = 1e9  # magnitude of a weight; files with infinite ones are refused, requests are not
@@ -33,7 +33,8 @@ class Features(tf.Module):
             "vocabulary", as `tafe_tf.prepare` writes them.
 
     Attributes:
-        rows: The number of embedding rows of each feature with ids, those of sequences among them.
+        rows: The number of embedding rows of each feature with ids, those of sequences among them;
+            of one that uses another one's rows, the number of those.
         slots: The number of ids of each of these features.
 
     Raises:
@@ -56,14 +57,11 @@ class Features(tf.Module):
         self._featured = schema.id_features
         self.slots = tuple(feature.slots for feature in self._featured)
         self._tables: dict[str, tf.lookup.StaticHashTable] = {}
-        rows = []
-        for feature in self._featured:
-            size = 0
-            if feature.kind == "vocabulary":
-                path = vocabulary_file(directory, feature)
-                self._tables[feature.name], size = _lookup_table(path, feature)
-            rows.append(feature.rows(size))
-        self.rows = tuple(rows)
+        sizes: dict[str, int] = {}
+        for feature in vocabulary_features(schema):
+            path = vocabulary_file(directory, feature)
+            self._tables[feature.name], sizes[feature.name] = _lookup_table(path, feature)
+        self.rows = tuple(feature.rows(sizes.get(feature.owner, 0)) for feature in self._featured)
         self._missing = MissingTexts(schema)
 
     @property
@@ -309,7 +307,7 @@ class Features(tf.Module):
         if feature.kind == "log_round":
             return _bucket_ids(group, raw)
         if feature.kind == "vocabulary":
-            ids = self._tables[feature.name].lookup(raw)
+            ids = self._tables[feature.owner].lookup(raw)
         elif feature.kind == "integer":
             of_group = [feature.size for feature in group]
             sizes = tf.constant(of_group, raw.dtype)

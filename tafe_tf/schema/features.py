@@ -26,7 +26,10 @@ _KEYS_OF_KIND = {
     "hash": {"dtype", "buckets"},
     "log_round": {"scale", "max_abs"},
 }
+_KINDS_WITH_VALUES = ("vocabulary", "integer")  # each of their rows is of one value
 _KEYS_OF_LISTS = ("pooling", "weights", "separator")
+# What a feature that uses another one's rows has from it.
+OF_OWNER = ("kind", "dtype", "min_count", "size", "buckets", "scale", "max_abs")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -38,7 +41,17 @@ class Feature:
         kind: How a value finds its row. "vocabulary": each value that occurs at least `min_count`
             times has a row. "integer": the values are 0 to `size` - 1. "hash": any value is hashed
             into one of `buckets` rows. "log_round": a number x falls into bucket
-            sign(x) round(scale log(1 + |x|)), section 3.1 of the paper.
+            sign(x) round(scale log(1 + |x|)), section 3.1 of the paper. Left out with `shares`.
+        shares: The name of a feature whose rows this one uses, such as "item" for a list of items
+            seen before. What says how values find rows is then that feature's, and is left out
+            here: `kind`, `dtype`, `min_count`, `size`, `buckets`, `scale` and `max_abs`. Its
+            vocabulary counts the values of both. Default: none, the feature has rows of its own.
+        pretrained: A Parquet file of vectors that the rows of values start from, for "vocabulary"
+            and "integer": its path, relative to the schema's folder, or a URI. It has a column of
+            ids, named as the feature's column or "id", and one of lists, "vector", as long as the
+            embedding dimension. Default: none, rows start at random.
+        trainable: Whether training changes the feature's rows, those of unseen and of missing
+            values among them. Default: true.
         column: The raw column. Default: `name`.
         dtype: "string" (the default) or "int64", for "vocabulary" and "hash".
         min_count: How often a value must occur to earn a row, for "vocabulary". Default: 1.
@@ -71,7 +84,10 @@ class Feature:
     """
 
     name: str
-    kind: str
+    kind: str = ""
+    shares: str = ""
+    pretrained: str = ""
+    trainable: bool = True
     column: str = ""
     dtype: Dtype = "string"
     min_count: int = 1
@@ -88,16 +104,47 @@ class Feature:
 
     def __post_init__(self) -> None:
         check_name(self.name, "features.name")
-        self._check_kind()
+        if not self._waits_for_owner:
+            self._check_kind()
         check_texts(self, f"{self._where}: ")
         self._check_values()
+        self._check_start()
         self._check_list()
-        self._check_served()
+        if not self._waits_for_owner:
+            self._check_served()
         object.__setattr__(self, "column", self.column or self.name)
 
     @property
     def _where(self) -> str:
         return f"feature {self.name!r}"
+
+    @property
+    def _waits_for_owner(self) -> bool:
+        """Whether what says how values find rows is still to come from another feature."""
+        return bool(self.shares and not self.kind)
+
+    @property
+    def owner(self) -> str:
+        """The name of the feature whose rows this one uses: its own, or `shares`."""
+        return self.shares or self.name
+
+    def with_rows_of(self, owner: Feature) -> Feature:
+        """This feature with what it has from the one whose rows it uses.
+
+        Args:
+            owner: The feature that `shares` names.
+
+        Raises:
+            SchemaError: If a key is given here, too, and says something else; or if what is given
+                here has no meaning for the owner's kind.
+        """
+        keys = {}
+        for key in OF_OWNER:
+            keys[key] = getattr(owner, key)
+            is_free = self._is_default(key) or getattr(self, key) == keys[key]
+            rule = f"comes from {owner.name!r}, whose rows it shares, and must be left out"
+            check(is_free, f"{self._where}: {key}", rule, getattr(self, key))
+        return dataclasses.replace(self, **keys)
 
     def _check_kind(self) -> None:
         known = isinstance(self.kind, str) and self.kind in _KEYS_OF_KIND
@@ -148,6 +195,18 @@ class Feature:
             "must be 'user' or 'item'",
             self.side,
         )
+
+    def _check_start(self) -> None:
+        """Checks what says how the rows start and whether they are trained."""
+        is_bool = isinstance(self.trainable, bool)
+        check(is_bool, f"{self._where}: trainable", "must be true or false", self.trainable)
+        for key in ("pretrained", "trainable"):
+            is_owners = not self.shares or self._is_default(key)
+            rule = f"is for {self.shares!r} to say, whose rows it shares"
+            check(is_owners, f"{self._where}: {key}", rule, getattr(self, key))
+        can_start = self.kind in _KINDS_WITH_VALUES or not self.pretrained
+        rule = f"needs kind {' or '.join(map(repr, _KINDS_WITH_VALUES))}, whose rows have values"
+        check(can_start, f"{self._where}: pretrained", rule, self.pretrained)
 
     def _check_list(self) -> None:
         check_integer(self.max_length, 0, f"{self._where}: max_length", MOST_LENGTH)

@@ -30,6 +30,11 @@ def build_model(
     made = models.BY_NAME[config.name]
     if "via" in made.parameters():
         arguments["via"] = features.schema.via
+    if any(feature.shares for feature in features.schema.features):
+        arguments["shares"] = features.schema.shares
+    frozen = features.schema.frozen
+    if frozen:
+        arguments["frozen"] = frozen
     model = made(
         features.rows,
         len(features.schema.tasks),

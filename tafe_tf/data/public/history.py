@@ -161,13 +161,7 @@ class HistoryFunnel(SyntheticFunnel):
         features = (
             *base.features,
             Feature(name="item", kind="integer", size=self.items),
-            Feature(
-                name="history",
-                kind="integer",
-                size=self.items,
-                max_length=self.length,
-                side="user",
-            ),
+            Feature(name="history", shares="item", max_length=self.length, side="user"),
             Feature(
                 name="history_ago",
                 kind="integer",
