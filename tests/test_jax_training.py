@@ -30,6 +30,9 @@ LISTS = {"mmoe+dselect_k"}  # the models whose last two fields hold lists
 ONE_STEP = {f"{name}, one step": name for name in ("tafe", "aitm", "escm2+dr", "esm2")}
 # Some of the models with an amount behind the last step.
 AMOUNTS = {f"{name}, amount": name for name in ("tafe+deep", "escm2+dr", "hm3")}
+# One in which the last field uses the first one's rows, and the second one's are not trained.
+SHARED = {"tafe, shared rows": "tafe"}
+ROWS_OF = {case: [23, 9, 23] for case in SHARED}
 _NORMAL = np.random.default_rng(7).standard_normal
 ATTENTION: Arrays = {  # B = 2, M = 2, K = 4, F = 3, d = 6, e = 3
     name: _NORMAL(shape).astype(np.float32)
@@ -40,17 +43,25 @@ ATTENTION: Arrays = {  # B = 2, M = 2, K = 4, F = 3, d = 6, e = 3
         "upstream": (2, 2, 4, 3),
     }.items()
 }
-CASES = [*MODELS, *ONE_STEP, *AMOUNTS]
+CASES = [*MODELS, *ONE_STEP, *AMOUNTS, *SHARED]
 QUICK = {"tafe"}
-STEPPED = {"tafe": 1, "tafe+parts": 1, "single_task": 2, "mmoe+dselect_k": 2}  # on as many devices
+STEPPED = {
+    "tafe": 1,
+    "tafe, shared rows": 1,
+    "tafe+parts": 1,
+    "single_task": 2,
+    "mmoe+dselect_k": 2,
+}  # on as many devices
 
 
 def made(case: str, rng: np.random.Generator) -> FunnelModel:
     """A model whose weights are all random, biases and norms too."""
-    name = {**ONE_STEP, **AMOUNTS}.get(case, case)
+    name = {**ONE_STEP, **AMOUNTS, **SHARED}.get(case, case)
     num_tasks = 1 if case in ONE_STEP else N
     slots = SLOTS if case in LISTS else None
-    model = make(name, ROWS, num_tasks, D, slots=slots, amount=case in AMOUNTS)
+    shared: Arrays = {"shares": [0, 1, 0], "frozen": [1]} if case in SHARED else {}
+    field_rows = ROWS_OF.get(case, ROWS)
+    model = make(name, field_rows, num_tasks, D, slots=slots, amount=case in AMOUNTS, **shared)
     for variable in model.weights:
         if variable.dtype == "float32":
             variable.assign(rng.normal(scale=0.7, size=variable.shape))
@@ -60,7 +71,8 @@ def made(case: str, rng: np.random.Generator) -> FunnelModel:
 def rows(case: str, rng: np.random.Generator) -> Arrays:
     """Ids, pooling weights where there are lists, and labels of the funnel and of two actions."""
     slots = SLOTS if case in LISTS else [1] * len(ROWS)
-    ids = [rng.integers(0, size, (B * BATCHES, n)) for size, n in zip(ROWS, slots, strict=True)]
+    sizes = ROWS_OF.get(case, ROWS)
+    ids = [rng.integers(0, size, (B * BATCHES, n)) for size, n in zip(sizes, slots, strict=True)]
     depth = rng.integers(0, N + 1, (B * BATCHES, 1))
     labels = np.concatenate([np.arange(N) < depth, rng.random((B * BATCHES, 2)) < 0.4], axis=1)
     if case in AMOUNTS:

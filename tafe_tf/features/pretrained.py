@@ -191,8 +191,11 @@ def read(
         is_kept = is_known | is_special
         rows.append(np.where(is_special, special, of_values)[is_kept])
         vectors.append(numbers[is_kept])
-    _check_distinct(path, pa.chunked_array(ids, values.type), feature)
+    _check_distinct(path, pa.chunked_array(ids, values.type))
     all_rows = np.concatenate([np.zeros(0, np.int64), *rows])
+    for mark, row in _SPECIAL.items():
+        if (all_rows == row).sum() > 1:
+            raise DataError(f"{path}: column {ROW_OF!r} must hold {mark!r} once")
     is_value = sum(len(part) - part.null_count for part in ids)
     return Start(
         field=field,
@@ -251,7 +254,7 @@ class _Where:
     path: str
     before: int
 
-    def refuse(self, bad: np.ndarray, column: str, rule: str, values: pa.Array) -> None:
+    def refuse(self, bad: Any, column: str, rule: str, values: pa.Array) -> None:
         """Raises BadRowError for the first row that is bad, if there is one."""
         if not bad.any():
             return
@@ -313,9 +316,8 @@ class _Where:
         kind = flat.type
         is_numeric = pa.types.is_floating(kind) or pa.types.is_integer(kind)
         if not is_numeric and len(flat):
-            raise DataError(
-                f"{self.path}: column {VECTOR!r} must hold lists of numbers, not {kind}"
-            )
+            rule = f"must hold lists of numbers, not of {kind}"
+            raise DataError(f"{self.path}: column {VECTOR!r} {rule}")
         wide = flat.cast(pa.float64()) if not pa.types.is_floating(kind) else flat
         numbers = wide.to_numpy(zero_copy_only=False)
         with np.errstate(over="ignore"):
@@ -325,10 +327,9 @@ class _Where:
         return numbers
 
 
-def _check_distinct(path: str, ids: pa.ChunkedArray, feature: Feature) -> None:
+def _check_distinct(path: str, ids: pa.ChunkedArray) -> None:
     """Raises BadRowError at the first id that stood in a row before."""
-    codes = pc.dictionary_encode(ids).combine_chunks()
-    indices = codes.indices if not isinstance(codes, pa.ChunkedArray) else codes.chunk(0).indices
+    indices = pc.dictionary_encode(ids.combine_chunks()).indices
     is_value = indices.is_valid().to_numpy(zero_copy_only=False)
     places = np.flatnonzero(is_value)
     found = indices.drop_null().to_numpy()
