@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pathlib
-from collections.abc import Hashable, Iterable, Mapping
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -24,7 +24,8 @@ class Features(tf.Module):
 
     Every field keeps id 0 for unseen values and id 1 for missing ones; its own values start at 2.
     A missing value is "" or a text of `Schema.missing` (strings), -1 (integers) or NaN (numbers).
-    Entries of a list that are missing do not count, and an empty list is one missing value.
+    Entries of a list that are missing do not count, and an empty list is one missing value. In a
+    sequence an entry counts that has a value in one of its lists, and an empty one has no entry.
 
     Args:
         schema: The dataset's schema.
@@ -32,9 +33,9 @@ class Features(tf.Module):
             "vocabulary", as `tafe_tf.prepare` writes them.
 
     Attributes:
-        rows: The number of embedding rows of each field; of one that uses another one's rows, the
-            number of those.
-        slots: The number of ids of each field.
+        rows: The number of embedding rows of each feature with ids, those of sequences among them;
+            of one that uses another one's rows, the number of those.
+        slots: The number of ids of each of these features.
 
     Raises:
         FileNotFoundError: If a vocabulary is missing.
@@ -53,16 +54,15 @@ class Features(tf.Module):
     def __init__(self, schema: Schema, directory: str | pathlib.Path) -> None:
         super().__init__(name="features")
         self.schema = schema
-        self.slots = tuple(feature.slots for feature in schema.features)
+        self._featured = schema.id_features
+        self.slots = tuple(feature.slots for feature in self._featured)
         self._tables: dict[str, tf.lookup.StaticHashTable] = {}
         sizes: dict[str, int] = {}
         for feature in vocabulary_features(schema):
             path = vocabulary_file(directory, feature)
             self._tables[feature.name], sizes[feature.name] = _lookup_table(path, feature)
-        self.rows = tuple(feature.rows(sizes.get(feature.owner, 0)) for feature in schema.features)
+        self.rows = tuple(feature.rows(sizes.get(feature.owner, 0)) for feature in self._featured)
         self._missing = MissingTexts(schema)
-        self._groups = _groups(schema.features)
-        self._order = _order(schema.features, self._groups)
 
     @property
     def signature(self) -> dict[str, tf.TensorSpec]:
@@ -82,9 +82,27 @@ class Features(tf.Module):
         """The model's inputs: "ids" and, if some field holds lists, "weights"; [B, S] each."""
         shape = [None, sum(self.slots)]
         inputs = {"ids": tf.TensorSpec(shape, tf.int32)}
-        if any(feature.max_length for feature in self.schema.features):
+        if any(feature.max_length for feature in self._featured):
             inputs["weights"] = tf.TensorSpec(shape, tf.float32)
         return inputs
+
+    @property
+    def encoders(self) -> list[dict[str, Any]] | None:
+        """What makes the fields that are no pooled ids, see `tafe_tf.layers.encoders`, if any."""
+        places = {feature.name: place for place, feature in enumerate(self._featured)}
+        of_user = {feature.name for feature in self._featured if feature.side == "user"}
+        encoders: list[dict[str, Any]] = []
+        for sequence in self.schema.sequences:
+            encoders.append(
+                {
+                    "kind": "sequence",
+                    "features": [places[name] for name in sequence.features],
+                    "query": [places[name] for name in sequence.query],
+                    "once": of_user.issuperset(sequence.features),
+                    **sequence.settings,
+                }
+            )
+        return encoders or None
 
     def __call__(self, columns: Mapping[str, tf.Tensor]) -> dict[str, tf.Tensor]:
         """Makes the model's inputs.
@@ -95,13 +113,76 @@ class Features(tf.Module):
 
         Returns:
             "ids", int32 [B, S], each counted within its field; and, if some field holds lists, the
-            pooling weights "weights", float32 [B, S]. S is the sum of `slots`.
+            pooling weights "weights", float32 [B, S]. S is the sum of `slots`. The ids of a
+            sequence stand with the newest first, and the weights of its padding are 0.
         """
         columns = {**self._served_as(columns), **columns}
+        missing = self._missing.of_columns(columns)
+        parts = self._parts(columns, self._featured, missing)
+        return {name: parts[name] for name in self.model_signature}
+
+    @property
+    def ranked_signature(self) -> dict[str, tf.TensorSpec] | None:
+        """The model's inputs for many rows of one user whose sequences are given once.
+
+        None if no sequence is of the user alone.
+        """
+        once = self._once()
+        if not once:
+            return None
+        inputs = dict(self.model_signature)
+        slots = sum(feature.slots for feature in once)
+        for name, rows, width in (("", None, sum(self.slots) - slots), ("once_", 1, slots)):
+            inputs[f"{name}ids"] = tf.TensorSpec([rows, width], tf.int32)
+            inputs[f"{name}weights"] = tf.TensorSpec([rows, width], tf.float32)
+        return inputs
+
+    def ranked(
+        self,
+        columns: Mapping[str, tf.Tensor],
+        of_user: Mapping[str, tf.Tensor],
+    ) -> dict[str, tf.Tensor]:
+        """Makes the model's inputs for n rows of one user, see `FieldEmbedding`.
+
+        Args:
+            columns: The raw columns of the rows, [n]; those of the user's sequences are not read.
+            of_user: The raw columns of these sequences, [1, any length].
+
+        Returns:
+            What `ranked_signature` says.
+        """
+        columns = {**self._served_as(columns), **columns}
+        once = self._once()
+        others = [feature for feature in self._featured if feature not in once]
+        missing = self._missing.of_columns(columns)
+        parts = self._parts(columns, others, missing)
+        for name, part in self._parts(of_user, once, {}).items():
+            parts[f"once_{name}"] = part
+        return {name: parts[name] for name in self.ranked_signature or {}}
+
+    def _once(self) -> list[Feature]:
+        """The features of the user's sequences."""
+        taken: set[str] = set()
+        for sequence in self.schema.sequences:
+            taken.update(sequence.features)
+        return [
+            feature
+            for feature in self._featured
+            if feature.name in taken and feature.side == "user"
+        ]
+
+    def _parts(
+        self,
+        columns: Mapping[str, tf.Tensor],
+        features: Sequence[Feature],
+        missing: Mapping[str, tf.Tensor],
+    ) -> dict[str, tf.Tensor]:
+        """The model's ids and weights of some of the features; `missing` as in `_fields`."""
+        groups = _groups(self.schema, features)
+        order = _order(features, groups)
         ids = []
         weights = []
-        missing = self._missing.of_columns(columns)
-        for group in self._groups:
+        for group in groups:
             group_ids, group_weights = self._fields(group, columns, missing)
             ids.append(group_ids)
             weights.append(group_weights)
@@ -109,13 +190,11 @@ class Features(tf.Module):
             "ids": tf.concat(ids, axis=1),
             "weights": tf.concat(weights, axis=1),
         }
-        inputs = {name: parts[name] for name in self.model_signature}
-        if self._order is None:
-            return inputs
-        ordered = {}
-        for name, part in inputs.items():
-            ordered[name] = tf.gather(part, self._order, axis=1)
-        return ordered
+        if "weights" not in self.model_signature:
+            del parts["weights"]
+        if order is None:
+            return parts
+        return {name: tf.gather(part, order, axis=1) for name, part in parts.items()}
 
     def _served_as(self, columns: Mapping[str, tf.Tensor]) -> dict[str, tf.Tensor]:
         """The columns that are not there, [B], each of the one value that is served."""
@@ -139,6 +218,9 @@ class Features(tf.Module):
         `missing` says of each column of one text a row where it is missing, [B, 1].
         """
         feature = group[0]
+        for sequence in self.schema.sequences:
+            if feature.name in sequence.features:
+                return self._sequence(group, sequence.newest, columns)
         if feature.max_length:
             return self._list_field(feature, columns)
         of_group = [columns[feature.column] for feature in group]
@@ -151,6 +233,46 @@ class Features(tf.Module):
         ids = self._ids(group, raw, is_missing)
         return ids, tf.ones_like(ids, tf.float32)
 
+    def _sequence(
+        self,
+        group: Group,
+        newest: str,
+        columns: Mapping[str, tf.Tensor],
+    ) -> tuple[tf.Tensor, tf.Tensor]:
+        """Ids and weights of the lists of a sequence, the newest entry first, [B, slots of all]."""
+        length = group[0].max_length
+        lists = [columns[feature.column] for feature in group]
+        width = tf.reduce_max([tf.shape(raw)[1] for raw in lists])
+        width = tf.maximum(width, length)
+        of_lists = []
+        for feature, raw in zip(group, lists, strict=True):
+            raw = _padded(raw, width, ABSENT[feature.raw_dtype])
+            of_lists.append(self._ids_of_lists(feature, raw))
+        ids = tf.stack(of_lists, axis=1)  # [B, lists, width]
+        is_entry = tf.reduce_any(ids != MISSING, axis=1)  # [B, width]
+        place = tf.range(width)
+        if newest == "last":
+            ends = tf.where(is_entry, place + 1, 0)
+            end = tf.reduce_max(ends, axis=1, keepdims=True)  # after the newest, [B, 1]
+            from_newest = end - 1 - tf.range(length)  # [B, L]
+            has_place = from_newest >= 0
+            from_newest = tf.maximum(from_newest, 0)
+            ids = tf.gather(ids, from_newest, axis=2, batch_dims=1)  # [B, lists, L]
+            ids = tf.where(has_place[:, None], ids, MISSING)
+        else:
+            ids = ids[:, :, :length]
+        ids = tf.reshape(ids, [-1, len(group) * length])
+        return ids, tf.cast(ids != MISSING, tf.float32)
+
+    def _ids_of_lists(self, feature: Feature, raw: tf.Tensor) -> tf.Tensor:
+        """Ids of the values of lists, [B, any]."""
+        if feature.raw_dtype == "string":
+            is_missing = self._missing.table.lookup(raw)
+        else:
+            raw = self._missing.without_numbers(raw)
+            is_missing = raw == ABSENT[feature.raw_dtype]
+        return self._ids((feature,), raw, is_missing)
+
     def _list_field(
         self, feature: Feature, columns: Mapping[str, tf.Tensor]
     ) -> tuple[tf.Tensor, tf.Tensor]:
@@ -160,12 +282,7 @@ class Features(tf.Module):
             feature.max_length,
             ABSENT[feature.raw_dtype],
         )
-        if feature.raw_dtype == "string":
-            is_missing = self._missing.table.lookup(raw)
-        else:
-            raw = self._missing.without_numbers(raw)
-            is_missing = raw == ABSENT[feature.raw_dtype]
-        ids = self._ids((feature,), raw, is_missing)
+        ids = self._ids_of_lists(feature, raw)
         present = tf.cast(ids != MISSING, tf.float32)
         weights = present
         if feature.weights:
@@ -225,15 +342,19 @@ def _bucket_ids(group: Group, raw: tf.Tensor) -> tf.Tensor:
     return tf.where(missing, MISSING, ids)
 
 
-def _groups(features: Iterable[Feature]) -> tuple[Group, ...]:
-    """Features that one chain of operations can compute together.
+def _groups(schema: Schema, features: Iterable[Feature]) -> tuple[Group, ...]:
+    """Features that one chain of operations can compute together, and those of a sequence.
 
     A request of one row costs as much as it has operations, however many numbers each takes.
     """
     groups: dict[Hashable, list[Feature]] = {}
+    sequences: dict[str, str] = {}
+    for sequence in schema.sequences:
+        sequences |= dict.fromkeys(sequence.features, sequence.name)
     for feature in features:
         alike = feature.kind in ("integer", "log_round") and not feature.max_length
         key = (feature.kind, feature.raw_dtype) if alike else feature.name
+        key = sequences.get(feature.name, key)
         groups.setdefault(key, []).append(feature)
     return tuple(tuple(group) for group in groups.values())
 
@@ -319,6 +440,17 @@ def _lookup_table(
         return table, int(table.size())
     except tf.errors.OpError as error:
         raise SchemaError(f"{path}: is damaged: {error.message[:120]}; build it again") from None
+
+
+def _padded(
+    lists: tf.Tensor,
+    width: tf.Tensor,
+    padding: str | int | float,
+) -> tf.Tensor:
+    """Pads [B, any] to [B, width]."""
+    short = width - tf.shape(lists)[1]
+    fill = tf.constant(padding, lists.dtype)
+    return tf.pad(lists, [[0, 0], [0, short]], constant_values=fill)
 
 
 def _fit(

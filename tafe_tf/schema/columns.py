@@ -31,6 +31,7 @@ class Column:
         separator: The character between the values of a list in a CSV cell. Default: "|".
         input: The name by which the served model takes the column. Default: `name`; see
             `tafe_tf.input_names` for what a column is called whose name no input can have.
+        keep: Which values of longer lists are kept, the "first" (the default) or the "last".
 
     Raises:
         SchemaError: If an attribute breaks its rule.
@@ -46,10 +47,12 @@ class Column:
     max_length: int = 0
     separator: str = "|"
     input: str = ""
+    keep: str = "first"
 
     def __post_init__(self) -> None:
         where = f"column {self.name!r}"
         check_one_of(self.dtype, ABSENT, f"{where}: dtype")
         check_integer(self.max_length, 0, f"{where}: max_length", MOST_LENGTH)
         check_separator(self.separator, f"{where}: separator")
+        check_one_of(self.keep, ("first", "last"), f"{where}: keep")
         object.__setattr__(self, "input", self.input or self.name)

@@ -251,6 +251,11 @@ class Feature:
         return bool(value == default)
 
     @property
+    def has_ids(self) -> bool:
+        """Whether its values become ids of the embedding table."""
+        return self.kind not in ("number", "vector")
+
+    @property
     def slots(self) -> int:
         """Number of ids a row carries for this field."""
         return self.max_length or 1

@@ -75,6 +75,7 @@ def to_block(
     converted = {name: column.values for name, column in whole.items()}
     _check_roles(converted, schema, found)
     _check_list_weights(whole, schema, found)
+    _check_sequences(whole, schema, found)
     no_labels = (len(rows), 0)
     targets = np.zeros(no_labels, np.int8)
     repaired: list[Problem] = []
@@ -155,3 +156,20 @@ def _check_list_weights(
             rule = "must hold finite numbers"
             report_rows(wrong.any(axis=1), feature.weights, rule, lengths, problems)
         table[~np.isfinite(table)] = 0.0
+
+
+def _check_sequences(
+    columns: Mapping[str, Converted],
+    schema: Schema,
+    problems: list[Problem],
+) -> None:
+    """Checks that the lists of a sequence have one length in each row."""
+    read = {feature.name: feature.column for feature in schema.features}
+    for sequence in schema.sequences:
+        names = [read[name] for name in sequence.features if read[name] in columns]
+        for name in names[1:]:
+            first = columns[names[0]].lengths
+            lengths = columns[name].lengths
+            for index in np.flatnonzero(first != lengths):
+                rule = f"must hold as many values as {names[0]!r}, {first[index]}"
+                problems.append(Problem(int(index), name, rule, int(lengths[index])))
