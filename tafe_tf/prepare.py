@@ -296,13 +296,16 @@ def size_table(schema: Schema, directory: str, row: RowSize) -> Table:
     )
     total = sum(rows)
     in_training = []
-    for feature, count in zip(schema.features, rows, strict=True):
+    for feature, count in zip(schema.id_features, rows, strict=True):
         in_training.append(count * row.bytes_in_training(feature.trainable))
     footers = ["in all", "", "", *_cells(total, total, row, sum(in_training))]
     for header, footer in zip(_HEADERS, footers, strict=True):
         is_text = header in ("field", "kind")
         table.add_column(header, footer, justify="left" if is_text else "right")
-    for feature, count, size in zip(schema.features, rows, in_training, strict=True):
+    of_feature = dict(zip(schema.id_features, rows, strict=True))
+    for feature in schema.features:
+        count = of_feature.get(feature, 0)  # numbers and vectors have no rows
+        size = count * row.bytes_in_training(feature.trainable)
         if feature.shares:
             table.add_row(feature.name, f"shares {feature.shares}", "-", "-", "-", "-", "-")
             continue

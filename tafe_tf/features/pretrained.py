@@ -27,6 +27,7 @@ from tafe_tf.features import vocabulary
 from tafe_tf.schema import ABSENT, FIRST, MISSING, UNSEEN, Feature, Schema
 from tafe_tf.shown import shown
 from tafe_tf.storage.addresses import is_remote, join, parent_of
+from tafe_tf.storage.listing import missing
 
 ID, VECTOR, ROW_OF = "id", "vector", "row_of"
 OF_VALUE, OF_UNSEEN, OF_MISSING = "value", "unseen", "missing"
@@ -40,7 +41,7 @@ class Start:
     """What the rows of one field start from.
 
     Attributes:
-        field: The field's place in the schema.
+        field: The field's place among those with ids.
         name: The field's name.
         path: The file.
         rows: The field's rows that have a vector, int64 [k].
@@ -90,6 +91,12 @@ def paths(schema: Schema, schema_file: str) -> list[str]:
     return [path_of(feature, schema_file) for feature in schema.features if feature.pretrained]
 
 
+def problems(schema: Schema, schema_file: str) -> list[str]:
+    """The files that are not there, a text for each."""
+    gone = missing(paths(schema, schema_file))
+    return [f"{path}: there is no such file (`pretrained` in the schema)" for path in gone]
+
+
 def with_paths_from(schema: Schema, schema_file: str) -> Schema:
     """The schema with paths that mean the same wherever it lies."""
     features = []
@@ -120,7 +127,7 @@ def read_all(
         DataError: If a file cannot be used; of a bad row the message names the row and the value.
     """
     starts = []
-    for place, feature in enumerate(schema.features):
+    for place, feature in enumerate(schema.id_features):
         if feature.pretrained:
             path = path_of(feature, schema_file)
             starts.append(read(path, place, feature, _values(feature, directory), dim))
@@ -163,7 +170,7 @@ def read(
 
     Args:
         path: The file, a path or a URI.
-        field: The field's place in the schema.
+        field: The field's place among those with ids.
         feature: The field.
         values: Its values in the order of their rows, int64 or large_string.
         dim: The embedding dimension, which each vector must have.

@@ -257,7 +257,7 @@ class WarmStart:
         parts = []
         offset = 0  # of the field's rows in the earlier table
         for field in fields:
-            feature = schema.features[field]
+            feature = schema.id_features[field]
             if feature.shares:  # it has no rows of its own
                 continue
             size = feature.rows()

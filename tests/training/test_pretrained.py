@@ -23,6 +23,7 @@ from tafe_tf.data.formats.write import write
 from tafe_tf.features import pretrained, vocabulary
 from tafe_tf.features.graph import Features
 from tafe_tf.features.table_size import RowSize, check_table
+from tafe_tf.first_look.look import look
 from tafe_tf.layers import PartitionedEmbedding
 from tafe_tf.models import BY_NAME
 from tafe_tf.optimizers import LazyAdam
@@ -423,6 +424,25 @@ def test_rows_go_to_a_file_and_back_to_the_bit(
     for value, row in zip(values_of(run), rows_of(run)[FIRST:], strict=True):
         np.testing.assert_array_equal(found[value], row)
     np.testing.assert_array_equal(rows_of(again)[[UNSEEN, MISSING]], rows_of(run)[:FIRST])
+
+
+def test_runs_and_files_may_lie_in_a_store(tmp_path: pathlib.Path) -> None:
+    store = f"file://{tmp_path}"
+    run = tafe_tf.fit(schema_with(), train=log(), run_dir=f"{store}/run", **SETTINGS)
+    said = embeddings.write(f"{store}/run", "item", f"{store}/items.parquet")
+    assert said == f"{store}/items.parquet: 32 rows of field 'item', 4 numbers each"
+    again = trained(tmp_path / "again", {"pretrained": f"{store}/items.parquet"}, **STILL)
+    np.testing.assert_array_equal(rows_of(again), rows_of(run))
+
+
+def test_a_look_names_a_file_that_is_not_there(tmp_path: pathlib.Path) -> None:
+    text = schema_toml.dump(schema_toml.parse(schema_with(pretrained="gone.parquet")))
+    (tmp_path / "schema.toml").write_text(text)
+    write(tmp_path / "train.parquet", log())
+    wanted = f"{tmp_path}/gone.parquet: there is no such file (`pretrained` in the schema)"
+    assert look(tmp_path).problems == (wanted,)
+    save(tmp_path / "gone.parquet", [1], vectors(1))
+    assert look(tmp_path).problems == ()
 
 
 def test_fields_without_a_vocabulary_are_written_by_bucket(tmp_path: pathlib.Path) -> None:
