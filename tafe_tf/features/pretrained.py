@@ -19,6 +19,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from tafe_tf import schema_toml
 from tafe_tf.data.atomic import read_json, write_json
 from tafe_tf.data.errors import BadRowError, DataError
 from tafe_tf.data.formats.parquet_ranges import ParquetFile
@@ -28,6 +29,7 @@ from tafe_tf.schema import ABSENT, FIRST, MISSING, UNSEEN, Feature, Schema
 from tafe_tf.shown import shown
 from tafe_tf.storage.addresses import is_remote, join, parent_of
 from tafe_tf.storage.listing import missing
+from tafe_tf.storage.texts import read_text
 
 ID, VECTOR, ROW_OF = "id", "vector", "row_of"
 OF_VALUE, OF_UNSEEN, OF_MISSING = "value", "unseen", "missing"
@@ -107,6 +109,19 @@ def with_paths_from(schema: Schema, schema_file: str) -> Schema:
             feature = dataclasses.replace(feature, pretrained=path)
         features.append(feature)
     return dataclasses.replace(schema, features=tuple(features))
+
+
+def schema_text(schema: Schema, schema_file: str) -> str:
+    """The text of a schema's file, for a copy in another folder.
+
+    Where a path would mean another file there, the schema is written anew with whole paths.
+
+    Args:
+        schema: What the file says.
+        schema_file: The file.
+    """
+    with_paths = with_paths_from(schema, schema_file)
+    return read_text(schema_file) if with_paths == schema else schema_toml.dump(with_paths)
 
 
 def read_all(

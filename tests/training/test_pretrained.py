@@ -18,7 +18,11 @@ from absl.testing import flagsaver
 
 import tafe_tf
 from tafe_tf import embeddings, prepare, schema_toml
+from tafe_tf.comparison.folder import RunsFolder
+from tafe_tf.comparison.runs import Shared
+from tafe_tf.data.bad_rows import BadRows
 from tafe_tf.data.errors import DataError
+from tafe_tf.data.formats.splits import Sources
 from tafe_tf.data.formats.write import write
 from tafe_tf.features import pretrained, vocabulary
 from tafe_tf.features.graph import Features
@@ -256,6 +260,31 @@ def test_a_path_is_relative_to_the_schema_and_shards_find_it_too(
     assert rows_of(again).tolist() == rows_of(run).tolist()
     made = json.loads((tmp_path / "shards" / "statistics.json").read_text())["made_from"]
     assert again.directory.statistics()["made_from"] == made  # they were not built again
+
+
+def test_a_comparison_finds_it_and_notices_a_change(tmp_path: pathlib.Path, items: str) -> None:
+    text = schema_toml.dump(schema_toml.parse(schema_with(pretrained="items.parquet")))
+    (tmp_path / "schema.toml").write_text(text)
+    for name in ("train", "test"):
+        write(tmp_path / f"{name}.parquet", log())
+    shared = Shared(
+        folder=RunsFolder(str(tmp_path / "job")),
+        settings="--epochs=1\n",
+        sources=Sources(data_dir=str(tmp_path)),
+        schema_file=str(tmp_path / "schema.toml"),
+        bad_rows=BadRows(),
+    )
+    with shared.prepared():
+        copied = schema_toml.load(tmp_path / "job" / "prepared" / "schema.toml")
+    assert copied.features[2].pretrained == items
+    save(pathlib.Path(items), [1], vectors(1))
+    with pytest.raises(RunError, match=r"made with other files: items.parquet holds other bytes"):
+        shared.prepared().__enter__()
+    (tmp_path / "plain.toml").write_text(
+        "# kept\n" + schema_toml.dump(schema_toml.parse(schema_with()))
+    )
+    plain = schema_toml.load(tmp_path / "plain.toml")
+    assert pretrained.schema_text(plain, str(tmp_path / "plain.toml")).startswith("# kept")
 
 
 def test_a_changed_file_is_noticed_and_a_missing_one_named(
