@@ -33,6 +33,12 @@ AMOUNTS = {f"{name}, amount": name for name in ("tafe+deep", "escm2+dr", "hm3")}
 # One in which the last field uses the first one's rows, and the second one's are not trained.
 SHARED = {"tafe, shared rows": "tafe"}
 ROWS_OF = {case: [23, 9, 23] for case in SHARED}
+# Some of the models with a field whose lists are a history, by how the first field reads it.
+SEQUENCES = {
+    "tafe, history": ("tafe", "din"),
+    "single_task, history": ("single_task", "dot"),
+    "esmm, history": ("esmm", "transformer"),
+}
 _NORMAL = np.random.default_rng(7).standard_normal
 ATTENTION: Arrays = {  # B = 2, M = 2, K = 4, F = 3, d = 6, e = 3
     name: _NORMAL(shape).astype(np.float32)
@@ -43,11 +49,12 @@ ATTENTION: Arrays = {  # B = 2, M = 2, K = 4, F = 3, d = 6, e = 3
         "upstream": (2, 2, 4, 3),
     }.items()
 }
-CASES = [*MODELS, *ONE_STEP, *AMOUNTS, *SHARED]
-QUICK = {"tafe"}
+CASES = [*MODELS, *ONE_STEP, *AMOUNTS, *SHARED, *SEQUENCES]
+QUICK = {"tafe", "tafe, history"}
 STEPPED = {
     "tafe": 1,
     "tafe, shared rows": 1,
+    "tafe, history": 1,
     "tafe+parts": 1,
     "single_task": 2,
     "mmoe+dselect_k": 2,
@@ -56,21 +63,29 @@ STEPPED = {
 
 def made(case: str, rng: np.random.Generator) -> FunnelModel:
     """A model whose weights are all random, biases and norms too."""
-    name = {**ONE_STEP, **AMOUNTS, **SHARED}.get(case, case)
+    others = {**ONE_STEP, **AMOUNTS, **SHARED}
+    name, attention = SEQUENCES.get(case, (others.get(case, case), ""))
     num_tasks = 1 if case in ONE_STEP else N
-    slots = SLOTS if case in LISTS else None
-    shared: Arrays = {"shares": [0, 1, 0], "frozen": [1]} if case in SHARED else {}
+    slots = SLOTS if has_lists(case) else None
+    more: Arrays = {"shares": [0, 1, 0], "frozen": [1]} if case in SHARED else {}
+    if attention:
+        encoder = {"kind": "sequence", "features": [1], "query": [0], "attention": attention}
+        more["encoders"] = [encoder]
     field_rows = ROWS_OF.get(case, ROWS)
-    model = make(name, field_rows, num_tasks, D, slots=slots, amount=case in AMOUNTS, **shared)
+    model = make(name, field_rows, num_tasks, D, slots=slots, amount=case in AMOUNTS, **more)
     for variable in model.weights:
         if variable.dtype == "float32":
             variable.assign(rng.normal(scale=0.7, size=variable.shape))
     return model
 
 
+def has_lists(case: str) -> bool:
+    return case in LISTS or case in SEQUENCES
+
+
 def rows(case: str, rng: np.random.Generator) -> Arrays:
     """Ids, pooling weights where there are lists, and labels of the funnel and of two actions."""
-    slots = SLOTS if case in LISTS else [1] * len(ROWS)
+    slots = SLOTS if has_lists(case) else [1] * len(ROWS)
     sizes = ROWS_OF.get(case, ROWS)
     ids = [rng.integers(0, size, (B * BATCHES, n)) for size, n in zip(sizes, slots, strict=True)]
     depth = rng.integers(0, N + 1, (B * BATCHES, 1))
@@ -80,6 +95,9 @@ def rows(case: str, rng: np.random.Generator) -> Arrays:
         labels = np.concatenate([labels, amounts], axis=1)
     given: Arrays = {"ids": np.concatenate(ids, axis=1), "labels": labels.astype(np.float32)}
     pooling = rng.uniform(-1, 1, given["ids"].shape).astype(np.float32)
+    if case in SEQUENCES:  # an entry is there or not, and some rows have no entry
+        pooling = np.ones_like(pooling)
+        pooling[:, 1:4] = rng.random((B * BATCHES, 3)) < 0.5
     return {**given, "pooling": pooling} if max(slots) > 1 else given
 
 
