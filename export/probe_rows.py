@@ -68,7 +68,7 @@ def _weights(rng: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray:
 
 def _values(feature: Feature, vocabularies: pathlib.Path) -> np.ndarray:
     """The values to draw from, [n]."""
-    if feature.kind == "log_round":
+    if feature.is_numeric:
         values = [
             0.0,
             -0.0,

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import pathlib
-from collections.abc import Hashable, Iterable, Mapping
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import tensorflow as tf
 
 from tafe_tf.data.manifest import entry
+from tafe_tf.features.learned_numbers import read_edges
 from tafe_tf.features.missing_texts import MissingTexts
+from tafe_tf.features.number_counts import TINY
 from tafe_tf.features.vocabulary import vocabulary_file
 from tafe_tf.schema import ABSENT, FIRST, MISSING, UNSEEN, Feature, Schema, SchemaError
 
@@ -29,14 +31,16 @@ class Features(tf.Module):
     Args:
         schema: The dataset's schema.
         directory: The folder that holds `vocabulary/<feature>.txt` for each feature of kind
-            "vocabulary", as `tafe_tf.prepare` writes them.
+            "vocabulary" and `vocabulary/<feature>.json` for each of kind "quantile", as
+            `tafe_tf.prepare` writes them.
 
     Attributes:
         rows: The number of embedding rows of each field.
         slots: The number of ids of each field.
 
     Raises:
-        FileNotFoundError: If a vocabulary is missing.
+        FileNotFoundError: If a vocabulary, or the edges of a feature, are missing.
+        SchemaError: If one is damaged.
 
     Example:
         >>> import tensorflow as tf
@@ -54,12 +58,15 @@ class Features(tf.Module):
         self.schema = schema
         self.slots = tuple(feature.slots for feature in schema.features)
         self._tables: dict[str, tf.lookup.StaticHashTable] = {}
+        self._edges: dict[str, np.ndarray] = {}
         rows = []
         for feature in schema.features:
             size = 0
             if feature.kind == "vocabulary":
                 path = vocabulary_file(directory, feature)
                 self._tables[feature.name], size = _lookup_table(path, feature)
+            elif feature.kind == "quantile":
+                self._edges[feature.name] = read_edges(directory, feature)
             rows.append(feature.rows(size))
         self.rows = tuple(rows)
         self._missing = MissingTexts(schema)
@@ -191,6 +198,9 @@ class Features(tf.Module):
         feature = group[0]
         if feature.kind == "log_round":
             return _bucket_ids(group, raw)
+        if feature.kind == "quantile":
+            edges = [self._edges[feature.name] for feature in group]
+            return _quantile_ids(edges, raw)
         if feature.kind == "vocabulary":
             ids = self._tables[feature.name].lookup(raw)
         elif feature.kind == "integer":
@@ -227,6 +237,27 @@ def _bucket_ids(group: Group, raw: tf.Tensor) -> tf.Tensor:
     return tf.where(missing, MISSING, ids)
 
 
+def _quantile_ids(edges: Sequence[np.ndarray], raw: tf.Tensor) -> tf.Tensor:
+    """Ids of numbers by their buckets (-inf, e_1], (e_1, e_2], ..., (e_n, inf), shaped as `raw`.
+
+    Args:
+        edges: Of each feature, ascending.
+        raw: The numbers, [B, one column a feature] or, of one feature, [B, any].
+    """
+    most = max(1, *(len(of_feature) for of_feature in edges))
+    padded = np.full([len(edges), most], np.inf, np.float32)  # no number lies above the padding
+    for i, of_feature in enumerate(edges):
+        padded[i, : len(of_feature)] = of_feature
+    missing = tf.math.is_nan(raw)
+    # Some devices take the smallest numbers for 0, so that all must.
+    known = tf.where(missing | (tf.abs(raw) < TINY), 0.0, raw)
+    transposed = tf.transpose(known)
+    of_features = tf.reshape(transposed, [len(edges), -1])
+    flat = tf.searchsorted(tf.constant(padded), of_features, side="left")
+    buckets = tf.reshape(flat, tf.shape(transposed))
+    return tf.where(missing, MISSING, tf.transpose(buckets) + FIRST)
+
+
 def _groups(features: Iterable[Feature]) -> tuple[Group, ...]:
     """Features that one chain of operations can compute together.
 
@@ -234,7 +265,7 @@ def _groups(features: Iterable[Feature]) -> tuple[Group, ...]:
     """
     groups: dict[Hashable, list[Feature]] = {}
     for feature in features:
-        alike = feature.kind in ("integer", "log_round") and not feature.max_length
+        alike = feature.kind in ("integer", "log_round", "quantile") and not feature.max_length
         key = (feature.kind, feature.raw_dtype) if alike else feature.name
         groups.setdefault(key, []).append(feature)
     return tuple(tuple(group) for group in groups.values())

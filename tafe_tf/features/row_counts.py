@@ -9,6 +9,7 @@ import numpy as np
 from tafe_tf.data.blocks.block import Block
 from tafe_tf.data.field_counts import FieldCounts
 from tafe_tf.features.amount_counts import AmountCounts
+from tafe_tf.features.number_counts import NumberCounts
 from tafe_tf.metrics.depths import counts_of_intervals, shares_of_depths
 from tafe_tf.schema import ABSENT, UNKNOWN, Feature, Schema
 
@@ -28,6 +29,7 @@ class RowCounts:
         fields: The values of each field, without the unseen ones of vocabularies, which only the
             counts of all values tell.
         amounts: The amounts; none are counted where the schema has none.
+        numbers: The numbers of each feature that is scaled by them, by its name.
     """
 
     def __init__(self, schema: Schema) -> None:
@@ -39,6 +41,8 @@ class RowCounts:
         self.positives = np.zeros(len(schema.tasks), np.int64)
         self.fields = FieldCounts([feature.name for feature in schema.features])
         self.amounts = AmountCounts()
+        self._scaled = [feature for feature in schema.features if feature.is_scaled]
+        self.numbers = {feature.name: NumberCounts() for feature in self._scaled}
 
     def add(self, block: Block) -> None:
         """Counts a block."""
@@ -58,6 +62,8 @@ class RowCounts:
         self.fields.merge(np.array(of_fields))
         if self._schema.amount is not None:
             self.amounts.add(block.columns[self._schema.amount.column])
+        for feature in self._scaled:
+            self.numbers[feature.name].add(block.columns[feature.column])
 
     def rates(self) -> list[float]:
         """The share of all rows that each step happens in, [N].
@@ -101,6 +107,7 @@ class RowCounts:
             "positives": self.positives.tolist(),
             "fields": self.fields.counts.tolist(),
             "amounts": self.amounts.sums.tolist(),
+            "numbers": {name: counts.as_json() for name, counts in self.numbers.items()},
         }
 
     def add_json(self, counted: dict[str, Any]) -> None:
@@ -111,6 +118,8 @@ class RowCounts:
         self.positives += np.array(counted["positives"], np.int64)
         self.fields.merge(np.array(counted["fields"], np.int64))
         self.amounts.sums += np.array(counted["amounts"], np.int64)
+        for name, counts in self.numbers.items():
+            counts.add_json(counted["numbers"][name])
 
 
 def _values(feature: Feature, block: Block) -> tuple[int, int, int]:

@@ -145,7 +145,7 @@ class Schema:
         """Checks that vocabularies have files of their own, even where case makes no difference."""
         known: dict[str, str] = {}
         for feature in self.features:
-            if feature.kind != "vocabulary":
+            if feature.kind != "vocabulary" and not feature.is_scaled:
                 continue
             first = known.setdefault(feature.name.lower(), feature.name)
             rule = f"must differ from {first!r} in more than case: their files are named by it"

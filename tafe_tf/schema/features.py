@@ -18,6 +18,8 @@ from tafe_tf.schema.rules import (
 MOST_ROWS = 2**31 - 1  # of the embedding table; ids are int32
 _MOST_VALUES = MOST_ROWS - 2  # of one field, beside the rows of unseen and missing ones
 _MOST_BUCKETS = 1 << 24  # of log-rounded numbers, of one sign; float32 counts no further
+_MOST_QUANTILES = 10_000
+_QUANTILES = 64  # buckets of kind "quantile", if none are given
 UNSEEN, MISSING, FIRST = 0, 1, 2  # the first two rows of every field; its values start at FIRST
 
 _KEYS_OF_KIND = {
@@ -25,6 +27,7 @@ _KEYS_OF_KIND = {
     "integer": {"size"},
     "hash": {"dtype", "buckets"},
     "log_round": {"scale", "max_abs"},
+    "quantile": {"buckets"},
 }
 _KEYS_OF_LISTS = ("pooling", "weights", "separator")
 
@@ -38,12 +41,14 @@ class Feature:
         kind: How a value finds its row. "vocabulary": each value that occurs at least `min_count`
             times has a row. "integer": the values are 0 to `size` - 1. "hash": any value is hashed
             into one of `buckets` rows. "log_round": a number x falls into bucket
-            sign(x) round(scale log(1 + |x|)), section 3.1 of the paper.
+            sign(x) round(scale log(1 + |x|)), section 3.1 of the paper. "quantile": a number falls
+            into one of `buckets` buckets that hold about equally many numbers of the training rows.
         column: The raw column. Default: `name`.
         dtype: "string" (the default) or "int64", for "vocabulary" and "hash".
         min_count: How often a value must occur to earn a row, for "vocabulary". Default: 1.
         size: The number of values, for "integer", which requires it.
-        buckets: The number of rows, for "hash", which requires it.
+        buckets: The number of rows, for "hash", which requires it, and for "quantile", 2 to 10,000.
+            Default for "quantile": 64.
         scale: Buckets per unit of log(1 + |x|), for "log_round". Default: 4.0.
         max_abs: Larger magnitudes share the last bucket of their sign, for "log_round".
             Default: 1e9.
@@ -88,6 +93,8 @@ class Feature:
 
     def __post_init__(self) -> None:
         check_name(self.name, "features.name")
+        if self.kind == "quantile" and self._is_default("buckets"):
+            object.__setattr__(self, "buckets", _QUANTILES)
         self._check_kind()
         check_texts(self, f"{self._where}: ")
         self._check_values()
@@ -126,6 +133,8 @@ class Feature:
             check_integer(self.size, 1, f"{self._where}: size", _MOST_VALUES)
         if self.kind == "hash":
             check_integer(self.buckets, 1, f"{self._where}: buckets", _MOST_VALUES)
+        if self.kind == "quantile":
+            check_integer(self.buckets, 2, f"{self._where}: buckets", _MOST_QUANTILES)
         for key in ("scale", "max_abs"):
             value = getattr(self, key)
             is_positive = is_number(value) and 0 < value < math.inf
@@ -197,11 +206,21 @@ class Feature:
         return self.max_length or 1
 
     @property
+    def is_numeric(self) -> bool:
+        """Whether the raw values are numbers, of which neighbours mean something alike."""
+        return self.kind in ("log_round", "quantile")
+
+    @property
+    def is_scaled(self) -> bool:
+        """Whether the numbers of the training rows decide what a number means."""
+        return self.kind == "quantile"
+
+    @property
     def raw_dtype(self) -> Dtype:
         """The dtype of the raw column."""
         if self.kind == "integer":
             return "int64"
-        if self.kind == "log_round":
+        if self.is_numeric:
             return "float32"
         return self.dtype
 
@@ -222,6 +241,7 @@ class Feature:
             "integer": self.size,
             "hash": self.buckets,
             "log_round": 2 * self.largest_bucket + 1,
+            "quantile": self.buckets,  # those that repeated quantiles leave over are not read
         }
         return FIRST + values[self.kind]
 

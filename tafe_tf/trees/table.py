@@ -66,7 +66,7 @@ class TreeTable:
         self.names: list[str] = []
         self.categories: list[int] = []
         for feature in features.schema.features:
-            if feature.max_length == 0 and feature.kind != "log_round":
+            if feature.max_length == 0 and not feature.is_numeric:
                 self.categories.append(len(self.names))
             self.names += self._names_of(feature)
 
@@ -74,7 +74,7 @@ class TreeTable:
         if feature.max_length == 0:
             return [feature.name]
         count = f"{feature.name}.count"
-        if feature.kind == "log_round":
+        if feature.is_numeric:
             return [feature.name, count]
         values = [f"{feature.name}.{value}" for value in self._listed[feature.name]]
         return [*values, count]
@@ -105,7 +105,7 @@ class TreeTable:
             if feature.max_length:
                 own_weights = weights[:, slots]
                 parts += self._list_columns(feature, inputs, own_ids, own_weights)
-            elif feature.kind == "log_round":
+            elif feature.is_numeric:
                 parts.append(_numbers(inputs[feature.column][:, None], own_ids)[:, 0])
             else:
                 parts.append(own_ids[:, 0])
@@ -121,7 +121,7 @@ class TreeTable:
         """The columns of a field with lists, of its ids and pooling weights [n, max_length]."""
         is_present = ids != MISSING
         count = is_present.sum(axis=1)
-        if feature.kind != "log_round":
+        if not feature.is_numeric:
             of_values = []
             for value in self._listed[feature.name]:
                 is_value = ids == value
@@ -190,7 +190,7 @@ def frequent_ids(
     counts: dict[str, np.ndarray] = {}
     rows_of_table = dict(zip(_names(features), features.rows, strict=True))
     for feature in features.schema.features:
-        if feature.max_length and feature.kind != "log_round":
+        if feature.max_length and not feature.is_numeric:
             counts[feature.name] = np.zeros(rows_of_table[feature.name], np.int64)
     if not counts:
         return {}

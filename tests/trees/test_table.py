@@ -39,7 +39,7 @@ def expected_tags(row: dict[str, Any], ids: dict[str, int], listed: list[int]) -
 
 def test_columns_of_every_kind(tmp_path: pathlib.Path) -> None:
     schema_file = tmp_path / "schema.toml"
-    numbers = '[[features]]\nname = "sizes"\nkind = "log_round"\nmax_length = 2\n'
+    numbers = '[[features]]\nname = "sizes"\nkind = "quantile"\nmax_length = 2\n'
     schema_file.write_text(small_models.SHOP + numbers)
     schema = schema_toml.load(schema_file)
     columns = small_models.rows("shop", 200)

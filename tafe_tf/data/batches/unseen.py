@@ -97,9 +97,9 @@ def untrained_fields(
 ) -> list[str]:
     """The fields whose row of unseen values no training row reads, but a served one may.
 
-    Kinds "hash" and "log_round" have a row for every value. What is always served as one value
-    (`serve_as`) is never unseen. Where some training values are unseen, because they occur fewer
-    than `min_count` times for example, these train the row.
+    Kinds "hash", "log_round" and "quantile" have a row for every value. What is always served as
+    one value (`serve_as`) is never unseen. Where some training values are unseen, because they
+    occur fewer than `min_count` times for example, these train the row.
 
     Args:
         schema: Of the rows.
