@@ -1,7 +1,7 @@
 """What the training rows say of a feature's numbers, beside the vocabularies.
 
-`vocabulary/<feature>.json` holds the edges of the buckets (kind "quantile"), or unit, mean and
-deviation (kind "number").
+`vocabulary/<feature>.json` holds the edges of the buckets (kind "quantile"), unit, mean and
+deviation (kind "number"), or the same of the vectors' lengths (kind "vector").
 """
 
 from __future__ import annotations
@@ -78,7 +78,7 @@ def read_edges(directory: str | pathlib.Path, feature: Feature) -> np.ndarray:
 
 
 def read_spread(directory: str | pathlib.Path, feature: Feature) -> Spread:
-    """Where the numbers of a feature of kind "number" lie; see `read_edges` for errors."""
+    """Where the numbers of a feature of kind "number" or "vector" lie; errors as `read_edges`."""
     learned = _read(directory, feature)
     return Spread(**learned)
 

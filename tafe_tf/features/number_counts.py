@@ -27,7 +27,8 @@ class Spread:
     A number x is mapped to z = (sign(x) log(1 + |x| / unit) - mean) / deviation.
 
     Attributes:
-        unit: The median magnitude of the numbers that are not 0; 1 if there are none.
+        unit: The median magnitude of the numbers that are not 0; 1 if there are none. Of vectors it
+            is that of their lengths.
         mean: The mean of the logarithms; 0 if there are none.
         deviation: Their standard deviation; 1 if they are all the same.
     """
@@ -145,6 +146,18 @@ class NumberCounts:
         mean = math.fsum(logs * self.counts) / total
         variance = math.fsum((logs - mean) ** 2 * self.counts) / total
         return Spread(unit=unit, mean=mean, deviation=math.sqrt(variance) or 1.0)
+
+
+def norms(vectors: np.ndarray) -> np.ndarray:
+    """The length of each vector, float32 [n]; NaN where it is missing.
+
+    Args:
+        vectors: float32 [n, length].
+    """
+    squares = np.square(vectors.astype(np.float64))
+    sums = squares.sum(axis=1)
+    lengths: np.ndarray = np.sqrt(sums).astype(np.float32)
+    return lengths
 
 
 def _keys_of(numbers: np.ndarray) -> np.ndarray:

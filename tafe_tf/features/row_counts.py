@@ -9,7 +9,7 @@ import numpy as np
 from tafe_tf.data.blocks.block import Block
 from tafe_tf.data.field_counts import FieldCounts
 from tafe_tf.features.amount_counts import AmountCounts
-from tafe_tf.features.number_counts import NumberCounts
+from tafe_tf.features.number_counts import NumberCounts, norms
 from tafe_tf.metrics.depths import counts_of_intervals, shares_of_depths
 from tafe_tf.schema import ABSENT, UNKNOWN, Feature, Schema
 
@@ -63,7 +63,8 @@ class RowCounts:
         if self._schema.amount is not None:
             self.amounts.add(block.columns[self._schema.amount.column])
         for feature in self._scaled:
-            self.numbers[feature.name].add(block.columns[feature.column])
+            raw = block.columns[feature.column]
+            self.numbers[feature.name].add(norms(raw) if feature.kind == "vector" else raw)
 
     def rates(self) -> list[float]:
         """The share of all rows that each step happens in, [N].
@@ -124,8 +125,10 @@ class RowCounts:
 
 def _values(feature: Feature, block: Block) -> tuple[int, int, int]:
     """A feature's values in a block, the missing ones of them, and the unseen integers."""
-    raw = block.columns[feature.column].reshape(len(block.row), feature.slots)
+    raw = block.columns[feature.column].reshape(len(block.row), -1)
     present = _present(raw, feature)
+    if feature.kind == "vector":  # is one value
+        present = present.all(axis=1, keepdims=True)
     of_row = present.sum(axis=1)
     missing = int((of_row == 0).sum())
     values = int(of_row.sum()) + missing

@@ -29,6 +29,7 @@ class Column:
         max_length: 0 (the default) for one value a row; otherwise the column holds lists, which are
             cut to this many values.
         separator: The character between the values of a list in a CSV cell. Default: "|".
+        is_exact: Whether each list has `max_length` values, or is missing. Default: no.
         input: The name by which the served model takes the column. Default: `name`; see
             `tafe_tf.input_names` for what a column is called whose name no input can have.
 
@@ -45,6 +46,7 @@ class Column:
     dtype: Dtype
     max_length: int = 0
     separator: str = "|"
+    is_exact: bool = False
     input: str = ""
 
     def __post_init__(self) -> None:
