@@ -98,7 +98,7 @@ def _values(feature: Feature, vocabularies: pathlib.Path) -> np.ndarray:
 
 def _known(feature: Feature, vocabularies: pathlib.Path) -> list[str]:
     """The first entries of the feature's vocabulary, if it has one."""
-    path = vocabularies / f"{feature.name}.txt"
+    path = vocabularies / f"{feature.owner}.txt"
     if feature.kind != "vocabulary" or not path.exists():  # an empty vocabulary is no asset
         return []
     with open(path, encoding="utf-8", newline="\n") as file:

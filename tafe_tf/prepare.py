@@ -65,7 +65,12 @@ from tafe_tf.engines.runners import (
     driver_of,
 )
 from tafe_tf.features.graph import Features
-from tafe_tf.features.table_size import RowSize, check_known_table, check_table
+from tafe_tf.features.table_size import (
+    RowSize,
+    check_known_table,
+    check_table,
+    rows_of_owners,
+)
 from tafe_tf.features.vocabulary import STATISTICS
 from tafe_tf.schema import Schema
 from tafe_tf.storage.addresses import absolute, is_remote, join, parent_of
@@ -275,7 +280,7 @@ def size_table(schema: Schema, directory: str, row: RowSize) -> Table:
         directory: The folder that holds its vocabularies and statistics.
         row: The size of one row.
     """
-    rows = Features(schema, directory).rows
+    rows = rows_of_owners(schema, Features(schema, directory).rows)
     statistics = read_json(pathlib.Path(directory) / STATISTICS)
     table = Table(
         title=f"{schema.name}: {statistics['rows']:,} rows, rates {statistics['rate']}",
@@ -290,6 +295,9 @@ def size_table(schema: Schema, directory: str, row: RowSize) -> Table:
         is_text = header in ("field", "kind")
         table.add_column(header, footer, justify="left" if is_text else "right")
     for feature, count in zip(schema.features, rows, strict=True):
+        if feature.shares:
+            table.add_row(feature.name, f"shares {feature.shares}", "-", "-", "-", "-", "-")
+            continue
         distinct = statistics["distinct"].get(feature.name)
         values = "-" if distinct is None else f"{distinct:,}"
         table.add_row(feature.name, feature.kind, values, *_cells(count, total, row))

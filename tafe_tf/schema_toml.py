@@ -40,7 +40,7 @@ from typing import Any, TypeVar
 
 import tomli_w
 
-from tafe_tf.schema import Amount, Feature, Schema, SchemaError, Score, Task
+from tafe_tf.schema import OF_OWNER, Amount, Feature, Schema, SchemaError, Score, Task
 from tafe_tf.shown import cut, shown
 from tafe_tf.storage.texts import read_text
 
@@ -160,7 +160,8 @@ def _keys(item: Feature | Task | Amount | Score | Schema) -> dict[str, Any]:
         default = getattr(item, "name", "") if field.name == "column" else field.default
         is_default = value == default and type(value) is type(default)  # 1 is not 1.0 in TOML
         is_part = field.name in (*_TABLES, "amount", "score")
-        if not is_part and not is_default:
+        is_of_owner = isinstance(item, Feature) and item.shares and field.name in OF_OWNER
+        if not is_part and not is_default and not is_of_owner:
             keys[field.name] = value
     return keys
 
@@ -211,9 +212,23 @@ def _items(
         raise SchemaError(f"{key} must be written as [[{key}]] tables. Received: {shown(tables)}")
     items = []
     for i, table in enumerate(tables):
+        if cls is Feature:
+            _check_owner_keys(table, f"{key}[{i}]")
         item = build(cls, table, f"{key}[{i}]")
         items.append(item)
     return tuple(items)
+
+
+def _check_owner_keys(table: Mapping[str, Any], where: str) -> None:
+    """Checks that a feature has a kind, or another one's rows and nothing that says which."""
+    if "shares" not in table:
+        if "kind" not in table:
+            raise SchemaError(f"{where}: kind is required. Received: None")
+        return
+    for key in OF_OWNER:
+        if key in table:
+            rule = f"comes from {shown(table['shares'])}, whose rows it shares; leave it out"
+            raise SchemaError(f"{where}: {key} {rule}. Received: {shown(table[key])}")
 
 
 def build(

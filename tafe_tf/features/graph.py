@@ -10,10 +10,10 @@ import numpy as np
 import tensorflow as tf
 
 from tafe_tf.data.manifest import entry
-from tafe_tf.features.learned_numbers import read_edges
+from tafe_tf.features.learned_numbers import read_edges, scaled_features
 from tafe_tf.features.missing_texts import MissingTexts
 from tafe_tf.features.number_counts import TINY
-from tafe_tf.features.vocabulary import vocabulary_file
+from tafe_tf.features.vocabulary import vocabulary_features, vocabulary_file
 from tafe_tf.schema import ABSENT, FIRST, MISSING, UNSEEN, Feature, Schema, SchemaError
 
 _LARGEST = 1e9  # magnitude of a weight; files with infinite ones are refused, requests are not
@@ -35,7 +35,8 @@ class Features(tf.Module):
             `tafe_tf.prepare` writes them.
 
     Attributes:
-        rows: The number of embedding rows of each field.
+        rows: The number of embedding rows of each field; of one that uses another one's rows, the
+            number of those.
         slots: The number of ids of each field.
 
     Raises:
@@ -59,16 +60,14 @@ class Features(tf.Module):
         self.slots = tuple(feature.slots for feature in schema.features)
         self._tables: dict[str, tf.lookup.StaticHashTable] = {}
         self._edges: dict[str, np.ndarray] = {}
-        rows = []
-        for feature in schema.features:
-            size = 0
-            if feature.kind == "vocabulary":
-                path = vocabulary_file(directory, feature)
-                self._tables[feature.name], size = _lookup_table(path, feature)
-            elif feature.kind == "quantile":
+        for feature in scaled_features(schema):
+            if feature.kind == "quantile":
                 self._edges[feature.name] = read_edges(directory, feature)
-            rows.append(feature.rows(size))
-        self.rows = tuple(rows)
+        sizes: dict[str, int] = {}
+        for feature in vocabulary_features(schema):
+            path = vocabulary_file(directory, feature)
+            self._tables[feature.name], sizes[feature.name] = _lookup_table(path, feature)
+        self.rows = tuple(feature.rows(sizes.get(feature.owner, 0)) for feature in schema.features)
         self._missing = MissingTexts(schema)
         self._groups = _groups(schema.features)
         self._order = _order(schema.features, self._groups)
@@ -199,10 +198,10 @@ class Features(tf.Module):
         if feature.kind == "log_round":
             return _bucket_ids(group, raw)
         if feature.kind == "quantile":
-            edges = [self._edges[feature.name] for feature in group]
+            edges = [self._edges[feature.owner] for feature in group]
             return _quantile_ids(edges, raw)
         if feature.kind == "vocabulary":
-            ids = self._tables[feature.name].lookup(raw)
+            ids = self._tables[feature.owner].lookup(raw)
         elif feature.kind == "integer":
             of_group = [feature.size for feature in group]
             sizes = tf.constant(of_group, raw.dtype)

@@ -24,8 +24,11 @@ def numbers_file(directory: str | pathlib.Path, feature: Feature) -> pathlib.Pat
 
 
 def scaled_features(schema: Schema) -> list[Feature]:
-    """The features whose numbers are placed by those of the training rows."""
-    return [feature for feature in schema.features if feature.is_scaled]
+    """The features whose numbers are placed by those of the training rows.
+
+    A feature that uses another one's rows (`shares`) has that one's edges.
+    """
+    return [feature for feature in schema.features if feature.is_scaled and not feature.shares]
 
 
 def write_numbers(

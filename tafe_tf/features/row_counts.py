@@ -29,7 +29,8 @@ class RowCounts:
         fields: The values of each field, without the unseen ones of vocabularies, which only the
             counts of all values tell.
         amounts: The amounts; none are counted where the schema has none.
-        numbers: The numbers of each feature that is scaled by them, by its name.
+        numbers: The numbers of each feature that is scaled by them, by its name, with those of
+            features that share its rows.
     """
 
     def __init__(self, schema: Schema) -> None:
@@ -42,7 +43,7 @@ class RowCounts:
         self.fields = FieldCounts([feature.name for feature in schema.features])
         self.amounts = AmountCounts()
         self._scaled = [feature for feature in schema.features if feature.is_scaled]
-        self.numbers = {feature.name: NumberCounts() for feature in self._scaled}
+        self.numbers = {feature.owner: NumberCounts() for feature in self._scaled}
 
     def add(self, block: Block) -> None:
         """Counts a block."""
@@ -64,7 +65,7 @@ class RowCounts:
             self.amounts.add(block.columns[self._schema.amount.column])
         for feature in self._scaled:
             raw = block.columns[feature.column]
-            self.numbers[feature.name].add(norms(raw) if feature.kind == "vector" else raw)
+            self.numbers[feature.owner].add(norms(raw) if feature.kind == "vector" else raw)
 
     def rates(self) -> list[float]:
         """The share of all rows that each step happens in, [N].
@@ -128,7 +129,7 @@ def _values(feature: Feature, block: Block) -> tuple[int, int, int]:
     raw = block.columns[feature.column].reshape(len(block.row), -1)
     present = _present(raw, feature)
     if feature.kind == "vector":  # is one value
-        present = present.all(axis=1, keepdims=True)
+        present = np.all(present, axis=1, keepdims=True)
     of_row = present.sum(axis=1)
     missing = int((of_row == 0).sum())
     values = int(of_row.sum()) + missing

@@ -55,7 +55,7 @@ def check_table(
     """Finds that ids can number the rows of the embedding table, and that training has the memory.
 
     Args:
-        schema: Names the fields.
+        schema: Names the fields, and says which have rows of their own.
         rows: The rows of each field, as far as they are known.
         row: The size of a row.
         memory: The bytes that training may use; None if that is not known.
@@ -71,9 +71,10 @@ def check_table(
         Traceback (most recent call last):
         tafe_tf.schema.rules.SchemaError: feature 'item': has 1,000,000,000 ...
     """
-    total = sum(rows)
-    most = max(rows)
-    name = schema.features[list(rows).index(most)].name
+    of_owners = rows_of_owners(schema, rows)
+    total = sum(of_owners)
+    most = max(of_owners)
+    name = schema.features[of_owners.index(most)].name
     what = f"feature {name!r}: has {most:,} of the {total:,} rows of the embedding table"
     if total > MOST_ROWS:
         raise SchemaError(f"{what}, and ids number {MOST_ROWS:,}; {_MEND}")
@@ -82,6 +83,19 @@ def check_table(
         takes = f"takes {needed / 2**30:,.1f} GiB in training, with two moments of each number"
         has = f"this machine has {memory / 2**30:,.1f} GiB"
         raise SchemaError(f"{what}, which {takes}, and {has}; {_MEND}")
+
+
+def rows_of_owners(schema: Schema, rows: Sequence[int]) -> list[int]:
+    """The rows of each field that are its own: 0 for one that uses another field's.
+
+    Args:
+        schema: Says which share.
+        rows: The rows of each field.
+    """
+    own = []
+    for feature, count in zip(schema.features, rows, strict=True):
+        own.append(0 if feature.shares else count)
+    return own
 
 
 def check_known_table(

@@ -30,8 +30,8 @@ class NumberEncoder(Configured):
 
     "autodis": a sum of bucket embeddings, weighted by a softmax over the buckets of what a network
     makes of z, section 3.2 of Guo et al. (2021): h = LeakyReLU(z w + b), softmax(W h + alpha h).
-    Unlike there, the first layer has a bias, spread over the numbers: without one, all buckets would
-    differ at z = 0 alone.
+    Unlike there, the first layer has a bias, spread over the numbers: without one, all buckets
+    would differ at z = 0 alone.
 
     A missing number has a vector of its own.
 

@@ -60,6 +60,8 @@ class FunnelModel(Configured, CheckedIds, InPieces, KnownInputs, SavedSeeds):
         slots: Number of ids in each field; one each by default. See `FusedEmbedding`.
         amount: Whether the model also learns what the last step brings, see `tafe_tf.log_normal`.
             Its head reads what the head of the last step reads. The default is False.
+        shares: For each field the place, from 0, of the field whose rows it uses; by default its
+            own. See `FusedEmbedding`.
 
     Attributes:
         products: Whether f_i is a product of conditional probabilities, whose logits `shift_logits`
@@ -113,6 +115,7 @@ class FunnelModel(Configured, CheckedIds, InPieces, KnownInputs, SavedSeeds):
         embedding_parts: int = 1,
         slots: Sequence[int] | None = None,
         amount: bool = False,
+        shares: Sequence[int] | None = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
@@ -143,6 +146,7 @@ class FunnelModel(Configured, CheckedIds, InPieces, KnownInputs, SavedSeeds):
             "slots": given["slots"],
             "stddev": given["embedding_stddev"],
             "table_dtype": given["embedding_dtype"],
+            "shares": given["shares"],
             "dtype": self.dtype_policy,
         }
         parts = given["embedding_parts"]
@@ -234,6 +238,16 @@ class FunnelModel(Configured, CheckedIds, InPieces, KnownInputs, SavedSeeds):
     def flatten(self, h: Tensor) -> Tensor:
         """Lays the embeddings of a row side by side: [B, F, d] -> [B, F d]."""
         return ops.reshape(h, (-1, self.flat_size))
+
+    def get_config(self) -> dict[str, Any]:
+        """Returns Keras's own entries and the constructor's arguments.
+
+        `shares` is left out where no field shares: a model without it is saved as it always was.
+        """
+        config = super().get_config()
+        if config["shares"] is None:
+            del config["shares"]
+        return config
 
     def embeddings_of_model(self) -> Sequence[FusedEmbedding | PartitionedEmbedding]:
         """Returns the embedding layers, in the order of their weights."""

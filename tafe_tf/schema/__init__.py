@@ -7,7 +7,7 @@ it back.
 from tafe_tf.schema.amounts import Amount, is_probability
 from tafe_tf.schema.columns import ABSENT, Column, Dtype
 from tafe_tf.schema.dataset import MISSING_TEXTS, ORDERS, Schema
-from tafe_tf.schema.features import FIRST, MISSING, MOST_ROWS, UNSEEN, Feature
+from tafe_tf.schema.features import FIRST, MISSING, MOST_ROWS, OF_OWNER, UNSEEN, Feature
 from tafe_tf.schema.rules import SchemaError
 from tafe_tf.schema.scores import RANK_SCORE, RANKS, SCORE, Score
 from tafe_tf.schema.tasks import UNKNOWN, Task
@@ -18,6 +18,7 @@ __all__ = [
     "MISSING",
     "MISSING_TEXTS",
     "MOST_ROWS",
+    "OF_OWNER",
     "ORDERS",
     "RANKS",
     "RANK_SCORE",

@@ -110,6 +110,8 @@ class Schema:
             tuple_of(Task, self.tasks, "tasks"),
         )
         self._check_features()
+        self._find_owners()
+        self._check_rows()
         self._check_tasks()
         roles = self._targets()
         self._check_inputs(roles)
@@ -139,13 +141,32 @@ class Schema:
         )
         check_distinct("feature", [feature.name for feature in self.features])
         self._check_files()
-        self._check_rows()
+
+    def _find_owners(self) -> None:
+        """Gives features that use another one's rows what they have from it."""
+        by_name = {feature.name: feature for feature in self.features}
+        found = []
+        for feature in self.features:
+            if not feature.shares:
+                found.append(feature)
+                continue
+            key = f"feature {feature.name!r}: shares"
+            owner = by_name.get(feature.shares)
+            rule = f"must be the name of another feature, one of {list(by_name)}"
+            is_other = owner is not None and owner is not feature
+            check(is_other, key, rule, feature.shares)
+            assert owner is not None
+            rule = f"must be a feature with rows of its own, {owner.shares!r}"
+            check(not owner.shares, key, rule, feature.shares)
+            found.append(feature.with_rows_of(owner))
+        object.__setattr__(self, "features", tuple(found))
 
     def _check_files(self) -> None:
         """Checks that vocabularies have files of their own, even where case makes no difference."""
         known: dict[str, str] = {}
         for feature in self.features:
-            if feature.kind != "vocabulary" and not feature.is_scaled:
+            has_file = feature.kind == "vocabulary" or feature.is_scaled
+            if not has_file or feature.shares:
                 continue
             first = known.setdefault(feature.name.lower(), feature.name)
             rule = f"must differ from {first!r} in more than case: their files are named by it"
@@ -153,8 +174,9 @@ class Schema:
 
     def _check_rows(self) -> None:
         """Checks that the rows of the table can be numbered, as far as the schema knows them."""
-        largest = max(self.features, key=Feature.rows)
-        total = sum(feature.rows() for feature in self.features)
+        owners = [feature for feature in self.features if not feature.shares]
+        largest = max(owners, key=Feature.rows)
+        total = sum(feature.rows() for feature in owners)
         rule = f"must leave the embedding table {MOST_ROWS:,} rows in all, not {total:,}"
         key = "buckets" if largest.kind == "hash" else "size"
         check(total <= MOST_ROWS, f"feature {largest.name!r}: {key}", rule, largest.rows() - FIRST)
@@ -250,6 +272,16 @@ class Schema:
             name = getattr(self, key)
             rule = f"must not be the column of {roles.get(name)}"
             check(name not in roles, key, rule, name)
+
+    @property
+    def shares(self) -> tuple[int, ...]:
+        """For each feature the place of the one whose rows it uses, its own by default."""
+        places = {feature.name: i for i, feature in enumerate(self.features)}
+        return tuple(places[feature.owner] for feature in self.features)
+
+    def users_of(self, owner: Feature) -> tuple[Feature, ...]:
+        """The features that use a feature's rows, itself among them, in the schema's order."""
+        return tuple(feature for feature in self.features if feature.owner == owner.name)
 
     @functools.cached_property
     def inputs(self) -> tuple[Column, ...]:

@@ -35,6 +35,8 @@ _KEYS_OF_KIND = {
     "vector": {"length"},
 }
 _KEYS_OF_LISTS = ("pooling", "weights", "separator")
+# What a feature that uses another one's rows has from it.
+OF_OWNER = ("kind", "dtype", "min_count", "size", "buckets", "scale", "max_abs")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -49,7 +51,12 @@ class Feature:
             sign(x) round(scale log(1 + |x|)), section 3.1 of the paper. "quantile": a number falls
             into one of `buckets` buckets that hold about equally many numbers of the training rows.
             "number": a number is scaled by those of the training rows and embedded as `embedding`
-            says. "vector": a list of `length` numbers is projected to an embedding.
+            says. "vector": a list of `length` numbers is projected to an embedding. Left out with
+            `shares`.
+        shares: The name of a feature whose rows this one uses, such as "item" for a list of items
+            seen before. What says how values find rows is then that feature's, and is left out
+            here: `kind`, `dtype`, `min_count`, `size`, `buckets`, `scale` and `max_abs`. Its
+            vocabulary counts the values of both. Default: none, the feature has rows of its own.
         column: The raw column. Default: `name`.
         dtype: "string" (the default) or "int64", for "vocabulary" and "hash".
         min_count: How often a value must occur to earn a row, for "vocabulary". Default: 1.
@@ -88,7 +95,8 @@ class Feature:
     """
 
     name: str
-    kind: str
+    kind: str = ""
+    shares: str = ""
     column: str = ""
     dtype: Dtype = "string"
     min_count: int = 1
@@ -109,11 +117,13 @@ class Feature:
         check_name(self.name, "features.name")
         if self._is_default("buckets"):
             object.__setattr__(self, "buckets", self._usual_buckets)
-        self._check_kind()
+        if not self._waits_for_owner:
+            self._check_kind()
         check_texts(self, f"{self._where}: ")
         self._check_values()
         self._check_list()
-        self._check_served()
+        if not self._waits_for_owner:
+            self._check_served()
         object.__setattr__(self, "column", self.column or self.name)
 
     @property
@@ -127,6 +137,36 @@ class Feature:
             return _QUANTILES
         is_soft = self.kind == "number" and self.embedding == "autodis"
         return _SOFT_BUCKETS if is_soft else 0
+
+    @property
+    def _waits_for_owner(self) -> bool:
+        """Whether what says how values find rows is still to come from another feature."""
+        return bool(self.shares and not self.kind)
+
+    @property
+    def owner(self) -> str:
+        """The name of the feature whose rows this one uses: its own, or `shares`."""
+        return self.shares or self.name
+
+    def with_rows_of(self, owner: Feature) -> Feature:
+        """This feature with what it has from the one whose rows it uses.
+
+        Args:
+            owner: The feature that `shares` names.
+
+        Raises:
+            SchemaError: If a key is given here, too, and says something else; or if what is given
+                here has no meaning for the owner's kind.
+        """
+        rule = f"must name a feature of ids, which {owner.name!r} of kind {owner.kind!r} is not"
+        check(owner.has_ids, f"{self._where}: shares", rule, owner.name)
+        keys = {}
+        for key in OF_OWNER:
+            keys[key] = getattr(owner, key)
+            is_free = self._is_default(key) or getattr(self, key) == keys[key]
+            rule = f"comes from {owner.name!r}, whose rows it shares, and must be left out"
+            check(is_free, f"{self._where}: {key}", rule, getattr(self, key))
+        return dataclasses.replace(self, **keys)
 
     def _check_kind(self) -> None:
         known = isinstance(self.kind, str) and self.kind in _KEYS_OF_KIND

@@ -30,6 +30,8 @@ def build_model(
     made = models.BY_NAME[config.name]
     if "via" in made.parameters():
         arguments["via"] = features.schema.via
+    if any(feature.shares for feature in features.schema.features):
+        arguments["shares"] = features.schema.shares
     model = made(
         features.rows,
         len(features.schema.tasks),

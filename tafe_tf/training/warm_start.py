@@ -27,7 +27,7 @@ from tafe_tf.data.bad_rows import BadRows
 from tafe_tf.data.blocks.maturity import Now
 from tafe_tf.features import vocabulary
 from tafe_tf.features.learned_numbers import scaled_features
-from tafe_tf.features.value_counts import Kept, ValueCounts
+from tafe_tf.features.value_counts import Kept
 from tafe_tf.models import FunnelModel
 from tafe_tf.optimizers import LazyAdam
 from tafe_tf.schema import FIRST, MISSING, UNSEEN, Feature, Schema
@@ -134,7 +134,7 @@ class WarmStart:
         with vocabulary.beside(self._run.path) as work:
             counted = vocabulary.count(files, schema, work, bad_rows, now)
             kept = (
-                (feature, self._grown(feature, counted.values[feature.name], work))
+                (feature, self._grown(feature, counted, work))
                 for feature in vocabulary.vocabulary_features(schema)
             )
             vocabulary.publish(
@@ -159,13 +159,13 @@ class WarmStart:
     def _grown(
         self,
         feature: Feature,
-        counts: ValueCounts,
+        counted: vocabulary.Counted,
         work: pathlib.Path,
     ) -> Kept:
         """The earlier values that stay, then the new ones; leaves their ages beside them."""
         known = vocabulary.read(self.previous.path, feature)
-        counted = counts.keep(feature.min_count, frozenset(known))
-        seen = {value for value, _ in counted.counts}
+        occurring = counted.keep(feature, frozenset(known))
+        seen = {value for value, _ in occurring.counts}
         ages_before = _ages(self.previous.path, feature)
         age = {}
         for value, age_before in zip(known, ages_before, strict=True):
@@ -173,7 +173,7 @@ class WarmStart:
         stays = known
         if self._retire_after:
             stays = [value for value in known if age[value] < self._retire_after]
-        kept = dataclasses.replace(counted, first=stays)
+        kept = dataclasses.replace(occurring, first=stays)
         ages = [age.get(value, 0) for value in kept.values]
         path = _age_file(work, feature)
         path.parent.mkdir(exist_ok=True)
@@ -257,6 +257,8 @@ class WarmStart:
         parts = []
         offset = 0  # of the field's rows in the earlier table
         for feature in schema.features:
+            if feature.shares:  # it has no rows of its own
+                continue
             size = feature.rows()
             own = np.arange(size)
             if feature.kind == "vocabulary":

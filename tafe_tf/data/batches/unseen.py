@@ -99,15 +99,20 @@ def untrained_fields(
 
     Kinds "hash", "log_round" and "quantile" have a row for every value. What is always served as
     one value (`serve_as`) is never unseen. Where some training values are unseen, because they
-    occur fewer than `min_count` times for example, these train the row.
+    occur fewer than `min_count` times for example, these train the row. Fields that share rows
+    share that of unseen values: what trains it for one trains it for all.
 
     Args:
         schema: Of the rows.
         unseen: The share of each field's training values that are unseen, as far as it is known.
     """
-    return [feature.name for feature in schema.features if _is_untrained(feature, unseen)]
+    trained = {feature.owner for feature in schema.features if unseen.get(feature.name)}
+    return [
+        feature.name
+        for feature in schema.features
+        if _may_be_unseen(feature) and feature.owner not in trained
+    ]
 
 
-def _is_untrained(feature: Feature, unseen: Mapping[str, float]) -> bool:
-    may_be_unseen = feature.kind in _KINDS and feature.serve_as is None
-    return may_be_unseen and not unseen.get(feature.name)
+def _may_be_unseen(feature: Feature) -> bool:
+    return feature.kind in _KINDS and feature.serve_as is None
