@@ -53,7 +53,7 @@ def describe(schema: Schema, statistics: Mapping[str, Any]) -> dict[str, Any]:
             }
         )
     fields = []
-    for feature in schema.features:
+    for feature in schema.counted_features:
         shares = {kind: statistics.get(kind, {}).get(feature.name) for kind in KINDS}
         fields.append({"name": feature.name, **shares})
     return {

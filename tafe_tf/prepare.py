@@ -294,7 +294,9 @@ def size_table(schema: Schema, directory: str, row: RowSize) -> Table:
     for header, footer in zip(_HEADERS, footers, strict=True):
         is_text = header in ("field", "kind")
         table.add_column(header, footer, justify="left" if is_text else "right")
-    for feature, count in zip(schema.features, rows, strict=True):
+    of_feature = dict(zip(schema.id_features, rows, strict=True))
+    for feature in schema.features:
+        count = of_feature.get(feature, 0)  # numbers and vectors have no rows
         if feature.shares:
             table.add_row(feature.name, f"shares {feature.shares}", "-", "-", "-", "-", "-")
             continue

@@ -10,14 +10,19 @@ import numpy as np
 
 from tafe_tf.layers import (
     ASRG,
+    CausalTransformer,
     CrossStitch,
+    DinAttention,
+    DotAttention,
     DSelectKGates,
+    FieldEmbedding,
     FieldSelfAttention,
     FusedEmbedding,
     HeadsWithAmount,
     InducingPointAttention,
     LayerStitch,
     PartitionedEmbedding,
+    SequenceEncoder,
     SmoothStepSelector,
     SoftmaxGates,
     SubspaceStitch,
@@ -114,6 +119,18 @@ class LayerCase(NamedTuple):
 IDS = np.array([[0, 1, 0, 2, 1], [2, 3, 1, 0, 0], [0, 0, 0, 0, 0], [2, 3, 1, 2, 2]])
 _H = normal(B, F, D)
 _Y = normal(B, K, D)
+L = 5  # the length of a history; no entry is missing in the first row, and all are in the third
+_MASK = np.array([[1, 1, 1, 1, 1], [1, 1, 0, 0, 0], [0, 0, 0, 0, 0], [1, 0, 1, 0, 0]])
+_HISTORY = (normal(B, D // 2, seed=1), normal(B, L, D, seed=2), _MASK)
+_WEIGHTS = np.array([[1, 1, 1, 1, 1], [1, 1, 1, 0, 0.5], [1, 0, 0, 0, 1], [1, 1, 0, 0, 2]])
+
+
+def fields(**kwargs: Any) -> FieldEmbedding:
+    """A field of one id, one of a list of one value, and a sequence of three."""
+    sequence = {"kind": "sequence", "features": [1], "query": [0], "attention": "dot"}
+    return FieldEmbedding([3, 4, 3], D, [sequence], [1, 3, 1], 0.5, **kwargs)
+
+
 LAYERS = {
     "embedding": LayerCase(lambda **kw: FusedEmbedding([3, 4, 2, 3, 3], D, **kw), (IDS,)),
     "embedding of lists": LayerCase(
@@ -122,6 +139,16 @@ LAYERS = {
     ),
     "embedding in parts": LayerCase(
         lambda **kw: PartitionedEmbedding([3, 4, 2, 3, 3], D, 2, **kw), (IDS,)
+    ),
+    "embedding of fields": LayerCase(
+        lambda **kw: fields(**kw), ({"ids": IDS, "weights": _WEIGHTS},)
+    ),
+    "din attention": LayerCase(lambda **kw: DinAttention([7, 4], **kw), _HISTORY),
+    "dot attention": LayerCase(lambda **kw: DotAttention(**kw), _HISTORY),
+    "transformer": LayerCase(lambda **kw: CausalTransformer(2, 2, **kw), _HISTORY[1:]),
+    "sequence": LayerCase(
+        lambda **kw: SequenceEncoder(D // 2, [[0, L], [L, 2 * L]], [2 * L], **kw),
+        (dict(zip(("query", "entries", "mask"), _HISTORY, strict=True)),),
     ),
     "selector": LayerCase(lambda **kw: SmoothStepSelector(K, **kw), (_H, 3.0), "float32"),
     "deep selector": LayerCase(

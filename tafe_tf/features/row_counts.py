@@ -40,7 +40,7 @@ class RowCounts:
         size = len(schema.tasks) + 1
         self.intervals = np.zeros((size, size))
         self.positives = np.zeros(len(schema.tasks), np.int64)
-        self.fields = FieldCounts([feature.name for feature in schema.features])
+        self.fields = FieldCounts([feature.name for feature in schema.counted_features])
         self.amounts = AmountCounts()
         self._scaled = [feature for feature in schema.features if feature.is_scaled]
         self.numbers = {feature.owner: NumberCounts() for feature in self._scaled}
@@ -59,7 +59,7 @@ class RowCounts:
             len(self._schema.tasks),
         )
         self.positives += happened.sum(axis=0)
-        of_fields = [_values(feature, block) for feature in self._schema.features]
+        of_fields = [_values(feature, block) for feature in self._schema.counted_features]
         self.fields.merge(np.array(of_fields))
         if self._schema.amount is not None:
             self.amounts.add(block.columns[self._schema.amount.column])

@@ -141,11 +141,8 @@ class FusedEmbedding(Configured):
 
     def call(self, inputs: Inputs) -> Tensor:
         """Looks up and pools: [B, S] -> [B, F, d]."""
-        check_ids(by_name(inputs)["ids"], self.field_rows, self.slots)
+        h = self.look_up(inputs)  # [B, S, d]
         weights = by_name(inputs).get("weights")
-        (rows,) = self.rows_read(inputs)
-        h = self._look_up(rows)  # [B, S, d]
-        h = ops.cast(h, self.compute_dtype)
         has_lists = len(self.offsets) > len(self.slots)
         if weights is None and has_lists:
             raise ValueError(
@@ -153,9 +150,28 @@ class FusedEmbedding(Configured):
             )
         if weights is None:
             return h
-        weights = ops.cast(weights, h.dtype)
-        weights = ops.expand_dims(weights, -1)  # [B, S, 1]
-        return self._pool(h * weights)
+        return pool(h, weights, self.slots)
+
+    def look_up(self, inputs: Inputs) -> Tensor:
+        """Returns the embedding of each id, before lists are pooled: [B, S] -> [B, S, d]."""
+        check_ids(by_name(inputs)["ids"], self.field_rows, self.slots)
+        (rows,) = self.rows_read(inputs)
+        h = self._look_up(rows)
+        return ops.cast(h, self.compute_dtype)
+
+    def look_up_places(self, ids: Tensor, places: Sequence[int]) -> Tensor:
+        """Returns the embeddings of ids of some slots alone.
+
+        Args:
+            ids: [B, s].
+            places: The slots that they stand for, in order, [s].
+
+        Returns:
+            [B, s, d].
+        """
+        offsets = ops.convert_to_tensor([self.offsets[place] for place in places], dtype="int32")
+        h = self._look_up(ops.cast(ids, "int32") + offsets)
+        return ops.cast(h, self.compute_dtype)
 
     def _look_up(self, rows: Tensor) -> Tensor:
         """Returns rows of the table, [B, S, d]."""
@@ -169,23 +185,36 @@ class FusedEmbedding(Configured):
             return table.sparse_read(rows)
         return ops.take(table, rows, axis=0)
 
-    def _pool(self, h: Tensor) -> Tensor:
-        """Sums the slots of each field: [B, S, d] -> [B, F, d]."""
-        fields = []
-        start = 0
-        for count in self.slots:
-            end = start + count
-            of_field = h[:, start:end]  # [B, count, d]
-            pooled = ops.sum(of_field, axis=1, keepdims=True)  # [B, 1, d]
-            fields.append(pooled)
-            start = end
-        return ops.concatenate(fields, axis=1)
-
     def compute_output_shape(self, input_shape: Any) -> Shape:
         """Returns [B, F, d]."""
         ids_shape = by_name(input_shape)["ids"]
         batch = ids_shape[0]
         return (batch, len(self.field_rows), self.dim)
+
+
+def pool(h: Tensor, weights: Tensor, slots: Sequence[int]) -> Tensor:
+    """Sums the slots of each field by their weights.
+
+    Args:
+        h: The embeddings of some fields' ids, [B, S, d].
+        weights: Their pooling weights, [B, S].
+        slots: The number of ids of each of these fields.
+
+    Returns:
+        [B, F, d].
+    """
+    weights = ops.cast(weights, h.dtype)
+    weights = ops.expand_dims(weights, -1)  # [B, S, 1]
+    weighted = h * weights
+    fields = []
+    start = 0
+    for count in slots:
+        end = start + count
+        of_field = weighted[:, start:end]  # [B, count, d]
+        pooled = ops.sum(of_field, axis=1, keepdims=True)  # [B, 1, d]
+        fields.append(pooled)
+        start = end
+    return ops.concatenate(fields, axis=1)
 
 
 def by_name(inputs: Inputs) -> Mapping[str, Any]:

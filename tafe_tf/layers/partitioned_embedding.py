@@ -121,6 +121,28 @@ class PartitionedEmbedding(Configured):
         joined = ops.concatenate(h, axis=1)
         return picked(joined, self._field_order)
 
+    def look_up(self, inputs: Inputs) -> Tensor:
+        """Returns the embedding of each id, before lists are pooled: [B, S] -> [B, S, d]."""
+        h = []
+        split = self._split(inputs)
+        for part, own in zip(self.parts, split, strict=True):
+            h.append(part.look_up(own))  # [B, its slots, d]
+        joined = ops.concatenate(h, axis=1)
+        return picked(joined, order_of(self._slots))
+
+    def look_up_places(self, ids: Tensor, places: Sequence[int]) -> Tensor:
+        """Returns the embeddings of ids of some slots alone; see `FusedEmbedding`."""
+        h = []
+        taken = []  # the columns of `ids` that each part takes
+        for part, slots in zip(self.parts, self._slots, strict=True):
+            columns = [i for i, place in enumerate(places) if place in slots]
+            if columns:
+                own = [slots.index(places[i]) for i in columns]
+                h.append(part.look_up_places(picked(ids, columns), own))
+                taken.append(columns)
+        joined = ops.concatenate(h, axis=1)
+        return picked(joined, order_of(taken))
+
     def compute_output_shape(self, input_shape: Any) -> Shape:
         """Returns [B, F, d]."""
         ids_shape = by_name(input_shape)["ids"]
@@ -135,7 +157,8 @@ class PartitionedEmbedding(Configured):
         for places in self._slots:
             own = {}
             for name, values in by_name(inputs).items():
-                own[name] = picked(values, places)
+                if name in ("ids", "weights"):  # numbers and vectors are of no table
+                    own[name] = picked(values, places)
             split.append(own)
         return split
 

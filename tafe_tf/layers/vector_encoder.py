@@ -27,7 +27,7 @@ class VectorEncoder(Configured):
         x: The vectors, [B, n]. One that holds NaN is missing.
 
     Returns:
-        [B, 1, d].
+        [B, d].
 
     Raises:
         ValueError: If a size is below 1.
@@ -36,7 +36,7 @@ class VectorEncoder(Configured):
         >>> import numpy as np
         >>> encoder = VectorEncoder(4, length=3)
         >>> tuple(encoder(np.ones((2, 3))).shape)
-        (2, 1, 4)
+        (2, 4)
     """
 
     def __init__(
@@ -77,14 +77,13 @@ class VectorEncoder(Configured):
         return parts.vectors[:, self.first : self.first + self.length]
 
     def call(self, x: Tensor) -> Tensor:
-        """Projects vectors: [B, n] -> [B, 1, d]."""
+        """Projects vectors: [B, n] -> [B, d]."""
         is_nan = ops.isnan(x)
         x = ops.where(is_nan, ops.zeros_like(x), x)
         h = ops.matmul(x, self.projection) + self.bias  # [B, d]
         is_missing = ops.any(is_nan, axis=1, keepdims=True)  # [B, 1]
-        h = ops.where(is_missing, self.missing, h)
-        return ops.expand_dims(h, 1)
+        return ops.where(is_missing, self.missing, h)
 
     def compute_output_shape(self, input_shape: Shape) -> Shape:
-        """Returns [B, 1, d]."""
-        return (input_shape[0], 1, self.dim)
+        """Returns [B, d]."""
+        return (input_shape[0], self.dim)

@@ -11,11 +11,13 @@ from keras import ops
 from tafe_tf import log_normal
 from tafe_tf.layers import (
     Configured,
+    FieldEmbedding,
     FusedEmbedding,
     GammaSchedule,
     HeadsWithAmount,
     PartitionedEmbedding,
 )
+from tafe_tf.layers.encoders import taken
 from tafe_tf.losses import FunnelLoss
 from tafe_tf.models.argument_rules import check_arguments
 from tafe_tf.models.checked_ids import CheckedIds
@@ -24,6 +26,11 @@ from tafe_tf.models.pieces import InPieces
 from tafe_tf.models.products import product_logits
 from tafe_tf.models.saved_seeds import SavedSeeds
 from tafe_tf.types import Inputs, Tensor
+
+Embedding = FusedEmbedding | PartitionedEmbedding | FieldEmbedding
+
+# Arguments that models were saved without before there were any; None, and then left out again.
+_LATE = ("shares", "encoders")
 
 
 class FunnelModel(Configured, CheckedIds, InPieces, KnownInputs, SavedSeeds):
@@ -62,6 +69,9 @@ class FunnelModel(Configured, CheckedIds, InPieces, KnownInputs, SavedSeeds):
             Its head reads what the head of the last step reads. The default is False.
         shares: For each field the place, from 0, of the field whose rows it uses; by default its
             own. See `FusedEmbedding`.
+        encoders: What makes the rows of H that are no pooled ids, a mapping for each, see
+            `tafe_tf.layers.encoders`; F is then the number of fields of ids that no sequence takes
+            and of these. By default None, there are none.
 
     Attributes:
         products: Whether f_i is a product of conditional probabilities, whose logits `shift_logits`
@@ -71,7 +81,8 @@ class FunnelModel(Configured, CheckedIds, InPieces, KnownInputs, SavedSeeds):
             whose loss has terms of its own sets it to false in its class.
 
     Call arguments:
-        inputs: Ids [B, S], or {"ids": [B, S], "weights": [B, S]}; see `FusedEmbedding`.
+        inputs: Ids [B, S], or {"ids": [B, S], "weights": [B, S]}; see `FusedEmbedding`. With
+            encoders further ones, see `FieldEmbedding`.
         training: Whether to apply what only training has, such as dropout.
 
     Returns:
@@ -116,6 +127,7 @@ class FunnelModel(Configured, CheckedIds, InPieces, KnownInputs, SavedSeeds):
         slots: Sequence[int] | None = None,
         amount: bool = False,
         shares: Sequence[int] | None = None,
+        encoders: Sequence[Mapping[str, Any]] | None = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
@@ -134,10 +146,13 @@ class FunnelModel(Configured, CheckedIds, InPieces, KnownInputs, SavedSeeds):
         self.num_tasks = num_tasks
         self.amount_columns = log_normal.COLUMNS if amount else 0
         self.num_fields = len(field_rows)
+        if encoders:
+            self.num_fields += len(encoders) - len(taken(encoders))
+            self.autocast = False  # raw numbers stay as exact as they came
         self.embedding_dim = embedding_dim
         self.flat_size = self.num_fields * embedding_dim
 
-    def make_embedding(self, *, build: bool = True) -> FusedEmbedding | PartitionedEmbedding:
+    def make_embedding(self, *, build: bool = True) -> Embedding:
         """Makes an embedding layer from the constructor's arguments."""
         given = self.arguments
         table: dict[str, Any] = {
@@ -150,13 +165,24 @@ class FunnelModel(Configured, CheckedIds, InPieces, KnownInputs, SavedSeeds):
             "dtype": self.dtype_policy,
         }
         parts = given["embedding_parts"]
-        if parts > 1:
+        embedding: Embedding
+        if given["encoders"]:
+            embedding = FieldEmbedding(encoders=given["encoders"], parts=parts, **table)
+        elif parts > 1:
             embedding = PartitionedEmbedding(parts=parts, **table)
         else:
             embedding = FusedEmbedding(**table)
         if build:
             embedding.build()
         return embedding
+
+    def get_config(self) -> dict[str, Any]:
+        """Returns the configuration; a model without encoders is saved as before there were any."""
+        config = super().get_config()
+        for name in _LATE:
+            if config[name] is None:
+                del config[name]
+        return config
 
     def make_heads(self, count: int | None = None) -> keras.layers.Layer:
         """Makes a linear head a task, or `count`, to build: [B, N, width] -> logits [B, N].
@@ -239,17 +265,7 @@ class FunnelModel(Configured, CheckedIds, InPieces, KnownInputs, SavedSeeds):
         """Lays the embeddings of a row side by side: [B, F, d] -> [B, F d]."""
         return ops.reshape(h, (-1, self.flat_size))
 
-    def get_config(self) -> dict[str, Any]:
-        """Returns Keras's own entries and the constructor's arguments.
-
-        `shares` is left out where no field shares: a model without it is saved as it always was.
-        """
-        config = super().get_config()
-        if config["shares"] is None:
-            del config["shares"]
-        return config
-
-    def embeddings_of_model(self) -> Sequence[FusedEmbedding | PartitionedEmbedding]:
+    def embeddings_of_model(self) -> Sequence[Embedding]:
         """Returns the embedding layers, in the order of their weights."""
         return [self.embedding]
 

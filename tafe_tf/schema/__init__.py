@@ -10,6 +10,7 @@ from tafe_tf.schema.dataset import MISSING_TEXTS, ORDERS, Schema
 from tafe_tf.schema.features import FIRST, MISSING, MOST_ROWS, OF_OWNER, UNSEEN, Feature
 from tafe_tf.schema.rules import SchemaError
 from tafe_tf.schema.scores import RANK_SCORE, RANKS, SCORE, Score
+from tafe_tf.schema.sequences import SequenceField
 from tafe_tf.schema.tasks import UNKNOWN, Task
 
 __all__ = [
@@ -32,6 +33,7 @@ __all__ = [
     "Schema",
     "SchemaError",
     "Score",
+    "SequenceField",
     "Task",
     "is_probability",
 ]

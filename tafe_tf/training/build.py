@@ -38,9 +38,10 @@ def build_model(
         slots=features.slots,
         amount=features.schema.amount is not None,
         embedding_parts=parts,
+        encoders=features.encoders,
         **arguments,
     )
-    model.field_names = [feature.name for feature in features.schema.features]
+    model.field_names = [feature.name for feature in features.schema.id_features]
     return model
 
 

@@ -89,7 +89,7 @@ class Run:
     def model(self) -> keras.Model:
         """The trained model with its best weights: ids in, logits [B, N] out."""
         model = self.directory.load_best()
-        model.field_names = [feature.name for feature in self.schema.features]
+        model.field_names = [feature.name for feature in self.schema.id_features]
         stack.use(model)
         return model
 

@@ -35,7 +35,7 @@ class UnseenIds:
     def slots(self, schema: Schema) -> np.ndarray:
         """The places of the fields' ids among the S ids of a row, [s]."""
         which = []
-        for feature in schema.features:
+        for feature in schema.id_features:
             is_drawn = feature.name in self.fields
             which += [is_drawn] * feature.slots
         return np.flatnonzero(which)
@@ -70,7 +70,7 @@ class UnseenDraw:
     ) -> None:
         self._below = np.uint64(ids.share * 2.0**53)
         self._slots = ids.slots(schema)
-        self._width = sum(feature.slots for feature in schema.features)
+        self._width = sum(feature.slots for feature in schema.id_features)
         sequence = np.random.SeedSequence([seed, epoch])
         streams = sequence.generate_state(self._width, np.uint64)  # a hash of its own for each slot
         self._streams = [int(streams[slot]) for slot in self._slots]

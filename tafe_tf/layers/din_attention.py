@@ -1,0 +1,138 @@
+"""Target attention over a history, by the activation unit of DIN."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import keras
+from keras import ops
+
+from tafe_tf.layers.configured import Configured
+from tafe_tf.types import Shape, Tensor
+
+
+@keras.saving.register_keras_serializable("tafe_tf")
+class DinAttention(Configured):
+    """The sum of a history's entries, each times how much the candidate activates it.
+
+    This is eq. 3 of Zhou et al. (2018): v(q) = sum_l a(k_l, q) k_l. The activation unit a is an MLP
+    of [q, k, q - k, q * k] with PReLU. As in the paper there is no softmax over the entries, so
+    that the sum says how strong an interest is, and not only which one it is. Dice, the paper's
+    other activation, is left out: it normalizes by the batch, on which padding would then have an
+    influence.
+
+    The parts of the first layer that read q alone and k alone are computed once for each q and each
+    k; only q * k is made for every pair.
+
+    Args:
+        units: Sizes of the hidden layers of the activation unit; 32 and 16 by default.
+
+    Call arguments:
+        query: q, [B, p].
+        keys: k, [B, L, e], of which the first p numbers of an entry are compared with q; or
+            [1, L, e], one history for all queries.
+        mask: 1 where there is an entry and 0 where there is padding, [B, L] or [1, L].
+
+    Returns:
+        v, [B, e]; for a history without entries a vector that is learned.
+
+    Raises:
+        ValueError: If one of `units` is below 1, there are none, or p is larger than e.
+
+    Example:
+        >>> import numpy as np
+        >>> attention = DinAttention([8])
+        >>> tuple(attention(np.ones((3, 2)), np.ones((3, 5, 4)), np.ones((3, 5))).shape)
+        (3, 4)
+    """
+
+    def __init__(self, units: Sequence[int] = (32, 16), **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        if not units or min(units) < 1:
+            raise ValueError(f"all of `units` must be 1 or more. Received: units={list(units)}")
+        self.units = [int(size) for size in units]
+
+    def build(self, query_shape: Shape, keys_shape: Shape, mask_shape: Shape | None = None) -> None:
+        """Makes the MLP, whose last layer gives one number, and the vector of no history, [e]."""
+        p = query_shape[-1]
+        e = keys_shape[-1]
+        if p > e:
+            raise ValueError(f"a query must be no wider than an entry. Received: {p} and {e}")
+        first, *others = self.units
+        names = {"query": p, "key": e, "difference": p, "product": p}
+        self.first = {}
+        for name, size in names.items():
+            self.first[name] = self.add_weight(name=name, shape=(size, first))
+        self.kernels = []
+        width = first
+        for i, size in enumerate([*others, 1], 1):
+            kernel = self.add_weight(name=f"kernel_{i}", shape=(width, size))
+            self.kernels.append(kernel)
+            width = size
+        self.biases = []
+        self.slopes = []
+        for i, size in enumerate(self.units):
+            bias = self.add_weight(name=f"bias_{i}", shape=(size,), initializer="zeros")
+            slope = self.add_weight(
+                name=f"slope_{i}",
+                shape=(size,),
+                initializer=keras.initializers.Constant(0.25),
+            )
+            self.biases.append(bias)
+            self.slopes.append(slope)
+        self.last_bias = self.add_weight(name="last_bias", shape=(1,), initializer="zeros")
+        self.none = self.add_weight(name="none", shape=(e,), initializer="zeros")
+        self.built = True
+
+    def call(self, query: Tensor, keys: Tensor, mask: Tensor) -> Tensor:
+        """Computes v: [B, p], [B, L, e], [B, L] -> [B, e]."""
+        mask = ops.cast(mask, keys.dtype)
+        activations = self.activations(query, keys)  # [B, L]
+        activations = ops.expand_dims(activations * mask, 1)  # [B, 1, L]
+        summed = ops.matmul(activations, keys)  # [B, 1, e]
+        count = ops.sum(mask, axis=1, keepdims=True)
+        is_empty = ops.cast(ops.equal(count, 0), keys.dtype)  # [B, 1]
+        return summed[:, 0] + is_empty * self.none
+
+    def activations(self, query: Tensor, keys: Tensor) -> Tensor:
+        """Returns a(k_l, q) of each entry, padding included, [B, L]."""
+        length = keys.shape[1]
+        _, p = query.shape
+        first = self.first
+        of_query = ops.matmul(query, first["query"] + first["difference"])  # [B, u]
+        of_keys = _rows_times(keys, first["key"])  # [B, L, u]
+        compared = keys[..., :p]  # [B, L, p]
+        of_keys = of_keys - _rows_times(compared, first["difference"])
+        products = compared * ops.expand_dims(query, 1)
+        x = _rows_times(products, first["product"])  # [B, L, u]
+        x = x + of_keys + ops.expand_dims(of_query + self.biases[0], 1)
+        x = ops.reshape(x, (-1, self.units[0]))  # [B L, u]
+        x = self._prelu(x, 0)
+        *hidden, last = self.kernels
+        for i, kernel in enumerate(hidden, 1):
+            x = ops.matmul(x, kernel) + self.biases[i]
+            x = self._prelu(x, i)
+        x = ops.matmul(x, last) + self.last_bias  # [B L, 1]
+        return ops.reshape(x, (-1, length))
+
+    def _prelu(self, x: Tensor, i: int) -> Tensor:
+        """Returns x where it is positive, and else x times the learned slope of its unit."""
+        return ops.maximum(x, 0.0) + self.slopes[i] * ops.minimum(x, 0.0)
+
+    def compute_output_shape(
+        self,
+        query_shape: Shape,
+        keys_shape: Shape,
+        mask_shape: Shape | None = None,
+    ) -> Shape:
+        """Returns [B, e]."""
+        return (query_shape[0], keys_shape[-1])
+
+
+def _rows_times(x: Tensor, kernel: Tensor) -> Tensor:
+    """Multiplies the rows of all histories in one product: [B, L, in], [in, u] -> [B, L, u]."""
+    _, length, width = x.shape
+    rows = ops.reshape(x, (-1, width))
+    product = ops.matmul(rows, kernel)
+    return ops.reshape(product, (-1, length, kernel.shape[-1]))
