@@ -12,7 +12,7 @@ from scipy.special import softmax
 from tafe_tf.layers import NumberEncoder, VectorEncoder
 from tafe_tf.layers.parts import Parts
 
-CLOSE = {"rtol": 1e-12, "atol": 1e-12}
+CLOSE: dict[str, Any] = {"rtol": 1e-12, "atol": 1e-12}
 
 
 def weights(layer: Any) -> dict[str, np.ndarray]:
