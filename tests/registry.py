@@ -142,7 +142,7 @@ _VECTORS[2, 1:] = np.nan
 
 def all_fields(**kwargs: Any) -> FieldEmbedding:
     """Two fields of ids, three numbers of two settings, and two vectors."""
-    encoders = [
+    encoders: list[dict[str, Any]] = [
         {"kind": "number", "embedding": "linear"},
         {"kind": "number", "embedding": "linear"},
         {"kind": "number", "embedding": "autodis", "buckets": 5},
