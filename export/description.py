@@ -49,6 +49,7 @@ def describe(schema: Schema, statistics: Mapping[str, Any]) -> dict[str, Any]:
                 "column": column.name,
                 "dtype": column.dtype,
                 "max_length": column.max_length,
+                **({"is_exact": True} if column.is_exact else {}),
                 "separator": column.separator,
             }
         )
