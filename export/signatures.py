@@ -32,7 +32,7 @@ class Signatures:
     signature that is named as an output gives that output alone. `examples` takes serialized
     tf.Examples of the same columns, by the columns' own names. If some features, but not all, have
     side "user", `rank` takes their columns with one row and the others with n rows, and scores the
-    n items for the one user.
+    n items for the one user, whose sequences are looked up once.
 
     If the schema has a score, `score` takes its inputs beside the columns, one number a row each,
     and gives the score alone; `rank_score` does so for the n items of `rank`.
@@ -64,11 +64,16 @@ class Signatures:
         self._features = features
         self._schema = features.schema
         self._description = description or describe(self._schema, {})
+        scorer = _scorer(model, self._schema, calibrate)
         self._score: Serve = tf.function(
-            _scorer(model, self._schema, calibrate),
+            scorer,
             input_signature=[features.model_signature],
             autograph=False,
         )
+        self._score_ranked: Serve | None = None
+        ranked = features.ranked_signature
+        if ranked is not None:
+            self._score_ranked = tf.function(scorer, input_signature=[ranked], autograph=False)
 
     def functions(self) -> dict[str, tuple[Serve, list[Any]]]:
         """The function and the input signature of each signature, by its name."""
@@ -147,7 +152,9 @@ class Signatures:
             of_one_row = tf.shape(values)[1:]
             shape = tf.concat([[count], of_one_row], 0)
             rows[name] = tf.broadcast_to(values, shape)
-        return self.columns(rows)
+        if self._score_ranked is None:
+            return self.columns(rows)
+        return self._score_ranked(self._features.ranked(rows, columns))
 
     def score(self, inputs: Mapping[str, Any]) -> Outputs:
         """Computes the score of raw columns and of its own inputs, [B] each."""

@@ -64,6 +64,7 @@ from tafe_tf.engines.runners import (
     RUNNER_HELP,
     driver_of,
 )
+from tafe_tf.features import pretrained
 from tafe_tf.features.graph import Features
 from tafe_tf.features.table_size import (
     RowSize,
@@ -213,13 +214,17 @@ def _shard_job(
         raise command.CommandError(
             "--run_dir and --output_dir must not both be given: vocabularies go beside the shards"
         )
+    schema_text = read_text(schema_file)
+    with_paths = pretrained.with_paths_from(schema, schema_file)
+    if with_paths != schema:  # beside the shards a path means another file
+        schema_text = schema_toml.dump(with_paths)
     # As a worker finds them too; so folders that earlier versions have prepared stay theirs.
     is_found_by_name = flags.DATA_DIR.value and not flags.sources().input_format
     return ShardJob(
         data_dir=absolute(flags.DATA_DIR.value) if is_found_by_name else common_folder(files),
         named={} if is_found_by_name else files,
         schema=schema,
-        schema_text=read_text(schema_file),
+        schema_text=schema_text,
         output=absolute(_OUTPUT_DIR.value).rstrip("/"),
         format=_FORMAT.value,
         shard_rows=_SHARD_ROWS.value,
@@ -290,28 +295,31 @@ def size_table(schema: Schema, directory: str, row: RowSize) -> Table:
         show_footer=True,
     )
     total = sum(rows)
-    footers = ["in all", "", "", *_cells(total, total, row)]
+    in_training = []
+    for feature, count in zip(schema.id_features, rows, strict=True):
+        in_training.append(count * row.bytes_in_training(feature.trainable))
+    footers = ["in all", "", "", *_cells(total, total, row, sum(in_training))]
     for header, footer in zip(_HEADERS, footers, strict=True):
         is_text = header in ("field", "kind")
         table.add_column(header, footer, justify="left" if is_text else "right")
-    of_feature = dict(zip(schema.id_features, rows, strict=True))
+    sizes = dict(zip(schema.id_features, zip(rows, in_training, strict=True), strict=True))
     for feature in schema.features:
-        count = of_feature.get(feature, 0)  # numbers and vectors have no rows
+        count, size = sizes.get(feature, (0, 0))  # numbers and vectors have no rows
         if feature.shares:
             table.add_row(feature.name, f"shares {feature.shares}", "-", "-", "-", "-", "-")
             continue
         distinct = statistics["distinct"].get(feature.name)
         values = "-" if distinct is None else f"{distinct:,}"
-        table.add_row(feature.name, feature.kind, values, *_cells(count, total, row))
+        table.add_row(feature.name, feature.kind, values, *_cells(count, total, row, size))
     return table
 
 
-def _cells(count: int, total: int, row: RowSize) -> list[str]:
+def _cells(count: int, total: int, row: RowSize, in_training: int) -> list[str]:
     """The cells of a number of rows: the number, what they take, and their share of all."""
     return [
         f"{count:,}",
         f"{count * row.stored_bytes / 2**20:.2f}",
-        f"{count * row.training_bytes / 2**20:.2f}",
+        f"{in_training / 2**20:.2f}",
         f"{count / total:.1%}",
     ]
 

@@ -161,6 +161,9 @@ LAYERS = {
     "embedding in parts": LayerCase(
         lambda **kw: PartitionedEmbedding([3, 4, 2, 3, 3], D, 2, **kw), (IDS,)
     ),
+    "embedding with shared rows": LayerCase(
+        lambda **kw: FusedEmbedding([3, 4, 2, 3, 3], D, shares=[3, 1, 2, 3, 3], **kw), (IDS,)
+    ),
     "embedding of fields": LayerCase(
         lambda **kw: fields(**kw), ({"ids": IDS, "weights": _WEIGHTS},)
     ),
@@ -177,7 +180,7 @@ LAYERS = {
     "dot attention": LayerCase(lambda **kw: DotAttention(**kw), _HISTORY),
     "transformer": LayerCase(lambda **kw: CausalTransformer(2, 2, **kw), _HISTORY[1:]),
     "sequence": LayerCase(
-        lambda **kw: SequenceEncoder(D // 2, [[0, L], [L, 2 * L]], [2 * L], **kw),
+        lambda **kw: SequenceEncoder(D // 2, [[0, L], [L, 2 * L]], [2 * L], "dot", **kw),
         (dict(zip(("query", "entries", "mask"), _HISTORY, strict=True)),),
     ),
     "selector": LayerCase(lambda **kw: SmoothStepSelector(K, **kw), (_H, 3.0), "float32"),

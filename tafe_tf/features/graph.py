@@ -80,8 +80,6 @@ class Features(tf.Module):
         for feature in (*self._numbers, *self._vectors):
             self._spreads[feature.name] = read_spread(directory, feature)
         self._missing = MissingTexts(schema)
-        self._groups = _groups(schema)
-        self._order = _order(self._featured, self._groups)
 
     @property
     def signature(self) -> dict[str, tf.TensorSpec]:
@@ -156,10 +154,72 @@ class Features(tf.Module):
             training rows. Missing ones are NaN.
         """
         columns = {**self._served_as(columns), **columns}
+        missing = self._missing.of_columns(columns)
+        parts = self._parts(columns, self._featured, missing) | self._further(columns)
+        return {name: parts[name] for name in self.model_signature}
+
+    @property
+    def ranked_signature(self) -> dict[str, tf.TensorSpec] | None:
+        """The model's inputs for many rows of one user whose sequences are given once.
+
+        None if no sequence is of the user alone.
+        """
+        once = self._once()
+        if not once:
+            return None
+        inputs = dict(self.model_signature)
+        slots = sum(feature.slots for feature in once)
+        for name, rows, width in (("", None, sum(self.slots) - slots), ("once_", 1, slots)):
+            inputs[f"{name}ids"] = tf.TensorSpec([rows, width], tf.int32)
+            inputs[f"{name}weights"] = tf.TensorSpec([rows, width], tf.float32)
+        return inputs
+
+    def ranked(
+        self,
+        columns: Mapping[str, tf.Tensor],
+        of_user: Mapping[str, tf.Tensor],
+    ) -> dict[str, tf.Tensor]:
+        """Makes the model's inputs for n rows of one user, see `FieldEmbedding`.
+
+        Args:
+            columns: The raw columns of the rows, [n]; those of the user's sequences are not read.
+            of_user: The raw columns of these sequences, [1, any length].
+
+        Returns:
+            What `ranked_signature` says.
+        """
+        columns = {**self._served_as(columns), **columns}
+        once = self._once()
+        others = [feature for feature in self._featured if feature not in once]
+        missing = self._missing.of_columns(columns)
+        parts = self._parts(columns, others, missing) | self._further(columns)
+        for name, part in self._parts(of_user, once, {}).items():
+            parts[f"once_{name}"] = part
+        return {name: parts[name] for name in self.ranked_signature or {}}
+
+    def _once(self) -> list[Feature]:
+        """The features of the user's sequences."""
+        taken: set[str] = set()
+        for sequence in self.schema.sequences:
+            taken.update(sequence.features)
+        return [
+            feature
+            for feature in self._featured
+            if feature.name in taken and feature.side == "user"
+        ]
+
+    def _parts(
+        self,
+        columns: Mapping[str, tf.Tensor],
+        features: Sequence[Feature],
+        missing: Mapping[str, tf.Tensor],
+    ) -> dict[str, tf.Tensor]:
+        """The model's ids and weights of some of the features; `missing` as in `_fields`."""
+        groups = _groups(self.schema, features)
+        order = _order(features, groups)
         ids = []
         weights = []
-        missing = self._missing.of_columns(columns)
-        for group in self._groups:
+        for group in groups:
             group_ids, group_weights = self._fields(group, columns, missing)
             ids.append(group_ids)
             weights.append(group_weights)
@@ -167,14 +227,20 @@ class Features(tf.Module):
             "ids": tf.concat(ids, axis=1),
             "weights": tf.concat(weights, axis=1),
         }
-        if self._order is not None:
-            for name, part in parts.items():
-                parts[name] = tf.gather(part, self._order, axis=1)
+        if "weights" not in self.model_signature:
+            del parts["weights"]
+        if order is None:
+            return parts
+        return {name: tf.gather(part, order, axis=1) for name, part in parts.items()}
+
+    def _further(self, columns: Mapping[str, tf.Tensor]) -> dict[str, tf.Tensor]:
+        """The model's inputs of features without ids: "numbers" and "vectors", where there are."""
+        inputs = {}
         if self._numbers:
-            parts["numbers"] = self._scaled_numbers(columns)
+            inputs["numbers"] = self._scaled_numbers(columns)
         if self._vectors:
-            parts["vectors"] = self._scaled_vectors(columns)
-        return {name: parts[name] for name in self.model_signature}
+            inputs["vectors"] = self._scaled_vectors(columns)
+        return inputs
 
     @property
     def counted_slots(self) -> tuple[int, ...]:
@@ -405,7 +471,7 @@ def _of_kind(schema: Schema, kind: str) -> tuple[Feature, ...]:
     return tuple(feature for feature in schema.features if feature.kind == kind)
 
 
-def _groups(schema: Schema) -> tuple[Group, ...]:
+def _groups(schema: Schema, features: Iterable[Feature]) -> tuple[Group, ...]:
     """Features that one chain of operations can compute together, and those of a sequence.
 
     A request of one row costs as much as it has operations, however many numbers each takes.
@@ -414,7 +480,7 @@ def _groups(schema: Schema) -> tuple[Group, ...]:
     sequences: dict[str, str] = {}
     for sequence in schema.sequences:
         sequences |= dict.fromkeys(sequence.features, sequence.name)
-    for feature in schema.id_features:
+    for feature in features:
         alike = feature.kind in ("integer", "log_round", "quantile") and not feature.max_length
         key = (feature.kind, feature.raw_dtype) if alike else feature.name
         key = sequences.get(feature.name, key)

@@ -45,6 +45,10 @@ class RowSize:
         """Bytes in training, with the moments that LazyAdam keeps in float32."""
         return self.stored_bytes + self.dim * _MOMENTS * _MOMENT_BYTES
 
+    def bytes_in_training(self, is_trained: bool) -> int:
+        """Bytes in training of a row that is trained, or of one that is not and has no moments."""
+        return self.training_bytes if is_trained else self.stored_bytes
+
 
 def check_table(
     schema: Schema,
@@ -78,7 +82,9 @@ def check_table(
     what = f"feature {name!r}: has {most:,} of the {total:,} rows of the embedding table"
     if total > MOST_ROWS:
         raise SchemaError(f"{what}, and ids number {MOST_ROWS:,}; {_MEND}")
-    needed = total * row.training_bytes
+    needed = 0
+    for feature, count in zip(schema.id_features, of_owners, strict=True):
+        needed += count * row.bytes_in_training(feature.trainable)
     if memory is not None and needed > memory:
         takes = f"takes {needed / 2**30:,.1f} GiB in training, with two moments of each number"
         has = f"this machine has {memory / 2**30:,.1f} GiB"

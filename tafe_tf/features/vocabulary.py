@@ -286,6 +286,10 @@ def _made_from(
 ) -> str:
     """See `fingerprint`."""
     sources = [tuple(file) for file in files]
+    of_values = [
+        dataclasses.replace(feature, pretrained="", trainable=True) for feature in schema.features
+    ]
+    schema = dataclasses.replace(schema, features=tuple(of_values))
     made_from = repr((schema, sources, *grown_from))
     digest = hashlib.blake2b(made_from.encode(), digest_size=16)
     return digest.hexdigest()

@@ -35,6 +35,7 @@ class FusedEmbedding(Configured):
             weight's dtype, where beta_2 = 0.999 is 1 and nothing moves.
         shares: For each field the place, from 0, of the field whose rows it uses; by default its
             own.
+        trainable: Whether training changes the table. The default is True.
 
     Attributes:
         table: The weight, [rows, d]; rows is the sum of `field_rows` over the fields that own
@@ -109,6 +110,7 @@ class FusedEmbedding(Configured):
             shape=(self.rows, self.dim),
             initializer=self._initializer(),
             dtype=self.table_dtype,
+            trainable=self.trainable,
             autocast=False,  # the rows of the batch are cast, not the table
         )
         self.built = True
@@ -131,6 +133,10 @@ class FusedEmbedding(Configured):
     def rows_of(self, field: int) -> tuple[FusedEmbedding, int]:
         """Returns the layer whose table holds a field's rows, and the first of them there."""
         return self, self.starts[field]
+
+    def fields_of_tables(self) -> list[list[int]]:
+        """Returns, for each of `tables()`, the places of the fields that read it."""
+        return [list(range(len(self.field_rows)))]
 
     def rows_read(self, inputs: Inputs) -> list[Tensor]:
         """Returns, for each of `tables()`, the rows that a call with these inputs reads, [B, S]."""

@@ -35,6 +35,8 @@ class FieldEmbedding(Configured):
             are kept in.
         parts: Number of tables; 1 by default. See `PartitionedEmbedding`.
         shares: For each field of ids the place of the one whose rows it uses; by default its own.
+        frozen: The places of the fields with rows of their own that are not trained; none by
+            default. See `PartitionedEmbedding`.
 
     Attributes:
         embedding: The layer that holds the table.
@@ -64,6 +66,7 @@ class FieldEmbedding(Configured):
         table_dtype: TableDtype | None = None,
         parts: int = 1,
         shares: Sequence[int] | None = None,
+        frozen: Sequence[int] | None = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
@@ -82,8 +85,8 @@ class FieldEmbedding(Configured):
             "shares": shares,
             "dtype": self.dtype_policy,
         }
-        if parts > 1:
-            self.embedding = PartitionedEmbedding(parts=parts, **table)
+        if parts > 1 or frozen:
+            self.embedding = PartitionedEmbedding(parts=parts, frozen=frozen, **table)
         else:
             self.embedding = FusedEmbedding(**table)
         self.encoders = kinds.make(encoders, dim, self.slots, self.dtype_policy)
@@ -98,6 +101,14 @@ class FieldEmbedding(Configured):
     def tables(self) -> list[FusedEmbedding]:
         """Returns the layers that hold a table."""
         return self.embedding.tables()
+
+    def rows_of(self, field: int) -> tuple[FusedEmbedding, int]:
+        """Returns the layer whose table holds a field's rows, and the first of them there."""
+        return self.embedding.rows_of(field)
+
+    def fields_of_tables(self) -> list[list[int]]:
+        """Returns, for each of `tables()`, the places of the fields of ids that read it."""
+        return self.embedding.fields_of_tables()
 
     def rows_read(self, inputs: Inputs) -> list[Tensor]:
         """Returns, for each of `tables()`, the rows that a call with these inputs reads, [B, S]."""

@@ -20,21 +20,25 @@ class PartitionedEmbedding(Configured):
 
     Parameter servers share whole variables among them: one table would lie on one server. This
     layer is called, and answers, as one `FusedEmbedding` does. The fields of a table follow each
-    other, but for those that use another one's rows: they are where these are.
+    other, but for those that use another one's rows: they are where these are. Fields whose rows
+    are not trained have tables of their own, which no optimizer sees.
 
     Args:
         field_rows: Number of rows of each field.
         dim: Embedding dimension, d.
-        parts: Largest number of tables; they are as equal in rows as whole fields allow.
+        parts: Largest number of tables, and of tables that are not trained; they are as equal in
+            rows as whole fields allow.
         slots: Number of ids per field; one each by default.
         stddev: Standard deviation of the normal distribution that the tables start from; 0.05 by
             default.
         table_dtype: What the tables are kept in, see `FusedEmbedding`; by default what all weights
             are kept in.
         shares: Whose rows each field uses, see `FusedEmbedding`; by default its own.
+        frozen: The places, from 0, of the fields with rows of their own that are not trained; none
+            by default.
 
     Attributes:
-        parts: The layers that hold the tables.
+        parts: The layers that hold the tables, those that are not trained last.
         fields: The places of each part's fields.
 
     Call arguments:
@@ -61,14 +65,20 @@ class PartitionedEmbedding(Configured):
         stddev: float = 0.05,
         table_dtype: TableDtype | None = None,
         shares: Sequence[int] | None = None,
+        frozen: Sequence[int] | None = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
         slots = slots_of(field_rows, slots)
         owners = owners_of(field_rows, shares)
+        check_frozen(frozen or [], owners)
+        trained = [field for field in sorted(set(owners)) if field not in (frozen or [])]
+        groups = fields_of_parts(field_rows, owners, trained, parts)
+        trained_parts = len(groups)
+        groups += fields_of_parts(field_rows, owners, sorted(frozen or []), parts)
         self.parts: list[FusedEmbedding] = []
-        self.fields = fields_of_parts(field_rows, owners, parts)
-        for fields in self.fields:
+        self.fields = groups
+        for number, fields in enumerate(groups):
             place = {field: i for i, field in enumerate(fields)}
             part = FusedEmbedding(
                 [field_rows[field] for field in fields],
@@ -78,6 +88,7 @@ class PartitionedEmbedding(Configured):
                 table_dtype,
                 [place[owners[field]] for field in fields],
                 dtype=self.dtype_policy,
+                trainable=number < trained_parts,
             )
             self.parts.append(part)
         slots_of_fields = places_of_slots(slots)
@@ -96,6 +107,10 @@ class PartitionedEmbedding(Configured):
     def tables(self) -> list[FusedEmbedding]:
         """Returns the parts, in the order of their fields."""
         return list(self.parts)
+
+    def fields_of_tables(self) -> list[list[int]]:
+        """Returns, for each of `tables()`, the places of the fields that read it."""
+        return [list(fields) for fields in self.fields]
 
     def rows_of(self, field: int) -> tuple[FusedEmbedding, int]:
         """Returns the part whose table holds a field's rows, and the first of them there."""
@@ -166,6 +181,7 @@ class PartitionedEmbedding(Configured):
 def fields_of_parts(
     field_rows: Sequence[int],
     owners: Sequence[int],
+    with_rows: Sequence[int],
     parts: int,
 ) -> list[list[int]]:
     """Deals fields to at most `parts` tables, each with all that use the same rows.
@@ -173,22 +189,32 @@ def fields_of_parts(
     Args:
         field_rows: Number of rows of each field.
         owners: The place of the field whose rows each field uses.
+        with_rows: The places of the fields whose rows are dealt, in order.
         parts: Largest number of tables, 1 or more.
 
     Returns:
         The places of each table's fields, in order.
 
     Example:
-        >>> fields_of_parts([5, 40, 3, 40], owners=[0, 1, 2, 1], parts=2)
+        >>> fields_of_parts([5, 40, 3, 40], owners=[0, 1, 2, 1], with_rows=[0, 1, 2], parts=2)
         [[0, 1, 3], [2]]
     """
-    with_rows = [field for field, owner in enumerate(owners) if owner == field]
+    if not with_rows:
+        return []
     bounds = split_fields([field_rows[field] for field in with_rows], parts)
     found = []
     for first, end in itertools.pairwise(bounds):
         group = with_rows[first:end]
         found.append([field for field, owner in enumerate(owners) if owner in group])
     return found
+
+
+def check_frozen(frozen: Sequence[int], owners: Sequence[int]) -> None:
+    """Raises ValueError unless fields that are not trained are different ones with own rows."""
+    own_rows = [place for place in set(frozen) if place in set(owners)]
+    if len(own_rows) != len(frozen):
+        rule = "must hold the places of different fields that own their rows"
+        raise ValueError(f"`frozen` {rule}. Received: frozen={frozen}")
 
 
 def places_of_slots(slots: Sequence[int]) -> list[list[int]]:

@@ -30,7 +30,7 @@ from tafe_tf.types import Inputs, Tensor
 Embedding = FusedEmbedding | PartitionedEmbedding | FieldEmbedding
 
 # Arguments that models were saved without before there were any; None, and then left out again.
-_LATE = ("shares", "encoders")
+_LATE = ("shares", "frozen", "encoders")
 
 
 class FunnelModel(Configured, CheckedIds, InPieces, KnownInputs, SavedSeeds):
@@ -69,6 +69,8 @@ class FunnelModel(Configured, CheckedIds, InPieces, KnownInputs, SavedSeeds):
             Its head reads what the head of the last step reads. The default is False.
         shares: For each field the place, from 0, of the field whose rows it uses; by default its
             own. See `FusedEmbedding`.
+        frozen: The places of the fields with rows of their own that are not trained; none by
+            default. See `PartitionedEmbedding`.
         encoders: What makes the rows of H that are no pooled ids, a mapping for each, see
             `tafe_tf.layers.encoders`; F is then the number of fields of ids that no sequence takes
             and of these. By default None, there are none.
@@ -127,6 +129,7 @@ class FunnelModel(Configured, CheckedIds, InPieces, KnownInputs, SavedSeeds):
         slots: Sequence[int] | None = None,
         amount: bool = False,
         shares: Sequence[int] | None = None,
+        frozen: Sequence[int] | None = None,
         encoders: Sequence[Mapping[str, Any]] | None = None,
         **kwargs: Any,
     ) -> None:
@@ -167,9 +170,14 @@ class FunnelModel(Configured, CheckedIds, InPieces, KnownInputs, SavedSeeds):
         parts = given["embedding_parts"]
         embedding: Embedding
         if given["encoders"]:
-            embedding = FieldEmbedding(encoders=given["encoders"], parts=parts, **table)
-        elif parts > 1:
-            embedding = PartitionedEmbedding(parts=parts, **table)
+            embedding = FieldEmbedding(
+                encoders=given["encoders"],
+                parts=parts,
+                frozen=given["frozen"],
+                **table,
+            )
+        elif parts > 1 or given["frozen"]:
+            embedding = PartitionedEmbedding(parts=parts, frozen=given["frozen"], **table)
         else:
             embedding = FusedEmbedding(**table)
         if build:
@@ -275,6 +283,13 @@ class FunnelModel(Configured, CheckedIds, InPieces, KnownInputs, SavedSeeds):
         for layer in self.embeddings_of_model():
             tables += layer.tables()
         return tables
+
+    def fields_of_tables(self) -> list[list[int]]:
+        """Returns, for each of `tables()`, the places of the fields that read it."""
+        fields = []
+        for layer in self.embeddings_of_model():
+            fields += layer.fields_of_tables()
+        return fields
 
     def rows_read(self, inputs: Inputs) -> list[Tensor]:
         """Returns, for each of `tables()`, the rows that a call with these inputs reads, [B, S]."""

@@ -325,6 +325,11 @@ class Schema:
         places = {feature.name: i for i, feature in enumerate(self.id_features)}
         return tuple(places[feature.owner] for feature in self.id_features)
 
+    @property
+    def frozen(self) -> tuple[int, ...]:
+        """The places of the features whose own rows are not trained, among those with ids."""
+        return tuple(i for i, feature in enumerate(self.id_features) if not feature.trainable)
+
     def users_of(self, owner: Feature) -> tuple[Feature, ...]:
         """The features that use a feature's rows, itself among them, in the schema's order."""
         return tuple(feature for feature in self.features if feature.owner == owner.name)

@@ -34,6 +34,7 @@ _KEYS_OF_KIND = {
     "number": {"embedding", "buckets"},
     "vector": {"length"},
 }
+_KINDS_WITH_VALUES = ("vocabulary", "integer")  # each of their rows is of one value
 _KEYS_OF_LISTS = ("pooling", "weights", "separator")
 # What a feature that uses another one's rows has from it.
 OF_OWNER = ("kind", "dtype", "min_count", "size", "buckets", "scale", "max_abs")
@@ -57,6 +58,12 @@ class Feature:
             seen before. What says how values find rows is then that feature's, and is left out
             here: `kind`, `dtype`, `min_count`, `size`, `buckets`, `scale` and `max_abs`. Its
             vocabulary counts the values of both. Default: none, the feature has rows of its own.
+        pretrained: A Parquet file of vectors that the rows of values start from, for "vocabulary"
+            and "integer": its path, relative to the schema's folder, or a URI. It has a column of
+            ids, named as the feature's column or "id", and one of lists, "vector", as long as the
+            embedding dimension. Default: none, rows start at random.
+        trainable: Whether training changes the feature's rows, those of unseen and of missing
+            values among them. Default: true.
         column: The raw column. Default: `name`.
         dtype: "string" (the default) or "int64", for "vocabulary" and "hash".
         min_count: How often a value must occur to earn a row, for "vocabulary". Default: 1.
@@ -97,6 +104,8 @@ class Feature:
     name: str
     kind: str = ""
     shares: str = ""
+    pretrained: str = ""
+    trainable: bool = True
     column: str = ""
     dtype: Dtype = "string"
     min_count: int = 1
@@ -121,6 +130,7 @@ class Feature:
             self._check_kind()
         check_texts(self, f"{self._where}: ")
         self._check_values()
+        self._check_start()
         self._check_list()
         if not self._waits_for_owner:
             self._check_served()
@@ -232,6 +242,21 @@ class Feature:
         else:
             rule = 'has no meaning for embedding "linear"'
             check(self._is_default("buckets"), f"{self._where}: buckets", rule, self.buckets)
+
+    def _check_start(self) -> None:
+        """Checks what says how the rows start and whether they are trained."""
+        is_bool = isinstance(self.trainable, bool)
+        check(is_bool, f"{self._where}: trainable", "must be true or false", self.trainable)
+        for key in ("pretrained", "trainable"):
+            is_owners = not self.shares or self._is_default(key)
+            rule = f"is for {self.shares!r} to say, whose rows it shares"
+            check(is_owners, f"{self._where}: {key}", rule, getattr(self, key))
+        can_start = self.kind in _KINDS_WITH_VALUES or not self.pretrained
+        rule = f"needs kind {' or '.join(map(repr, _KINDS_WITH_VALUES))}, whose rows have values"
+        check(can_start, f"{self._where}: pretrained", rule, self.pretrained)
+        rule = f"has no meaning for kind {self.kind!r}, which has no rows"
+        key = f"{self._where}: trainable"
+        check(self.has_ids or self.trainable, key, rule, self.trainable)
 
     def _check_list(self) -> None:
         check_integer(self.max_length, 0, f"{self._where}: max_length", MOST_LENGTH)

@@ -32,6 +32,9 @@ def build_model(
         arguments["via"] = features.schema.via
     if any(feature.shares for feature in features.schema.features):
         arguments["shares"] = features.schema.shares
+    frozen = features.schema.frozen
+    if frozen:
+        arguments["frozen"] = frozen
     model = made(
         features.rows,
         len(features.schema.tasks),

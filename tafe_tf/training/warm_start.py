@@ -15,7 +15,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import pathlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import keras
@@ -104,7 +104,7 @@ class WarmStart:
     def check_schema(self, schema: Schema) -> None:
         """Raises RunError, with all that differs, if the earlier run had another schema.
 
-        What only says when labels are known and how much they count may differ.
+        What only says when labels are known, how much they count and how rows start may differ.
         """
         there = _flat(_without_knowledge(self.previous.schema()))
         here = _flat(_without_knowledge(schema))
@@ -199,12 +199,13 @@ class WarmStart:
         trainable = model.trainable_variables
         # Before the moments come the count of steps and, if it is a variable, the learning rate.
         moments = optimizer.variables[-2 * len(trainable) :]
-        by_row = {id(layer.table) for layer in model.tables()}
+        by_row: dict[int, np.ndarray] = {}  # the earlier rows of a table and of its moments
+        for layer, fields in zip(model.tables(), model.fields_of_tables(), strict=True):
+            by_row[id(layer.table)] = self._rows(self._run.schema(), fields)
         for i, variable in enumerate(trainable):
             if id(variable) in by_row:
                 first, second = moments[2 * i : 2 * i + 2]
-                by_row |= {id(first), id(second)}
-        rows = self._rows(self._run.schema())
+                by_row[id(first)] = by_row[id(second)] = by_row[id(variable)]
         copied = [
             ("best", "weights", model.variables),
             ("checkpoints", "optimizer", moments),
@@ -217,7 +218,7 @@ class WarmStart:
             )
             for variable, value in zip(variables, stored, strict=True):
                 if id(variable) in by_row:
-                    value = _moved(variable, value, rows)
+                    value = _moved(variable, value, by_row[id(variable)])
                 variable.assign(value)
         optimizer.iterations.assign(self.iterations)
         if self._restart_gamma:
@@ -252,11 +253,17 @@ class WarmStart:
                 f"{self.previous}: --warm_start needs the same model, but " + "; ".join(differing)
             )
 
-    def _rows(self, schema: Schema) -> np.ndarray:
-        """For each row of the new table the earlier row of the same value, or -1, [rows]."""
+    def _rows(self, schema: Schema, fields: Sequence[int]) -> np.ndarray:
+        """For each row of a new table the earlier row of the same value, or -1, [rows].
+
+        Args:
+            schema: The run's.
+            fields: The places of the fields that read the table.
+        """
         parts = []
         offset = 0  # of the field's rows in the earlier table
-        for feature in schema.features:
+        for field in fields:
+            feature = schema.id_features[field]
             if feature.shares:  # it has no rows of its own
                 continue
             size = feature.rows()
@@ -327,7 +334,7 @@ def _ages(directory: pathlib.Path, feature: Feature) -> list[int]:
 
 
 def _without_knowledge(schema: Schema) -> Schema:
-    """The schema without what says when labels are known and how much they count."""
+    """The schema without when labels are known and how much they count, and how rows start."""
     tasks = [
         dataclasses.replace(task, may_be_unknown=False, matures_after="", weight_column="")
         for task in schema.tasks
@@ -335,7 +342,15 @@ def _without_knowledge(schema: Schema) -> Schema:
     amount = schema.amount
     if amount is not None:
         amount = dataclasses.replace(amount, may_be_unknown=False)
-    return dataclasses.replace(schema, time="", tasks=tuple(tasks), amount=amount, score=None)
+    features = [dataclasses.replace(feature, pretrained="") for feature in schema.features]
+    return dataclasses.replace(
+        schema,
+        time="",
+        tasks=tuple(tasks),
+        features=tuple(features),
+        amount=amount,
+        score=None,
+    )
 
 
 def _flat(schema: Schema) -> dict[str, Any]:
