@@ -30,6 +30,14 @@ LISTS = {"mmoe+dselect_k"}  # the models whose last two fields hold lists
 ONE_STEP = {f"{name}, one step": name for name in ("tafe", "aitm", "escm2+dr", "esm2")}
 # Some of the models with an amount behind the last step.
 AMOUNTS = {f"{name}, amount": name for name in ("tafe+deep", "escm2+dr", "hm3")}
+# One of the models with numbers and vectors beside its ids.
+NUMBERS = {"shared_bottom, numbers and vectors": "shared_bottom"}
+FURTHER = ("numbers", "vectors")  # what such a model reads beside ids
+ENCODERS: list[dict[str, Any]] = [
+    {"kind": "number", "embedding": "linear"},
+    {"kind": "number", "embedding": "autodis", "buckets": 3},
+    {"kind": "vector", "length": 3},
+]
 _NORMAL = np.random.default_rng(7).standard_normal
 ATTENTION: Arrays = {  # B = 2, M = 2, K = 4, F = 3, d = 6, e = 3
     name: _NORMAL(shape).astype(np.float32)
@@ -40,17 +48,18 @@ ATTENTION: Arrays = {  # B = 2, M = 2, K = 4, F = 3, d = 6, e = 3
         "upstream": (2, 2, 4, 3),
     }.items()
 }
-CASES = [*MODELS, *ONE_STEP, *AMOUNTS]
+CASES = [*MODELS, *ONE_STEP, *AMOUNTS, *NUMBERS]
 QUICK = {"tafe"}
 STEPPED = {"tafe": 1, "tafe+parts": 1, "single_task": 2, "mmoe+dselect_k": 2}  # on as many devices
 
 
 def made(case: str, rng: np.random.Generator) -> FunnelModel:
     """A model whose weights are all random, biases and norms too."""
-    name = {**ONE_STEP, **AMOUNTS}.get(case, case)
+    name = {**ONE_STEP, **AMOUNTS, **NUMBERS}.get(case, case)
     num_tasks = 1 if case in ONE_STEP else N
     slots = SLOTS if case in LISTS else None
-    model = make(name, ROWS, num_tasks, D, slots=slots, amount=case in AMOUNTS)
+    encoders = ENCODERS if case in NUMBERS else None
+    model = make(name, ROWS, num_tasks, D, slots=slots, amount=case in AMOUNTS, encoders=encoders)
     for variable in model.weights:
         if variable.dtype == "float32":
             variable.assign(rng.normal(scale=0.7, size=variable.shape))
@@ -67,16 +76,20 @@ def rows(case: str, rng: np.random.Generator) -> Arrays:
         amounts = np.where(depth == N, rng.lognormal(size=depth.shape), 0.0)
         labels = np.concatenate([labels, amounts], axis=1)
     given: Arrays = {"ids": np.concatenate(ids, axis=1), "labels": labels.astype(np.float32)}
+    if case in NUMBERS:
+        for name, width in zip(FURTHER, (2, 3), strict=True):
+            given[name] = rng.normal(size=(len(labels), width)).astype(np.float32)
+            given[name][rng.random(len(labels)) < 0.3] = np.nan
     pooling = rng.uniform(-1, 1, given["ids"].shape).astype(np.float32)
     return {**given, "pooling": pooling} if max(slots) > 1 else given
 
 
 def inputs_of(given: Arrays, at: slice = slice(None)) -> Any:
-    return (
-        {"ids": given["ids"][at], "weights": given["pooling"][at]}
-        if "pooling" in given
-        else given["ids"][at]
-    )
+    inputs = {"ids": given["ids"][at]}
+    if "pooling" in given:
+        inputs["weights"] = given["pooling"][at]
+    inputs |= {name: given[name][at] for name in FURTHER if name in given}
+    return inputs if len(inputs) > 1 else given["ids"][at]
 
 
 def differentiate(model: FunnelModel, given: Arrays, at: slice = slice(None)) -> tuple[Any, ...]:

@@ -122,7 +122,7 @@ class NumberEncoder(Configured):
         z = ops.expand_dims(z, -1)  # [B, k, 1]
         h = self._autodis(z) if self.is_autodis else z * self.slope + self.bias
         is_missing = ops.expand_dims(is_missing, -1)
-        return ops.where(is_missing, self.missing, h)
+        return ops.where(is_missing, ops.convert_to_tensor(self.missing), h)
 
     def _autodis(self, z: Tensor) -> Tensor:
         """Mixes bucket embeddings: [B, k, 1] -> [B, k, d]."""

@@ -82,7 +82,7 @@ class VectorEncoder(Configured):
         x = ops.where(is_nan, ops.zeros_like(x), x)
         h = ops.matmul(x, self.projection) + self.bias  # [B, d]
         is_missing = ops.any(is_nan, axis=1, keepdims=True)  # [B, 1]
-        return ops.where(is_missing, self.missing, h)
+        return ops.where(is_missing, ops.convert_to_tensor(self.missing), h)
 
     def compute_output_shape(self, input_shape: Shape) -> Shape:
         """Returns [B, d]."""

@@ -49,6 +49,10 @@ name = "price_class"
 column = "price"
 kind = "quantile"
 buckets = 8
+[[features]]
+name = "price_itself"
+column = "price"
+kind = "number"
 """
 TOLERANCE = (
     1e-5  # of an AUC: rows whose logits are equal but for rounding change places, each by 2e-6
@@ -227,16 +231,17 @@ def test_old_values_keep_their_lines_and_new_ones_follow(
     )
 
 
-def test_edges_of_numbers_stay(
+def test_edges_and_scales_of_numbers_stay(
     days: list[pathlib.Path], runs: tuple[RunDir, RunDir], tmp_path: pathlib.Path
 ) -> None:
     """The new files alone would have others."""
-    name = "vocabulary/price_class.json"
-    before, after = ((run.path / name).read_bytes() for run in runs)
-    assert before == after
     schema = runs[1].schema()
     vocabulary.build([str(days[1] / "train.parquet")], schema, tmp_path, BadRows())
-    assert (tmp_path / name).read_bytes() != before
+    for field in ("price_class", "price_itself"):
+        name = f"vocabulary/{field}.json"
+        before, after = ((run.path / name).read_bytes() for run in runs)
+        assert before == after
+        assert (tmp_path / name).read_bytes() != before
 
 
 @pytest.mark.parametrize(
