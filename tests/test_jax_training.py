@@ -38,6 +38,12 @@ ENCODERS: list[dict[str, Any]] = [
     {"kind": "number", "embedding": "autodis", "buckets": 3},
     {"kind": "vector", "length": 3},
 ]
+# Some of the models with a field whose lists are a history, by how the first field reads it.
+SEQUENCES = {
+    "tafe, history": ("tafe", "din"),
+    "single_task, history": ("single_task", "dot"),
+    "esmm, history": ("esmm", "transformer"),
+}
 _NORMAL = np.random.default_rng(7).standard_normal
 ATTENTION: Arrays = {  # B = 2, M = 2, K = 4, F = 3, d = 6, e = 3
     name: _NORMAL(shape).astype(np.float32)
@@ -48,17 +54,25 @@ ATTENTION: Arrays = {  # B = 2, M = 2, K = 4, F = 3, d = 6, e = 3
         "upstream": (2, 2, 4, 3),
     }.items()
 }
-CASES = [*MODELS, *ONE_STEP, *AMOUNTS, *NUMBERS]
-QUICK = {"tafe"}
-STEPPED = {"tafe": 1, "tafe+parts": 1, "single_task": 2, "mmoe+dselect_k": 2}  # on as many devices
+CASES = [*MODELS, *ONE_STEP, *AMOUNTS, *SEQUENCES, *NUMBERS]
+QUICK = {"tafe", "tafe, history"}
+STEPPED = {
+    "tafe": 1,
+    "tafe, history": 1,
+    "tafe+parts": 1,
+    "single_task": 2,
+    "mmoe+dselect_k": 2,
+}  # on as many devices
 
 
 def made(case: str, rng: np.random.Generator) -> FunnelModel:
     """A model whose weights are all random, biases and norms too."""
-    name = {**ONE_STEP, **AMOUNTS, **NUMBERS}.get(case, case)
+    name, attention = SEQUENCES.get(case, ({**ONE_STEP, **AMOUNTS, **NUMBERS}.get(case, case), ""))
     num_tasks = 1 if case in ONE_STEP else N
-    slots = SLOTS if case in LISTS else None
+    slots = SLOTS if has_lists(case) else None
     encoders = ENCODERS if case in NUMBERS else None
+    if attention:
+        encoders = [{"kind": "sequence", "features": [1], "query": [0], "attention": attention}]
     model = make(name, ROWS, num_tasks, D, slots=slots, amount=case in AMOUNTS, encoders=encoders)
     for variable in model.weights:
         if variable.dtype == "float32":
@@ -66,9 +80,13 @@ def made(case: str, rng: np.random.Generator) -> FunnelModel:
     return model
 
 
+def has_lists(case: str) -> bool:
+    return case in LISTS or case in SEQUENCES
+
+
 def rows(case: str, rng: np.random.Generator) -> Arrays:
     """Ids, pooling weights where there are lists, and labels of the funnel and of two actions."""
-    slots = SLOTS if case in LISTS else [1] * len(ROWS)
+    slots = SLOTS if has_lists(case) else [1] * len(ROWS)
     ids = [rng.integers(0, size, (B * BATCHES, n)) for size, n in zip(ROWS, slots, strict=True)]
     depth = rng.integers(0, N + 1, (B * BATCHES, 1))
     labels = np.concatenate([np.arange(N) < depth, rng.random((B * BATCHES, 2)) < 0.4], axis=1)
@@ -81,6 +99,9 @@ def rows(case: str, rng: np.random.Generator) -> Arrays:
             given[name] = rng.normal(size=(len(labels), width)).astype(np.float32)
             given[name][rng.random(len(labels)) < 0.3] = np.nan
     pooling = rng.uniform(-1, 1, given["ids"].shape).astype(np.float32)
+    if case in SEQUENCES:  # an entry is there or not, and some rows have no entry
+        pooling = np.ones_like(pooling)
+        pooling[:, 1:4] = rng.random((B * BATCHES, 3)) < 0.5
     return {**given, "pooling": pooling} if max(slots) > 1 else given
 
 

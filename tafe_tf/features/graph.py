@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 import pathlib
 from collections.abc import Hashable, Iterable, Mapping, Sequence
@@ -157,6 +158,16 @@ class Features(tf.Module):
         missing = self._missing.of_columns(columns)
         parts = self._parts(columns, self._featured, missing) | self._further(columns)
         return {name: parts[name] for name in self.model_signature}
+
+    def without_sequences(self, directory: str | pathlib.Path) -> Features:
+        """The same features, each with lists pooled by its mean, for what knows no sequences.
+
+        Args:
+            directory: The folder that holds the vocabularies.
+        """
+        if not self.schema.sequences:
+            return self
+        return Features(dataclasses.replace(self.schema, sequences=()), directory)
 
     @property
     def ranked_signature(self) -> dict[str, tf.TensorSpec] | None:

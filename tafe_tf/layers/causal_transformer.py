@@ -86,12 +86,26 @@ class CausalTransformer(Configured):
         """Computes the states: [B, L, d], [B, L] -> [B, L, d]."""
         x = entries + self.places
         *norms, last = self.norms
+        seen = self._seen(mask)
         for i, block in enumerate(self.blocks):
-            x = x + self._attend(block, norms[2 * i](x), mask)
+            x = x + self._attend(block, norms[2 * i](x), seen)
             x = x + _feed_forward(block, norms[2 * i + 1](x))
         return last(x)
 
-    def _attend(self, block: dict[str, Tensor], x: Tensor, mask: Tensor) -> Tensor:
+    def _seen(self, mask: Tensor) -> Tensor:
+        """What is added to scores: 0 where an entry may read another, [B, 1, L, L], else very low.
+
+        A sum has no gradient to compute, unlike a choice in each block.
+        """
+        length = mask.shape[1]
+        place = ops.arange(length)
+        is_older = place[None, :] >= place[:, None]  # the newest stands first, [L, L]
+        is_entry = ops.cast(mask, "bool")[:, None, None, :]
+        is_same = place[None, :] == place[:, None]  # padding reads itself, so that it is finite
+        is_seen = ops.logical_or(ops.logical_and(is_older, is_entry), is_same)
+        return masked(ops.zeros((), self.compute_dtype), is_seen)
+
+    def _attend(self, block: dict[str, Tensor], x: Tensor, seen: Tensor) -> Tensor:
         """Lets each entry read itself and older ones, [B, L, d]."""
         _, length, d = x.shape
         heads = self.num_heads
@@ -101,11 +115,7 @@ class CausalTransformer(Configured):
         projected = ops.reshape(projected, (-1, length, 3, heads, e))
         projected = ops.transpose(projected, (2, 0, 3, 1, 4))  # [3, B, M, L, e]
         queries = projected[0] / math.sqrt(e)
-        scores = ops.matmul(queries, transpose(projected[1]))  # [B, M, L, L]
-        place = ops.arange(length)
-        is_older = place[None, :] >= place[:, None]  # the newest stands first, [L, L]
-        is_entry = ops.cast(mask, "bool")[:, None, None, :]
-        scores = masked(scores, ops.logical_and(is_older, is_entry))
+        scores = ops.matmul(queries, transpose(projected[1])) + seen  # [B, M, L, L]
         weights = ops.softmax(scores, axis=-1)
         mixed = ops.matmul(weights, projected[2])  # [B, M, L, e]
         mixed = ops.transpose(mixed, (0, 2, 1, 3))

@@ -22,11 +22,13 @@ class DinAttention(Configured):
     other activation, is left out: it normalizes by the batch, on which padding would then have an
     influence.
 
-    The parts of the first layer that read q alone and k alone are computed once for each q and each
-    k; only q * k is made for every pair.
+    The first layer is linear in k, given q: k (W_k - W_diff + q * W_prod) + q (W_q + W_diff) + b.
+    So neither q - k nor q * k is made for any pair, but a matrix for each q. The slopes of the last
+    hidden layer's PReLU go into the kernel after it: w PReLU(x) = w (1 - s) relu(x) + w s x.
 
     Args:
-        units: Sizes of the hidden layers of the activation unit; 32 and 16 by default.
+        units: Sizes of the hidden layers of the activation unit; by default one of 36, as the paper
+            draws it.
 
     Call arguments:
         query: q, [B, p].
@@ -47,7 +49,7 @@ class DinAttention(Configured):
         (3, 4)
     """
 
-    def __init__(self, units: Sequence[int] = (32, 16), **kwargs: Any) -> None:
+    def __init__(self, units: Sequence[int] = (36,), **kwargs: Any) -> None:
         super().__init__(**kwargs)
         if not units or min(units) < 1:
             raise ValueError(f"all of `units` must be 1 or more. Received: units={list(units)}")
@@ -97,28 +99,32 @@ class DinAttention(Configured):
 
     def activations(self, query: Tensor, keys: Tensor) -> Tensor:
         """Returns a(k_l, q) of each entry, padding included, [B, L]."""
-        length = keys.shape[1]
-        _, p = query.shape
+        _, length, _ = keys.shape
         first = self.first
         of_query = ops.matmul(query, first["query"] + first["difference"])  # [B, u]
-        of_keys = _rows_times(keys, first["key"])  # [B, L, u]
-        compared = keys[..., :p]  # [B, L, p]
-        of_keys = of_keys - _rows_times(compared, first["difference"])
-        products = compared * ops.expand_dims(query, 1)
-        x = _rows_times(products, first["product"])  # [B, L, u]
-        x = x + of_keys + ops.expand_dims(of_query + self.biases[0], 1)
+        of_query = of_query + self.biases[0]
+        x = ops.matmul(keys, self._kernels_of(query)) + ops.expand_dims(of_query, 1)  # [B, L, u]
         x = ops.reshape(x, (-1, self.units[0]))  # [B L, u]
-        x = self._prelu(x, 0)
         *hidden, last = self.kernels
-        for i, kernel in enumerate(hidden, 1):
-            x = ops.matmul(x, kernel) + self.biases[i]
-            x = self._prelu(x, i)
-        x = ops.matmul(x, last) + self.last_bias  # [B L, 1]
+        for kernel, slope, bias in zip(hidden, self.slopes, self.biases[1:], strict=False):
+            x = ops.relu(x) - slope * ops.relu(-x)
+            x = ops.matmul(x, kernel) + bias
+        slope = ops.expand_dims(self.slopes[-1], -1)  # [u, 1]
+        above = ops.matmul(ops.relu(x), last * (1.0 - slope))  # [B L, 1]
+        x = above + ops.matmul(x, last * slope) + self.last_bias
         return ops.reshape(x, (-1, length))
 
-    def _prelu(self, x: Tensor, i: int) -> Tensor:
-        """Returns x where it is positive, and else x times the learned slope of its unit."""
-        return ops.maximum(x, 0.0) + self.slopes[i] * ops.minimum(x, 0.0)
+    def _kernels_of(self, query: Tensor) -> Tensor:
+        """The first layer's kernel for the keys of each query, [B, e, u]."""
+        _, p = query.shape
+        first = self.first
+        of_keys = ops.convert_to_tensor(first["key"])
+        compared = of_keys[:p] - first["difference"]  # [p, u]
+        kernels = ops.expand_dims(query, -1) * first["product"] + compared  # [B, p, u]
+        if p == of_keys.shape[0]:
+            return kernels
+        others = ops.zeros_like(kernels[:, :1]) + of_keys[p:]  # [B, e - p, u]
+        return ops.concatenate([kernels, others], axis=1)
 
     def compute_output_shape(
         self,
@@ -128,11 +134,3 @@ class DinAttention(Configured):
     ) -> Shape:
         """Returns [B, e]."""
         return (query_shape[0], keys_shape[-1])
-
-
-def _rows_times(x: Tensor, kernel: Tensor) -> Tensor:
-    """Multiplies the rows of all histories in one product: [B, L, in], [in, u] -> [B, L, u]."""
-    _, length, width = x.shape
-    rows = ops.reshape(x, (-1, width))
-    product = ops.matmul(rows, kernel)
-    return ops.reshape(product, (-1, length, kernel.shape[-1]))

@@ -74,6 +74,7 @@ class FieldEmbedding(Configured):
         self.dim = dim
         self.slots = slots_of(field_rows, slots)
         self._runs = _runs(self.slots, kinds.taken(encoders))
+        self._starts = _starts(self.slots, self._runs, kinds.taken(encoders))
         pooled = sum(len(run.slots) for run in self._runs)
         self.rows = pooled + len(encoders)
         table: dict[str, Any] = {
@@ -134,17 +135,30 @@ class FieldEmbedding(Configured):
     def _look_up(self, inputs: Mapping[str, Tensor]) -> tuple[Looked, ...]:
         """Looks up all slots; those that came once for all rows by themselves."""
         count = sum(self.slots)
+        weights = inputs.get("weights")
         if "once_ids" not in inputs:
-            h = self.embedding.look_up(inputs)
-            places = {slot: slot for slot in range(count)}
-            return (Looked(places, h, inputs.get("weights")),)
+            return self._parted(list(range(count)), self.embedding.look_up(inputs), weights)
         once = self.once_places()
         others = [slot for slot in range(count) if slot not in set(once)]
+        of_rows = self.embedding.look_up_places(inputs["ids"], others)
+        of_all = self.embedding.look_up_places(inputs["once_ids"], once)
+        found = self._parted(others, of_rows, weights)
+        return (*found, *self._parted(once, of_all, inputs["once_weights"]))
+
+    def _parted(self, slots: list[int], h: Tensor, weights: Tensor) -> tuple[Looked, ...]:
+        """Cuts what was looked up where a run of fields or a list begins.
+
+        The gradient of one split is one concatenation; that of slices would be a sum of as many
+        tensors of the size of `h`.
+        """
+        starts = [place for place, slot in enumerate(slots) if slot in self._starts]
+        cuts = [place for place in starts if place > 0]
+        of_parts = ops.split(h, cuts, axis=1) if cuts else [h]
         found = []
-        for key, slots in (("", others), ("once_", once)):
-            h = self.embedding.look_up_places(inputs[f"{key}ids"], slots)
-            places = {slot: place for place, slot in enumerate(slots)}
-            found.append(Looked(places, h, inputs[f"{key}weights"]))
+        for start, part in zip([0, *cuts], of_parts, strict=True):
+            end = start + part.shape[1]
+            own = None if weights is None else weights[:, start:end]
+            found.append(Looked(slots[start], slots[start] + end - start, part, own))
         return tuple(found)
 
     def once_places(self) -> list[int]:
@@ -191,3 +205,14 @@ def _runs(slots: Sequence[int], taken: set[int]) -> list[_Run]:
             runs.append(_Run(start, [count]))
         start += count
     return runs
+
+
+def _starts(slots: Sequence[int], runs: Sequence[_Run], taken: set[int]) -> set[int]:
+    """The slots at which a run begins, or a list that a sequence takes."""
+    starts = {run.first for run in runs}
+    start = 0
+    for field, count in enumerate(slots):
+        if field in taken:
+            starts.add(start)
+        start += count
+    return starts

@@ -3,22 +3,23 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
 
 from tafe_tf.types import Tensor
 
 
 @dataclasses.dataclass(frozen=True)
 class Looked:
-    """Slots that were looked up together.
+    """Consecutive slots that were looked up.
 
     Attributes:
-        places: The place of each of them among the S slots of a row, to its place here.
+        first: The first of them among the S slots of a row.
+        end: The slot after the last of them.
         h: Their embeddings, [B, s, d], or [1, s, d] for what all rows have in common.
         weights: Their pooling weights, [B, s] or [1, s]; None where no field has lists.
     """
 
-    places: Mapping[int, int]
+    first: int
+    end: int
     h: Tensor
     weights: Tensor
 
@@ -41,9 +42,10 @@ class Parts:
     def slots(self, first: int, end: int) -> tuple[Tensor, Tensor]:
         """The embeddings of consecutive slots of one field, [B, end - first, d], and weights."""
         for looked in self.looked:
-            if first in looked.places:
-                start = looked.places[first]
-                stop = start + end - first
-                weights = None if looked.weights is None else looked.weights[:, start:stop]
-                return looked.h[:, start:stop], weights
+            if looked.first == first and looked.end == end:
+                return looked.h, looked.weights
+            if looked.first <= first and end <= looked.end:
+                own = slice(first - looked.first, end - looked.first)
+                weights = None if looked.weights is None else looked.weights[:, own]
+                return looked.h[:, own], weights
         raise KeyError(f"no slot {first} was looked up")

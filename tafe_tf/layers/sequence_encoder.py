@@ -36,7 +36,7 @@ class SequenceEncoder(Configured):
         query: The slots of the candidate's ids.
         attention: "din" (the default), see `DinAttention`; "dot", see `DotAttention`; or
             "transformer", a `CausalTransformer` whose states a `DotAttention` reads.
-        units: Sizes of the hidden layers of DIN's activation unit; 32 and 16 by default.
+        units: Sizes of the hidden layers of DIN's activation unit; one of 36 by default.
         num_blocks: Number of the transformer's blocks; 2 by default.
         num_heads: Number of the transformer's heads; 1 by default.
         once: Whether the lists are the user's in a request to rank items, which then come with one
@@ -60,7 +60,7 @@ class SequenceEncoder(Configured):
         lists: Sequence[Sequence[int]],
         query: Sequence[int],
         attention: Attention = "din",
-        units: Sequence[int] = (32, 16),
+        units: Sequence[int] = (36,),
         num_blocks: int = 2,
         num_heads: int = 1,
         once: bool = False,

@@ -39,7 +39,7 @@ class SequenceField:
             times what DIN's activation unit gives each (Zhou et al. 2018). "dot": their mean,
             weighted by scaled dot products. "transformer": the same of the states of a small causal
             transformer (Kang & McAuley 2018).
-        hidden: Sizes of the hidden layers of the activation unit, for "din". Default: (32, 16).
+        hidden: Sizes of the hidden layers of the activation unit, for "din". Default: (36,).
         blocks: Number of the transformer's blocks, for "transformer". Default: 2.
         heads: Number of heads of its attention, a divisor of the embedding dimension, for
             "transformer". Default: 1.
@@ -61,7 +61,7 @@ class SequenceField:
     features: tuple[str, ...]
     query: tuple[str, ...]
     attention: str = "din"
-    hidden: tuple[int, ...] = (32, 16)
+    hidden: tuple[int, ...] = (36,)
     blocks: int = 2
     heads: int = 1
     newest: str = "last"

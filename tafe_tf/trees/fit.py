@@ -160,7 +160,7 @@ def _fit(
     print_unseen(run.statistics().get("unseen", {}))
     print_unknown(run.statistics())
     run.rows.save(validation, data.files())
-    features = run.features()
+    features = run.features().without_sequences(run.path)
     table = TreeTable(features, _listed(run, features, rows, trees))
     grown, took = _grow_all(run, table, rows, validation, trees, training)
     _write_history(run, grown, took, table, validation, training)

@@ -13,17 +13,16 @@ from tafe_tf.schema import Feature, Schema, SequenceField
 
 
 class HistoryFunnel(SyntheticFunnel):
-    """A synthetic funnel of an item and a user's history of items.
+    """A synthetic funnel of an item and the kinds of items that a user had before.
 
-    Items are of kinds, which no column tells: the k-th item is of kind k mod K. A history has 0 to
-    `length` items, as many of one length as of another, and all items are as frequent. Item and
-    history do not depend on each other. The logit of each step, given the one before, is
+    Item k is of kind k mod K. A history has 0 to `length` items, all lengths and all items being as
+    frequent, and does not depend on the item. The logit of each step, given the one before, is
 
         logit(step) = intercept + sum over fields j of effect_j[x_j] + effect[item]
                       + (strength if the item is of the kind of one of the last ten, else 0)
 
-    The lists `history` and `history_ago` hold the items, the newest last, and how many items ago
-    each was, 1 for the newest.
+    The columns `item` and `kind` hold the item, and the lists `history` and `history_ago` the kinds
+    of the user's items, the newest last, and how many items ago each was, 1 for the newest.
 
     What the mean of a list's embeddings can tell at most is known: it is the same in whatever order
     the items came, so a model that pools `history` and `history_ago` each by itself knows of the
@@ -144,24 +143,27 @@ class HistoryFunnel(SyntheticFunnel):
     def _columns(self, ids: np.ndarray) -> dict[str, np.ndarray]:
         columns = super()._columns(ids)
         columns["item"] = ids[:, self.fields]
+        columns["kind"] = ids[:, self.fields] % self.kinds
         history = ids[:, self.fields + 1 :]
         lists = np.empty(len(ids), object)
         ago = np.empty(len(ids), object)
         for row, items in enumerate(history):
             count = int((items >= 0).sum())
-            lists[row] = items[:count][::-1].tolist()
+            kinds = items[:count] % self.kinds
+            lists[row] = kinds[::-1].tolist()
             ago[row] = list(range(count, 0, -1))
         columns["history"] = lists
         columns["history_ago"] = ago
         return columns
 
     def schema(self) -> Schema:
-        """The dataset's schema, with a sequence that `item` reads."""
+        """The dataset's schema, with a sequence that `kind` reads."""
         base = super().schema()
         features = (
             *base.features,
             Feature(name="item", kind="integer", size=self.items),
-            Feature(name="history", shares="item", max_length=self.length, side="user"),
+            Feature(name="kind", kind="integer", size=self.kinds),
+            Feature(name="history", shares="kind", max_length=self.length, side="user"),
             Feature(
                 name="history_ago",
                 kind="integer",
@@ -170,7 +172,7 @@ class HistoryFunnel(SyntheticFunnel):
                 side="user",
             ),
         )
-        recent = SequenceField(name="recent", features=("history", "history_ago"), query=("item",))
+        recent = SequenceField(name="recent", features=("history", "history_ago"), query=("kind",))
         return Schema(
             name=self.name,
             features=features,
