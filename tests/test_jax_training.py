@@ -44,6 +44,9 @@ SEQUENCES = {
     "single_task, history": ("single_task", "dot"),
     "esmm, history": ("esmm", "transformer"),
 }
+# One in which the last field uses the first one's rows, and the second one's are not trained.
+SHARED = {"tafe, shared rows": "tafe"}
+ROWS_OF = {case: [23, 9, 23] for case in SHARED}
 _NORMAL = np.random.default_rng(7).standard_normal
 ATTENTION: Arrays = {  # B = 2, M = 2, K = 4, F = 3, d = 6, e = 3
     name: _NORMAL(shape).astype(np.float32)
@@ -54,11 +57,12 @@ ATTENTION: Arrays = {  # B = 2, M = 2, K = 4, F = 3, d = 6, e = 3
         "upstream": (2, 2, 4, 3),
     }.items()
 }
-CASES = [*MODELS, *ONE_STEP, *AMOUNTS, *SEQUENCES, *NUMBERS]
+CASES = [*MODELS, *ONE_STEP, *AMOUNTS, *SEQUENCES, *SHARED, *NUMBERS]
 QUICK = {"tafe", "tafe, history"}
 STEPPED = {
     "tafe": 1,
     "tafe, history": 1,
+    "tafe, shared rows": 1,
     "tafe+parts": 1,
     "single_task": 2,
     "mmoe+dselect_k": 2,
@@ -67,13 +71,18 @@ STEPPED = {
 
 def made(case: str, rng: np.random.Generator) -> FunnelModel:
     """A model whose weights are all random, biases and norms too."""
-    name, attention = SEQUENCES.get(case, ({**ONE_STEP, **AMOUNTS, **NUMBERS}.get(case, case), ""))
+    plain = {**ONE_STEP, **AMOUNTS, **SHARED, **NUMBERS}.get(case, case)
+    name, attention = SEQUENCES.get(case, (plain, ""))
     num_tasks = 1 if case in ONE_STEP else N
-    slots = SLOTS if has_lists(case) else None
-    encoders = ENCODERS if case in NUMBERS else None
+    own: Arrays = {"slots": SLOTS if has_lists(case) else None, "amount": case in AMOUNTS}
+    if case in NUMBERS:
+        own["encoders"] = ENCODERS
     if attention:
-        encoders = [{"kind": "sequence", "features": [1], "query": [0], "attention": attention}]
-    model = make(name, ROWS, num_tasks, D, slots=slots, amount=case in AMOUNTS, encoders=encoders)
+        sequence = {"kind": "sequence", "features": [1], "query": [0], "attention": attention}
+        own["encoders"] = [sequence]
+    if case in SHARED:
+        own |= {"shares": [0, 1, 0], "frozen": [1]}
+    model = make(name, ROWS_OF.get(case, ROWS), num_tasks, D, **own)
     for variable in model.weights:
         if variable.dtype == "float32":
             variable.assign(rng.normal(scale=0.7, size=variable.shape))
@@ -87,7 +96,8 @@ def has_lists(case: str) -> bool:
 def rows(case: str, rng: np.random.Generator) -> Arrays:
     """Ids, pooling weights where there are lists, and labels of the funnel and of two actions."""
     slots = SLOTS if has_lists(case) else [1] * len(ROWS)
-    ids = [rng.integers(0, size, (B * BATCHES, n)) for size, n in zip(ROWS, slots, strict=True)]
+    sizes = ROWS_OF.get(case, ROWS)
+    ids = [rng.integers(0, size, (B * BATCHES, n)) for size, n in zip(sizes, slots, strict=True)]
     depth = rng.integers(0, N + 1, (B * BATCHES, 1))
     labels = np.concatenate([np.arange(N) < depth, rng.random((B * BATCHES, 2)) < 0.4], axis=1)
     if case in AMOUNTS:

@@ -251,6 +251,9 @@ class Feature:
             is_owners = not self.shares or self._is_default(key)
             rule = f"is for {self.shares!r} to say, whose rows it shares"
             check(is_owners, f"{self._where}: {key}", rule, getattr(self, key))
+        is_in_table = self.has_ids or self._is_default("trainable")
+        rule = f"has no meaning for kind {self.kind!r}, which has no rows of the table"
+        check(is_in_table, f"{self._where}: trainable", rule, self.trainable)
         can_start = self.kind in _KINDS_WITH_VALUES or not self.pretrained
         rule = f"needs kind {' or '.join(map(repr, _KINDS_WITH_VALUES))}, whose rows have values"
         check(can_start, f"{self._where}: pretrained", rule, self.pretrained)

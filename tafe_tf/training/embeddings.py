@@ -47,7 +47,7 @@ def rows_of_field(run: RunDir, name: str, table: int = 0) -> pa.Table:
     Example: see `tafe_tf.training.run.Run.embeddings`.
     """
     run.check_trained()
-    features = run.schema().id_features
+    features = run.schema().id_features  # the other fields have no rows
     names = [feature.name for feature in features]
     if name not in names:
         raise RunError(f"{run}: there is no field with rows {name!r}; there are {', '.join(names)}")
