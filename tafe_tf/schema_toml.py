@@ -18,7 +18,7 @@
 
     [[features]]
     name = "user"
-    kind = "vocabulary"        # or "integer", "hash", "log_round"
+    kind = "vocabulary"        # or "integer", "hash", "log_round", "quantile"
     dtype = "int64"
     min_count = 10
 
