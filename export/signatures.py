@@ -128,14 +128,15 @@ class Signatures:
         parsing: dict[str, Any] = {}
         for column in self._schema.served_inputs:
             dtype = tf.dtypes.as_dtype(column.dtype)
-            if column.max_length:
+            absent = ABSENT[column.dtype]
+            if column.is_exact:
+                sizes = [column.max_length]
+                nothing = [absent] * column.max_length
+                parsing[column.name] = tf.io.FixedLenFeature(sizes, dtype, nothing)
+            elif column.max_length:
                 parsing[column.name] = tf.io.RaggedFeature(dtype)
             else:
-                parsing[column.name] = tf.io.FixedLenFeature(
-                    [],
-                    dtype,
-                    ABSENT[column.dtype],
-                )
+                parsing[column.name] = tf.io.FixedLenFeature([], dtype, absent)
         return parsing
 
     def rank(self, inputs: Mapping[str, Any]) -> Outputs:
@@ -175,7 +176,8 @@ class Signatures:
             float32 [B, F] each: "values", the number of values, where an empty list has one, a
             missing one; and "missing" and "unseen", their shares of these values.
         """
-        ids = self._features(self._by_column(inputs))["ids"]
+        model_inputs = self._features(self._by_column(inputs))
+        ids = self._features.counted_ids(model_inputs)
         present = self._by_field(ids != MISSING)
         unseen = self._by_field(ids == UNSEEN)
         values = tf.maximum(present, 1.0)
@@ -187,7 +189,7 @@ class Signatures:
 
     def _by_field(self, slots: tf.Tensor) -> tf.Tensor:
         """How many of the slots of each field are true, [B, S] -> float32 [B, F]."""
-        counts = self._features.slots
+        counts = self._features.counted_slots
         fields = np.arange(len(counts))
         field_of_slot = np.repeat(fields, counts)
         is_of_field = field_of_slot[:, None] == fields  # [S, F]

@@ -77,7 +77,6 @@ from tafe_tf.schema import Schema
 from tafe_tf.storage.addresses import absolute, is_remote, join, parent_of
 from tafe_tf.storage.listing import is_file
 from tafe_tf.storage.staging import fetch_file, fetch_tree
-from tafe_tf.storage.texts import read_text
 from tafe_tf.terminal import command
 from tafe_tf.terminal.field_shares import print_unseen
 from tafe_tf.terminal.progress import Progress
@@ -214,17 +213,13 @@ def _shard_job(
         raise command.CommandError(
             "--run_dir and --output_dir must not both be given: vocabularies go beside the shards"
         )
-    schema_text = read_text(schema_file)
-    with_paths = pretrained.with_paths_from(schema, schema_file)
-    if with_paths != schema:  # beside the shards a path means another file
-        schema_text = schema_toml.dump(with_paths)
     # As a worker finds them too; so folders that earlier versions have prepared stay theirs.
     is_found_by_name = flags.DATA_DIR.value and not flags.sources().input_format
     return ShardJob(
         data_dir=absolute(flags.DATA_DIR.value) if is_found_by_name else common_folder(files),
         named={} if is_found_by_name else files,
         schema=schema,
-        schema_text=schema_text,
+        schema_text=pretrained.schema_text(schema, schema_file),
         output=absolute(_OUTPUT_DIR.value).rstrip("/"),
         format=_FORMAT.value,
         shard_rows=_SHARD_ROWS.value,
@@ -296,13 +291,16 @@ def size_table(schema: Schema, directory: str, row: RowSize) -> Table:
     )
     total = sum(rows)
     in_training = []
-    for feature, count in zip(schema.features, rows, strict=True):
+    for feature, count in zip(schema.id_features, rows, strict=True):
         in_training.append(count * row.bytes_in_training(feature.trainable))
     footers = ["in all", "", "", *_cells(total, total, row, sum(in_training))]
     for header, footer in zip(_HEADERS, footers, strict=True):
         is_text = header in ("field", "kind")
         table.add_column(header, footer, justify="left" if is_text else "right")
-    for feature, count, size in zip(schema.features, rows, in_training, strict=True):
+    of_feature = dict(zip(schema.id_features, rows, strict=True))
+    for feature in schema.features:
+        count = of_feature.get(feature, 0)  # numbers and vectors have no rows
+        size = count * row.bytes_in_training(feature.trainable)
         if feature.shares:
             table.add_row(feature.name, f"shares {feature.shares}", "-", "-", "-", "-", "-")
             continue

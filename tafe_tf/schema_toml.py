@@ -18,7 +18,7 @@
 
     [[features]]
     name = "user"
-    kind = "vocabulary"        # or "integer", "hash", "log_round"
+    kind = "vocabulary"        # or "integer", "hash", "log_round", "quantile"
     dtype = "int64"
     min_count = 10
 
@@ -228,8 +228,6 @@ def _items(
         raise SchemaError(f"{key} must be written as [[{key}]] tables. Received: {shown(tables)}")
     items = []
     for i, table in enumerate(tables):
-        if cls is Feature:
-            _check_owner_keys(table, f"{key}[{i}]")
         item = build(cls, table, f"{key}[{i}]")
         items.append(item)
     return tuple(items)
@@ -237,7 +235,7 @@ def _items(
 
 def _check_owner_keys(table: Mapping[str, Any], where: str) -> None:
     """Checks that a feature has a kind, or another one's rows and nothing that says which."""
-    if "shares" not in table:
+    if not table.get("shares"):
         if "kind" not in table:
             raise SchemaError(f"{where}: kind is required. Received: None")
         return
@@ -268,6 +266,8 @@ def build(
         if key not in names:
             rule = f"is not a key; known are {names}"
             raise SchemaError(f"{where}: {cut(str(key))} {rule}. Received: {shown(value)}")
+    if cls is Feature:
+        _check_owner_keys(table, where)
     for field in fields:
         if field.default is dataclasses.MISSING and field.name not in table:
             raise SchemaError(f"{where}: {field.name} is required. Received: None")

@@ -21,6 +21,7 @@ from tafe_tf.layers import (
     HeadsWithAmount,
     InducingPointAttention,
     LayerStitch,
+    NumberEncoder,
     PartitionedEmbedding,
     SequenceEncoder,
     SmoothStepSelector,
@@ -29,6 +30,7 @@ from tafe_tf.layers import (
     TaskFieldAlignment,
     TaskSpecificAdapter,
     Towers,
+    VectorEncoder,
 )
 from tafe_tf.models import BY_NAME, FunnelModel
 
@@ -131,6 +133,25 @@ def fields(**kwargs: Any) -> FieldEmbedding:
     return FieldEmbedding([3, 4, 3], D, [sequence], [1, 3, 1], 0.5, **kwargs)
 
 
+_NUMBERS = normal(B, 3, seed=4)
+_NUMBERS[2] = np.nan
+_NUMBERS[0, 1] = np.nan
+_VECTORS = normal(B, 4, seed=5)
+_VECTORS[2, 1:] = np.nan
+
+
+def all_fields(**kwargs: Any) -> FieldEmbedding:
+    """Two fields of ids, three numbers of two settings, and two vectors."""
+    encoders: list[dict[str, Any]] = [
+        {"kind": "number", "embedding": "linear"},
+        {"kind": "number", "embedding": "linear"},
+        {"kind": "number", "embedding": "autodis", "buckets": 5},
+        {"kind": "vector", "length": 1},
+        {"kind": "vector", "length": 3},
+    ]
+    return FieldEmbedding([3, 4], D, encoders, **kwargs)
+
+
 LAYERS = {
     "embedding": LayerCase(lambda **kw: FusedEmbedding([3, 4, 2, 3, 3], D, **kw), (IDS,)),
     "embedding of lists": LayerCase(
@@ -146,6 +167,15 @@ LAYERS = {
     "embedding of fields": LayerCase(
         lambda **kw: fields(**kw), ({"ids": IDS, "weights": _WEIGHTS},)
     ),
+    "embedding of numbers and vectors": LayerCase(
+        lambda **kw: all_fields(**kw),
+        ({"ids": IDS[:, :2], "numbers": _NUMBERS, "vectors": _VECTORS},),
+    ),
+    "numbers": LayerCase(lambda **kw: NumberEncoder(D, 3, **kw), (_NUMBERS,)),
+    "numbers by AutoDis": LayerCase(
+        lambda **kw: NumberEncoder(D, 3, embedding="autodis", buckets=7, **kw), (_NUMBERS,)
+    ),
+    "vectors": LayerCase(lambda **kw: VectorEncoder(D, 4, **kw), (_VECTORS,)),
     "din attention": LayerCase(lambda **kw: DinAttention([7, 4], **kw), _HISTORY),
     "dot attention": LayerCase(lambda **kw: DotAttention(**kw), _HISTORY),
     "transformer": LayerCase(lambda **kw: CausalTransformer(2, 2, **kw), _HISTORY[1:]),

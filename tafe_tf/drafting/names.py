@@ -51,6 +51,7 @@ MEASURES = {
     *("minutes", "seconds", "score", "rate", "views", "clicks", "total", "sum", "avg", "mean"),
     *("balance", "income", "salary", "distance", "duration", "width", "height", "weight", "value"),
     *("length", "revenue", "cost", "budget", "spend", "recency", "history", "tenure", "rooms"),
+    *("purchases", "orders", "visits", "nights", "lead"),
 }
 # Words beside that of the step in the name of its date, amount or id.
 _OF_STEPS = {"amount", "value", "price", "revenue", "id", "is", "has", "did", "on", "was"}

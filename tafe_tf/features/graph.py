@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import pathlib
 from collections.abc import Hashable, Iterable, Mapping, Sequence
 from typing import Any
@@ -11,11 +12,16 @@ import numpy as np
 import tensorflow as tf
 
 from tafe_tf.data.manifest import entry
+from tafe_tf.features.learned_numbers import read_edges, read_spread, scaled_features
 from tafe_tf.features.missing_texts import MissingTexts
+from tafe_tf.features.number_counts import TINY
 from tafe_tf.features.vocabulary import vocabulary_features, vocabulary_file
 from tafe_tf.schema import ABSENT, FIRST, MISSING, UNSEEN, Feature, Schema, SchemaError
 
 _LARGEST = 1e9  # magnitude of a weight; files with infinite ones are refused, requests are not
+
+_MOST_DEVIATIONS = 8.0  # of a number from the mean; what lies farther off counts as so far
+_LARGEST_OF_VECTOR = 1e3  # magnitude of a vector's number, where the median length is 1
 
 Group = tuple[Feature, ...]
 
@@ -31,7 +37,8 @@ class Features(tf.Module):
     Args:
         schema: The dataset's schema.
         directory: The folder that holds `vocabulary/<feature>.txt` for each feature of kind
-            "vocabulary", as `tafe_tf.prepare` writes them.
+            "vocabulary" and `vocabulary/<feature>.json` for each of kind "quantile", "number" and
+            "vector", as `tafe_tf.prepare` writes them.
 
     Attributes:
         rows: The number of embedding rows of each feature with ids, those of sequences among them;
@@ -39,7 +46,8 @@ class Features(tf.Module):
         slots: The number of ids of each of these features.
 
     Raises:
-        FileNotFoundError: If a vocabulary is missing.
+        FileNotFoundError: If a vocabulary, or the edges of a feature, are missing.
+        SchemaError: If one is damaged.
 
     Example:
         >>> import tensorflow as tf
@@ -58,19 +66,30 @@ class Features(tf.Module):
         self._featured = schema.id_features
         self.slots = tuple(feature.slots for feature in self._featured)
         self._tables: dict[str, tf.lookup.StaticHashTable] = {}
+        self._edges: dict[str, np.ndarray] = {}
+        for feature in scaled_features(schema):
+            if feature.kind == "quantile":
+                self._edges[feature.name] = read_edges(directory, feature)
         sizes: dict[str, int] = {}
         for feature in vocabulary_features(schema):
             path = vocabulary_file(directory, feature)
             self._tables[feature.name], sizes[feature.name] = _lookup_table(path, feature)
         self.rows = tuple(feature.rows(sizes.get(feature.owner, 0)) for feature in self._featured)
+        self._numbers = _of_kind(schema, "number")
+        self._vectors = _of_kind(schema, "vector")
+        self._spreads = {}
+        for feature in (*self._numbers, *self._vectors):
+            self._spreads[feature.name] = read_spread(directory, feature)
         self._missing = MissingTexts(schema)
 
     @property
     def signature(self) -> dict[str, tf.TensorSpec]:
-        """The raw columns of a served model: [B], or [B, any length] for lists."""
+        """The raw columns of a served model: [B], [B, any length] for lists, [B, n] for vectors."""
         specs = {}
         for column in self.schema.served_inputs:
-            shape = [None, None] if column.max_length else [None]
+            shape: list[int | None] = [None, None] if column.max_length else [None]
+            if column.is_exact:
+                shape = [None, column.max_length]
             specs[column.name] = tf.TensorSpec(
                 shape,
                 column.dtype,
@@ -80,11 +99,19 @@ class Features(tf.Module):
 
     @property
     def model_signature(self) -> dict[str, tf.TensorSpec]:
-        """The model's inputs: "ids" and, if some field holds lists, "weights"; [B, S] each."""
+        """The model's inputs: "ids" and, if some field holds lists, "weights"; [B, S] each.
+
+        Where there are such features also "numbers", [B, M], and "vectors", [B, V].
+        """
         shape = [None, sum(self.slots)]
         inputs = {"ids": tf.TensorSpec(shape, tf.int32)}
         if any(feature.max_length for feature in self._featured):
             inputs["weights"] = tf.TensorSpec(shape, tf.float32)
+        if self._numbers:
+            inputs["numbers"] = tf.TensorSpec([None, len(self._numbers)], tf.float32)
+        if self._vectors:
+            width = sum(feature.length for feature in self._vectors)
+            inputs["vectors"] = tf.TensorSpec([None, width], tf.float32)
         return inputs
 
     @property
@@ -93,6 +120,13 @@ class Features(tf.Module):
         places = {feature.name: place for place, feature in enumerate(self._featured)}
         of_user = {feature.name for feature in self._featured if feature.side == "user"}
         encoders: list[dict[str, Any]] = []
+        for feature in self._numbers:
+            number: dict[str, Any] = {"kind": "number", "embedding": feature.embedding}
+            if feature.buckets:
+                number["buckets"] = feature.buckets
+            encoders.append(number)
+        for feature in self._vectors:
+            encoders.append({"kind": "vector", "length": feature.length})
         for sequence in self.schema.sequences:
             encoders.append(
                 {
@@ -115,11 +149,14 @@ class Features(tf.Module):
         Returns:
             "ids", int32 [B, S], each counted within its field; and, if some field holds lists, the
             pooling weights "weights", float32 [B, S]. S is the sum of `slots`. The ids of a
-            sequence stand with the newest first, and the weights of its padding are 0.
+            sequence stand with the newest first, and the weights of its padding are 0. Where there
+            are features of these kinds, also "numbers", float32 [B, M], scaled by those of the
+            training rows; and "vectors", float32 [B, V], whose length is 1 in the median of the
+            training rows. Missing ones are NaN.
         """
         columns = {**self._served_as(columns), **columns}
         missing = self._missing.of_columns(columns)
-        parts = self._parts(columns, self._featured, missing)
+        parts = self._parts(columns, self._featured, missing) | self._further(columns)
         return {name: parts[name] for name in self.model_signature}
 
     def without_sequences(self, directory: str | pathlib.Path) -> Features:
@@ -166,7 +203,7 @@ class Features(tf.Module):
         once = self._once()
         others = [feature for feature in self._featured if feature not in once]
         missing = self._missing.of_columns(columns)
-        parts = self._parts(columns, others, missing)
+        parts = self._parts(columns, others, missing) | self._further(columns)
         for name, part in self._parts(of_user, once, {}).items():
             parts[f"once_{name}"] = part
         return {name: parts[name] for name in self.ranked_signature or {}}
@@ -206,6 +243,64 @@ class Features(tf.Module):
         if order is None:
             return parts
         return {name: tf.gather(part, order, axis=1) for name, part in parts.items()}
+
+    def _further(self, columns: Mapping[str, tf.Tensor]) -> dict[str, tf.Tensor]:
+        """The model's inputs of features without ids: "numbers" and "vectors", where there are."""
+        inputs = {}
+        if self._numbers:
+            inputs["numbers"] = self._scaled_numbers(columns)
+        if self._vectors:
+            inputs["vectors"] = self._scaled_vectors(columns)
+        return inputs
+
+    @property
+    def counted_slots(self) -> tuple[int, ...]:
+        """The number of values of each feature that `counted_ids` has, in that order."""
+        others = len(self._numbers) + len(self._vectors)
+        return (*self.slots, *[1] * others)
+
+    def counted_ids(self, inputs: Mapping[str, tf.Tensor]) -> tf.Tensor:
+        """Which values are missing and unseen, of all features, see `Schema.counted_features`.
+
+        Args:
+            inputs: What a call gives.
+
+        Returns:
+            int32 [B, sum of `counted_slots`]: the ids; and for each number and each vector
+            `MISSING` or `FIRST`.
+        """
+        parts = [inputs["ids"]]
+        if self._numbers:
+            parts.append(_presence(inputs["numbers"]))
+        if self._vectors:
+            starts = itertools.accumulate((vector.length for vector in self._vectors), initial=0)
+            first = list(starts)[:-1]  # which is missing where any is
+            parts.append(_presence(tf.gather(inputs["vectors"], first, axis=1)))
+        return tf.concat(parts, axis=1) if len(parts) > 1 else inputs["ids"]
+
+    def _scaled_numbers(self, columns: Mapping[str, tf.Tensor]) -> tf.Tensor:
+        """All numbers as deviations from their means of logarithms, see `Spread`, [B, M]."""
+        raw = tf.stack([columns[feature.column] for feature in self._numbers], axis=1)
+        raw = self._missing.without_numbers(raw)
+        spreads = [self._spreads[feature.name] for feature in self._numbers]
+        unit = tf.constant([spread.unit for spread in spreads])
+        mean = tf.constant([spread.mean for spread in spreads])
+        deviation = tf.constant([spread.deviation for spread in spreads])
+        logs = tf.sign(raw) * tf.math.log1p(tf.abs(raw) / unit)
+        z = tf.clip_by_value((logs - mean) / deviation, -_MOST_DEVIATIONS, _MOST_DEVIATIONS)
+        return tf.where(tf.math.is_nan(raw), np.float32(np.nan), z)
+
+    def _scaled_vectors(self, columns: Mapping[str, tf.Tensor]) -> tf.Tensor:
+        """All vectors side by side, [B, V]; one of which a number is missing is missing."""
+        scaled = []
+        for feature in self._vectors:
+            raw = tf.ensure_shape(columns[feature.column], [None, feature.length])
+            raw = self._missing.without_numbers(raw)
+            x = raw / np.float32(self._spreads[feature.name].unit)
+            x = tf.clip_by_value(x, -_LARGEST_OF_VECTOR, _LARGEST_OF_VECTOR)
+            is_missing = tf.reduce_any(tf.math.is_nan(raw), axis=1, keepdims=True)
+            scaled.append(tf.where(is_missing, np.float32(np.nan), x))
+        return tf.concat(scaled, axis=1)
 
     def _served_as(self, columns: Mapping[str, tf.Tensor]) -> dict[str, tf.Tensor]:
         """The columns that are not there, [B], each of the one value that is served."""
@@ -317,6 +412,9 @@ class Features(tf.Module):
         feature = group[0]
         if feature.kind == "log_round":
             return _bucket_ids(group, raw)
+        if feature.kind == "quantile":
+            edges = [self._edges[feature.owner] for feature in group]
+            return _quantile_ids(edges, raw)
         if feature.kind == "vocabulary":
             ids = self._tables[feature.owner].lookup(raw)
         elif feature.kind == "integer":
@@ -353,6 +451,37 @@ def _bucket_ids(group: Group, raw: tf.Tensor) -> tf.Tensor:
     return tf.where(missing, MISSING, ids)
 
 
+def _quantile_ids(edges: Sequence[np.ndarray], raw: tf.Tensor) -> tf.Tensor:
+    """Ids of numbers by their buckets (-inf, e_1], (e_1, e_2], ..., (e_n, inf), shaped as `raw`.
+
+    Args:
+        edges: Of each feature, ascending.
+        raw: The numbers, [B, one column a feature] or, of one feature, [B, any].
+    """
+    most = max(1, *(len(of_feature) for of_feature in edges))
+    padded = np.full([len(edges), most], np.inf, np.float32)  # no number lies above the padding
+    for i, of_feature in enumerate(edges):
+        padded[i, : len(of_feature)] = of_feature
+    missing = tf.math.is_nan(raw)
+    # Some devices take the smallest numbers for 0, so that all must.
+    known = tf.where(missing | (tf.abs(raw) < TINY), 0.0, raw)
+    transposed = tf.transpose(known)
+    of_features = tf.reshape(transposed, [len(edges), -1])
+    flat = tf.searchsorted(tf.constant(padded), of_features, side="left")
+    buckets = tf.reshape(flat, tf.shape(transposed))
+    return tf.where(missing, MISSING, tf.transpose(buckets) + FIRST)
+
+
+def _presence(numbers: tf.Tensor) -> tf.Tensor:
+    """`MISSING` where numbers are NaN, and else `FIRST`, in the same shape."""
+    return tf.where(tf.math.is_nan(numbers), MISSING, FIRST)
+
+
+def _of_kind(schema: Schema, kind: str) -> tuple[Feature, ...]:
+    """The features of one kind, in schema order."""
+    return tuple(feature for feature in schema.features if feature.kind == kind)
+
+
 def _groups(schema: Schema, features: Iterable[Feature]) -> tuple[Group, ...]:
     """Features that one chain of operations can compute together, and those of a sequence.
 
@@ -363,7 +492,7 @@ def _groups(schema: Schema, features: Iterable[Feature]) -> tuple[Group, ...]:
     for sequence in schema.sequences:
         sequences |= dict.fromkeys(sequence.features, sequence.name)
     for feature in features:
-        alike = feature.kind in ("integer", "log_round") and not feature.max_length
+        alike = feature.kind in ("integer", "log_round", "quantile") and not feature.max_length
         key = (feature.kind, feature.raw_dtype) if alike else feature.name
         key = sequences.get(feature.name, key)
         groups.setdefault(key, []).append(feature)

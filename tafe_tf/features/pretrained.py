@@ -19,6 +19,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from tafe_tf import schema_toml
 from tafe_tf.data.atomic import read_json, write_json
 from tafe_tf.data.errors import BadRowError, DataError
 from tafe_tf.data.formats.parquet_ranges import ParquetFile
@@ -27,6 +28,8 @@ from tafe_tf.features import vocabulary
 from tafe_tf.schema import ABSENT, FIRST, MISSING, UNSEEN, Feature, Schema
 from tafe_tf.shown import shown
 from tafe_tf.storage.addresses import is_remote, join, parent_of
+from tafe_tf.storage.listing import missing
+from tafe_tf.storage.texts import read_text
 
 ID, VECTOR, ROW_OF = "id", "vector", "row_of"
 OF_VALUE, OF_UNSEEN, OF_MISSING = "value", "unseen", "missing"
@@ -40,7 +43,7 @@ class Start:
     """What the rows of one field start from.
 
     Attributes:
-        field: The field's place in the schema.
+        field: The field's place among those with ids.
         name: The field's name.
         path: The file.
         rows: The field's rows that have a vector, int64 [k].
@@ -90,6 +93,12 @@ def paths(schema: Schema, schema_file: str) -> list[str]:
     return [path_of(feature, schema_file) for feature in schema.features if feature.pretrained]
 
 
+def problems(schema: Schema, schema_file: str) -> list[str]:
+    """The files that are not there, a text for each."""
+    gone = missing(paths(schema, schema_file))
+    return [f"{path}: there is no such file (`pretrained` in the schema)" for path in gone]
+
+
 def with_paths_from(schema: Schema, schema_file: str) -> Schema:
     """The schema with paths that mean the same wherever it lies."""
     features = []
@@ -100,6 +109,19 @@ def with_paths_from(schema: Schema, schema_file: str) -> Schema:
             feature = dataclasses.replace(feature, pretrained=path)
         features.append(feature)
     return dataclasses.replace(schema, features=tuple(features))
+
+
+def schema_text(schema: Schema, schema_file: str) -> str:
+    """The text of a schema's file, for a copy in another folder.
+
+    Where a path would mean another file there, the schema is written anew with whole paths.
+
+    Args:
+        schema: What the file says.
+        schema_file: The file.
+    """
+    with_paths = with_paths_from(schema, schema_file)
+    return read_text(schema_file) if with_paths == schema else schema_toml.dump(with_paths)
 
 
 def read_all(
@@ -120,7 +142,7 @@ def read_all(
         DataError: If a file cannot be used; of a bad row the message names the row and the value.
     """
     starts = []
-    for place, feature in enumerate(schema.features):
+    for place, feature in enumerate(schema.id_features):
         if feature.pretrained:
             path = path_of(feature, schema_file)
             starts.append(read(path, place, feature, _values(feature, directory), dim))
@@ -163,7 +185,7 @@ def read(
 
     Args:
         path: The file, a path or a URI.
-        field: The field's place in the schema.
+        field: The field's place among those with ids.
         feature: The field.
         values: Its values in the order of their rows, int64 or large_string.
         dim: The embedding dimension, which each vector must have.
@@ -191,8 +213,11 @@ def read(
         is_kept = is_known | is_special
         rows.append(np.where(is_special, special, of_values)[is_kept])
         vectors.append(numbers[is_kept])
-    _check_distinct(path, pa.chunked_array(ids, values.type), feature)
+    _check_distinct(path, pa.chunked_array(ids, values.type))
     all_rows = np.concatenate([np.zeros(0, np.int64), *rows])
+    for mark, row in _SPECIAL.items():
+        if (all_rows == row).sum() > 1:
+            raise DataError(f"{path}: column {ROW_OF!r} must hold {mark!r} once")
     is_value = sum(len(part) - part.null_count for part in ids)
     return Start(
         field=field,
@@ -251,7 +276,7 @@ class _Where:
     path: str
     before: int
 
-    def refuse(self, bad: np.ndarray, column: str, rule: str, values: pa.Array) -> None:
+    def refuse(self, bad: Any, column: str, rule: str, values: pa.Array) -> None:
         """Raises BadRowError for the first row that is bad, if there is one."""
         if not bad.any():
             return
@@ -313,9 +338,8 @@ class _Where:
         kind = flat.type
         is_numeric = pa.types.is_floating(kind) or pa.types.is_integer(kind)
         if not is_numeric and len(flat):
-            raise DataError(
-                f"{self.path}: column {VECTOR!r} must hold lists of numbers, not {kind}"
-            )
+            rule = f"must hold lists of numbers, not of {kind}"
+            raise DataError(f"{self.path}: column {VECTOR!r} {rule}")
         wide = flat.cast(pa.float64()) if not pa.types.is_floating(kind) else flat
         numbers = wide.to_numpy(zero_copy_only=False)
         with np.errstate(over="ignore"):
@@ -325,10 +349,9 @@ class _Where:
         return numbers
 
 
-def _check_distinct(path: str, ids: pa.ChunkedArray, feature: Feature) -> None:
+def _check_distinct(path: str, ids: pa.ChunkedArray) -> None:
     """Raises BadRowError at the first id that stood in a row before."""
-    codes = pc.dictionary_encode(ids).combine_chunks()
-    indices = codes.indices if not isinstance(codes, pa.ChunkedArray) else codes.chunk(0).indices
+    indices = pc.dictionary_encode(ids.combine_chunks()).indices
     is_value = indices.is_valid().to_numpy(zero_copy_only=False)
     places = np.flatnonzero(is_value)
     found = indices.drop_null().to_numpy()

@@ -60,7 +60,7 @@ def check_table(
 
     Args:
         schema: Names the fields, and says which have rows of their own.
-        rows: The rows of each field, as far as they are known.
+        rows: The rows of each field with ids, as far as they are known.
         row: The size of a row.
         memory: The bytes that training may use; None if that is not known.
 
@@ -78,12 +78,12 @@ def check_table(
     of_owners = rows_of_owners(schema, rows)
     total = sum(of_owners)
     most = max(of_owners)
-    name = schema.features[of_owners.index(most)].name
+    name = schema.id_features[of_owners.index(most)].name
     what = f"feature {name!r}: has {most:,} of the {total:,} rows of the embedding table"
     if total > MOST_ROWS:
         raise SchemaError(f"{what}, and ids number {MOST_ROWS:,}; {_MEND}")
     needed = 0
-    for feature, count in zip(schema.features, of_owners, strict=True):
+    for feature, count in zip(schema.id_features, of_owners, strict=True):
         needed += count * row.bytes_in_training(feature.trainable)
     if memory is not None and needed > memory:
         takes = f"takes {needed / 2**30:,.1f} GiB in training, with two moments of each number"
@@ -96,10 +96,10 @@ def rows_of_owners(schema: Schema, rows: Sequence[int]) -> list[int]:
 
     Args:
         schema: Says which share.
-        rows: The rows of each field.
+        rows: The rows of each field with ids.
     """
     own = []
-    for feature, count in zip(schema.features, rows, strict=True):
+    for feature, count in zip(schema.id_features, rows, strict=True):
         own.append(0 if feature.shares else count)
     return own
 
@@ -113,4 +113,4 @@ def check_known_table(
 
     Vocabularies are not known yet and count as empty.
     """
-    check_table(schema, [feature.rows() for feature in schema.features], row, memory)
+    check_table(schema, [feature.rows() for feature in schema.id_features], row, memory)

@@ -21,6 +21,7 @@ from tafe_tf.data.blocks.maturity import Now, without_immature
 from tafe_tf.data.field_counts import FieldCounts
 from tafe_tf.data.fingerprint import Fingerprint, of_files, sampled
 from tafe_tf.data.formats.read import read_blocks
+from tafe_tf.features.learned_numbers import copy_numbers, write_numbers
 from tafe_tf.features.row_counts import RowCounts
 from tafe_tf.features.value_counts import Kept, ValueCounts, keep_of_columns
 from tafe_tf.schema import ABSENT, Feature, Schema, SchemaError
@@ -106,7 +107,7 @@ def build(
     bad_rows: BadRows,
     now: Now | None = None,
 ) -> dict[str, Any]:
-    """Writes `vocabulary/<feature>.txt` and `statistics.json` into a directory, all or nothing.
+    """Writes the folder `vocabulary` and `statistics.json` into a directory, all or nothing.
 
     Args:
         files: The training files.
@@ -194,6 +195,7 @@ def publish(
     rows: RowCounts,
     kept: Iterable[tuple[Feature, Kept]],
     grown_from: Sequence[str] = (),
+    numbers_of: str | pathlib.Path = "",
 ) -> dict[str, Any]:
     """Writes vocabularies and statistics into a folder and moves them one folder up.
 
@@ -205,6 +207,8 @@ def publish(
         kept: The vocabulary of each feature that has one.
         grown_from: The fingerprint of the vocabularies to which these files only add, if there are
             any. Default: none.
+        numbers_of: The folder of the vocabularies whose edges and scales of numbers stay. Default:
+            none, they are those of these rows.
 
     Returns:
         The statistics: "rows"; the "rate" of every task; where labels may be unknown, under
@@ -227,6 +231,10 @@ def publish(
         by_column = dict(zip(_names(schema, feature), values.rare, strict=True))
         for user in schema.users_of(feature):
             fields.add_unseen(user.name, by_column[user.column])
+    if numbers_of:
+        copy_numbers(numbers_of, work, schema)
+    else:
+        write_numbers(work, schema, rows.numbers)
     names = [task.name for task in schema.tasks]
     rates = dict(zip(names, rows.rates(), strict=True))
     knowledge: dict[str, Any] = {}

@@ -103,6 +103,8 @@ def without_columns(schema: Schema, broken: set[str]) -> Schema | None:
         for feature in schema.features
         if not broken & {column.name for column in feature.columns}
     ]
+    if not any(feature.has_ids for feature in features):
+        return None
     tasks: list[Task] = []
     for task in schema.tasks:
         if task.column in broken:

@@ -19,12 +19,14 @@ from tafe_tf.layers.field_embedding import FieldEmbedding
 from tafe_tf.layers.gates import DSelectKGates, SoftmaxGates
 from tafe_tf.layers.heads import HeadsWithAmount
 from tafe_tf.layers.layer_stitch import LayerStitch
+from tafe_tf.layers.number_encoder import NumberEncoder
 from tafe_tf.layers.partitioned_embedding import PartitionedEmbedding
 from tafe_tf.layers.selector import GammaSchedule, SmoothStepSelector
 from tafe_tf.layers.self_attention import FieldSelfAttention
 from tafe_tf.layers.sequence_encoder import SequenceEncoder
 from tafe_tf.layers.subspace_stitch import SubspaceStitch
 from tafe_tf.layers.towers import Towers
+from tafe_tf.layers.vector_encoder import VectorEncoder
 
 __all__ = [
     "ASRG",
@@ -41,6 +43,7 @@ __all__ = [
     "HeadsWithAmount",
     "InducingPointAttention",
     "LayerStitch",
+    "NumberEncoder",
     "PartitionedEmbedding",
     "SequenceEncoder",
     "SmoothStepSelector",
@@ -49,4 +52,5 @@ __all__ = [
     "TaskFieldAlignment",
     "TaskSpecificAdapter",
     "Towers",
+    "VectorEncoder",
 ]

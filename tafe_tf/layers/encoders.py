@@ -1,10 +1,13 @@
 """The kinds of encoders: what makes a row of H of other things than one pooled field of ids.
 
 An encoder is a layer with `reads(parts)`, which picks what it takes of a batch (`Parts`), and a
-call that makes [B, d] of that. What `reads` is given was not cast to half precision; what a call is
-given is, as Keras does for every layer. A model keeps an encoder as a mapping that JSON can hold:
-its "kind" and what else the kind needs.
+call that makes [B, d] of that, or [B, k, d], k rows of H. What `reads` is given was not cast to
+half precision; what a call is given is, as Keras does for every layer. A model keeps an encoder as
+a mapping that JSON can hold: its "kind" and what else the kind needs.
 
+* "number": "embedding" and "buckets", see `NumberEncoder`. Numbers of one setting that follow each
+  other are one layer, which has as many rows: one step costs as much as it has operations.
+* "vector": "length".
 * "sequence": "features" and "query", the places of fields of ids among all of them, and the
   settings of `SequenceEncoder`.
 """
@@ -12,33 +15,56 @@ its "kind" and what else the kind needs.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import keras
 
+from tafe_tf.layers.number_encoder import NumberEncoder
 from tafe_tf.layers.sequence_encoder import SequenceEncoder
+from tafe_tf.layers.vector_encoder import VectorEncoder
 
 Encoder = Mapping[str, Any]
+KINDS = ("number", "vector", "sequence")
 
 
-def make(encoder: Encoder, dim: int, slots: Sequence[int], dtype: Any) -> keras.layers.Layer:
-    """Makes an encoder's layer.
+def make(
+    encoders: Sequence[Encoder],
+    dim: int,
+    slots: Sequence[int],
+    dtype: Any,
+) -> list[keras.layers.Layer]:
+    """Makes the layers of encoders, whose rows stand in the same order.
 
     Args:
-        encoder: Its mapping.
+        encoders: Their mappings.
         dim: Embedding dimension, d.
         slots: The number of ids of each field of ids.
-        dtype: The policy of its computations.
+        dtype: The policy of their computations.
 
     Raises:
-        ValueError: If its kind is not known, or one of its settings breaks its rule.
+        ValueError: If a kind is not known, or one of the settings breaks its rule.
     """
-    kind = encoder["kind"]
-    if kind not in _KINDS:
-        raise ValueError(f"`encoders` must be of the kinds {list(_KINDS)}. Received: {kind!r}")
-    settings = {key: value for key, value in encoder.items() if key != "kind"}
-    return _KINDS[kind](settings, dim, slots, dtype)
+    layers: list[keras.layers.Layer] = []
+    numbers = 0  # before the next layer
+    vectors = 0
+    for encoder, alike in itertools.groupby(encoders):
+        count = len(list(alike))
+        settings = dict(encoder)
+        kind = settings.pop("kind")
+        if kind == "number":
+            layers.append(NumberEncoder(dim, count, numbers, dtype=dtype, **settings))
+            numbers += count
+            continue
+        for _ in range(count):
+            if kind == "vector":
+                layers.append(VectorEncoder(dim, first=vectors, dtype=dtype, **settings))
+                vectors += settings["length"]
+            elif kind == "sequence":
+                layers.append(_sequence(settings, dim, slots, dtype))
+            else:
+                raise ValueError(f"`encoders` must be of the kinds {KINDS}. Received: {kind!r}")
+    return layers
 
 
 def taken(encoders: Sequence[Encoder]) -> set[int]:
@@ -89,6 +115,3 @@ def _sequence(
     lists = [starts[field : field + 2] for field in own.pop("features")]
     query = [starts[field] for field in own.pop("query")]
     return SequenceEncoder(dim, lists, query, dtype=dtype, **own)
-
-
-_KINDS: dict[str, Callable[..., keras.layers.Layer]] = {"sequence": _sequence}

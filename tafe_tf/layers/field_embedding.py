@@ -40,12 +40,12 @@ class FieldEmbedding(Configured):
 
     Attributes:
         embedding: The layer that holds the table.
-        encoders: The layers of the encoders.
+        encoders: The layers of the encoders; one may make the rows of several numbers.
         rows: Number of rows of H, F.
 
     Call arguments:
         inputs: "ids" and "weights" [B, S]; and, where encoders read them, "numbers" float32
-            [B, M], NaN where they are missing, and "vectors" float32 [B, V]. In a request to rank
+            [B, M], and "vectors" float32 [B, V], NaN where they are missing. In a request to rank
             items, "once_ids" and "once_weights", [1, s], may hold the slots of all sequences of the
             user; "ids" and "weights" are then without them, [B, S - s].
 
@@ -90,9 +90,7 @@ class FieldEmbedding(Configured):
             self.embedding = PartitionedEmbedding(parts=parts, frozen=frozen, **table)
         else:
             self.embedding = FusedEmbedding(**table)
-        self.encoders = []
-        for encoder in encoders:
-            self.encoders.append(kinds.make(encoder, dim, self.slots, self.dtype_policy))
+        self.encoders = kinds.make(encoders, dim, self.slots, self.dtype_policy)
 
     def build(self, input_shape: Any = None) -> None:
         """Makes the table, then the weights of each encoder."""
@@ -130,8 +128,8 @@ class FieldEmbedding(Configured):
             is_plain = max(run.slots) == 1
             h.append(of_run if is_plain else pool(of_run, weights, run.slots))
         for encoder in self.encoders:
-            row = encoder(encoder.reads(parts))  # [B, d]
-            h.append(ops.expand_dims(row, 1))
+            rows = encoder(encoder.reads(parts))  # [B, d] or, of several numbers, [B, k, d]
+            h.append(rows if len(rows.shape) == 3 else ops.expand_dims(rows, 1))
         return ops.concatenate(h, axis=1)
 
     def _look_up(self, inputs: Mapping[str, Tensor]) -> tuple[Looked, ...]:

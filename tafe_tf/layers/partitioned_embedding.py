@@ -197,7 +197,7 @@ def fields_of_parts(
 
     Example:
         >>> fields_of_parts([5, 40, 3, 40], owners=[0, 1, 2, 1], with_rows=[0, 1, 2], parts=2)
-        [[0, 1, 3], [2]]
+        [[0], [1, 2, 3]]
     """
     if not with_rows:
         return []

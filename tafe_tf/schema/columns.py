@@ -29,6 +29,7 @@ class Column:
         max_length: 0 (the default) for one value a row; otherwise the column holds lists, which are
             cut to this many values.
         separator: The character between the values of a list in a CSV cell. Default: "|".
+        is_exact: Whether each list has `max_length` values, or is missing. Default: no.
         input: The name by which the served model takes the column. Default: `name`; see
             `tafe_tf.input_names` for what a column is called whose name no input can have.
         keep: Which values of longer lists are kept, the "first" (the default) or the "last".
@@ -46,6 +47,7 @@ class Column:
     dtype: Dtype
     max_length: int = 0
     separator: str = "|"
+    is_exact: bool = False
     input: str = ""
     keep: str = "first"
 

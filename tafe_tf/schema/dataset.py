@@ -149,6 +149,10 @@ class Schema:
             count,
         )
         check_distinct("feature", [feature.name for feature in self.features])
+        kinds = [feature.kind for feature in self.features]
+        has_ids = any(feature.has_ids for feature in self.features)
+        rule = 'must hold a feature of another kind than "number" and "vector", such as "quantile"'
+        check(has_ids, "features", rule, kinds)
         self._check_files()
 
     def _find_owners(self) -> None:
@@ -174,7 +178,8 @@ class Schema:
         """Checks that vocabularies have files of their own, even where case makes no difference."""
         known: dict[str, str] = {}
         for feature in self.features:
-            if feature.kind != "vocabulary" or feature.shares:
+            has_file = feature.kind == "vocabulary" or feature.is_scaled
+            if not has_file or feature.shares:
                 continue
             first = known.setdefault(feature.name.lower(), feature.name)
             rule = f"must differ from {first!r} in more than case: their files are named by it"
@@ -313,7 +318,10 @@ class Schema:
 
     @property
     def shares(self) -> tuple[int, ...]:
-        """For each feature with ids the place of the one whose rows it uses, its own by default."""
+        """For each feature with ids the place, among these, of the one whose rows it uses.
+
+        By default it is its own.
+        """
         places = {feature.name: i for i, feature in enumerate(self.id_features)}
         return tuple(places[feature.owner] for feature in self.id_features)
 
@@ -340,6 +348,17 @@ class Schema:
         return tuple(feature for feature in self.features if feature.has_ids)
 
     @property
+    def counted_features(self) -> tuple[Feature, ...]:
+        """All features, in the order in which a model counts their missing and unseen values.
+
+        First those with ids, then numbers, then vectors, each in schema order.
+        """
+        ordered = list(self.id_features)
+        for kind in ("number", "vector"):
+            ordered += [feature for feature in self.features if feature.kind == kind]
+        return tuple(ordered)
+
+    @property
     def fields(self) -> tuple[str, ...]:
         """The names of the rows of H, [F].
 
@@ -347,9 +366,7 @@ class Schema:
         schema order, and last the sequences.
         """
         taken = {name for sequence in self.sequences for name in sequence.features}
-        names = [feature.name for feature in self.id_features if feature.name not in taken]
-        for kind in ("number", "vector"):
-            names += [feature.name for feature in self.features if feature.kind == kind]
+        names = [feature.name for feature in self.counted_features if feature.name not in taken]
         names += [sequence.name for sequence in self.sequences]
         return tuple(names)
 

@@ -51,8 +51,8 @@ class DataConfig:
             for path in rows:
                 if not is_utf8(path):
                     raise DataError(f"{path!a}: the name must be UTF-8, to be noted; rename it")
-        for path in missing(pretrained.paths(self.schema, self.schema_file)):
-            raise FileNotFoundError(f"{path}: there is no such file (`pretrained` in the schema)")
+        for problem in pretrained.problems(self.schema, self.schema_file):
+            raise FileNotFoundError(problem)
 
     def splits(self) -> list[tuple[str, Rows]]:
         """The rows by the name of their split."""

@@ -34,7 +34,8 @@ def rows_of_field(run: RunDir, name: str, table: int = 0) -> pa.Table:
 
     Returns:
         A table with the columns "id", "row_of" and "vector", a list of d float32 numbers. The id is
-        the value as the field's column holds it, of kind "hash" and "log_round" its bucket; it is
+        the value as the field's column holds it, of kind "hash", "log_round" and "quantile" its
+        bucket; it is
         null in the first two rows, whose "row_of" is "unseen" and "missing" in place of "value".
         Half precision is written as float32, to the bit.
 
@@ -46,10 +47,10 @@ def rows_of_field(run: RunDir, name: str, table: int = 0) -> pa.Table:
     Example: see `tafe_tf.training.run.Run.embeddings`.
     """
     run.check_trained()
-    features = run.schema().features
+    features = run.schema().id_features  # the other fields have no rows
     names = [feature.name for feature in features]
     if name not in names:
-        raise RunError(f"{run}: there is no field {name!r}; there are {', '.join(names)}")
+        raise RunError(f"{run}: there is no field with rows {name!r}; there are {', '.join(names)}")
     place = names.index(name)
     feature = features[place]
     embeddings = list(run.load_best().embeddings_of_model())

@@ -1,7 +1,8 @@
 """Training that goes on from an earlier run with the files of a new day.
 
 The values of the earlier run's vocabularies keep their order, and so their rows of the embedding
-table; the new values of the new files follow.
+table; the new values of the new files follow. Edges of quantiles and scales of numbers stay as they
+are, since the weights have been learned under them.
 
 The weights are the earlier run's best ones, which an export of it serves, with gamma's step and the
 shifts of the intercepts. The optimizer's moments and its count of steps come from the earlier run's
@@ -25,6 +26,7 @@ from tafe_tf.data.atomic import read_json, read_text, write_json
 from tafe_tf.data.bad_rows import BadRows
 from tafe_tf.data.blocks.maturity import Now
 from tafe_tf.features import vocabulary
+from tafe_tf.features.learned_numbers import scaled_features
 from tafe_tf.features.value_counts import Kept
 from tafe_tf.models import FunnelModel
 from tafe_tf.optimizers import LazyAdam
@@ -142,7 +144,11 @@ class WarmStart:
                 counted.rows,
                 kept,
                 [made_from],
+                numbers_of=self.previous.path,
             )
+        for feature in scaled_features(schema):
+            what = "edges" if feature.kind == "quantile" else "scale"
+            print(f"{feature.name}: the {what} of its numbers stay those of {self.previous}")
         of_optimizer = _stored(self.previous.path / "checkpoints", "optimizer")
         note = {
             "run": absolute(self.previous.address),
@@ -257,7 +263,7 @@ class WarmStart:
         parts = []
         offset = 0  # of the field's rows in the earlier table
         for field in fields:
-            feature = schema.features[field]
+            feature = schema.id_features[field]
             if feature.shares:  # it has no rows of its own
                 continue
             size = feature.rows()

@@ -310,7 +310,7 @@ def _evaluate_test(
     test = dataclasses.replace(rows, files=list(data.test), holdout=Holdout())
     schema = data.schema
     seen = Predictions(schema, keeps_group=True, keeps_amount=False)
-    fields = FieldCounts([feature.name for feature in schema.features])
+    fields = FieldCounts([feature.name for feature in schema.counted_features])
     metrics: dict[str, Any] = evaluate(trees, table, test, also=seen.add, fields=fields)
     metrics |= {**fields.as_metrics(), "parameters": trees.parameters}
     write_json(run.path / "metrics.json", metrics)

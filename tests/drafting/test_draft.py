@@ -67,11 +67,11 @@ def test_each_column_has_its_part(tmp_path: pathlib.Path, columns: dict[str, Any
         "user_id": "vocabulary",
         "item": "vocabulary",
         "hour": "integer",
-        "price": "log_round",
-        "ctr_30d": "log_round",
+        "price": "quantile",
+        "ctr_30d": "quantile",
     }
     assert features(schema)["hour"].size == 24 and features(schema)["user_id"].side == "user"
-    assert features(schema)["ctr_30d"].scale > 40  # shares need finer buckets than prices
+    assert features(schema)["ctr_30d"].buckets == 64
     for column, reason in {
         "request_id": "names the row",
         "item_name": "says the same as 'item'",
@@ -177,6 +177,30 @@ def test_lists_in_texts(tmp_path: pathlib.Path, columns: dict[str, Any]) -> None
     schema, _ = drafted(written(tmp_path, columns))
     seen = features(schema)["seen"]
     assert (seen.max_length, seen.separator, seen.kind) == (3, ";", "vocabulary")
+
+
+def test_lists_of_one_length_of_numbers_are_vectors(
+    tmp_path: pathlib.Path, columns: dict[str, Any]
+) -> None:
+    rng = np.random.default_rng(8)
+    vectors = rng.normal(size=(ROWS, 5)).astype(np.float32)
+    columns["embedding"] = [None if i % 9 == 0 else row.tolist() for i, row in enumerate(vectors)]
+    columns["ratings"] = [rng.random(1 + i % 6).tolist() for i in range(ROWS)]
+    path = tmp_path / "shop.parquet"
+    pd.DataFrame(columns).to_parquet(path)
+    schema, text = drafted(path)
+    embedding = features(schema)["embedding"]
+    assert (embedding.kind, embedding.length, embedding.max_length) == ("vector", 5, 0)
+    assert features(schema)["ratings"].kind == "quantile"
+    assert features(schema)["ratings"].max_length > 0 and "# all lists have as many" in text
+
+
+def test_numbers_of_few_rows_have_fewer_buckets(
+    tmp_path: pathlib.Path, columns: dict[str, Any]
+) -> None:
+    few = {name: values[:1000] for name, values in columns.items()}
+    price = features(drafted(written(tmp_path, few))[0])["price"]
+    assert price.kind == "quantile" and price.buckets == 20
 
 
 @pytest.mark.parametrize("text", ["", "click,item\n"])

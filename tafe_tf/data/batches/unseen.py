@@ -35,7 +35,7 @@ class UnseenIds:
     def slots(self, schema: Schema) -> np.ndarray:
         """The places of the fields' ids among the S ids of a row, [s]."""
         which = []
-        for feature in schema.features:
+        for feature in schema.id_features:
             is_drawn = feature.name in self.fields
             which += [is_drawn] * feature.slots
         return np.flatnonzero(which)
@@ -70,7 +70,7 @@ class UnseenDraw:
     ) -> None:
         self._below = np.uint64(ids.share * 2.0**53)
         self._slots = ids.slots(schema)
-        self._width = sum(feature.slots for feature in schema.features)
+        self._width = sum(feature.slots for feature in schema.id_features)
         sequence = np.random.SeedSequence([seed, epoch])
         streams = sequence.generate_state(self._width, np.uint64)  # a hash of its own for each slot
         self._streams = [int(streams[slot]) for slot in self._slots]
@@ -97,10 +97,10 @@ def untrained_fields(
 ) -> list[str]:
     """The fields whose row of unseen values no training row reads, but a served one may.
 
-    Kinds "hash" and "log_round" have a row for every value. What is always served as one value
-    (`serve_as`) is never unseen. Where some training values are unseen, because they occur fewer
-    than `min_count` times for example, these train the row. Fields that share rows share that of
-    unseen values: what trains it for one trains it for all.
+    Kinds "hash", "log_round" and "quantile" have a row for every value. What is always served as
+    one value (`serve_as`) is never unseen. Where some training values are unseen, because they
+    occur fewer than `min_count` times for example, these train the row. Fields that share rows
+    share that of unseen values: what trains it for one trains it for all.
 
     Args:
         schema: Of the rows.
