@@ -232,7 +232,7 @@ def _exported(directory: pathlib.Path, schema: Schema) -> pathlib.Path | str:
     run = fit(
         DataConfig.in_directory(data),
         directory / "run",
-        model=ModelConfig(arguments={"embedding_stddev": 0.3}),
+        model=ModelConfig(arguments={"embedding_stddev": 0.15}),
         training=TrainingConfig(epochs=1, batch_size=500),
         verbose=False,
     )
