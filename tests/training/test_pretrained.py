@@ -511,6 +511,33 @@ def served(**columns: Any) -> dict[str, list[Any]]:
     return {name: [value] for name, value in (row | columns).items()}
 
 
+def test_fields_without_ids_come_between(tmp_path: pathlib.Path, items: str) -> None:
+    """The rows of H that no table has do not move the places of those that one has."""
+    schema = schema_with(pretrained=items, **FROZEN)
+    schema["features"].insert(0, {"name": "amount", "column": "price", "kind": "number"})
+    price, *_ = [feature for feature in schema["features"] if feature["name"] == "price"]
+    schema["features"].remove(price)
+    schema["sequences"] = [{"name": "recent", "features": ["history"], "query": ["item"]}]
+    rows = log()
+    run = tafe_tf.fit(schema, train=rows, run_dir=tmp_path / "run", **SETTINGS)
+    known = dict(zip(range(0, 80, 2), vectors(), strict=True))
+    written = run.embeddings("item").to_pylist()[FIRST:]
+    assert len(written) == ITEMS
+    for row in written:
+        if row["id"] in known:
+            np.testing.assert_array_equal(row["vector"], known[row["id"]])
+    settings = {**SETTINGS, **STILL, "warm_start": str(tmp_path / "run")}
+    after = tafe_tf.fit(schema, train=log(seed=1, first=15), run_dir=tmp_path / "after", **settings)
+    for name in ("item", "hour", "shop"):
+        before = {row["id"]: row["vector"] for row in run.embeddings(name).to_pylist()[FIRST:]}
+        for row in after.embeddings(name).to_pylist()[FIRST:]:
+            if row["id"] in before:
+                np.testing.assert_allclose(row["vector"], before[row["id"]], rtol=1e-6)
+    for name in ("amount", "recent"):
+        with pytest.raises(RunError, match=rf"there is no field with rows '{name}'; there are hi"):
+            run.embeddings(name)
+
+
 def test_every_table_of_a_single_task_model_can_be_asked_for(tmp_path: pathlib.Path) -> None:
     settings = {name: value for name, value in SETTINGS.items() if name != "bottom_units"}
     settings["model"] = "single_task"
