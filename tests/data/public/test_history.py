@@ -77,8 +77,7 @@ def test_the_rates_are_met_and_order_is_worth_something() -> None:
 def test_columns_hold_the_newest_last() -> None:
     funnel = Small()
     columns = funnel.chunk(stream=0, number=0, rows=50)
-    rng = np.random.default_rng([0, 2, 0, 0])
-    rows = funnel._ids(rng, 50)
+    rows = funnel.rows(stream=0, number=0, rows=50)
     for row, history, ago in zip(rows, columns["history"], columns["history_ago"], strict=True):
         items = [item % 3 for item in row[3:] if item >= 0]
         assert history == items[::-1]
