@@ -46,8 +46,8 @@ def trained(data: pathlib.Path, run: pathlib.Path, **settings: Any) -> Any:
 def test_a_run_goes_on_from_an_earlier_one(data: pathlib.Path, tmp_path: pathlib.Path) -> None:
     first = trained(data, tmp_path / "first", epochs=2)
     again = trained(data, tmp_path / "second", epochs=1, warm_start=str(tmp_path / "first"))
-    names = [variable.path for variable in first.model.variables]
-    assert names == [variable.path for variable in again.model.variables]
+    names = [variable.name for variable in first.model.variables]
+    assert names == [variable.name for variable in again.model.variables]
     metrics = json.loads((tmp_path / "second" / "metrics.json").read_text())
     assert 0 < metrics["log_loss/ctr"] < 1
     rows = small_models.rows("stories", 20, seed=3)
