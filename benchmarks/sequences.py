@@ -1,12 +1,14 @@
 """Measures what a history costs: a training step, an exported model, and a request to rank items.
 
-    python -m benchmarks.sequences [--what=steps,requests,rank] [--attentions=din,dot,transformer]
+    python -m benchmarks.sequences [--what=truth,steps,requests,rank] [--attentions=din,dot]
 
 All ways of a table are measured in turn, round by round, so that ratios are of the same minutes.
-"steps" are rows/s of training TAFE on 20 fields, without a history and with one of --length items.
-"requests" are rows/s of the same models exported, 1,024 rows of raw columns a request. "rank" asks
-for --items items of one user, by the signature `rank` and by `serving_default` with the history
-repeated, ms a request; their answers must agree. Every table comes with a line of JSON.
+"truth" is of the funnel of `tafe generate --interactions=history`: the AUC of the truth, and of
+what pooled lists can tell at most (`HistoryFunnel.bag_probabilities`), on 100,000 rows. "steps" are
+rows/s of training TAFE on 20 fields, without a history and with one of --length items. "requests"
+are rows/s of the same models exported, 1,024 rows of raw columns a request. "rank" asks for --items
+items of one user, by the signature `rank` and by `serving_default` with the history repeated, ms a
+request, and by how much their answers differ. Every table comes with a line of JSON.
 """
 
 from __future__ import annotations
@@ -22,11 +24,13 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 from absl import flags, logging
+from sklearn.metrics import roc_auc_score
 
 from benchmarks.support import rounds
 from tafe_tf import machine, schema_toml
 from tafe_tf.data.batches.batch import Batch
 from tafe_tf.data.formats.write import write
+from tafe_tf.data.public.history import HistoryFunnel
 from tafe_tf.export.publish import ExportConfig, publish
 from tafe_tf.export.session_model import SessionModel
 from tafe_tf.features.graph import Features
@@ -40,7 +44,7 @@ from tafe_tf.training.data_config import DataConfig
 from tafe_tf.training.fit import fit
 from tafe_tf.training.sync_steps import SyncSteps
 
-_WHAT = flags.DEFINE_list("what", ["steps", "requests", "rank"], "What to measure.")
+_WHAT = flags.DEFINE_list("what", ["truth", "steps", "requests", "rank"], "What to measure.")
 _ATTENTIONS = flags.DEFINE_list("attentions", ["din", "dot", "transformer"], "How it is read.")
 _LENGTH = flags.DEFINE_integer("length", 50, "Items of the history.", lower_bound=1)
 _LENGTHS = flags.DEFINE_list("lengths", ["50", "500"], "Items of the history, for rank.")
@@ -58,7 +62,20 @@ def main(argv: list[str]) -> None:
     command.only_flags(argv)
     logging.set_verbosity(logging.WARNING)
     for what in _WHAT.value:
-        {"steps": _steps, "requests": _requests, "rank": _rank}[what]()
+        {"truth": _truth, "steps": _steps, "requests": _requests, "rank": _rank}[what]()
+
+
+def _truth() -> None:
+    funnel = HistoryFunnel()
+    ids = funnel.rows(stream=1, number=0, rows=100_000)
+    truth = funnel.probabilities(ids)
+    known = funnel.bag_probabilities(ids)
+    happened = truth > np.random.default_rng(0).random((len(ids), 1))
+    line: dict[str, Any] = {"title": "AUC on the funnel of histories"}
+    for step, task in enumerate(funnel.tasks):
+        line[f"truth, {task}"] = round(roc_auc_score(happened[:, step], truth[:, step]), 4)
+        line[f"pooled, {task}"] = round(roc_auc_score(happened[:, step], known[:, step]), 4)
+    print(json.dumps(line), flush=True)
 
 
 def schema_of(attention: str, length: int) -> Schema:
@@ -178,14 +195,16 @@ def _rank_one(attention: str, length: int) -> None:
         rows = {**columns, **repeated}
         of_rank = session(once, "rank")
         of_rows = session(rows)
-        differences = [np.abs(of_rank[name] - of_rows[name]).max() for name in of_rows]
+        without = session({**rows, "history": np.full((items, 1), -1)})
+        differ = max(np.abs(of_rank[name] - of_rows[name]).max() for name in of_rows)
+        matters = max(np.abs(without[name] - of_rows[name]).max() for name in of_rows)
         ways = {
             "rows": functools.partial(_milliseconds, lambda: session(rows)),
             "rank": functools.partial(_milliseconds, lambda: session(once, "rank")),
         }
         seen = rounds.run(ways, {})
     title = f"{attention}, {length} items of a history, {items} to rank, ms"
-    _show_ratios(seen, title, differ_by=float(max(differences)))
+    _show_ratios(seen, title, differ_by=float(differ), history_matters_by=float(matters))
 
 
 def _milliseconds(ask: Callable[[], Any]) -> rounds.Figures:
@@ -213,7 +232,7 @@ def _exported(directory: pathlib.Path, schema: Schema) -> pathlib.Path | str:
     run = fit(
         DataConfig.in_directory(data),
         directory / "run",
-        model=ModelConfig(arguments={"embedding_stddev": 0.3}),
+        model=ModelConfig(arguments={"embedding_stddev": 0.15}),
         training=TrainingConfig(epochs=1, batch_size=500),
         verbose=False,
     )

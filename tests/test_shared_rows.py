@@ -13,6 +13,7 @@ import pytest
 import tensorflow as tf
 from absl import flags as absl_flags
 from absl.testing import flagsaver
+from marks import all_slow_but
 
 import tafe_tf
 from tafe_tf import prepare, schema_toml
@@ -342,7 +343,7 @@ def values_of(run: Run) -> dict[str, np.ndarray]:
     return dict(zip(values, rows, strict=False))
 
 
-@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+@pytest.mark.parametrize("dtype", all_slow_but({"float32"}, ["float32", "bfloat16"]))
 def test_a_run_trains_exports_and_goes_on_by_value(tmp_path: pathlib.Path, dtype: str) -> None:
     """A value lives on for as long as either column has it."""
     first, second = log(400, seed=0), log(400, seed=1, first=10)

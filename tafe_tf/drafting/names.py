@@ -61,6 +61,10 @@ TIMES = {
 }
 # Words of moments that are facts about a user or an item, and not the moment of the row.
 FACTS = {"birth", "dob", "signup", "registered", "joined", "release", "published", "expiry", "last"}
+HISTORIES = {
+    *("history", "hist", "recent", "recently", "last", "past", "previous", "prev", "sequence"),
+    *("seq", "viewed", "clicked", "bought", "purchased", "seen", "visited", "watched", "read"),
+}
 SAMPLE_WEIGHTS = {
     *("sample_weight", "sampling_weight", "importance_weight", "row_weight", "example_weight"),
     "instance_weight",

@@ -91,11 +91,10 @@ class DinAttention(Configured):
         """Computes v: [B, p], [B, L, e], [B, L] -> [B, e]."""
         mask = ops.cast(mask, keys.dtype)
         activations = self.activations(query, keys)  # [B, L]
-        activations = ops.expand_dims(activations * mask, 1)  # [B, 1, L]
-        summed = ops.matmul(activations, keys)  # [B, 1, e]
+        summed = sum_of_entries(activations * mask, keys)  # [B, e]
         count = ops.sum(mask, axis=1, keepdims=True)
         is_empty = ops.cast(ops.equal(count, 0), keys.dtype)  # [B, 1]
-        return summed[:, 0] + is_empty * self.none
+        return summed + is_empty * self.none
 
     def activations(self, query: Tensor, keys: Tensor) -> Tensor:
         """Returns a(k_l, q) of each entry, padding included, [B, L]."""
@@ -103,7 +102,8 @@ class DinAttention(Configured):
         first = self.first
         of_query = ops.matmul(query, first["query"] + first["difference"])  # [B, u]
         of_query = of_query + self.biases[0]
-        x = ops.matmul(keys, self._kernels_of(query)) + ops.expand_dims(of_query, 1)  # [B, L, u]
+        x = self._first_layer(keys, self._kernels_of(query))  # [B, L, u]
+        x = x + ops.expand_dims(of_query, 1)
         x = ops.reshape(x, (-1, self.units[0]))  # [B L, u]
         *hidden, last = self.kernels
         for kernel, slope, bias in zip(hidden, self.slopes, self.biases[1:], strict=False):
@@ -113,6 +113,19 @@ class DinAttention(Configured):
         above = ops.matmul(ops.relu(x), last * (1.0 - slope))  # [B L, 1]
         x = above + ops.matmul(x, last * slope) + self.last_bias
         return ops.reshape(x, (-1, length))
+
+    def _first_layer(self, keys: Tensor, kernels: Tensor) -> Tensor:
+        """Multiplies the entries by the kernels of all queries: [B, L, e], [B, e, u] -> [B, L, u].
+
+        One history for all queries is one product of two matrices.
+        """
+        if keys.shape[0] != 1:
+            return ops.matmul(keys, kernels)
+        _, length, e = keys.shape
+        units = self.units[0]
+        side_by_side = ops.reshape(ops.transpose(kernels, (1, 0, 2)), (e, -1))  # [e, B u]
+        product = ops.reshape(ops.matmul(keys[0], side_by_side), (length, -1, units))
+        return ops.transpose(product, (1, 0, 2))
 
     def _kernels_of(self, query: Tensor) -> Tensor:
         """The first layer's kernel for the keys of each query, [B, e, u]."""
@@ -134,3 +147,19 @@ class DinAttention(Configured):
     ) -> Shape:
         """Returns [B, e]."""
         return (query_shape[0], keys_shape[-1])
+
+
+def sum_of_entries(weights: Tensor, keys: Tensor) -> Tensor:
+    """Sums a history's entries by weights.
+
+    Args:
+        weights: [B, L].
+        keys: The entries, [B, L, e], or [1, L, e], one history for all rows.
+
+    Returns:
+        [B, e].
+    """
+    if keys.shape[0] == 1:
+        return ops.matmul(weights, keys[0])
+    summed = ops.matmul(ops.expand_dims(weights, 1), keys)  # [B, 1, e]
+    return summed[:, 0]

@@ -8,6 +8,7 @@ import keras
 from keras import ops
 
 from tafe_tf.layers.configured import Configured
+from tafe_tf.layers.din_attention import sum_of_entries
 from tafe_tf.types import Shape, Tensor
 
 
@@ -47,14 +48,16 @@ class DotAttention(Configured):
         """Computes the mean: [B, p], [B, L, e], [B, L] -> [B, e]."""
         e = keys.shape[-1]
         projected = ops.matmul(query, self.kernel) + self.bias  # [B, e]
-        projected = ops.expand_dims(projected / math.sqrt(e), -1)  # [B, e, 1]
-        scores = ops.matmul(keys, projected)[..., 0]  # [B, L]
+        projected = projected / math.sqrt(e)
+        if keys.shape[0] == 1:  # one history for all queries: one product of two matrices
+            scores = ops.matmul(projected, ops.transpose(keys[0]))  # [B, L]
+        else:
+            scores = ops.matmul(keys, ops.expand_dims(projected, -1))[..., 0]
         scores = masked(scores, mask)
         of_none = ops.zeros_like(scores[:, :1]) + self.none_score  # [B, 1]
         weights = ops.softmax(ops.concatenate([scores, of_none], axis=1), axis=-1)
-        of_entries = ops.expand_dims(weights[:, :-1], 1)  # [B, 1, L]
-        mean = ops.matmul(of_entries, keys)  # [B, 1, e]
-        return mean[:, 0] + weights[:, -1:] * self.none
+        mean = sum_of_entries(weights[:, :-1], keys)
+        return mean + weights[:, -1:] * self.none
 
     def compute_output_shape(
         self,

@@ -227,3 +227,22 @@ def test_the_time_is_a_moment_or_grows_all_along(
     for times in (moments.astype(str), moments.as_unit("s").astype(int), range(0, 7 * ROWS, 7)):
         schema, _ = drafted(written(tmp_path, {**columns, "event_time": list(times)}))
         assert schema.time == "event_time" and "event_time" not in features(schema)
+
+
+def test_histories_are_read_by_the_column_of_the_same_things(
+    tmp_path: pathlib.Path, columns: dict[str, Any]
+) -> None:
+    random = np.random.default_rng(6)
+    lists = [random.integers(0, 310, size) for size in random.integers(0, 9, ROWS)]
+    columns["viewed_items"] = ["|".join(f"i{item}" for item in items) for items in lists]
+    columns["tags"] = ["|".join(f"t{item % 9}" for item in items) for items in lists]
+    schema, text = drafted(written(tmp_path, columns))
+    (sequence,) = schema.sequences
+    assert (sequence.features, sequence.query) == (("viewed_items",), ("item",))
+    history = features(schema)["viewed_items"]
+    assert (history.shares, history.side, history.max_length) == ("item", "user", 8)
+    assert "tags" in schema.fields and "viewed_items" not in schema.fields
+    assert '"first" if the newest entry stands first' in text
+    columns["viewed_items"] = ["|".join(f"x{item}" for item in items) for items in lists]
+    schema, _ = drafted(written(tmp_path, columns))
+    assert not schema.sequences  # of other things than items

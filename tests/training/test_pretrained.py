@@ -15,6 +15,7 @@ import pyarrow.parquet as pq
 import pytest
 from absl import flags as absl_flags
 from absl.testing import flagsaver
+from marks import all_slow_but
 
 import tafe_tf
 from tafe_tf import embeddings, prepare, schema_toml
@@ -278,11 +279,11 @@ def test_a_comparison_finds_it_and_notices_a_change(tmp_path: pathlib.Path, item
         copied = schema_toml.load(tmp_path / "job" / "prepared" / "schema.toml")
     assert copied.features[2].pretrained == items
     save(pathlib.Path(items), [1], vectors(1))
-    with pytest.raises(RunError, match=r"made with other files: items.parquet holds other bytes"):
-        shared.prepared().__enter__()
-    (tmp_path / "plain.toml").write_text(
-        "# kept\n" + schema_toml.dump(schema_toml.parse(schema_with()))
-    )
+    rule = r"made with other files: items.parquet holds other bytes"
+    with pytest.raises(RunError, match=rule), shared.prepared():
+        pass
+    text = schema_toml.dump(schema_toml.parse(schema_with()))
+    (tmp_path / "plain.toml").write_text(f"# kept\n{text}")
     plain = schema_toml.load(tmp_path / "plain.toml")
     assert pretrained.schema_text(plain, str(tmp_path / "plain.toml")).startswith("# kept")
 
@@ -328,23 +329,24 @@ def test_a_warm_start_wins_for_what_it_knows(tmp_path: pathlib.Path, items: str)
 FROZEN = {"trainable": False}
 
 
-@pytest.mark.parametrize(
-    "settings",
-    [
-        {},
-        {"embedding_parts": 2},
-        {"embedding_dtype": "bfloat16"},
-        {"dtype_policy": "mixed_bfloat16"},
-        {"unseen_share": 0.2},
-        {"loss_balancing": "gradnorm"},
-        {"model": "single_task", "bottom_units": None},
-        {"model": "tafe", "bottom_units": None, "tower_units": None, "num_layers": 1},
-    ],
-)
+WAYS: dict[str, dict[str, Any]] = {
+    "plain": {},
+    "parts": {"embedding_parts": 2},
+    "half tables": {"embedding_dtype": "bfloat16"},
+    "half precision": {"dtype_policy": "mixed_bfloat16"},
+    "unseen ids": {"unseen_share": 0.2},
+    "gradnorm": {"loss_balancing": "gradnorm"},
+    "single_task": {"model": "single_task", "bottom_units": None},
+    "tafe": {"model": "tafe", "bottom_units": None, "tower_units": None, "num_layers": 1},
+}
+
+
+@pytest.mark.parametrize("way", all_slow_but({"plain"}, WAYS))
 def test_rows_that_are_not_trained_are_equal_to_the_bit(
-    tmp_path: pathlib.Path, items: str, settings: dict[str, Any]
+    tmp_path: pathlib.Path, items: str, way: str
 ) -> None:
-    given = {name: value for name, value in (SETTINGS | settings).items() if value is not None}
+    asked = SETTINGS | WAYS[way]
+    given = {name: value for name, value in asked.items() if value is not None}
     given |= {"run_dir": tmp_path / "run", "train": log()}
     run = tafe_tf.fit(schema_with(pretrained=items, **FROZEN), **given)
     known = dict(zip(range(0, 80, 2), vectors(), strict=True))
@@ -427,7 +429,7 @@ def test_a_warm_start_keeps_what_is_not_trained(tmp_path: pathlib.Path, items: s
         trained(tmp_path / "c", {"pretrained": items}, **settings)
 
 
-@pytest.mark.parametrize("dtype", ["float32", "float16", "bfloat16"])
+@pytest.mark.parametrize("dtype", all_slow_but({"bfloat16"}, ["float32", "float16", "bfloat16"]))
 def test_rows_go_to_a_file_and_back_to_the_bit(
     tmp_path: pathlib.Path, dtype: str, capsys: pytest.CaptureFixture[str]
 ) -> None:

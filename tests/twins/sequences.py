@@ -38,7 +38,7 @@ def activation(p: Weights, query: np.ndarray, key: np.ndarray) -> float:
             break
         x = x @ p[f"kernel_{layer}"] + p[f"bias_{layer}"]
     (activated,) = x @ p[f"kernel_{layer}"] + p["last_bias"]
-    return activated
+    return float(activated)
 
 
 def dot(p: Weights, query: np.ndarray, entries: np.ndarray) -> np.ndarray:
@@ -47,7 +47,8 @@ def dot(p: Weights, query: np.ndarray, entries: np.ndarray) -> np.ndarray:
     projected = query @ p["kernel"] + p["bias"]
     scores = [projected @ key / np.sqrt(e) for key in entries]
     weights = softmax(np.array([*scores, p["none_score"][0]]))
-    return weights @ np.array([*entries, p["none"]])
+    mean = weights @ np.array([*entries, p["none"]])
+    return np.asarray(mean)
 
 
 def transformer(p: Weights, entries: np.ndarray, blocks: int, heads: int) -> np.ndarray:

@@ -99,6 +99,11 @@ class HistoryFunnel(SyntheticFunnel):
         items[:, 1:][np.arange(self.length) >= lengths] = -1
         return np.concatenate([fields, items], axis=1)
 
+    def rows(self, stream: int, number: int, rows: int) -> np.ndarray:
+        """The value indices of the rows of a chunk, see `chunk`, [rows, fields + 1 + length]."""
+        rng = np.random.default_rng([self._seed, 2, stream, number])
+        return self._ids(rng, rows)
+
     def likes(self, ids: np.ndarray) -> np.ndarray:
         """Which items of the history are of the item's kind, [rows, length]."""
         item = ids[:, self.fields]
