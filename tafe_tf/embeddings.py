@@ -3,9 +3,10 @@
     python -m tafe_tf.embeddings RUN --field=item --out=items.parquet
 
 RUN is a run's directory or its URI in a store. The file has the columns `id`, the value as the
-field's column holds it (of kind "hash" and "log_round" the bucket), `row_of` ("value", or "unseen"
-or "missing" for the row of such values, which has no id) and `vector`, a list of float32 numbers.
-A schema takes it again as `pretrained`, and its rows then start with these very numbers.
+field's column holds it (of kinds "hash", "log_round" and "quantile" the bucket), `row_of` ("value",
+or "unseen" or "missing" for the row of such values, which has no id) and `vector`, a list of
+float32 numbers. A schema takes it again as `pretrained`, and its rows then start with these very
+numbers.
 """
 
 from __future__ import annotations

@@ -64,7 +64,6 @@ from tafe_tf.engines.runners import (
     RUNNER_HELP,
     driver_of,
 )
-from tafe_tf.features import pretrained
 from tafe_tf.features.graph import Features
 from tafe_tf.features.table_size import (
     RowSize,
@@ -81,6 +80,7 @@ from tafe_tf.terminal import command
 from tafe_tf.terminal.field_shares import print_unseen
 from tafe_tf.terminal.progress import Progress
 from tafe_tf.terminal.tables import print_unknown, show
+from tafe_tf.training.schema_copy import text_of_copy
 
 for _name in (
     "data_dir",
@@ -219,7 +219,7 @@ def _shard_job(
         data_dir=absolute(flags.DATA_DIR.value) if is_found_by_name else common_folder(files),
         named={} if is_found_by_name else files,
         schema=schema,
-        schema_text=pretrained.schema_text(schema, schema_file),
+        schema_text=text_of_copy(schema, schema_file),
         output=absolute(_OUTPUT_DIR.value).rstrip("/"),
         format=_FORMAT.value,
         shard_rows=_SHARD_ROWS.value,

@@ -27,6 +27,7 @@ from tafe_tf.terminal import attended
 from tafe_tf.training.errors import RunError
 from tafe_tf.training.noted_files import METRICS, NotedFiles
 from tafe_tf.training.run_dir import claim
+from tafe_tf.training.schema_copy import text_of_copy
 from tafe_tf.trees.config import NAME as TREES
 from tafe_tf.trees.config import check_installed
 
@@ -186,7 +187,7 @@ class Shared:
                 raise RunError(f"{self._settings_file}: {otherwise}. Differing lines: {lines}")
         else:
             write_text(self._settings_file, self.settings)
-        schema_text = pretrained.schema_text(loaded, self.schema_file)
+        schema_text = text_of_copy(loaded, self.schema_file)
         claim(self._prepared / "schema.toml", schema_text, otherwise)
 
     @property

@@ -11,6 +11,7 @@ projects it to another length, since a table of d numbers can only start at vect
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import pathlib
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
@@ -19,7 +20,6 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from tafe_tf import schema_toml
 from tafe_tf.data.atomic import read_json, write_json
 from tafe_tf.data.errors import BadRowError, DataError
 from tafe_tf.data.formats.parquet_ranges import ParquetFile
@@ -29,7 +29,6 @@ from tafe_tf.schema import ABSENT, FIRST, MISSING, UNSEEN, Feature, Schema
 from tafe_tf.shown import shown
 from tafe_tf.storage.addresses import is_remote, join, parent_of
 from tafe_tf.storage.listing import missing
-from tafe_tf.storage.texts import read_text
 
 ID, VECTOR, ROW_OF = "id", "vector", "row_of"
 OF_VALUE, OF_UNSEEN, OF_MISSING = "value", "unseen", "missing"
@@ -111,17 +110,28 @@ def with_paths_from(schema: Schema, schema_file: str) -> Schema:
     return dataclasses.replace(schema, features=tuple(features))
 
 
-def schema_text(schema: Schema, schema_file: str) -> str:
-    """The text of a schema's file, for a copy in another folder.
+def check_first_rows(schema: Schema, schema_file: str, dim: int) -> None:
+    """Finds in the first rows of the files whether they can be what rows start from.
 
-    Where a path would mean another file there, the schema is written anew with whole paths.
+    A file of another form, or of vectors of another length, is so refused before training files are
+    read.
 
     Args:
-        schema: What the file says.
-        schema_file: The file.
+        schema: The dataset's.
+        schema_file: Its file, "" if there is none.
+        dim: The embedding dimension.
+
+    Raises:
+        DataError: As `read_all`.
     """
-    with_paths = with_paths_from(schema, schema_file)
-    return read_text(schema_file) if with_paths == schema else schema_toml.dump(with_paths)
+    for feature in schema.features:
+        if not feature.pretrained:
+            continue
+        path = path_of(feature, schema_file)
+        for batch in itertools.islice(_batches(path, feature), 1):
+            where = _Where(path, 0)
+            where.ids(batch, feature)
+            where.vectors(batch, dim)
 
 
 def read_all(

@@ -35,9 +35,8 @@ def rows_of_field(run: RunDir, name: str, table: int = 0) -> pa.Table:
     Returns:
         A table with the columns "id", "row_of" and "vector", a list of d float32 numbers. The id is
         the value as the field's column holds it, of kind "hash", "log_round" and "quantile" its
-        bucket; it is
-        null in the first two rows, whose "row_of" is "unseen" and "missing" in place of "value".
-        Half precision is written as float32, to the bit.
+        bucket; it is null in the first two rows, whose "row_of" is "unseen" and "missing" in place
+        of "value". Half precision is written as float32, to the bit.
 
     Raises:
         RunError: If the run holds no trained model, or its model no such table or field; the fields

@@ -163,6 +163,9 @@ def _check(
         What the run takes from an earlier one, if it goes on from one.
     """
     check_held_out(data, config)
+    if not run.has_trained:
+        dim = model.all_arguments()["embedding_dim"]
+        pretrained.check_first_rows(data.schema, data.schema_file, dim)
     if run.is_remote and (cluster.workers > 1 or cluster.servers):
         raise RunError(
             f"{run}: --run_dir must be a directory that all processes of a cluster share; in a "

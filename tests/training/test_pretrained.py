@@ -35,6 +35,7 @@ from tafe_tf.optimizers import LazyAdam
 from tafe_tf.schema import FIRST, MISSING, UNSEEN, Feature, SchemaError
 from tafe_tf.training.errors import RunError
 from tafe_tf.training.run import Run
+from tafe_tf.training.schema_copy import text_of_copy
 
 FLAGS = absl_flags.FLAGS
 D, ITEMS = 4, 30
@@ -193,6 +194,16 @@ def test_what_is_wrong_is_named(tmp_path: pathlib.Path, ids: Any, lists: Any, me
         pretrained.read(path, 0, feature, pa.array([1, 2, 3]), D)
 
 
+def test_a_wrong_length_is_found_before_rows_are_read(tmp_path: pathlib.Path, items: str) -> None:
+    with pytest.raises(
+        DataError, match=r"items.parquet: row 1, .* has 4 numbers, and --embedd.*=8"
+    ):
+        trained(tmp_path / "run", {"pretrained": items}, embedding_dim=8)
+    assert not (tmp_path / "run").exists()
+    run = trained(tmp_path / "run", {"pretrained": items}, **STILL)
+    assert values_of(run)
+
+
 def test_other_files_are_named(tmp_path: pathlib.Path) -> None:
     feature = Feature(name="item", kind="vocabulary", dtype="int64", pretrained="x")
 
@@ -285,7 +296,7 @@ def test_a_comparison_finds_it_and_notices_a_change(tmp_path: pathlib.Path, item
     text = schema_toml.dump(schema_toml.parse(schema_with()))
     (tmp_path / "plain.toml").write_text(f"# kept\n{text}")
     plain = schema_toml.load(tmp_path / "plain.toml")
-    assert pretrained.schema_text(plain, str(tmp_path / "plain.toml")).startswith("# kept")
+    assert text_of_copy(plain, str(tmp_path / "plain.toml")).startswith("# kept")
 
 
 def test_a_changed_file_is_noticed_and_a_missing_one_named(
@@ -487,7 +498,9 @@ def test_fields_without_a_vocabulary_are_written_by_bucket(tmp_path: pathlib.Pat
     )["ids"].numpy()
     slot = sum(run.features.slots[:3])
     assert price["id"].to_pylist()[ids[0, slot]] == -9
-    with pytest.raises(RunError, match=r"no field 'items'; there are history, hour, item, price,"):
+    with pytest.raises(
+        RunError, match=r"there is no field with rows 'items'; there are history, hour, item, price"
+    ):
         run.embeddings("items")
     with pytest.raises(RunError, match=r"table must be 0 to 0, the model's tables\. Received: 1"):
         run.embeddings("item", table=1)
@@ -496,6 +509,33 @@ def test_fields_without_a_vocabulary_are_written_by_bucket(tmp_path: pathlib.Pat
 def served(**columns: Any) -> dict[str, list[Any]]:
     row = {"Item no": 1, "history": [1], "hour": 0, "price": 0.0, "shop": "s"}
     return {name: [value] for name, value in (row | columns).items()}
+
+
+def test_fields_without_ids_come_between(tmp_path: pathlib.Path, items: str) -> None:
+    """The rows of H that no table has do not move the places of those that one has."""
+    schema = schema_with(pretrained=items, **FROZEN)
+    schema["features"].insert(0, {"name": "amount", "column": "price", "kind": "number"})
+    price, *_ = [feature for feature in schema["features"] if feature["name"] == "price"]
+    schema["features"].remove(price)
+    schema["sequences"] = [{"name": "recent", "features": ["history"], "query": ["item"]}]
+    rows = log()
+    run = tafe_tf.fit(schema, train=rows, run_dir=tmp_path / "run", **SETTINGS)
+    known = dict(zip(range(0, 80, 2), vectors(), strict=True))
+    written = run.embeddings("item").to_pylist()[FIRST:]
+    assert len(written) == ITEMS
+    for row in written:
+        if row["id"] in known:
+            np.testing.assert_array_equal(row["vector"], known[row["id"]])
+    settings = {**SETTINGS, **STILL, "warm_start": str(tmp_path / "run")}
+    after = tafe_tf.fit(schema, train=log(seed=1, first=15), run_dir=tmp_path / "after", **settings)
+    for name in ("item", "hour", "shop"):
+        before = {row["id"]: row["vector"] for row in run.embeddings(name).to_pylist()[FIRST:]}
+        for row in after.embeddings(name).to_pylist()[FIRST:]:
+            if row["id"] in before:
+                np.testing.assert_allclose(row["vector"], before[row["id"]], rtol=1e-6)
+    for name in ("amount", "recent"):
+        with pytest.raises(RunError, match=rf"there is no field with rows '{name}'; there are hi"):
+            run.embeddings(name)
 
 
 def test_every_table_of_a_single_task_model_can_be_asked_for(tmp_path: pathlib.Path) -> None:
