@@ -10,7 +10,7 @@ import numpy as np
 from tafe_tf.schema import ABSENT, Feature, Schema
 
 KNOWN = 50  # entries of a vocabulary that the rows may hold
-_PRESENT = 0.7  # share of the vectors of which no number is missing
+_PRESENT = 0.7  # share of the vectors that are not missing
 _INT64_MAX = 2**63 - 1
 _INT64_MIN = -(2**63)
 _INTEGERS = [0, 1, 2, 17, _INT64_MAX, _INT64_MIN]
@@ -55,11 +55,11 @@ def probe_rows(
         drawn = rng.integers(len(values), size=shape)
         columns[feature.column] = values[drawn]
         columns[feature.column][-1] = ABSENT[feature.raw_dtype]
-        if feature.kind == "vector":  # else next to no long one would be whole
-            is_present = rng.random((size, 1)) < _PRESENT
-            whole = np.nan_to_num(columns[feature.column], nan=0.5)
-            columns[feature.column] = np.where(is_present, whole, columns[feature.column])
-            columns[feature.column][-1] = np.nan
+        if feature.kind == "vector":  # whole or missing, as the client takes them
+            is_missing = rng.random((size, 1)) >= _PRESENT
+            is_missing[-1] = True
+            whole = np.nan_to_num(columns[feature.column], nan=0.5, posinf=np.inf, neginf=-np.inf)
+            columns[feature.column] = np.where(is_missing, np.float32(np.nan), whole)
         if feature.weights:
             columns[feature.weights] = _weights(rng, shape)
     return columns

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+import tensorflow as tf
 from scipy.special import expit
 from sklearn.metrics import roc_auc_score
 
@@ -218,6 +219,16 @@ def test_rank_takes_a_users_vector_once(served: SessionModel) -> None:
     )
 
 
+def test_a_request_with_a_vector_of_another_length_is_refused(
+    run: tafe_tf.Run, served: SessionModel
+) -> None:
+    """By TensorFlow itself, as TensorFlow Serving does."""
+    drawn = probe_rows(run.schema, run.directory.path / "vocabulary", 5)
+    drawn["note"] = drawn["note"][:, :2]
+    with pytest.raises((ValueError, tf.errors.OpError), match=r"\(?5, ?2\)?.*3"):
+        served(drawn, "serving_default")
+
+
 def client_types(served: SessionModel) -> Any:
     inputs = served.signatures["serving_default"].inputs
     return types({"note": inputs["note"], "price": inputs["price"]})
@@ -244,7 +255,7 @@ def test_the_client_names_a_vector_of_another_length(
     served: SessionModel, wrong: list[Any], received: str
 ) -> None:
     columns = {"note": [[1.0, 2.0, 3.0], wrong], "price": [1.0, 2.0]}
-    message = rf"column 'note', row 2: must hold exactly 3 finite numbers, .*Received: {received}"
+    message = rf"column 'note', row 2: must hold exactly 3 numbers, .*Received: {received}"
     with pytest.raises(ServingError, match=message):
         to_arrays(columns, client_types(served), "serving_default")
 

@@ -141,22 +141,21 @@ def _of_length(column: str, array: np.ndarray, length: int) -> np.ndarray:
     """Vectors of one length, of lists that are padded with NaN.
 
     Raises:
-        ServingError: INVALID_ARGUMENT if a row has neither that many finite numbers nor none.
+        ServingError: INVALID_ARGUMENT if a row has neither that many numbers nor none.
     """
     width = array.shape[1]
     if width < length:
         array = np.pad(array, ((0, 0), (0, length - width)), constant_values=np.nan)
-    present = (~np.isnan(array)).sum(axis=1)
-    vectors = array[:, :length]
-    finite = np.isfinite(vectors).sum(axis=1)
-    is_whole = (finite == length) & (present == length)
+    is_present = ~np.isnan(array)
+    present = is_present.sum(axis=1)
+    is_whole = is_present[:, :length].all(axis=1) & (present == length)
     wrong = np.flatnonzero(~(is_whole | (present == 0)))
     if len(wrong):
         row = int(wrong[0])
         where = f"column {column!r}, row {row + 1}"
-        rule = f"must hold exactly {length} finite numbers, or none"
+        rule = f"must hold exactly {length} numbers, or none"
         raise invalid(f"{where}: {rule}. Received: {int(present[row])}")
-    return vectors
+    return array[:, :length]
 
 
 def _of_inputs(named: Mapping[str, Any], inputs: Types) -> dict[str, Any]:
