@@ -49,11 +49,12 @@ def describe(schema: Schema, statistics: Mapping[str, Any]) -> dict[str, Any]:
                 "column": column.name,
                 "dtype": column.dtype,
                 "max_length": column.max_length,
+                **({"is_exact": True} if column.is_exact else {}),
                 "separator": column.separator,
             }
         )
     fields = []
-    for feature in schema.features:
+    for feature in schema.counted_features:
         shares = {kind: statistics.get(kind, {}).get(feature.name) for kind in KINDS}
         fields.append({"name": feature.name, **shares})
     return {

@@ -203,11 +203,11 @@ def _cut(
 
 
 def _padded(rows: Rows, dataset: Schema) -> dict[str, np.ndarray]:
-    """The same rows, with five missing values at the end of each list."""
+    """The same rows, with five missing values at the end of each list of any length."""
     padded = {}
     for column in dataset.served_inputs:
         values = rows[column.name]
-        if column.max_length:
+        if column.max_length and not column.is_exact:
             absent = ABSENT[column.dtype]
             added = ((0, 0), (0, 5))
             values = np.pad(values, added, constant_values=absent)

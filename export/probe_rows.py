@@ -10,6 +10,7 @@ import numpy as np
 from tafe_tf.schema import ABSENT, Feature, Schema
 
 KNOWN = 50  # entries of a vocabulary that the rows may hold
+_PRESENT = 0.7  # share of the vectors that are not missing
 _INT64_MAX = 2**63 - 1
 _INT64_MIN = -(2**63)
 _INTEGERS = [0, 1, 2, 17, _INT64_MAX, _INT64_MIN]
@@ -39,8 +40,8 @@ def probe_rows(
         seed: Seed of the draw; 0 by default.
 
     Returns:
-        Columns as the served model takes them, [B], or [B, max_length + 1] for lists. All values of
-        the last row are missing.
+        Columns as the served model takes them, [B], [B, max_length + 1] for lists, or [B, length]
+        for vectors. All values of the last row are missing.
     """
     rng = np.random.default_rng([seed, size])
     columns: dict[str, np.ndarray] = {}
@@ -48,10 +49,17 @@ def probe_rows(
         shape: tuple[int, ...] = (size,)
         if feature.max_length:
             shape = (size, feature.max_length + 1)
+        elif feature.length:
+            shape = (size, feature.length)
         values = _values(feature, pathlib.Path(vocabularies))
         drawn = rng.integers(len(values), size=shape)
         columns[feature.column] = values[drawn]
         columns[feature.column][-1] = ABSENT[feature.raw_dtype]
+        if feature.kind == "vector":  # whole or missing, as the client takes them
+            is_missing = rng.random((size, 1)) >= _PRESENT
+            is_missing[-1] = True
+            whole = np.nan_to_num(columns[feature.column], nan=0.5, posinf=np.inf, neginf=-np.inf)
+            columns[feature.column] = np.where(is_missing, np.float32(np.nan), whole)
         if feature.weights:
             columns[feature.weights] = _weights(rng, shape)
     return columns
@@ -68,7 +76,7 @@ def _weights(rng: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray:
 
 def _values(feature: Feature, vocabularies: pathlib.Path) -> np.ndarray:
     """The values to draw from, [n]."""
-    if feature.kind == "log_round":
+    if feature.is_numeric or feature.kind == "vector":
         values = [
             0.0,
             -0.0,
@@ -98,7 +106,7 @@ def _values(feature: Feature, vocabularies: pathlib.Path) -> np.ndarray:
 
 def _known(feature: Feature, vocabularies: pathlib.Path) -> list[str]:
     """The first entries of the feature's vocabulary, if it has one."""
-    path = vocabularies / f"{feature.name}.txt"
+    path = vocabularies / f"{feature.owner}.txt"
     if feature.kind != "vocabulary" or not path.exists():  # an empty vocabulary is no asset
         return []
     with open(path, encoding="utf-8", newline="\n") as file:

@@ -32,7 +32,7 @@ class Signatures:
     signature that is named as an output gives that output alone. `examples` takes serialized
     tf.Examples of the same columns, by the columns' own names. If some features, but not all, have
     side "user", `rank` takes their columns with one row and the others with n rows, and scores the
-    n items for the one user.
+    n items for the one user, whose sequences are looked up once.
 
     If the schema has a score, `score` takes its inputs beside the columns, one number a row each,
     and gives the score alone; `rank_score` does so for the n items of `rank`.
@@ -64,11 +64,16 @@ class Signatures:
         self._features = features
         self._schema = features.schema
         self._description = description or describe(self._schema, {})
+        scorer = _scorer(model, self._schema, calibrate)
         self._score: Serve = tf.function(
-            _scorer(model, self._schema, calibrate),
+            scorer,
             input_signature=[features.model_signature],
             autograph=False,
         )
+        self._score_ranked: Serve | None = None
+        ranked = features.ranked_signature
+        if ranked is not None:
+            self._score_ranked = tf.function(scorer, input_signature=[ranked], autograph=False)
 
     def functions(self) -> dict[str, tuple[Serve, list[Any]]]:
         """The function and the input signature of each signature, by its name."""
@@ -123,14 +128,15 @@ class Signatures:
         parsing: dict[str, Any] = {}
         for column in self._schema.served_inputs:
             dtype = tf.dtypes.as_dtype(column.dtype)
-            if column.max_length:
+            absent = ABSENT[column.dtype]
+            if column.is_exact:
+                sizes = [column.max_length]
+                nothing = [absent] * column.max_length
+                parsing[column.name] = tf.io.FixedLenFeature(sizes, dtype, nothing)
+            elif column.max_length:
                 parsing[column.name] = tf.io.RaggedFeature(dtype)
             else:
-                parsing[column.name] = tf.io.FixedLenFeature(
-                    [],
-                    dtype,
-                    ABSENT[column.dtype],
-                )
+                parsing[column.name] = tf.io.FixedLenFeature([], dtype, absent)
         return parsing
 
     def rank(self, inputs: Mapping[str, Any]) -> Outputs:
@@ -146,7 +152,9 @@ class Signatures:
             of_one_row = tf.shape(values)[1:]
             shape = tf.concat([[count], of_one_row], 0)
             rows[name] = tf.broadcast_to(values, shape)
-        return self.columns(rows)
+        if self._score_ranked is None:
+            return self.columns(rows)
+        return self._score_ranked(self._features.ranked(rows, columns))
 
     def score(self, inputs: Mapping[str, Any]) -> Outputs:
         """Computes the score of raw columns and of its own inputs, [B] each."""
@@ -168,7 +176,8 @@ class Signatures:
             float32 [B, F] each: "values", the number of values, where an empty list has one, a
             missing one; and "missing" and "unseen", their shares of these values.
         """
-        ids = self._features(self._by_column(inputs))["ids"]
+        model_inputs = self._features(self._by_column(inputs))
+        ids = self._features.counted_ids(model_inputs)
         present = self._by_field(ids != MISSING)
         unseen = self._by_field(ids == UNSEEN)
         values = tf.maximum(present, 1.0)
@@ -180,7 +189,7 @@ class Signatures:
 
     def _by_field(self, slots: tf.Tensor) -> tf.Tensor:
         """How many of the slots of each field are true, [B, S] -> float32 [B, F]."""
-        counts = self._features.slots
+        counts = self._features.counted_slots
         fields = np.arange(len(counts))
         field_of_slot = np.repeat(fields, counts)
         is_of_field = field_of_slot[:, None] == fields  # [S, F]

@@ -2,6 +2,7 @@
 
     python -m tafe_tf.generate --data_dir=DIR
     python -m tafe_tf.generate --data_dir=DIR --interactions=sample_wise
+    python -m tafe_tf.generate --data_dir=DIR --interactions=history
     python -m tafe_tf.generate --data_dir=DIR --delay_days=2
 
 The same flags write the same bytes.
@@ -17,6 +18,7 @@ from absl import flags
 from tafe_tf import schema_toml
 from tafe_tf.data.atomic import write_text
 from tafe_tf.data.public.delay_law import DelayLaw
+from tafe_tf.data.public.history import HistoryFunnel
 from tafe_tf.data.public.sample_wise import SampleWiseFunnel
 from tafe_tf.data.public.synthetic import SyntheticFunnel
 from tafe_tf.terminal import command
@@ -45,16 +47,17 @@ _RATES = flags.DEFINE_list(
 _INTERACTIONS = flags.DEFINE_enum(
     "interactions",
     "fixed",
-    ["fixed", "sample_wise"],
+    ["fixed", "sample_wise", "history"],
     "Which fields interact. fixed: each field with the next, in every row. sample_wise: the value "
     "of the first field puts a row into one of --segments segments, and each segment has "
-    "--pairs pairs of fields that interact there and nowhere else.",
+    "--pairs pairs of fields that interact there and nowhere else. history: no fields interact, "
+    "but each step depends on whether the item is like one of the user's last ten items.",
 )
 _FIELDS = flags.DEFINE_integer(
     "fields",
     None,
-    "Number of fields of a row; even ones hold strings, odd ones integers. Default: 6, and 12 with "
-    "--interactions=sample_wise.",
+    "Number of fields of a row; even ones hold strings, odd ones integers. Default: 6, 12 with "
+    "--interactions=sample_wise, and with --interactions=history 4 beside item and history.",
     lower_bound=1,
 )
 _VALUES = flags.DEFINE_integer(
@@ -65,7 +68,8 @@ _INTERACTION = flags.DEFINE_float(
     None,
     "How strongly fields interact: the standard deviation of an interaction's two factors in the "
     "logit, where a single value's effect has 0.5. Default: 0.25, and 0.8 with "
-    "--interactions=sample_wise.",
+    "--interactions=sample_wise. With --interactions=history, how much higher the logit is where "
+    "the item is like one of the last ten; default: 2.5.",
     lower_bound=0.0,
 )
 _SEGMENTS = flags.DEFINE_integer(
@@ -133,7 +137,10 @@ def _funnel() -> SyntheticFunnel:
         return SampleWiseFunnel(**arguments, **of_segments)
     for name, value in of_segments.items():
         rule = f"--{name} needs --interactions=sample_wise"
-        raise command.CommandError(f"{rule}. Received: --interactions=fixed, --{name}={value}")
+        received = f"--interactions={_INTERACTIONS.value}, --{name}={value}"
+        raise command.CommandError(f"{rule}. Received: {received}")
+    if _INTERACTIONS.value == "history":
+        return HistoryFunnel(**arguments)
     return SyntheticFunnel(**arguments)
 
 

@@ -14,6 +14,7 @@ batch between them, and give `jax.jit` the state's sharding as `out_shardings`.
 from __future__ import annotations
 
 import contextlib
+import itertools
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
 
@@ -214,7 +215,8 @@ def training_step(
     """
     if loss.delay is not None:
         raise ValueError("on JAX a loss must have no `delay`, which only a TensorFlow job learns")
-    embeddings = model.tables()
+    is_trained = [embedding.table.trainable for embedding in model.tables()]
+    embeddings = list(itertools.compress(model.tables(), is_trained))
     types = {embedding.table.dtype for embedding in embeddings}
     half = types & {"bfloat16", "float16"}
     if half:
@@ -230,7 +232,8 @@ def training_step(
         labels: jax.Array,
         weight: jax.Array | None = None,
     ) -> tuple[State, jax.Array]:
-        rows = model.rows_read(inputs)  # [B, S] of each table
+        of_all = model.rows_read(inputs)  # [B, S] of each table
+        rows = list(itertools.compress(of_all, is_trained))
         dense: list[jax.Array | None] = list(state.weights)
         read = []
         for i, rows_of_table in zip(tables, rows, strict=True):

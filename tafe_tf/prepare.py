@@ -65,17 +65,22 @@ from tafe_tf.engines.runners import (
     driver_of,
 )
 from tafe_tf.features.graph import Features
-from tafe_tf.features.table_size import RowSize, check_known_table, check_table
+from tafe_tf.features.table_size import (
+    RowSize,
+    check_known_table,
+    check_table,
+    rows_of_owners,
+)
 from tafe_tf.features.vocabulary import STATISTICS
 from tafe_tf.schema import Schema
 from tafe_tf.storage.addresses import absolute, is_remote, join, parent_of
 from tafe_tf.storage.listing import is_file
 from tafe_tf.storage.staging import fetch_file, fetch_tree
-from tafe_tf.storage.texts import read_text
 from tafe_tf.terminal import command
 from tafe_tf.terminal.field_shares import print_unseen
 from tafe_tf.terminal.progress import Progress
 from tafe_tf.terminal.tables import print_unknown, show
+from tafe_tf.training.schema_copy import text_of_copy
 
 for _name in (
     "data_dir",
@@ -214,7 +219,7 @@ def _shard_job(
         data_dir=absolute(flags.DATA_DIR.value) if is_found_by_name else common_folder(files),
         named={} if is_found_by_name else files,
         schema=schema,
-        schema_text=read_text(schema_file),
+        schema_text=text_of_copy(schema, schema_file),
         output=absolute(_OUTPUT_DIR.value).rstrip("/"),
         format=_FORMAT.value,
         shard_rows=_SHARD_ROWS.value,
@@ -275,7 +280,7 @@ def size_table(schema: Schema, directory: str, row: RowSize) -> Table:
         directory: The folder that holds its vocabularies and statistics.
         row: The size of one row.
     """
-    rows = Features(schema, directory).rows
+    rows = rows_of_owners(schema, Features(schema, directory).rows)
     statistics = read_json(pathlib.Path(directory) / STATISTICS)
     table = Table(
         title=f"{schema.name}: {statistics['rows']:,} rows, rates {statistics['rate']}",
@@ -285,23 +290,32 @@ def size_table(schema: Schema, directory: str, row: RowSize) -> Table:
         show_footer=True,
     )
     total = sum(rows)
-    footers = ["in all", "", "", *_cells(total, total, row)]
+    in_training = []
+    for feature, count in zip(schema.id_features, rows, strict=True):
+        in_training.append(count * row.bytes_in_training(feature.trainable))
+    footers = ["in all", "", "", *_cells(total, total, row, sum(in_training))]
     for header, footer in zip(_HEADERS, footers, strict=True):
         is_text = header in ("field", "kind")
         table.add_column(header, footer, justify="left" if is_text else "right")
-    for feature, count in zip(schema.features, rows, strict=True):
+    of_feature = dict(zip(schema.id_features, rows, strict=True))
+    for feature in schema.features:
+        count = of_feature.get(feature, 0)  # numbers and vectors have no rows
+        size = count * row.bytes_in_training(feature.trainable)
+        if feature.shares:
+            table.add_row(feature.name, f"shares {feature.shares}", "-", "-", "-", "-", "-")
+            continue
         distinct = statistics["distinct"].get(feature.name)
         values = "-" if distinct is None else f"{distinct:,}"
-        table.add_row(feature.name, feature.kind, values, *_cells(count, total, row))
+        table.add_row(feature.name, feature.kind, values, *_cells(count, total, row, size))
     return table
 
 
-def _cells(count: int, total: int, row: RowSize) -> list[str]:
+def _cells(count: int, total: int, row: RowSize, in_training: int) -> list[str]:
     """The cells of a number of rows: the number, what they take, and their share of all."""
     return [
         f"{count:,}",
         f"{count * row.stored_bytes / 2**20:.2f}",
-        f"{count * row.training_bytes / 2**20:.2f}",
+        f"{in_training / 2**20:.2f}",
         f"{count / total:.1%}",
     ]
 

@@ -18,16 +18,21 @@
 
     [[features]]
     name = "user"
-    kind = "vocabulary"        # or "integer", "hash", "log_round"
+    kind = "vocabulary"        # or "integer", "hash", "log_round", "quantile"
     dtype = "int64"
     min_count = 10
+
+    [[sequences]]              # optional: a history that the candidate reads
+    name = "recent"
+    features = ["history"]     # lists of one length each row
+    query = ["item"]           # what they are compared with
 
     [score]                    # optional: what the signature `score` computes
     powers = { ctcvr = 1.0, amount_given_buy = 0.5, bid = 1.0 }
     inputs = ["bid"]
 
-The docstrings of `Schema`, `Task`, `Amount`, `Feature` and `Score` list every key with its rule and
-its default. A key that has its default may be left out.
+The docstrings of `Schema`, `Task`, `Amount`, `Feature`, `SequenceField` and `Score` list every key
+with its rule and its default. A key that has its default may be left out.
 """
 
 from __future__ import annotations
@@ -40,13 +45,22 @@ from typing import Any, TypeVar
 
 import tomli_w
 
-from tafe_tf.schema import Amount, Feature, Schema, SchemaError, Score, Task
+from tafe_tf.schema import (
+    OF_OWNER,
+    Amount,
+    Feature,
+    Schema,
+    SchemaError,
+    Score,
+    SequenceField,
+    Task,
+)
 from tafe_tf.shown import cut, shown
 from tafe_tf.storage.texts import read_text
 
-T = TypeVar("T", Feature, Task, Amount, Score, Schema)
+T = TypeVar("T", Feature, SequenceField, Task, Amount, Score, Schema)
 AMOUNT = "amount"  # the kind of the task that is none
-_TABLES = {"tasks": Task, "features": Feature}
+_TABLES = {"tasks": Task, "features": Feature, "sequences": SequenceField}
 
 
 def load(path: str | pathlib.Path) -> Schema:
@@ -74,7 +88,8 @@ def parse(mapping: Mapping[str, Any], where: str = "schema") -> Schema:
     """Makes a schema of a dict that has the keys of the TOML file.
 
     Args:
-        mapping: The top level's keys; "tasks" and "features" hold a list of dicts each.
+        mapping: The top level's keys; "tasks", "features" and "sequences" hold a list of dicts
+            each.
         where: What error messages start with. Default: "schema".
 
     Raises:
@@ -143,6 +158,7 @@ def dump(schema: Schema) -> str:
         name = keys.pop("name")
         tables.append(("tasks", {"name": name, "kind": AMOUNT, **keys}))
     tables += [("features", _keys(feature)) for feature in schema.features]
+    tables += [("sequences", _keys(sequence)) for sequence in schema.sequences]
     for key, table in tables:
         parts.append(f"[[{key}]]\n{tomli_w.dumps(table)}")
     if schema.score is not None:
@@ -152,15 +168,16 @@ def dump(schema: Schema) -> str:
     return "\n".join(parts)
 
 
-def _keys(item: Feature | Task | Amount | Score | Schema) -> dict[str, Any]:
+def _keys(item: Feature | SequenceField | Task | Amount | Score | Schema) -> dict[str, Any]:
     """The keys of one table that differ from their defaults."""
     keys = {}
     for field in dataclasses.fields(item):
         value = getattr(item, field.name)
         default = getattr(item, "name", "") if field.name == "column" else field.default
         is_default = value == default and type(value) is type(default)  # 1 is not 1.0 in TOML
-        is_part = field.name in (*_TABLES, "amount", "score")
-        if not is_part and not is_default:
+        is_part = isinstance(item, Schema) and field.name in (*_TABLES, "amount", "score")
+        is_of_owner = isinstance(item, Feature) and item.shares and field.name in OF_OWNER
+        if not is_part and not is_default and not is_of_owner:
             keys[field.name] = value
     return keys
 
@@ -216,6 +233,18 @@ def _items(
     return tuple(items)
 
 
+def _check_owner_keys(table: Mapping[str, Any], where: str) -> None:
+    """Checks that a feature has a kind, or another one's rows and nothing that says which."""
+    if not table.get("shares"):
+        if "kind" not in table:
+            raise SchemaError(f"{where}: kind is required. Received: None")
+        return
+    for key in OF_OWNER:
+        if key in table:
+            rule = f"comes from {shown(table['shares'])}, whose rows it shares; leave it out"
+            raise SchemaError(f"{where}: {key} {rule}. Received: {shown(table[key])}")
+
+
 def build(
     cls: type[T],
     table: Mapping[str, Any],
@@ -237,6 +266,8 @@ def build(
         if key not in names:
             rule = f"is not a key; known are {names}"
             raise SchemaError(f"{where}: {cut(str(key))} {rule}. Received: {shown(value)}")
+    if cls is Feature:
+        _check_owner_keys(table, where)
     for field in fields:
         if field.default is dataclasses.MISSING and field.name not in table:
             raise SchemaError(f"{where}: {field.name} is required. Received: None")

@@ -196,7 +196,7 @@ class FunnelRecommender(tfrs.models.Model):
         if self._features is not None:
             return self._features(inputs)
         read = {}
-        for name in ("ids", "weights"):
+        for name in ("ids", "weights", "numbers", "vectors"):
             if name in inputs:
                 read[name] = inputs[name]
         return read

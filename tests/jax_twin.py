@@ -64,8 +64,11 @@ def answer(case: Arrays) -> Arrays:
 
 def rows_of(case: Arrays, rows: slice = slice(None)) -> Any:
     """The model's inputs."""
-    ids = case["ids"][rows]
-    return {"ids": ids, "weights": case["pooling"][rows]} if "pooling" in case else ids
+    inputs = {"ids": case["ids"][rows]}
+    if "pooling" in case:
+        inputs["weights"] = case["pooling"][rows]
+    inputs |= {name: case[name][rows] for name in ("numbers", "vectors") if name in case}
+    return inputs if len(inputs) > 1 else case["ids"][rows]
 
 
 def stepped(model: FunnelModel, case: Arrays) -> Arrays:

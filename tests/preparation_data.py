@@ -47,6 +47,11 @@ size = 24
 name = "price"
 kind = "log_round"
 [[features]]
+name = "price_class"
+column = "price"
+kind = "quantile"
+buckets = 8
+[[features]]
 name = "tags"
 kind = "vocabulary"
 max_length = 3

@@ -10,20 +10,27 @@ import numpy as np
 
 from tafe_tf.layers import (
     ASRG,
+    CausalTransformer,
     CrossStitch,
+    DinAttention,
+    DotAttention,
     DSelectKGates,
+    FieldEmbedding,
     FieldSelfAttention,
     FusedEmbedding,
     HeadsWithAmount,
     InducingPointAttention,
     LayerStitch,
+    NumberEncoder,
     PartitionedEmbedding,
+    SequenceEncoder,
     SmoothStepSelector,
     SoftmaxGates,
     SubspaceStitch,
     TaskFieldAlignment,
     TaskSpecificAdapter,
     Towers,
+    VectorEncoder,
 )
 from tafe_tf.models import BY_NAME, FunnelModel
 
@@ -114,6 +121,37 @@ class LayerCase(NamedTuple):
 IDS = np.array([[0, 1, 0, 2, 1], [2, 3, 1, 0, 0], [0, 0, 0, 0, 0], [2, 3, 1, 2, 2]])
 _H = normal(B, F, D)
 _Y = normal(B, K, D)
+L = 5  # the length of a history; no entry is missing in the first row, and all are in the third
+_MASK = np.array([[1, 1, 1, 1, 1], [1, 1, 0, 0, 0], [0, 0, 0, 0, 0], [1, 0, 1, 0, 0]])
+_HISTORY = (normal(B, D // 2, seed=1), normal(B, L, D, seed=2), _MASK)
+_WEIGHTS = np.array([[1, 1, 1, 1, 1], [1, 1, 1, 0, 0.5], [1, 0, 0, 0, 1], [1, 1, 0, 0, 2]])
+
+
+def fields(**kwargs: Any) -> FieldEmbedding:
+    """A field of one id, one of a list of one value, and a sequence of three."""
+    sequence = {"kind": "sequence", "features": [1], "query": [0], "attention": "dot"}
+    return FieldEmbedding([3, 4, 3], D, [sequence], [1, 3, 1], 0.5, **kwargs)
+
+
+_NUMBERS = normal(B, 3, seed=4)
+_NUMBERS[2] = np.nan
+_NUMBERS[0, 1] = np.nan
+_VECTORS = normal(B, 4, seed=5)
+_VECTORS[2, 1:] = np.nan
+
+
+def all_fields(**kwargs: Any) -> FieldEmbedding:
+    """Two fields of ids, three numbers of two settings, and two vectors."""
+    encoders: list[dict[str, Any]] = [
+        {"kind": "number", "embedding": "linear"},
+        {"kind": "number", "embedding": "linear"},
+        {"kind": "number", "embedding": "autodis", "buckets": 5},
+        {"kind": "vector", "length": 1},
+        {"kind": "vector", "length": 3},
+    ]
+    return FieldEmbedding([3, 4], D, encoders, **kwargs)
+
+
 LAYERS = {
     "embedding": LayerCase(lambda **kw: FusedEmbedding([3, 4, 2, 3, 3], D, **kw), (IDS,)),
     "embedding of lists": LayerCase(
@@ -122,6 +160,34 @@ LAYERS = {
     ),
     "embedding in parts": LayerCase(
         lambda **kw: PartitionedEmbedding([3, 4, 2, 3, 3], D, 2, **kw), (IDS,)
+    ),
+    "embedding of shared and frozen rows": LayerCase(
+        lambda **kw: PartitionedEmbedding(
+            [3, 4, 2, 3, 3], D, 2, shares=[0, 1, 2, 0, 4], frozen=[1], **kw
+        ),
+        (IDS,),
+    ),
+    "embedding with shared rows": LayerCase(
+        lambda **kw: FusedEmbedding([3, 4, 2, 3, 3], D, shares=[3, 1, 2, 3, 3], **kw), (IDS,)
+    ),
+    "embedding of fields": LayerCase(
+        lambda **kw: fields(**kw), ({"ids": IDS, "weights": _WEIGHTS},)
+    ),
+    "embedding of numbers and vectors": LayerCase(
+        lambda **kw: all_fields(**kw),
+        ({"ids": IDS[:, :2], "numbers": _NUMBERS, "vectors": _VECTORS},),
+    ),
+    "numbers": LayerCase(lambda **kw: NumberEncoder(D, 3, **kw), (_NUMBERS,)),
+    "numbers by AutoDis": LayerCase(
+        lambda **kw: NumberEncoder(D, 3, embedding="autodis", buckets=7, **kw), (_NUMBERS,)
+    ),
+    "vectors": LayerCase(lambda **kw: VectorEncoder(D, 4, **kw), (_VECTORS,)),
+    "din attention": LayerCase(lambda **kw: DinAttention([7, 4], **kw), _HISTORY),
+    "dot attention": LayerCase(lambda **kw: DotAttention(**kw), _HISTORY),
+    "transformer": LayerCase(lambda **kw: CausalTransformer(2, 2, **kw), _HISTORY[1:]),
+    "sequence": LayerCase(
+        lambda **kw: SequenceEncoder(D // 2, [[0, L], [L, 2 * L]], [2 * L], "dot", **kw),
+        (dict(zip(("query", "entries", "mask"), _HISTORY, strict=True)),),
     ),
     "selector": LayerCase(lambda **kw: SmoothStepSelector(K, **kw), (_H, 3.0), "float32"),
     "deep selector": LayerCase(

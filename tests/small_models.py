@@ -75,13 +75,44 @@ kind = "hash"
 dtype = "int64"
 buckets = 40
 """
-SCHEMAS = {"shop": SHOP, "loans": LONG, "numbers": NUMBERS}
+STORIES = f"""
+name = "stories"
+{CLICK_BUY}[[features]]
+name = "user"
+kind = "integer"
+size = 50
+side = "user"
+[[features]]
+name = "item"
+kind = "vocabulary"
+[[features]]
+name = "history"
+shares = "item"
+max_length = 4
+side = "user"
+[[features]]
+name = "hour"
+kind = "integer"
+size = 24
+side = "user"
+[[features]]
+name = "history_age"
+kind = "log_round"
+max_length = 4
+side = "user"
+[[sequences]]
+name = "recent"
+features = ["history", "history_age"]
+query = ["item"]
+"""
+SCHEMAS = {"shop": SHOP, "loans": LONG, "numbers": NUMBERS, "stories": STORIES}
 
 
 def rows(name: str, count: int, seed: int = 0) -> dict[str, list[object]]:
     """Draws raw rows of a funnel, whose user decides how likely the first step is.
 
-    The rows of "shop" have missing values, and lists of every length.
+    The rows of "shop" have missing values, and lists of every length; those of "stories" have
+    histories of every length, of which most are cut.
 
     Args:
         name: the funnel's name, a key of `SCHEMAS`.
@@ -92,9 +123,11 @@ def rows(name: str, count: int, seed: int = 0) -> dict[str, list[object]]:
     user = rng.integers(0, 30, count)
     reached = rng.random(count) < (user % 10) / 10
     columns: dict[str, list[object]] = {"item": rng.integers(0, 1000, count).tolist()}
-    columns["user"] = user.tolist() if name == "numbers" else [f"u {i}" for i in user]
+    columns["user"] = user.tolist() if name in ("numbers", "stories") else [f"u {i}" for i in user]
     if name == "shop":
         columns.update(_shop_columns(rng, count))
+    if name == "stories":
+        columns.update(_story_columns(rng, count))
     for task in tomllib.loads(SCHEMAS[name])["tasks"]:
         columns[task["name"]] = reached.astype(int).tolist()
         reached = reached & (rng.random(count) < 0.4)
@@ -115,6 +148,22 @@ def _shop_columns(rng: np.random.Generator, count: int) -> dict[str, list[object
     for row in tags:
         weights.append(np.round(rng.uniform(0.1, 1, len(row)), 3).tolist())  # type: ignore[arg-type]
     return {"hour": hours, "price": prices, "tags": tags, "tag_weights": weights}
+
+
+def _story_columns(rng: np.random.Generator, count: int) -> dict[str, list[object]]:
+    """The columns that only "stories" has, and items as texts."""
+    lengths = rng.integers(0, 9, count)
+    histories: list[object] = []
+    ages: list[object] = []
+    for length in lengths:
+        histories.append([f"i {item}" for item in rng.integers(0, 40, length)])
+        ages.append(np.round(rng.uniform(0, 90, length), 2).tolist())
+    return {
+        "item": [f"i {item}" for item in rng.integers(0, 40, count)],
+        "history": histories,
+        "hour": rng.integers(0, 24, count).tolist(),
+        "history_age": ages,
+    }
 
 
 def make_run(directory: pathlib.Path, name: str, *, seed: int = 0, count: int = 600) -> RunDir:

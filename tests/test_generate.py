@@ -11,6 +11,9 @@ import sys
 import pytest
 
 from tafe_tf import schema_toml
+from tafe_tf.data.bad_rows import BadRows
+from tafe_tf.data.formats.read import read_blocks
+from tafe_tf.data.public.history import HistoryFunnel
 from tafe_tf.data.public.sample_wise import SampleWiseFunnel
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
@@ -100,6 +103,20 @@ def test_rows_that_decide_which_fields_interact(tmp_path: pathlib.Path) -> None:
     again = tmp_path / "again.csv"
     SampleWiseFunnel(seed=5).write(again, rows=200, stream=1)
     assert again.read_bytes() == (tmp_path / "test.csv").read_bytes()
+
+
+@pytest.mark.parametrize("extension", ["csv", "tfrecord"])
+def test_rows_that_depend_on_a_history(tmp_path: pathlib.Path, extension: str) -> None:
+    flags = ("--train_rows=300", "--test_rows=200", "--interactions=history", "--seed=5")
+    done = generate(f"--data_dir={tmp_path}", *flags, f"--format={extension}")
+    assert done.returncode == 0, done.stderr
+    schema = schema_toml.load(tmp_path / "schema.toml")
+    files = [str(tmp_path / f"train.{extension}")]
+    (block,) = read_blocks(files, schema, bad_rows=BadRows())
+    columns = HistoryFunnel(seed=5).chunk(stream=0, number=0, rows=300)
+    for name in ("history", "history_ago"):
+        for values, given in zip(block.columns[name], columns[name], strict=True):
+            assert values[values >= 0].tolist() == given
 
 
 def test_what_is_wrong_is_one_line(tmp_path: pathlib.Path) -> None:

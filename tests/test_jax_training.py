@@ -30,6 +30,23 @@ LISTS = {"mmoe+dselect_k"}  # the models whose last two fields hold lists
 ONE_STEP = {f"{name}, one step": name for name in ("tafe", "aitm", "escm2+dr", "esm2")}
 # Some of the models with an amount behind the last step.
 AMOUNTS = {f"{name}, amount": name for name in ("tafe+deep", "escm2+dr", "hm3")}
+# One of the models with numbers and vectors beside its ids.
+NUMBERS = {"shared_bottom, numbers and vectors": "shared_bottom"}
+FURTHER = ("numbers", "vectors")  # what such a model reads beside ids
+ENCODERS: list[dict[str, Any]] = [
+    {"kind": "number", "embedding": "linear"},
+    {"kind": "number", "embedding": "autodis", "buckets": 3},
+    {"kind": "vector", "length": 3},
+]
+# Some of the models with a field whose lists are a history, by how the first field reads it.
+SEQUENCES = {
+    "tafe, history": ("tafe", "din"),
+    "single_task, history": ("single_task", "dot"),
+    "esmm, history": ("esmm", "transformer"),
+}
+# One in which the last field uses the first one's rows, and the second one's are not trained.
+SHARED = {"tafe, shared rows": "tafe"}
+ROWS_OF = {case: [23, 9, 23] for case in SHARED}
 _NORMAL = np.random.default_rng(7).standard_normal
 ATTENTION: Arrays = {  # B = 2, M = 2, K = 4, F = 3, d = 6, e = 3
     name: _NORMAL(shape).astype(np.float32)
@@ -40,43 +57,70 @@ ATTENTION: Arrays = {  # B = 2, M = 2, K = 4, F = 3, d = 6, e = 3
         "upstream": (2, 2, 4, 3),
     }.items()
 }
-CASES = [*MODELS, *ONE_STEP, *AMOUNTS]
-QUICK = {"tafe"}
-STEPPED = {"tafe": 1, "tafe+parts": 1, "single_task": 2, "mmoe+dselect_k": 2}  # on as many devices
+CASES = [*MODELS, *ONE_STEP, *AMOUNTS, *SEQUENCES, *SHARED, *NUMBERS]
+QUICK = {"tafe", "tafe, history"}
+STEPPED = {
+    "tafe": 1,
+    "tafe, history": 1,
+    "tafe, shared rows": 1,
+    "tafe+parts": 1,
+    "single_task": 2,
+    "mmoe+dselect_k": 2,
+}  # on as many devices
 
 
 def made(case: str, rng: np.random.Generator) -> FunnelModel:
     """A model whose weights are all random, biases and norms too."""
-    name = {**ONE_STEP, **AMOUNTS}.get(case, case)
+    plain = {**ONE_STEP, **AMOUNTS, **SHARED, **NUMBERS}.get(case, case)
+    name, attention = SEQUENCES.get(case, (plain, ""))
     num_tasks = 1 if case in ONE_STEP else N
-    slots = SLOTS if case in LISTS else None
-    model = make(name, ROWS, num_tasks, D, slots=slots, amount=case in AMOUNTS)
+    own: Arrays = {"slots": SLOTS if has_lists(case) else None, "amount": case in AMOUNTS}
+    if case in NUMBERS:
+        own["encoders"] = ENCODERS
+    if attention:
+        sequence = {"kind": "sequence", "features": [1], "query": [0], "attention": attention}
+        own["encoders"] = [sequence]
+    if case in SHARED:
+        own |= {"shares": [0, 1, 0], "frozen": [1]}
+    model = make(name, ROWS_OF.get(case, ROWS), num_tasks, D, **own)
     for variable in model.weights:
         if variable.dtype == "float32":
             variable.assign(rng.normal(scale=0.7, size=variable.shape))
     return model
 
 
+def has_lists(case: str) -> bool:
+    return case in LISTS or case in SEQUENCES
+
+
 def rows(case: str, rng: np.random.Generator) -> Arrays:
     """Ids, pooling weights where there are lists, and labels of the funnel and of two actions."""
-    slots = SLOTS if case in LISTS else [1] * len(ROWS)
-    ids = [rng.integers(0, size, (B * BATCHES, n)) for size, n in zip(ROWS, slots, strict=True)]
+    slots = SLOTS if has_lists(case) else [1] * len(ROWS)
+    sizes = ROWS_OF.get(case, ROWS)
+    ids = [rng.integers(0, size, (B * BATCHES, n)) for size, n in zip(sizes, slots, strict=True)]
     depth = rng.integers(0, N + 1, (B * BATCHES, 1))
     labels = np.concatenate([np.arange(N) < depth, rng.random((B * BATCHES, 2)) < 0.4], axis=1)
     if case in AMOUNTS:
         amounts = np.where(depth == N, rng.lognormal(size=depth.shape), 0.0)
         labels = np.concatenate([labels, amounts], axis=1)
     given: Arrays = {"ids": np.concatenate(ids, axis=1), "labels": labels.astype(np.float32)}
+    if case in NUMBERS:
+        for name, width in zip(FURTHER, (2, 3), strict=True):
+            given[name] = rng.normal(size=(len(labels), width)).astype(np.float32)
+            given[name][rng.random(len(labels)) < 0.3] = np.nan
     pooling = rng.uniform(-1, 1, given["ids"].shape).astype(np.float32)
+    if case in SEQUENCES:  # an entry is there or not, and some rows have no entry
+        pooling = np.ones_like(pooling)
+        pooling[:, 1:4] = rng.random((B * BATCHES, 3)) < 0.5
     return {**given, "pooling": pooling} if max(slots) > 1 else given
 
 
 def inputs_of(given: Arrays, at: slice = slice(None)) -> Any:
-    return (
-        {"ids": given["ids"][at], "weights": given["pooling"][at]}
-        if "pooling" in given
-        else given["ids"][at]
-    )
+    inputs = {"ids": given["ids"][at]}
+    if "pooling" in given:
+        inputs["weights"] = given["pooling"][at]
+    inputs |= {name: given[name][at] for name in FURTHER if name in given}
+    return inputs if len(inputs) > 1 else given["ids"][at]
 
 
 def differentiate(model: FunnelModel, given: Arrays, at: slice = slice(None)) -> tuple[Any, ...]:

@@ -22,7 +22,7 @@ from tafe_tf.data.shards.job import EXTENSIONS
 from tafe_tf.engines.preparation import Engine
 
 FLAGS = absl_flags.FLAGS
-FIELDS = ("city", "user", "item", "shop", "hour", "price", "tags")
+FIELDS = ("city", "user", "item", "shop", "hour", "price", "tags", "price_class")
 
 
 @pytest.fixture(autouse=True)
@@ -95,7 +95,7 @@ def test_beam_builds_the_same_vocabularies_alone(
         said.append(capsys.readouterr().out)
         assert content(tmp_path / name) == content(tmp_path / "local")
         assert list((tmp_path / name).glob(".*")) == []
-    assert len(content(tmp_path / "local")) == 5
+    assert len(content(tmp_path / "local")) == 6
     assert said[0] == said[1] == said[2] and all(place in said[0] for place in BAD)
 
 

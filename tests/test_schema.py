@@ -156,6 +156,8 @@ def test_rows_of_each_kind() -> None:
     assert Feature(name="x", kind="vocabulary").rows() == 2
     assert Feature(name="x", kind="integer", size=24).rows() == 2 + 24
     assert Feature(name="x", kind="hash", buckets=100).rows() == 2 + 100
+    assert Feature(name="x", kind="quantile").rows() == 2 + 64
+    assert Feature(name="x", kind="quantile", buckets=9).rows() == 2 + 9
     price = Feature(name="x", kind="log_round", scale=2.0, max_abs=1000)
     assert price.largest_bucket == round(2.0 * math.log(1001)) == 14
     assert price.rows() == 2 + (14 + 1 + 14)
@@ -254,6 +256,9 @@ FEATURE_RULES = [
         'kind = "vocabulary"\nmincount = 3',
         r"features\[0\]: mincount is not a key; known are \['name', 'kind'",
     ),
+    ('kind = "quantile"\nbuckets = 1', r"buckets must be an integer, 2 or more\. Received: 1"),
+    ('kind = "quantile"\nbuckets = 10001', r"buckets must be 10,000 or less\. Received: 10001"),
+    ('kind = "quantile"\nscale = 2.0', r"scale has no meaning for kind 'quantile'"),
     ("column = 'x'", r"features\[0\]: kind is required"),
 ]
 

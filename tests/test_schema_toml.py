@@ -37,12 +37,14 @@ def drawn(seed: int) -> Schema:
 
 
 def drawn_feature(rng: np.random.Generator, number: int) -> Feature:
-    kind = str(rng.choice(["vocabulary", "integer", "hash", "log_round"]))
+    kind = str(rng.choice(["vocabulary", "integer", "hash", "log_round", "quantile"]))
     keys: dict[str, object] = {"side": str(rng.choice(["user", "item"]))}
     if kind == "integer":
         keys["size"] = int(rng.integers(1, 10**8))
     if kind == "hash":
         keys["buckets"] = int(rng.integers(1, 10**8))
+    if kind == "quantile" and rng.random() < 0.5:
+        keys["buckets"] = int(rng.integers(2, 10**4))
     if kind == "vocabulary" and rng.random() < 0.5:
         keys["min_count"] = int(rng.integers(1, 50))
     if kind in ("vocabulary", "hash"):

@@ -77,7 +77,7 @@ def score_block(
     """
     count = len(block.row)
     tells_fields = counts_fields and settings.tells_fields
-    fields = FieldCounts([feature.name for feature in settings.schema.features])
+    fields = FieldCounts([feature.name for feature in settings.schema.counted_features])
     scores = {name: np.empty(count, np.float32) for name in settings.outputs}
 
     def score_batch(start: int) -> Mapping[str, np.ndarray]:

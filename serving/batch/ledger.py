@@ -255,7 +255,7 @@ def _files(job: Job, done: dict[Input, dict[int, Part]]) -> dict[str, Entry]:
 
 def _fields(job: Job, parts: Iterable[Part]) -> dict[str, Any] | None:
     """The values of the fields in all parts; None if some part does not know them."""
-    counts = FieldCounts([feature.name for feature in job.schema.features])
+    counts = FieldCounts([feature.name for feature in job.schema.counted_features])
     for part in parts:
         if part.fields is None:
             return None

@@ -33,6 +33,8 @@ class InputType(NamedTuple):
         rank: The number of dimensions: 1, or 2 for lists.
         column: The raw column that the input takes. Default: "", the one of the input's name.
         separator: The character between the values of a list in one text. Default: "|".
+        length: The number of values of each list if it is fixed, as of a vector; a list without any
+            is missing. Default: 0, any number.
         is_of_score: Whether it is an input of a score, such as a bid, which is a number, 0 or more,
             in every row. Default: False.
     """
@@ -42,6 +44,7 @@ class InputType(NamedTuple):
     rank: int
     column: str = ""
     separator: str = "|"
+    length: int = 0
     is_of_score: bool = False
 
 
@@ -69,7 +72,9 @@ def types(inputs: Mapping[str, Any]) -> Types:
             what = f"input {name!r} is of DataType {info.dtype}"
             raise failed_precondition(f"{what}, of which this client has no values")
         named = "string" if dtype.kind == "O" else dtype.name
-        found[name] = InputType(named, dtype, len(info.tensor_shape.dim))
+        sizes = [dim.size for dim in info.tensor_shape.dim]
+        length = max(sizes[1], 0) if len(sizes) == 2 else 0  # -1 is any
+        found[name] = InputType(named, dtype, len(sizes), length=length)
     return found
 
 
@@ -110,6 +115,8 @@ def to_arrays(
         array = _array(column, named[name], wanted, inputs.missing, check)
         if wanted.is_of_score:
             _check_of_score(column, array)
+        if wanted.length:
+            array = _of_length(column, array, wanted.length)
         arrays[name] = array
     rows = {name: len(array) for name, array in arrays.items()}
     counts = set(rows.values())
@@ -128,6 +135,27 @@ def _check_of_score(column: str, array: np.ndarray) -> None:
     row = int(wrong[0])
     rule = "an input of the score must be a finite number, 0 or more, in every row"
     raise invalid(f"column {column!r}, row {row + 1}: {rule}. Received: {array[row].item()}")
+
+
+def _of_length(column: str, array: np.ndarray, length: int) -> np.ndarray:
+    """Vectors of one length, of lists that are padded with NaN.
+
+    Raises:
+        ServingError: INVALID_ARGUMENT if a row has neither that many numbers nor none.
+    """
+    width = array.shape[1]
+    if width < length:
+        array = np.pad(array, ((0, 0), (0, length - width)), constant_values=np.nan)
+    is_present = ~np.isnan(array)
+    present = is_present.sum(axis=1)
+    is_whole = is_present[:, :length].all(axis=1) & (present == length)
+    wrong = np.flatnonzero(~(is_whole | (present == 0)))
+    if len(wrong):
+        row = int(wrong[0])
+        where = f"column {column!r}, row {row + 1}"
+        rule = f"must hold exactly {length} numbers, or none"
+        raise invalid(f"{where}: {rule}. Received: {int(present[row])}")
+    return array[:, :length]
 
 
 def _of_inputs(named: Mapping[str, Any], inputs: Types) -> dict[str, Any]:

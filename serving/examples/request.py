@@ -33,8 +33,8 @@ class Request:
 
     Attributes:
         model: The model's name on the server.
-        inputs: What the model takes: the `name`, `dtype` and `max_length` of each input, as the
-            card has them.
+        inputs: What the model takes: the `name`, `dtype`, `max_length` and `is_exact` of each
+            input, as the card has them; the card of a model without vectors has no `is_exact`.
         target: The server's gRPC address. Default: "localhost:8500".
         rest: The server's REST address. Default: "localhost:8501".
 
@@ -58,7 +58,10 @@ class Request:
         columns = {}
         for item in self.inputs:
             values = _values(item["name"], item["dtype"])
-            columns[item["name"]] = [values, values[::-1]] if item["max_length"] else values
+            lists = [values, values[::-1]]
+            if item.get("is_exact"):
+                lists = [[value] * item["max_length"] for value in values]
+            columns[item["name"]] = lists if item["max_length"] else values
         return columns
 
     def url(self) -> str:
@@ -118,7 +121,10 @@ def _name(described: Any, card: pathlib.Path) -> str:
 def _inputs(described: Any, card: pathlib.Path) -> list[dict[str, Any]]:
     inputs: Any = described.get("inputs") if isinstance(described, Mapping) else None
     try:
-        found = [{key: item[key] for key in ("name", "dtype", "max_length")} for item in inputs]
+        found = []
+        for item in inputs:
+            keys = {key: item[key] for key in ("name", "dtype", "max_length")}
+            found.append({**keys, "is_exact": "is_exact" in item})
         are_known = all(item["dtype"] in _ON_THE_WIRE for item in found)
         are_names = all(_NAME.fullmatch(item["name"]) for item in found)
     except (KeyError, TypeError):

@@ -20,13 +20,14 @@ from tafe_tf.data.atomic import read_json, read_text, remove_left_over, write_js
 from tafe_tf.data.bad_rows import BadRows
 from tafe_tf.data.fingerprint import changes, of_splits
 from tafe_tf.data.formats.splits import Sources
-from tafe_tf.features import vocabulary
+from tafe_tf.features import vector_files, vocabulary
 from tafe_tf.models import BY_NAME
 from tafe_tf.storage.addresses import named
 from tafe_tf.terminal import attended
 from tafe_tf.training.errors import RunError
 from tafe_tf.training.noted_files import METRICS, NotedFiles
 from tafe_tf.training.run_dir import claim
+from tafe_tf.training.schema_copy import text_of_copy
 from tafe_tf.trees.config import NAME as TREES
 from tafe_tf.trees.config import check_installed
 
@@ -147,11 +148,14 @@ class Shared:
         loaded = schema_toml.load(self.schema_file)
         files = {split: self.sources.find_split(split) for split in ("train", "test")}
         files["valid"] = self.sources.find_split("valid", required=False)
+        of_vectors = vector_files.paths(loaded, self.schema_file)
+        if of_vectors:
+            files["pretrained"] = tuple(of_vectors)
         with self.folder.locked():
             self._prepared.mkdir(parents=True, exist_ok=True)
             for directory in (self.folder.path, self._prepared):
                 remove_left_over(directory)
-            self._claim()
+            self._claim(loaded)
             self._claim_inputs(files)
             if not (self._prepared / "statistics.json").exists():
                 vocabulary.build(
@@ -174,7 +178,7 @@ class Shared:
             mend = "Bring them back as they were, or give another --run_dir"
             raise RunError(f"{self.folder.address}: {what}. {mend}")
 
-    def _claim(self) -> None:
+    def _claim(self, loaded: schema.Schema) -> None:
         otherwise = "is of another job; give another --run_dir"
         if self._settings_file.exists():
             known = read_text(self._settings_file)
@@ -183,7 +187,7 @@ class Shared:
                 raise RunError(f"{self._settings_file}: {otherwise}. Differing lines: {lines}")
         else:
             write_text(self._settings_file, self.settings)
-        schema_text = read_text(self.schema_file)
+        schema_text = text_of_copy(loaded, self.schema_file)
         claim(self._prepared / "schema.toml", schema_text, otherwise)
 
     @property

@@ -14,7 +14,7 @@ from tafe_tf import schema_toml
 from tafe_tf.data.errors import DataError
 from tafe_tf.data.formats.file_kinds import format_of
 from tafe_tf.data.formats.splits import Sources
-from tafe_tf.drafting import lists, names, special
+from tafe_tf.drafting import histories, lists, names, special
 from tafe_tf.drafting.fields import Field, Fields, find_fields
 from tafe_tf.drafting.labels import Funnel, Step, find_funnel
 from tafe_tf.drafting.toml_text import Table, toml_text
@@ -37,12 +37,14 @@ class _Findings:
         fields: The features and what was left out.
         roles: The keys of the top level, such as "group".
         reasons: Their reasons.
+        histories: The column of the candidate by that of the history that it reads.
     """
 
     funnel: Funnel
     fields: Fields
     roles: Mapping[str, str]
     reasons: Mapping[str, str]
+    histories: Mapping[str, str]
 
 
 def draft(
@@ -159,7 +161,8 @@ def _findings(
         reasons_of_others = [f"{name!r} {reason}" for name, reason in fields.left_out.items()]
         listed = "; ".join(reasons_of_others) or "there is none but the labels"
         raise ValueError(f"no column can be a field: {listed}")
-    return _Findings(funnel, fields, roles, reasons)
+    read = histories.read_by(fields.fields, columns)
+    return _Findings(funnel, fields, roles, reasons, read)
 
 
 def _unreadable(rows: RawRows, schema: Schema) -> dict[str, str]:
@@ -196,10 +199,22 @@ def _text(
     top = Table("", {"name": name or names.identifier(stem, ()), **found.roles}, found.reasons)
     taken = [step.task.name for step in found.funnel.steps]
     tables = [top, *(_task_table(step) for step in found.funnel.steps)]
+    given: dict[str, str] = {}
     for field in found.fields.fields:
-        given = names.identifier(field.keys["column"], taken)
-        taken.append(given)
-        tables.append(_feature_table(given, field, found.roles.get("group", "")))
+        column = field.keys["column"]
+        given[column] = names.identifier(column, taken)
+        taken.append(given[column])
+    group = found.roles.get("group", "")
+    for field in found.fields.fields:
+        column = field.keys["column"]
+        candidate = found.histories.get(column)
+        if candidate is not None:
+            field = histories.with_rows_of(field, given[candidate])
+        tables.append(_feature_table(given[column], field, group, is_history=candidate is not None))
+    for column, candidate in found.histories.items():
+        sequence = names.identifier(f"{given[column]}_read", taken)
+        taken.append(sequence)
+        tables.append(_sequence_table(sequence, given[column], given[candidate]))
     left_out = {**found.fields.left_out, **_doubled_names(rows)}
     last = [f"Left out: {column!r} {reason}." for column, reason in left_out.items()]
     return toml_text(comments, tables, last)
@@ -228,17 +243,22 @@ def _task_table(step: Step) -> Table:
     return Table("[[tasks]]", keys, reasons)
 
 
-def _feature_table(
-    name: str,
-    field: Field,
-    group: str,
-) -> Table:
+def _feature_table(name: str, field: Field, group: str, *, is_history: bool) -> Table:
     keys = {"name": name, **field.keys}
     reasons = dict(field.reasons)
     reasons["name"] = reasons.pop("column")
     if keys["column"] == name:
         del keys["column"]
-    if field.keys["column"] == group:
+    if field.keys["column"] == group or (group and is_history):
         keys["side"] = "user"
         reasons["side"] = "a ranking request gives it once"
     return Table("[[features]]", keys, reasons)
+
+
+def _sequence_table(name: str, history: str, candidate: str) -> Table:
+    keys = {"name": name, "features": [history], "query": [candidate], "newest": "last"}
+    reasons = {
+        "name": "what was like the candidate counts, and not the mean",
+        "newest": 'is a guess: "first" if the newest entry stands first',
+    }
+    return Table("[[sequences]]", keys, reasons)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -20,7 +19,9 @@ _DENSE = 256  # 0 to so much, most of it in use: no vocabulary is needed
 _VOCABULARY = 50_000  # more values than that are hashed
 _MOST_BUCKETS = 1 << 22
 _RARE = 0.1  # share of values that occur once from which they share a row of the table
-_BUCKETS = 40  # of a number, at least
+_BUCKETS = 64  # of a number, which is what a schema takes if it names none
+_ROWS_OF_BUCKET = 50  # at least, so that each bucket can be learned
+_VECTOR = 4  # numbers from which lists of one length are taken for vectors
 
 
 @dataclasses.dataclass(frozen=True)
@@ -181,29 +182,37 @@ def _integer(values: Values) -> Field | str:
 
 
 def _number(values: Values) -> Field | str:
-    """Numbers, in buckets that are fine enough for their range."""
+    """Numbers, in buckets of as many rows each; or vectors of them."""
     finite = values.numbers[np.isfinite(values.numbers)]
     if not len(finite):
         return "holds no finite number"
-    magnitude = float(np.abs(finite).max())
-    keys: dict[str, Any] = {"kind": "log_round"}
-    reasons = {"kind": f"numbers from {_short(finite.min())} to {_short(finite.max())}"}
-    span = math.log1p(magnitude)
-    if 0 < span < _BUCKETS / 4.0:
-        keys["scale"] = float(math.ceil(_BUCKETS / span))
-        keys["max_abs"] = _power_of_ten(magnitude)
-        reasons["scale"] = f"{_BUCKETS} buckets or more over these numbers"
-        reasons["max_abs"] = "larger ones share the last bucket"
+    what = f"numbers from {_short(finite.min())} to {_short(finite.max())}"
+    length = _length_of_vectors(values)
+    if length:
+        keys: dict[str, Any] = {"kind": "vector", "length": length}
+        return Field(keys, {"kind": f"lists of {what}", "length": "all lists have as many"})
+    keys = {"kind": "quantile"}
+    reasons = {"kind": f"{what}, {len(values.distinct):,} of them distinct"}
+    buckets = int(values.counts.sum()) // _ROWS_OF_BUCKET
+    if buckets < _BUCKETS:
+        keys["buckets"] = max(buckets, 2)
+        reasons["buckets"] = f"so that each has {_ROWS_OF_BUCKET} rows or more"
     return Field(keys, reasons)
+
+
+def _length_of_vectors(values: Values) -> int:
+    """The one length of all lists that are not missing; 0 if they are no vectors."""
+    if values.lengths is None or values.family != "number":
+        return 0
+    present = values.lengths[values.lengths > 0]
+    if not len(present) or present.min() != present.max():
+        return 0
+    length = int(present[0])
+    return length if length >= _VECTOR else 0
 
 
 def _short(number: float) -> str:
     return f"{number:.6g}"
-
-
-def _power_of_ten(magnitude: float) -> float:
-    """The least power of ten that is no smaller, 0.001 at least."""
-    return float(10.0 ** max(math.ceil(math.log10(magnitude)), -3))
 
 
 def _names(values: Values, dtype: str) -> Field:
@@ -246,9 +255,10 @@ def _of_list(
     reasons = {**field.reasons, "column": _missing(values)}
     if values.lengths is None:
         return Field(keys, reasons)
-    keys["max_length"] = lists.length_for(values)
-    cut = float((values.lengths > keys["max_length"]).mean())
-    reasons["max_length"] = f"lists of up to {values.lengths.max()}; {cut:.1%} of them are cut"
+    if keys["kind"] != "vector":
+        keys["max_length"] = lists.length_for(values)
+        cut = float((values.lengths > keys["max_length"]).mean())
+        reasons["max_length"] = f"lists of up to {values.lengths.max()}; {cut:.1%} of them are cut"
     if separator and separator != "|":
         keys["separator"] = separator
         reasons["separator"] = "stands between the entries"

@@ -51,6 +51,7 @@ MEASURES = {
     *("minutes", "seconds", "score", "rate", "views", "clicks", "total", "sum", "avg", "mean"),
     *("balance", "income", "salary", "distance", "duration", "width", "height", "weight", "value"),
     *("length", "revenue", "cost", "budget", "spend", "recency", "history", "tenure", "rooms"),
+    *("purchases", "orders", "visits", "nights", "lead"),
 }
 # Words beside that of the step in the name of its date, amount or id.
 _OF_STEPS = {"amount", "value", "price", "revenue", "id", "is", "has", "did", "on", "was"}
@@ -60,6 +61,10 @@ TIMES = {
 }
 # Words of moments that are facts about a user or an item, and not the moment of the row.
 FACTS = {"birth", "dob", "signup", "registered", "joined", "release", "published", "expiry", "last"}
+HISTORIES = {
+    *("history", "hist", "recent", "recently", "last", "past", "previous", "prev", "sequence"),
+    *("seq", "viewed", "clicked", "bought", "purchased", "seen", "visited", "watched", "read"),
+}
 SAMPLE_WEIGHTS = {
     *("sample_weight", "sampling_weight", "importance_weight", "row_weight", "example_weight"),
     "instance_weight",

@@ -88,7 +88,9 @@ def count_file(task: Counting, part: FilePart) -> Iterator[int]:
     Yields:
         The number of rows of each block.
     """
-    features = vocabulary.vocabulary_features(task.schema)
+    features = []
+    for owner in vocabulary.vocabulary_features(task.schema):
+        features += vocabulary.columns_of(task.schema, owner)
     counts: dict[str, collections.Counter[str]] = {}
     for feature in features:
         counts[feature.name] = collections.Counter()
@@ -136,20 +138,33 @@ def keep_bucket(task: Counting, part: BucketPart) -> Iterator[int]:
         The number of rows that this adds, 0.
     """
     stored = {}
-    for feature in vocabulary.vocabulary_features(task.schema):
-        total: collections.Counter[str] = collections.Counter()
-        for number in range(len(task.files)):
-            counts = _read_counts(_counts_of(task.work, feature.name, number), part.bucket)
-            for value, count in counts:
-                total[value] += count
-        kept = value_counts.keep(total.items(), feature.min_count)
-        stored[feature.name] = {
+    for owner in vocabulary.vocabulary_features(task.schema):
+        columns = []
+        for feature in vocabulary.columns_of(task.schema, owner):
+            total = _sum_of_files(task, feature, part.bucket)
+            columns.append(sorted(total.items()))
+        kept = value_counts.keep_of_columns(columns, owner.min_count)
+        stored[owner.name] = {
             "distinct": kept.distinct,
             "counts": kept.counts,
             "rare": kept.rare,
         }
     _write_json(part.path, stored)
     yield 0
+
+
+def _sum_of_files(
+    task: Counting,
+    feature: Feature,
+    bucket: int,
+) -> collections.Counter[str]:
+    """The counts of a feature's values of a bucket, summed over all files."""
+    total: collections.Counter[str] = collections.Counter()
+    for number in range(len(task.files)):
+        counts = _read_counts(_counts_of(task.work, feature.name, number), bucket)
+        for value, count in counts:
+            total[value] += count
+    return total
 
 
 def _read_counts(path: str, bucket: int) -> Iterable[ValueCount]:
@@ -165,12 +180,12 @@ def kept_values(task: Counting) -> list[tuple[Feature, Kept]]:
     kept = []
     for feature in vocabulary.vocabulary_features(task.schema):
         distinct = 0
-        rare = 0
+        rare = [0] * len(vocabulary.columns_of(task.schema, feature))
         counts: list[ValueCount] = []
         for bucket in buckets:
             stored = bucket[feature.name]
             distinct += stored["distinct"]
-            rare += stored["rare"]
+            rare = [so_far + more for so_far, more in zip(rare, stored["rare"], strict=True)]
             counts += [(value, count) for value, count in stored["counts"]]
         kept.append((feature, Kept(distinct, counts, rare)))
     return kept

@@ -9,6 +9,7 @@ import numpy as np
 from tafe_tf.data.blocks.block import Block
 from tafe_tf.data.field_counts import FieldCounts
 from tafe_tf.features.amount_counts import AmountCounts
+from tafe_tf.features.number_counts import NumberCounts, norms
 from tafe_tf.metrics.depths import counts_of_intervals, shares_of_depths
 from tafe_tf.schema import ABSENT, UNKNOWN, Feature, Schema
 
@@ -28,6 +29,8 @@ class RowCounts:
         fields: The values of each field, without the unseen ones of vocabularies, which only the
             counts of all values tell.
         amounts: The amounts; none are counted where the schema has none.
+        numbers: The numbers of each feature that is scaled by them, by its name, with those of
+            features that share its rows.
     """
 
     def __init__(self, schema: Schema) -> None:
@@ -37,8 +40,10 @@ class RowCounts:
         size = len(schema.tasks) + 1
         self.intervals = np.zeros((size, size))
         self.positives = np.zeros(len(schema.tasks), np.int64)
-        self.fields = FieldCounts([feature.name for feature in schema.features])
+        self.fields = FieldCounts([feature.name for feature in schema.counted_features])
         self.amounts = AmountCounts()
+        self._scaled = [feature for feature in schema.features if feature.is_scaled]
+        self.numbers = {feature.owner: NumberCounts() for feature in self._scaled}
 
     def add(self, block: Block) -> None:
         """Counts a block."""
@@ -54,10 +59,13 @@ class RowCounts:
             len(self._schema.tasks),
         )
         self.positives += happened.sum(axis=0)
-        of_fields = [_values(feature, block) for feature in self._schema.features]
+        of_fields = [_values(feature, block) for feature in self._schema.counted_features]
         self.fields.merge(np.array(of_fields))
         if self._schema.amount is not None:
             self.amounts.add(block.columns[self._schema.amount.column])
+        for feature in self._scaled:
+            raw = block.columns[feature.column]
+            self.numbers[feature.owner].add(norms(raw) if feature.kind == "vector" else raw)
 
     def rates(self) -> list[float]:
         """The share of all rows that each step happens in, [N].
@@ -101,6 +109,7 @@ class RowCounts:
             "positives": self.positives.tolist(),
             "fields": self.fields.counts.tolist(),
             "amounts": self.amounts.sums.tolist(),
+            "numbers": {name: counts.as_json() for name, counts in self.numbers.items()},
         }
 
     def add_json(self, counted: dict[str, Any]) -> None:
@@ -111,12 +120,16 @@ class RowCounts:
         self.positives += np.array(counted["positives"], np.int64)
         self.fields.merge(np.array(counted["fields"], np.int64))
         self.amounts.sums += np.array(counted["amounts"], np.int64)
+        for name, counts in self.numbers.items():
+            counts.add_json(counted["numbers"][name])
 
 
 def _values(feature: Feature, block: Block) -> tuple[int, int, int]:
     """A feature's values in a block, the missing ones of them, and the unseen integers."""
-    raw = block.columns[feature.column].reshape(len(block.row), feature.slots)
+    raw = block.columns[feature.column].reshape(len(block.row), -1)
     present = _present(raw, feature)
+    if feature.kind == "vector":  # is one value
+        present = np.all(present, axis=1, keepdims=True)
     of_row = present.sum(axis=1)
     missing = int((of_row == 0).sum())
     values = int(of_row.sum()) + missing

@@ -45,6 +45,10 @@ class RowSize:
         """Bytes in training, with the moments that LazyAdam keeps in float32."""
         return self.stored_bytes + self.dim * _MOMENTS * _MOMENT_BYTES
 
+    def bytes_in_training(self, is_trained: bool) -> int:
+        """Bytes in training of a row that is trained, or of one that is not and has no moments."""
+        return self.training_bytes if is_trained else self.stored_bytes
+
 
 def check_table(
     schema: Schema,
@@ -55,8 +59,8 @@ def check_table(
     """Finds that ids can number the rows of the embedding table, and that training has the memory.
 
     Args:
-        schema: Names the fields.
-        rows: The rows of each field, as far as they are known.
+        schema: Names the fields, and says which have rows of their own.
+        rows: The rows of each field with ids, as far as they are known.
         row: The size of a row.
         memory: The bytes that training may use; None if that is not known.
 
@@ -71,17 +75,33 @@ def check_table(
         Traceback (most recent call last):
         tafe_tf.schema.rules.SchemaError: feature 'item': has 1,000,000,000 ...
     """
-    total = sum(rows)
-    most = max(rows)
-    name = schema.features[list(rows).index(most)].name
+    of_owners = rows_of_owners(schema, rows)
+    total = sum(of_owners)
+    most = max(of_owners)
+    name = schema.id_features[of_owners.index(most)].name
     what = f"feature {name!r}: has {most:,} of the {total:,} rows of the embedding table"
     if total > MOST_ROWS:
         raise SchemaError(f"{what}, and ids number {MOST_ROWS:,}; {_MEND}")
-    needed = total * row.training_bytes
+    needed = 0
+    for feature, count in zip(schema.id_features, of_owners, strict=True):
+        needed += count * row.bytes_in_training(feature.trainable)
     if memory is not None and needed > memory:
         takes = f"takes {needed / 2**30:,.1f} GiB in training, with two moments of each number"
         has = f"this machine has {memory / 2**30:,.1f} GiB"
         raise SchemaError(f"{what}, which {takes}, and {has}; {_MEND}")
+
+
+def rows_of_owners(schema: Schema, rows: Sequence[int]) -> list[int]:
+    """The rows of each field that are its own: 0 for one that uses another field's.
+
+    Args:
+        schema: Says which share.
+        rows: The rows of each field with ids.
+    """
+    own = []
+    for feature, count in zip(schema.id_features, rows, strict=True):
+        own.append(0 if feature.shares else count)
+    return own
 
 
 def check_known_table(
@@ -93,4 +113,4 @@ def check_known_table(
 
     Vocabularies are not known yet and count as empty.
     """
-    check_table(schema, [feature.rows() for feature in schema.features], row, memory)
+    check_table(schema, [feature.rows() for feature in schema.id_features], row, memory)

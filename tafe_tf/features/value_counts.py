@@ -23,14 +23,14 @@ class Kept:
     Attributes:
         distinct: The number of different values, rare ones included.
         counts: The values that are frequent enough, each once, and their counts.
-        rare: How often other values occur, together. Default: 0.
+        rare: How often other values occur, together, in each column that the values stand in.
         first: Values that keep their places before all others, whatever their counts. Default:
             none.
     """
 
     distinct: int
     counts: list[ValueCount]
-    rare: int = 0
+    rare: Sequence[int]
     first: Sequence[str] = ()
 
     @property
@@ -63,7 +63,49 @@ def keep(
             kept.append((value, count))
         else:
             rare += count
+    return Kept(distinct, kept, [rare])
+
+
+def keep_of_columns(
+    columns: Sequence[Iterable[ValueCount]],
+    min_count: int,
+    known: Collection[str] = (),
+) -> Kept:
+    """Keeps the frequent and the known of the values of several columns, taken together.
+
+    Args:
+        columns: The counts of each column's values; each value once, in code point order.
+        min_count: How often a value must occur in all columns together to be kept.
+        known: Values that are kept however rarely they occur. Default: none.
+
+    Example:
+        >>> kept = keep_of_columns([[("a", 1), ("b", 1)], [("a", 1), ("c", 3)]], min_count=2)
+        >>> kept.values, kept.rare
+        (['c', 'a'], [1, 0])
+    """
+    if len(columns) == 1:
+        return keep(columns[0], min_count, known)
+    named = [_with_place(counts, place) for place, counts in enumerate(columns)]
+    merged = heapq.merge(*named)
+    distinct = 0
+    rare = [0] * len(columns)
+    kept = []
+    for value, items in itertools.groupby(merged, key=operator.itemgetter(0)):
+        distinct += 1
+        of_columns = [(place, count) for _, place, count in items]
+        total = sum(count for _, count in of_columns)
+        if total >= min_count or value in known:
+            kept.append((value, total))
+            continue
+        for place, count in of_columns:
+            rare[place] += count
     return Kept(distinct, kept, rare)
+
+
+def _with_place(counts: Iterable[ValueCount], place: int) -> Iterator[tuple[str, int, int]]:
+    """Each value with its column's place and its count there."""
+    for value, count in counts:
+        yield value, place, count
 
 
 class ValueCounts:
@@ -93,8 +135,8 @@ class ValueCounts:
             self._runs.append(path)
             self._counts.clear()
 
-    def keep(self, min_count: int, known: Collection[str] = ()) -> Kept:
-        """The values with at least `min_count` occurrences, and those `known` that occur at all."""
+    def sorted(self) -> Iterator[ValueCount]:
+        """Each value once with the number of its occurrences, in code point order."""
         runs = [_read_run(path) for path in self._runs]
         in_memory = sorted(self._counts.items())
         merged = heapq.merge(
@@ -102,7 +144,11 @@ class ValueCounts:
             in_memory,
             key=operator.itemgetter(0),
         )
-        return keep(_summed(merged), min_count, known)
+        return _summed(merged)
+
+    def keep(self, min_count: int, known: Collection[str] = ()) -> Kept:
+        """The values with at least `min_count` occurrences, and those `known` that occur at all."""
+        return keep(self.sorted(), min_count, known)
 
 
 def _summed(merged: Iterable[ValueCount]) -> Iterator[ValueCount]:

@@ -9,7 +9,7 @@ import json
 import pathlib
 import shutil
 import tempfile
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from typing import Any
 
 from tafe_tf.data import manifest
@@ -21,8 +21,9 @@ from tafe_tf.data.blocks.maturity import Now, without_immature
 from tafe_tf.data.field_counts import FieldCounts
 from tafe_tf.data.fingerprint import Fingerprint, of_files, sampled
 from tafe_tf.data.formats.read import read_blocks
+from tafe_tf.features.learned_numbers import copy_numbers, write_numbers
 from tafe_tf.features.row_counts import RowCounts
-from tafe_tf.features.value_counts import Kept, ValueCounts
+from tafe_tf.features.value_counts import Kept, ValueCounts, keep_of_columns
 from tafe_tf.schema import ABSENT, Feature, Schema, SchemaError
 from tafe_tf.storage.addresses import is_remote, join
 from tafe_tf.storage.listing import is_file
@@ -33,8 +34,11 @@ _WORK = ".vocabulary-"
 
 
 def vocabulary_file(directory: str | pathlib.Path, feature: Feature) -> pathlib.Path:
-    """Where a feature's vocabulary lies: one value a line, most frequent first."""
-    return pathlib.Path(directory) / "vocabulary" / f"{feature.name}.txt"
+    """Where a feature's vocabulary lies: one value a line, most frequent first.
+
+    A feature that uses another one's rows (`shares`) has that one's vocabulary.
+    """
+    return pathlib.Path(directory) / "vocabulary" / f"{feature.owner}.txt"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -43,11 +47,22 @@ class Counted:
 
     Attributes:
         rows: The rows in all files, their labels and the values of their fields.
-        values: The values of each feature that has a vocabulary, by its name.
+        values: The values of the columns of each vocabulary, by its feature's name; see
+            `columns_of`.
     """
 
     rows: RowCounts
-    values: dict[str, ValueCounts]
+    values: dict[str, list[ValueCounts]]
+
+    def keep(self, feature: Feature, known: Collection[str] = ()) -> Kept:
+        """What is left of the values of a vocabulary.
+
+        Args:
+            feature: Whose vocabulary it is.
+            known: Values that are kept however rarely they occur. Default: none.
+        """
+        columns = [counts.sorted() for counts in self.values[feature.name]]
+        return keep_of_columns(columns, feature.min_count, known)
 
 
 def count(
@@ -69,13 +84,19 @@ def count(
     Raises:
         DataError: On a bad file, or on a bad row unless `bad_rows` drops them.
     """
-    features = vocabulary_features(schema)
-    values = {feature.name: ValueCounts(work) for feature in features}
+    values: dict[str, list[ValueCounts]] = {}
+    readers: list[tuple[Feature, ValueCounts]] = []
+    for owner in vocabulary_features(schema):
+        values[owner.name] = []
+        for feature in columns_of(schema, owner):
+            counts = ValueCounts(work)
+            values[owner.name].append(counts)
+            readers.append((feature, counts))
     rows = RowCounts(schema)
     for block in read_blocks(files, schema, bad_rows=bad_rows):
         rows.add(block if now is None else without_immature(block, schema, now))
-        for feature in features:
-            values[feature.name].add(values_of(feature, block))
+        for feature, counts in readers:
+            counts.add(values_of(feature, block))
     return Counted(rows, values)
 
 
@@ -86,7 +107,7 @@ def build(
     bad_rows: BadRows,
     now: Now | None = None,
 ) -> dict[str, Any]:
-    """Writes `vocabulary/<feature>.txt` and `statistics.json` into a directory, all or nothing.
+    """Writes the folder `vocabulary` and `statistics.json` into a directory, all or nothing.
 
     Args:
         files: The training files.
@@ -103,10 +124,7 @@ def build(
     """
     with beside(directory) as work:
         counted = count(files, schema, work, bad_rows, now)
-        kept = (
-            (feature, counted.values[feature.name].keep(feature.min_count))
-            for feature in vocabulary_features(schema)
-        )
+        kept = ((feature, counted.keep(feature)) for feature in vocabulary_features(schema))
         return publish(
             work,
             files,
@@ -117,8 +135,25 @@ def build(
 
 
 def vocabulary_features(schema: Schema) -> list[Feature]:
-    """The features that have a vocabulary."""
-    return [feature for feature in schema.features if feature.kind == "vocabulary"]
+    """The features that have a vocabulary of their own."""
+    return [
+        feature
+        for feature in schema.features
+        if feature.kind == "vocabulary" and not feature.shares
+    ]
+
+
+def columns_of(schema: Schema, owner: Feature) -> list[Feature]:
+    """The features whose values a vocabulary counts, one for each column.
+
+    Args:
+        schema: The schema.
+        owner: The feature whose vocabulary it is.
+    """
+    by_column: dict[str, Feature] = {}
+    for feature in schema.users_of(owner):
+        by_column.setdefault(feature.column, feature)
+    return list(by_column.values())
 
 
 def values_of(feature: Feature, block: Block) -> Iterable[str]:
@@ -160,6 +195,7 @@ def publish(
     rows: RowCounts,
     kept: Iterable[tuple[Feature, Kept]],
     grown_from: Sequence[str] = (),
+    numbers_of: str | pathlib.Path = "",
 ) -> dict[str, Any]:
     """Writes vocabularies and statistics into a folder and moves them one folder up.
 
@@ -171,6 +207,8 @@ def publish(
         kept: The vocabulary of each feature that has one.
         grown_from: The fingerprint of the vocabularies to which these files only add, if there are
             any. Default: none.
+        numbers_of: The folder of the vocabularies whose edges and scales of numbers stay. Default:
+            none, they are those of these rows.
 
     Returns:
         The statistics: "rows"; the "rate" of every task; where labels may be unknown, under
@@ -190,7 +228,13 @@ def publish(
     for feature, values in kept:
         sizes[feature.name] = _write(vocabulary_file(work, feature), values.values)
         distinct[feature.name] = values.distinct
-        fields.add_unseen(feature.name, values.rare)
+        by_column = dict(zip(_names(schema, feature), values.rare, strict=True))
+        for user in schema.users_of(feature):
+            fields.add_unseen(user.name, by_column[user.column])
+    if numbers_of:
+        copy_numbers(numbers_of, work, schema)
+    else:
+        write_numbers(work, schema, rows.numbers)
     names = [task.name for task in schema.tasks]
     rates = dict(zip(names, rows.rates(), strict=True))
     knowledge: dict[str, Any] = {}
@@ -215,6 +259,11 @@ def publish(
     return statistics
 
 
+def _names(schema: Schema, owner: Feature) -> list[str]:
+    """The names of the columns whose values a vocabulary counts."""
+    return [feature.column for feature in columns_of(schema, owner)]
+
+
 def fingerprint(
     files: list[str],
     schema: Schema,
@@ -237,6 +286,10 @@ def _made_from(
 ) -> str:
     """See `fingerprint`."""
     sources = [tuple(file) for file in files]
+    of_values = [
+        dataclasses.replace(feature, pretrained="", trainable=True) for feature in schema.features
+    ]
+    schema = dataclasses.replace(schema, features=tuple(of_values))
     made_from = repr((schema, sources, *grown_from))
     digest = hashlib.blake2b(made_from.encode(), digest_size=16)
     return digest.hexdigest()

@@ -103,6 +103,14 @@ def without_columns(schema: Schema, broken: set[str]) -> Schema | None:
         for feature in schema.features
         if not broken & {column.name for column in feature.columns}
     ]
+    if not any(feature.has_ids for feature in features):
+        return None
+    names = {feature.name for feature in features}
+    sequences = [
+        sequence
+        for sequence in schema.sequences
+        if names.issuperset((*sequence.features, *sequence.query))
+    ]
     tasks: list[Task] = []
     for task in schema.tasks:
         if task.column in broken:
@@ -130,6 +138,7 @@ def without_columns(schema: Schema, broken: set[str]) -> Schema | None:
         return dataclasses.replace(
             schema,
             features=tuple(features),
+            sequences=tuple(sequences),
             tasks=tuple(tasks),
             **roles,
         )

@@ -11,11 +11,13 @@ from keras import ops
 from tafe_tf import log_normal
 from tafe_tf.layers import (
     Configured,
+    FieldEmbedding,
     FusedEmbedding,
     GammaSchedule,
     HeadsWithAmount,
     PartitionedEmbedding,
 )
+from tafe_tf.layers.encoders import taken
 from tafe_tf.losses import FunnelLoss
 from tafe_tf.models.argument_rules import check_arguments
 from tafe_tf.models.checked_ids import CheckedIds
@@ -24,6 +26,11 @@ from tafe_tf.models.pieces import InPieces
 from tafe_tf.models.products import product_logits
 from tafe_tf.models.saved_seeds import SavedSeeds
 from tafe_tf.types import Inputs, Tensor
+
+Embedding = FusedEmbedding | PartitionedEmbedding | FieldEmbedding
+
+# Arguments that models were saved without before there were any; None, and then left out again.
+_LATE = ("shares", "frozen", "encoders")
 
 
 class FunnelModel(Configured, CheckedIds, InPieces, KnownInputs, SavedSeeds):
@@ -60,6 +67,13 @@ class FunnelModel(Configured, CheckedIds, InPieces, KnownInputs, SavedSeeds):
         slots: Number of ids in each field; one each by default. See `FusedEmbedding`.
         amount: Whether the model also learns what the last step brings, see `tafe_tf.log_normal`.
             Its head reads what the head of the last step reads. The default is False.
+        shares: For each field the place, from 0, of the field whose rows it uses; by default its
+            own. See `FusedEmbedding`.
+        frozen: The places of the fields with rows of their own that are not trained; none by
+            default. See `PartitionedEmbedding`.
+        encoders: What makes the rows of H that are no pooled ids, a mapping for each, see
+            `tafe_tf.layers.encoders`; F is then the number of fields of ids that no sequence takes
+            and of these. By default None, there are none.
 
     Attributes:
         products: Whether f_i is a product of conditional probabilities, whose logits `shift_logits`
@@ -69,7 +83,8 @@ class FunnelModel(Configured, CheckedIds, InPieces, KnownInputs, SavedSeeds):
             whose loss has terms of its own sets it to false in its class.
 
     Call arguments:
-        inputs: Ids [B, S], or {"ids": [B, S], "weights": [B, S]}; see `FusedEmbedding`.
+        inputs: Ids [B, S], or {"ids": [B, S], "weights": [B, S]}; see `FusedEmbedding`. With
+            encoders further ones, see `FieldEmbedding`.
         training: Whether to apply what only training has, such as dropout.
 
     Returns:
@@ -113,6 +128,9 @@ class FunnelModel(Configured, CheckedIds, InPieces, KnownInputs, SavedSeeds):
         embedding_parts: int = 1,
         slots: Sequence[int] | None = None,
         amount: bool = False,
+        shares: Sequence[int] | None = None,
+        frozen: Sequence[int] | None = None,
+        encoders: Sequence[Mapping[str, Any]] | None = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
@@ -131,10 +149,13 @@ class FunnelModel(Configured, CheckedIds, InPieces, KnownInputs, SavedSeeds):
         self.num_tasks = num_tasks
         self.amount_columns = log_normal.COLUMNS if amount else 0
         self.num_fields = len(field_rows)
+        if encoders:
+            self.num_fields += len(encoders) - len(taken(encoders))
+            self.autocast = False  # raw numbers stay as exact as they came
         self.embedding_dim = embedding_dim
         self.flat_size = self.num_fields * embedding_dim
 
-    def make_embedding(self, *, build: bool = True) -> FusedEmbedding | PartitionedEmbedding:
+    def make_embedding(self, *, build: bool = True) -> Embedding:
         """Makes an embedding layer from the constructor's arguments."""
         given = self.arguments
         table: dict[str, Any] = {
@@ -143,16 +164,33 @@ class FunnelModel(Configured, CheckedIds, InPieces, KnownInputs, SavedSeeds):
             "slots": given["slots"],
             "stddev": given["embedding_stddev"],
             "table_dtype": given["embedding_dtype"],
+            "shares": given["shares"],
             "dtype": self.dtype_policy,
         }
         parts = given["embedding_parts"]
-        if parts > 1:
-            embedding = PartitionedEmbedding(parts=parts, **table)
+        embedding: Embedding
+        if given["encoders"]:
+            embedding = FieldEmbedding(
+                encoders=given["encoders"],
+                parts=parts,
+                frozen=given["frozen"],
+                **table,
+            )
+        elif parts > 1 or given["frozen"]:
+            embedding = PartitionedEmbedding(parts=parts, frozen=given["frozen"], **table)
         else:
             embedding = FusedEmbedding(**table)
         if build:
             embedding.build()
         return embedding
+
+    def get_config(self) -> dict[str, Any]:
+        """Returns the configuration; a model without encoders is saved as before there were any."""
+        config = super().get_config()
+        for name in _LATE:
+            if config[name] is None:
+                del config[name]
+        return config
 
     def make_heads(self, count: int | None = None) -> keras.layers.Layer:
         """Makes a linear head a task, or `count`, to build: [B, N, width] -> logits [B, N].
@@ -235,7 +273,7 @@ class FunnelModel(Configured, CheckedIds, InPieces, KnownInputs, SavedSeeds):
         """Lays the embeddings of a row side by side: [B, F, d] -> [B, F d]."""
         return ops.reshape(h, (-1, self.flat_size))
 
-    def embeddings_of_model(self) -> Sequence[FusedEmbedding | PartitionedEmbedding]:
+    def embeddings_of_model(self) -> Sequence[Embedding]:
         """Returns the embedding layers, in the order of their weights."""
         return [self.embedding]
 
@@ -245,6 +283,13 @@ class FunnelModel(Configured, CheckedIds, InPieces, KnownInputs, SavedSeeds):
         for layer in self.embeddings_of_model():
             tables += layer.tables()
         return tables
+
+    def fields_of_tables(self) -> list[list[int]]:
+        """Returns, for each of `tables()`, the places of the fields that read it."""
+        fields = []
+        for layer in self.embeddings_of_model():
+            fields += layer.fields_of_tables()
+        return fields
 
     def rows_read(self, inputs: Inputs) -> list[Tensor]:
         """Returns, for each of `tables()`, the rows that a call with these inputs reads, [B, S]."""

@@ -8,6 +8,7 @@ from typing import Any
 import keras
 
 from tafe_tf.layers.embedding import slots_of
+from tafe_tf.layers.encoders import widths
 
 
 class KnownInputs(keras.Model):
@@ -23,14 +24,19 @@ class KnownInputs(keras.Model):
         """What one call takes: ids, int32 [B, S], with pooling weights if some field holds lists.
 
         Returns:
-            A list of one: the ids' `keras.InputSpec`, or a dict with those of "ids" and "weights".
+            A list of one: the ids' `keras.InputSpec`, or a dict with those of "ids", "weights" and
+            what the model's encoders read, see `FieldEmbedding`.
         """
         slots = slots_of(self.arguments["field_rows"], self.arguments["slots"])
         shape = (None, sum(slots))
         ids = keras.InputSpec(shape=shape, dtype="int32")
-        if max(slots) == 1:
-            return [ids]
-        return [{"ids": ids, "weights": keras.InputSpec(shape=shape, dtype="float32")}]
+        inputs = {"ids": ids}
+        if max(slots) > 1:
+            inputs["weights"] = keras.InputSpec(shape=shape, dtype="float32")
+        further = widths(self.arguments["encoders"] or [])
+        for name, width in further.items():
+            inputs[name] = keras.InputSpec(shape=(None, width), dtype="float32")
+        return [ids] if len(inputs) == 1 else [inputs]
 
     def export(
         self,

@@ -8,8 +8,8 @@ from typing import Any
 import keras
 from keras import ops
 
-from tafe_tf.layers import FusedEmbedding, PartitionedEmbedding, Towers
-from tafe_tf.models.funnel_model import FunnelModel
+from tafe_tf.layers import Towers
+from tafe_tf.models.funnel_model import Embedding, FunnelModel
 from tafe_tf.types import Inputs, Tensor
 
 
@@ -66,6 +66,6 @@ class SingleTask(FunnelModel):
         towers = self.towers(h, training=training)  # [B, N, units]
         return self.heads(towers)
 
-    def embeddings_of_model(self) -> Sequence[FusedEmbedding | PartitionedEmbedding]:
+    def embeddings_of_model(self) -> Sequence[Embedding]:
         """Returns the tasks' embedding layers."""
         return self.embeddings

@@ -7,9 +7,10 @@ it back.
 from tafe_tf.schema.amounts import Amount, is_probability
 from tafe_tf.schema.columns import ABSENT, Column, Dtype
 from tafe_tf.schema.dataset import MISSING_TEXTS, ORDERS, Schema
-from tafe_tf.schema.features import FIRST, MISSING, MOST_ROWS, UNSEEN, Feature
+from tafe_tf.schema.features import FIRST, MISSING, MOST_ROWS, OF_OWNER, UNSEEN, Feature
 from tafe_tf.schema.rules import SchemaError
 from tafe_tf.schema.scores import RANK_SCORE, RANKS, SCORE, Score
+from tafe_tf.schema.sequences import SequenceField
 from tafe_tf.schema.tasks import UNKNOWN, Task
 
 __all__ = [
@@ -18,6 +19,7 @@ __all__ = [
     "MISSING",
     "MISSING_TEXTS",
     "MOST_ROWS",
+    "OF_OWNER",
     "ORDERS",
     "RANKS",
     "RANK_SCORE",
@@ -31,6 +33,7 @@ __all__ = [
     "Schema",
     "SchemaError",
     "Score",
+    "SequenceField",
     "Task",
     "is_probability",
 ]

@@ -29,8 +29,10 @@ class Column:
         max_length: 0 (the default) for one value a row; otherwise the column holds lists, which are
             cut to this many values.
         separator: The character between the values of a list in a CSV cell. Default: "|".
+        is_exact: Whether each list has `max_length` values, or is missing. Default: no.
         input: The name by which the served model takes the column. Default: `name`; see
             `tafe_tf.input_names` for what a column is called whose name no input can have.
+        keep: Which values of longer lists are kept, the "first" (the default) or the "last".
 
     Raises:
         SchemaError: If an attribute breaks its rule.
@@ -45,11 +47,14 @@ class Column:
     dtype: Dtype
     max_length: int = 0
     separator: str = "|"
+    is_exact: bool = False
     input: str = ""
+    keep: str = "first"
 
     def __post_init__(self) -> None:
         where = f"column {self.name!r}"
         check_one_of(self.dtype, ABSENT, f"{where}: dtype")
         check_integer(self.max_length, 0, f"{where}: max_length", MOST_LENGTH)
         check_separator(self.separator, f"{where}: separator")
+        check_one_of(self.keep, ("first", "last"), f"{where}: keep")
         object.__setattr__(self, "input", self.input or self.name)

@@ -20,6 +20,7 @@ from tafe_tf.schema.rules import (
     tuple_of,
 )
 from tafe_tf.schema.scores import Score
+from tafe_tf.schema.sequences import SequenceField
 from tafe_tf.schema.tasks import Task
 
 # What tables write where they have no value. An empty text is always missing.
@@ -48,6 +49,7 @@ class Schema:
             only in rows where the earlier ones are, see `order`.
         amount: What the last step brings, such as its revenue. Default: none.
         score: What the export's signature `score` computes of its outputs. Default: none.
+        sequences: Fields that are made of histories, with distinct names. Default: none.
         sample_weight: A column with non-negative row weights. Default: none, all rows count alike.
         group: A column such as the user, for grouped AUC. Default: none.
         time: A column with a time, or a number that grows with time, for chronological splits.
@@ -87,6 +89,7 @@ class Schema:
     tasks: tuple[Task, ...]
     amount: Amount | None = None
     score: Score | None = None
+    sequences: tuple[SequenceField, ...] = ()
     sample_weight: str = ""
     group: str = ""
     time: str = ""
@@ -109,7 +112,15 @@ class Schema:
             "tasks",
             tuple_of(Task, self.tasks, "tasks"),
         )
+        object.__setattr__(
+            self,
+            "sequences",
+            tuple_of(SequenceField, self.sequences, "sequences"),
+        )
         self._check_features()
+        self._find_owners()
+        self._check_rows()
+        self._check_sequences()
         self._check_tasks()
         roles = self._targets()
         self._check_inputs(roles)
@@ -138,14 +149,37 @@ class Schema:
             count,
         )
         check_distinct("feature", [feature.name for feature in self.features])
+        kinds = [feature.kind for feature in self.features]
+        has_ids = any(feature.has_ids for feature in self.features)
+        rule = 'must hold a feature of another kind than "number" and "vector", such as "quantile"'
+        check(has_ids, "features", rule, kinds)
         self._check_files()
-        self._check_rows()
+
+    def _find_owners(self) -> None:
+        """Gives features that use another one's rows what they have from it."""
+        by_name = {feature.name: feature for feature in self.features}
+        found = []
+        for feature in self.features:
+            if not feature.shares:
+                found.append(feature)
+                continue
+            key = f"feature {feature.name!r}: shares"
+            owner = by_name.get(feature.shares)
+            rule = f"must be the name of another feature, one of {list(by_name)}"
+            is_other = owner is not None and owner is not feature
+            check(is_other, key, rule, feature.shares)
+            assert owner is not None
+            rule = f"must be a feature with rows of its own, {owner.shares!r}"
+            check(not owner.shares, key, rule, feature.shares)
+            found.append(feature.with_rows_of(owner))
+        object.__setattr__(self, "features", tuple(found))
 
     def _check_files(self) -> None:
         """Checks that vocabularies have files of their own, even where case makes no difference."""
         known: dict[str, str] = {}
         for feature in self.features:
-            if feature.kind != "vocabulary":
+            has_file = feature.kind == "vocabulary" or feature.is_scaled
+            if not has_file or feature.shares:
                 continue
             first = known.setdefault(feature.name.lower(), feature.name)
             rule = f"must differ from {first!r} in more than case: their files are named by it"
@@ -153,11 +187,42 @@ class Schema:
 
     def _check_rows(self) -> None:
         """Checks that the rows of the table can be numbered, as far as the schema knows them."""
-        largest = max(self.features, key=Feature.rows)
-        total = sum(feature.rows() for feature in self.features)
+        owners = [feature for feature in self.features if not feature.shares]
+        largest = max(owners, key=Feature.rows)
+        total = sum(feature.rows() for feature in owners)
         rule = f"must leave the embedding table {MOST_ROWS:,} rows in all, not {total:,}"
         key = "buckets" if largest.kind == "hash" else "size"
         check(total <= MOST_ROWS, f"feature {largest.name!r}: {key}", rule, largest.rows() - FIRST)
+
+    def _check_sequences(self) -> None:
+        """Checks that sequences are made of lists of one kind, and read by single values."""
+        features = {feature.name: feature for feature in self.features}
+        names = [*features, *(sequence.name for sequence in self.sequences)]
+        check_distinct("field", names)
+        owners: dict[str, str] = {}
+        for sequence in self.sequences:
+            where = f"sequence {sequence.name!r}"
+            for key in ("features", "query"):
+                for name in getattr(sequence, key):
+                    check(name in features, f"{where}: {key}", "must name features", name)
+            lists = [features[name] for name in sequence.features]
+            first = lists[0]
+            for feature in lists:
+                key = f"{where}: features"
+                name = feature.name
+                check(feature.has_ids, key, "must become ids, see `kind`", name)
+                check(feature.max_length > 0, key, "must hold lists (max_length)", name)
+                rule = f"must have one max_length, {first.max_length} as {first.name!r}"
+                check(feature.max_length == first.max_length, key, rule, feature.max_length)
+                rule = f"must have one side, {first.side!r} as {first.name!r}"
+                check(feature.side == first.side, key, rule, feature.side)
+                is_plain = not feature.weights and feature.pooling == "mean"
+                check(is_plain, key, "must have no weights and no pooling", name)
+                owner = owners.setdefault(name, sequence.name)
+                check(owner == sequence.name, key, f"must not be those of {owner!r} too", name)
+            for name in sequence.query:
+                is_single = features[name].has_ids and not features[name].max_length
+                check(is_single, f"{where}: query", "must be ids of one value a row", name)
 
     def _check_tasks(self) -> None:
         count = len(self.tasks)
@@ -213,7 +278,7 @@ class Schema:
         known: dict[str, tuple[Column, str]] = {}
         for feature in self.features:
             where = f"feature {feature.name!r}: column"
-            for column in feature.columns:
+            for column in self._columns_of(feature):
                 target = roles.get(column.name)
                 rule = f"must not be a target ({target}): the model would read its own answer"
                 check(target is None, where, rule, column.name)
@@ -251,6 +316,60 @@ class Schema:
             rule = f"must not be the column of {roles.get(name)}"
             check(name not in roles, key, rule, name)
 
+    @property
+    def shares(self) -> tuple[int, ...]:
+        """For each feature with ids the place, among these, of the one whose rows it uses.
+
+        By default it is its own.
+        """
+        places = {feature.name: i for i, feature in enumerate(self.id_features)}
+        return tuple(places[feature.owner] for feature in self.id_features)
+
+    @property
+    def frozen(self) -> tuple[int, ...]:
+        """The places of the features whose own rows are not trained, among those with ids."""
+        return tuple(i for i, feature in enumerate(self.id_features) if not feature.trainable)
+
+    def users_of(self, owner: Feature) -> tuple[Feature, ...]:
+        """The features that use a feature's rows, itself among them, in the schema's order."""
+        return tuple(feature for feature in self.features if feature.owner == owner.name)
+
+    def _columns_of(self, feature: Feature) -> tuple[Column, ...]:
+        """The raw columns that a feature reads, and which end of its lists is kept."""
+        for sequence in self.sequences:
+            if feature.name in sequence.features:
+                keep = sequence.newest
+                return tuple(dataclasses.replace(column, keep=keep) for column in feature.columns)
+        return feature.columns
+
+    @property
+    def id_features(self) -> tuple[Feature, ...]:
+        """The features whose values become ids of the embedding table, in schema order."""
+        return tuple(feature for feature in self.features if feature.has_ids)
+
+    @property
+    def counted_features(self) -> tuple[Feature, ...]:
+        """All features, in the order in which a model counts their missing and unseen values.
+
+        First those with ids, then numbers, then vectors, each in schema order.
+        """
+        ordered = list(self.id_features)
+        for kind in ("number", "vector"):
+            ordered += [feature for feature in self.features if feature.kind == kind]
+        return tuple(ordered)
+
+    @property
+    def fields(self) -> tuple[str, ...]:
+        """The names of the rows of H, [F].
+
+        First the features with ids that no sequence takes, then numbers, then vectors, each in
+        schema order, and last the sequences.
+        """
+        taken = {name for sequence in self.sequences for name in sequence.features}
+        names = [feature.name for feature in self.counted_features if feature.name not in taken]
+        names += [sequence.name for sequence in self.sequences]
+        return tuple(names)
+
     @functools.cached_property
     def inputs(self) -> tuple[Column, ...]:
         """The raw columns that the features read, in schema order."""
@@ -258,7 +377,7 @@ class Schema:
         wishes: dict[str, str] = {}
         for feature in self.features:
             names = (feature.name, f"{feature.name}_weights")
-            for column, name in zip(feature.columns, names, strict=False):
+            for column, name in zip(self._columns_of(feature), names, strict=False):
                 columns[column.name] = column
                 wishes.setdefault(column.name, name)
         names_of_inputs = input_names(wishes)

@@ -30,15 +30,21 @@ def build_model(
     made = models.BY_NAME[config.name]
     if "via" in made.parameters():
         arguments["via"] = features.schema.via
+    if any(feature.shares for feature in features.schema.features):
+        arguments["shares"] = features.schema.shares
+    frozen = features.schema.frozen
+    if frozen:
+        arguments["frozen"] = frozen
     model = made(
         features.rows,
         len(features.schema.tasks),
         slots=features.slots,
         amount=features.schema.amount is not None,
         embedding_parts=parts,
+        encoders=features.encoders,
         **arguments,
     )
-    model.field_names = [feature.name for feature in features.schema.features]
+    model.field_names = [feature.name for feature in features.schema.id_features]
     return model
 
 

@@ -17,7 +17,9 @@ from tafe_tf.training import settings
 from tafe_tf.training.settings import Setting
 
 # What the job gives every model by itself, from the data and the cluster.
-_GIVEN_BY_THE_JOB = frozenset({"amount", "slots", "via", "embedding_parts"})
+_GIVEN_BY_THE_JOB = frozenset(
+    {"amount", "embedding_parts", "encoders", "frozen", "shares", "slots", "via"}
+)
 
 # What a constructor leaves to the dtype of all weights, which is float32 under every policy here.
 _IN_A_JOB = {"embedding_dtype": "float32"}

@@ -12,6 +12,7 @@ import pyarrow as pa
 from tafe_tf import schema_toml
 from tafe_tf.data.errors import DataError, is_utf8
 from tafe_tf.data.formats.splits import Sources
+from tafe_tf.features import vector_files
 from tafe_tf.schema import Schema
 from tafe_tf.storage.listing import missing
 
@@ -50,6 +51,8 @@ class DataConfig:
             for path in rows:
                 if not is_utf8(path):
                     raise DataError(f"{path!a}: the name must be UTF-8, to be noted; rename it")
+        for problem in vector_files.problems(self.schema, self.schema_file):
+            raise FileNotFoundError(problem)
 
     def splits(self) -> list[tuple[str, Rows]]:
         """The rows by the name of their split."""
@@ -65,6 +68,14 @@ class DataConfig:
         for name, rows in self.splits():
             if not isinstance(rows, pa.Table):
                 found[name] = list(rows)
+        return found
+
+    def inputs(self) -> dict[str, list[str]]:
+        """The paths of all files that a run depends on: those of rows, and of vectors."""
+        found = self.files()
+        of_vectors = vector_files.paths(self.schema, self.schema_file)
+        if of_vectors:
+            found["pretrained"] = of_vectors
         return found
 
     @classmethod

@@ -70,7 +70,7 @@ class Evaluator:
         began = time.monotonic()
         schema = data.schema
         metrics = metrics_of(schema)
-        fields = FieldCounts([feature.name for feature in schema.features])
+        fields = FieldCounts([feature.name for feature in schema.counted_features])
 
         def update(logits: np.ndarray, batch: Batch) -> bool:
             add_batch(metrics, schema, logits, batch)
@@ -113,7 +113,8 @@ class Evaluator:
             for batch in stream.dataset:
                 logits = self._logits(batch.inputs).numpy()
                 if fields is not None:
-                    fields.add_ids(batch.inputs["ids"].numpy(), self.features.slots)
+                    counted = self.features.counted_ids(batch.inputs)
+                    fields.add_ids(counted.numpy(), self.features.counted_slots)
                 without_inputs = batch._replace(inputs=())
                 arrays = tf.nest.map_structure(lambda tensor: tensor.numpy(), without_inputs)
                 if not use(logits, arrays):

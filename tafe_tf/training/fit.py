@@ -25,7 +25,7 @@ from tafe_tf.data.batches.times import judged_at
 from tafe_tf.data.batches.unseen import UnseenIds, untrained_fields
 from tafe_tf.data.shards import lifecycle
 from tafe_tf.distributed.cluster import Cluster
-from tafe_tf.features import vocabulary
+from tafe_tf.features import pretrained, vocabulary
 from tafe_tf.features.graph import Features
 from tafe_tf.features.table_size import RowSize, check_known_table, check_table
 from tafe_tf.native import stack
@@ -54,6 +54,7 @@ from tafe_tf.training.noted_files import OF_THE_END
 from tafe_tf.training.predictions import Predictions
 from tafe_tf.training.run import Run
 from tafe_tf.training.run_dir import RunDir
+from tafe_tf.training.starts import assign
 from tafe_tf.training.warm_start import WarmStart
 
 # The first file that is made from the rows of a split. Until then rows may be replaced, so that the
@@ -174,6 +175,9 @@ def _check(
         What the run takes from an earlier one, if it goes on from one.
     """
     check_held_out(data, config)
+    if not run.has_trained:
+        dim = model.all_arguments()["embedding_dim"]
+        pretrained.check_first_rows(data.schema, data.schema_file, dim)
     if run.is_remote and (cluster.workers > 1 or cluster.servers):
         raise RunError(
             f"{run}: --run_dir must be a directory that all processes of a cluster share; in a "
@@ -215,6 +219,12 @@ def _fit(
     data = cluster.first(lambda: keep_rows(run, data))
     rows, validation = split(data, config, cluster, bad_rows)
     prepared = cluster.first(lambda: prepare(run, rows, data.schema_file, warm))
+    starts = _read_starts(run, data, model_config)
+    if cluster.chief and starts:
+        pretrained.note_coverage(run.path / "statistics.json", starts)
+        for start in starts:
+            print(start, flush=True)
+    cluster.barrier()
     if cluster.chief:
         run.files.begin(run.has_trained)
     print_unseen(run.statistics().get("unseen", {}))
@@ -243,7 +253,7 @@ def _fit(
         if not run.has_trained:
             run.save_model_config(model)
             run.files.note("model.json")
-        run.rows.save(validation, data.files())
+        run.rows.save(validation, data.inputs())
     trainer = Trainer(
         model,
         features,
@@ -258,7 +268,8 @@ def _fit(
     )
 
     def begin() -> None:
-        if warm:
+        assign(model, starts)
+        if warm:  # what it knows of a value wins
             warm.load(model, optimizer)
             if delays:
                 warm.load_delays(delays)
@@ -320,7 +331,7 @@ def _claim(
         lines,
         model.name,
         schema_text,
-        data.files(),
+        data.inputs(),
         config.accept_changed_input,
     )
 
@@ -453,6 +464,14 @@ def _check_kept(statistics: Mapping[str, Any], config: TrainingConfig) -> None:
     if negatives and negatives * config.keep_negatives < 1.0:
         rule = f"must leave one or more of the {negatives:,} training rows without the first step"
         raise RunError(f"--keep_negatives {rule}. Received: {config.keep_negatives:g}")
+
+
+def _read_starts(run: RunDir, data: DataConfig, model: ModelConfig) -> list[pretrained.Start]:
+    """The vectors that rows start from; none in a run that has begun."""
+    if run.has_trained:
+        return []
+    dim = model.all_arguments()["embedding_dim"]
+    return pretrained.read_all(data.schema, data.schema_file, run.path, dim)
 
 
 def _unseen(run: RunDir, config: TrainingConfig) -> UnseenIds:

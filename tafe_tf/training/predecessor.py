@@ -61,7 +61,12 @@ def evaluate(
             f"{predecessor}: must have the tasks {wanted} to be compared with. Received: {tasks}"
         )
     try:
-        schema = dataclasses.replace(data.schema, features=own_schema.features, score=None)
+        schema = dataclasses.replace(
+            data.schema,
+            features=own_schema.features,
+            sequences=own_schema.sequences,
+            score=None,
+        )
     except SchemaError as error:
         raise RunError(f"{predecessor}: cannot be compared with on these rows: {error}") from None
     rows = dataclasses.replace(data, schema=schema)

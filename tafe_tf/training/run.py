@@ -24,6 +24,7 @@ from tafe_tf.metrics import Metrics
 from tafe_tf.native import stack
 from tafe_tf.probabilities import probabilities
 from tafe_tf.schema import Schema
+from tafe_tf.training.embeddings import rows_of_field
 from tafe_tf.training.evaluator import Evaluator
 from tafe_tf.training.noted_rows import EVALUATION_ROWS
 from tafe_tf.training.run_dir import RunDir
@@ -89,7 +90,7 @@ class Run:
     def model(self) -> keras.Model:
         """The trained model with its best weights: ids in, logits [B, N] out."""
         model = self.directory.load_best()
-        model.field_names = [feature.name for feature in self.schema.features]
+        model.field_names = [feature.name for feature in self.schema.id_features]
         stack.use(model)
         return model
 
@@ -179,6 +180,22 @@ class Run:
             **metrics,
             "parameters": self.model.count_params(),
         }
+
+    def embeddings(self, field: str, table: int = 0) -> pa.Table:
+        """The rows that the model has learned for one field, see `rows_of_field`.
+
+        Args:
+            field: The field's name.
+            table: Which of the model's tables, from 0. Default: 0, the only one of most models.
+
+        Returns:
+            A pyarrow Table with the columns "id", "row_of" and "vector". Written as Parquet it can
+            be another run's `pretrained`.
+
+        Raises:
+            RunError: If there is no such field or table.
+        """
+        return rows_of_field(self.directory, field, table)
 
     def data(
         self,

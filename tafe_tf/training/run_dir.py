@@ -6,6 +6,7 @@
           data.json              the files of held-out and test rows, what all files held, and what
                                  was done with bad rows
           vocabulary/*.txt       one value a line
+          vocabulary/*.json      edges and scales of numbers, see `features.learned_numbers`
           vocabulary/*.age       runs since each value was seen
           statistics.json        rows and rates
           warm_start.json        the run that a warm-started one went on from

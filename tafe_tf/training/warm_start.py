@@ -1,7 +1,8 @@
 """Training that goes on from an earlier run with the files of a new day.
 
 The values of the earlier run's vocabularies keep their order, and so their rows of the embedding
-table; the new values of the new files follow.
+table; the new values of the new files follow. Edges of quantiles and scales of numbers stay as they
+are, since the weights have been learned under them.
 
 The weights are the earlier run's best ones, which an export of it serves, with gamma's step and the
 shifts of the intercepts. The optimizer's moments and its count of steps come from the earlier run's
@@ -14,7 +15,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import pathlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import keras
@@ -25,7 +26,8 @@ from tafe_tf.data.atomic import read_json, read_text, write_json
 from tafe_tf.data.bad_rows import BadRows
 from tafe_tf.data.blocks.maturity import Now
 from tafe_tf.features import vocabulary
-from tafe_tf.features.value_counts import Kept, ValueCounts
+from tafe_tf.features.learned_numbers import scaled_features
+from tafe_tf.features.value_counts import Kept
 from tafe_tf.models import FunnelModel
 from tafe_tf.optimizers import LazyAdam
 from tafe_tf.schema import FIRST, MISSING, UNSEEN, Feature, Schema
@@ -102,7 +104,7 @@ class WarmStart:
     def check_schema(self, schema: Schema) -> None:
         """Raises RunError, with all that differs, if the earlier run had another schema.
 
-        What only says when labels are known and how much they count may differ.
+        What only says when labels are known, how much they count and how rows start may differ.
         """
         there = _flat(_without_knowledge(self.previous.schema()))
         here = _flat(_without_knowledge(schema))
@@ -132,7 +134,7 @@ class WarmStart:
         with vocabulary.beside(self._run.path) as work:
             counted = vocabulary.count(files, schema, work, bad_rows, now)
             kept = (
-                (feature, self._grown(feature, counted.values[feature.name], work))
+                (feature, self._grown(feature, counted, work))
                 for feature in vocabulary.vocabulary_features(schema)
             )
             vocabulary.publish(
@@ -142,7 +144,11 @@ class WarmStart:
                 counted.rows,
                 kept,
                 [made_from],
+                numbers_of=self.previous.path,
             )
+        for feature in scaled_features(schema):
+            what = "edges" if feature.kind == "quantile" else "scale"
+            print(f"{feature.name}: the {what} of its numbers stay those of {self.previous}")
         of_optimizer = _stored(self.previous.path / "checkpoints", "optimizer")
         note = {
             "run": absolute(self.previous.address),
@@ -153,13 +159,13 @@ class WarmStart:
     def _grown(
         self,
         feature: Feature,
-        counts: ValueCounts,
+        counted: vocabulary.Counted,
         work: pathlib.Path,
     ) -> Kept:
         """The earlier values that stay, then the new ones; leaves their ages beside them."""
         known = vocabulary.read(self.previous.path, feature)
-        counted = counts.keep(feature.min_count, frozenset(known))
-        seen = {value for value, _ in counted.counts}
+        occurring = counted.keep(feature, frozenset(known))
+        seen = {value for value, _ in occurring.counts}
         ages_before = _ages(self.previous.path, feature)
         age = {}
         for value, age_before in zip(known, ages_before, strict=True):
@@ -167,7 +173,7 @@ class WarmStart:
         stays = known
         if self._retire_after:
             stays = [value for value in known if age[value] < self._retire_after]
-        kept = dataclasses.replace(counted, first=stays)
+        kept = dataclasses.replace(occurring, first=stays)
         ages = [age.get(value, 0) for value in kept.values]
         path = _age_file(work, feature)
         path.parent.mkdir(exist_ok=True)
@@ -193,12 +199,13 @@ class WarmStart:
         trainable = model.trainable_variables
         # Before the moments come the count of steps and, if it is a variable, the learning rate.
         moments = optimizer.variables[-2 * len(trainable) :]
-        by_row = {id(layer.table) for layer in model.tables()}
+        by_row: dict[int, np.ndarray] = {}  # the earlier rows of a table and of its moments
+        for layer, fields in zip(model.tables(), model.fields_of_tables(), strict=True):
+            by_row[id(layer.table)] = self._rows(self._run.schema(), fields)
         for i, variable in enumerate(trainable):
             if id(variable) in by_row:
                 first, second = moments[2 * i : 2 * i + 2]
-                by_row |= {id(first), id(second)}
-        rows = self._rows(self._run.schema())
+                by_row[id(first)] = by_row[id(second)] = by_row[id(variable)]
         copied = [
             ("best", "weights", model.variables),
             ("checkpoints", "optimizer", moments),
@@ -211,7 +218,7 @@ class WarmStart:
             )
             for variable, value in zip(variables, stored, strict=True):
                 if id(variable) in by_row:
-                    value = _moved(variable, value, rows)
+                    value = _moved(variable, value, by_row[id(variable)])
                 variable.assign(value)
         optimizer.iterations.assign(self.iterations)
         if self._restart_gamma:
@@ -246,11 +253,19 @@ class WarmStart:
                 f"{self.previous}: --warm_start needs the same model, but " + "; ".join(differing)
             )
 
-    def _rows(self, schema: Schema) -> np.ndarray:
-        """For each row of the new table the earlier row of the same value, or -1, [rows]."""
+    def _rows(self, schema: Schema, fields: Sequence[int]) -> np.ndarray:
+        """For each row of a new table the earlier row of the same value, or -1, [rows].
+
+        Args:
+            schema: The run's.
+            fields: The places of the fields that read the table.
+        """
         parts = []
         offset = 0  # of the field's rows in the earlier table
-        for feature in schema.features:
+        for field in fields:
+            feature = schema.id_features[field]
+            if feature.shares:  # it has no rows of its own
+                continue
             size = feature.rows()
             own = np.arange(size)
             if feature.kind == "vocabulary":
@@ -319,7 +334,7 @@ def _ages(directory: pathlib.Path, feature: Feature) -> list[int]:
 
 
 def _without_knowledge(schema: Schema) -> Schema:
-    """The schema without what says when labels are known and how much they count."""
+    """The schema without when labels are known and how much they count, and how rows start."""
     tasks = [
         dataclasses.replace(task, may_be_unknown=False, matures_after="", weight_column="")
         for task in schema.tasks
@@ -327,7 +342,15 @@ def _without_knowledge(schema: Schema) -> Schema:
     amount = schema.amount
     if amount is not None:
         amount = dataclasses.replace(amount, may_be_unknown=False)
-    return dataclasses.replace(schema, time="", tasks=tuple(tasks), amount=amount, score=None)
+    features = [dataclasses.replace(feature, pretrained="") for feature in schema.features]
+    return dataclasses.replace(
+        schema,
+        time="",
+        tasks=tuple(tasks),
+        features=tuple(features),
+        amount=amount,
+        score=None,
+    )
 
 
 def _flat(schema: Schema) -> dict[str, Any]:

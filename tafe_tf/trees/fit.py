@@ -160,7 +160,7 @@ def _fit(
     print_unseen(run.statistics().get("unseen", {}))
     print_unknown(run.statistics())
     run.rows.save(validation, data.files())
-    features = run.features()
+    features = run.features().without_sequences(run.path)
     table = TreeTable(features, _listed(run, features, rows, trees))
     grown, took = _grow_all(run, table, rows, validation, trees, training)
     _write_history(run, grown, took, table, validation, training)
@@ -310,7 +310,7 @@ def _evaluate_test(
     test = dataclasses.replace(rows, files=list(data.test), holdout=Holdout())
     schema = data.schema
     seen = Predictions(schema, keeps_group=True, keeps_amount=False)
-    fields = FieldCounts([feature.name for feature in schema.features])
+    fields = FieldCounts([feature.name for feature in schema.counted_features])
     metrics: dict[str, Any] = evaluate(trees, table, test, also=seen.add, fields=fields)
     metrics |= {**fields.as_metrics(), "parameters": trees.parameters}
     write_json(run.path / "metrics.json", metrics)

@@ -5,6 +5,7 @@ A field becomes the columns that trees take it best as:
     a number            the number itself, as the files hold it; NaN where it is missing
     a category          its id in the run's vocabulary, as a category; unseen values and missing
                         ones are categories too, 0 and 1, as they are for the networks
+    a vector            each of its numbers; NaN where it is missing
     a list of numbers   their mean or sum, as the schema pools them; NaN where there is none
     a list of           for each of the most frequent values its pooling weight in the row, 0 where
     categories          the list does not hold it
@@ -66,15 +67,18 @@ class TreeTable:
         self.names: list[str] = []
         self.categories: list[int] = []
         for feature in features.schema.features:
-            if feature.max_length == 0 and feature.kind != "log_round":
+            is_category = feature.has_ids and not feature.is_numeric
+            if feature.max_length == 0 and is_category:
                 self.categories.append(len(self.names))
             self.names += self._names_of(feature)
 
     def _names_of(self, feature: Feature) -> list[str]:
+        if feature.kind == "vector":
+            return [f"{feature.name}.{place}" for place in range(feature.length)]
         if feature.max_length == 0:
             return [feature.name]
         count = f"{feature.name}.count"
-        if feature.kind == "log_round":
+        if feature.is_numeric:
             return [feature.name, count]
         values = [f"{feature.name}.{value}" for value in self._listed[feature.name]]
         return [*values, count]
@@ -89,7 +93,10 @@ class TreeTable:
         return self.columns(inputs, ids, weights)
 
     def look_up(self, inputs: Mapping[str, np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
-        """The ids and the pooling weights of all fields, [n, S] each, of raw columns by name."""
+        """The ids and the pooling weights of all fields, [n, S] each, of raw columns by name.
+
+        Behind the ids stands which numbers and vectors are missing, see `Features.counted_ids`.
+        """
         return _ids_and_weights(self._features, inputs)
 
     def columns(
@@ -100,12 +107,17 @@ class TreeTable:
     ) -> np.ndarray:
         """The table of rows whose ids and pooling weights `look_up` gave, float64 [n, C]."""
         parts: list[np.ndarray] = []
-        for feature, slots in _slots(self._features):
+        slots_of = {feature.name: slots for feature, slots in _slots(self._features)}
+        for feature in self._features.schema.features:
+            if not feature.has_ids:
+                parts.append(inputs[feature.column])
+                continue
+            slots = slots_of[feature.name]
             own_ids = ids[:, slots]
             if feature.max_length:
                 own_weights = weights[:, slots]
                 parts += self._list_columns(feature, inputs, own_ids, own_weights)
-            elif feature.kind == "log_round":
+            elif feature.is_numeric:
                 parts.append(_numbers(inputs[feature.column][:, None], own_ids)[:, 0])
             else:
                 parts.append(own_ids[:, 0])
@@ -121,7 +133,7 @@ class TreeTable:
         """The columns of a field with lists, of its ids and pooling weights [n, max_length]."""
         is_present = ids != MISSING
         count = is_present.sum(axis=1)
-        if feature.kind != "log_round":
+        if not feature.is_numeric:
             of_values = []
             for value in self._listed[feature.name]:
                 is_value = ids == value
@@ -134,8 +146,8 @@ class TreeTable:
 
     @property
     def slots(self) -> tuple[int, ...]:
-        """The number of ids of each field."""
-        return self._features.slots
+        """The number of ids of each field, see `Features.counted_slots`."""
+        return self._features.counted_slots
 
     def rows(self, batches: Iterable[Batch], group: str = "") -> TreeRows:
         """All rows of some batches.
@@ -190,7 +202,7 @@ def frequent_ids(
     counts: dict[str, np.ndarray] = {}
     rows_of_table = dict(zip(_names(features), features.rows, strict=True))
     for feature in features.schema.features:
-        if feature.max_length and feature.kind != "log_round":
+        if feature.max_length and feature.has_ids and not feature.is_numeric:
             counts[feature.name] = np.zeros(rows_of_table[feature.name], np.int64)
     if not counts:
         return {}
@@ -214,14 +226,14 @@ def _most_frequent(counts: np.ndarray, most: int) -> list[int]:
 
 
 def _names(features: Features) -> list[str]:
-    return [feature.name for feature in features.schema.features]
+    return [feature.name for feature in features.schema.id_features]
 
 
 def _slots(features: Features) -> list[tuple[Feature, slice]]:
     """Each field and the places of its ids."""
     found = []
     start = 0
-    for feature in features.schema.features:
+    for feature in features.schema.id_features:
         found.append((feature, slice(start, start + feature.slots)))
         start += feature.slots
     return found
@@ -231,9 +243,9 @@ def _ids_and_weights(
     features: Features,
     inputs: Mapping[str, np.ndarray],
 ) -> tuple[np.ndarray, np.ndarray]:
-    """The ids and the pooling weights of raw rows, [n, S] each."""
+    """The ids and the pooling weights of raw rows, [n, S] each, see `Features.counted_ids`."""
     made = features(inputs)
-    ids = made["ids"].numpy()
+    ids = features.counted_ids(made).numpy()
     weights = np.ones(ids.shape)
     if "weights" in made:
         weights = made["weights"].numpy()

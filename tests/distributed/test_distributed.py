@@ -7,10 +7,14 @@ import pathlib
 import signal
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
+import small_models
 from distributed_jobs import LOGICAL_DEVICES, TRAIN, Job, launched, make_funnel
 from processes import wait_until_gone
 
+import tafe_tf
 from tafe_tf import schema_toml
 from tafe_tf.data.formats.write import write
 from tafe_tf.data.public.delay_law import DelayLaw
@@ -66,6 +70,33 @@ def test_two_processes_have_the_weights_of_one(
     assert_same(job, alone)
     assert job.train_rows() == alone.train_rows()
     assert job.log.count("epoch 1:") == 1  # the chief alone speaks
+
+
+@pytest.mark.slow
+def test_rows_that_are_given_and_not_trained_stay_on_devices_and_servers(
+    tmp_path: pathlib.Path,
+) -> None:
+    funnel = make_funnel(tmp_path / "funnel")
+    text = small_models.SCHEMAS["shop"]
+    frozen = 'kind = "vocabulary"\nmin_count = 2\npretrained = "users.parquet"\ntrainable = false'
+    text = text.replace('kind = "vocabulary"\nmin_count = 2', frozen)
+    friend = '[[features]]\nname = "friend"\ncolumn = "user"\nshares = "user"\nside = "user"\n'
+    (funnel / "schema.toml").write_text(text + friend)
+    vectors = np.random.default_rng(0).normal(size=(30, 4)).astype(np.float32)
+    users = pa.table({"id": [f"u {i}" for i in range(30)], "vector": list(vectors)})
+    pq.write_table(users, funnel / "users.parquet")
+    one = Job(funnel, tmp_path / "one", *TRAIN)
+    one.wait()
+    two = Job(funnel, tmp_path / "two", "-c", LOGICAL_DEVICES, strategy="mirrored")
+    two.wait()
+    assert_same(two, one)
+    servers = Job(funnel, tmp_path / "servers", *launched(2, servers=2), readers=1)
+    servers.wait()
+    for job in (one, two, servers):
+        rows = tafe_tf.load(job.run).embeddings("friend").to_pylist()[2:]
+        assert len(rows) == 30
+        for row in rows:
+            np.testing.assert_array_equal(row["vector"], vectors[int(row["id"][2:])])
 
 
 @pytest.mark.slow

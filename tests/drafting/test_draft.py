@@ -67,11 +67,11 @@ def test_each_column_has_its_part(tmp_path: pathlib.Path, columns: dict[str, Any
         "user_id": "vocabulary",
         "item": "vocabulary",
         "hour": "integer",
-        "price": "log_round",
-        "ctr_30d": "log_round",
+        "price": "quantile",
+        "ctr_30d": "quantile",
     }
     assert features(schema)["hour"].size == 24 and features(schema)["user_id"].side == "user"
-    assert features(schema)["ctr_30d"].scale > 40  # shares need finer buckets than prices
+    assert features(schema)["ctr_30d"].buckets == 64
     for column, reason in {
         "request_id": "names the row",
         "item_name": "says the same as 'item'",
@@ -179,6 +179,30 @@ def test_lists_in_texts(tmp_path: pathlib.Path, columns: dict[str, Any]) -> None
     assert (seen.max_length, seen.separator, seen.kind) == (3, ";", "vocabulary")
 
 
+def test_lists_of_one_length_of_numbers_are_vectors(
+    tmp_path: pathlib.Path, columns: dict[str, Any]
+) -> None:
+    rng = np.random.default_rng(8)
+    vectors = rng.normal(size=(ROWS, 5)).astype(np.float32)
+    columns["embedding"] = [None if i % 9 == 0 else row.tolist() for i, row in enumerate(vectors)]
+    columns["ratings"] = [rng.random(1 + i % 6).tolist() for i in range(ROWS)]
+    path = tmp_path / "shop.parquet"
+    pd.DataFrame(columns).to_parquet(path)
+    schema, text = drafted(path)
+    embedding = features(schema)["embedding"]
+    assert (embedding.kind, embedding.length, embedding.max_length) == ("vector", 5, 0)
+    assert features(schema)["ratings"].kind == "quantile"
+    assert features(schema)["ratings"].max_length > 0 and "# all lists have as many" in text
+
+
+def test_numbers_of_few_rows_have_fewer_buckets(
+    tmp_path: pathlib.Path, columns: dict[str, Any]
+) -> None:
+    few = {name: values[:1000] for name, values in columns.items()}
+    price = features(drafted(written(tmp_path, few))[0])["price"]
+    assert price.kind == "quantile" and price.buckets == 20
+
+
 @pytest.mark.parametrize("text", ["", "click,item\n"])
 def test_a_file_without_rows_is_refused(tmp_path: pathlib.Path, text: str) -> None:
     path = tmp_path / "shop.csv"
@@ -203,3 +227,22 @@ def test_the_time_is_a_moment_or_grows_all_along(
     for times in (moments.astype(str), moments.as_unit("s").astype(int), range(0, 7 * ROWS, 7)):
         schema, _ = drafted(written(tmp_path, {**columns, "event_time": list(times)}))
         assert schema.time == "event_time" and "event_time" not in features(schema)
+
+
+def test_histories_are_read_by_the_column_of_the_same_things(
+    tmp_path: pathlib.Path, columns: dict[str, Any]
+) -> None:
+    random = np.random.default_rng(6)
+    lists = [random.integers(0, 310, size) for size in random.integers(0, 9, ROWS)]
+    columns["viewed_items"] = ["|".join(f"i{item}" for item in items) for items in lists]
+    columns["tags"] = ["|".join(f"t{item % 9}" for item in items) for items in lists]
+    schema, text = drafted(written(tmp_path, columns))
+    (sequence,) = schema.sequences
+    assert (sequence.features, sequence.query) == (("viewed_items",), ("item",))
+    history = features(schema)["viewed_items"]
+    assert (history.shares, history.side, history.max_length) == ("item", "user", 8)
+    assert "tags" in schema.fields and "viewed_items" not in schema.fields
+    assert '"first" if the newest entry stands first' in text
+    columns["viewed_items"] = ["|".join(f"x{item}" for item in items) for items in lists]
+    schema, _ = drafted(written(tmp_path, columns))
+    assert not schema.sequences  # of other things than items

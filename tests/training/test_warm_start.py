@@ -43,6 +43,17 @@ from tafe_tf.training.warm_start import WarmStart
 
 FLAGS = absl_flags.FLAGS
 ROWS = 1500  # of a file
+PRICE_CLASS = """
+[[features]]
+name = "price_class"
+column = "price"
+kind = "quantile"
+buckets = 8
+[[features]]
+name = "price_itself"
+column = "price"
+kind = "number"
+"""
 TOLERANCE = (
     1e-5  # of an AUC: rows whose logits are equal but for rounding change places, each by 2e-6
 )
@@ -71,7 +82,7 @@ def days(tmp_path_factory: pytest.TempPathFactory) -> list[pathlib.Path]:
     for day in range(3):
         directory = root / f"day{day}"
         directory.mkdir()
-        (directory / "schema.toml").write_text(small_models.SHOP)
+        (directory / "schema.toml").write_text(small_models.SHOP + PRICE_CLASS)
         write(directory / "train.parquet", rows_of(day, seed=2 * day))
         write(directory / "test.parquet", rows_of(day, seed=2 * day + 1))
     return [root / f"day{day}" for day in range(3)]
@@ -218,6 +229,19 @@ def test_old_values_keep_their_lines_and_new_ones_follow(
     assert statistics["made_from"] != vocabulary.fingerprint(
         [str(days[1] / "train.parquet")], after.schema()
     )
+
+
+def test_edges_and_scales_of_numbers_stay(
+    days: list[pathlib.Path], runs: tuple[RunDir, RunDir], tmp_path: pathlib.Path
+) -> None:
+    """The new files alone would have others."""
+    schema = runs[1].schema()
+    vocabulary.build([str(days[1] / "train.parquet")], schema, tmp_path, BadRows())
+    for field in ("price_class", "price_itself"):
+        name = f"vocabulary/{field}.json"
+        before, after = ((run.path / name).read_bytes() for run in runs)
+        assert before == after
+        assert (tmp_path / name).read_bytes() != before
 
 
 @pytest.mark.parametrize(

@@ -39,12 +39,16 @@ def expected_tags(row: dict[str, Any], ids: dict[str, int], listed: list[int]) -
 
 def test_columns_of_every_kind(tmp_path: pathlib.Path) -> None:
     schema_file = tmp_path / "schema.toml"
-    numbers = '[[features]]\nname = "sizes"\nkind = "log_round"\nmax_length = 2\n'
-    schema_file.write_text(small_models.SHOP + numbers)
+    numbers = '[[features]]\nname = "sizes"\nkind = "quantile"\nmax_length = 2\n'
+    exact = '[[features]]\nname = "size"\nkind = "number"\n'
+    vectors = '[[features]]\nname = "note"\nkind = "vector"\nlength = 2\n'
+    schema_file.write_text(small_models.SHOP + vectors + numbers + exact)
     schema = schema_toml.load(schema_file)
     columns = small_models.rows("shop", 200)
     sizes: list[list[float]] = [[1.5, 4.0, 9.0], [], [2.0], [0.5, 0.25]]
     columns["sizes"] = [sizes[i % 4] for i in range(200)]
+    columns["size"] = [None if i % 9 == 0 else i / 4 for i in range(200)]
+    columns["note"] = [None if i % 7 == 0 else [i / 8, -3.5] for i in range(200)]
     path = tmp_path / "train.parquet"
     write(path, columns)
     vocabulary.build([str(path)], schema, tmp_path, BadRows())
@@ -61,7 +65,7 @@ def test_columns_of_every_kind(tmp_path: pathlib.Path) -> None:
     assert table.names == [
         *("user", "item", "hour", "price"),
         *named,
-        *("tags.count", "sizes", "sizes.count"),
+        *("tags.count", "note.0", "note.1", "sizes", "sizes.count", "size"),
     ]
     assert [table.names[i] for i in table.categories] == ["user", "item", "hour"]
     users = words(tmp_path / "vocabulary" / "user.txt")
@@ -75,7 +79,9 @@ def test_columns_of_every_kind(tmp_path: pathlib.Path) -> None:
         assert 2 <= found[1] < 42
         np.testing.assert_allclose(found[3], price)
         np.testing.assert_allclose(found[4:8], expected_tags(row, tags, listed["tags"]), rtol=1e-6)
-        np.testing.assert_allclose(found[8:], pooled, rtol=1e-6)
+        np.testing.assert_array_equal(found[8:10], row["note"] or [math.nan, math.nan])
+        np.testing.assert_allclose(found[10:12], pooled, rtol=1e-6)
+        assert found[12] == row["size"] or (row["size"] is None and math.isnan(found[12]))
     of_tasks = [np.array(columns[name]) for name in ("click", "buy")]
     labels = np.column_stack(of_tasks)
     np.testing.assert_array_equal(rows.labels, labels > 0)

@@ -17,10 +17,10 @@ def softmax(x: np.ndarray) -> Any:
     return e / e.sum(axis=-1, keepdims=True)
 
 
-def layer_norm(x: np.ndarray, scale: np.ndarray, shift: np.ndarray) -> Any:
+def layer_norm(x: np.ndarray, scale: np.ndarray, shift: np.ndarray, epsilon: float = 1e-3) -> Any:
     centred = x - x.mean(axis=-1, keepdims=True)
     variance = (centred * centred).mean(axis=-1, keepdims=True)
-    return centred / np.sqrt(variance + 1e-3) * scale + shift
+    return centred / np.sqrt(variance + epsilon) * scale + shift
 
 
 def complex_step(

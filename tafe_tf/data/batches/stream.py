@@ -138,7 +138,7 @@ def _signature(
     else:
         extra = extra_columns_of(schema)
     labels = tf.TensorSpec([None, targets], tf.float32)
-    slots = sum(feature.slots for feature in schema.features)
+    slots = sum(feature.slots for feature in schema.id_features)
     of_rows = tf.TensorSpec([None], tf.float32)
     return Batch(
         inputs={column.name: columns[column.name] for column in schema.inputs},

@@ -35,7 +35,7 @@ class UnseenIds:
     def slots(self, schema: Schema) -> np.ndarray:
         """The places of the fields' ids among the S ids of a row, [s]."""
         which = []
-        for feature in schema.features:
+        for feature in schema.id_features:
             is_drawn = feature.name in self.fields
             which += [is_drawn] * feature.slots
         return np.flatnonzero(which)
@@ -70,7 +70,7 @@ class UnseenDraw:
     ) -> None:
         self._below = np.uint64(ids.share * 2.0**53)
         self._slots = ids.slots(schema)
-        self._width = sum(feature.slots for feature in schema.features)
+        self._width = sum(feature.slots for feature in schema.id_features)
         sequence = np.random.SeedSequence([seed, epoch])
         streams = sequence.generate_state(self._width, np.uint64)  # a hash of its own for each slot
         self._streams = [int(streams[slot]) for slot in self._slots]
@@ -97,17 +97,22 @@ def untrained_fields(
 ) -> list[str]:
     """The fields whose row of unseen values no training row reads, but a served one may.
 
-    Kinds "hash" and "log_round" have a row for every value. What is always served as one value
-    (`serve_as`) is never unseen. Where some training values are unseen, because they occur fewer
-    than `min_count` times for example, these train the row.
+    Kinds "hash", "log_round" and "quantile" have a row for every value. What is always served as
+    one value (`serve_as`) is never unseen. Where some training values are unseen, because they
+    occur fewer than `min_count` times for example, these train the row. Fields that share rows
+    share that of unseen values: what trains it for one trains it for all.
 
     Args:
         schema: Of the rows.
         unseen: The share of each field's training values that are unseen, as far as it is known.
     """
-    return [feature.name for feature in schema.features if _is_untrained(feature, unseen)]
+    trained = {feature.owner for feature in schema.features if unseen.get(feature.name)}
+    return [
+        feature.name
+        for feature in schema.features
+        if _may_be_unseen(feature) and feature.owner not in trained
+    ]
 
 
-def _is_untrained(feature: Feature, unseen: Mapping[str, float]) -> bool:
-    may_be_unseen = feature.kind in _KINDS and feature.serve_as is None
-    return may_be_unseen and not unseen.get(feature.name)
+def _may_be_unseen(feature: Feature) -> bool:
+    return feature.kind in _KINDS and feature.serve_as is None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 import numpy as np
 import pyarrow as pa
@@ -75,6 +75,8 @@ def to_block(
     converted = {name: column.values for name, column in whole.items()}
     _check_roles(converted, schema, found)
     _check_list_weights(whole, schema, found)
+    _check_vectors(whole, columns, found)
+    _check_sequences(whole, schema, found)
     no_labels = (len(rows), 0)
     targets = np.zeros(no_labels, np.int8)
     repaired: list[Problem] = []
@@ -131,6 +133,27 @@ def _check_roles(
             report_rows(wrong, name, "must be a finite number", values, problems)
 
 
+def _check_vectors(
+    converted: Mapping[str, Converted],
+    columns: Iterable[Column],
+    problems: list[Problem],
+) -> None:
+    """Checks that a vector has all of its numbers, or none."""
+    for column in columns:
+        if not column.is_exact or column.name not in converted:
+            continue
+        values, lengths = converted[column.name]
+        most = column.max_length
+        is_missing = np.isnan(values).all(axis=1) & (lengths <= most)
+        has_length = is_missing | (lengths == most)
+        rule = f"must hold exactly {most} numbers, or none"
+        report_rows(~has_length, column.name, rule, lengths, problems)
+        finite = np.isfinite(values).sum(axis=1)
+        is_broken = has_length & ~is_missing & (finite < most)
+        rule = f"must hold {most} finite numbers, or none"
+        report_rows(is_broken, column.name, rule, finite, problems)
+
+
 def _check_list_weights(
     columns: Mapping[str, Converted],
     schema: Schema,
@@ -155,3 +178,20 @@ def _check_list_weights(
             rule = "must hold finite numbers"
             report_rows(wrong.any(axis=1), feature.weights, rule, lengths, problems)
         table[~np.isfinite(table)] = 0.0
+
+
+def _check_sequences(
+    columns: Mapping[str, Converted],
+    schema: Schema,
+    problems: list[Problem],
+) -> None:
+    """Checks that the lists of a sequence have one length in each row."""
+    read = {feature.name: feature.column for feature in schema.features}
+    for sequence in schema.sequences:
+        names = [read[name] for name in sequence.features if read[name] in columns]
+        for name in names[1:]:
+            first = columns[names[0]].lengths
+            lengths = columns[name].lengths
+            for index in np.flatnonzero(first != lengths):
+                rule = f"must hold as many values as {names[0]!r}, {first[index]}"
+                problems.append(Problem(int(index), name, rule, int(lengths[index])))

@@ -83,11 +83,14 @@ def to_lists(
     starts = np.cumsum(lengths) - lengths
     place = np.arange(len(owner))
     place -= np.repeat(starts, lengths)
+    if column.keep == "last":
+        too_many = np.maximum(lengths - width, 0)
+        place -= np.repeat(too_many, lengths)
     found = spelled(flat, column, missing, problems, owner, source)
     values = _filled(found, column)
     shape = (len(lengths), width)
     padded = np.full(shape, _absent(found, column), values.dtype)
-    kept = place < width
+    kept = (place >= 0) & (place < width)
     padded[owner[kept], place[kept]] = values[kept]
     return Converted(padded, lengths)
 

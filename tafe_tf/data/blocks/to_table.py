@@ -90,7 +90,7 @@ def _array(
 def _lengths(block: Block, schema: Schema) -> dict[str, np.ndarray]:
     """The length of each list up to its last value, [n], by column.
 
-    A list and its weights are as long as each other.
+    A list and its weights are as long as each other, and so are the lists of a sequence.
     """
     weighted = [feature for feature in schema.features if feature.weights]
     of_weights = {feature.weights for feature in weighted}
@@ -109,4 +109,9 @@ def _lengths(block: Block, schema: Schema) -> dict[str, np.ndarray]:
             longest = np.maximum(of_values, lengths[feature.weights])
             lengths[feature.column] = longest
             lengths[feature.weights] = longest
+    columns = {feature.name: feature.column for feature in schema.features}
+    for sequence in schema.sequences:
+        names = [columns[name] for name in sequence.features]
+        longest = np.maximum.reduce([lengths[name] for name in names])
+        lengths.update(dict.fromkeys(names, longest))
     return lengths

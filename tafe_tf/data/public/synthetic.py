@@ -155,9 +155,7 @@ class SyntheticFunnel:
         truth = self.probabilities(ids)
         # One draw a row, against decreasing probabilities, so that the labels are nested.
         labels = truth > rng.random((rows, 1))
-        columns: dict[str, np.ndarray] = {}
-        for field in range(self.fields):
-            columns[f"field_{field}"] = _column(field, ids[:, field])
+        columns = self._columns(ids)
         for i, task in enumerate(self.tasks):
             columns[f"true_{task}"] = truth[:, i]
         for i, task in enumerate(self.tasks):
@@ -170,6 +168,10 @@ class SyntheticFunnel:
         columns[last] = columns[last] * shows
         columns["time"] = times
         return columns
+
+    def _columns(self, ids: np.ndarray) -> dict[str, np.ndarray]:
+        """The raw columns of value indices."""
+        return {f"field_{field}": _column(field, ids[:, field]) for field in range(self.fields)}
 
     def write(
         self,

@@ -42,7 +42,7 @@ def _mend(kind: pa.DataType, column: Column) -> str:
         return f'set dtype = "int64", where true is 1, {_AS_TEXT}'
     is_fraction = pa.types.is_floating(kind) or pa.types.is_decimal(kind)
     if is_fraction:
-        return f'set dtype = "int64" if its values are whole, else kind = "log_round", {_AS_TEXT}'
+        return f'set dtype = "int64" if its values are whole, else kind = "quantile", {_AS_TEXT}'
     if pa.types.is_temporal(kind):
         return f'set dtype = "int64", which counts seconds, {_AS_TEXT}'
     return "it has no one text; write the column as text"
