@@ -161,6 +161,12 @@ LAYERS = {
     "embedding in parts": LayerCase(
         lambda **kw: PartitionedEmbedding([3, 4, 2, 3, 3], D, 2, **kw), (IDS,)
     ),
+    "embedding of shared and frozen rows": LayerCase(
+        lambda **kw: PartitionedEmbedding(
+            [3, 4, 2, 3, 3], D, 2, shares=[0, 1, 2, 0, 4], frozen=[1], **kw
+        ),
+        (IDS,),
+    ),
     "embedding with shared rows": LayerCase(
         lambda **kw: FusedEmbedding([3, 4, 2, 3, 3], D, shares=[3, 1, 2, 3, 3], **kw), (IDS,)
     ),

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from tafe_tf import schema_toml
+from tafe_tf.first_look.schema_errors import all_errors
 from tafe_tf.schema import SchemaError
 
 FEATURES: dict[str, dict[str, Any]] = {
@@ -79,7 +80,7 @@ WHERE = "schema: sequence 'recent': "
         ({"blocks": 3}, "blocks has no meaning for attention 'din'. Received: 3"),
         ({"attention": "dot", "hidden": [8]}, "hidden has no meaning for attention 'dot'. Rec"),
         ({"hidden": []}, "hidden must hold at least one size. Received: "),
-        ({"hidden": [0]}, "hidden, blocks and heads must be an integer, 1 or more. Received: 0"),
+        ({"hidden": [0]}, "hidden must be an integer, 1 or more. Received: 0"),
         ({"features": "history"}, "features must be a sequence of str. Received: 'history'"),
     ],
 )
@@ -115,3 +116,14 @@ def test_names_and_features_are_of_one_field_each() -> None:
         schema_toml.parse(mapping({**RECENT, "querry": []}))
     with pytest.raises(SchemaError, match=r"sequences\[0\]: query is required"):
         schema_toml.parse(mapping({"name": "recent", "features": ["history"]}))
+
+
+def test_all_errors_of_a_sequence_are_told_beside_others() -> None:
+    wrong = mapping({**RECENT, "newest": "left", "hidden": [0]}, shop={"size": 0})
+    wrong["sequences"].append({**RECENT, "name": "other", "features": ["history", "none"]})
+    found = all_errors(wrong)
+    assert any("sequence 'recent': newest must be one of" in error for error in found)
+    assert any("sequence 'recent': hidden must be" in error for error in found)
+    assert any("feature 'shop': size must be" in error for error in found)
+    assert not any("is required" in error for error in found)
+    assert any("sequence 'other': features must name features" in error for error in found)

@@ -9,10 +9,10 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from tafe_tf import schema_toml
-from tafe_tf.schema import Feature, Schema, SchemaError, Task
+from tafe_tf.schema import Feature, Schema, SchemaError, SequenceField, Task
 from tafe_tf.storage.texts import read_text
 
-_KINDS: dict[str, Any] = {"tasks": Task, "features": Feature}
+_KINDS: dict[str, Any] = {"tasks": Task, "features": Feature, "sequences": SequenceField}
 # What stands for a key that cannot be left out, once it was found to be wrong.
 _REPLACEMENTS = {
     "name": "some_name",
@@ -146,15 +146,16 @@ def _mended(
 
 
 def _changed(table: Mapping[str, Any], error: str) -> Iterator[dict[str, Any]]:
-    """The table with one key replaced or left out, or with one task or feature left out."""
+    """The table with one key replaced or left out, or with one of its tables left out."""
     for key, value in _REPLACEMENTS.items():
         if re.search(rf"(^|[:.] ?){key} ", error):
             yield {**table, key: value}
-    for key in table:
+    for key in sorted(table, key=lambda key: f": {key} " not in error):  # what it names first
         if key not in (*_KINDS, *_REPLACEMENTS, "kind"):
             yield {name: value for name, value in table.items() if name != key}
     for key in _KINDS:
         items = table.get(key, [])
         count = len(items) if isinstance(items, list) else 0
-        for index in range(count if count > 1 else 0):
+        needs_one = key != "sequences"
+        for index in range(0 if needs_one and count == 1 else count):
             yield {**table, key: items[:index] + items[index + 1 :]}

@@ -17,6 +17,7 @@ from tafe_tf.schema.rules import (
 
 ATTENTIONS = ("din", "dot", "transformer")
 ENDS = ("last", "first")
+_MOST_UNITS = 4096
 
 _KEYS_OF_ATTENTION = {"din": {"hidden"}, "dot": set(), "transformer": {"blocks", "heads"}}
 
@@ -82,8 +83,10 @@ class SequenceField:
         hidden = tuple_of(int, self.hidden, f"{where}: hidden")
         object.__setattr__(self, "hidden", hidden)
         check(len(hidden) > 0, f"{where}: hidden", "must hold at least one size", hidden)
-        for size in (*hidden, self.blocks, self.heads):
-            check_integer(size, 1, f"{where}: hidden, blocks and heads", 4096)
+        for size in hidden:
+            check_integer(size, 1, f"{where}: hidden", _MOST_UNITS)
+        for key in ("blocks", "heads"):
+            check_integer(getattr(self, key), 1, f"{where}: {key}", _MOST_UNITS)
         self._check_meaning(where)
 
     def _check_meaning(self, where: str) -> None:
