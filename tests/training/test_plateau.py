@@ -105,7 +105,7 @@ def test_it_falls_after_each_validation_that_is_not_the_best(
 ) -> None:
     watch = Watch()
     run = trained(loans, tmp_path / "run", watch)
-    losses = [entry[MONITOR] for entry in run.history]
+    losses = [float(entry[MONITOR] or 0.0) for entry in run.history]
     rate, falls, best = RATE, 0, 0
     for epoch, loss in enumerate(losses):
         assert watch.rates[epoch] == pytest.approx(rate)
