@@ -54,6 +54,14 @@ class FieldEmbedding(Configured):
 
     Raises:
         ValueError: As of `FusedEmbedding`, or if an encoder's settings break a rule.
+
+    Example: an item, and a history of two items that it reads.
+        >>> import numpy as np
+        >>> recent = {"kind": "sequence", "features": [1], "query": [0]}
+        >>> embedding = FieldEmbedding([9, 9], dim=4, encoders=[recent], slots=[1, 2])
+        >>> ids = np.array([[3, 3, 8]])
+        >>> tuple(embedding({"ids": ids, "weights": np.ones((1, 3))}).shape)
+        (1, 2, 4)
     """
 
     def __init__(

@@ -52,6 +52,14 @@ class SequenceEncoder(Configured):
 
     Raises:
         ValueError: If `attention` is none of the three, or there is no list or no query.
+
+    Example:
+        >>> import numpy as np
+        >>> encoder = SequenceEncoder(dim=4, lists=[[0, 5]], query=[5])
+        >>> encoder.build()
+        >>> of_rows = {"query": np.ones((3, 4)), "entries": np.ones((3, 5, 4))}
+        >>> tuple(encoder({**of_rows, "mask": np.ones((3, 5))}).shape)
+        (3, 4)
     """
 
     def __init__(

@@ -50,7 +50,7 @@ class HistoryFunnel(SyntheticFunnel):
         >>> funnel = HistoryFunnel(fields=1, length=2)
         >>> columns = funnel.chunk(stream=0, number=0, rows=3)
         >>> [len(items) for items in columns["history"]]
-        [0, 1, 0]
+        [1, 0, 1]
     """
 
     name = "synthetic_history"
