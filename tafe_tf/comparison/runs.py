@@ -20,7 +20,7 @@ from tafe_tf.data.atomic import read_json, read_text, remove_left_over, write_js
 from tafe_tf.data.bad_rows import BadRows
 from tafe_tf.data.fingerprint import changes, of_splits
 from tafe_tf.data.formats.splits import Sources
-from tafe_tf.features import pretrained, vocabulary
+from tafe_tf.features import vector_files, vocabulary
 from tafe_tf.models import BY_NAME
 from tafe_tf.storage.addresses import named
 from tafe_tf.terminal import attended
@@ -148,7 +148,7 @@ class Shared:
         loaded = schema_toml.load(self.schema_file)
         files = {split: self.sources.find_split(split) for split in ("train", "test")}
         files["valid"] = self.sources.find_split("valid", required=False)
-        of_vectors = pretrained.paths(loaded, self.schema_file)
+        of_vectors = vector_files.paths(loaded, self.schema_file)
         if of_vectors:
             files["pretrained"] = tuple(of_vectors)
         with self.folder.locked():

@@ -25,10 +25,9 @@ from tafe_tf.data.errors import BadRowError, DataError
 from tafe_tf.data.formats.parquet_ranges import ParquetFile
 from tafe_tf.data.spelling.plain import is_list, is_text, plain
 from tafe_tf.features import vocabulary
+from tafe_tf.features.vector_files import path_of
 from tafe_tf.schema import ABSENT, FIRST, MISSING, UNSEEN, Feature, Schema
 from tafe_tf.shown import shown
-from tafe_tf.storage.addresses import is_remote, join, parent_of
-from tafe_tf.storage.listing import missing
 
 ID, VECTOR, ROW_OF = "id", "vector", "row_of"
 OF_VALUE, OF_UNSEEN, OF_MISSING = "value", "unseen", "missing"
@@ -67,47 +66,6 @@ class Start:
     def __str__(self) -> str:
         what = f"{self.covered:,} of {self.values:,} values start from {self.path}"
         return f"{self.name}: {what}, which has {self.count:,}"
-
-
-def path_of(feature: Feature, schema_file: str) -> str:
-    """Where a feature's vectors lie: a path that is relative is so to the schema's folder.
-
-    Args:
-        feature: With `pretrained`.
-        schema_file: The schema's file; "" if there is none, then to the current folder.
-
-    Example:
-        >>> item = Feature(name="item", kind="vocabulary", pretrained="items.parquet")
-        >>> path_of(item, "shop/schema.toml"), path_of(item, "")
-        ('shop/items.parquet', 'items.parquet')
-    """
-    is_absolute = is_remote(feature.pretrained) or pathlib.Path(feature.pretrained).is_absolute()
-    if is_absolute or not schema_file:
-        return feature.pretrained
-    return join(parent_of(schema_file), feature.pretrained)
-
-
-def paths(schema: Schema, schema_file: str) -> list[str]:
-    """The files of all features that have one, in the schema's order."""
-    return [path_of(feature, schema_file) for feature in schema.features if feature.pretrained]
-
-
-def problems(schema: Schema, schema_file: str) -> list[str]:
-    """The files that are not there, a text for each."""
-    gone = missing(paths(schema, schema_file))
-    return [f"{path}: there is no such file (`pretrained` in the schema)" for path in gone]
-
-
-def with_paths_from(schema: Schema, schema_file: str) -> Schema:
-    """The schema with paths that mean the same wherever it lies."""
-    features = []
-    for feature in schema.features:
-        if feature.pretrained:
-            path = path_of(feature, schema_file)
-            path = path if is_remote(path) else str(pathlib.Path(path).absolute())
-            feature = dataclasses.replace(feature, pretrained=path)
-        features.append(feature)
-    return dataclasses.replace(schema, features=tuple(features))
 
 
 def check_first_rows(schema: Schema, schema_file: str, dim: int) -> None:

@@ -17,7 +17,7 @@ from tafe_tf.data.blocks.maturity import kind_of, mature_labels
 from tafe_tf.data.errors import DataError
 from tafe_tf.data.formats.splits import Sources
 from tafe_tf.data.spelling.time_column import times
-from tafe_tf.features import pretrained
+from tafe_tf.features import vector_files
 from tafe_tf.features.table_size import RowSize, check_known_table
 from tafe_tf.first_look import doubles, funnel, leaks, problems, profile, raw, schema_errors
 from tafe_tf.first_look.dialect import dialect_of
@@ -107,7 +107,7 @@ def look(
     try:
         schema, schema_file = _schema(sources, schema_file, found)
         if schema:
-            found += pretrained.problems(schema, schema_file)
+            found += vector_files.problems(schema, schema_file)
         files = sources.find()
     except (DataError, OSError) as error:
         return Look(data=str(sources), schema_file=schema_file, problems=(*found, str(error)))

@@ -12,7 +12,7 @@ import pyarrow as pa
 from tafe_tf import schema_toml
 from tafe_tf.data.errors import DataError, is_utf8
 from tafe_tf.data.formats.splits import Sources
-from tafe_tf.features import pretrained
+from tafe_tf.features import vector_files
 from tafe_tf.schema import Schema
 from tafe_tf.storage.listing import missing
 
@@ -51,7 +51,7 @@ class DataConfig:
             for path in rows:
                 if not is_utf8(path):
                     raise DataError(f"{path!a}: the name must be UTF-8, to be noted; rename it")
-        for problem in pretrained.problems(self.schema, self.schema_file):
+        for problem in vector_files.problems(self.schema, self.schema_file):
             raise FileNotFoundError(problem)
 
     def splits(self) -> list[tuple[str, Rows]]:
@@ -73,7 +73,7 @@ class DataConfig:
     def inputs(self) -> dict[str, list[str]]:
         """The paths of all files that a run depends on: those of rows, and of vectors."""
         found = self.files()
-        of_vectors = pretrained.paths(self.schema, self.schema_file)
+        of_vectors = vector_files.paths(self.schema, self.schema_file)
         if of_vectors:
             found["pretrained"] = of_vectors
         return found
