@@ -62,7 +62,8 @@ def probabilities(outputs: Tensor, schema: Schema) -> dict[str, Tensor]:
     logs = [ops.log_sigmoid(logit) for logit in lowest]
     pairs = itertools.pairwise(logs)
     for name, (before, log) in zip(schema.conditional_names, pairs, strict=True):
-        named[name] = ops.exp(log - before)
+        at_most_0 = ops.minimum(log - before, 0.0)  # which rounding may pass
+        named[name] = ops.exp(at_most_0)
     if schema.amount is not None:
         of_given, of_expected = schema.amount_names
         log_mean = log_normal.log_means(outputs[:, -log_normal.COLUMNS :])
