@@ -20,6 +20,7 @@ from tafe_tf.types import Tensor
 
 COLUMNS = 2  # mu and s
 SMALLEST_DEVIATION = 0.05  # of the logarithm: 5 % of the amount
+LARGEST = float.fromhex("0x1.fffffep127")  # the largest amount: float32's largest number
 
 
 def deviations(s: Tensor) -> Tensor:
@@ -28,9 +29,12 @@ def deviations(s: Tensor) -> Tensor:
 
 
 def log_means(parameters: Tensor) -> Tensor:
-    """Computes the logarithm of the expected amount, mu + sigma^2 / 2: [B, 2] -> [B]."""
+    """Computes the logarithm of the expected amount, mu + sigma^2 / 2: [B, 2] -> [B].
+
+    It is at most that of `LARGEST`.
+    """
     sigma = deviations(parameters[:, 1])
-    return parameters[:, 0] + 0.5 * sigma * sigma
+    return ops.minimum(parameters[:, 0] + 0.5 * sigma * sigma, math.log(LARGEST))
 
 
 def means(parameters: Tensor) -> Tensor:
@@ -42,7 +46,12 @@ def means(parameters: Tensor) -> Tensor:
         >>> round(float(means(np.array([[0.0, s]]))[0]), 4)  # the square root of e
         1.6487
     """
-    return ops.exp(log_means(parameters))
+    return of_logarithms(log_means(parameters))
+
+
+def of_logarithms(logarithms: Tensor) -> Tensor:
+    """Computes amounts of their logarithms, at most `LARGEST`, any shape."""
+    return ops.minimum(ops.exp(logarithms), LARGEST)
 
 
 def losses(amounts: Tensor, parameters: Tensor) -> Tensor:

@@ -28,7 +28,7 @@ def probabilities(outputs: Tensor, schema: Schema) -> dict[str, Tensor]:
     of rows that this changes.
 
     With an amount its expectation given the last step follows, and that times the last step's
-    probability, the expected amount.
+    probability, the expected amount. Amounts that float32 cannot hold are its largest number.
 
     Args:
         outputs: Logits of f, [B, N]; with an amount the model's output, whose first N columns are
@@ -67,6 +67,6 @@ def probabilities(outputs: Tensor, schema: Schema) -> dict[str, Tensor]:
     if schema.amount is not None:
         of_given, of_expected = schema.amount_names
         log_mean = log_normal.log_means(outputs[:, -log_normal.COLUMNS :])
-        named[of_given] = ops.exp(log_mean)
-        named[of_expected] = ops.exp(logs[-1] + log_mean)
+        named[of_given] = log_normal.of_logarithms(log_mean)
+        named[of_expected] = log_normal.of_logarithms(logs[-1] + log_mean)
     return named

@@ -219,6 +219,19 @@ def test_rank_takes_a_users_vector_once(served: SessionModel) -> None:
     )
 
 
+def test_an_extreme_vector_counts_as_32_median_lengths(run: tafe_tf.Run) -> None:
+    """In each number, so that an answer stays as exact as of other rows."""
+    drawn = probe_rows(run.schema, run.directory.path / "vocabulary", 4)
+    drawn["note"] = np.array([[np.inf, -np.inf, 0], [3e38, -3e38, 0], [1, 2, 3], [0, 0, np.nan]])
+    drawn = {name: tf.constant(values) for name, values in drawn.items()}
+    drawn["note"] = tf.cast(drawn["note"], tf.float32)
+    found = run.features(drawn)["vectors"].numpy()[:, :3]
+    unit = json.loads((run.directory.path / "vocabulary" / "note.json").read_text())["unit"]
+    np.testing.assert_array_equal(found[:2], [[32, -32, 0]] * 2)
+    np.testing.assert_allclose(found[2], np.array([1, 2, 3]) / unit, rtol=1e-6)
+    assert np.isnan(found[3]).all()
+
+
 def test_a_request_with_a_vector_of_another_length_is_refused(
     run: tafe_tf.Run, served: SessionModel
 ) -> None:

@@ -394,7 +394,7 @@ TOP_RULES = [
     ),
     (
         document(features=LIST_TWICE),
-        r"feature 'b': column is read by two features, so dtype and list shape must agree",
+        r"feature 'b': column 'x' is read by 'a' too, so max_length must agree",
     ),
     (
         document(features=WEIGHTS_LEAK),

@@ -21,7 +21,7 @@ from tafe_tf.schema import ABSENT, FIRST, MISSING, UNSEEN, Feature, Schema, Sche
 _LARGEST = 1e9  # magnitude of a weight; files with infinite ones are refused, requests are not
 
 _MOST_DEVIATIONS = 8.0  # of a number from the mean; what lies farther off counts as so far
-_LARGEST_OF_VECTOR = 1e3  # magnitude of a vector's number, where the median length is 1
+_LARGEST_OF_VECTOR = 32.0  # magnitude of a vector's number, where the median length is 1
 
 Group = tuple[Feature, ...]
 

@@ -13,6 +13,7 @@ from tafe_tf.schema import Feature, Schema, SchemaError, SequenceField, Task
 from tafe_tf.storage.texts import read_text
 
 _KINDS: dict[str, Any] = {"tasks": Task, "features": Feature, "sequences": SequenceField}
+_SINGULAR = {"tasks": "task", "features": "feature", "sequences": "sequence"}
 # What stands for a key that cannot be left out, once it was found to be wrong.
 _REPLACEMENTS = {
     "name": "some_name",
@@ -63,6 +64,7 @@ def all_errors(mapping: Mapping[str, Any]) -> list[str]:
         feature 'hour': side must be 'user' or 'item'. Received: 'left'
     """
     errors: list[str] = []
+    unusable: list[Any] = []  # names of features
     good: dict[str, Any] = dict(mapping)
     for key, kind in _KINDS.items():
         tables = mapping.get(key, [])
@@ -74,6 +76,10 @@ def all_errors(mapping: Mapping[str, Any]) -> list[str]:
             errors += found
             if rest is not None:
                 good[key].append(rest)
+            elif key == "features":
+                unusable.append(table.get("name"))
+    for name in unusable:
+        good = _without_users(good, name)
     whole, _ = _peel(good, _parse)
     if errors:  # a list may be empty because none of its tables could be used
         whole = [error for error in whole if " must hold " not in error]
@@ -138,9 +144,13 @@ def _mended(
     build: Callable[[Mapping[str, Any]], None],
     known: Sequence[str],
 ) -> dict[str, Any] | None:
-    """The table with one thing changed, so that it has no error or one that is not yet known."""
+    """The table with one thing changed, so that it has no error or one that is not yet known.
+
+    A key that is needed is told at once where it is not there, and is else not left out.
+    """
     for other in _changed(table, known[-1]):
-        if _error(other, build) not in known:
+        error = _error(other, build)
+        if error not in known and " is required. " not in error:
             return other
     return None
 
@@ -153,9 +163,45 @@ def _changed(table: Mapping[str, Any], error: str) -> Iterator[dict[str, Any]]:
     for key in sorted(table, key=lambda key: f": {key} " not in error):  # what it names first
         if key not in (*_KINDS, *_REPLACEMENTS, "kind"):
             yield {name: value for name, value in table.items() if name != key}
+    for key, index in _places(table, error):
+        items = table[key]
+        left = {**table, key: items[:index] + items[index + 1 :]}
+        if key == "features":
+            left = _without_users(left, items[index].get("name"))
+        if key == "sequences" or left[key]:
+            yield left
+
+
+def _places(table: Mapping[str, Any], error: str) -> list[tuple[str, int]]:
+    """The key and the index of each table within a schema, those first that the error names."""
+    places = []
     for key in _KINDS:
         items = table.get(key, [])
         count = len(items) if isinstance(items, list) else 0
-        needs_one = key != "sequences"
-        for index in range(0 if needs_one and count == 1 else count):
-            yield {**table, key: items[:index] + items[index + 1 :]}
+        places += [(key, index) for index in range(count)]
+
+    def is_other(place: tuple[str, int]) -> bool:
+        key, index = place
+        return not error.startswith(f"{_SINGULAR[key]} {table[key][index].get('name')!r}: ")
+
+    return sorted(places, key=is_other)
+
+
+def _without_users(mapping: Mapping[str, Any], name: object) -> dict[str, Any]:
+    """A schema without the features that share a feature's rows, and without its sequences."""
+    left = dict(mapping)
+    names = {name}
+    for key, keys in (("features", ("shares",)), ("sequences", ("features", "query"))):
+        kept = []
+        for table in left.get(key, []):
+            named = {table.get(one) for one in keys if isinstance(table.get(one), str)}
+            for one in keys:
+                if isinstance(table.get(one), list):
+                    named.update(table[one])
+            if not named & names:
+                kept.append(table)
+            elif key == "features":
+                names.add(table.get("name"))
+        if key in left:
+            left[key] = kept
+    return left

@@ -73,7 +73,7 @@ class RankedRows:
         self._rows = rows[order]
         ranked = scores[self._rows]
         is_new = ranked[1:] != ranked[:-1]
-        is_first = np.concatenate([[True], is_new])
+        is_first = np.concatenate([[True], is_new])[: len(ranked)]  # none, where no row counts
         self._ties = np.flatnonzero(is_first)  # where each run of equal scores starts
         label = labels[self._rows].astype(np.float32)
         row_weight = weight[self._rows].astype(np.float32)

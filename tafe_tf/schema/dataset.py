@@ -36,6 +36,15 @@ MISSING_TEXTS = (
     "None",
 )
 ORDERS = ("", "raise", "drop", "repair")
+# What features that read one column have in common, by the attribute of `Column`.
+_MUST_AGREE = {
+    "dtype": "dtype must agree",
+    "max_length": "max_length must agree",
+    "separator": "separator must agree",
+    "is_exact": "both must be vectors or neither",
+    "keep": "both must keep the same values of longer lists: the first, unless a sequence takes "
+    'the list and its `newest` is "last"',
+}
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -275,19 +284,19 @@ class Schema:
 
     def _check_inputs(self, roles: dict[str, str]) -> None:
         """Checks that no feature reads a target, and that features which share a column agree."""
-        known: dict[str, tuple[Column, str]] = {}
+        known: dict[str, tuple[Column, Feature]] = {}
         for feature in self.features:
             where = f"feature {feature.name!r}: column"
             for column in self._columns_of(feature):
                 target = roles.get(column.name)
                 rule = f"must not be a target ({target}): the model would read its own answer"
                 check(target is None, where, rule, column.name)
-                own = (column, feature.side)
-                first, side = known.setdefault(column.name, own)
-                rule = "is read by two features, so dtype and list shape must agree"
-                check(first == column, where, rule, column)
-                rule = "is read by two features, so side must agree"
-                check(side == feature.side, where, rule, feature.side)
+                first, other = known.setdefault(column.name, (column, feature))
+                is_read = f"{column.name!r} is read by {other.name!r} too, so"
+                for key, what in _MUST_AGREE.items():
+                    value = getattr(column, key)
+                    check(getattr(first, key) == value, where, f"{is_read} {what}", value)
+                check(other.side == feature.side, where, f"{is_read} side must agree", feature.side)
         self._check_served_inputs()
 
     def _check_served_inputs(self) -> None:

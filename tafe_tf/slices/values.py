@@ -58,7 +58,7 @@ def slicing_of(
     array = values.combine_chunks() if values.num_chunks != 1 else values.chunk(0)
     array = _without_missing(array, missing)
     encoded = array.dictionary_encode()
-    texts = [_text(value) for value in encoded.dictionary.to_pylist()]
+    texts = _texts(encoded.dictionary)
     codes = encoded.indices.fill_null(len(texts)).to_numpy(zero_copy_only=False)
     codes = codes.astype(np.int64)
     order = _order(encoded.dictionary)
@@ -69,6 +69,14 @@ def slicing_of(
     else:
         names, place = _frequent(texts, codes)
     return _without_empty(column, names, place)
+
+
+def _texts(distinct: pa.Array) -> list[str]:
+    """Values as slices are called by them; a float32 by the fewest digits that tell it."""
+    values = distinct.to_pylist()
+    if pa.types.is_float16(distinct.type) or pa.types.is_float32(distinct.type):
+        values = [float(str(value)) for value in distinct.to_numpy()]
+    return [_text(value) for value in values]
 
 
 def _text(value: object) -> str:

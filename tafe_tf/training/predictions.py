@@ -11,8 +11,7 @@ from tafe_tf.data.batches.batch import Batch
 from tafe_tf.metrics import hashes, weights_of_steps
 from tafe_tf.schema import Schema
 
-_LARGEST = float(np.finfo(np.float32).max)  # an export answers in float32
-_BEYOND = 100.0  # above the logarithm of that
+_BEYOND = 100.0  # above the logarithm of the largest amount
 
 
 def labels_and_weights(rows: Mapping[str, np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
@@ -28,7 +27,7 @@ def labels_and_weights(rows: Mapping[str, np.ndarray]) -> tuple[np.ndarray, np.n
 
 
 def amounts_given(outputs: np.ndarray) -> np.ndarray:
-    """The expected amount given the last step, float64 [n], at most the largest float32.
+    """The expected amount given the last step, float64 [n], at most the largest that is served.
 
     Args:
         outputs: The model's output, whose last two columns are mu and s of the amount's law.
@@ -37,7 +36,7 @@ def amounts_given(outputs: np.ndarray) -> np.ndarray:
     sigma = log_normal.SMALLEST_DEVIATION + np.logaddexp(0.0, s)
     log_mean = mu + 0.5 * sigma * sigma
     wide = np.exp(np.minimum(log_mean, _BEYOND))
-    return np.asarray(np.minimum(wide, _LARGEST))
+    return np.asarray(np.minimum(wide, log_normal.LARGEST))
 
 
 class Predictions:

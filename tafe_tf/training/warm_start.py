@@ -147,8 +147,10 @@ class WarmStart:
                 numbers_of=self.previous.path,
             )
         for feature in scaled_features(schema):
-            what = "edges" if feature.kind == "quantile" else "scale"
-            print(f"{feature.name}: the {what} of its numbers stay those of {self.previous}")
+            stay = "the edges of its numbers stay those"
+            if feature.kind != "quantile":
+                stay = "the scale of its numbers stays that"
+            print(f"{feature.name}: {stay} of {self.previous}")
         of_optimizer = _stored(self.previous.path / "checkpoints", "optimizer")
         note = {
             "run": absolute(self.previous.address),

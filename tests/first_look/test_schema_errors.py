@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pathlib
+import tomllib
 
 import pytest
 
@@ -68,6 +69,57 @@ def test_the_first_error_of_reading_is_among_them(tmp_path: pathlib.Path) -> Non
     with pytest.raises(SchemaError) as first:
         schema_toml.load(path)
     assert str(first.value) in load_all(path)[1]
+
+
+SHARED = """
+name = "shop"
+[[tasks]]
+name = "click"
+[[features]]
+name = "item"
+kind = "vocabulary"
+[[features]]
+name = "seen"
+shares = "item"
+max_length = 5
+[[features]]
+name = "seen_pooled"
+column = "seen"
+shares = "item"
+max_length = 5
+[[features]]
+name = "hour"
+kind = "integer"
+size = 24
+[[sequences]]
+name = "recent"
+features = ["seen"]
+query = ["item"]
+newest = "first"
+"""
+
+
+@pytest.mark.parametrize(
+    ("good", "wrong", "error"),
+    [
+        (
+            'newest = "first"',
+            'newest = "last"',
+            "feature 'seen_pooled': column 'seen' is read by 'seen' too, so both must keep",
+        ),
+        (
+            'name = "item"\nkind = "vocabulary"',
+            'name = "item"\nkind = "vocab"',
+            "feature 'item': kind must be one of",
+        ),
+        ('features = ["seen"]', "features = []", "sequence 'recent': features must name at least"),
+        ('query = ["item"]', 'query = ["shop"]', "sequence 'recent': query must name features"),
+    ],
+)
+def test_one_mistake_in_what_others_use_is_one_error(good: str, wrong: str, error: str) -> None:
+    assert all_errors(tomllib.loads(SHARED)) == []
+    errors = all_errors(tomllib.loads(SHARED.replace(good, wrong)))
+    assert len(errors) == 1 and errors[0].startswith(error), errors
 
 
 def test_a_good_schema_has_none(tmp_path: pathlib.Path) -> None:

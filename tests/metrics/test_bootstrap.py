@@ -34,6 +34,13 @@ def test_each_sample_has_scikit_learns_auc() -> None:
     assert np.isnan(RankedRows(scores, np.zeros(300), weight).aucs(counts)).all()
 
 
+def test_without_a_row_that_counts_there_is_no_auc() -> None:
+    scores, labels = rows(20)
+    none = np.zeros(20, np.bool_)
+    aucs = RankedRows(scores, labels, np.ones(20), none).aucs(np.ones((3, 20)))
+    assert aucs.shape == (3,) and np.isnan(aucs).all()
+
+
 def test_samples_are_the_same_each_time_and_draw_whole_groups() -> None:
     group = np.repeat([3, 9, 5, 7], [1, 4, 2, 3])
     counts = all_samples(10, group, 50)

@@ -131,6 +131,18 @@ def test_intervals_are_those_of_metrics_of_drawn_rows(has_group: bool) -> None:
         assert one.intervals[name] == pytest.approx(tuple(expected), rel=1e-5), name
 
 
+def test_a_slice_of_which_no_row_knows_a_step_has_no_interval_of_it() -> None:
+    click = Task(name="click", may_be_unknown=True)
+    schema = dataclasses.replace(SCHEMA, tasks=(click, SCHEMA.tasks[1]))
+    rows = drawn(40)
+    rows["depth"] = np.where(np.arange(40) < 20, 0, rows["depth"]).astype(np.uint8)
+    rows["unknown"] = np.where(np.arange(40) < 20, 2, 0).astype(np.uint8)
+    found = measure(rows, [slicing(np.arange(40) // 20)], schema, replicates=20)
+    (unknown,) = [one for one in found if one.value == "v0"]
+    assert unknown.intervals["auc/ctr"] is None
+    assert unknown.metrics["auc/ctr"] is None
+
+
 def test_a_column_that_holds_lists_or_is_not_there_is_named(run: Run) -> None:
     table = pa.table(small_models.rows("shop", 20))
     with pytest.raises(DataError, match=r"^tags: holds lists, by which rows cannot be divided"):

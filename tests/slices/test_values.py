@@ -25,6 +25,7 @@ def named(values: object, missing: tuple[str, ...] = ()) -> list[str]:
         (["b", "a", None, "b", ""], ["b", "a", MISSING, "b", MISSING]),
         ([3, 1, None], ["3", "1", MISSING]),
         ([2.5, float("nan"), 3.0], ["2.5", MISSING, "3"]),
+        (np.array([0.1, 15.18, 7.0], np.float32), ["0.1", "15.18", "7"]),
         ([True, False, None], ["True", "False", MISSING]),
         ([datetime.date(2026, 11, 2)], ["2026-11-02"]),
         (pa.array(["x", "y", "x"]).dictionary_encode(), ["x", "y", "x"]),

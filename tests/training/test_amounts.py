@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 
 from tafe_tf.data.formats.write import write
+from tafe_tf.probabilities import probabilities
 from tafe_tf.schema import Amount, Schema
 from tafe_tf.terminal.tables import print_unknown
 from tafe_tf.training.config import ModelConfig, TrainingConfig
@@ -141,6 +142,12 @@ def test_amounts_beyond_float32_are_its_largest_number() -> None:
     found = amounts_given(outputs)
     assert found[:2].tolist() == [largest, largest]
     assert found[2] == pytest.approx(np.exp(2.0 + 0.05**2 / 2))
+    schema = amount_rows.schema()
+    logits = np.zeros((3, len(schema.tasks) - 1), np.float32)
+    served = probabilities(keras.ops.convert_to_tensor(np.hstack([logits, outputs])), schema)
+    given, expected = (np.array(served[name]) for name in schema.amount_names)
+    np.testing.assert_allclose(given, found, rtol=1e-5)
+    np.testing.assert_allclose(expected, found / 2, rtol=1e-5)
 
 
 def test_rows_without_any_amount_are_warned_of(capsys: pytest.CaptureFixture[str]) -> None:
