@@ -14,7 +14,7 @@ EVERYTHING = """--batch_size=1024
 --embedding_dtype=float32
 --gamma_decay_steps=50000.0
 --gate=softmax
---learning_rate=0.001
+--learning_rate=0.003
 --selector_hidden=
 --shuffle_rows=262144
 --tower_units=
@@ -31,7 +31,7 @@ def test_a_default_may_be_written_down_or_left_out() -> None:
 @pytest.mark.parametrize(
     ("line", "other"),
     [
-        ("--learning_rate=0.001", "--learning_rate=0.5"),
+        ("--learning_rate=0.003", "--learning_rate=0.5"),
         ("--bottom_units=256,128", "--bottom_units=64"),
         ("--tower_units=", "--tower_units=64"),
         ("--use_asrg", "--nouse_asrg"),

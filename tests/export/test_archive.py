@@ -20,4 +20,7 @@ def test_only_tables_are_variables(served: tuple[RunDir, SessionModel]) -> None:
     assert not [node.name for node in nodes if node.op == "ReadVariableOp"]
     variables = tf.train.list_variables(str(model.path / "variables" / "variables"))
     shapes = [shape for _, shape in variables if shape]
-    assert shapes == [[sum(run.features().rows), 4]]
+    rows = 0
+    for feature, of_feature in zip(run.schema().id_features, run.features().rows, strict=True):
+        rows += 0 if feature.shares else of_feature
+    assert shapes == [[rows, 4]]

@@ -120,7 +120,8 @@ def test_a_step_of_uncertainty_is_one_of_adam() -> None:
     assert balancing is not None
     model = one_step(FunnelLoss(), balancing)
     numbers = np.asarray(balancing.balance.numbers)
-    np.testing.assert_allclose(np.abs(numbers), 1e-3, rtol=1e-4)  # Adam's first step is its rate
+    rate = TrainingConfig().learning_rate
+    np.testing.assert_allclose(np.abs(numbers), rate, rtol=1e-4)  # Adam's first step is its rate
     assert_equal(model, one_step(FunnelLoss(), None))  # with variances of 1 it is the loss itself
 
 

@@ -188,7 +188,13 @@ def test_kill_9_and_the_same_command_end_with_the_same_weights(
 
 def test_early_stopping_restores_the_best(funnel: pathlib.Path, tmp_path: pathlib.Path) -> None:
     job = Job(funnel, tmp_path)
-    settings = {"epochs": 30, "patience": 2, "monitor": "log_loss/p_view", "intercept_rows": 0}
+    settings: dict[str, Any] = {
+        "epochs": 30,
+        "patience": 2,
+        "monitor": "log_loss/p_view",
+        "intercept_rows": 0,
+        "learning_rate_decay": "none",
+    }
     history = job.fit(rate=0.05, **settings)
     losses = [epoch["log_loss/p_view"] for epoch in history]
     best = int(np.argmin(losses))
@@ -218,7 +224,7 @@ def test_a_monitor_that_is_undefined_keeps_the_first_epoch_and_says_so_once(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     job = Job(funnel, tmp_path)
-    trainer = job.trainer(epochs=9, patience=2, intercept_rows=0)
+    trainer = job.trainer(epochs=9, patience=1, intercept_rows=0)
     evaluate = trainer.evaluator.evaluate
     undefined = {f"auc/{name}": None for name in job.data.schema.step_names}
     monkeypatch.setattr(trainer.evaluator, "evaluate", lambda *a: {**evaluate(*a), **undefined})

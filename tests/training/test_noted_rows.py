@@ -157,6 +157,7 @@ def test_a_run_that_stopped_early_says_why_it_does_nothing(
     shop: pathlib.Path, tmp_path: pathlib.Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     settings: dict[str, Any] = {**FAST, "learning_rate": 0.0, "patience": 1, "epochs": 4}
+    settings["learning_rate_decay"] = "none"
     data = DataConfig.in_directory(shop)
     fit(data, tmp_path / "run", model=MODEL, training=TrainingConfig(**settings))
     capsys.readouterr()
