@@ -107,7 +107,7 @@ def test_missing_columns_and_rank() -> None:
     arrays, rows = columns.to_arrays(given, types(user="string", item="int64"), "rank")
     assert rows == 3 and len(arrays["user"]) == 1
     given = {"user": ["u", "v"], "item": [1, 2, 3]}
-    with pytest.raises(ServingError, match="or one row if they are the user's. Received: .*2"):
+    with pytest.raises(ServingError, match=r"or one row if they are the user's. Received: .*2"):
         columns.to_arrays(given, types(user="string", item="int64"), "rank")
 
 
