@@ -325,6 +325,7 @@ def test_a_warm_start_wins_for_what_it_knows(
         {"pretrained": items},
         train=log(seed=1, first=15),
         warm_start=str(tmp_path / "a"),
+        verbose=True,
         **STILL,
     )
     known = dict(zip(range(0, 80, 2), vectors(), strict=True))
