@@ -31,5 +31,7 @@ def make_run(directory: pathlib.Path) -> Run:
     schema = dataclasses.replace(schema, features=(user, *schema.features[1:]))
     model = ModelConfig(name="shared_bottom", arguments={"bottom_units": [8], "tower_units": [4]})
     data = DataConfig(train=(str(directory / "train.parquet"),), schema=schema)
-    training = TrainingConfig(epochs=1, batch_size=128)
+    training = TrainingConfig(
+        epochs=1, batch_size=128, learning_rate=1e-3, learning_rate_decay="none"
+    )
     return fit(data, directory / "run", model=model, training=training, verbose=False)
