@@ -123,7 +123,10 @@ def to_arrays(
     if signature in RANKS and len(counts) == 2:
         counts -= {1}
     if len(counts) > 1:
-        raise invalid(f"columns must have as many rows as each other. Received: {rows}")
+        rule = "must have as many rows as each other"
+        if signature in RANKS:
+            rule += ", or one row if they are the user's"
+        raise invalid(f"columns {rule}. Received: {rows}")
     return arrays, counts.pop()
 
 

@@ -166,7 +166,9 @@ def _integer(values: Values) -> Field | str:
     least, largest = float(values.numbers.min()), float(values.numbers.max())
     count = len(values.distinct)
     is_id = names.has(values.name, names.IDS) and not names.has(values.name, names.MEASURES)
-    is_measure = names.has(values.name, names.MEASURES) and not is_id
+    is_history = values.lengths is not None and names.has(values.name, names.HISTORIES)
+    measures = names.MEASURES - names.HISTORIES if is_history else names.MEASURES
+    is_measure = names.has(values.name, measures) and not is_id
     is_dense = least >= 0 and largest < _DENSE and count > largest / 2
     if is_dense and not is_measure:
         size = int(largest) + 1
@@ -176,7 +178,8 @@ def _integer(values: Values) -> Field | str:
             {"kind": reason, "size": "a larger number counts as unseen"},
         )
     has_sign = least < 0
-    if not is_id and (is_measure or has_sign or count > _FEW):
+    is_thing = is_id or (is_history and not is_measure)
+    if not is_thing and (is_measure or has_sign or count > _FEW):
         return _number(values)
     return _names(values, "int64")
 

@@ -64,7 +64,7 @@ class Start:
         return int((self.rows >= FIRST).sum())
 
     def __str__(self) -> str:
-        what = f"{self.covered:,} of {self.values:,} values start from {self.path}"
+        what = f"{self.covered:,} of {self.values:,} values have a vector in {self.path}"
         return f"{self.name}: {what}, which has {self.count:,}"
 
 

@@ -31,7 +31,7 @@ def evaluate_by(
 
     Example:
         run = tafe_tf.load("runs/shop")
-        worst = tafe_tf.slices.evaluate_by(run, ["country", "price"])[0]
+        worst = evaluate_by(run, ["country", "price"])[0]
         print(worst.column, worst.value, worst.metrics["pcoc/ctr"], worst.intervals["pcoc/ctr"])
     """
     if rows is None:

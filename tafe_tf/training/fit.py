@@ -222,8 +222,9 @@ def _fit(
     starts = _read_starts(run, data, model_config)
     if cluster.chief and starts:
         pretrained.note_coverage(run.path / "statistics.json", starts)
+        of_new = "; only new ones start from it" if warm else ""
         for start in starts:
-            print(start, flush=True)
+            print(f"{start}{of_new}", flush=True)
     cluster.barrier()
     if cluster.chief:
         run.files.begin(run.has_trained)

@@ -243,6 +243,12 @@ def test_histories_are_read_by_the_column_of_the_same_things(
     assert (history.shares, history.side, history.max_length) == ("item", "user", 8)
     assert "tags" in schema.fields and "viewed_items" not in schema.fields
     assert '"first" if the newest entry stands first' in text
+    columns["item"] = [int(item[1:]) + 10_000 for item in columns["item"]]
+    columns["history"] = ["|".join(f"{item + 10_000}" for item in items) for items in lists]
+    schema, _ = drafted(written(tmp_path, columns))
+    assert features(schema)["history"].shares == "item"  # ids, though a history may be an amount
+    assert "history" not in schema.fields
+    del columns["history"]
     columns["viewed_items"] = ["|".join(f"x{item}" for item in items) for items in lists]
     schema, _ = drafted(written(tmp_path, columns))
     assert not schema.sequences  # of other things than items

@@ -136,7 +136,7 @@ def test_known_values_start_from_their_vectors_and_others_as_usual(
     assert covered == 15
     noted = json.loads((run.path / "statistics.json").read_text())
     assert noted["pretrained"] == {"item": {"vectors": 40, "covered": 15, "values": ITEMS}}
-    line = f"item: 15 of 30 values start from {items}, which has 40"
+    line = f"item: 15 of 30 values have a vector in {items}, which has 40"
     assert line in capsys.readouterr().out
 
 
@@ -316,13 +316,16 @@ def test_a_changed_file_is_noticed_and_a_missing_one_named(
         trained(tmp_path / "other", {"pretrained": items})
 
 
-def test_a_warm_start_wins_for_what_it_knows(tmp_path: pathlib.Path, items: str) -> None:
+def test_a_warm_start_wins_for_what_it_knows(
+    tmp_path: pathlib.Path, items: str, capsys: pytest.CaptureFixture[str]
+) -> None:
     before = trained(tmp_path / "a", {})
     after = trained(
         tmp_path / "b",
         {"pretrained": items},
         train=log(seed=1, first=15),
         warm_start=str(tmp_path / "a"),
+        verbose=True,
         **STILL,
     )
     known = dict(zip(range(0, 80, 2), vectors(), strict=True))
@@ -335,6 +338,7 @@ def test_a_warm_start_wins_for_what_it_knows(tmp_path: pathlib.Path, items: str)
             np.testing.assert_array_equal(row, earlier[value])
         elif value in known:
             np.testing.assert_array_equal(row, known[value])
+    assert "; only new ones start from it" in capsys.readouterr().out
 
 
 FROZEN = {"trainable": False}

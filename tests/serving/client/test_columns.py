@@ -106,6 +106,9 @@ def test_missing_columns_and_rank() -> None:
     given = {"user": ["u"], "item": [1, 2, 3]}
     arrays, rows = columns.to_arrays(given, types(user="string", item="int64"), "rank")
     assert rows == 3 and len(arrays["user"]) == 1
+    given = {"user": ["u", "v"], "item": [1, 2, 3]}
+    with pytest.raises(ServingError, match=r"or one row if they are the user's. Received: .*2"):
+        columns.to_arrays(given, types(user="string", item="int64"), "rank")
 
 
 def test_a_column_goes_by_its_own_name_or_by_that_of_its_input() -> None:
