@@ -13,18 +13,15 @@ and seeds.
 from __future__ import annotations
 
 import dataclasses
-import pathlib
 
-import numpy as np
 from absl import flags
 
 import tafe_tf.flags as job_flags
-from benchmarks.support.seeded_rows import SeededRows
+from benchmarks.support.seeded_rows import SeededRows, predicted_by_seeds
 from tafe_tf import schema_toml
 from tafe_tf.schema import Feature, Schema
 from tafe_tf.terminal import command
 from tafe_tf.training.data_config import DataConfig
-from tafe_tf.training.fit import fit
 
 flags.adopt_module_key_flags(job_flags)
 KINDS = {
@@ -73,29 +70,7 @@ def _predictions(kind: str, schema: Schema) -> SeededRows:
         train=tuple(splits["train"]),
         test=tuple(splits["test"]),
     )
-    logits = []
-    for seed in range(_SEEDS.value):
-        training = dataclasses.replace(
-            job_flags.training_config(),
-            seed=seed,
-            save_predictions=True,
-        )
-        run = fit(
-            data,
-            pathlib.Path(job_flags.RUN_DIR.value) / f"{kind}-seed-{seed}",
-            model=job_flags.model_config(),
-            training=training,
-            verbose=False,
-        )
-        with np.load(run.path / "predictions.npz") as saved:
-            logits.append(saved["logits"])
-            depth = saved["depth"]
-            group = saved.get("group")
-    return SeededRows(
-        logits=np.stack(logits),
-        labels=depth[:, None] > np.arange(len(schema.tasks)),
-        group=group,
-    )
+    return predicted_by_seeds(data, kind, _SEEDS.value)
 
 
 if __name__ == "__main__":

@@ -12,21 +12,17 @@ and intervals of 95 % over test rows, or groups of them, and seeds.
 
 from __future__ import annotations
 
-import dataclasses
-import pathlib
-
 import numpy as np
 import pandas as pd
 from absl import flags
 
 import tafe_tf.flags as job_flags
-from benchmarks.support.seeded_rows import SeededRows
+from benchmarks.support.seeded_rows import SeededRows, predicted_by_seeds
 from tafe_tf import schema_toml
 from tafe_tf.data.hashing import of_texts
 from tafe_tf.schema import Schema
 from tafe_tf.terminal import command
 from tafe_tf.training.data_config import DataConfig
-from tafe_tf.training.fit import fit
 from tafe_tf.training.run import as_rows
 
 flags.adopt_module_key_flags(job_flags)
@@ -87,31 +83,7 @@ def _predictions(
         train=as_rows(train, "train", schema),
         test=as_rows(test, "test", schema),
     )
-    logits = []
-    for seed in range(_SEEDS.value):
-        training = dataclasses.replace(
-            job_flags.training_config(),
-            seed=seed,
-            unseen_share=share,
-            save_predictions=True,
-        )
-        run_dir = pathlib.Path(job_flags.RUN_DIR.value) / f"share-{share:g}-seed-{seed}"
-        run = fit(
-            data,
-            run_dir,
-            model=job_flags.model_config(),
-            training=training,
-            verbose=False,
-        )
-        with np.load(run.path / "predictions.npz") as saved:
-            logits.append(saved["logits"])
-            depth = saved["depth"]
-            group = saved.get("group")
-    return SeededRows(
-        logits=np.stack(logits),
-        labels=depth[:, None] > np.arange(len(schema.tasks)),
-        group=group,
-    )
+    return predicted_by_seeds(data, f"share-{share:g}", _SEEDS.value, unseen_share=share)
 
 
 if __name__ == "__main__":

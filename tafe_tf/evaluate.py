@@ -22,25 +22,28 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Sequence
 
+import numpy as np
 from absl import flags as absl_flags
 from absl.flags import declare_key_flag
 
 from tafe_tf import flags, machine
 from tafe_tf.data.atomic import write_json
 from tafe_tf.data.bad_rows import BadRows
+from tafe_tf.data.batches.batch import Batch
 from tafe_tf.native import stack
-from tafe_tf.slices.job import evaluate_by
-from tafe_tf.slices.measure import Slice, worst_output
+from tafe_tf.schema import Schema
+from tafe_tf.slices.measure import Slice, measure, worst_output
+from tafe_tf.slices.reading import slicings_by
 from tafe_tf.terminal import command
 from tafe_tf.terminal.field_shares import print_field_metrics
 from tafe_tf.terminal.slice_table import add_slice, slice_table
 from tafe_tf.terminal.tables import print_dropped, print_metrics, show
 from tafe_tf.training import predecessor
-from tafe_tf.training.evaluator import Evaluator
 from tafe_tf.training.noted_files import OF_TEST_ROWS
 from tafe_tf.training.noted_rows import EVALUATION_ROWS
-from tafe_tf.training.prediction_file import write_predictions
-from tafe_tf.training.run import Run, load
+from tafe_tf.training.prediction_file import PredictionFile
+from tafe_tf.training.predictions import Predictions
+from tafe_tf.training.run import load
 
 _FLAGS = (
     *("data_dir", "train", "valid", "test", "input_format", "run_dir", "split", "batch_size"),
@@ -96,16 +99,31 @@ def evaluate() -> None:
     is_test = split == "test" and not now and run.directory.rows.is_test(files)
     if is_test:
         now = run.directory.rows.now
+    data = run.data(files, batch_size, bad_rows, now=now)
+    slicings = slicings_by(data, _BY.value) if _BY.value else []  # a wrong name is found at once
+    seen = Predictions(run.schema, keeps_group=True)
+    file = None
+    if _PREDICTIONS.value:
+        file = PredictionFile(_PREDICTIONS.value, run.schema, _KEYS.value)
+
+    def keep(outputs: np.ndarray, batch: Batch) -> bool:
+        if slicings:
+            seen.add(outputs, batch)
+        if file is not None:
+            file.add(outputs, batch)
+        return True
+
     with run.directory.locked() if is_test else contextlib.nullcontext():
-        metrics = run.evaluate(files, batch_size, bad_rows, now=now)
+        metrics = run.evaluate(files, batch_size, bad_rows, now=now, also=keep)
         print_metrics(metrics, run.schema, f"{run.schema.name}, {split}")
         print_field_metrics(metrics, run.directory.statistics(), f"values of the {split} rows")
-        found = slices(run, files, batch_size, bad_rows, now)
+        found = measure(seen.arrays(), slicings, run.schema) if slicings else []
+        if found:
+            print_slices(found, run.schema)
         if is_test:
             run.directory.files.forget(*OF_TEST_ROWS)
             write_json(run.path / "metrics.json", metrics)
-            rows = run.data(files, batch_size, bad_rows, now=now)
-            predecessor.compare(run.directory, metrics, rows)
+            predecessor.compare(run.directory, metrics, data)
             if found:
                 write_json(run.path / "slices.json", [one.as_json() for one in found])
             run.directory.files.note(*OF_TEST_ROWS)
@@ -115,35 +133,21 @@ def evaluate() -> None:
             f"{run.directory}/metrics.json stays as it was"
         )
     print_dropped(bad_rows)
-    if _PREDICTIONS.value:
-        data = run.data(files, batch_size, bad_rows, now=now)
-        evaluator = Evaluator(run.model, run.features)
-        count = write_predictions(_PREDICTIONS.value, evaluator, data, _KEYS.value)
+    if file is not None:
+        count = file.write(data)
         print(f"wrote {_PREDICTIONS.value}: {count:,} rows")
 
 
-def slices(
-    run: Run,
-    files: Sequence[str],
-    batch_size: int,
-    bad_rows: BadRows,
-    now: str | None,
-) -> list[Slice]:
-    """Measures the slices that --by asks for, and prints the worst.
+def print_slices(found: Sequence[Slice], schema: Schema) -> None:
+    """Prints the worst slices.
 
     Args:
-        run: The run.
-        files: The rows.
-        batch_size: Number of rows that go through the model together.
-        bad_rows: What to do with bad rows.
-        now: As of when labels are judged; None for the newest row.
+        found: All slices, the worst first.
+        schema: Of the rows.
     """
-    if not _BY.value:
-        return []
-    found = evaluate_by(run, _BY.value, files, batch_size=batch_size, bad_rows=bad_rows, now=now)
     table = slice_table(f"the worst of {len(found):,} slices by {', '.join(_BY.value)}")
     for one in found[:_SHOWN_SLICES]:
-        output = worst_output(one, run.schema)
+        output = worst_output(one, schema)
         add_slice(
             table,
             f"{one.column} = {one.value}",
@@ -153,7 +157,6 @@ def slices(
             one.misplaced.get(output),
         )
     show(table)
-    return found
 
 
 if __name__ == "__main__":

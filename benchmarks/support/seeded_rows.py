@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import dataclasses
+import pathlib
+from typing import Any
 
 import numpy as np
 
+import tafe_tf.flags as job_flags
 from tafe_tf.metrics import log_sigmoid
 from tafe_tf.metrics.bootstrap import RankedRows, interval, over_seeds, resamples
+from tafe_tf.training.data_config import DataConfig
+from tafe_tf.training.fit import fit
 
 REPLICATES = 400
 
@@ -96,3 +101,43 @@ class SeededRows:
 def _cell(value: float, of_samples: np.ndarray, digits: int) -> str:
     low, high = interval(of_samples) or (np.nan, np.nan)
     return f"{value:.{digits}f} [{low:.{digits}f}, {high:.{digits}f}]"
+
+
+def predicted_by_seeds(
+    data: DataConfig,
+    name: str,
+    seeds: int,
+    **changes: Any,
+) -> SeededRows:
+    """Trains as the flags of `tafe train` say with every seed, and predicts the test rows.
+
+    Args:
+        data: The rows.
+        name: What the runs' directories below --run_dir begin with.
+        seeds: How many seeds, from 0 on.
+        **changes: Settings of training in place of the flags'.
+    """
+    logits = []
+    for seed in range(seeds):
+        training = dataclasses.replace(
+            job_flags.training_config(),
+            seed=seed,
+            save_predictions=True,
+            **changes,
+        )
+        run = fit(
+            data,
+            pathlib.Path(job_flags.RUN_DIR.value) / f"{name}-seed-{seed}",
+            model=job_flags.model_config(),
+            training=training,
+            verbose=False,
+        )
+        with np.load(run.path / "predictions.npz") as saved:
+            logits.append(saved["logits"])
+            depth = saved["depth"]
+            group = saved.get("group")
+    return SeededRows(
+        logits=np.stack(logits),
+        labels=depth[:, None] > np.arange(len(data.schema.tasks)),
+        group=group,
+    )

@@ -62,7 +62,14 @@ from tafe_tf.metrics.directions import (
     monitored,
     monitored_names,
 )
-from tafe_tf.metrics.funnel import SMALLEST, FunnelMetrics, Metrics, log_sigmoid
+from tafe_tf.metrics.funnel import (
+    SMALLEST,
+    FunnelMetrics,
+    Metrics,
+    log_conditional,
+    log_not_conditional,
+    log_sigmoid,
+)
 from tafe_tf.metrics.ranking import auc, grouped_auc
 from tafe_tf.metrics.rows import NO_GROUP, UNKNOWN, each_step, hashes, weights_of_steps
 
@@ -85,6 +92,8 @@ __all__ = [
     "goodness",
     "grouped_auc",
     "hashes",
+    "log_conditional",
+    "log_not_conditional",
     "log_sigmoid",
     "monitored",
     "monitored_names",

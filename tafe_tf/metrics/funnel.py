@@ -296,17 +296,15 @@ def _of_conditional(
     logits = rows["logits"]
     depth = rows["depth"]
     weight = rows["weight"]
-    log_p = _log_conditional(logits[:, i - 1], logits[:, i])
+    log_p = log_conditional(logits[:, i - 1], logits[:, i])
     reached = depth >= i
-    not_p = -np.expm1(log_p[reached])
-    not_p = np.maximum(not_p, SMALLEST)
     group = rows.get("group")
     if group is not None:
         group = group[reached]
     result = counted | _measure(
         name,
         log_p[reached],
-        np.log(not_p),
+        log_not_conditional(log_p[reached]),
         depth[reached] > i,
         weight[reached],
         group,
@@ -377,10 +375,29 @@ def _compare(
     return result
 
 
-def _log_conditional(previous: np.ndarray, current: np.ndarray) -> np.ndarray:
-    """Returns log min(f_i / f_{i-1}, 1) of the logits of f_{i-1} and f_i, [n]."""
+def log_conditional(previous: np.ndarray, current: np.ndarray) -> np.ndarray:
+    """Returns log min(f_i / f_{i-1}, 1) of the logits of f_{i-1} and f_i, [n].
+
+    Example:
+        >>> log_conditional(np.array([0.0]), np.array([3.0])).tolist()
+        [0.0]
+    """
     log_quotient = log_sigmoid(current) - log_sigmoid(previous)
     return np.minimum(log_quotient, 0.0)
+
+
+def log_not_conditional(log_p: np.ndarray) -> np.ndarray:
+    """Returns log(1 - p) of conditionals, of which 1 - p is at least `SMALLEST`, [n].
+
+    Args:
+        log_p: What `log_conditional` gives.
+
+    Example:
+        >>> bool(log_not_conditional(np.array([0.0]))[0] == np.log(SMALLEST))
+        True
+    """
+    not_p = -np.expm1(log_p)
+    return np.asarray(np.log(np.maximum(not_p, SMALLEST)))
 
 
 def log_sigmoid(x: np.ndarray) -> np.ndarray:

@@ -7,7 +7,13 @@ from typing import NamedTuple
 
 import numpy as np
 
-from tafe_tf.metrics import SMALLEST, log_sigmoid, weights_of_amounts, weights_of_steps
+from tafe_tf.metrics import (
+    log_conditional,
+    log_not_conditional,
+    log_sigmoid,
+    weights_of_amounts,
+    weights_of_steps,
+)
 from tafe_tf.schema import Schema
 
 Rows = Mapping[str, np.ndarray]  # what `Predictions.arrays` gives
@@ -55,9 +61,8 @@ def measured(rows: Rows, schema: Schema) -> list[Measured]:
         log_not_p = log_sigmoid(-logits[:, i])
         found.append(_step(name, log_p, log_not_p, rows["depth"] > i, of_steps[:, i]))
     for i, name in enumerate(schema.conditional_names, start=1):
-        quotient = log_sigmoid(logits[:, i]) - log_sigmoid(logits[:, i - 1])
-        log_p = np.minimum(quotient, 0.0)
-        log_not_p = np.log(np.maximum(-np.expm1(log_p), SMALLEST))
+        log_p = log_conditional(logits[:, i - 1], logits[:, i])
+        log_not_p = log_not_conditional(log_p)
         reached = rows["depth"] >= i
         weight = np.where(reached, of_conditionals[:, i], 0.0)
         found.append(_step(name, log_p, log_not_p, rows["depth"] > i, weight))

@@ -15,48 +15,61 @@ from tafe_tf.data.errors import DataError
 from tafe_tf.data.formats.in_memory import write_parquet
 from tafe_tf.probabilities import probabilities
 from tafe_tf.schema import UNKNOWN, Schema
-from tafe_tf.training.evaluator import Evaluator
 
 
-def write_predictions(
-    path: str | os.PathLike[str],
-    evaluator: Evaluator,
-    data: FunnelData,
-    keys: Sequence[str] = (),
-) -> int:
-    """Writes what a model predicts of rows, a row each, in the order of the files.
+class PredictionFile:
+    """What a model predicts of rows, collected in the order of the batches, for a Parquet file.
 
     Args:
-        path: Of the file to write, or its URI. It appears whole or not at all.
-        evaluator: The model's.
-        data: The rows.
+        path: Of the file, or its URI.
+        schema: Of the rows.
         keys: Columns to copy, of the schema or not, with one value a row. Default: none.
 
-    Returns:
-        The number of rows.
-
     Raises:
-        DataError: On a bad file or row, or if a key has the name of a label or of an output, or
-            holds lists.
+        DataError: If a key has the name of a label or of an output.
     """
-    schema = data.schema
-    own = {*schema.labels, *schema.output_names}
-    twice = sorted(own & set(keys))
-    if twice:
-        raise DataError(f"{path}: {', '.join(twice)}: is written in any case, and can be no key")
-    parts: list[dict[str, pa.Array]] = []
 
-    def add(outputs: np.ndarray, batch: Batch) -> bool:
-        parts.append({**_labels(batch, schema), **_probabilities(outputs, schema)})
+    def __init__(
+        self,
+        path: str | os.PathLike[str],
+        schema: Schema,
+        keys: Sequence[str] = (),
+    ) -> None:
+        own = {*schema.labels, *schema.output_names}
+        twice = sorted(own & set(keys))
+        if twice:
+            raise DataError(
+                f"{path}: {', '.join(twice)}: is written in any case, and can be no key"
+            )
+        self._path = str(path)
+        self._schema = schema
+        self._keys = list(keys)
+        self._parts: list[dict[str, pa.Array]] = []
+
+    def add(self, outputs: np.ndarray, batch: Batch) -> bool:
+        """Adds a batch; always true, so that `Evaluator.predict` goes on."""
+        labels = _labels(batch, self._schema)
+        self._parts.append({**labels, **_probabilities(outputs, self._schema)})
         return True
 
-    evaluator.predict(data, "all", add)
-    table = pa.concat_tables(pa.table(part) for part in parts)
-    copied = data.kept_columns(keys) if keys else pa.table({})
-    for place, name in enumerate(keys):
-        table = table.add_column(place, name, copied[name])
-    write_parquet(str(path), table)
-    return int(table.num_rows)
+    def write(self, data: FunnelData) -> int:
+        """Writes the file, which appears whole or not at all.
+
+        Args:
+            data: The rows, of which the keys are read.
+
+        Returns:
+            The number of rows.
+
+        Raises:
+            DataError: On a bad file or row.
+        """
+        table = pa.concat_tables(pa.table(part) for part in self._parts)
+        copied = data.kept_columns(self._keys) if self._keys else pa.table({})
+        for place, name in enumerate(self._keys):
+            table = table.add_column(place, name, copied[name])
+        write_parquet(self._path, table)
+        return int(table.num_rows)
 
 
 def _labels(batch: Batch, schema: Schema) -> dict[str, pa.Array]:

@@ -25,7 +25,7 @@ from tafe_tf.native import stack
 from tafe_tf.probabilities import probabilities
 from tafe_tf.schema import Schema
 from tafe_tf.training.embeddings import rows_of_field
-from tafe_tf.training.evaluator import Evaluator
+from tafe_tf.training.evaluator import Evaluator, Use
 from tafe_tf.training.noted_rows import EVALUATION_ROWS
 from tafe_tf.training.run_dir import RunDir
 
@@ -158,6 +158,7 @@ class Run:
         bad_rows: BadRows | None = None,
         input_format: str = "",
         now: Any = None,
+        also: Use | None = None,
     ) -> Metrics:
         """The metrics of rows with labels, and the shares of missing and unseen values by field.
 
@@ -169,13 +170,14 @@ class Run:
             now: As of when labels that mature are judged: a datetime, NumPy's datetime64, a text in
                 ISO 8601, or a number, as the rows have their times. Default: None, the time of the
                 newest of these rows.
+            also: Is called with each batch and what the model gives for it. Default: None.
 
         Raises:
             DataError: On a bad row, or if `now` is no time or no label matures.
         """
         data = self.data(rows, batch_size, bad_rows, input_format, now)
         evaluator = Evaluator(self.model, self.features)
-        metrics = evaluator.evaluate(data, of_fields=True)
+        metrics = evaluator.evaluate(data, also=also, of_fields=True)
         return {
             **metrics,
             "parameters": self.model.count_params(),

@@ -53,3 +53,8 @@ class Client(Protocol):
 
     def copy(self, source: str, target: str) -> None:
         """Copies an object."""
+
+
+def first_line(error: Exception) -> str:
+    """The first line of a client's error; what follows are fields of its own structures."""
+    return str(error).partition("\n")[0]

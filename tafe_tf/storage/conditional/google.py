@@ -11,7 +11,7 @@ import os
 from collections.abc import Iterator
 from typing import Any
 
-from tafe_tf.storage.conditional.client import SECONDS, Claim
+from tafe_tf.storage.conditional.client import SECONDS, Claim, first_line
 from tafe_tf.storage.errors import StoreError
 
 _ONCE: dict[str, Any] = {"retry": None, "timeout": SECONDS}  # `retries` tries again, and says so
@@ -105,14 +105,10 @@ def _as_os_errors() -> Iterator[None]:
     try:
         yield
     except exceptions.NotFound as error:
-        raise FileNotFoundError(_first_line(error)) from None
+        raise FileNotFoundError(first_line(error)) from None
     except (exceptions.Forbidden, exceptions.Unauthorized) as error:
-        raise PermissionError(f"PERMISSION_DENIED: {_first_line(error)}") from None
+        raise PermissionError(f"PERMISSION_DENIED: {first_line(error)}") from None
     except GoogleAuthError as error:
-        raise PermissionError(f"UNAUTHENTICATED: {_first_line(error)}") from None
+        raise PermissionError(f"UNAUTHENTICATED: {first_line(error)}") from None
     except exceptions.GoogleAPICallError as error:
-        raise OSError(f"HTTP status {error.code}: {_first_line(error)}") from None
-
-
-def _first_line(error: Exception) -> str:
-    return str(error).partition("\n")[0]
+        raise OSError(f"HTTP status {error.code}: {first_line(error)}") from None

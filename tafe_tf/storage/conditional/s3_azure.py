@@ -10,7 +10,7 @@ import pathlib
 from collections.abc import Callable
 from typing import Any, TypeVar
 
-from tafe_tf.storage.conditional.client import SECONDS, Claim
+from tafe_tf.storage.conditional.client import SECONDS, Claim, first_line
 from tafe_tf.storage.errors import StoreError
 from tafe_tf.storage.stores import s3_endpoint, s3_region
 
@@ -112,16 +112,11 @@ def _plainly(request: Callable[[], T]) -> T | None:
     except (errors.AlreadyExistsError, errors.PreconditionError):
         return None
     except (errors.PermissionDeniedError, errors.UnauthenticatedError) as error:
-        raise PermissionError(f"ACCESS_DENIED: {_first_line(error)}") from None
+        raise PermissionError(f"ACCESS_DENIED: {first_line(error)}") from None
     except FileNotFoundError as error:
-        raise FileNotFoundError(errno.ENOENT, _first_line(error)) from None
+        raise FileNotFoundError(errno.ENOENT, first_line(error)) from None
     except errors.BaseError as error:
-        raise OSError(_first_line(error)) from None
-
-
-def _first_line(error: Exception) -> str:
-    """The first line of an error; what follows are fields of the client's own structures."""
-    return str(error).partition("\n")[0]
+        raise OSError(first_line(error)) from None
 
 
 def _of_profile() -> dict[str, str]:
