@@ -12,7 +12,7 @@ PACKAGE := $(VENV)/.package-$(shell find tafe_tf export serving native -name '*.
 UV := $(VENV)-uv/bin/uv
 COMPILE := $(UV) pip compile setup.cfg --universal --python-version=3.11 --generate-hashes --no-annotate \
   --custom-compile-command='make constraints' --quiet
-EXTRAS := beam dev docs gbdt jax tfrs tune
+EXTRAS := beam dev docs gbdt jax mlflow report tfrs tune
 OF_ENGINES := dask spark stores engines
 WITH_ENGINES := $(VENV)/.engines-$(shell cat engines.txt constraints.txt | cksum | cut -d ' ' -f 1)
 TESTED_WITH := pandas polars pytest pytest-xdist PyYAML scikit-learn trustme

@@ -10,9 +10,9 @@ from typing import Any
 from tafe_tf.data.batches.dataset import FunnelData
 from tafe_tf.export.errors import ExportError
 from tafe_tf.export.held_out_rows import Score, unseen
+from tafe_tf.insight.slices.reading import slicings_by
+from tafe_tf.insight.slices.worse import Worse, worse_slices
 from tafe_tf.metrics import Metrics
-from tafe_tf.slices.reading import slicings_by
-from tafe_tf.slices.worse import Worse, worse_slices
 from tafe_tf.terminal.tables import show
 from tafe_tf.training.errors import RunError
 from tafe_tf.training.evaluator import Evaluator, Use
@@ -43,7 +43,7 @@ class Terms:
             `max_slice_loss`; none by default.
         max_slice_loss: By how much the log loss of any step may be larger in the rows of one value,
             a share of the previous one; 0.01 by default. Only what is beyond noise counts, see
-            `tafe_tf.slices.worse`.
+            `tafe_tf.insight.slices.worse`.
         publish_worse: Whether to publish a model that is worse than that; False by default.
 
     Raises:

@@ -30,10 +30,10 @@ from tafe_tf import flags, machine
 from tafe_tf.data.atomic import write_json
 from tafe_tf.data.bad_rows import BadRows
 from tafe_tf.data.batches.batch import Batch
+from tafe_tf.insight.slices.measure import Slice, measure, worst_output
+from tafe_tf.insight.slices.reading import slicings_by
 from tafe_tf.native import stack
 from tafe_tf.schema import Schema
-from tafe_tf.slices.measure import Slice, measure, worst_output
-from tafe_tf.slices.reading import slicings_by
 from tafe_tf.terminal import command
 from tafe_tf.terminal.field_shares import print_field_metrics
 from tafe_tf.terminal.slice_table import add_slice, slice_table

@@ -100,6 +100,61 @@ def test_rows_that_are_given_and_not_trained_stay_on_devices_and_servers(
 
 
 @pytest.mark.slow
+def test_histories_numbers_and_vectors_on_devices_and_servers(tmp_path: pathlib.Path) -> None:
+    funnel = tmp_path / "funnel"
+    funnel.mkdir()
+    more = """
+[[features]]
+name = "price"
+kind = "number"
+[[features]]
+name = "size"
+column = "price"
+kind = "number"
+embedding = "autodis"
+buckets = 6
+[[features]]
+name = "class"
+column = "price"
+kind = "quantile"
+buckets = 8
+[[features]]
+name = "photo"
+kind = "vector"
+length = 2
+"""
+    features, sequences = small_models.STORIES.split("[[sequences]]")
+    features = features.replace("[[tasks]]", 'group = "user"\n[[tasks]]', 1)
+    (funnel / "schema.toml").write_text(f"{features}{more}[[sequences]]{sequences}")
+
+    def rows(count: int, seed: int) -> dict[str, list[object]]:
+        rng = np.random.default_rng(seed)
+        prices = rng.lognormal(2, 1, count).tolist()
+        photos = rng.normal(size=(count, 2)).tolist()
+        return {**small_models.rows("stories", count, seed), "price": prices, "photo": photos}
+
+    for number in range(4):
+        write(funnel / f"train-{number}.parquet", rows(500 + 60 * number, number))
+    write(funnel / "test.parquet", rows(400, 9))
+    one = Job(funnel, tmp_path / "one", *TRAIN)
+    one.wait()
+    two = Job(funnel, tmp_path / "two", "-c", LOGICAL_DEVICES, strategy="mirrored")
+    two.wait()
+    assert_same(two, one)
+    processes = Job(funnel, tmp_path / "processes", *launched(2))
+    processes.wait()
+    assert_same(processes, one)
+    servers = Job(funnel, tmp_path / "servers", *launched(2, servers=2), readers=1)
+    servers.wait()
+    # As above: three standard errors of an AUC, since asynchronous steps come in any order.
+    assert servers.metrics()["auc/ctr"] == pytest.approx(one.metrics()["auc/ctr"], abs=0.075)
+    moments = [n for n in servers.numbers() if n.startswith("optimizer/")]
+    assert len(moments) > 40
+    for name in moments:  # every weight has had a gradient
+        assert np.abs(servers.numbers()[name]).max() > 0, name
+
+
+@pytest.mark.slow
 def test_two_devices_balance_the_tasks_as_one_does(
     funnel: pathlib.Path, tmp_path: pathlib.Path
 ) -> None:

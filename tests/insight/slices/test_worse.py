@@ -7,10 +7,10 @@ from typing import Any
 import numpy as np
 import pytest
 
+from tafe_tf.insight.slices.values import Slicing
+from tafe_tf.insight.slices.worse import LEVEL, worse_slices
 from tafe_tf.metrics import hashes
 from tafe_tf.schema import Feature, Schema, Task
-from tafe_tf.slices.values import Slicing
-from tafe_tf.slices.worse import LEVEL, worse_slices
 
 SCHEMA = Schema(
     name="shop",

@@ -9,7 +9,7 @@ import pandas as pd
 import pyarrow as pa
 import pytest
 
-from tafe_tf.slices.values import BUCKETS, MISSING, MOST, OTHERS, slicing_of
+from tafe_tf.insight.slices.values import BUCKETS, MISSING, MOST, OTHERS, slicing_of
 
 
 def named(values: object, missing: tuple[str, ...] = ()) -> list[str]:

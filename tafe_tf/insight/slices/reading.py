@@ -10,8 +10,8 @@ from tafe_tf.data.batches.batch import Part
 from tafe_tf.data.batches.dataset import FunnelData
 from tafe_tf.data.errors import DataError
 from tafe_tf.features.graph import Features
-from tafe_tf.slices.measured import Rows
-from tafe_tf.slices.values import Slicing, slicing_of
+from tafe_tf.insight.slices.measured import Rows
+from tafe_tf.insight.slices.values import Slicing, slicing_of
 from tafe_tf.training.evaluator import Evaluator
 from tafe_tf.training.predictions import Predictions
 

@@ -12,12 +12,12 @@ import small_models
 
 import tafe_tf
 from tafe_tf.data.errors import DataError
+from tafe_tf.insight.slices.job import evaluate_by
+from tafe_tf.insight.slices.measure import measure, worst_output
+from tafe_tf.insight.slices.values import Slicing, slicing_of
 from tafe_tf.metrics import FunnelMetrics, hashes
 from tafe_tf.metrics.bootstrap import resamples
 from tafe_tf.schema import Amount, Feature, Schema, Task
-from tafe_tf.slices.job import evaluate_by
-from tafe_tf.slices.measure import measure, worst_output
-from tafe_tf.slices.values import Slicing, slicing_of
 from tafe_tf.training.run import Run
 
 SCHEMA = Schema(

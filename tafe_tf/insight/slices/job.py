@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from tafe_tf.slices.measure import REPLICATES, Slice, measure
-from tafe_tf.slices.reading import predicted, slicings_by
+from tafe_tf.insight.slices.measure import REPLICATES, Slice, measure
+from tafe_tf.insight.slices.reading import predicted, slicings_by
 from tafe_tf.training.run import Run
 
 

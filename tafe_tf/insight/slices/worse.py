@@ -9,10 +9,10 @@ from typing import NamedTuple
 import numpy as np
 from scipy.stats import norm
 
+from tafe_tf.insight.slices.measured import Measured, Rows, measured
+from tafe_tf.insight.slices.values import Slicing
 from tafe_tf.metrics import NO_GROUP
 from tafe_tf.schema import Schema
-from tafe_tf.slices.measured import Measured, Rows, measured
-from tafe_tf.slices.values import Slicing
 
 LEVEL = 0.05  # the chance that any slice is found of models that are equally good
 

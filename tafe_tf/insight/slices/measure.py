@@ -8,11 +8,11 @@ from typing import Any
 
 import numpy as np
 
+from tafe_tf.insight.slices.measured import Measured, Rows, measured
+from tafe_tf.insight.slices.values import Slicing
 from tafe_tf.metrics import Metrics
 from tafe_tf.metrics.bootstrap import RankedRows, interval, resamples
 from tafe_tf.schema import UNKNOWN, Schema
-from tafe_tf.slices.measured import Measured, Rows, measured
-from tafe_tf.slices.values import Slicing
 from tafe_tf.training.evaluator import metrics_of
 
 REPLICATES = 200
