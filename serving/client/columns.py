@@ -144,7 +144,7 @@ def _of_length(column: str, array: np.ndarray, length: int) -> np.ndarray:
     """Vectors of one length, of lists that are padded with NaN.
 
     Raises:
-        ServingError: INVALID_ARGUMENT if a row has neither that many numbers nor none.
+        ServingError: INVALID_ARGUMENT if a row has neither that many finite numbers nor none.
     """
     width = array.shape[1]
     if width < length:
@@ -158,6 +158,12 @@ def _of_length(column: str, array: np.ndarray, length: int) -> np.ndarray:
         where = f"column {column!r}, row {row + 1}"
         rule = f"must hold exactly {length} numbers, or none"
         raise invalid(f"{where}: {rule}. Received: {int(present[row])}")
+    infinite = np.flatnonzero(np.isinf(array).any(axis=1))
+    if len(infinite):
+        row = int(infinite[0])
+        where = f"column {column!r}, row {row + 1}"
+        finite = int(np.isfinite(array[row]).sum())
+        raise invalid(f"{where}: must hold {length} finite numbers, or none. Received: {finite}")
     return array[:, :length]
 
 

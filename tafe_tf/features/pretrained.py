@@ -159,7 +159,8 @@ def read(
         dim: The embedding dimension, which each vector must have.
 
     Raises:
-        DataError: If the file cannot be read or lacks a column, or one has a type that cannot be.
+        DataError: If the file cannot be read or lacks a column, or one has a type that cannot be,
+            or if no value of the field has a vector in it.
         BadRowError: At an id that is missing or stands twice, or a vector of another length or with
             a number that is not finite; it names file, row, column and value.
     """
@@ -186,16 +187,28 @@ def read(
     for mark, row in _SPECIAL.items():
         if (all_rows == row).sum() > 1:
             raise DataError(f"{path}: column {ROW_OF!r} must hold {mark!r} once")
-    is_value = sum(len(part) - part.null_count for part in ids)
-    return Start(
+    all_ids = pa.chunked_array(ids, values.type).drop_null()
+    start = Start(
         field=field,
         name=feature.name,
         path=path,
         rows=all_rows,
         vectors=np.concatenate([np.zeros((0, dim), np.float32), *vectors]),
-        count=is_value,
+        count=len(all_ids),
         values=len(values),
     )
+    if start.count and start.values and not start.covered:
+        raise DataError(
+            f"{path}: none of its {start.count:,} ids is a value of feature {feature.name!r} in the "
+            f"training rows. Ids: {_first(all_ids)}. Values: {_first(values)}"
+        )
+    return start
+
+
+def _first(values: pa.Array | pa.ChunkedArray) -> str:
+    """The first three values, for a message."""
+    named = ", ".join(shown(value.as_py()) for value in values[:3])
+    return f"{named}, ..." if len(values) > 3 else named
 
 
 def _batches(path: str, feature: Feature) -> Iterator[Mapping[str, pa.Array]]:

@@ -129,8 +129,10 @@ length = 2
 
     def rows(count: int, seed: int) -> dict[str, list[object]]:
         rng = np.random.default_rng(seed)
-        prices = rng.lognormal(2, 1, count).tolist()
-        photos = rng.normal(size=(count, 2)).tolist()
+        prices: list[object] = rng.lognormal(2, 1, count).tolist()
+        photos: list[object] = rng.normal(size=(count, 2)).tolist()
+        prices[::7] = [None] * len(prices[::7])  # so that what missing values learn is trained too
+        photos[::5] = [None] * len(photos[::5])
         return {**small_models.rows("stories", count, seed), "price": prices, "photo": photos}
 
     for number in range(4):

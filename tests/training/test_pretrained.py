@@ -225,6 +225,9 @@ def test_other_files_are_named(tmp_path: pathlib.Path) -> None:
     refused(r"f: row 1, column 'row_of' must be one of .* Received: 'rare'", wrong)
     twice = {"id": [None, None], "vector": [[1.0] * D] * 2, "row_of": ["unseen"] * 2}
     refused(r"f: column 'row_of' must hold 'unseen' once", pa.table(twice))
+    others = pa.table({"id": [7, 8, 9, 10], "vector": [[1.0] * D] * 4})
+    said = r"f: none of its 4 ids is a value of feature 'item' .* Ids: 7, 8, 9, \.\.\.\. Values: 1$"
+    refused(said, others)
 
 
 @pytest.mark.parametrize(
