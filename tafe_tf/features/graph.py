@@ -11,12 +11,12 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from tafe_tf.data.manifest import entry
+from tafe_tf.features.buckets import bucket_ids, quantile_ids
 from tafe_tf.features.learned_numbers import read_edges, read_spread, scaled_features
+from tafe_tf.features.lookup_table import lookup_table
 from tafe_tf.features.missing_texts import MissingTexts
-from tafe_tf.features.number_counts import TINY
 from tafe_tf.features.vocabulary import vocabulary_features, vocabulary_file
-from tafe_tf.schema import ABSENT, FIRST, MISSING, UNSEEN, Feature, Schema, SchemaError
+from tafe_tf.schema import ABSENT, FIRST, MISSING, UNSEEN, Feature, Schema
 
 _LARGEST = 1e9  # magnitude of a weight; files with infinite ones are refused, requests are not
 
@@ -73,7 +73,7 @@ class Features(tf.Module):
         sizes: dict[str, int] = {}
         for feature in vocabulary_features(schema):
             path = vocabulary_file(directory, feature)
-            self._tables[feature.name], sizes[feature.name] = _lookup_table(path, feature)
+            self._tables[feature.name], sizes[feature.name] = lookup_table(path, feature)
         self.rows = tuple(feature.rows(sizes.get(feature.owner, 0)) for feature in self._featured)
         self._numbers = _of_kind(schema, "number")
         self._vectors = _of_kind(schema, "vector")
@@ -411,10 +411,10 @@ class Features(tf.Module):
         """Ids of raw values, [B, one column a feature] or, of one feature, [B, any]."""
         feature = group[0]
         if feature.kind == "log_round":
-            return _bucket_ids(group, raw)
+            return bucket_ids(group, raw)
         if feature.kind == "quantile":
             edges = [self._edges[feature.owner] for feature in group]
-            return _quantile_ids(edges, raw)
+            return quantile_ids(edges, raw)
         if feature.kind == "vocabulary":
             ids = self._tables[feature.owner].lookup(raw)
         elif feature.kind == "integer":
@@ -429,47 +429,6 @@ class Features(tf.Module):
             bucket = tf.strings.to_hash_bucket_fast(text, feature.buckets)
             ids = bucket + FIRST
         return tf.where(is_missing, MISSING, tf.cast(ids, tf.int32))
-
-
-def _bucket_ids(group: Group, raw: tf.Tensor) -> tf.Tensor:
-    """Ids of numbers by their log-round buckets, [B, one column a feature]."""
-    scales = [float(feature.scale) for feature in group]
-    scale = tf.constant(scales)
-    limits = [float(feature.max_abs) for feature in group]
-    max_abs = tf.constant(limits)
-    buckets = [feature.largest_bucket for feature in group]
-    largest = tf.constant(buckets)
-    magnitude = tf.minimum(tf.abs(raw), max_abs)
-    # float32 may round max_abs itself one bucket further, which would be another field's row.
-    rounded = tf.round(scale * tf.math.log1p(magnitude))
-    sign = tf.sign(raw)
-    limit = tf.cast(largest, tf.float32)
-    bucket = sign * tf.minimum(rounded, limit)
-    missing = tf.math.is_nan(raw)
-    known = tf.where(missing, 0.0, bucket)
-    ids = tf.cast(known, tf.int32) + FIRST + largest
-    return tf.where(missing, MISSING, ids)
-
-
-def _quantile_ids(edges: Sequence[np.ndarray], raw: tf.Tensor) -> tf.Tensor:
-    """Ids of numbers by their buckets (-inf, e_1], (e_1, e_2], ..., (e_n, inf), shaped as `raw`.
-
-    Args:
-        edges: Of each feature, ascending.
-        raw: The numbers, [B, one column a feature] or, of one feature, [B, any].
-    """
-    most = max(1, *(len(of_feature) for of_feature in edges))
-    padded = np.full([len(edges), most], np.inf, np.float32)  # no number lies above the padding
-    for i, of_feature in enumerate(edges):
-        padded[i, : len(of_feature)] = of_feature
-    missing = tf.math.is_nan(raw)
-    # Some devices take the smallest numbers for 0, so that all must.
-    known = tf.where(missing | (tf.abs(raw) < TINY), 0.0, raw)
-    transposed = tf.transpose(known)
-    of_features = tf.reshape(transposed, [len(edges), -1])
-    flat = tf.searchsorted(tf.constant(padded), of_features, side="left")
-    buckets = tf.reshape(flat, tf.shape(transposed))
-    return tf.where(missing, MISSING, tf.transpose(buckets) + FIRST)
 
 
 def _presence(numbers: tf.Tensor) -> tf.Tensor:
@@ -516,70 +475,6 @@ def _order(
     order = np.argsort(grouped)
     is_unchanged = np.array_equal(order, np.arange(end))
     return None if is_unchanged else order
-
-
-class _VocabularyFile(tf.lookup.TextFileInitializer):
-    """A vocabulary, which a graph names by its content.
-
-    TensorFlow would name it by its path, so that the same run, exported from another folder or from
-    a store, would give other bytes.
-
-    Args:
-        path: The file.
-        name: The feature's.
-        key_dtype: The type of the values.
-        **settings: Of `tf.lookup.TextFileInitializer`.
-    """
-
-    def __init__(
-        self,
-        path: pathlib.Path,
-        name: str,
-        *,
-        key_dtype: tf.DType,
-        **settings: Any,
-    ) -> None:
-        content = entry(path)["sha256"]
-        self._name_in_graphs = f"vocabulary_{name}_{key_dtype.name}_{content}"
-        super().__init__(str(path), key_dtype=key_dtype, **settings)
-
-    @property
-    def _shared_name(self) -> str:
-        return self._name_in_graphs
-
-
-def _lookup_table(
-    path: pathlib.Path,
-    feature: Feature,
-) -> tuple[tf.lookup.StaticHashTable, int]:
-    """The lookup table of a vocabulary, and the number of its values."""
-    if not path.exists():
-        raise FileNotFoundError(
-            f"{path}: feature {feature.name!r} needs its vocabulary; run tafe_tf.prepare"
-        )
-    key_dtype = tf.string if feature.dtype == "string" else tf.int64
-    if path.stat().st_size == 0:
-        # No value reached min_count. TensorFlow has no empty table, so it knows the missing value.
-        key = tf.constant([ABSENT[feature.dtype]], key_dtype)
-        value = tf.constant([MISSING], tf.int64)
-        initializer = tf.lookup.KeyValueTensorInitializer(key, value)
-        table = tf.lookup.StaticHashTable(initializer, default_value=UNSEEN)
-        return table, 0
-    whole_line = tf.lookup.TextFileIndex.WHOLE_LINE
-    initializer = _VocabularyFile(
-        path,
-        feature.name,
-        key_dtype=key_dtype,
-        key_index=whole_line if key_dtype == tf.string else 0,
-        value_dtype=tf.int64,
-        value_index=tf.lookup.TextFileIndex.LINE_NUMBER,
-        value_index_offset=FIRST,
-    )
-    try:
-        table = tf.lookup.StaticHashTable(initializer, default_value=UNSEEN)
-        return table, int(table.size())
-    except tf.errors.OpError as error:
-        raise SchemaError(f"{path}: is damaged: {error.message[:120]}; build it again") from None
 
 
 def _padded(

@@ -199,8 +199,8 @@ def read(
     )
     if start.count and start.values and not start.covered:
         raise DataError(
-            f"{path}: none of its {start.count:,} ids is a value of feature {feature.name!r} in the "
-            f"training rows. Ids: {_first(all_ids)}. Values: {_first(values)}"
+            f"{path}: none of its {start.count:,} ids is a value of feature {feature.name!r} in "
+            f"the training rows. Ids: {_first(all_ids)}. Values: {_first(values)}"
         )
     return start
 
