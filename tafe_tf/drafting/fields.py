@@ -9,6 +9,8 @@ from typing import Any
 import numpy as np
 
 from tafe_tf.drafting import lists, names
+from tafe_tf.drafting.labels import binary_step
+from tafe_tf.first_look.funnel import without
 from tafe_tf.first_look.look import first_leak
 from tafe_tf.first_look.values import Values
 from tafe_tf.schema import Task
@@ -121,9 +123,14 @@ def _of_the_future(
     if leak is None:
         return ""
     reason = f"{leak.reason}: it was not known before"
+    last = tasks[-1].name
+    step = binary_step(values)
+    if step is not None and without(step.labels, labels[:, -1]) == 0.0:
+        chain = [*(task.column for task in tasks), values.name]
+        flags = " ".join(f"--task={column}" for column in chain)
+        reason += f"; if it is a step after {last!r}, draft with {flags}"
     is_number = values.family in ("integer", "number")
     if is_number and len(values.distinct) > 2:
-        last = tasks[-1].name
         reason += f'; if it is what {last!r} brings, it is the amount of a task, kind = "amount"'
     return reason
 

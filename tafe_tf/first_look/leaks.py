@@ -11,6 +11,8 @@ from tafe_tf.first_look.values import BINS, Values
 
 SUSPECT = 0.95  # an AUC above it, by one field alone
 _LEAST = 20  # positives, and rows of a bin, below which chance explains anything
+_MANY = 0.1  # share of the positives that are no chance
+_NEARLY_ALL = 0.95  # share of positives from which a value may stand at them alone
 _PRIOR = 5.0  # rows of the mean rate that are added to each value's own rows
 
 
@@ -138,8 +140,15 @@ def _present_only_where_one(present: np.ndarray, labels: np.ndarray) -> bool:
 
 def _tells(bins: np.ndarray, labels: np.ndarray) -> bool:
     """Whether some value of a field with few values stands only where the label is 1."""
-    if bins.max(initial=0) > BINS or labels.mean() > 0.3:
+    if bins.max(initial=0) > BINS:
         return False
     rows = np.bincount(bins)
     positives = np.bincount(bins, weights=labels)
-    return bool(((rows >= _LEAST) & (positives > 0.995 * rows)).any())
+    if labels.mean() <= 0.3:
+        return bool(((rows >= _LEAST) & (positives > 0.995 * rows)).any())
+    # A value of a field with many may well be so where most rows are positive. One of two values
+    # is not, if many positives have it: it is a later step, or known only with the label.
+    is_of_two = np.count_nonzero(rows) == 2
+    least = max(_LEAST, _MANY * labels.sum())
+    tells = (rows >= least) & (positives == rows)
+    return bool(is_of_two and labels.mean() < _NEARLY_ALL and tells.any())

@@ -252,3 +252,19 @@ def test_histories_are_read_by_the_column_of_the_same_things(
     columns["viewed_items"] = ["|".join(f"x{item}" for item in items) for items in lists]
     schema, _ = drafted(written(tmp_path, columns))
     assert not schema.sequences  # of other things than items
+
+
+def test_a_later_step_of_an_unknown_name_is_no_field(
+    tmp_path: pathlib.Path, columns: dict[str, Any]
+) -> None:
+    random = np.random.default_rng(6)
+    played = (random.random(ROWS) < 0.6).astype(int)
+    long = played * (random.random(ROWS) < 0.5)
+    given = {"user": columns["user_id"], "item": columns["item"], "played": played}
+    path = written(tmp_path, {**given, "two_hours": long})
+    schema, text = drafted(path)
+    assert schema.labels == ("played",) and list(features(schema)) == ["user", "item"]
+    flags = "--task=played --task=two_hours"
+    assert f"if it is a step after 'played', draft with {flags}." in text
+    schema, _ = drafted(path, tasks=("played", "two_hours"))
+    assert schema.labels == ("played", "two_hours")

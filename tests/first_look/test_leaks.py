@@ -60,6 +60,19 @@ def test_what_is_known_afterwards_is_a_leak(random: np.random.Generator) -> None
     assert found is not None and "stand only where" in found.reason
 
 
+def test_a_later_step_is_a_leak_of_a_frequent_one(random: np.random.Generator) -> None:
+    labels = (random.random(ROWS) < 0.6).astype(int)
+    later = (labels == 1) & (random.random(ROWS) < 0.3)
+    found = leak_of(later.astype(int), labels)
+    assert found is not None and "stand only where" in found.reason
+    mostly = later | (np.arange(ROWS) == int(np.argmin(labels)))  # once without the label
+    assert leak_of(mostly.astype(int), labels) is None
+    few = (labels == 1) & (random.random(ROWS) < 0.02)
+    assert leak_of(few.astype(int), labels) is None
+    of_three = np.where(later, 2, random.integers(0, 2, ROWS))
+    assert leak_of(of_three, labels) is None
+
+
 def test_too_few_rows_tell_nothing() -> None:
     labels = np.array([1] * 10 + [0] * 200)
     assert alone(labels, labels) is None
