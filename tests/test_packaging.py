@@ -61,6 +61,7 @@ ALLOWED: dict[str, set[str]] = {
         *("log_normal", "machine", "memory", "metrics", "models", "native", "optimizers"),
         *("probabilities", "shown", "storage", "terminal"),
     },
+    "tafe_tf.insight.page": {"data"},
     "tafe_tf.insight.slices": {"schema", "data", "features", "metrics", "training"},
     "tafe_tf.trees": {
         *("schema", "schema_toml", "data", "features", "distributed", "machine", "metrics"),
