@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from tafe_tf.models import BY_NAME
 from tafe_tf.training import settings
 from tafe_tf.training.config import (
     BEFORE,
@@ -99,6 +100,27 @@ def differing(
         if names_rows or (has_no_default and other[name] != f"--{name}="):
             found.add(other[name])
     return sorted(found - {""})
+
+
+def chosen(known: str) -> list[str]:
+    """The lines of a run's settings that are not the defaults of a job: what somebody chose.
+
+    Args:
+        known: A text that `as_text` made.
+    """
+    lines = known.splitlines()
+    names = [line.removeprefix("--model=") for line in lines if line.startswith("--model=")]
+    defaults = settings.of_dataclass(TrainingConfig)
+    for name in names:
+        if name in BY_NAME:
+            defaults |= model_arguments(name)
+    found = []
+    for line in lines:
+        name = _name(line, defaults)
+        is_default = name in defaults and line == _line(defaults[name], defaults[name].default)
+        if not is_default and not line.endswith("="):
+            found.append(line)
+    return found
 
 
 def has_more_epochs(

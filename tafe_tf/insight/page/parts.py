@@ -10,6 +10,8 @@ Number = float | None
 Cell = str | float | None
 Drawn = Literal["line", "marked", "points", "steps", "bars"]
 
+MOST_SERIES = 6  # which colours, dashes and markers tell apart
+
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Axis:

@@ -191,7 +191,8 @@ class _Plane:
             yield _text(x + 32, y + 4, name, "", "start")
 
     def _is_marked(self, one: Series) -> bool:
-        return one.drawn in ("marked", "points") and len(one.x) <= _MARKED_POINTS
+        is_sparse = one.drawn == "marked" and len(one.x) <= _MARKED_POINTS
+        return is_sparse or one.drawn == "points"
 
     def _series(self, i: int, one: Series) -> Iterator[str]:
         ends = list(zip(one.low, one.high, strict=True)) if len(one.low) else []
