@@ -109,15 +109,17 @@ def chosen(known: str) -> list[str]:
         known: A text that `as_text` made.
     """
     lines = known.splitlines()
-    names = [line.removeprefix("--model=") for line in lines if line.startswith("--model=")]
-    defaults = settings.of_dataclass(TrainingConfig)
-    for name in names:
-        if name in BY_NAME:
-            defaults |= model_arguments(name)
+    kinds = settings.of_dataclass(TrainingConfig)
+    defaults = {name: setting.default for name, setting in kinds.items()}
+    models = [line.removeprefix("--model=") for line in lines if line.startswith("--model=")]
+    for model in models:
+        if model in BY_NAME:  # and not boosted trees
+            kinds |= model_arguments(model)
+            defaults |= ModelConfig(name=model).all_arguments()
     found = []
     for line in lines:
-        name = _name(line, defaults)
-        is_default = name in defaults and line == _line(defaults[name], defaults[name].default)
+        name = _name(line, kinds)
+        is_default = name in kinds and line == _line(kinds[name], defaults[name])
         if not is_default and not line.endswith("="):
             found.append(line)
     return found

@@ -22,6 +22,7 @@ EMBEDDINGS = 6000  # rows whose embeddings are kept, at most
 _EDGE = 1e-6  # nearer to 0 or 1 is at it
 _SOFT = 0.5  # of the openings, below which a selector is soft
 _HARD = 0.99  # of the openings, from which on it is hard
+_SEEN = 0.05  # of gamma's decay, before which the curve is as at the start
 _ALIKE = 0.01  # standard deviation of an opening over rows, below which they are treated alike
 
 
@@ -295,7 +296,10 @@ def smooth_steps(
         and end, and, where gamma had not come to its end then, where it would.
     """
     step = int(keras.ops.convert_to_numpy(gamma.step))
-    steps = {0: "start", step // 2: "", step: "this model"}
+    steps = {0: "start"}
+    if step > _SEEN * gamma.decay_steps:
+        steps[step // 2] = ""
+    steps[step] = "this model"
     if step < gamma.decay_steps:
         steps[round((step + gamma.decay_steps) / 2)] = "to come"
         steps[round(gamma.decay_steps)] = "to come"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 from collections.abc import Sequence
 from typing import Literal
 
@@ -10,6 +11,9 @@ Number = float | None
 Cell = str | float | None
 Drawn = Literal["line", "marked", "points", "steps", "bars"]
 
+_NUMERIC = re.compile(r"[-+]?[\d.,]+( ?%)?( ?[\[±].*)?$")
+_LONG = 12  # rows of a table
+_BEGINNING = 10
 MOST_SERIES = 6  # which colours, dashes and markers tell apart
 
 
@@ -153,7 +157,8 @@ class Table:
     Attributes:
         caption: What it shows.
         header: The names of its columns.
-        rows: Its rows; the first cell of each names it. Texts are shown as they are.
+        rows: Its rows; the first cell of each names it. Texts are shown as they are. Of more than
+            twelve rows ten are seen at first.
         about: What it shows and how to read it, in plain words.
     """
 
@@ -161,6 +166,23 @@ class Table:
     header: Sequence[str]
     rows: Sequence[Sequence[Cell]]
     about: str = ""
+
+    @property
+    def is_long(self) -> bool:
+        """Whether some rows are not seen at first."""
+        return len(self.rows) > _LONG
+
+    def beginning(self) -> Table:
+        """What is seen at first."""
+        if not self.is_long:
+            return self
+        return dataclasses.replace(self, rows=self.rows[:_BEGINNING])
+
+    def is_text(self, column: int) -> bool:
+        """Whether a column holds texts that are no numbers, and begins at the left."""
+        cells = [row[column] for row in self.rows]
+        texts = [cell for cell in cells if isinstance(cell, str) and cell != "-"]
+        return any(not _NUMERIC.match(text) for text in texts)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import itertools
 import os
 import pathlib
-import re
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -16,7 +15,6 @@ from tafe_tf.insight.page.svg import COLOURS, DARK_COLOURS, STYLE, svg
 from tafe_tf.insight.page.ticks import number
 
 _TEMPLATE = pathlib.Path(__file__).with_name("page.html")
-_NUMERIC = re.compile(r"^[-+]?[\d.,]+")
 
 
 class MissingExtra(DataError):
@@ -63,7 +61,6 @@ def render(
     environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined)
     environment.filters["number"] = number
     environment.filters["grouped"] = _grouped
-    environment.filters["is_numeric"] = _is_numeric
     environment.filters["svg"] = lambda chart: markupsafe.Markup(svg(chart))
     template = environment.from_string(_TEMPLATE.read_text(encoding="utf-8"))
     return template.render(
@@ -103,8 +100,3 @@ def _grouped(parts: Sequence[Part]) -> Iterator[tuple[str, list[Part]]]:
     """Parts that follow each other and are of one kind, together."""
     for kind, same in itertools.groupby(parts, _kind):
         yield kind, list(same)
-
-
-def _is_numeric(text: str) -> bool:
-    """Whether a text is aligned as a number."""
-    return bool(_NUMERIC.match(text)) or text == "-"

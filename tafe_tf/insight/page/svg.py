@@ -43,6 +43,7 @@ _LEGEND_LINE = 18
 _TITLE_HEIGHT = 22  # above a chart in a file
 _LETTER = 6.9  # pixels, about
 _NAME_LETTERS = 26  # of a row of `Dots`
+_END_LETTERS = 12  # of them at its end
 _MARKED_POINTS = 40  # with more, markers would hide the line
 
 
@@ -269,8 +270,8 @@ class _Dots:
         if chart.level is not None:
             values.append(chart.level[0])
         self._scale = Scale(_with_room(chart.axis, values), values)
-        longest = max((len(_short(name)) for name in chart.names), default=1)
-        self._left = 14 + _LETTER * longest
+        longest = max((len(_both_ends(name)) for name in chart.names), default=1)
+        self._left = 18 + _LETTER * longest
         self._top = 26 if chart.level is not None else 8
         self._bottom = self._top + 20 * len(chart.names) + 6
 
@@ -303,7 +304,7 @@ class _Dots:
         chart = self._chart
         for i, (name, value) in enumerate(zip(chart.names, chart.values, strict=True)):
             y = self._top + 20 * i + 13
-            yield _text(self._left - 8, y + 4, _short(name), "", "end", hint=name)
+            yield _text(self._left - 8, y + 4, _both_ends(name), "", "end", hint=name)
             if len(chart.low):
                 ends = (self._across(chart.low[i]), self._across(chart.high[i]))
                 if ends[0] is not None and ends[1] is not None:
@@ -364,6 +365,14 @@ def _legend(names: Sequence[str], left: float) -> Iterator[tuple[int, float, str
 
 def _short(name: str, letters: int = _NAME_LETTERS) -> str:
     return name if len(name) <= letters else f"{name[: letters - 1]}…"
+
+
+def _both_ends(name: str) -> str:
+    """A long name with its end, where a slice's value stands."""
+    if len(name) <= _NAME_LETTERS:
+        return name
+    end = name[-_END_LETTERS:]
+    return f"{name[: _NAME_LETTERS - _END_LETTERS - 1]}…{end}"
 
 
 def _element(height: float, label: str, marks: Sequence[str]) -> str:

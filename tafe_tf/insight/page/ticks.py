@@ -96,6 +96,6 @@ class Scale:
         first = math.ceil(math.log10(self.low) - 1e-9)
         last = math.floor(math.log10(self.high) + 1e-9)
         if last - first < 1:
-            return [self.low, self.high]
+            return self._round_numbers()
         every = math.ceil((last - first + 1) / _AT_MOST)
         return [10.0**i for i in range(first, last + 1, every)]

@@ -190,7 +190,7 @@ def _epochs(all_seen: Sequence[Seen]) -> Chart:
     series = []
     for one in all_seen[:MOST_SERIES]:
         entries = [entry for entry in one.history if entry.get(f"auc/{name}") is not None]
-        x = [entry["epoch"] for entry in entries]
+        x = [entry["epoch"] or 0 for entry in entries]
         y = [entry[f"auc/{name}"] for entry in entries]
         series.append(Series(name=one.name, x=x, y=y, drawn="marked"))
     return Chart(

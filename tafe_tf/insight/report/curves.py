@@ -179,11 +179,12 @@ def distribution(one: Measured, buckets: int = BUCKETS) -> tuple[np.ndarray, dic
 
     Args:
         one: An output on some rows, of a step or a conditional.
-        buckets: How many buckets, of equal width on a logarithmic axis from the smallest thousandth
-            of the predictions to the largest one. Default: 40.
+        buckets: How many buckets, of equal width from the smallest thousandth of the predictions
+            to the largest one; on a logarithmic axis if most predictions are below a tenth of the
+            largest. Default: 40.
 
     Returns:
-        The left edges of the buckets, [b], and under "happened" and "did not happen" the share of
+        The left edges of the buckets, [b], and under "happened" and "did not" the share of
         such rows in each bucket, [b]; predictions below the first edge are in the first bucket. A
         kind without a row is left out.
     """
@@ -195,7 +196,9 @@ def distribution(one: Measured, buckets: int = BUCKETS) -> tuple[np.ndarray, dic
         return np.zeros(0), {}
     low = max(float(np.quantile(predicted, 0.001)), float(predicted.max()) * 1e-6)
     high = max(float(predicted.max()), low * 1.0001)
-    edges = np.geomspace(low, high, buckets + 1)
+    is_skewed = np.median(predicted) < predicted.max() / 10
+    space = np.geomspace if is_skewed else np.linspace
+    edges = space(low, high, buckets + 1)
     place = np.clip(np.searchsorted(edges, predicted, side="right") - 1, 0, buckets - 1)
     shares = {}
     for name, mass in (("happened", weight * happened), ("did not", weight * (1 - happened))):

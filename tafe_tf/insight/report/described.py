@@ -23,7 +23,6 @@ from tafe_tf.insight.page.parts import (
 )
 from tafe_tf.insight.report.seen import Seen
 from tafe_tf.metrics import Metrics
-from tafe_tf.schema import Schema
 from tafe_tf.training import identity
 
 _SHOWN_FIELDS = 25
@@ -36,24 +35,24 @@ def what_it_is(seen: Seen) -> Section:
     description = _description(seen)
     history = seen.history
     last = history[-1] if history else {}
-    seconds = sum(entry.get("train_seconds", 0.0) for entry in history)
+    seconds = _sum(history, "train_seconds")
     facts: list[list[Cell]] = [
         ["model", description.get("class_name", "-")],
-        ["parameters", seen.metrics.get("parameters") or _parameters(seen)],
+        ["parameters", _count(seen.metrics.get("parameters") or _parameters(seen))],
         ["data set", schema.name],
         ["funnel", " → ".join(task.name for task in schema.tasks)],
-        ["fields", len(schema.fields)],
-        ["training rows", statistics.get("rows")],
-        ["test rows", seen.metrics.get("rows")],
-        ["epochs", last.get("epoch")],
-        ["minutes of training", round(seconds / 60, 2)],
+        ["fields", _count(len(schema.fields))],
+        ["training rows", _count(statistics.get("rows"))],
+        ["test rows", _count(seen.metrics.get("rows"))],
+        ["epochs", _count(last.get("epoch"))],
+        ["minutes of training", f"{seconds / 60:.2f}"],
         ["training rows a second", _speed(history)],
         ["trained until", _when(seen)],
     ]
     flags = seen.run.path / "flags.txt"
     chosen = identity.chosen(read_text(flags)) if flags.exists() else []
     settings: list[list[Cell]] = [list(_name_and_value(line)) for line in chosen]
-    parts: list[Part] = [Table(caption="The run", header=["", "value"], rows=facts)]
+    parts: list[Part] = [Table(caption="The run", header=["fact", "value"], rows=facts)]
     if settings:
         about = "Settings that are not the defaults of this version, and where the rows are."
         table = Table(
@@ -111,7 +110,7 @@ def _epochs(
     for name, key in keys.items():
         entries = [entry for entry in history if entry.get(key) is not None]
         if entries:
-            x = [entry["epoch"] for entry in entries]
+            x = [entry["epoch"] or 0 for entry in entries]
             y = [entry[key] for entry in entries]
             series.append(Series(name=name, x=x, y=y, drawn="marked"))
     return Chart(
@@ -218,9 +217,16 @@ def _parameters(seen: Seen) -> int:
 
 
 def _speed(history: list[Metrics]) -> Cell:
-    seconds = sum(entry.get("train_seconds", 0.0) for entry in history)
-    rows = sum(entry.get("train_rows", 0) for entry in history)
-    return round(rows / seconds) if seconds else None
+    seconds = _sum(history, "train_seconds")
+    return _count(round(_sum(history, "train_rows") / seconds)) if seconds else None
+
+
+def _sum(history: list[Metrics], key: str) -> float:
+    return sum(entry.get(key) or 0.0 for entry in history)
+
+
+def _count(value: float | None) -> Cell:
+    return None if value is None else f"{value:,}"
 
 
 def _when(seen: Seen) -> str:
@@ -244,8 +250,3 @@ def _percent(part: int | None, whole: int) -> Cell:
 
 def _share(value: float | None) -> Cell:
     return None if value is None else f"{value:.2%}"
-
-
-def schema_names(schema: Schema) -> list[str]:
-    """The names of the steps, then of the conditionals."""
-    return [*schema.step_names, *schema.conditional_names]

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 
 from tafe_tf.data.atomic import write_text
 from tafe_tf.insight.figures.charts import Figures, write_figures
-from tafe_tf.insight.page.parts import Section, Text
+from tafe_tf.insight.page.parts import MOST_SERIES, Section, Text
 from tafe_tf.insight.page.render import check_installed, render
 from tafe_tf.insight.report import beside, described, figures, measured
 from tafe_tf.insight.report.seen import Seen, look_at
@@ -82,8 +82,8 @@ def report(
         ValueError: If there is no run, or more than six.
     """
     check_installed()
-    if not 1 <= len(runs) <= described.MOST_SERIES:
-        rule = f"1 to {described.MOST_SERIES} runs can be on a page"
+    if not 1 <= len(runs) <= MOST_SERIES:
+        rule = f"1 to {MOST_SERIES} runs can be on a page"
         raise ValueError(f"{rule}. Received: {len(runs)}")
     opened = [run if isinstance(run, Run) else load(os.fspath(run)) for run in runs]
     names = _names([str(run.directory) for run in opened])
@@ -92,7 +92,7 @@ def report(
     for run, name in zip(opened[1:], names[1:], strict=True):
         all_seen.append(look_at(run, name, with_details=False))
     sections, made = _sections(all_seen, bool(day))
-    title = f"{first.schema.name}: {first.name}"
+    title = f"Report of {first.name}"
     lead = [_lead(first)]
     foot = [f"Made by tafe report of {', '.join(str(run.directory) for run in opened)}."]
     return Report(render(title, sections, lead, foot), made)

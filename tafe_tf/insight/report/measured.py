@@ -60,7 +60,7 @@ def funnel(seen: Seen) -> Section:
         rows.append([one.name, round(total), round(observed), round(predicted), *rates, ratio])
         names.append(one.name)
     header = ["", "rows", "observed", "predicted", "observed rate", "predicted rate"]
-    header.append("predicted / observed [95 %]")
+    header.append("predicted / observed")
     table = Table(caption="The funnel of the test rows", header=header, rows=rows)
     return Section(
         title="The funnel",
@@ -219,13 +219,16 @@ def _reliability_chart(one: Measured, rows: Rows) -> Chart:
         rows=curve.rows.tolist(),
         drawn="marked",
     )
-    most = max([*curve.predicted.tolist(), *curve.high.tolist(), 1e-9])
-    end = min(most * 1.05, 1.0)
+    seen = [*curve.predicted.tolist(), *curve.low.tolist(), *curve.high.tolist()]
+    end = min(max([*seen, 1e-9]) * 1.05, 1.0)
+    start = min(seen, default=0.0) - 0.02
+    if start < end / 2:
+        start = 0.0
     smallest = int(curve.rows.min()) if len(curve.rows) else 0
     return Chart(
         title=f"Reliability of {one.name}",
-        x=Axis(label="predicted", low=0.0, high=end, percent=True),
-        y=Axis(label="observed", low=0.0, high=end, percent=True),
+        x=Axis(label="predicted", low=start, high=end, percent=True),
+        y=Axis(label="observed", low=start, high=end, percent=True),
         series=[series],
         diagonal="predicted = observed",
         about=(
@@ -240,12 +243,13 @@ def _scores_chart(one: Measured) -> Chart | None:
     edges, shares = distribution(one)
     if not shares:
         return None
+    is_log = bool(edges[-1] > 10 * np.median(edges))
     series = []
     for name, values in shares.items():
         series.append(Series(name=name, x=edges.tolist(), y=values.tolist(), drawn="steps"))
     return Chart(
         title=f"Scores of {one.name}",
-        x=Axis(label=f"{one.name}, logarithmic", log=True),
+        x=Axis(label=f"{one.name}, logarithmic", log=True) if is_log else Axis(label=one.name),
         y=Axis(label="share of such rows", low=0.0, percent=True),
         series=series,
         about=(
@@ -272,15 +276,15 @@ def slices(seen: Seen) -> Section | None:
                 _percent(one.misplaced.get(output), sign=True),
                 _with_interval(one, f"pcoc/{output}"),
                 _with_interval(one, f"auc/{output}"),
-                one.metrics.get(f"ece/{output}"),
+                _text(one.metrics.get(f"ece/{output}"), None),
             ]
         )
-    header = ["slice", "output", "rows", "misplaced", "predicted / observed [95 %]", "AUC [95 %]"]
+    header = ["slice", "output", "rows", "misplaced", "predicted / observed", "AUC"]
     header.append("calibration error")
     about = (
         f"The worst of {len(seen.slices):,} slices, by the share of all outcomes that they "
-        "misplace. Slices whose interval of predicted / observed holds 1 come behind all others. "
-        "Of many slices one in twenty leaves out 1 by chance."
+        "misplace; in brackets 95 % intervals. Slices whose interval of predicted / observed holds "
+        "1 come behind all others. Of many slices one in twenty leaves out 1 by chance."
     )
     parts: list[Part] = [Table(caption="Slices", header=header, rows=rows, about=about)]
     for output in judged_by(schema):
@@ -337,4 +341,4 @@ def _text(value: float | None, ends: Interval) -> str:
 def _percent(value: float | None, *, sign: bool = False) -> Cell:
     if value is None or not np.isfinite(value):
         return None
-    return f"{value:+.2%}" if sign else f"{value:.3%}"
+    return f"{value:+.2%}" if sign else f"{100 * value:.3g}%"
