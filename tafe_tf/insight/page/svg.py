@@ -318,9 +318,15 @@ class _Dots:
 def _with_room(axis: Axis, values: Sequence[Cell]) -> Axis:
     """The axis with its open ends a little beyond the values."""
     known = [value for value in values if is_known(value)]
-    if axis.log or not known:
+    if axis.log:
+        known = [value for value in known if value > 0]
+    if not known:
         return axis
     low, high = min(known), max(known)
+    if axis.log:
+        start = low / 1.03 if axis.low is None else axis.low
+        end = high * 1.03 if axis.high is None else axis.high
+        return dataclasses.replace(axis, low=start, high=end)
     room = 0.04 * (high - low)
     if axis.low is None and low:
         low -= room if not 0 < low <= room else low

@@ -89,7 +89,10 @@ def _ratios(whole: Slice, names: Sequence[str]) -> Dots:
 
 def metrics_table(seen: Seen) -> Section:
     """All metrics with their intervals, and what is known of the truth."""
-    metrics = seen.metrics or (seen.whole.metrics if seen.whole else {})
+    metrics = seen.metrics
+    have_moved = seen.whole is not None and _have_moved(metrics, seen.whole.metrics)
+    if seen.whole is not None and (have_moved or not metrics):
+        metrics = seen.whole.metrics
     names = [*seen.schema.step_names, *seen.schema.conditional_names, *seen.schema.amount_names]
     shown = [kind for kind in _HEADINGS if any(f"{kind}/{name}" in metrics for name in names)]
     rows: list[list[Cell]] = []
@@ -110,10 +113,10 @@ def metrics_table(seen: Seen) -> Section:
     truth = _truth(metrics, seen.schema)
     if truth is not None:
         parts.append(truth)
-    if seen.metrics and seen.whole and _have_moved(seen.metrics, seen.whole.metrics):
+    if have_moved:
         said = (
-            "The metrics of these test rows are not those in metrics.json: the files have changed "
-            "since. `tafe evaluate` measures them anew."
+            "These metrics are not those in metrics.json, since the test rows or the weights have "
+            "changed after it was written. `tafe evaluate` writes it anew."
         )
         parts.append(Text(paragraphs=[said], is_note=True))
     if not parts:
@@ -304,7 +307,7 @@ def _slice_chart(worst: Sequence[Slice], output: str, kind: str) -> Dots:
     level = (1.0, "as observed") if kind == "pcoc" else (0.5, "by chance")
     return Dots(
         title=f"{_HEADINGS[kind]} of {output} by slice, worst first",
-        axis=Axis(label=f"{_HEADINGS[kind]} of {output}"),
+        axis=Axis(label=f"{_HEADINGS[kind]} of {output}", log=kind == "pcoc"),
         names=[f"{one.column} = {one.value}" for one in worst],
         values=[one.metrics.get(key) for one in worst],
         low=low,

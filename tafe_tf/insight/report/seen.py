@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import pathlib
 from collections.abc import Sequence
 from typing import Any
 
@@ -198,7 +199,7 @@ def _before(run: Run, data: FunnelData) -> dict[str, Any]:
     earlier = predecessor.predecessor_of(run.directory)
     if earlier is None:
         return {}
-    name = f"{earlier} (before)"
+    name = f"{pathlib.PurePosixPath(str(earlier)).name} (the run before)"
     if not earlier.is_there:
         return {"before_name": f"{earlier}: the run before this one is gone"}
     seen = Predictions(data.schema, keeps_group=True)
