@@ -78,7 +78,8 @@ def summary(chart: Chart | Dots) -> str:
         said = [
             f"{name} {number(value)}" for name, value in zip(chart.names, chart.values, strict=True)
         ]
-        return f"{chart.title}. {chart.axis.label}: {'; '.join(said[:8])}."
+        rest = f"; and {len(said) - 8} more" if len(said) > 8 else ""
+        return f"{chart.title}. {chart.axis.label}: {'; '.join(said[:8])}{rest}."
     said = []
     for one in chart.series:
         known = [value for value in one.y if is_known(value)]

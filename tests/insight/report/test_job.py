@@ -126,6 +126,14 @@ def test_runs_stand_side_by_side_and_beside_the_run_before(page: Report, first: 
     assert [row[0] for row in lifts] == ["2026-11-01", "2026-11-02", "2026-11-03", "all days"]
 
 
+def test_a_run_before_that_is_gone_is_said(second: Run, tmp_path: pathlib.Path) -> None:
+    shutil.copytree(second.path, tmp_path / "run")
+    (tmp_path / "run" / "warm_start.json").write_text(json.dumps({"run": "/nowhere/run"}))
+    made = report([tmp_path / "run"], day="day")
+    assert "/nowhere/run: the run before this one is gone" in made.html
+    assert "Figure 9 needs a second run" in made.html
+
+
 def test_other_test_rows_are_said(first: Run, tmp_path: pathlib.Path) -> None:
     shutil.copytree(first.path, tmp_path / "run")
     (tested,) = first.directory.rows.test_files()
