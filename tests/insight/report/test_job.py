@@ -27,7 +27,9 @@ from tafe_tf.data.formats.write import write
 from tafe_tf.insight.report.job import Report, report
 from tafe_tf.training.config import ModelConfig, TrainingConfig
 from tafe_tf.training.data_config import DataConfig
+from tafe_tf.training.evaluator import Evaluator
 from tafe_tf.training.fit import fit
+from tafe_tf.training.predictions import Predictions
 from tafe_tf.training.run import Run
 
 EVIL = "<script>alert(1)</script>"
@@ -176,6 +178,17 @@ def test_without_its_test_rows_the_page_says_what_is_missing(
     assert first.metrics is not None
     assert cells(made.html, "The test rows")["ctr"][0] == f"{first.metrics['auc/ctr']:.4f}"
     assert "ROC curves" not in made.html
+
+    (tmp_path / "run" / "manifest.json").unlink()
+    seen = Predictions(run.schema)
+    data = first.directory.rows.test()
+    assert data is not None
+    Evaluator(first.model, first.features).predict(data, "all", seen.add)
+    np.savez(tmp_path / "run" / "predictions.npz", **seen.arrays())  # type: ignore[arg-type]
+    made = report([run])
+    assert "ROC curves" in made.html
+    assert "sections are of the run&#39;s predictions.npz" in made.html
+    assert cells(made.html, "The test rows")["ctr"][0].startswith(f"{first.metrics['auc/ctr']:.4f}")
     with pytest.raises(ValueError, match="is gone"):
         report([run], by=["user"])
 
