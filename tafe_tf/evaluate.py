@@ -95,9 +95,8 @@ def evaluate() -> None:
     if is_test:
         now = run.directory.rows.now
     data = run.data(files, batch_size, bad_rows, now=now)
-    slicings = (
-        slicings_by(data, insight_flags.BY.value) if insight_flags.BY.value else []
-    )  # a wrong name is found at once
+    columns = insight_flags.BY.value
+    slicings = slicings_by(data, columns) if columns else []  # a wrong name is found at once
     seen = Predictions(run.schema, keeps_group=True)
     file = None
     if _PREDICTIONS.value:
@@ -142,9 +141,8 @@ def print_slices(found: Sequence[Slice], schema: Schema) -> None:
         found: All slices, the worst first.
         schema: Of the rows.
     """
-    table = slice_table(
-        f"the worst of {len(found):,} slices by {', '.join(insight_flags.BY.value)}"
-    )
+    columns = ", ".join(insight_flags.BY.value)
+    table = slice_table(f"the worst of {len(found):,} slices by {columns}")
     for one in found[:_SHOWN_SLICES]:
         output = worst_output(one, schema)
         add_slice(
