@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from tafe_tf.comparison.folder import RunsFolder
+from tafe_tf.comparison.page import write_page
 from tafe_tf.comparison.runs import ChildRun, Shared, Variant, train_all
 from tafe_tf.comparison.statistics import Comparison
 from tafe_tf.comparison.tables import markdown, tables
@@ -105,6 +106,9 @@ def _write_figures(
     results = comparison.results(by_model, failed)
     write_json(folder.path / "compare.json", results)
     write_text(folder.path / "compare.md", markdown(results, schema))
+    written = "compare.json and compare.md"
+    if write_page(folder.path / "compare.html", results, schema):
+        written = "compare.json, compare.md and compare.html"
     for table in tables(results, schema):
         show(table)
-    print(f"{folder.address}/compare.json and compare.md have more")
+    print(f"{folder.address}/{written} have more")

@@ -6,7 +6,7 @@ import functools
 import os
 import pathlib
 from collections.abc import Sequence
-from typing import Any, overload
+from typing import TYPE_CHECKING, Any, overload
 
 import keras
 import numpy as np
@@ -28,6 +28,9 @@ from tafe_tf.training.embeddings import rows_of_field
 from tafe_tf.training.evaluator import Evaluator, Use
 from tafe_tf.training.noted_rows import EVALUATION_ROWS
 from tafe_tf.training.run_dir import RunDir
+
+if TYPE_CHECKING:
+    from tafe_tf.insight.report.job import Report
 
 
 def as_rows(
@@ -182,6 +185,40 @@ class Run:
             **metrics,
             "parameters": self.model.count_params(),
         }
+
+    def report(
+        self,
+        path: str | os.PathLike[str] = "",
+        beside: Sequence[Run] = (),
+        by: Sequence[str] = (),
+        day: str = "",
+    ) -> Report:
+        """The report of this run: one HTML page, which a notebook shows.
+
+        Args:
+            path: Of a file to write the page to, or its URI. Default: "", none.
+            beside: Other runs that are shown beside this one, at most five. Default: none.
+            by: Columns by whose values the test rows are measured. Default: none, which takes what
+                `tafe evaluate --by` has left in the run.
+            day: A column with the day of each test row, for the lift by day. Default: none.
+
+        Returns:
+            The page as `html`; its `write_figures` writes the paper's figures.
+
+        Raises:
+            DataError: On a bad row, or if a column is not there.
+            MissingExtra: If Jinja is not installed.
+            OSError: If the file cannot be written.
+            RunError: If a run has not finished.
+            ValueError: If there are more than six runs.
+        """
+        # Inside the function: `tafe_tf.insight` knows training, and not the other way around.
+        from tafe_tf.insight.report.job import report
+
+        made = report([self, *beside], by, day)
+        if os.fspath(path):
+            made.write(path)
+        return made
 
     def embeddings(self, field: str, table: int = 0) -> pa.Table:
         """The rows that the model has learned for one field, see `rows_of_field`.
