@@ -52,7 +52,7 @@ from tafe_tf.training.errors import RunError
 from tafe_tf.training.evaluator import Evaluator, check_monitor
 from tafe_tf.training.intercepts import log_odds
 from tafe_tf.training.loop import Trainer
-from tafe_tf.training.noted_files import OF_THE_END
+from tafe_tf.training.noted_files import OF_THE_END, PROFILE
 from tafe_tf.training.predictions import Predictions
 from tafe_tf.training.run import Run
 from tafe_tf.training.run_dir import RunDir
@@ -303,7 +303,7 @@ def _fit(
         Evaluator(trained, features, cluster).predict(validation, "valid", scores.add)
     deciles = scores.gathered(cluster)
     if cluster.chief:
-        write_scores(run.path, deciles, scored)
+        write_scores(run.path / PROFILE, deciles, scored)
         run.files.note(*OF_THE_END)
     print_dropped(bad_rows)
     cluster.barrier()  # a process that ends takes the others' collectives with it

@@ -5,17 +5,18 @@ They stand under "scores" in the run's `profile.json`, see `tafe_tf.features.pro
 
 from __future__ import annotations
 
+import json
 import pathlib
 from typing import Any
 
 import keras
 import numpy as np
 
-from tafe_tf.data.atomic import read_json, write_json
+from tafe_tf.data.atomic import read_json, write_text
 from tafe_tf.data.batches.batch import Batch
 from tafe_tf.distributed.cluster import Cluster
 from tafe_tf.features.number_counts import NumberCounts
-from tafe_tf.features.profile import FILE, deciles
+from tafe_tf.features.profile import deciles
 from tafe_tf.probabilities import probabilities
 from tafe_tf.schema import Schema
 
@@ -53,16 +54,16 @@ class ScoreProfile:
         return found
 
 
-def write_scores(run_dir: pathlib.Path, scores: dict[str, Any], rows: str) -> None:
-    """Adds scores to a run's profile, if it has one; vocabularies made earlier have none.
+def write_scores(path: pathlib.Path, scores: dict[str, Any], rows: str) -> None:
+    """Adds scores to a profile, if there is one; vocabularies made earlier have none.
 
     Args:
-        run_dir: The run's directory.
+        path: The profile's file.
         scores: See `ScoreProfile.gathered`.
         rows: What the rows are called, "test rows" or "held-out rows".
     """
-    path = run_dir / FILE
     if not path.exists():
         return
     profile = read_json(path)
-    write_json(path, {**profile, "scores_of": rows, "scores": scores})
+    profile |= {"scores_of": rows, "scores": scores}
+    write_text(path, json.dumps(profile) + "\n")

@@ -79,7 +79,11 @@ def test_build(tmp_path: pathlib.Path) -> None:
         "user.txt": ["5", "7", "-900719925474099301"],
         "tags.txt": ["x", "y", "q"],  # "z" lies beyond max_length
     }
-    assert {p.name for p in out.iterdir()} == {"profile.json", "statistics.json", "vocabulary"}  # nothing left over
+    assert {p.name for p in out.iterdir()} == {
+        "profile.json",
+        "statistics.json",
+        "vocabulary",
+    }  # nothing left over
 
 
 def test_the_same_files_give_the_same_bytes_and_replace_what_was_there(

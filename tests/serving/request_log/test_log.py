@@ -109,7 +109,9 @@ def test_a_sample_is_a_share(sample: float) -> None:
 
 
 def test_a_store_is_no_folder() -> None:
-    with pytest.raises(ValueError, match=r"must be a folder of this machine\. Received: 's3://b/log"):
+    with pytest.raises(
+        ValueError, match=r"must be a folder of this machine\. Received: 's3://b/log"
+    ):
         Client("localhost:1", log="s3://b/log")
 
 
