@@ -8,6 +8,7 @@ import io
 import json
 import os
 import pathlib
+import shutil
 import signal
 import subprocess
 import sys
@@ -24,6 +25,7 @@ from tensorflow_serving.apis import predict_pb2, prediction_log_pb2
 from tafe_tf.data.record_framing import read_records
 from tafe_tf.export import warmup
 from tafe_tf.export.session_model import SessionModel
+from tafe_tf.insight.drift.job import find_drift
 from tafe_tf.serving.client import AsyncClient, Client
 from tafe_tf.serving.request_log import RequestLog
 from tafe_tf.serving.request_log.files import Rotation
@@ -234,6 +236,38 @@ def check_warms_up(log: pathlib.Path, export: pathlib.Path, count: int) -> None:
         served.close()
     finally:
         wanted.write_bytes(before)
+
+
+def test_a_replay_has_no_drift_and_the_scores_of_the_export(
+    server: LocalServer, exports: dict[str, pathlib.Path], tmp_path: pathlib.Path
+) -> None:
+    """The test rows, asked for through the server, whose log says what the export answers."""
+    run = shutil.copytree(small_models.run_of(exports["shop"]).path, tmp_path / "run")
+    (run / "profile.json").unlink()  # its weights were changed at its end; it is made anew
+    rows = small_models.rows("shop", 600, seed=1)
+    size = 24
+    with Client(
+        server.grpc, "shop", rows_per_request=size, log=tmp_path / "log", sample=1.0
+    ) as client:
+        answered = client.predict(rows)
+    found = logs(tmp_path / "log")
+    served = SessionModel(exports["shop"])
+    for name in ("ctr", "ctcvr", "cvr"):
+        logged = []
+        expected = []
+        for log in found:
+            exchange = log.predict_log
+            logged.append(tf.make_ndarray(exchange.response.outputs[name]))
+            inputs = {key: tf.make_ndarray(it) for key, it in exchange.request.inputs.items()}
+            expected.append(served(inputs)[name])
+        np.testing.assert_array_equal(np.concatenate(logged), answered[name])
+        np.testing.assert_array_equal(np.concatenate(logged), np.concatenate(expected))
+    served.close()
+    drift = find_drift(run, [str(tmp_path / "log")])
+    assert drift.rows == 600 and drift.found == []
+    assert [part.name for part in drift.outputs] == ["ctr", "ctcvr", "cvr"]
+    for part in drift.outputs:  # a score at a decile may round to its other side
+        assert part.statistics["psi"].value < 1e-3
 
 
 def test_one_log_serves_several_clients(server: LocalServer, tmp_path: pathlib.Path) -> None:
