@@ -97,17 +97,15 @@ class RequestLog:
         served = Served(request, response, int(time.time()))
         size = len(request) + len(response)
         with self._lock:
-            if self._is_closed or self._queued + size > self._most_queued:
-                self.dropped += 1
-                is_dropped = True
-            else:
+            is_taken = not self._is_closed and self._queued + size <= self._most_queued
+            if is_taken:
                 self._queued += size
-                is_dropped = False
                 self._start()
-        if is_dropped:
-            self._say("drops calls: more of them come than the disk takes")
-            return
-        self._queue.put(served)
+                self._queue.put(served)
+            else:
+                self.dropped += 1
+        if not is_taken:
+            self._say("drops calls: it is closed, or more of them come than the disk takes")
 
     def _start(self) -> None:
         """Starts the thread at the first call, and so not in a process that forks before it."""
