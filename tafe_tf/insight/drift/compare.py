@@ -23,6 +23,7 @@ from tafe_tf.insight.drift.observed import ClusteredCounts, ColumnObserved, Rows
 from tafe_tf.schema import Schema
 
 CHANCE = 0.01  # that rows without drift beyond the thresholds raise any alarm
+_OWN_ROW = 0.005  # the share of a new value that has a row of its own in a histogram
 _REST = object()  # the cell of values that the profile does not name
 
 
@@ -378,7 +379,23 @@ class _Judge:
         rows = list(zip(names, before.tolist(), here.tolist(), strict=True))
         if is_number:
             return rows
+        if not self._profile["rest"]["count"]:  # each other value is new
+            rows = [*rows[:-1], *self._new_values()]
         return sorted(rows, key=lambda row: -max(row[1], row[2]))
+
+    def _new_values(self) -> Iterator[tuple[str, float, float]]:
+        """The rows of a histogram for values that training had none of, the rarest together."""
+        known = {value for value, _ in self._profile["top"]}
+        rare = 0.0
+        for value, count in self.values.counts.items():
+            share = count / self.values.total
+            if value in known:
+                continue
+            if share < _OWN_ROW:
+                rare += share
+            else:
+                yield str(value), 0.0, share
+        yield "other new values", 0.0, rare
 
 
 def _bucket_name(edges: list[float], place: int) -> str:
