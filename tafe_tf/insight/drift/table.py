@@ -9,14 +9,14 @@ from rich.table import Table
 from tafe_tf.insight.drift.compare import Drift, Part, Statistic
 from tafe_tf.terminal.tables import number, share, show
 
-# The headings, and what stands below: a statistic's value, or its share in training.
+# Short headings, and what stands below: a statistic's value, or its share in training.
 _FIELDS = (
     ("missing", "missing", False),
     ("in training", "missing", True),
     ("unseen", "unseen", False),
     ("in training", "unseen", True),
-    ("L-infinity", "l_infinity", False),
-    ("Jensen-Shannon", "jensen_shannon", False),
+    ("L-inf", "l_infinity", False),
+    ("JS, bits", "jensen_shannon", False),
     ("lengths", "lengths", False),
 )
 _SHARES = ("missing", "unseen")
@@ -29,15 +29,17 @@ def print_drift(drift: Drift, title: str) -> None:
         drift: What was found.
         title: Text above the table.
     """
-    heading = f"{title}: {drift.rows:,} rows beside {drift.training_rows:,} of training"
-    table = Table(title=heading, title_justify="left")
-    table.add_column("field")
-    for name, _, is_before in _FIELDS:
+    counted = f"{title}: {drift.rows:,} rows beside {drift.training_rows:,} of training"
+    table = Table(title=counted, title_justify="left")
+    known = {name for part in drift.fields for name in part.statistics}
+    columns = [column for column in _FIELDS if column[1] in known]
+    table.add_column("field", no_wrap=True)
+    for name, _, is_before in columns:
         table.add_column(name, justify="right", style="dim" if is_before else None)
-    for column in ("independent rows", "drift"):
-        table.add_column(column, justify="right")
+    for heading in ("independent rows", "drift"):
+        table.add_column(heading, justify="right")
     for part in drift.fields:
-        table.add_row(part.name, *_cells(part))
+        table.add_row(part.name, *_cells(part, columns))
     show(table)
     if drift.outputs:
         show(_scores(drift.outputs))
@@ -45,8 +47,8 @@ def print_drift(drift: Drift, title: str) -> None:
         print(line)
 
 
-def _cells(part: Part) -> Iterator[str]:
-    for _, name, is_before in _FIELDS:
+def _cells(part: Part, columns: Sequence[tuple[str, str, bool]]) -> Iterator[str]:
+    for _, name, is_before in columns:
         one = part.statistics.get(name)
         if one is None:
             yield ""
