@@ -20,7 +20,7 @@ import sys
 from absl import flags as absl_flags
 from absl.flags import declare_key_flag
 
-from tafe_tf import flags, machine
+from tafe_tf import flags, insight_flags, machine
 from tafe_tf.data.atomic import write_json
 from tafe_tf.insight.drift.compare import Drift, Thresholds
 from tafe_tf.insight.drift.job import find_drift
@@ -29,15 +29,13 @@ from tafe_tf.insight.drift.table import print_drift
 from tafe_tf.insight.page.render import check_installed
 from tafe_tf.terminal import command
 
-declare_key_flag("input_format")
+for _name in ("input_format", "html"):
+    declare_key_flag(_name)
 
 DRIFT = 3  # the exit code; 1 and 2 are those of errors
 
 _JSON = absl_flags.DEFINE_string(
     "json", "", "File, or its URI, to write what was found to. By default none is written."
-)
-_HTML = absl_flags.DEFINE_string(
-    "html", "", "File, or its URI, to write a page to. By default none is written."
 )
 _MISSING = absl_flags.DEFINE_float(
     "max_missing",
@@ -89,7 +87,7 @@ def _drift(arguments: list[str]) -> Drift:
         received = " ".join(arguments) or "none"
         rule = "two arguments or more must be given: a run or an export, and rows"
         raise command.CommandError(f"{rule}. Received: {received}")
-    if _HTML.value:
+    if insight_flags.HTML.value:
         check_installed()
     machine.keep_freed_memory()
     model, *sources = arguments
@@ -104,8 +102,8 @@ def _drift(arguments: list[str]) -> Drift:
     print_drift(drift, model)
     if _JSON.value:
         write_json(_JSON.value, drift.as_json())
-    if _HTML.value:
-        write_page(_HTML.value, drift, model, f"tafe drift {' '.join(arguments)}")
+    if insight_flags.HTML.value:
+        write_page(insight_flags.HTML.value, drift, model, f"tafe drift {' '.join(arguments)}")
     return drift
 
 

@@ -6,7 +6,7 @@ import functools
 import os
 import pathlib
 from collections.abc import Sequence
-from typing import Any, overload
+from typing import TYPE_CHECKING, Any, overload
 
 import keras
 import numpy as np
@@ -28,6 +28,9 @@ from tafe_tf.training.embeddings import rows_of_field
 from tafe_tf.training.evaluator import Evaluator, Use
 from tafe_tf.training.noted_rows import EVALUATION_ROWS
 from tafe_tf.training.run_dir import RunDir
+
+if TYPE_CHECKING:
+    from tafe_tf.insight.report.job import Report
 
 
 def as_rows(
@@ -189,7 +192,7 @@ class Run:
         beside: Sequence[Run] = (),
         by: Sequence[str] = (),
         day: str = "",
-    ) -> Any:
+    ) -> Report:
         """The report of this run: one HTML page, which a notebook shows.
 
         Args:
@@ -200,8 +203,7 @@ class Run:
             day: A column with the day of each test row, for the lift by day. Default: none.
 
         Returns:
-            A `tafe_tf.insight.report.job.Report`, whose `html` is the page and whose
-            `write_figures` writes the paper's figures.
+            The page as `html`; its `write_figures` writes the paper's figures.
 
         Raises:
             DataError: On a bad row, or if a column is not there.

@@ -107,6 +107,10 @@ def _sections(all_seen: Sequence[Seen], has_days: bool) -> tuple[list[Section], 
         found.append(measured.funnel(first))
     else:
         missing["the funnel, ranking, calibration and scores"] = first.without_rows
+    if first.without_rows and first.rows is not None:
+        missing["slices by --by, days, the run before, and the selectors' rows"] = (
+            f"{first.without_rows}. The other sections are of the run's predictions.npz"
+        )
     found.append(measured.metrics_table(first))
     if len(all_seen) > 1:
         found.append(beside.side_by_side(all_seen))
@@ -126,7 +130,7 @@ def _sections(all_seen: Sequence[Seen], has_days: bool) -> tuple[list[Section], 
     found.append(described.fields(first))
     of_importance = described.importance(first)
     if of_importance is None:
-        missing["importance"] = "tafe importance has not measured it"
+        missing["importance"] = "it has not been measured"
     found.append(of_importance)
     of_selectors, charts = figures.selectors(first)
     made |= charts

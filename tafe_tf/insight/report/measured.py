@@ -131,7 +131,7 @@ def _truth(metrics: Metrics, schema: Schema) -> Table | None:
     for name in [*schema.step_names, *schema.conditional_names, *unreached]:
         if f"truth_auc/{name}" in metrics:
             keys = ("truth_auc", "truth_auc_best", "truth_ratio", "truth_mae")
-            cells = [metrics.get(f"{key}/{name}") for key in keys]
+            cells = [_text(metrics.get(f"{key}/{name}"), None) for key in keys]
             rows.append([name.replace("_unreached", ", unreached"), *cells])
     if not rows:
         return None
@@ -162,12 +162,21 @@ def curves(seen: Seen) -> list[Section]:
         Section(title="Ranking", parts=ranking),
         Section(
             title="Calibration",
-            about="When the model says 10 %, does it happen in 10 % of the rows?",
+            about=(
+                "When the model says 10 %, does it happen in 10 % of the rows? Each point stands "
+                "for rows of like prediction. Above the line more happened than was predicted, "
+                "below it less. The bars are 95 % intervals: one that does not touch the line is "
+                "hardly chance."
+            ),
             parts=[_reliability_chart(one, seen.rows) for one in probabilities],
         ),
         Section(
             title="Scores",
-            about="Which probabilities the model gives, to rows with the outcome and to others.",
+            about=(
+                "Which probabilities the model gives, to rows with the outcome and to others. The "
+                "further the two lie apart, the better the model tells them apart. A single spike "
+                "is a model that gives all rows the same probability."
+            ),
             parts=[chart for chart in map(_scores_chart, probabilities) if chart is not None],
         ),
     ]
@@ -234,11 +243,7 @@ def _reliability_chart(one: Measured, rows: Rows) -> Chart:
         y=Axis(label="observed", low=start, high=end, percent=True),
         series=[series],
         diagonal="predicted = observed",
-        about=(
-            f"Each point stands for at least {smallest:,} rows of like prediction. Above the line "
-            "more happened than was predicted, below it less. The bars are 95 % intervals: one "
-            "that does not touch the line is a real error."
-        ),
+        about=f"Each point stands for {smallest:,} rows or more.",
     )
 
 
@@ -255,10 +260,6 @@ def _scores_chart(one: Measured) -> Chart | None:
         x=Axis(label=f"{one.name}, logarithmic", log=True) if is_log else Axis(label=one.name),
         y=Axis(label="share of such rows", low=0.0, percent=True),
         series=series,
-        about=(
-            "The further the two lie apart, the better the model tells them apart. A single spike "
-            "is a model that gives all rows the same probability."
-        ),
     )
 
 

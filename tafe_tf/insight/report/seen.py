@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import pathlib
+import zipfile
 from collections.abc import Sequence
 from typing import Any
 
@@ -14,6 +15,8 @@ import pyarrow.compute as pc
 from tafe_tf.data.atomic import read_json
 from tafe_tf.data.batches.batch import Batch
 from tafe_tf.data.batches.dataset import FunnelData
+from tafe_tf.data.errors import DataError
+from tafe_tf.data.manifest import ManifestError
 from tafe_tf.insight.figures.selector import Probe, Selection, SelectionCounts, has_selectors
 from tafe_tf.insight.slices.measure import Slice, measure
 from tafe_tf.insight.slices.measured import Rows
@@ -40,14 +43,15 @@ class Seen:
         name: What the page calls it.
         history: The validation metrics by epoch.
         metrics: Those of the test rows; empty if there were none.
-        rows: The test rows as the model predicts them; None if they are not there.
-        without_rows: Why they are not there.
+        rows: The test rows as the model predicts them, or as it did when it was trained if the
+            files are gone and the run has kept its predictions; otherwise None.
+        without_rows: Why the files are not there.
         whole: The metrics of all test rows with their intervals; None without rows.
         slices: Of the test rows, the worst first; empty if none were measured.
         days: The day of each test row, if a column of days was given.
         selection: What the selectors did to the test rows; None of a model without.
         before: The rows as the run before this one predicts them; None without such a run.
-        before_name: What the page calls that run.
+        before_name: What the page calls that run, or why it cannot be asked.
     """
 
     run: Run
@@ -114,7 +118,8 @@ def look_at(
     except RunError as error:
         if by or day:
             raise
-        return Seen(**known, without_rows=str(error), **_noted_slices(run, with_details))
+        known |= {"without_rows": str(error), **_noted_predictions(run)}
+        return Seen(**known, **_noted_slices(run, with_details))
     if data is None:
         why = f"{run.directory}: was trained without test rows"
         return Seen(**known, without_rows=why, **_noted_slices(run, with_details))
@@ -163,6 +168,19 @@ def days_of(data: FunnelData, column: str) -> np.ndarray:
     return np.asarray(texts.to_numpy(zero_copy_only=False), np.str_)
 
 
+def _noted_predictions(run: Run) -> dict[str, Any]:
+    """The test rows as the run predicted them when it was trained, if it has kept that."""
+    path = run.path / "predictions.npz"
+    if not path.exists():
+        return {}
+    try:
+        with np.load(path) as arrays:
+            rows = dict(arrays)
+    except (zipfile.BadZipFile, EOFError, ValueError) as error:
+        raise RunError(f"{path}: is damaged ({error}); remove it") from None
+    return {"rows": rows, "whole": whole_of(rows, run.schema)}
+
+
 def _noted_slices(run: Run, is_wanted: bool) -> dict[str, Any]:
     """The slices that an evaluation has left in the run, if it has."""
     path = run.path / "slices.json"
@@ -203,5 +221,8 @@ def _before(run: Run, data: FunnelData) -> dict[str, Any]:
     if not earlier.is_there:
         return {"before_name": f"{earlier}: the run before this one is gone"}
     seen = Predictions(data.schema, keeps_group=True)
-    predecessor.evaluate(earlier, data, also=seen.add)
+    try:
+        predecessor.evaluate(earlier, data, also=seen.add)
+    except (DataError, ManifestError, RunError) as error:
+        return {"before_name": f"{earlier}: cannot be compared with: {error}"}
     return {"before": seen.arrays(), "before_name": name}

@@ -108,6 +108,7 @@ def of_z(z: np.ndarray) -> Selection:
         ("hard", "hard: 100.0%", "differs between rows", "no: 0 of 8 units"),
         ("soft", "soft: 0.0%", "treats all rows alike", "no: 0 of 8 units"),
         ("closed", "hard: 100.0%", "treats all rows alike", "collapsed: all units"),
+        ("fixed", "hard: 100.0%", "treats all rows alike", "nearly constant: 3 of 8 units"),
         ("half", "partly hard: 50.0%", "differs between rows", "no: 4 of 8 units"),
     ],
 )
@@ -117,6 +118,7 @@ def test_the_plain_reading(kind: str, hardness: str, difference: str, collapse: 
         "hard": rng.integers(0, 2, (100, 1, 8)),
         "soft": np.full((100, 1, 8), 0.4) + 0.001 * rng.random((100, 1, 8)),
         "closed": np.zeros((100, 1, 8)),
+        "fixed": np.broadcast_to((np.arange(8) > 2).astype(float), (100, 1, 8)),
         "half": np.concatenate([np.zeros((100, 1, 4)), rng.uniform(0.2, 0.8, (100, 1, 4))], axis=2),
     }[kind]
     said = reading(of_z(z), 0)
