@@ -35,7 +35,15 @@ from tafe_tf.export.session_model import SessionModel
 from tafe_tf.export.signature_inputs import Rows
 from tafe_tf.export.signatures import Signatures
 from tafe_tf.export.table_storage import STORAGES, Storage
-from tafe_tf.export.versions import BUSY, GRAPH, SCHEMA_FILE, addresses, numbered
+from tafe_tf.export.versions import (
+    BUSY,
+    GRAPH,
+    PROFILE_FILE,
+    SCHEMA_FILE,
+    addresses,
+    numbered,
+)
+from tafe_tf.features import profile
 from tafe_tf.features.graph import Features
 from tafe_tf.models import FunnelModel
 from tafe_tf.probabilities import probabilities
@@ -43,7 +51,9 @@ from tafe_tf.storage import claims
 from tafe_tf.storage.addresses import is_remote, join, note_copy
 from tafe_tf.storage.sending import remove_tree
 from tafe_tf.storage.staging import publish_tree
+from tafe_tf.training.evaluator import Evaluator
 from tafe_tf.training.run_dir import RunDir
+from tafe_tf.training.score_profile import ScoreProfile, write_scores
 
 # The exported graph cuts a request into halves, which run side by side where an operation has one
 # thread (--tensorflow_intra_op_parallelism=1): 100 rows take 0.6 of the time on two cores, and one
@@ -256,6 +266,8 @@ def _write(
     try:
         archive.write(staging, signatures, features, tables)
         _write_extras(staging, run, rows, card)
+        changes_scores = curves is not None or config.embedding_storage != "float32"
+        _write_profile(staging, run, exported if changes_scores else None)
         manifest.write(staging)
         found = check(staging, in_python(model, features, curves))
         atomic.publish(staging, target)
@@ -319,6 +331,32 @@ def _curves(
     trained = _calibrated(model, None)
     logits, labels, weights = held_out_rows.predictions(run, trained, features)
     return calibration.fit(config.calibration, logits, labels, weights)
+
+
+def _write_profile(
+    path: pathlib.Path,
+    run: RunDir,
+    exported: held_out_rows.Score | None,
+) -> None:
+    """Adds what training noted of its rows, for `tafe drift`; older runs have noted nothing.
+
+    Args:
+        path: The SavedModel.
+        run: The run.
+        exported: What computes the export's scores; None if they are those of the run.
+    """
+    noted = run.path / profile.FILE
+    if not noted.exists():
+        return
+    copy = path / PROFILE_FILE
+    shutil.copyfile(noted, copy)
+    if exported is None:
+        return
+    data, part, name = held_out_rows.unseen(run)
+    scores = ScoreProfile(data.schema)
+    evaluator = Evaluator(exported, run.features())
+    evaluator.predict(data, part, scores.add)
+    write_scores(copy, scores.gathered(evaluator.cluster), name)
 
 
 def _write_extras(

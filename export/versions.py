@@ -22,6 +22,7 @@ BUSY = "wait until it has ended, or end it"
 GRAPH = "saved_model.pb"
 SCHEMA_FILE = pathlib.PurePath("assets.extra", "schema.toml")
 CARD_FILE = pathlib.PurePath("assets.extra", "model_card.json")
+PROFILE_FILE = pathlib.PurePath("assets.extra", "profile.json")
 
 
 def numbered(export_dir: str | os.PathLike[str]) -> list[int]:

@@ -11,7 +11,7 @@ import tensorflow as tf
 from tensorflow_serving.apis import predict_pb2, prediction_log_pb2
 
 from tafe_tf.export.description import FIELDS_SIGNATURE
-from tafe_tf.export.session_model import SessionModel
+from tafe_tf.export.session_model import DEFAULT_SIGNATURE, SessionModel
 from tafe_tf.export.signature_inputs import Rows, signature_inputs
 from tafe_tf.schema import Schema
 
@@ -108,7 +108,7 @@ def run(served: SessionModel) -> int:
     """
     count = 0
     for request in read(served.path):
-        name = request.model_spec.signature_name
+        name = request.model_spec.signature_name or DEFAULT_SIGNATURE
         if name not in served.signatures:
             raise ValueError(
                 f"{served.path / FILE}: names a signature that the model lacks: {name!r}"

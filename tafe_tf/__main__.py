@@ -34,6 +34,7 @@ COMMANDS = {
     "launch": "tafe_tf.launch",
     "evaluate": "tafe_tf.evaluate",
     "report": "tafe_tf.report",
+    "drift": "tafe_tf.drift",
     "embeddings": "tafe_tf.embeddings",
     "compare": "tafe_tf.compare",
     "tune": "tafe_tf.tune",

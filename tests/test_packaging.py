@@ -63,6 +63,10 @@ ALLOWED: dict[str, set[str]] = {
     },
     "tafe_tf.insight.page": {"data"},
     "tafe_tf.insight.slices": {"schema", "data", "features", "metrics", "training"},
+    "tafe_tf.insight.drift": {
+        *("schema", "schema_toml", "data", "features", "probabilities", "storage", "terminal"),
+        *("training", "insight.page"),
+    },
     "tafe_tf.insight.figures": {
         *("types", "data", "layers", "metrics", "models", "insight.page", "insight.slices"),
     },
@@ -91,10 +95,14 @@ ALLOWED: dict[str, set[str]] = {
     },
     "tafe_tf.runs_flags": {"comparison", "flags"},
     "tafe_tf.serving.wire": set(),
-    "tafe_tf.serving.client": {"schema", "shown", "data", "serving.wire", "terminal"},
+    "tafe_tf.serving.request_log": {"data", "serving.wire"},
+    "tafe_tf.serving.client": {
+        *("schema", "shown", "data", "serving.request_log", "serving.wire", "terminal"),
+    },
     "tafe_tf.serving.examples": {"data", "export", "serving.wire", "terminal"},
     "tafe_tf.serving.server": {
-        *("export", "native.library", "serving.wire", "storage", "terminal"),
+        *("export", "native.library", "serving.request_log", "serving.wire", "storage"),
+        "terminal",
     },
     "tafe_tf.serving.batch": {
         *("schema", "schema_toml", "data", "engines", "export", "machine", "native.library"),

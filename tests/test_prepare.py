@@ -68,7 +68,7 @@ def test_beam_writes_the_same_bytes(
     names += [f"valid-00000-0000{i}{end}" for i in range(2)] + [
         f"test-00000-0000{i}{end}" for i in range(3)
     ]
-    own = {"prepared.json", "schema.toml", "statistics.json", "vocabulary"}
+    own = {"prepared.json", "profile.json", "schema.toml", "statistics.json", "vocabulary"}
     assert {path.name for path in local.iterdir()} == {*names, *own}
     prepared = json.loads((local / "prepared.json").read_text())
     assert prepared["rows"]["train"] == {"read": 250, "written": 248, "dropped": 2, "shards": 9}
@@ -95,7 +95,7 @@ def test_beam_builds_the_same_vocabularies_alone(
         said.append(capsys.readouterr().out)
         assert content(tmp_path / name) == content(tmp_path / "local")
         assert list((tmp_path / name).glob(".*")) == []
-    assert len(content(tmp_path / "local")) == 6
+    assert len(content(tmp_path / "local")) == 7
     assert said[0] == said[1] == said[2] and all(place in said[0] for place in BAD)
 
 

@@ -66,6 +66,7 @@ class AsyncClient(Connection):
 
     async def _run(self, steps: Steps[Answer], deadline: Deadline) -> Answer:
         """Carries out a conversation."""
+        is_logged = self._is_logged()
         actions = persistent(steps, deadline)
         try:
             action = next(actions)
@@ -75,6 +76,8 @@ class AsyncClient(Connection):
                 except ServingError as error:
                     action = actions.throw(error)
                 else:
+                    if is_logged and isinstance(action, Call):
+                        self._note(action, result)
                     action = actions.send(result)
         except StopIteration as end:
             answer: Answer = end.value
@@ -89,8 +92,9 @@ class AsyncClient(Connection):
             raise failure(error) from None
 
     async def close(self) -> None:
-        """Closes the connection."""
+        """Closes the connection, once what waits for the log is written."""
         await self._channel.close()
+        await asyncio.to_thread(self._close_log)
 
     async def __aenter__(self) -> AsyncClient:
         return self

@@ -35,6 +35,11 @@ class Client(Connection):
         rows_per_request: Rows that one request carries at most, 1024 by default. A longer call is
             sent in pieces, which are all answered by the same version.
         credentials: `grpc.ssl_channel_credentials(...)` for TLS; None, the default, for plain text.
+        log: A folder to which some calls are written, for `tafe drift` and as warm-up requests; or
+            a `RequestLog`, which may serve several clients and is not closed with one of them.
+            Default: None, no call is written.
+        sample: The share of calls to write to the folder, above 0 and at most 1. Default: 0.01. A
+            call in pieces is written whole.
 
     Raises:
         ValueError: If both a version and a label are given, or a number is out of its range.
@@ -145,6 +150,7 @@ class Client(Connection):
 
     def _run(self, steps: Steps[Answer], deadline: Deadline) -> Answer:
         """Carries out a conversation."""
+        is_logged = self._is_logged()
         actions = persistent(steps, deadline)
         try:
             action = next(actions)
@@ -154,6 +160,8 @@ class Client(Connection):
                 except ServingError as error:
                     action = actions.throw(error)
                 else:
+                    if is_logged and isinstance(action, Call):
+                        self._note(action, result)
                     action = actions.send(result)
         except StopIteration as end:
             answer: Answer = end.value
@@ -168,8 +176,9 @@ class Client(Connection):
             raise failure(error) from None
 
     def close(self) -> None:
-        """Closes the connection."""
+        """Closes the connection, once what waits for the log is written."""
         self._channel.close()
+        self._close_log()
 
     def __enter__(self) -> Client:
         return self

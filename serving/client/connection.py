@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import os
 from typing import Any
 
 import grpc
 
 from tafe_tf.serving.client.conversation import Conversation
-from tafe_tf.serving.client.deadline import Deadline
+from tafe_tf.serving.client.deadline import Call, Deadline
+from tafe_tf.serving.request_log import RequestLog
+from tafe_tf.serving.request_log.log import DEFAULT_SAMPLE
+from tafe_tf.serving.request_log.records import DESCRIBE
 from tafe_tf.serving.wire import messages
 from tafe_tf.serving.wire.errors import ServingError, failed_precondition, invalid
 
@@ -71,6 +75,8 @@ class Connection:
         timeout: float = 30.0,
         rows_per_request: int = 1024,
         credentials: grpc.ChannelCredentials | None = None,
+        log: str | os.PathLike[str] | RequestLog | None = None,
+        sample: float = DEFAULT_SAMPLE,
     ) -> None:
         if version is not None and label is not None:
             raise ValueError(
@@ -88,8 +94,26 @@ class Connection:
             spec.version_label = label
         self.timeout = timeout
         self._conversation = Conversation(spec, rows_per_request)
+        self._owns_log = not isinstance(log, RequestLog)
+        self._log = RequestLog(log, sample) if isinstance(log, str | os.PathLike) else log
         self._channel = open_channel(self._api, target, credentials)
         self._methods = methods_of(self._channel)
+
+    def _is_logged(self) -> bool:
+        """Whether the call that begins now goes into the log."""
+        return self._log is not None and self._log.draws()
+
+    def _note(self, call: Call, answer: bytes) -> None:
+        """Hands what was asked and answered to the log, if it was for rows."""
+        if self._log is None or call.method != "Predict":
+            return
+        if call.request.model_spec.signature_name != DESCRIBE:
+            self._log.add(_serialized(call.request), answer)
+
+    def _close_log(self) -> None:
+        """Writes what waits, unless the log is another's to close."""
+        if self._log is not None and self._owns_log:
+            self._log.close()
 
     def _deadline(self, timeout: float | None) -> Deadline:
         """The deadline of a call that begins now."""

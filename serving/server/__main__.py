@@ -79,6 +79,17 @@ _POLL = flags.DEFINE_integer(
     "Seconds between two looks at the disk or the store for new versions; 0 looks only once.",
     0,
 )
+_LOG_DIR = flags.DEFINE_string(
+    "request_log_dir",
+    ServerConfig.request_log_dir,
+    "A folder to which some requests are written with their answers, for `tafe drift` and as "
+    "warm-up requests; if not given, none is.",
+)
+_LOG_SAMPLE = flags.DEFINE_float(
+    "request_log_sample",
+    ServerConfig.request_log_sample,
+    "The share of requests that go to --request_log_dir, above 0 and at most 1.",
+)
 _WARMUP = flags.DEFINE_bool(
     "enable_model_warmup",
     Loading.enable_model_warmup,
@@ -163,6 +174,8 @@ def _config() -> ServerConfig:
         model_config_file=_CONFIG_FILE.value,
         model_config_file_poll_wait_seconds=_CONFIG_POLL.value,
         file_system_poll_wait_seconds=_POLL.value,
+        request_log_dir=_LOG_DIR.value,
+        request_log_sample=_LOG_SAMPLE.value,
         loading=loading,
     )
 

@@ -14,6 +14,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from tensorflow_serving.apis import get_model_status_pb2, model_pb2
 
 from tafe_tf.export.session_model import SessionModel
+from tafe_tf.serving.request_log import RequestLog
 from tafe_tf.serving.server.versions import State, Version
 from tafe_tf.serving.wire.errors import ServingError, invalid, not_found, unavailable
 
@@ -24,11 +25,16 @@ class ServedModels:
     A version that a request uses stays loaded until the request is answered. The methods from
     `versions` on are the loader's: they change what is served.
 
+    Args:
+        log: Where some of the requests go that are answered. Default: None, nowhere.
+
     Attributes:
+        log: The same.
         is_ending: Whether `end` was called.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, log: RequestLog | None = None) -> None:
+        self.log = log
         self.is_ending = False
         self._labels: dict[str, dict[str, int]] = {}
         self._versions: dict[str, dict[int, Version]] = {}

@@ -12,6 +12,7 @@ from tensorflow.core.protobuf import meta_graph_pb2
 from tensorflow_serving.apis import get_model_metadata_pb2, model_pb2, predict_pb2
 
 from tafe_tf.export.session_model import DEFAULT_SIGNATURE, SessionModel
+from tafe_tf.serving.request_log.records import DESCRIBE
 from tafe_tf.serving.server.models import ServedModels
 from tafe_tf.serving.wire import tensors
 from tafe_tf.serving.wire.errors import failed_precondition, from_number, invalid
@@ -46,6 +47,9 @@ def predict(
     response.model_spec.version.value = version.number
     for output, array in zip(outputs, values, strict=True):
         tensors.encode(array, response.outputs[output], as_fields=True)
+    log = models.log
+    if log is not None and name != DESCRIBE and log.draws():
+        log.add(request.SerializeToString(), response.SerializeToString())
     return response
 
 

@@ -12,6 +12,8 @@ from collections.abc import Callable
 from absl import logging
 from tensorflow_serving.config import model_server_config_pb2
 
+from tafe_tf.serving.request_log import RequestLog
+from tafe_tf.serving.request_log.log import DEFAULT_SAMPLE
 from tafe_tf.serving.server import configuration, grpc_door
 from tafe_tf.serving.server.loader import Loader
 from tafe_tf.serving.server.models import ServedModels
@@ -44,6 +46,8 @@ class ServerConfig:
         model_config_file_poll_wait_seconds: Seconds between two readings of that file; 0 for one
             reading only.
         file_system_poll_wait_seconds: Seconds between two looks for new versions; 0 for one only.
+        request_log_dir: A folder to which some answered requests are written; "" for none.
+        request_log_sample: The share of them, above 0 and at most 1.
         loading: How versions are loaded.
 
     Raises:
@@ -61,6 +65,8 @@ class ServerConfig:
     model_config_file: str = ""
     model_config_file_poll_wait_seconds: int = 0
     file_system_poll_wait_seconds: int = 1
+    request_log_dir: str = ""
+    request_log_sample: float = DEFAULT_SAMPLE
     loading: Loading = dataclasses.field(default_factory=Loading)
 
     def __post_init__(self) -> None:
@@ -68,6 +74,19 @@ class ServerConfig:
             raise invalid("give --port or --grpc_socket_path")
         if not self.model_config_file and not self.model_base_path:
             raise invalid("give --model_base_path or --model_config_file")
+
+    def log(self) -> RequestLog | None:
+        """The log of requests, if there is one.
+
+        Raises:
+            ServingError: If the folder is in a store, or the share out of its range.
+        """
+        if not self.request_log_dir:
+            return None
+        try:
+            return RequestLog(self.request_log_dir, self.request_log_sample)
+        except ValueError as error:
+            raise invalid(f"--request_log_dir and --request_log_sample: {error}") from None
 
     def models(self) -> model_server_config_pb2.ModelServerConfig:
         """The models to serve, as the configuration file says now.
@@ -97,7 +116,7 @@ class Server:
 
     def __init__(self, config: ServerConfig) -> None:
         self._config = config
-        self._models = ServedModels()
+        self._models = ServedModels(config.log())
         self._running = RunningCalls()
         self._ends = threading.Event()
         self._rest: RestServer | None = None
@@ -142,6 +161,8 @@ class Server:
         unfinished = self._running.wait_for_all(_GRACE)
         if unfinished:
             logging.error("%d requests still ran after %g seconds", unfinished, _GRACE)
+        if self._models.log is not None:
+            self._models.log.close()
         time.sleep(_REFUSING)
         self._close_rest(max(0.0, deadline - time.monotonic()))
 

@@ -74,6 +74,10 @@ class NumberCounts:
         keys, counts = np.unique(_keys_of(finite), return_counts=True)
         self._merge(keys, counts, 0)
 
+    def add_counted(self, numbers: np.ndarray, counts: np.ndarray) -> None:
+        """Counts finite numbers, float32 [k] in any order, each as often as `counts` [k] says."""
+        self._merge(*_summed(_keys_of(numbers), counts), 0)
+
     def add_json(self, counted: dict[str, Any]) -> None:
         """Adds what another process counted."""
         keys = np.array(counted["keys"], np.uint32)

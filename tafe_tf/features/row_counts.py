@@ -10,6 +10,7 @@ from tafe_tf.data.blocks.block import Block
 from tafe_tf.data.field_counts import FieldCounts
 from tafe_tf.features.amount_counts import AmountCounts
 from tafe_tf.features.number_counts import NumberCounts, norms
+from tafe_tf.features.profile import Profile
 from tafe_tf.metrics.depths import counts_of_intervals, shares_of_depths
 from tafe_tf.schema import ABSENT, UNKNOWN, Feature, Schema
 
@@ -31,6 +32,7 @@ class RowCounts:
         amounts: The amounts; none are counted where the schema has none.
         numbers: The numbers of each feature that is scaled by them, by its name, with those of
             features that share its rows.
+        profile: The values of each column, for comparisons with later rows.
     """
 
     def __init__(self, schema: Schema) -> None:
@@ -44,6 +46,7 @@ class RowCounts:
         self.amounts = AmountCounts()
         self._scaled = [feature for feature in schema.features if feature.is_scaled]
         self.numbers = {feature.owner: NumberCounts() for feature in self._scaled}
+        self.profile = Profile(schema)
 
     def add(self, block: Block) -> None:
         """Counts a block."""
@@ -66,6 +69,7 @@ class RowCounts:
         for feature in self._scaled:
             raw = block.columns[feature.column]
             self.numbers[feature.owner].add(norms(raw) if feature.kind == "vector" else raw)
+        self.profile.add(block.columns)
 
     def rates(self) -> list[float]:
         """The share of all rows that each step happens in, [N].
@@ -110,6 +114,7 @@ class RowCounts:
             "fields": self.fields.counts.tolist(),
             "amounts": self.amounts.sums.tolist(),
             "numbers": {name: counts.as_json() for name, counts in self.numbers.items()},
+            "profile": self.profile.as_json(),
         }
 
     def add_json(self, counted: dict[str, Any]) -> None:
@@ -122,6 +127,7 @@ class RowCounts:
         self.amounts.sums += np.array(counted["amounts"], np.int64)
         for name, counts in self.numbers.items():
             counts.add_json(counted["numbers"][name])
+        self.profile.add_json(counted["profile"])
 
 
 def _values(feature: Feature, block: Block) -> tuple[int, int, int]:

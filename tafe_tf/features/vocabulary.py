@@ -13,7 +13,7 @@ from collections.abc import Collection, Iterable, Iterator, Sequence
 from typing import Any
 
 from tafe_tf.data import manifest
-from tafe_tf.data.atomic import naming, read_json
+from tafe_tf.data.atomic import naming, read_json, read_text
 from tafe_tf.data.atomic import publish as move
 from tafe_tf.data.bad_rows import BadRows
 from tafe_tf.data.blocks.block import Block
@@ -22,6 +22,7 @@ from tafe_tf.data.field_counts import FieldCounts
 from tafe_tf.data.fingerprint import Fingerprint, of_files, sampled
 from tafe_tf.data.formats.read import read_blocks
 from tafe_tf.features.learned_numbers import copy_numbers, write_numbers
+from tafe_tf.features.profile import FILE as PROFILE
 from tafe_tf.features.row_counts import RowCounts
 from tafe_tf.features.value_counts import Kept, ValueCounts, keep_of_columns
 from tafe_tf.schema import ABSENT, Feature, Schema, SchemaError
@@ -108,6 +109,8 @@ def build(
     now: Now | None = None,
 ) -> dict[str, Any]:
     """Writes the folder `vocabulary` and `statistics.json` into a directory, all or nothing.
+
+    Beside them goes `profile.json`, see `tafe_tf.features.profile`.
 
     Args:
         files: The training files.
@@ -255,6 +258,12 @@ def publish(
         "files": manifest.entries(work, _files(work)),
         "made_from": fingerprint(files, schema, *grown_from),
     }
+    profile = {
+        "rows": rows.rows,
+        "fields": fields.shares_of_all(),
+        "columns": rows.profile.described(),
+    }
+    (work / PROFILE).write_text(json.dumps(profile) + "\n", encoding="utf-8")
     _move(work, statistics)
     return statistics
 
@@ -332,6 +341,9 @@ def reuse(
                 raise manifest.ManifestError(f"{prepared}: {'; '.join(differing)}. {mend}")
         else:
             shutil.copytree(pathlib.Path(prepared, "vocabulary"), work / "vocabulary")
+        if is_file(join(prepared, PROFILE)):
+            text = read_text(join(prepared, PROFILE))
+            (work / PROFILE).write_text(text, encoding="utf-8")
         _move(work, statistics)
     return True
 
@@ -380,12 +392,18 @@ def _files(work: pathlib.Path) -> list[pathlib.PurePath]:
 
 
 def _move(work: pathlib.Path, statistics: dict[str, Any]) -> None:
-    """Moves vocabularies one folder up, then the statistics, whose presence says all is there."""
+    """Moves vocabularies one folder up, then the statistics, whose presence says all is there.
+
+    The profile goes with them. Vocabularies that an earlier version built have none.
+    """
     directory = work.parent
     (directory / STATISTICS).unlink(missing_ok=True)
     shutil.rmtree(directory / "vocabulary", ignore_errors=True)
     (work / "vocabulary").mkdir(exist_ok=True)
     move(work / "vocabulary", directory / "vocabulary")
+    (directory / PROFILE).unlink(missing_ok=True)
+    if (work / PROFILE).exists():
+        move(work / PROFILE, directory / PROFILE)
     text = json.dumps(statistics, indent=2) + "\n"
     (work / STATISTICS).write_text(text, encoding="utf-8")
     move(work / STATISTICS, directory / STATISTICS)

@@ -10,15 +10,17 @@ import dataclasses
 import itertools
 import os
 import pathlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import keras
+import numpy as np
 import pyarrow as pa
 
 from tafe_tf import memory, schema_toml
 from tafe_tf.data.atomic import read_json, write_arrays, write_json
 from tafe_tf.data.bad_rows import BadRows
+from tafe_tf.data.batches.batch import Batch
 from tafe_tf.data.batches.dataset import FunnelData
 from tafe_tf.data.batches.holdout import Holdout, time_holdout
 from tafe_tf.data.batches.times import judged_at
@@ -50,10 +52,11 @@ from tafe_tf.training.errors import RunError
 from tafe_tf.training.evaluator import Evaluator, check_monitor
 from tafe_tf.training.intercepts import log_odds
 from tafe_tf.training.loop import Trainer
-from tafe_tf.training.noted_files import OF_THE_END
+from tafe_tf.training.noted_files import OF_THE_END, PROFILE
 from tafe_tf.training.predictions import Predictions
 from tafe_tf.training.run import Run
 from tafe_tf.training.run_dir import RunDir
+from tafe_tf.training.score_profile import ScoreProfile, write_scores
 from tafe_tf.training.starts import assign
 from tafe_tf.training.warm_start import WarmStart
 
@@ -293,8 +296,14 @@ def _fit(
     stack.use(trained, config.native)
     if cluster.chief:
         run.save_keras(trained)
-    _evaluate_test(trained, features, data, rows, run, config, cluster)
+    scores = ScoreProfile(data.schema)
+    scored = "test rows" if data.test else "held-out rows"
+    _evaluate_test(trained, features, data, rows, run, config, cluster, scores)
+    if not data.test and _is_validated(config, data):
+        Evaluator(trained, features, cluster).predict(validation, "valid", scores.add)
+    deciles = scores.gathered(cluster)
     if cluster.chief:
+        write_scores(run.path / PROFILE, deciles, scored)
         run.files.note(*OF_THE_END)
     print_dropped(bad_rows)
     cluster.barrier()  # a process that ends takes the others' collectives with it
@@ -507,8 +516,9 @@ def _evaluate_test(
     run: RunDir,
     config: TrainingConfig,
     cluster: Cluster,
+    scores: ScoreProfile,
 ) -> None:
-    """Writes and prints the metrics of the test rows, if there are any."""
+    """Writes and prints the metrics of the test rows, if there are any, and counts their scores."""
     if not data.test:
         where = f" in {data.data_dir}" if data.data_dir else ""
         print(f"no test files{where}: no metrics.json")
@@ -520,9 +530,12 @@ def _evaluate_test(
     )
     schema = data.schema
     seen = Predictions(schema, keeps_group=True)
-    also: Callable[..., bool] | None = None
-    if config.save_predictions:
-        also = seen.add
+
+    def also(outputs: np.ndarray, batch: Batch) -> bool:
+        if config.save_predictions:
+            seen.add(outputs, batch)
+        return scores.add(outputs, batch)
+
     evaluator = Evaluator(model, features, cluster)
     metrics = evaluator.evaluate(rows, also=also, of_fields=True)
     metrics["parameters"] = model.count_params()

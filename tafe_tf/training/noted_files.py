@@ -21,7 +21,8 @@ MOMENTS = ("checkpoints/ckpt-*",)
 STATES = ("best/ckpt-*", *MOMENTS)
 OF_TEST_ROWS = ("metrics.json", "previous_metrics.json")
 METRICS = ("history.json", "predictions.npz", *OF_TEST_ROWS)
-OF_THE_END = (*WEIGHTS, *MOMENTS, *METRICS, "model.keras")
+PROFILE = "profile.json"  # of the training rows, and at the end of the scores
+OF_THE_END = (*WEIGHTS, *MOMENTS, *METRICS, "model.keras", PROFILE)
 _BEGUN = (*MEANING, "model.json")  # what is final before the first step
 
 _BELONG = (

@@ -9,6 +9,7 @@
           vocabulary/*.json      edges and scales of numbers, see `features.learned_numbers`
           vocabulary/*.age       runs since each value was seen
           statistics.json        rows and rates
+          profile.json           what the columns and the scores are, for `tafe drift`
           warm_start.json        the run that a warm-started one went on from
           model.json             the model's class and arguments
           model.keras            the finished model, for Keras
@@ -61,7 +62,7 @@ from tafe_tf.storage.mirror import Mirror
 from tafe_tf.training import identity
 from tafe_tf.training.checkpoints import Checkpoints, newest_first
 from tafe_tf.training.errors import RunError
-from tafe_tf.training.noted_files import MEANING, WEIGHTS, NotedFiles
+from tafe_tf.training.noted_files import MEANING, PROFILE, WEIGHTS, NotedFiles
 from tafe_tf.training.noted_rows import NotedRows
 
 # A start that failed is told by flags.txt, and a run that has trained by the index of a state.
@@ -246,8 +247,8 @@ class RunDir:
         is_users = is_local and own_schema.exists() and own_schema.samefile(schema_file)
         for folder in ("vocabulary", "rows", "tensorboard"):
             shutil.rmtree(self.path / folder, ignore_errors=True)
-        made = ("statistics.json", "warm_start.json", "data.json", "model.json", manifest.FILE)
-        for file in made:
+        made = ("statistics.json", PROFILE, "warm_start.json", "data.json", "model.json")
+        for file in (*made, manifest.FILE):
             (self.path / file).unlink(missing_ok=True)
         if not is_users:
             own_schema.unlink(missing_ok=True)

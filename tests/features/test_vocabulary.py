@@ -79,7 +79,11 @@ def test_build(tmp_path: pathlib.Path) -> None:
         "user.txt": ["5", "7", "-900719925474099301"],
         "tags.txt": ["x", "y", "q"],  # "z" lies beyond max_length
     }
-    assert {p.name for p in out.iterdir()} == {"statistics.json", "vocabulary"}  # nothing left over
+    assert {p.name for p in out.iterdir()} == {
+        "profile.json",
+        "statistics.json",
+        "vocabulary",
+    }  # nothing left over
 
 
 def test_the_same_files_give_the_same_bytes_and_replace_what_was_there(
@@ -91,7 +95,7 @@ def test_the_same_files_give_the_same_bytes_and_replace_what_was_there(
     for name in ("a", "b"):
         vocabulary.build([file], SCHEMA, tmp_path / name, BadRows())
     assert read_all(tmp_path / "a") == read_all(tmp_path / "b")
-    assert len(read_all(tmp_path / "a")) == 4
+    assert len(read_all(tmp_path / "a")) == 5
 
 
 def test_vocabularies_are_reused_for_the_same_content_alone(tmp_path: pathlib.Path) -> None:
@@ -126,7 +130,7 @@ def test_what_a_killed_process_left_is_removed(tmp_path: pathlib.Path) -> None:
     file = write(tmp_path / "train.csv", TABLE)
     vocabulary.build([file], SCHEMA, tmp_path / "out", BadRows())
     names = {path.name for path in (tmp_path / "out").iterdir()}
-    assert names == {"statistics.json", "vocabulary"}
+    assert names == {"profile.json", "statistics.json", "vocabulary"}
 
 
 @pytest.mark.parametrize("text", ["5\n7\n5\n", "5\nseven\n"])

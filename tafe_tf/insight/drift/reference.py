@@ -1,0 +1,179 @@
+"""What rows are compared with: a run, or a version of an export, and what training noted in it."""
+
+from __future__ import annotations
+
+import os
+import pathlib
+from collections.abc import Mapping
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from tafe_tf import schema_toml
+from tafe_tf.data.atomic import read_json
+from tafe_tf.data.bad_rows import BadRows
+from tafe_tf.data.errors import DataError
+from tafe_tf.data.field_counts import FieldCounts
+from tafe_tf.data.formats.read import read_blocks
+from tafe_tf.features.profile import FILE, Profile
+from tafe_tf.probabilities import probabilities
+from tafe_tf.schema import Schema
+from tafe_tf.storage.staging import stage
+from tafe_tf.training.errors import RunError
+from tafe_tf.training.evaluator import Evaluator
+from tafe_tf.training.noted_files import PROFILE
+from tafe_tf.training.run import Run, load
+from tafe_tf.training.run_dir import RunDir
+from tafe_tf.training.score_profile import ScoreProfile, write_scores
+
+Columns = Mapping[str, np.ndarray]
+
+_GRAPH = "saved_model.pb"
+_EXTRA = "assets.extra"
+
+
+class OfRun:
+    """A run.
+
+    Args:
+        run: The run, with a profile.
+
+    Attributes:
+        schema: The dataset.
+        profile: What training noted, see `tafe_tf.features.profile`.
+        beside: The training files, which tell what columns TFRecord files may lack.
+    """
+
+    def __init__(self, run: Run) -> None:
+        run.directory.files.check(PROFILE)
+        self.schema = run.schema
+        self.profile: dict[str, Any] = read_json(run.path / FILE)
+        self.beside = run.directory.rows.train_files()
+        self._run = run
+
+    def count_fields(self, counts: FieldCounts, columns: Columns) -> None:
+        """Adds the missing and the unseen values of rows, by their columns."""
+        ids = self._run.features.counted_ids(self._run.features(columns))
+        counts.add_ids(np.asarray(ids), self._run.features.counted_slots)
+
+    def scores(self, columns: Columns) -> dict[str, np.ndarray]:
+        """What the model answers for rows, by the names of the outputs."""
+        logits = self._run.model(self._run.features(columns), training=False)
+        named = probabilities(logits, self.schema)
+        return {name: keras.ops.convert_to_numpy(values) for name, values in named.items()}
+
+
+class OfExport:
+    """A version of an export.
+
+    Args:
+        path: Its directory.
+
+    Attributes:
+        schema: See `OfRun`.
+        profile: See `OfRun`; the scores are those of the export, calibrated if it is.
+        beside: None; the training files are not known.
+    """
+
+    def __init__(self, path: pathlib.Path) -> None:
+        self.schema = schema_toml.load(path / _EXTRA / "schema.toml")
+        if not (path / _EXTRA / FILE).exists():
+            raise DataError(
+                f"{path}: has no {_EXTRA}/{FILE}, since an earlier version made it or its run has "
+                f"none; give the run, or export it again once `tafe drift` has made its {FILE}"
+            )
+        self.profile: dict[str, Any] = read_json(path / _EXTRA / FILE)
+        self.beside: list[str] = []
+        self._loaded = tf.saved_model.load(str(path))
+        self._inputs = {column.name: column.input for column in self.schema.served_inputs}
+
+    def _ask(self, signature: str, columns: Columns) -> dict[str, np.ndarray]:
+        inputs = {}
+        for name, given in self._inputs.items():
+            inputs[given] = tf.constant(columns[name])
+        answer = self._loaded.signatures[signature](**inputs)
+        return {name: values.numpy() for name, values in answer.items()}
+
+    def count_fields(self, counts: FieldCounts, columns: Columns) -> None:
+        """Adds the missing and the unseen values of rows, by their columns."""
+        counts.add_rows(**self._ask("fields", columns))
+
+    def scores(self, columns: Columns) -> dict[str, np.ndarray]:
+        """What the model answers for rows, by the names of the outputs."""
+        return self._ask("serving_default", columns)
+
+
+Reference = OfRun | OfExport
+
+
+def reference(path: str | os.PathLike[str]) -> Reference:
+    """What stands in a folder: a run, or a version of an export.
+
+    A run of an earlier version, without a profile, gets one from its training rows, which is said.
+
+    Raises:
+        RunError: If it is neither, or has no profile and its training files are gone.
+        DataError: If an export has no profile.
+    """
+    directory = os.fspath(path)
+    if is_export(directory):
+        return OfExport(stage(directory))
+    run = load(directory)
+    if not (run.path / FILE).exists():
+        _make_profile(run)
+    return OfRun(run)
+
+
+def is_export(path: str | os.PathLike[str]) -> bool:
+    """Whether a folder, or a prefix of a store, is a version of an export."""
+    from tafe_tf.storage.addresses import join
+    from tafe_tf.storage.listing import is_file
+
+    return is_file(join(os.fspath(path), _GRAPH))
+
+
+def _make_profile(run: Run) -> None:
+    """Writes the profile of a run that has none, in passes over its rows."""
+    from tafe_tf.data.atomic import write_json
+
+    print(f"{run.directory}: has no {FILE}, as runs of earlier versions; makes it", flush=True)
+    files = run.directory.rows.train_files()
+    if not files:
+        raise RunError(
+            f"{run.directory}: has no {FILE}, and does not say which files it was trained on; "
+            "train it again"
+        )
+    bad_rows = run.directory.rows.bad_rows()
+    with run.directory.locked():
+        profile = _counted(run.schema, files, BadRows(bad_rows.policy, bad_rows.most))
+        statistics = run.directory.statistics()
+        shares = {kind: statistics.get(kind, {}) for kind in ("missing", "unseen")}
+        write_json(run.path / FILE, {**profile, "fields": shares})
+        _add_scores(run)
+        run.directory.files.note(PROFILE)
+
+
+def _counted(schema: Schema, files: list[str], bad_rows: BadRows) -> dict[str, Any]:
+    counts = Profile(schema)
+    rows = 0
+    names = [column.name for column in schema.served_inputs]
+    for block in read_blocks(files, schema, bad_rows=bad_rows, columns=names):
+        counts.add(block.columns)
+        rows += len(block.row)
+    return {"rows": rows, "columns": counts.described()}
+
+
+def _add_scores(run: Run) -> None:
+    """Adds the scores of the test rows, or of those that were held out."""
+    rows: RunDir = run.directory
+    scores = ScoreProfile(run.schema)
+    evaluator = Evaluator(run.model, run.features)
+    test = rows.rows.test()
+    if test is not None:
+        evaluator.predict(test, "all", scores.add)
+    else:
+        evaluator.predict(rows.rows.held_out(), "valid", scores.add)
+    name = "held-out rows" if test is None else "test rows"
+    write_scores(run.path / FILE, scores.gathered(evaluator.cluster), name)
