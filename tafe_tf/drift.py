@@ -1,7 +1,8 @@
 """Compares the rows of today, or what a server answered, with the rows that a model learned from.
 
     python -m tafe_tf.drift RUN LOG [LOG ...]
-    python -m tafe_tf.drift models/shop/3 served/ --json=drift.json --html=drift.html
+    python -m tafe_tf.drift models/shop/3 served/ --html=drift.html
+    python -m tafe_tf.drift models/shop/3 served/ --json > drift.json
     python -m tafe_tf.drift runs/shop 'data/dt=2026-11-*'
 
 RUN is the directory of a run, or of a version of an export. What follows are files or folders of a
@@ -15,13 +16,13 @@ of its scores. The exit code is 0 without drift, 3 with drift, and 1 if somethin
 
 from __future__ import annotations
 
+import json
 import sys
 
 from absl import flags as absl_flags
 from absl.flags import declare_key_flag
 
 from tafe_tf import flags, insight_flags, machine
-from tafe_tf.data.atomic import write_json
 from tafe_tf.insight.drift.compare import Drift, Thresholds
 from tafe_tf.insight.drift.job import find_drift
 from tafe_tf.insight.drift.page import write_page
@@ -29,14 +30,11 @@ from tafe_tf.insight.drift.table import print_drift
 from tafe_tf.insight.page.render import check_installed
 from tafe_tf.terminal import command
 
-for _name in ("input_format", "html"):
+for _name in ("input_format", "html", "json"):
     declare_key_flag(_name)
 
 DRIFT = 3  # the exit code; 1 and 2 are those of errors
 
-_JSON = absl_flags.DEFINE_string(
-    "json", "", "File, or its URI, to write what was found to. By default none is written."
-)
 _MISSING = absl_flags.DEFINE_float(
     "max_missing",
     Thresholds.missing,
@@ -99,9 +97,10 @@ def _drift(arguments: list[str]) -> Drift:
         psi=_PSI.value,
     )
     drift = find_drift(model, sources, thresholds, flags.given("input_format") or "")
-    print_drift(drift, model)
-    if _JSON.value:
-        write_json(_JSON.value, drift.as_json())
+    if insight_flags.JSON.value:
+        print(json.dumps(drift.as_json(), indent=2))
+    else:
+        print_drift(drift, model)
     if insight_flags.HTML.value:
         write_page(insight_flags.HTML.value, drift, model, f"tafe drift {' '.join(arguments)}")
     return drift

@@ -14,3 +14,4 @@ HTML = flags.DEFINE_string(
     "",
     "File, or its URI, to write an HTML page to. By default none is written.",
 )
+JSON = flags.DEFINE_bool("json", False, "Whether to print JSON instead of tables.")

@@ -14,15 +14,16 @@ import json
 import sys
 
 from absl import flags
-from absl.flags import adopt_module_key_flags
+from absl.flags import adopt_module_key_flags, declare_key_flag
 
-from tafe_tf import source_flags
+from tafe_tf import insight_flags, source_flags
 from tafe_tf.data import bad_row_limit
 from tafe_tf.first_look.look import MAX_ROWS, look
 from tafe_tf.first_look.tables import print_look
 from tafe_tf.terminal import command
 
 adopt_module_key_flags(source_flags)
+declare_key_flag("json")
 _SCHEMA = flags.DEFINE_string(
     "schema",
     "",
@@ -47,7 +48,6 @@ _MAX_BAD_ROWS = flags.DEFINE_string(
     'How many rows of a split training would drop at most with "drop": a number such as 1000, or a '
     "share of the rows such as 1%.",
 )
-_JSON = flags.DEFINE_bool("json", False, "Whether to print JSON instead of tables.")
 
 
 def main(argv: list[str]) -> None:
@@ -56,7 +56,7 @@ def main(argv: list[str]) -> None:
         bad_row_limit.check_limit(_MAX_BAD_ROWS.value)
         data = source_flags.of_arguments(argv)
         found = look(data, _SCHEMA.value, _MAX_ROWS.value)
-    if _JSON.value:
+    if insight_flags.JSON.value:
         print(json.dumps(found.as_json(), indent=2))
     else:
         print_look(found, _ON_BAD_ROW.value, _MAX_BAD_ROWS.value)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import pathlib
+import sys
 from collections.abc import Mapping
 from typing import Any
 
@@ -138,7 +139,8 @@ def _make_profile(run: Run) -> None:
     """Writes the profile of a run that has none, in passes over its rows."""
     from tafe_tf.data.atomic import write_json
 
-    print(f"{run.directory}: has no {FILE}, as runs of earlier versions; makes it", flush=True)
+    said = f"{run.directory}: has no {FILE}, as runs of earlier versions; makes it"
+    print(said, file=sys.stderr, flush=True)  # the output may be JSON
     files = run.directory.rows.train_files()
     if not files:
         raise RunError(

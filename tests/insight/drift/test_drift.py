@@ -5,8 +5,6 @@ from __future__ import annotations
 import json
 import pathlib
 import shutil
-import subprocess
-import sys
 from typing import Any
 
 import numpy as np
@@ -14,9 +12,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import small_models
+from absl import flags
+from absl.testing import flagsaver
 from scipy.spatial import distance
 from tensorflow_serving.apis import prediction_log_pb2
 
+from tafe_tf import drift
 from tafe_tf.data.errors import DataError
 from tafe_tf.data.record_framing import frame
 from tafe_tf.export.publish import ExportConfig, publish
@@ -231,61 +232,44 @@ def profiles(run: RunDir, exported: pathlib.Path) -> list[pathlib.Path]:
     return [run.path / "profile.json", exported / "assets.extra" / "profile.json"]
 
 
-# Several times the command in one process of its own, where no other command's flags are.
-COMMANDS = """
-import json, sys
-from absl import flags
-from tafe_tf import drift
-
-ends = []
-for arguments in json.loads(sys.argv[1]):
-    flags.FLAGS.unparse_flags()
-    flags.FLAGS(["drift", "--json="])
-    rest = flags.FLAGS(["drift", *arguments])
-    try:
-        drift.main(rest)
-        ends.append(0)
-    except SystemExit as end:
-        ends.append(end.code)
-    print("END", flush=True)
-print(json.dumps(ends))
-"""
-
-
 def test_the_command_says_by_its_code_whether_there_is_drift(
-    run: RunDir, tmp_path: pathlib.Path
+    run: RunDir, tmp_path: pathlib.Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     rows = {"same": small_models.rows("shop", 500, seed=4), "shifted": shifted()}
-    calls = []
     for name, table in rows.items():
-        path = str(tmp_path / f"{name}.parquet")
-        pq.write_table(pa.table(table), path)
-        calls.append([str(run.path), path, f"--json={tmp_path / name}.json"])
-    calls[1].append(f"--html={tmp_path / 'page.html'}")
-    calls += [[str(run.path)], [str(run.path), "/nowhere/rows.csv"], ["/nowhere/run", "x.csv"]]
-    ended = subprocess.run(
-        [sys.executable, "-c", COMMANDS, json.dumps(calls)],
-        check=True,
-        stdout=subprocess.PIPE,
-        text=True,
-    )
-    said = ended.stdout.split("END\n")
-    codes = json.loads(said[-1])
-    assert codes[:2] == [0, 3]
-    assert "no drift beyond the thresholds" in said[0]
-    assert "drift: field 'user': 40.00% unseen, 0.00% in training" in said[1]
-    for name, count in (("same", 0), ("shifted", 5)):
-        written = json.loads((tmp_path / f"{name}.json").read_text())
-        assert len(written["drift"]) == count
-    page = (tmp_path / "page.html").read_text()
-    assert "40.00% unseen, 0.00% in training" in page and "stranger" in page
-    starts = [
-        "error: two arguments or more must be given: a run or an export, and rows. Received: ",
-        "error: /nowhere/rows.csv",
-        "error: /nowhere/run",
-    ]
-    for code, start in zip(codes[2:], starts, strict=True):
-        assert code.startswith(start) and "\n" not in code
+        pq.write_table(pa.table(table), tmp_path / f"{name}.parquet")
+
+    if not flags.FLAGS.is_parsed():
+        flags.FLAGS(["test"])
+
+    def called(*arguments: str, **given: Any) -> Any:
+        """The exit code, 0 without one; for an error its message."""
+        with flagsaver.flagsaver(**given):
+            try:
+                drift.main(["drift", *arguments])
+            except SystemExit as end:
+                return end.code
+        return 0
+
+    same, moved = (str(tmp_path / f"{name}.parquet") for name in rows)
+    assert called(str(run.path), same) == 0
+    assert "no drift beyond the thresholds" in capsys.readouterr().out
+    page = tmp_path / "page.html"
+    assert called(str(run.path), moved, html=str(page)) == drift.DRIFT == 3
+    said = "40.00% unseen, 0.00% in training"
+    assert f"drift: field 'user': {said}" in capsys.readouterr().out
+    assert said in page.read_text() and "stranger" in page.read_text()
+    for path, count in ((same, 0), (moved, 5)):
+        called(str(run.path), path, json=True)
+        assert len(json.loads(capsys.readouterr().out)["drift"]) == count
+    rule = "two arguments or more must be given: a run or an export, and rows. Received: "
+    for arguments, start in (
+        ([str(run.path)], rule),
+        ([str(run.path), "/nowhere/rows.csv"], "/nowhere/rows.csv"),
+        (["/nowhere/run", "x.csv"], "/nowhere/run"),
+    ):
+        error = called(*arguments)
+        assert error.startswith(f"error: {start}") and "\n" not in error
 
 
 def test_a_run_without_profile_and_rows_says_so(run: RunDir, tmp_path: pathlib.Path) -> None:
