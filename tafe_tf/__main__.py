@@ -34,6 +34,8 @@ COMMANDS = {
     "launch": "tafe_tf.launch",
     "evaluate": "tafe_tf.evaluate",
     "report": "tafe_tf.report",
+    "importance": "tafe_tf.importance",
+    "explain": "tafe_tf.explain",
     "embeddings": "tafe_tf.embeddings",
     "compare": "tafe_tf.compare",
     "tune": "tafe_tf.tune",

@@ -20,6 +20,7 @@ WEIGHTS = ("model.json", "best/ckpt-*")
 MOMENTS = ("checkpoints/ckpt-*",)
 STATES = ("best/ckpt-*", *MOMENTS)
 OF_TEST_ROWS = ("metrics.json", "previous_metrics.json")
+IMPORTANCE = "importance.json"
 METRICS = ("history.json", "predictions.npz", *OF_TEST_ROWS)
 OF_THE_END = (*WEIGHTS, *MOMENTS, *METRICS, "model.keras")
 _BEGUN = (*MEANING, "model.json")  # what is final before the first step
