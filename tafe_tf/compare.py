@@ -5,8 +5,8 @@
 
 The flags of `tafe_tf.train` hold for every model, and MODEL/FLAG=VALUE makes a variant of one.
 Every model sees the same batches in the same order and stops by the same rule. Run the command
-again to resume, or with more models or seeds to add them. The figures go into compare.json and
-compare.md in the run directory, whose folder cells/ holds the runs.
+again to resume, or with more models or seeds to add them. The figures go into compare.json,
+compare.md and, as a page, compare.html in the run directory, whose folder cells/ holds the runs.
 """
 
 from __future__ import annotations

@@ -1,6 +1,13 @@
-"""Prints the validation AUCs of finished runs by epoch, and their test metrics.
+"""Prints the validation AUCs of finished runs by epoch and their test metrics, or makes a page.
 
-python -m tafe_tf.report RUN_DIR [RUN_DIR ...]
+    python -m tafe_tf.report RUN_DIR [RUN_DIR ...]
+    python -m tafe_tf.report RUN_DIR [RUN_DIR ...] --html=FILE [--by=country,price] [--day=date]
+    python -m tafe_tf.report RUN_DIR [RUN_DIR ...] --figures=DIR [--day=date]
+
+With --html the runs' test rows are predicted once, and one page that needs nothing else shows the
+first run: its funnel, metrics with intervals, ROC and lift, reliability, scores, epochs, slices,
+fields, importance and what its selectors do; the run before it, and the other runs beside it.
+--figures writes the paper's figures of the first run as SVG files.
 """
 
 from __future__ import annotations
@@ -9,6 +16,7 @@ import os
 import pathlib
 
 from absl import app
+from absl import flags as absl_flags
 from rich.table import Table
 
 from tafe_tf import schema_toml
@@ -21,6 +29,28 @@ from tafe_tf.terminal.field_shares import print_field_metrics
 from tafe_tf.terminal.tables import number, print_metrics, show
 from tafe_tf.training.noted_files import METRICS, NotedFiles
 
+_HTML = absl_flags.DEFINE_string(
+    "html",
+    "",
+    "File, or its URI, to write the page to. By default there is none, and tables are printed.",
+)
+_BY = absl_flags.DEFINE_list(
+    "by",
+    [],
+    "Columns, comma-separated, by whose values the page shows the first run's test rows. By "
+    "default those of `tafe evaluate --by`.",
+)
+_DAY = absl_flags.DEFINE_string(
+    "day",
+    "",
+    "Column with the day of each test row, for the lift by day over the second run, or over the "
+    "run before. By default there is none.",
+)
+_FIGURES = absl_flags.DEFINE_string(
+    "figures",
+    "",
+    "Folder to write the paper's figures to. By default none are written.",
+)
 _NOT_REPORTED = ("checkpoints/*", "best/*", "rows/*", "tensorboard/*", "*.keras", "*.npz")
 
 
@@ -29,8 +59,39 @@ def main(argv: list[str]) -> None:
     if len(argv) < 2:
         raise app.UsageError("give at least one run directory")
     with command.one_line_errors():
+        if _HTML.value or _FIGURES.value:
+            write_page(argv[1:])
+            return
+        for name, value in (("by", _BY.value), ("day", _DAY.value)):
+            if value:
+                raise command.CommandError(f"--{name} belongs to --html, which must be given")
         for directory in argv[1:]:
             report(directory)
+
+
+def write_page(addresses: list[str]) -> None:
+    """Writes what --html and --figures ask for.
+
+    Args:
+        addresses: The paths or URIs of the runs' directories.
+
+    Raises:
+        DataError: On a bad row, or if a column is not there.
+        MissingExtra: If Jinja is not installed.
+        OSError: If a file cannot be written.
+        RunError: If a directory holds no finished run.
+        ValueError: If there are more than six runs.
+    """
+    # Inside the function: it brings TensorFlow, which takes seconds and which tables do not need.
+    from tafe_tf.insight.report import job
+
+    made = job.report(addresses, _BY.value, _DAY.value)
+    if _HTML.value:
+        made.write(_HTML.value)
+        print(f"wrote {_HTML.value}")
+    if _FIGURES.value:
+        names = made.write_figures(_FIGURES.value)
+        print(f"wrote {', '.join(names)} in {_FIGURES.value}")
 
 
 def report(address: str | os.PathLike[str]) -> None:

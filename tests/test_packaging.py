@@ -65,7 +65,15 @@ ALLOWED: dict[str, set[str]] = {
         *("schema", "data", "features", "insight.slices", "log_normal", "machine", "metrics"),
         *("models", "probabilities", "terminal", "training"),
     },
+    "tafe_tf.insight.page": {"data"},
     "tafe_tf.insight.slices": {"schema", "data", "features", "metrics", "training"},
+    "tafe_tf.insight.figures": {
+        *("types", "data", "layers", "metrics", "models", "insight.page", "insight.slices"),
+    },
+    "tafe_tf.insight.report": {
+        *("schema", "data", "metrics", "training", "insight.figures", "insight.page"),
+        "insight.slices",
+    },
     "tafe_tf.trees": {
         *("schema", "schema_toml", "data", "features", "distributed", "machine", "metrics"),
         *("storage", "terminal", "training"),
@@ -82,7 +90,7 @@ ALLOWED: dict[str, set[str]] = {
     },
     "tafe_tf.comparison": {
         *("schema", "schema_toml", "data", "features", "metrics", "models", "storage"),
-        *("terminal", "training", "trees"),
+        *("terminal", "training", "trees", "insight.page"),
     },
     "tafe_tf.runs_flags": {"comparison", "flags"},
     "tafe_tf.serving.wire": set(),
@@ -105,6 +113,7 @@ OF_THE_PYTHON_API = {
     ("tafe_tf.training.run", "tafe_tf.export.publish"),
     ("tafe_tf.training.run", "tafe_tf.insight.importance.job"),
     ("tafe_tf.training.run", "tafe_tf.insight.importance.measure"),
+    ("tafe_tf.training.run", "tafe_tf.insight.report.job"),
 }
 
 

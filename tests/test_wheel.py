@@ -109,7 +109,12 @@ def test_the_wheel_holds_each_file_once(wheel: pathlib.Path) -> None:
         for path in folder.rglob("*.py")  # which follows no links to folders
     }
     assert modules == expected
-    others = {"py.typed", "serving/tf_serving/models.config", "serving/wire/serving.proto"}
+    others = {
+        "insight/page/page.html",
+        "py.typed",
+        "serving/tf_serving/models.config",
+        "serving/wire/serving.proto",
+    }
     sources = [path for path in (ROOT / "native").iterdir() if path.suffix in (".cc", ".h")]
     assert sources
     others.update(f"native/kernel/{path.name}" for path in sources)

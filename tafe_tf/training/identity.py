@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from tafe_tf.models import BY_NAME
 from tafe_tf.training import settings
 from tafe_tf.training.config import (
     BEFORE,
@@ -99,6 +100,29 @@ def differing(
         if names_rows or (has_no_default and other[name] != f"--{name}="):
             found.add(other[name])
     return sorted(found - {""})
+
+
+def chosen(known: str) -> list[str]:
+    """The lines of a run's settings that are not the defaults of a job: what somebody chose.
+
+    Args:
+        known: A text that `as_text` made.
+    """
+    lines = known.splitlines()
+    kinds = settings.of_dataclass(TrainingConfig)
+    defaults = {name: setting.default for name, setting in kinds.items()}
+    models = [line.removeprefix("--model=") for line in lines if line.startswith("--model=")]
+    for model in models:
+        if model in BY_NAME:  # and not boosted trees
+            kinds |= model_arguments(model)
+            defaults |= ModelConfig(name=model).all_arguments()
+    found = []
+    for line in lines:
+        name = _name(line, kinds)
+        is_default = name in kinds and line == _line(kinds[name], defaults[name])
+        if not is_default and not line.endswith("="):
+            found.append(line)
+    return found
 
 
 def has_more_epochs(

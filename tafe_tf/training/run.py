@@ -205,6 +205,41 @@ class Run:
             "parameters": self.model.count_params(),
         }
 
+    def report(
+        self,
+        path: str | os.PathLike[str] = "",
+        beside: Sequence[Run] = (),
+        by: Sequence[str] = (),
+        day: str = "",
+    ) -> Any:
+        """The report of this run: one HTML page, which a notebook shows.
+
+        Args:
+            path: Of a file to write the page to, or its URI. Default: "", none.
+            beside: Other runs that are shown beside this one, at most five. Default: none.
+            by: Columns by whose values the test rows are measured. Default: none, which takes what
+                `tafe evaluate --by` has left in the run.
+            day: A column with the day of each test row, for the lift by day. Default: none.
+
+        Returns:
+            A `tafe_tf.insight.report.job.Report`, whose `html` is the page and whose
+            `write_figures` writes the paper's figures.
+
+        Raises:
+            DataError: On a bad row, or if a column is not there.
+            MissingExtra: If Jinja is not installed.
+            OSError: If the file cannot be written.
+            RunError: If a run has not finished.
+            ValueError: If there are more than six runs.
+        """
+        # Inside the function: `tafe_tf.insight` knows training, and not the other way around.
+        from tafe_tf.insight.report.job import report
+
+        made = report([self, *beside], by, day)
+        if os.fspath(path):
+            made.write(path)
+        return made
+
     def embeddings(self, field: str, table: int = 0) -> pa.Table:
         """The rows that the model has learned for one field, see `rows_of_field`.
 
