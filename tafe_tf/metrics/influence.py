@@ -115,7 +115,7 @@ def normal_interval(
     Example: of 100 rows of mean 0.5 and variance 0.25.
         >>> estimate = mean_estimate(np.arange(100) % 2, np.ones(100))
         >>> [round(end, 3) for end in normal_interval(estimate)]
-        [0.401, 0.599]
+        [0.402, 0.598]
     """
     sums = np.bincount(units(len(estimate.influence), group), weights=estimate.influence)
     count = len(sums)

@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import pathlib
+import subprocess
+import sys
 from typing import Any
 
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
 import small_models
-from absl import flags
-from absl.testing import flagsaver
 from keras import ops
 
 import tafe_tf
-from tafe_tf import explain as command
 from tafe_tf.data.errors import DataError
 from tafe_tf.insight.importance.explain import explain
 from tafe_tf.insight.importance.gradients import Explainer, log_odds
@@ -161,14 +160,15 @@ def test_rows_that_are_not_there(run: Run) -> None:
         explain(run, test, [0])
 
 
-def test_the_command(run: Run, capsys: pytest.CaptureFixture[str]) -> None:
-    if not flags.FLAGS.is_parsed():
-        flags.FLAGS(["test"])
+@pytest.mark.slow
+def test_the_command(run: Run) -> None:
     test = run.directory.rows.test_files()[0]
-    with flagsaver.flagsaver(run_dir=str(run.path), input=test, row=[2]):
-        command.main(["explain"])
-    shown = capsys.readouterr().out
-    assert "row 2, from the baseline 'mean'" in shown
-    assert "the sums are off by" in shown and "warning" not in shown
+    arguments = [f"--run_dir={run.path}", f"--input={test}", "--row=2"]
+    done = subprocess.run(
+        [sys.executable, "-m", "tafe_tf.explain", *arguments], capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    assert "row 2, from the baseline 'mean'" in done.stdout
+    assert "the sums are off by" in done.stdout and "warning" not in done.stdout
     for name in ("the baseline", "recent", "the row"):
-        assert name in shown
+        assert name in done.stdout

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import pathlib
+import subprocess
+import sys
 
 import numpy as np
 import pyarrow as pa
@@ -211,3 +213,18 @@ def test_planted_fields_of_a_trained_run_come_in_their_order(tmp_path: pathlib.P
         assert low < 0.0 < high
     low, _ = of_ctr["weak"].interval or (0.0, 0.0)
     assert low > 0.0
+
+
+@pytest.mark.slow
+def test_the_command(run: Run) -> None:
+    arguments = [f"--run_dir={run.path}", "--rows=200", "--repeats=2", "--fields=hour,user+item"]
+    done = subprocess.run(
+        [sys.executable, "-m", "tafe_tf.importance", *arguments], capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    assert "what 200 rows lose by 2 permutations of a field" in done.stdout
+    kept = json.loads((run.path / "importance.json").read_text())
+    assert kept["rows"] == 200
+    assert {one["field"] for one in kept["fields"]} == {"hour", "user+item"}
+    for one in kept["fields"]:
+        assert f"{one['auc_drop']:.4f} [{one['interval'][0]:.4f}" in done.stdout
