@@ -7,7 +7,7 @@ PIP_INSTALL := $(BIN)/python -m pip install --quiet --no-deps
 PYTEST := TAFE_INSTALLED=1 $(BIN)/pytest --numprocesses=2 --dist=loadfile --no-loadscope-reorder --durations=10
 # A stamp's name is the checksum of what it was made from: any edit, new or deleted file makes another one.
 DEPENDENCIES := $(VENV)/.dependencies-$(shell cat constraints.txt setup.cfg | cksum | cut -d ' ' -f 1)
-PACKAGE := $(VENV)/.package-$(shell find tafe_tf export serving native -name '*.py' -o -name '*.cc' -o -name '*.h' -o -name py.typed -o -name '*.proto' -o -path '*/tf_serving/*' | \
+PACKAGE := $(VENV)/.package-$(shell find tafe_tf export serving native -name '*.py' -o -name '*.cc' -o -name '*.h' -o -name '*.html' -o -name py.typed -o -name '*.proto' -o -path '*/tf_serving/*' | \
   LC_ALL=C sort | xargs cksum setup.cfg pyproject.toml | cksum | cut -d ' ' -f 1)
 UV := $(VENV)-uv/bin/uv
 COMPILE := $(UV) pip compile setup.cfg --universal --python-version=3.11 --generate-hashes --no-annotate \

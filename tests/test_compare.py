@@ -62,6 +62,7 @@ def test_compare(tmp_path: pathlib.Path) -> None:
     with np.load(runs / "seed-0" / "predictions.npz") as rows:
         p = 1 / (1 + np.exp(-rows["logits"][:, 0].astype(float)))
         assert roc_auc_score(rows["depth"] > 0, p) == pytest.approx(by_seed[0], rel=1e-6)
+    assert "failed" in (job / "compare.html").read_text()
     text = (job / "compare.md").read_text()
     assert "| tafe, a paper |  | .6198 | - |" in text and "- failed: mmoe" in text
 

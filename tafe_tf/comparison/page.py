@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import pathlib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from tafe_tf.comparison.statistics import CONDITIONAL_MEAN, MEAN
-from tafe_tf.comparison.tables import mean_auc, sections
+from tafe_tf.comparison.tables import Rows, mean_auc, sections
+from tafe_tf.data.atomic import write_text
 from tafe_tf.insight.page.parts import Axis, Dots, Part, Section, Table, Text
-from tafe_tf.insight.page.render import render
+from tafe_tf.insight.page.render import MissingExtra, render
 from tafe_tf.schema import Schema
 
 _ABOUT = {
@@ -40,7 +42,7 @@ def page(results: Mapping[str, Any], schema: Schema) -> str:
     """
     found = []
     for i, (title, rows) in enumerate(sections(results, schema)):
-        header, *others = rows
+        header, *others = _verdict_first(rows) if i == 0 else rows
         about = _ABOUT.get(title, _ABOUT_QUALITY if i == 0 else "")
         table = Table(caption=title, header=header, rows=others)
         heading = "Which model ranks best" if i == 0 else title.capitalize()
@@ -61,6 +63,35 @@ def page(results: Mapping[str, Any], schema: Schema) -> str:
         "same batches in the same order and stopped by the same rule."
     )
     return render(f"Comparison on {results['dataset']}", found, [lead])
+
+
+def write_page(path: pathlib.Path, results: Mapping[str, Any], schema: Schema) -> bool:
+    """Writes a comparison's page, or says that a package for it is missing.
+
+    Args:
+        path: Of the file. One of earlier figures is removed where none is written.
+        results: What `Comparison.results` returns.
+        schema: Of the data set.
+
+    Returns:
+        Whether it was written.
+    """
+    try:
+        text = page(results, schema)
+    except MissingExtra as error:
+        path.unlink(missing_ok=True)
+        print(f"{path.name} is not written: {error}")
+        return False
+    write_text(path, text)
+    return True
+
+
+def _verdict_first(rows: Rows) -> Rows:
+    """The table of `tables.quality` with the mean and the test in front of the single AUCs."""
+    last = len(rows[0]) - 1
+    mean, gain, against, p = range(last - 3, last + 1)
+    order = [0, mean, against, p, 1, *range(2, mean), gain]
+    return [[row[place] for place in order] for row in rows]
 
 
 def _charts(

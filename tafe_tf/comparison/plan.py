@@ -7,12 +7,11 @@ from collections.abc import Mapping
 from typing import Any
 
 from tafe_tf.comparison.folder import RunsFolder
-from tafe_tf.comparison.page import page
+from tafe_tf.comparison.page import write_page
 from tafe_tf.comparison.runs import ChildRun, Shared, Variant, train_all
 from tafe_tf.comparison.statistics import Comparison
 from tafe_tf.comparison.tables import markdown, tables
 from tafe_tf.data.atomic import write_json, write_text
-from tafe_tf.insight.page.render import MissingExtra
 from tafe_tf.insight.tracking.together import Together
 from tafe_tf.schema import Schema
 from tafe_tf.terminal.tables import show
@@ -117,12 +116,8 @@ def _write_figures(
     write_json(folder.path / "compare.json", results)
     write_text(folder.path / "compare.md", markdown(results, schema))
     written = "compare.json and compare.md"
-    try:
-        write_text(folder.path / "compare.html", page(results, schema))
+    if write_page(folder.path / "compare.html", results, schema):
         written = "compare.json, compare.md and compare.html"
-    except MissingExtra as error:
-        (folder.path / "compare.html").unlink(missing_ok=True)  # of earlier figures
-        print(f"compare.html is not written: {error}")
     for table in tables(results, schema):
         show(table)
     print(f"{folder.address}/{written} have more")

@@ -31,6 +31,7 @@ from tafe_tf.training.run_dir import RunDir
 
 if TYPE_CHECKING:
     from tafe_tf.insight.importance.measure import Importance
+    from tafe_tf.insight.report.job import Report
 
 
 def as_rows(
@@ -211,7 +212,7 @@ class Run:
         beside: Sequence[Run] = (),
         by: Sequence[str] = (),
         day: str = "",
-    ) -> Any:
+    ) -> Report:
         """The report of this run: one HTML page, which a notebook shows.
 
         Args:
@@ -222,8 +223,7 @@ class Run:
             day: A column with the day of each test row, for the lift by day. Default: none.
 
         Returns:
-            A `tafe_tf.insight.report.job.Report`, whose `html` is the page and whose
-            `write_figures` writes the paper's figures.
+            The page as `html`; its `write_figures` writes the paper's figures.
 
         Raises:
             DataError: On a bad row, or if a column is not there.

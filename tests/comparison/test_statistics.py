@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import pathlib
+import sys
 from typing import Any
 
 import numpy as np
@@ -13,6 +14,7 @@ from scipy.special import expit
 from sklearn.metrics import roc_auc_score
 
 from tafe_tf import schema_toml
+from tafe_tf.comparison.page import write_page
 from tafe_tf.comparison.runs import ChildRun, Variant
 from tafe_tf.comparison.statistics import Comparison
 
@@ -55,6 +57,27 @@ def finished(
         weight=np.ones(len(labels)),
     )
     return run
+
+
+def test_the_page_shows_the_same_figures(
+    tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    found = results(tmp_path, 0.3)
+    found["failed"] = {"aitm, seed 1": "it <broke>"}
+    schema = schema_toml.load(tmp_path / "schema.toml")
+    path = tmp_path / "compare.html"
+    assert write_page(path, found, schema)
+    text = path.read_text()
+    best, *_ = [model["difference"] for model in found["models"].values() if model["difference"]]
+    low, high = best["interval"]
+    assert f"{best['mean']:+.4f} [{low:+.4f}, {high:+.4f}]" in text
+    assert "it &lt;broke&gt;" in text
+    assert f"Difference to {found['against']}" in text
+
+    monkeypatch.setitem(sys.modules, "jinja2", None)
+    assert not write_page(path, found, schema)
+    assert not path.exists()
+    assert "pip install 'tafe_tf[report]'" in capsys.readouterr().out
 
 
 def results(path: pathlib.Path, conversion_rate: float) -> dict[str, Any]:

@@ -150,6 +150,15 @@ def test_rows_that_are_left_out_make_another_run() -> None:
     ]
 
 
+def test_what_somebody_chose() -> None:
+    model = ModelConfig(name="tafe", arguments={"num_layers": 3, "use_tsa": False})
+    training = TrainingConfig(epochs=7)
+    lines = identity.lines_of(model, training, {"data_dir": "/data"}, {"train": "/data/a"})
+    chosen = identity.chosen(identity.as_text(lines))
+    expected = ["# train=/data/a", "--data_dir=/data", "--epochs=7", "--model=tafe", "--nouse_tsa"]
+    assert chosen == sorted([*expected, "--num_layers=3"])
+
+
 def test_the_text_is_a_flagfile() -> None:
     with flagsaver.flagsaver():
         text = identity.as_text(lines(train="/a.csv"))

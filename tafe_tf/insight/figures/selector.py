@@ -23,6 +23,7 @@ _EDGE = 1e-6  # nearer to 0 or 1 is at it
 _SOFT = 0.5  # of the openings, below which a selector is soft
 _HARD = 0.99  # of the openings, from which on it is hard
 _SEEN = 0.05  # of gamma's decay, before which the curve is as at the start
+_FIXED = 0.9  # of the units, from which on a selector is nearly constant
 _ALIKE = 0.01  # standard deviation of an opening over rows, below which they are treated alike
 
 
@@ -190,7 +191,7 @@ class Reading:
     Attributes:
         hardness: Whether z is 0 or 1.
         difference: Whether it differs between rows.
-        collapse: Whether units are closed, or open, for all rows.
+        collapse: Whether all units are closed for all rows, or nearly all do the same for all.
     """
 
     hardness: str
@@ -203,7 +204,8 @@ def reading(selection: Selection, block: int) -> Reading:
 
     A selector is hard if 99 % of all z are exactly 0 or 1, and soft if less than half are. It
     treats rows alike if the standard deviation of z over rows is on average below 0.01. It has
-    collapsed if every unit is closed for all rows.
+    collapsed if every unit is closed for all rows, and is nearly constant if nine of ten units are
+    closed for all rows or fully open for all.
 
     Args:
         selection: What all blocks did.
@@ -224,9 +226,12 @@ def reading(selection: Selection, block: int) -> Reading:
     means = selection.unit_means[block]
     closed = int((means <= _EDGE).sum())
     always = int((means >= 1 - _EDGE).sum())
-    collapse = f"no: {closed} of {len(means)} units are closed and {always} fully open for all rows"
+    fixed = f"{closed} of {len(means)} units are closed and {always} fully open for all rows"
+    collapse = f"no: {fixed}"
     if closed == len(means):
         collapse = "collapsed: all units are closed for all rows"
+    elif closed + always >= _FIXED * len(means):
+        collapse = f"nearly constant: {fixed}"
     return Reading(
         hardness=f"{name}: {hard:.1%} of z are exactly 0 or 1",
         difference=difference,

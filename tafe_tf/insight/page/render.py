@@ -61,6 +61,7 @@ def render(
     environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined)
     environment.filters["number"] = number
     environment.filters["grouped"] = _grouped
+    environment.filters["breakable"] = _breakable
     environment.filters["svg"] = lambda chart: markupsafe.Markup(svg(chart))
     template = environment.from_string(_TEMPLATE.read_text(encoding="utf-8"))
     return template.render(
@@ -88,6 +89,14 @@ def write(path: str | os.PathLike[str], *page: Any, **more: Any) -> None:
     """
     text = render(*page, **more)
     write_text(path if isinstance(path, str) else pathlib.Path(path), text)
+
+
+def _breakable(name: str) -> str:
+    """A name that may go on in a new line after each underscore."""
+    import markupsafe  # comes with Jinja
+
+    escaped = [markupsafe.escape(part) for part in name.split("_")]
+    return markupsafe.Markup("_<wbr>").join(escaped)
 
 
 def _kind(part: Part) -> str:

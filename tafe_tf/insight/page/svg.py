@@ -78,7 +78,8 @@ def summary(chart: Chart | Dots) -> str:
         said = [
             f"{name} {number(value)}" for name, value in zip(chart.names, chart.values, strict=True)
         ]
-        return f"{chart.title}. {chart.axis.label}: {'; '.join(said[:8])}."
+        rest = f"; and {len(said) - 8} more" if len(said) > 8 else ""
+        return f"{chart.title}. {chart.axis.label}: {'; '.join(said[:8])}{rest}."
     said = []
     for one in chart.series:
         known = [value for value in one.y if is_known(value)]
@@ -100,7 +101,9 @@ class _Plane:
 
     def __init__(self, chart: Chart) -> None:
         self._chart = chart
-        self._x = Scale(chart.x, itertools.chain.from_iterable(_edges(one) for one in chart.series))
+        places = list(itertools.chain.from_iterable(_edges(one) for one in chart.series))
+        has_points = any(one.drawn == "points" for one in chart.series)
+        self._x = Scale(_with_room(chart.x, places) if has_points else chart.x, places)
         heights: list[Cell] = []
         for one in chart.series:
             heights += [*one.y, *one.low, *one.high]
@@ -184,7 +187,8 @@ class _Plane:
         for i, (line, x, name) in enumerate(self._legend):
             y = 10 + _LEGEND_LINE * line
             if i < count:
-                yield _stroke(i, f"M{x:.1f} {y}h26")
+                if self._chart.series[i].drawn != "points":
+                    yield _stroke(i, f"M{x:.1f} {y}h26")
                 if self._is_marked(self._chart.series[i]):
                     yield _marker(i, x + 13, y)
             else:
@@ -318,9 +322,15 @@ class _Dots:
 def _with_room(axis: Axis, values: Sequence[Cell]) -> Axis:
     """The axis with its open ends a little beyond the values."""
     known = [value for value in values if is_known(value)]
-    if axis.log or not known:
+    if axis.log:
+        known = [value for value in known if value > 0]
+    if not known:
         return axis
     low, high = min(known), max(known)
+    if axis.log:
+        start = low / 1.03 if axis.low is None else axis.low
+        end = high * 1.03 if axis.high is None else axis.high
+        return dataclasses.replace(axis, low=start, high=end)
     room = 0.04 * (high - low)
     if axis.low is None and low:
         low -= room if not 0 < low <= room else low

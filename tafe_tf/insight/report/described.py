@@ -189,14 +189,13 @@ def importance(seen: Seen) -> Section | None:
                 low=[low for low, _ in ends],
                 high=[high for _, high in ends],
                 level=(0.0, "no effect"),
-                about=(
-                    "How much the AUC falls when the field's values are dealt to other rows at "
-                    "random. A field whose interval holds 0 may be left out. Of two fields that "
-                    "say the same, each looks unimportant."
-                ),
             )
         )
-    about = f"Measured on {noted['rows']:,} rows, {noted['repeats']} times."
+    about = (
+        "How much the AUC falls when a field's values are dealt to other rows at random. A field "
+        "whose interval holds 0 may be left out. Of two fields that say the same, each looks "
+        f"unimportant. Measured on {noted['rows']:,} rows, {noted['repeats']} times."
+    )
     return Section(title="Importance of the fields", about=about, parts=parts)
 
 

@@ -31,7 +31,7 @@ def selectors(seen: Seen) -> tuple[Section | None, Figures]:
     parts += figures.values()
     said = (
         "Figure 8 of the paper, the cost of training and serving beside other models, is measured "
-        "by `python -m benchmarks.efficiency` of a checkout."
+        "by python -m benchmarks.efficiency in a checkout."
     )
     parts.append(Text(paragraphs=[said]))
     return Section(

@@ -89,7 +89,10 @@ def _ratios(whole: Slice, names: Sequence[str]) -> Dots:
 
 def metrics_table(seen: Seen) -> Section:
     """All metrics with their intervals, and what is known of the truth."""
-    metrics = seen.metrics or (seen.whole.metrics if seen.whole else {})
+    metrics = seen.metrics
+    have_moved = seen.whole is not None and _have_moved(metrics, seen.whole.metrics)
+    if seen.whole is not None and (have_moved or not metrics):
+        metrics = seen.whole.metrics
     names = [*seen.schema.step_names, *seen.schema.conditional_names, *seen.schema.amount_names]
     shown = [kind for kind in _HEADINGS if any(f"{kind}/{name}" in metrics for name in names)]
     rows: list[list[Cell]] = []
@@ -110,10 +113,10 @@ def metrics_table(seen: Seen) -> Section:
     truth = _truth(metrics, seen.schema)
     if truth is not None:
         parts.append(truth)
-    if seen.metrics and seen.whole and _have_moved(seen.metrics, seen.whole.metrics):
+    if have_moved:
         said = (
-            "The metrics of these test rows are not those in metrics.json: the files have changed "
-            "since. `tafe evaluate` measures them anew."
+            "These metrics are not those in metrics.json, since the test rows or the weights have "
+            "changed after it was written. `tafe evaluate` writes it anew."
         )
         parts.append(Text(paragraphs=[said], is_note=True))
     if not parts:
@@ -128,7 +131,7 @@ def _truth(metrics: Metrics, schema: Schema) -> Table | None:
     for name in [*schema.step_names, *schema.conditional_names, *unreached]:
         if f"truth_auc/{name}" in metrics:
             keys = ("truth_auc", "truth_auc_best", "truth_ratio", "truth_mae")
-            cells = [metrics.get(f"{key}/{name}") for key in keys]
+            cells = [_text(metrics.get(f"{key}/{name}"), None) for key in keys]
             rows.append([name.replace("_unreached", ", unreached"), *cells])
     if not rows:
         return None
@@ -159,12 +162,21 @@ def curves(seen: Seen) -> list[Section]:
         Section(title="Ranking", parts=ranking),
         Section(
             title="Calibration",
-            about="When the model says 10 %, does it happen in 10 % of the rows?",
+            about=(
+                "When the model says 10 %, does it happen in 10 % of the rows? Each point stands "
+                "for rows of like prediction. Above the line more happened than was predicted, "
+                "below it less. The bars are 95 % intervals: one that does not touch the line is "
+                "hardly chance."
+            ),
             parts=[_reliability_chart(one, seen.rows) for one in probabilities],
         ),
         Section(
             title="Scores",
-            about="Which probabilities the model gives, to rows with the outcome and to others.",
+            about=(
+                "Which probabilities the model gives, to rows with the outcome and to others. The "
+                "further the two lie apart, the better the model tells them apart. A single spike "
+                "is a model that gives all rows the same probability."
+            ),
             parts=[chart for chart in map(_scores_chart, probabilities) if chart is not None],
         ),
     ]
@@ -231,11 +243,7 @@ def _reliability_chart(one: Measured, rows: Rows) -> Chart:
         y=Axis(label="observed", low=start, high=end, percent=True),
         series=[series],
         diagonal="predicted = observed",
-        about=(
-            f"Each point stands for at least {smallest:,} rows of like prediction. Above the line "
-            "more happened than was predicted, below it less. The bars are 95 % intervals: one "
-            "that does not touch the line is a real error."
-        ),
+        about=f"Each point stands for {smallest:,} rows or more.",
     )
 
 
@@ -252,10 +260,6 @@ def _scores_chart(one: Measured) -> Chart | None:
         x=Axis(label=f"{one.name}, logarithmic", log=True) if is_log else Axis(label=one.name),
         y=Axis(label="share of such rows", low=0.0, percent=True),
         series=series,
-        about=(
-            "The further the two lie apart, the better the model tells them apart. A single spike "
-            "is a model that gives all rows the same probability."
-        ),
     )
 
 
@@ -304,7 +308,7 @@ def _slice_chart(worst: Sequence[Slice], output: str, kind: str) -> Dots:
     level = (1.0, "as observed") if kind == "pcoc" else (0.5, "by chance")
     return Dots(
         title=f"{_HEADINGS[kind]} of {output} by slice, worst first",
-        axis=Axis(label=f"{_HEADINGS[kind]} of {output}"),
+        axis=Axis(label=f"{_HEADINGS[kind]} of {output}", log=kind == "pcoc"),
         names=[f"{one.column} = {one.value}" for one in worst],
         values=[one.metrics.get(key) for one in worst],
         low=low,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import pathlib
 from collections.abc import Sequence
 from typing import Any
 
@@ -13,6 +14,8 @@ import pyarrow.compute as pc
 from tafe_tf.data.atomic import read_json
 from tafe_tf.data.batches.batch import Batch
 from tafe_tf.data.batches.dataset import FunnelData
+from tafe_tf.data.errors import DataError
+from tafe_tf.data.manifest import ManifestError
 from tafe_tf.insight.figures.selector import Probe, Selection, SelectionCounts, has_selectors
 from tafe_tf.insight.slices.measure import Slice, measure
 from tafe_tf.insight.slices.measured import Rows
@@ -46,7 +49,7 @@ class Seen:
         days: The day of each test row, if a column of days was given.
         selection: What the selectors did to the test rows; None of a model without.
         before: The rows as the run before this one predicts them; None without such a run.
-        before_name: What the page calls that run.
+        before_name: What the page calls that run, or why it cannot be asked.
     """
 
     run: Run
@@ -198,9 +201,12 @@ def _before(run: Run, data: FunnelData) -> dict[str, Any]:
     earlier = predecessor.predecessor_of(run.directory)
     if earlier is None:
         return {}
-    name = f"{earlier} (before)"
+    name = f"{pathlib.PurePosixPath(str(earlier)).name} (the run before)"
     if not earlier.is_there:
         return {"before_name": f"{earlier}: the run before this one is gone"}
     seen = Predictions(data.schema, keeps_group=True)
-    predecessor.evaluate(earlier, data, also=seen.add)
+    try:
+        predecessor.evaluate(earlier, data, also=seen.add)
+    except (DataError, ManifestError, RunError) as error:
+        return {"before_name": f"{earlier}: cannot be compared with: {error}"}
     return {"before": seen.arrays(), "before_name": name}
