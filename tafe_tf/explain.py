@@ -44,8 +44,8 @@ _BASELINE = absl_flags.DEFINE_enum(
 _TOLERANCE = absl_flags.DEFINE_float(
     "tolerance",
     TOLERANCE,
-    "How far the sum of what the fields add may be from what it must be, in log odds. The default "
-    f"is {TOLERANCE}.",
+    "How far the sum of what the fields add may be from what it must be, and how much the last "
+    f"doubling of the steps may change what one adds, in log odds. The default is {TOLERANCE}.",
     lower_bound=0.0,
 )
 
@@ -74,8 +74,11 @@ def print_explanations() -> None:
         title = f"{_INPUT.value}, row {number}, from the baseline {_BASELINE.value!r}"
         show(explanation_table(title, one, values))
         worst = float(abs(one.error).max())
-        print(f"the sums are off by {worst:.1g} at most, after {one.steps:,} steps")
-        if worst > _TOLERANCE.value:
+        print(
+            f"the sums are off by {worst:.1g} at most, after {one.steps:,} steps, which differ by "
+            f"{one.change:.1g} from half as many"
+        )
+        if max(worst, one.change) > _TOLERANCE.value:
             print(
                 f"warning: that is more than --tolerance={_TOLERANCE.value:g}, as where a selector "
                 "has become a step that gradients do not see"

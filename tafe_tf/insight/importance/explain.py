@@ -45,15 +45,16 @@ def explain(
         baseline: From where predictions are explained. "mean" (the default): the mean embedding of
             each field over the first 65,536 training rows, which must still be there; "missing": a
             row in which every field is missing.
-        tolerance: How far the sum of the attributions may be from what they must add up to, in log
-            odds (of amounts in logarithms). Default: 0.01.
+        tolerance: How far the sum of the attributions may be from what they must add up to, and
+            how much the last doubling of the steps may change each, in log odds (of amounts in
+            logarithms). Default: 0.01.
         most_steps: The most steps that are taken for that. Default: 16,384.
         input_format: The format of files without an ending, see `as_rows`. Default: "".
 
     Returns:
         Of each of these rows its raw columns, [1] or [1, length], and its explanation. Whether it
-        is within the tolerance is told by `Explanation.error`: where a selector has become a step,
-        gradients do not see it, and no number of steps may be enough.
+        is within the tolerance is told by `Explanation.error` and `change`: where a selector has
+        become a step, gradients do not see it, and no number of steps may be enough.
 
     Raises:
         DataError: On a bad row, or if there is no row of such a number.

@@ -6,7 +6,8 @@ baseline, field f adds to an output z
     sum over the d numbers of (H_f - H'_f) times the mean of dz / dH_f on the way from H' to H
 
 and what all fields add is z(H) - z(H'). The mean is taken by the midpoint rule. The number of its
-steps is doubled until the sums agree with that difference.
+steps is doubled until the sums agree with that difference and the last doubling has changed no
+field's part: errors of fields may cancel in the sum.
 """
 
 from __future__ import annotations
@@ -41,6 +42,7 @@ class Explanation:
             amount to its logarithm.
         value: Each output of the row, [O], on that scale.
         baseline: Each output of the baseline, [O].
+        change: The most that an attribution differs from that by half as many steps.
         steps: In how many steps the way was gone.
     """
 
@@ -49,6 +51,7 @@ class Explanation:
     attributions: np.ndarray
     value: np.ndarray
     baseline: np.ndarray
+    change: float
     steps: int
 
     @property
@@ -112,26 +115,30 @@ class Explainer:
 
         Args:
             h: What `FunnelModel.embed` gives of it, with one row.
-            tolerance: Steps are doubled until the error of each output is at most this. Default:
-                0.01.
+            tolerance: Steps are doubled until the error of each output is at most this, and so is
+                what the last doubling has changed of each attribution. Default: 0.01.
             most_steps: Or until they would be more than this many. Default: 16,384.
         """
         value = self._values(h).numpy()[0].astype(np.float64)
         baseline = self._values(self._baseline).numpy()[0].astype(np.float64)
         steps = FEWEST_STEPS
+        before = self._attributions(h, steps)
         while True:
+            steps *= 2
+            attributions = self._attributions(h, steps)
             found = Explanation(
                 outputs=self._schema.output_names,
                 fields=self._schema.fields,
-                attributions=self._attributions(h, steps),
+                attributions=attributions,
                 value=value,
                 baseline=baseline,
+                change=float(np.abs(attributions - before).max()),
                 steps=steps,
             )
-            is_exact = np.abs(found.error).max() <= tolerance
+            is_exact = max(np.abs(found.error).max(), found.change) <= tolerance
             if is_exact or 2 * steps > most_steps:
                 return found
-            steps *= 2
+            before = attributions
 
     def _attributions(self, h: np.ndarray, steps: int) -> np.ndarray:
         """What each field adds to each output, by so many steps, [F, O]."""

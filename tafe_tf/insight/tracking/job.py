@@ -54,7 +54,7 @@ class Tracking:
         self.run = MlflowRun(
             uri_of(address),
             directory.path,
-            name=directory.address.rstrip("/").rpartition("/")[2],
+            name=_name(directory.address, bool(parent)),
             experiment=lambda: directory.schema().name,
             parent=parent,
             describe=self._described,
@@ -106,7 +106,7 @@ class Tracking:
             **VERSION,
             "tafe_tf.run_dir": str(self._directory),
             "tafe_tf.steps": ",".join(task.name for task in schema.tasks),
-            "mlflow.source.name": "tafe train",
+            "mlflow.source.name": "tafe",
             "mlflow.source.type": "JOB",
         }
         return params, tags
@@ -117,6 +117,12 @@ class Tracking:
         inputs = read_json(path).get("inputs", {}) if path.exists() else {}
         text = json.dumps(inputs, sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def _name(address: str, is_part: bool) -> str:
+    """What a run is called: its directory's name, and before it, of a part, that of its folder."""
+    *_, folder, own = ["", "", *address.rstrip("/").split("/")]
+    return f"{folder}/{own}" if is_part and folder else own
 
 
 def _write_report(run: Run, path: pathlib.Path) -> None:

@@ -7,6 +7,7 @@ import subprocess
 import sys
 from typing import Any
 
+import keras
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
@@ -56,6 +57,7 @@ def embedded(model: FunnelModel, ids: np.ndarray) -> np.ndarray:
 
 
 def test_a_linear_model_in_closed_form() -> None:
+    keras.utils.set_random_seed(3)
     model = Linear([20, 20, 20], 2, embedding_dim=4, embedding_stddev=1.0)
     model.heads.bias.assign([4.0, -4.0])  # so that the second step stays below the first
     h, start = embedded(model, ROW), embedded(model, BASELINE)
@@ -73,7 +75,8 @@ def test_a_linear_model_in_closed_form() -> None:
 
 @pytest.mark.parametrize("kind", [TAFE, SingleTask])
 def test_a_twin_by_finite_differences(kind: type[FunnelModel]) -> None:
-    """The model itself is asked at 2 x 64 points a field, without any gradient."""
+    """The model itself is asked at 2 x 512 points a field, without any gradient."""
+    keras.utils.set_random_seed(3)
     small: dict[str, Any] = {"num_inducing": 4, "num_layers": 1, "deep_units": 8}
     if kind is SingleTask:
         small = {"tower_units": [6, 5]}
@@ -81,9 +84,9 @@ def test_a_twin_by_finite_differences(kind: type[FunnelModel]) -> None:
     model.heads.bias.assign([3.0, -3.0])
     h, start = embedded(model, ROW), embedded(model, BASELINE)
     found = Explainer(model, SCHEMA, start).explain(h, tolerance=1e-3)
-    assert np.abs(found.error).max() <= 1e-3
+    assert max(np.abs(found.error).max(), found.change) <= 1e-3
     way = (h - start).reshape(-1, 3, 4)  # single_task has embeddings for each task
-    middles = (np.arange(64) + 0.5) / 64
+    middles = (np.arange(512) + 0.5) / 512
     small_step = 1e-2
     for field in range(3):
         of_field = np.zeros_like(way)

@@ -229,6 +229,7 @@ def test_train_and_export_by_command(
     client = Real(tracking_uri=uri)
     found = client.get_run(number)
     assert found.data.tags["mlflow.parentRunId"] == "12ab"
+    assert found.info.run_name == f"{tmp_path.name}/run"
     assert found.info.status == "FINISHED"
     assert found.data.tags["tafe_tf.export"] == str(tmp_path / "export" / "1")
     shown = capsys.readouterr().out
