@@ -26,7 +26,7 @@ import numpy as np
 from absl import flags as absl_flags
 from absl.flags import declare_key_flag
 
-from tafe_tf import flags, machine
+from tafe_tf import flags, insight_flags, machine
 from tafe_tf.data.atomic import write_json
 from tafe_tf.data.bad_rows import BadRows
 from tafe_tf.data.batches.batch import Batch
@@ -47,16 +47,11 @@ from tafe_tf.training.run import load
 
 _FLAGS = (
     *("data_dir", "train", "valid", "test", "input_format", "run_dir", "split", "batch_size"),
-    *("on_bad_row", "max_bad_rows", "now", "native"),
+    *("on_bad_row", "max_bad_rows", "now", "native", "by"),
 )
 for _name in _FLAGS:
     declare_key_flag(_name)
 
-_BY = absl_flags.DEFINE_list(
-    "by",
-    [],
-    "Columns, comma-separated, by whose values the rows are also measured. By default none.",
-)
 _PREDICTIONS = absl_flags.DEFINE_string(
     "predictions",
     "",
@@ -100,7 +95,8 @@ def evaluate() -> None:
     if is_test:
         now = run.directory.rows.now
     data = run.data(files, batch_size, bad_rows, now=now)
-    slicings = slicings_by(data, _BY.value) if _BY.value else []  # a wrong name is found at once
+    columns = insight_flags.BY.value
+    slicings = slicings_by(data, columns) if columns else []  # a wrong name is found at once
     seen = Predictions(run.schema, keeps_group=True)
     file = None
     if _PREDICTIONS.value:
@@ -145,7 +141,8 @@ def print_slices(found: Sequence[Slice], schema: Schema) -> None:
         found: All slices, the worst first.
         schema: Of the rows.
     """
-    table = slice_table(f"the worst of {len(found):,} slices by {', '.join(_BY.value)}")
+    columns = ", ".join(insight_flags.BY.value)
+    table = slice_table(f"the worst of {len(found):,} slices by {columns}")
     for one in found[:_SHOWN_SLICES]:
         output = worst_output(one, schema)
         add_slice(

@@ -17,9 +17,10 @@ import pathlib
 
 from absl import app
 from absl import flags as absl_flags
+from absl.flags import declare_key_flag
 from rich.table import Table
 
-from tafe_tf import schema_toml
+from tafe_tf import insight_flags, schema_toml
 from tafe_tf.data.atomic import read_json
 from tafe_tf.schema import Schema
 from tafe_tf.storage.addresses import is_remote
@@ -29,17 +30,8 @@ from tafe_tf.terminal.field_shares import print_field_metrics
 from tafe_tf.terminal.tables import number, print_metrics, show
 from tafe_tf.training.noted_files import METRICS, NotedFiles
 
-_HTML = absl_flags.DEFINE_string(
-    "html",
-    "",
-    "File, or its URI, to write the page to. By default there is none, and tables are printed.",
-)
-_BY = absl_flags.DEFINE_list(
-    "by",
-    [],
-    "Columns, comma-separated, by whose values the page shows the first run's test rows. By "
-    "default those of `tafe evaluate --by`.",
-)
+for _name in ("html", "by"):
+    declare_key_flag(_name)
 _DAY = absl_flags.DEFINE_string(
     "day",
     "",
@@ -59,10 +51,10 @@ def main(argv: list[str]) -> None:
     if len(argv) < 2:
         raise app.UsageError("give at least one run directory")
     with command.one_line_errors():
-        if _HTML.value or _FIGURES.value:
+        if insight_flags.HTML.value or _FIGURES.value:
             write_page(argv[1:])
             return
-        for name, value in (("by", _BY.value), ("day", _DAY.value)):
+        for name, value in (("by", insight_flags.BY.value), ("day", _DAY.value)):
             if value:
                 raise command.CommandError(f"--{name} belongs to --html, which must be given")
         for directory in argv[1:]:
@@ -85,10 +77,10 @@ def write_page(addresses: list[str]) -> None:
     # Inside the function: it brings TensorFlow, which takes seconds and which tables do not need.
     from tafe_tf.insight.report import job
 
-    made = job.report(addresses, _BY.value, _DAY.value)
-    if _HTML.value:
-        made.write(_HTML.value)
-        print(f"wrote {_HTML.value}")
+    made = job.report(addresses, insight_flags.BY.value, _DAY.value)
+    if insight_flags.HTML.value:
+        made.write(insight_flags.HTML.value)
+        print(f"wrote {insight_flags.HTML.value}")
     if _FIGURES.value:
         names = made.write_figures(_FIGURES.value)
         print(f"wrote {', '.join(names)} in {_FIGURES.value}")

@@ -81,6 +81,7 @@ ALLOWED: dict[str, set[str]] = {
         *("schema", "schema_toml", "data", "features", "distributed", "machine", "metrics"),
         *("storage", "terminal", "training"),
     },
+    "tafe_tf.insight_flags": set(),
     "tafe_tf.source_flags": {"data", "terminal"},
     "tafe_tf.tracking_flags": set(),
     "tafe_tf.flags": {

@@ -107,6 +107,10 @@ def _sections(all_seen: Sequence[Seen], has_days: bool) -> tuple[list[Section], 
         found.append(measured.funnel(first))
     else:
         missing["the funnel, ranking, calibration and scores"] = first.without_rows
+    if first.without_rows and first.rows is not None:
+        missing["slices by --by, days, the run before, and the selectors' rows"] = (
+            f"{first.without_rows}. The other sections are of the run's predictions.npz"
+        )
     found.append(measured.metrics_table(first))
     if len(all_seen) > 1:
         found.append(beside.side_by_side(all_seen))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import pathlib
+import zipfile
 from collections.abc import Sequence
 from typing import Any
 
@@ -42,8 +43,9 @@ class Seen:
         name: What the page calls it.
         history: The validation metrics by epoch.
         metrics: Those of the test rows; empty if there were none.
-        rows: The test rows as the model predicts them; None if they are not there.
-        without_rows: Why they are not there.
+        rows: The test rows as the model predicts them, or as it did when it was trained if the
+            files are gone and the run has kept its predictions; otherwise None.
+        without_rows: Why the files are not there.
         whole: The metrics of all test rows with their intervals; None without rows.
         slices: Of the test rows, the worst first; empty if none were measured.
         days: The day of each test row, if a column of days was given.
@@ -116,7 +118,8 @@ def look_at(
     except RunError as error:
         if by or day:
             raise
-        return Seen(**known, without_rows=str(error), **_noted_slices(run, with_details))
+        known |= {"without_rows": str(error), **_noted_predictions(run)}
+        return Seen(**known, **_noted_slices(run, with_details))
     if data is None:
         why = f"{run.directory}: was trained without test rows"
         return Seen(**known, without_rows=why, **_noted_slices(run, with_details))
@@ -163,6 +166,19 @@ def days_of(data: FunnelData, column: str) -> np.ndarray:
         values = pc.strftime(values, "%Y-%m-%d")
     texts = pc.fill_null(pc.cast(values, pa.string()), "(missing)")
     return np.asarray(texts.to_numpy(zero_copy_only=False), np.str_)
+
+
+def _noted_predictions(run: Run) -> dict[str, Any]:
+    """The test rows as the run predicted them when it was trained, if it has kept that."""
+    path = run.path / "predictions.npz"
+    if not path.exists():
+        return {}
+    try:
+        with np.load(path) as arrays:
+            rows = dict(arrays)
+    except (zipfile.BadZipFile, EOFError, ValueError) as error:
+        raise RunError(f"{path}: is damaged ({error}); remove it") from None
+    return {"rows": rows, "whole": whole_of(rows, run.schema)}
 
 
 def _noted_slices(run: Run, is_wanted: bool) -> dict[str, Any]:

@@ -10,6 +10,7 @@ import shutil
 import subprocess
 import sys
 
+import amount_rows
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -22,7 +23,13 @@ import tafe_tf
 from tafe_tf import report as command
 from tafe_tf.data.atomic import write_json
 from tafe_tf.data.errors import DataError
+from tafe_tf.data.formats.write import write
 from tafe_tf.insight.report.job import Report, report
+from tafe_tf.training.config import ModelConfig, TrainingConfig
+from tafe_tf.training.data_config import DataConfig
+from tafe_tf.training.evaluator import Evaluator
+from tafe_tf.training.fit import fit
+from tafe_tf.training.predictions import Predictions
 from tafe_tf.training.run import Run
 
 EVIL = "<script>alert(1)</script>"
@@ -171,6 +178,17 @@ def test_without_its_test_rows_the_page_says_what_is_missing(
     assert first.metrics is not None
     assert cells(made.html, "The test rows")["ctr"][0] == f"{first.metrics['auc/ctr']:.4f}"
     assert "ROC curves" not in made.html
+
+    (tmp_path / "run" / "manifest.json").unlink()
+    seen = Predictions(run.schema)
+    data = first.directory.rows.test()
+    assert data is not None
+    Evaluator(first.model, first.features).predict(data, "all", seen.add)
+    np.savez(tmp_path / "run" / "predictions.npz", **seen.arrays())  # type: ignore[arg-type]
+    made = report([run])
+    assert "ROC curves" in made.html
+    assert "sections are of the run&#39;s predictions.npz" in made.html
+    assert cells(made.html, "The test rows")["ctr"][0].startswith(f"{first.metrics['auc/ctr']:.4f}")
     with pytest.raises(ValueError, match="is gone"):
         report([run], by=["user"])
 
@@ -222,3 +240,56 @@ def test_tables_need_no_tensorflow(first: Run) -> None:
     )
     ended = subprocess.run([sys.executable, "-c", said], capture_output=True, text=True)
     assert ended.returncode == 0, ended.stderr
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["loans", "stories", "shop"])
+def test_every_kind_of_funnel_has_a_report(name: str, tmp_path: pathlib.Path) -> None:
+    """Three steps, a sequence, and lists of weighted values with a group."""
+    run = tafe_tf.load(small_models.make_run(tmp_path, name).path)
+    note_metrics(run)
+    made = report([run], by=["user"])
+    assert run.metrics is not None
+    shown = cells(made.html, "The test rows")
+    names = [*run.schema.step_names, *run.schema.conditional_names]
+    assert [row for row in shown if row] == names
+    for step in names:
+        assert shown[step][0].startswith(f"{run.metrics[f'auc/{step}']:.4f}")
+        assert f"Reliability of {step}" in made.html
+    fields = cells(made.html, "Fields")
+    assert set(fields) >= {feature.name for feature in run.schema.features}
+
+
+@pytest.mark.slow
+def test_amounts_have_a_report(tmp_path: pathlib.Path) -> None:
+    parts = {}
+    for part, count in (("train", 2000), ("test", 500)):
+        rows = amount_rows.drawn(count, count)
+        write(tmp_path / f"{part}.parquet", {name: rows[name].tolist() for name in rows})
+        parts[part] = (str(tmp_path / f"{part}.parquet"),)
+    data = DataConfig(train=parts["train"], test=parts["test"], schema=amount_rows.schema())
+    model = ModelConfig(name="shared_bottom", arguments={"bottom_units": [8], "tower_units": [4]})
+    training = TrainingConfig(epochs=1, batch_size=128, learning_rate_decay="none")
+    run = fit(data, tmp_path / "run", model=model, training=training, verbose=False)
+    made = report([run])
+    metrics = run.metrics
+    assert metrics is not None
+    name = run.schema.amount_names[-1]
+    shown = cells(made.html, "The funnel of the test rows")
+    assert shown[name][-1].startswith(f"{metrics[f'pcoc/{name}']:.4f}")
+    assert "The selectors" not in made.html
+
+
+@pytest.mark.slow
+def test_a_run_without_test_rows_has_a_report(tmp_path: pathlib.Path) -> None:
+    rows = small_models.rows("numbers", 400)
+    write(tmp_path / "train.parquet", rows)
+    (tmp_path / "schema.toml").write_text(small_models.NUMBERS)
+    model = ModelConfig(arguments={"num_inducing": 4, "num_layers": 1, "embedding_dim": 4})
+    data = DataConfig.in_directory(tmp_path)
+    training = TrainingConfig(epochs=1, batch_size=64)
+    run = fit(data, tmp_path / "run", model=model, training=training, verbose=False)
+    made = report([run])
+    assert "was trained without test rows" in made.html
+    assert "There are no metrics of test rows." in made.html
+    assert "Figure 5" in made.html
