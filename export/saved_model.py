@@ -6,6 +6,9 @@ A run that was warm-started is published only if it is not worse than the run be
 margins of --max_auc_loss, --max_log_loss_rise and, with --slice_by, --max_slice_loss, or if
 --publish_worse is given.
 
+--tracking=mlflow:URI keeps the version as a model in the tracker's run of the training, which
+`mlflow.pyfunc.load_model` opens.
+
 `export.signatures` says what the SavedModel can be asked, `export.gate` what it must show before it
 is published. `export.publish` is the same job as a function.
 """
@@ -14,15 +17,18 @@ from __future__ import annotations
 
 from absl import flags, logging
 
+from tafe_tf.export import tracked
 from tafe_tf.export.errors import ExportError
 from tafe_tf.export.publish import CALIBRATIONS, ExportConfig, publish
 from tafe_tf.export.publish_terms import Terms
 from tafe_tf.export.table_storage import STORAGES
 from tafe_tf.flags import RUN_DIR
 from tafe_tf.terminal import command
+from tafe_tf.tracking_flags import TRACKING
 from tafe_tf.training.run_dir import RunDir
 
-flags.declare_key_flag("run_dir")
+for _name in ("run_dir", "tracking"):
+    flags.declare_key_flag(_name)
 
 _CONFIG = ExportConfig()  # its values are the flags' defaults
 _EXPORT_DIR = flags.DEFINE_string(
@@ -101,7 +107,10 @@ def main(argv: list[str]) -> None:
     logging.set_verbosity(logging.WARNING)  # TensorFlow notes every file that it writes
     with command.one_line_errors(ExportError):
         command.required(run_dir=RUN_DIR.value, export_dir=_EXPORT_DIR.value)
-        publish(RunDir(RUN_DIR.value), _EXPORT_DIR.value, _config())
+        run = RunDir(RUN_DIR.value)
+        version = publish(run, _EXPORT_DIR.value, _config())
+        if TRACKING.value:
+            tracked.keep(TRACKING.value, run, version)
 
 
 def _config() -> ExportConfig:

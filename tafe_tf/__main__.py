@@ -35,6 +35,8 @@ COMMANDS = {
     "evaluate": "tafe_tf.evaluate",
     "report": "tafe_tf.report",
     "drift": "tafe_tf.drift",
+    "importance": "tafe_tf.importance",
+    "explain": "tafe_tf.explain",
     "embeddings": "tafe_tf.embeddings",
     "compare": "tafe_tf.compare",
     "tune": "tafe_tf.tune",

@@ -23,7 +23,7 @@ if __name__ == "__main__":  # TensorFlow takes seconds to import: first what is 
 from absl import flags as absl_flags
 from absl.flags import adopt_module_key_flags
 
-from tafe_tf import flags, runs_flags
+from tafe_tf import flags, runs_flags, tracking_flags
 from tafe_tf.comparison.folder import RunsFolder
 from tafe_tf.comparison.plan import Plan, compare
 from tafe_tf.comparison.runs import variants_of
@@ -31,6 +31,7 @@ from tafe_tf.data.atomic import read_toml
 from tafe_tf.terminal import command
 
 adopt_module_key_flags(flags)
+adopt_module_key_flags(tracking_flags)
 
 _MODELS = absl_flags.DEFINE_list(
     "models",
@@ -94,6 +95,7 @@ def _plan() -> Plan:
         replicates=_REPLICATES.value,
         against=_AGAINST.value,
         published=published,
+        tracking=tracking_flags.TRACKING.value,
     )
 
 

@@ -22,12 +22,13 @@ if __name__ == "__main__":  # TensorFlow takes seconds to import: first what is 
 
 from absl.flags import adopt_module_key_flags
 
-from tafe_tf import flags
+from tafe_tf import flags, tracking_flags
 from tafe_tf.terminal import command
 from tafe_tf.training.data_config import DataConfig
 from tafe_tf.trees.config import check_installed
 
 adopt_module_key_flags(flags)
+adopt_module_key_flags(tracking_flags)
 
 
 def main(argv: list[str]) -> None:
@@ -40,6 +41,8 @@ def main(argv: list[str]) -> None:
         os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
         check_installed()
         # Inside the function: LightGBM is an optional dependency.
+        from tafe_tf.insight.tracking.job import Tracking
+        from tafe_tf.training.run_dir import RunDir
         from tafe_tf.trees.fit import fit_trees
 
         data = DataConfig.of_sources(flags.sources(), flags.SCHEMA.value)
@@ -49,6 +52,10 @@ def main(argv: list[str]) -> None:
             trees=flags.trees_config(),
             training=flags.training_config(),
         )
+        address = tracking_flags.TRACKING.value
+        if address:
+            directory = RunDir(flags.RUN_DIR.value)
+            Tracking(address, directory, tracking_flags.TRACKING_PARENT.value).finish()
 
 
 if __name__ == "__main__":

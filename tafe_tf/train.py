@@ -8,11 +8,13 @@ columns or their first rows is said at once, before anything is loaded or writte
 
 Run the same command again to go on with a run that was interrupted. A flag on the command line wins
 over the flagfile. On several machines the command is the same, with TF_CONFIG in the environment.
+--tracking=mlflow:URI tells a tracker of the run; docs/training.md says what.
 """
 
 from __future__ import annotations
 
 import sys
+from typing import Any
 
 from tafe_tf.first_look import start
 from tafe_tf.terminal import ending
@@ -25,15 +27,18 @@ import tensorflow as tf
 from absl import logging
 from absl.flags import adopt_module_key_flags
 
-from tafe_tf import flags, machine
+from tafe_tf import flags, machine, tracking_flags
 from tafe_tf.distributed import cluster as clusters
+from tafe_tf.insight.tracking.job import Tracking
 from tafe_tf.terminal import command
 from tafe_tf.training.data_config import DataConfig
 from tafe_tf.training.fit import fit
 from tafe_tf.training.loop import NotFiniteError
 from tafe_tf.training.preemption import Preempted
+from tafe_tf.training.run_dir import RunDir
 
 adopt_module_key_flags(flags)
+adopt_module_key_flags(tracking_flags)
 
 LOST = 138  # "try again": another process of the job is gone
 
@@ -71,7 +76,17 @@ def train() -> None:
     machine.keep_freed_memory()
     cluster = clusters.make(flags.STRATEGY.value, flags.TPU.value)
     data = DataConfig.of_sources(flags.sources(), flags.SCHEMA.value)
-    fit(data, flags.RUN_DIR.value, model=model, training=training, cluster=cluster)
+    settings: dict[str, Any] = {"model": model, "training": training, "cluster": cluster}
+    address = tracking_flags.TRACKING.value
+    if not address:
+        fit(data, flags.RUN_DIR.value, **settings)
+        return
+    directory = RunDir(flags.RUN_DIR.value)
+    tracking = Tracking(address, directory, tracking_flags.TRACKING_PARENT.value)
+    with tracking.of_training():
+        run = fit(data, flags.RUN_DIR.value, callbacks=[tracking.callback], **settings)
+    if cluster.chief:
+        tracking.finish(run)
 
 
 if __name__ == "__main__":

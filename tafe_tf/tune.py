@@ -26,12 +26,13 @@ if __name__ == "__main__":  # TensorFlow takes seconds to import: first what is 
 from absl import flags as absl_flags
 from absl.flags import adopt_module_key_flags
 
-from tafe_tf import flags, runs_flags
+from tafe_tf import flags, runs_flags, tracking_flags
 from tafe_tf.comparison.runs import variants_of
 from tafe_tf.terminal import command
 from tafe_tf.terminal.command import CommandError
 
 adopt_module_key_flags(flags)
+adopt_module_key_flags(tracking_flags)
 
 _MODELS = absl_flags.DEFINE_list(
     "models",
@@ -75,6 +76,7 @@ def main(argv: list[str]) -> None:
             trials=_TRIALS.value,
             seed=flags.training_config().seed,
             monitor=flags.training_config().monitor,
+            tracking=tracking_flags.TRACKING.value,
         )
         search.tune(settings, variants)
 

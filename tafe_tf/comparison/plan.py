@@ -12,6 +12,7 @@ from tafe_tf.comparison.runs import ChildRun, Shared, Variant, train_all
 from tafe_tf.comparison.statistics import Comparison
 from tafe_tf.comparison.tables import markdown, tables
 from tafe_tf.data.atomic import write_json, write_text
+from tafe_tf.insight.tracking.together import Together
 from tafe_tf.schema import Schema
 from tafe_tf.terminal.tables import show
 from tafe_tf.training.errors import RunError
@@ -29,6 +30,8 @@ class Plan:
         replicates: Number of bootstrap samples.
         against: The model that the others are tested against; empty for the best but TAFE.
         published: A paper's metrics by model.
+        tracking: The address of a tracker that is told of all runs, see `Tracking`. Default: "",
+            none.
     """
 
     shared: Shared
@@ -38,6 +41,7 @@ class Plan:
     replicates: int
     against: str
     published: Mapping[str, Any]
+    tracking: str = ""
 
     def arguments(self, variant: Variant) -> list[str]:
         """What the command lines of a model's runs begin with, its tuned settings included.
@@ -75,6 +79,9 @@ def compare(plan: Plan) -> dict[str, str]:
         ValueError: If no run has finished, or `plan.against` is none of the models.
     """
     with plan.shared.prepared() as schema:
+        together = Together(plan.tracking, plan.shared.folder.path, "compare", schema.name)
+        shared = dataclasses.replace(plan.shared, tracking=together.arguments)
+        plan = dataclasses.replace(plan, shared=shared)
         arguments = {}
         for variant in plan.variants:
             arguments[variant.text] = plan.arguments(variant)
@@ -84,6 +91,8 @@ def compare(plan: Plan) -> dict[str, str]:
             in_turn += [plan.run(variant, seed) for variant in plan.variants]
         failed = train_all(in_turn, arguments, plan.shared.folder.send)
         _write_figures(plan, schema, failed)
+        written = [plan.shared.folder.path / f"compare.{kind}" for kind in ("json", "md", "html")]
+        together.finish(written)
         return failed
 
 

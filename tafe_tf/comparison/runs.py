@@ -119,6 +119,7 @@ class Shared:
         sources: Where the training and the test files are.
         schema_file: The path or URI of the data set's TOML file.
         bad_rows: What to do with bad rows while the vocabularies are built.
+        tracking: What the command lines of the runs have for a tracker. Default: nothing.
     """
 
     folder: RunsFolder
@@ -126,11 +127,13 @@ class Shared:
     sources: Sources
     schema_file: str
     bad_rows: BadRows
+    tracking: tuple[str, ...] = ()
 
     @property
     def arguments(self) -> list[str]:
         """The command-line arguments of `tafe_tf.train` that every run starts with."""
-        return [f"--flagfile={self._settings_file}", f"--schema={self._prepared / 'schema.toml'}"]
+        schema_file = self._prepared / "schema.toml"
+        return [f"--flagfile={self._settings_file}", f"--schema={schema_file}", *self.tracking]
 
     @contextlib.contextmanager
     def prepared(self) -> Iterator[schema.Schema]:

@@ -16,6 +16,7 @@ from optuna.trial import TrialState
 
 from tafe_tf.comparison.runs import ChildRun, Shared, Variant
 from tafe_tf.data.atomic import read_json, write_json, write_text
+from tafe_tf.insight.tracking.together import Together
 from tafe_tf.metrics import goodness, monitored
 from tafe_tf.schema import Schema
 from tafe_tf.storage.addresses import named
@@ -34,6 +35,8 @@ class Search:
         trials: Number of trials for each model; all of the grid if that has fewer.
         seed: Seed of every trial's run and of the sampler.
         monitor: The validation metric that a trial is judged by.
+        tracking: The address of a tracker that is told of all runs, see `Tracking`. Default: "",
+            none.
     """
 
     shared: Shared
@@ -41,6 +44,7 @@ class Search:
     trials: int
     seed: int
     monitor: str
+    tracking: str = ""
 
 
 def tune(search: Search, variants: list[Variant]) -> None:
@@ -56,11 +60,17 @@ def tune(search: Search, variants: list[Variant]) -> None:
         ValueError: If a trial fails.
     """
     results = {}
+    folder = search.shared.folder
     with search.shared.prepared() as schema:
+        together = Together(search.tracking, folder.path, "tune", schema.name)
+        shared = dataclasses.replace(search.shared, tracking=together.arguments)
+        search = dataclasses.replace(search, shared=shared)
         for variant in variants:
             results[variant.text] = tune_model(search, variant, schema)
-            search.shared.folder.send()
-        write_json(search.shared.folder.path / "tune.json", results)
+            folder.send()
+        write_json(folder.path / "tune.json", results)
+        best = [folder.path / f"{variant.folder}.flags" for variant in variants]
+        together.finish([folder.path / "tune.json", *best])
 
 
 def distribution(text: str, names: list[str]) -> tuple[str, BaseDistribution]:

@@ -11,6 +11,27 @@ from tafe_tf.metrics import NO_GROUP
 CHUNK = 1 << 21  # how many counts are held in memory at a time
 
 
+def units(rows: int, group: np.ndarray | None) -> np.ndarray:
+    """Numbers what is drawn together: the rows of a group, or a row alone.
+
+    Args:
+        rows: Number of rows.
+        group: Hashes, [rows]; rows without one (`NO_GROUP`) are alone, and so are all if this is
+            None.
+
+    Returns:
+        Of each row the number of its unit, from 0 without gaps, int64 [rows].
+    """
+    if group is None:
+        return np.arange(rows)
+    _, group_of_row = np.unique(group, return_inverse=True)
+    is_single = group == NO_GROUP
+    first = len(group)
+    group_of_row[is_single] = first + np.arange(is_single.sum())
+    _, group_of_row = np.unique(group_of_row, return_inverse=True)
+    return group_of_row
+
+
 def resamples(
     rows: int,
     group: np.ndarray | None,
@@ -30,13 +51,7 @@ def resamples(
     Yields:
         How often each row was drawn, float32 [r, rows], for r samples at a time.
     """
-    group_of_row = np.arange(rows)
-    if group is not None:
-        _, group_of_row = np.unique(group, return_inverse=True)
-        is_single = group == NO_GROUP
-        first = group_of_row.max() + 1
-        group_of_row[is_single] = first + np.arange(is_single.sum())
-        _, group_of_row = np.unique(group_of_row, return_inverse=True)
+    group_of_row = units(rows, group)
     groups = int(group_of_row.max()) + 1
     rng = np.random.default_rng(seed)
     at_a_time = max(CHUNK // rows, 1)

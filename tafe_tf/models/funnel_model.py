@@ -248,11 +248,15 @@ class FunnelModel(Configured, CheckedIds, InPieces, KnownInputs, SavedSeeds):
         self.check(inputs)
         h = self.embed(inputs, training)  # [B, F, d]
 
-        def score(rows: Tensor) -> Tensor:
-            logits = self.score(rows, training)
-            return self._multiply(logits) if self._multiplies else logits
+        def logits(rows: Tensor) -> Tensor:
+            return self.logits(rows, training)
 
-        return self.in_pieces(score, h)
+        return self.in_pieces(logits, h)
+
+    def logits(self, h: Tensor, training: bool = False) -> Tensor:
+        """Computes what a call returns, [B, N], from what `embed` gives."""
+        logits = self.score(h, training)
+        return self._multiply(logits) if self._multiplies else logits
 
     def _multiply(self, logits: Tensor) -> Tensor:
         """Turns the first N columns from logits of conditional steps into those of f."""

@@ -7,9 +7,7 @@ from typing import Any
 
 from rich.table import Table
 
-from tafe_tf.terminal.tables import number, share
-
-Interval = tuple[float, float] | None
+from tafe_tf.terminal.tables import Interval, number, share, with_interval
 
 
 def slice_table(title: str) -> Table:
@@ -45,16 +43,9 @@ def add_slice(
         name,
         output,
         number(metrics["rows"]),
-        _with_interval(metrics.get(auc), intervals.get(auc)),
+        with_interval(metrics.get(auc), intervals.get(auc)),
         number(metrics.get(f"log_loss/{output}")),
-        _with_interval(metrics.get(pcoc), intervals.get(pcoc)),
+        with_interval(metrics.get(pcoc), intervals.get(pcoc)),
         number(metrics.get(f"ece/{output}")),
         share(misplaced),
     )
-
-
-def _with_interval(value: float | None, ends: Interval) -> str:
-    if ends is None:
-        return number(value)
-    low, high = ends
-    return f"{number(value, 3)} [{number(low, 3)}, {number(high, 3)}]"

@@ -15,6 +15,8 @@ from tafe_tf.schema import Schema
 
 Metrics = Mapping[str, Any]
 
+Interval = Sequence[float] | None  # two ends
+
 PIPE_WIDTH = 120  # characters a line where the output is no terminal
 _COLUMNS = {
     "rows": "rows that know it",
@@ -184,6 +186,14 @@ def number(value: float | None, digits: int = 4) -> str:
     if isinstance(value, int):
         return f"{value:,}"
     return f"{value:.{digits}f}"
+
+
+def with_interval(value: float | None, ends: Interval, digits: int = 3) -> str:
+    """Writes a number with its interval behind it, where there is one."""
+    if ends is None:
+        return number(value)
+    low, high = ends
+    return f"{number(value, digits)} [{number(low, digits)}, {number(high, digits)}]"
 
 
 def share(value: float | None) -> str:

@@ -20,6 +20,7 @@ WEIGHTS = ("model.json", "best/ckpt-*")
 MOMENTS = ("checkpoints/ckpt-*",)
 STATES = ("best/ckpt-*", *MOMENTS)
 OF_TEST_ROWS = ("metrics.json", "previous_metrics.json")
+IMPORTANCE = "importance.json"
 METRICS = ("history.json", "predictions.npz", *OF_TEST_ROWS)
 PROFILE = "profile.json"  # of the training rows, and at the end of the scores
 OF_THE_END = (*WEIGHTS, *MOMENTS, *METRICS, "model.keras", PROFILE)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import os
 import pathlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any, overload
 
 import keras
@@ -30,6 +30,7 @@ from tafe_tf.training.noted_rows import EVALUATION_ROWS
 from tafe_tf.training.run_dir import RunDir
 
 if TYPE_CHECKING:
+    from tafe_tf.insight.importance.measure import Importance
     from tafe_tf.insight.report.job import Report
 
 
@@ -134,6 +135,33 @@ class Run:
             ManifestError: If the run's files are not those that it has written.
         """
         parts: dict[str, list[np.ndarray]] = {}
+        for columns in self.served_columns(rows, batch_size, input_format):
+            inputs = self.features(columns)
+            logits = self.model(inputs, training=False)
+            for name, values in probabilities(logits, self.schema).items():
+                of_name = parts.setdefault(name, [])
+                of_name.append(keras.ops.convert_to_numpy(values))
+        joined = {}
+        for name, arrays in parts.items():
+            joined[name] = np.concatenate(arrays)
+        return joined
+
+    def served_columns(
+        self,
+        rows: Any,
+        batch_size: int = EVALUATION_ROWS,
+        input_format: str = "",
+    ) -> Iterator[dict[str, np.ndarray]]:
+        """The raw columns of rows that a served model takes, without labels, batch by batch.
+
+        Args:
+            rows: See `as_rows`.
+            batch_size: Number of rows of a batch; the last one may have fewer. Default: 4,096.
+            input_format: The format of files without an ending, see `as_rows`. Default: "".
+
+        Raises:
+            DataError: On a bad row.
+        """
         blocks = read_blocks(
             self._sources(rows, input_format),
             self.schema,
@@ -144,15 +172,7 @@ class Run:
             labels=False,
         )
         for block in blocks:
-            inputs = self.features(block.columns)
-            logits = self.model(inputs, training=False)
-            for name, values in probabilities(logits, self.schema).items():
-                of_name = parts.setdefault(name, [])
-                of_name.append(keras.ops.convert_to_numpy(values))
-        joined = {}
-        for name, arrays in parts.items():
-            joined[name] = np.concatenate(arrays)
-        return joined
+            yield dict(block.columns)
 
     def evaluate(
         self,
@@ -235,6 +255,24 @@ class Run:
             RunError: If there is no such field or table.
         """
         return rows_of_field(self.directory, field, table)
+
+    def importance(self, rows: Any = None, **settings: Any) -> Importance:
+        """How much the model loses when each field's values change places among rows.
+
+        Args:
+            rows: Rows with labels, see `as_rows`. Default: None, the run's test rows, whose
+                importance also goes into `<run_dir>/importance.json`.
+            **settings: Further arguments of `tafe_tf.insight.importance.job.importance`, such as
+                `fields`.
+
+        Raises:
+            DataError: On a bad row, or if there is none.
+            ValueError: If a setting is wrong.
+        """
+        # Inside the function: `tafe_tf.insight` knows training, and not the other way around.
+        from tafe_tf.insight.importance.job import importance
+
+        return importance(self, rows, **settings)
 
     def data(
         self,

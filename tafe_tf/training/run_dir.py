@@ -21,6 +21,8 @@
           metrics.json           metrics of the test rows
           previous_metrics.json  of the model before, after a warm start
           slices.json            metrics of slices of the test rows, after an evaluation with --by
+          importance.json        what the test metrics lose without each field, after `importance`
+          tracking.json          the runs of trackers that --tracking asked for
           predictions.npz        the test rows' logits, if --save_predictions asked for them
 
 In a store the files are the same. They are worked on in a copy on this machine's disk, and sent
