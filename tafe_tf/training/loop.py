@@ -28,7 +28,6 @@ from tafe_tf.training.balancing import Balancing
 from tafe_tf.training.callbacks import Curves, batch_logs, check_callbacks, epoch_logs
 from tafe_tf.training.config import TrainingConfig
 from tafe_tf.training.delays import Delays
-from tafe_tf.training.early_stopping import EarlyStopping
 from tafe_tf.training.errors import RunError
 from tafe_tf.training.evaluator import Evaluator
 from tafe_tf.training.intercepts import amount_scale, intercept_shifts
@@ -38,8 +37,7 @@ from tafe_tf.training.run_dir import RunDir, variables
 from tafe_tf.training.state import Epoch, State, Sums
 from tafe_tf.training.step_report import StepReport
 from tafe_tf.training.sync_steps import SyncSteps
-
-RATE_FALLS_TO = 0.2  # of what it was, on a plateau
+from tafe_tf.training.validations import Validations
 
 
 class NotFiniteError(ArithmeticError):
@@ -101,7 +99,14 @@ class Trainer:
             **({"balancing": balancing.variables} if balancing else {}),
             **({"delays": delays.variables} if delays else {}),
         )
-        self._best = run.best(model)
+        self._validations = Validations(
+            model,
+            self.evaluator,
+            optimizer,
+            config,
+            run,
+            is_chief=self.cluster.chief,
+        )
         self._task_names = [task.name for task in features.schema.tasks]
         model.optimizer = optimizer  # where callbacks look for it
         model.stop_training = False  # what callbacks set
@@ -156,7 +161,7 @@ class Trainer:
         if self.cluster.chief:
             write_json(self._run.path / "history.json", state.history)
         self.cluster.barrier()  # the chief has written
-        if self._best.restore() is None:
+        if not self._validations.restore_best():
             raise RunError(f"{self._run.path / 'best'}: is empty; bring back a copy of it")
         self._set_intercepts(data)
         return state.history
@@ -182,7 +187,7 @@ class Trainer:
                     steps,
                     preemption,
                 )
-                if not self._early_stopping(state).is_over:
+                if not self._validations.early_stopping(state).is_over:
                     self._end_epoch(validation, state, trained)
             if self.cluster.any(preemption.asked):
                 raise Preempted(f"{self._run}: saved after the last epoch")
@@ -212,7 +217,7 @@ class Trainer:
         )
 
     def _is_over(self, state: State) -> bool:
-        if state.stopped or self._early_stopping(state).is_over:
+        if state.stopped or self._validations.early_stopping(state).is_over:
             return True
         return state.position.epoch >= self._config.epochs
 
@@ -226,17 +231,6 @@ class Trainer:
                 reason = f"{self._config.monitor} had stopped improving (--patience)"
             begun = f" and {batches} steps" if batches else ""
             print(f"{trained} epochs{begun} were trained: {reason}; there is nothing left to do")
-
-    def _early_stopping(self, state: State) -> EarlyStopping:
-        return EarlyStopping(
-            monitor=self._config.monitor,
-            patience=self._config.patience,
-            step_names=self.features.schema.step_names,
-            falls=self._config.learning_rate_decay == "plateau",
-            best=state.best,
-            waited=state.waited,
-            seen=len(state.history),
-        )
 
     def _restore(
         self,
@@ -322,7 +316,7 @@ class Trainer:
             while more and not self._asked_to_stop():
                 if self._is_due(state):
                     self._validate_within(validation, state, epoch)
-                    if self._early_stopping(state).is_over:
+                    if self._validations.early_stopping(state).is_over:
                         break
                     continue  # a callback may have asked to stop
                 self._callbacks.on_train_batch_begin(epoch.calls)
@@ -414,7 +408,7 @@ class Trainer:
         A kill between any two of these costs nothing but the time of an epoch.
         """
         train_metrics = trained.part.metrics()
-        metrics, stopping = self._validate(validation, state)
+        metrics, stopping = self._validations.evaluate(validation, state)
         epoch = state.position.epoch
         # Before the checkpoint: what a callback changes, a learning rate for example, belongs to
         # it.
@@ -424,10 +418,9 @@ class Trainer:
         state.history.append(self._entry(state, train_metrics, metrics))
         state.position = Position(epoch=epoch + 1)
         state.validated = 0
-        has_fallen = self._fall_after(stopping)
+        has_fallen = self._validations.fall_after(stopping)
         self._save(state)
-        self._tell(f"epoch {epoch + 1}", state, stopping)
-        self._tell_rate(has_fallen)
+        self._validations.tell(f"epoch {epoch + 1}", state, stopping, has_fallen=has_fallen)
 
     def _validate_within(
         self,
@@ -443,7 +436,7 @@ class Trainer:
         train_metrics = trained.part.metrics()
         pieces = self.model.pieces
         self._callbacks.on_test_begin()
-        metrics, stopping = self._validate(validation, state)
+        metrics, stopping = self._validations.evaluate(validation, state)
         self.model.pieces = pieces
         logs = epoch_logs(trained.part.mean_loss, metrics, stopping.step_names)
         self._callbacks.on_test_end(logs)
@@ -454,46 +447,11 @@ class Trainer:
         if stopping.is_over:
             logs["loss"] = trained.all.mean_loss
             self._callbacks.on_epoch_end(epoch, logs)
-        has_fallen = self._fall_after(stopping)
+        has_fallen = self._validations.fall_after(stopping)
         if stopping.is_over or has_fallen:
             self._save(state)
-        self._tell(f"epoch {epoch + 1}, step {state.validated}", state, stopping)
-        self._tell_rate(has_fallen)
-
-    def _fall_after(self, stopping: EarlyStopping) -> bool:
-        """Lets the learning rate fall, from the best weights on, if the last validation says so.
-
-        The state must be saved before the next step: a later best would otherwise be what a killed
-        run went back to.
-        """
-        must_fall = stopping.falls and not stopping.was_best and not stopping.is_over
-        if must_fall:
-            self._best.restore()
-            self._optimizer.learning_rate = self._rate() * RATE_FALLS_TO
-        return must_fall
-
-    def _rate(self) -> float:
-        """The learning rate of the next step."""
-        return float(keras.ops.convert_to_numpy(self._optimizer.learning_rate))
-
-    def _tell_rate(self, has_fallen: bool) -> None:
-        if has_fallen and self.cluster.chief:
-            rate = f"{self._rate():.2g}"
-            print(f"the learning rate falls to {rate}, from the best weights on", flush=True)
-
-    def _validate(
-        self,
-        validation: FunnelData,
-        state: State,
-    ) -> tuple[Metrics, EarlyStopping]:
-        """Evaluates, keeps the best weights, and counts in the state how long to wait."""
-        metrics = self.evaluator.evaluate(validation, "valid")
-        stopping = self._early_stopping(state)
-        if stopping.is_best(metrics):
-            self._keep_best()
-        state.best = stopping.best
-        state.waited = stopping.waited
-        return metrics, stopping
+        when = f"epoch {epoch + 1}, step {state.validated}"
+        self._validations.tell(when, state, stopping, has_fallen=has_fallen)
 
     def _entry(
         self,
@@ -507,36 +465,9 @@ class Trainer:
             place["step"] = self._step()
         return {**place, **train_metrics, **metrics}
 
-    def _tell(
-        self,
-        when: str,
-        state: State,
-        stopping: EarlyStopping,
-    ) -> None:
-        """Writes the history, and prints its last entry."""
-        if not self.cluster.chief:
-            return
-        write_json(self._run.path / "history.json", state.history)
-        last = state.history[-1]
-        valid = f"validation {stopping.monitor} {stopping.reached(last):.4f}"
-        if last["rows"] == 0:
-            valid = "no validation rows"
-        print(f"{when}: {last['train_seconds']:.1f} s, {valid}", flush=True)
-        undefined = stopping.undefined(last)
-        if undefined and len(state.history) == 1:
-            print(
-                f"warning: the validation rows give no {', no '.join(undefined)}, for which early "
-                "stopping and the choice of the best weights have no eye",
-                flush=True,
-            )
-
     def _asked_to_stop(self) -> bool:
         """Whether a callback has asked to end the training, in whichever process it runs."""
         return self._has_callbacks and self.cluster.any(self.model.stop_training)
-
-    def _keep_best(self) -> None:
-        if self.cluster.chief:
-            self._best.save()
 
     def _set_intercepts(self, data: FunnelData) -> None:
         """Shifts the logits so that each task's predictions sum to its labels, and amounts too.
@@ -565,4 +496,4 @@ class Trainer:
         self.model.shift_logits(shifts)
         if data.schema.amount is not None:
             self.model.scale_amount(amount_scale(rows, weights, shifts, self.model.products))
-        self._keep_best()
+        self._validations.keep_best()

@@ -42,7 +42,7 @@ from tafe_tf.training.config import FREE_SETTINGS, TrainingConfig
 from tafe_tf.training.data_config import DataConfig
 from tafe_tf.training.errors import RunError
 from tafe_tf.training.evaluator import add_batch, metrics_of
-from tafe_tf.training.fit import check_held_out, named, prepare, split
+from tafe_tf.training.job_rows import check_held_out, named, prepare, split
 from tafe_tf.training.noted_files import METRICS
 from tafe_tf.training.predictions import Predictions
 from tafe_tf.training.run_dir import RunDir, claim

@@ -19,7 +19,7 @@ from tafe_tf.schema import Feature, Schema, Task
 from tafe_tf.training.config import TrainingConfig
 from tafe_tf.training.data_config import DataConfig
 from tafe_tf.training.errors import RunError
-from tafe_tf.training.fit import check_held_out, split
+from tafe_tf.training.job_rows import check_held_out, split
 
 SCHEMA = Schema(
     name="shop",
