@@ -20,7 +20,6 @@ _FEW = 1000  # whole numbers with so few values are taken for names of things
 _DENSE = 256  # 0 to so much, most of it in use: no vocabulary is needed
 _VOCABULARY = 50_000  # more values than that are hashed
 _MOST_BUCKETS = 1 << 22
-_RARE = 0.1  # share of values that occur once from which they share a row of the table
 _BUCKETS = 64  # of a number, which is what a schema takes if it names none
 _ROWS_OF_BUCKET = 50  # at least, so that each bucket can be learned
 _VECTOR = 4  # numbers from which lists of one length are taken for vectors
@@ -228,7 +227,6 @@ def _short(number: float) -> str:
 def _names(values: Values, dtype: str) -> Field:
     """Names of things: a row of the table for each, or hashed if they are many."""
     count = len(values.distinct)
-    once = float((values.counts == 1).mean()) if count else 0.0
     keys: dict[str, Any] = {"kind": "vocabulary"}
     reasons = {"kind": f"{count:,} distinct values"}
     what = "whole numbers" if dtype == "int64" else "texts"
@@ -243,9 +241,6 @@ def _names(values: Values, dtype: str) -> Field:
         if has_breaks:
             reasons["kind"] = f"{count:,} distinct {what}, some with line breaks"
         reasons["buckets"] = "two for each, so that few share one"
-    elif once > _RARE:
-        keys["min_count"] = 2
-        reasons["min_count"] = f"{once:.0%} of the values occur once and teach nothing"
     return Field(keys, reasons)
 
 
