@@ -34,6 +34,7 @@ COMMANDS = {
     "launch": "tafe_tf.launch",
     "evaluate": "tafe_tf.evaluate",
     "report": "tafe_tf.report",
+    "lift": "tafe_tf.lift",
     "drift": "tafe_tf.drift",
     "importance": "tafe_tf.importance",
     "explain": "tafe_tf.explain",

@@ -9,6 +9,17 @@ BY = flags.DEFINE_list(
     [],
     "Columns, comma-separated, by whose values the rows are also measured. By default none.",
 )
+DAY = flags.DEFINE_string(
+    "day",
+    "",
+    "Column with the day of each row, for the lift of one model over another by day. By default "
+    "there is none.",
+)
+FIGURES = flags.DEFINE_string(
+    "figures",
+    "",
+    "Folder to write the paper's figures to, as SVG files. By default none are written.",
+)
 HTML = flags.DEFINE_string(
     "html",
     "",

@@ -16,7 +16,6 @@ import os
 import pathlib
 
 from absl import app
-from absl import flags as absl_flags
 from absl.flags import declare_key_flag
 from rich.table import Table
 
@@ -30,19 +29,8 @@ from tafe_tf.terminal.field_shares import print_field_metrics
 from tafe_tf.terminal.tables import number, print_metrics, show
 from tafe_tf.training.noted_files import METRICS, NotedFiles
 
-for _name in ("html", "by"):
+for _name in ("html", "by", "day", "figures"):
     declare_key_flag(_name)
-_DAY = absl_flags.DEFINE_string(
-    "day",
-    "",
-    "Column with the day of each test row, for the lift by day over the second run, or over the "
-    "run before. By default there is none.",
-)
-_FIGURES = absl_flags.DEFINE_string(
-    "figures",
-    "",
-    "Folder to write the paper's figures to. By default none are written.",
-)
 _NOT_REPORTED = ("checkpoints/*", "best/*", "rows/*", "tensorboard/*", "*.keras", "*.npz")
 
 
@@ -51,10 +39,10 @@ def main(argv: list[str]) -> None:
     if len(argv) < 2:
         raise app.UsageError("give at least one run directory")
     with command.one_line_errors():
-        if insight_flags.HTML.value or _FIGURES.value:
+        if insight_flags.HTML.value or insight_flags.FIGURES.value:
             write_page(argv[1:])
             return
-        for name, value in (("by", insight_flags.BY.value), ("day", _DAY.value)):
+        for name, value in (("by", insight_flags.BY.value), ("day", insight_flags.DAY.value)):
             if value:
                 raise command.CommandError(f"--{name} belongs to --html, which must be given")
         for directory in argv[1:]:
@@ -77,13 +65,13 @@ def write_page(addresses: list[str]) -> None:
     # Inside the function: it brings TensorFlow, which takes seconds and which tables do not need.
     from tafe_tf.insight.report import job
 
-    made = job.report(addresses, insight_flags.BY.value, _DAY.value)
+    made = job.report(addresses, insight_flags.BY.value, insight_flags.DAY.value)
     if insight_flags.HTML.value:
         made.write(insight_flags.HTML.value)
         print(f"wrote {insight_flags.HTML.value}")
-    if _FIGURES.value:
-        names = made.write_figures(_FIGURES.value)
-        print(f"wrote {', '.join(names)} in {_FIGURES.value}")
+    if insight_flags.FIGURES.value:
+        names = made.write_figures(insight_flags.FIGURES.value)
+        print(f"wrote {', '.join(names)} in {insight_flags.FIGURES.value}")
 
 
 def report(address: str | os.PathLike[str]) -> None:

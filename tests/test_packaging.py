@@ -69,14 +69,15 @@ ALLOWED: dict[str, set[str]] = {
     "tafe_tf.insight.slices": {"schema", "data", "features", "metrics", "training"},
     "tafe_tf.insight.drift": {
         *("schema", "schema_toml", "data", "features", "probabilities", "storage", "terminal"),
-        *("training", "insight.page"),
+        *("training", "insight.page", "insight.served"),
     },
+    "tafe_tf.insight.served": {"schema", "schema_toml", "storage"},
     "tafe_tf.insight.figures": {
         *("types", "data", "layers", "metrics", "models", "insight.page", "insight.slices"),
     },
     "tafe_tf.insight.report": {
         *("schema", "data", "metrics", "training", "insight.figures", "insight.page"),
-        "insight.slices",
+        *("insight.served", "insight.slices"),
     },
     "tafe_tf.insight.tracking": {
         *("schema", "schema_toml", "data", "insight.report", "terminal", "training"),

@@ -3,25 +3,22 @@
 from __future__ import annotations
 
 import os
-import pathlib
 import sys
 from collections.abc import Mapping
 from typing import Any
 
 import keras
 import numpy as np
-import tensorflow as tf
 
-from tafe_tf import schema_toml
 from tafe_tf.data.atomic import read_json
 from tafe_tf.data.bad_rows import BadRows
 from tafe_tf.data.errors import DataError
 from tafe_tf.data.field_counts import FieldCounts
 from tafe_tf.data.formats.read import read_blocks
 from tafe_tf.features.profile import FILE, Profile
+from tafe_tf.insight.served import EXTRA, Served, is_export
 from tafe_tf.probabilities import probabilities
 from tafe_tf.schema import Schema
-from tafe_tf.storage.staging import stage
 from tafe_tf.training.errors import RunError
 from tafe_tf.training.evaluator import Evaluator
 from tafe_tf.training.noted_files import PROFILE
@@ -30,9 +27,6 @@ from tafe_tf.training.run_dir import RunDir
 from tafe_tf.training.score_profile import ScoreProfile, write_scores
 
 Columns = Mapping[str, np.ndarray]
-
-_GRAPH = "saved_model.pb"
-_EXTRA = "assets.extra"
 
 
 class OfRun:
@@ -70,7 +64,7 @@ class OfExport:
     """A version of an export.
 
     Args:
-        path: Its directory.
+        path: Its directory, or its URI in a store.
 
     Attributes:
         schema: See `OfRun`.
@@ -78,23 +72,20 @@ class OfExport:
         beside: None; the training files are not known.
     """
 
-    def __init__(self, path: pathlib.Path) -> None:
-        self.schema = schema_toml.load(path / _EXTRA / "schema.toml")
-        if not (path / _EXTRA / FILE).exists():
+    def __init__(self, path: str | os.PathLike[str]) -> None:
+        self._served = Served(path)
+        self.schema = self._served.schema
+        profile = self._served.path / EXTRA / FILE
+        if not profile.exists():
             raise DataError(
-                f"{path}: has no {_EXTRA}/{FILE}, since an earlier version made it or its run has "
+                f"{path}: has no {EXTRA}/{FILE}, since an earlier version made it or its run has "
                 f"none; give the run, or export it again once `tafe drift` has made its {FILE}"
             )
-        self.profile: dict[str, Any] = read_json(path / _EXTRA / FILE)
+        self.profile: dict[str, Any] = read_json(profile)
         self.beside: list[str] = []
-        self._loaded = tf.saved_model.load(str(path))
-        self._inputs = {column.name: column.input for column in self.schema.served_inputs}
 
     def _ask(self, signature: str, columns: Columns) -> dict[str, np.ndarray]:
-        inputs = {}
-        for name, given in self._inputs.items():
-            inputs[given] = tf.constant(columns[name])
-        answer = self._loaded.signatures[signature](**inputs)
+        answer = self._served.ask(signature, columns)
         return {name: values.numpy() for name, values in answer.items()}
 
     def count_fields(self, counts: FieldCounts, columns: Columns) -> None:
@@ -120,19 +111,11 @@ def reference(path: str | os.PathLike[str]) -> Reference:
     """
     directory = os.fspath(path)
     if is_export(directory):
-        return OfExport(stage(directory))
+        return OfExport(directory)
     run = load(directory)
     if not (run.path / FILE).exists():
         _make_profile(run)
     return OfRun(run)
-
-
-def is_export(path: str | os.PathLike[str]) -> bool:
-    """Whether a folder, or a prefix of a store, is a version of an export."""
-    from tafe_tf.storage.addresses import join
-    from tafe_tf.storage.listing import is_file
-
-    return is_file(join(os.fspath(path), _GRAPH))
 
 
 def _make_profile(run: Run) -> None:

@@ -8,4 +8,5 @@ measured.py   sections from its test rows: funnel, metrics, curves, slices
 beside.py     sections of several runs, and of a run and its predecessor
 figures.py    the section of the paper's figures
 job.py        runs -> the page
+lift.py       two models, runs or exports, on a log of days
 """

@@ -1,0 +1,83 @@
+"""A version of an export, as those see it who look at models."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from typing import Any
+
+import tensorflow as tf
+
+from tafe_tf import schema_toml
+from tafe_tf.storage.addresses import join
+from tafe_tf.storage.listing import is_file
+from tafe_tf.storage.staging import stage
+
+EXTRA = "assets.extra"  # where an export has what the graph has not
+_GRAPH = "saved_model.pb"
+_LARGEST_LOGIT = 80.0  # of a probability that is 0 or 1 in float32
+
+
+def is_export(path: str | os.PathLike[str]) -> bool:
+    """Whether a folder, or a prefix of a store, is a version of an export."""
+    return is_file(join(os.fspath(path), _GRAPH))
+
+
+class Served:
+    """A version of an export, asked in this process.
+
+    Args:
+        path: Its directory, or its URI in a store.
+
+    Attributes:
+        path: Its directory on this machine.
+        schema: What its columns are.
+
+    Raises:
+        DataError: If it has no schema.
+        StoreError: If it cannot be brought from its store.
+    """
+
+    def __init__(self, path: str | os.PathLike[str]) -> None:
+        self.path = stage(os.fspath(path))
+        self.schema = schema_toml.load(self.path / EXTRA / "schema.toml")
+        self._loaded = tf.saved_model.load(str(self.path))
+        self._inputs = {column.name: column.input for column in self.schema.served_inputs}
+
+    def ask(self, signature: str, columns: Mapping[str, Any]) -> dict[str, tf.Tensor]:
+        """What a signature answers to raw columns, by the names of its outputs."""
+        inputs = {}
+        for name, given in self._inputs.items():
+            inputs[given] = tf.convert_to_tensor(columns[name])
+        answer: dict[str, tf.Tensor] = self._loaded.signatures[signature](**inputs)
+        return answer
+
+
+class AsModel:
+    """An export in a model's place: raw columns in, logits [B, N] out.
+
+    `Evaluator` takes it with `raw` in the feature graph's place.
+
+    Args:
+        served: The export.
+
+    Attributes:
+        pieces: Is set by the evaluator; an export has none.
+    """
+
+    def __init__(self, served: Served) -> None:
+        self.pieces = 1
+        self._served = served
+
+    def __call__(self, columns: Mapping[str, tf.Tensor], training: bool = False) -> tf.Tensor:
+        """The logits of the probabilities that the export answers."""
+        answer = self._served.ask("serving_default", columns)
+        steps = [answer[name] for name in self._served.schema.step_names]
+        p = tf.cast(tf.stack(steps, axis=1), tf.float64)
+        logits = tf.math.log(p) - tf.math.log1p(-p)
+        return tf.clip_by_value(logits, -_LARGEST_LOGIT, _LARGEST_LOGIT)
+
+
+def raw(columns: Mapping[str, tf.Tensor]) -> Mapping[str, tf.Tensor]:
+    """The columns as they are."""
+    return columns
