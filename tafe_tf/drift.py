@@ -16,6 +16,7 @@ of its scores. The exit code is 0 without drift, 3 with drift, and 1 if somethin
 
 from __future__ import annotations
 
+import contextlib
 import json
 import sys
 
@@ -96,7 +97,10 @@ def _drift(arguments: list[str]) -> Drift:
         jensen_shannon=_JENSEN_SHANNON.value,
         psi=_PSI.value,
     )
-    drift = find_drift(model, sources, thresholds, flags.given("input_format") or "")
+    # JSON stands alone: whatever else is said goes beside it.
+    said = sys.stderr if insight_flags.JSON.value else sys.stdout
+    with contextlib.redirect_stdout(said):
+        drift = find_drift(model, sources, thresholds, flags.given("input_format") or "")
     if insight_flags.JSON.value:
         print(json.dumps(drift.as_json(), indent=2))
     else:

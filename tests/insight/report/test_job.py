@@ -198,6 +198,10 @@ def test_slices_and_importance_of_the_run_are_shown(first: Run, tmp_path: pathli
     one = {"field": "item", "output": "ctr", "auc_drop": 0.25, "interval": [0.2, 0.3]}
     noted = {"rows": 600, "repeats": 3, "fields": [one, {**one, "field": "user", "auc_drop": 0.5}]}
     (tmp_path / "run" / "importance.json").write_text(json.dumps(noted))
+    of_other_weights = report([tmp_path / "run"])  # since nothing notes it
+    assert "Importance for ctr" not in of_other_weights.html
+    assert "importance: it has not been measured for these weights" in of_other_weights.html
+    tafe_tf.load(tmp_path / "run").directory.files.note("importance.json")
     made = report([tmp_path / "run"])
     shown = cells(made.html, "Importance for ctr")
     assert list(shown)[1:] == ["user", "item"]
