@@ -28,7 +28,7 @@ from tafe_tf.insight.drift.compare import Drift, Thresholds
 from tafe_tf.insight.drift.job import find_drift
 from tafe_tf.insight.drift.page import write_page
 from tafe_tf.insight.drift.table import print_drift
-from tafe_tf.insight.page.render import check_installed
+from tafe_tf.insight.page.render import check_target
 from tafe_tf.terminal import command
 
 for _name in ("input_format", "html", "json"):
@@ -87,7 +87,7 @@ def _drift(arguments: list[str]) -> Drift:
         rule = "two arguments or more must be given: a run or an export, and rows"
         raise command.CommandError(f"{rule}. Received: {received}")
     if insight_flags.HTML.value:
-        check_installed()
+        check_target(insight_flags.HTML.value)
     machine.keep_freed_memory()
     model, *sources = arguments
     thresholds = Thresholds(

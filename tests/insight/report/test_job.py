@@ -9,6 +9,7 @@ import re
 import shutil
 import subprocess
 import sys
+from unittest import mock
 
 import amount_rows
 import numpy as np
@@ -235,6 +236,14 @@ def test_the_command_writes_the_page_and_the_figures(
     assert (figures / "figure_5.svg").exists()
     with flagsaver.flagsaver(day="day"), pytest.raises(SystemExit, match="--day belongs to --html"):
         command.main(["report", str(first.path)])
+    nowhere = str(tmp_path / "nowhere" / "page.html")
+    with (
+        flagsaver.flagsaver(html=nowhere),
+        mock.patch("tafe_tf.insight.report.job.report") as work,
+        pytest.raises(SystemExit, match=f"error: {nowhere}: {tmp_path}/nowhere is no folder"),
+    ):
+        command.main(["report", str(first.path)])
+    work.assert_not_called()
 
 
 def test_tables_need_no_tensorflow(first: Run) -> None:
