@@ -24,7 +24,7 @@ from tafe_tf.export import manifest
 from tafe_tf.export.session_model import SessionModel
 from tafe_tf.export.signature_inputs import by_input
 from tafe_tf.export.versions import SCHEMA_FILE
-from tafe_tf.schema import Column, Schema
+from tafe_tf.schema import Schema
 from tafe_tf.storage.staging import stage
 from tafe_tf.training.noted_rows import EVALUATION_ROWS
 
@@ -65,14 +65,18 @@ class FunnelModel:
             params: Are not read.
 
         Returns:
-            A column of float32 for each output, such as "ctr", with the index of the rows.
+            A column of float32 for each output, such as "ctr", with the index of the rows; no row
+            for no row.
 
         Raises:
             DataError: On a bad row, naming row, column and value.
         """
         import pandas as pd  # an extra
 
-        parts: dict[str, list[np.ndarray]] = {name: [] for name in self.schema.output_names}
+        names = self.schema.output_names
+        if not len(model_input):
+            return pd.DataFrame(columns=names, index=model_input.index, dtype=np.float32)
+        parts: dict[str, list[np.ndarray]] = {name: [] for name in names}
         blocks = read_blocks(
             [ArrowRows("rows", to_arrow(model_input, "rows", self.schema))],
             self.schema,
@@ -150,27 +154,20 @@ def log(
 
 
 def signature_of(schema: Schema) -> Any:
-    """The raw columns and the outputs as MLflow's signature."""
+    """The raw columns and the outputs as MLflow's signature.
+
+    The columns are of any type, which `predict` judges by itself. MLflow would refuse an integer
+    column with a missing value, which pandas has as floats, integers where numbers are asked for,
+    and categories where texts are.
+    """
     from mlflow.models import ModelSignature
     from mlflow.types import ColSpec, DataType
     from mlflow.types import Schema as Columns
-
-    inputs: list[Any] = [_spec(column) for column in schema.served_inputs]
-    outputs: list[Any] = [ColSpec(DataType.float, name) for name in schema.output_names]
-    return ModelSignature(inputs=Columns(inputs), outputs=Columns(outputs))
-
-
-def _spec(column: Column) -> Any:
-    """A column's type: text, or any, which `predict` judges by itself.
-
-    MLflow would refuse an integer column with a missing value, which pandas has as floats, and
-    integers where numbers are asked for.
-    """
-    from mlflow.types import ColSpec, DataType
     from mlflow.types.schema import AnyType
 
-    is_text = column.dtype == "string" and not column.max_length
-    return ColSpec(DataType.string if is_text else AnyType(), column.name)
+    inputs: list[Any] = [ColSpec(AnyType(), column.name) for column in schema.served_inputs]
+    outputs: list[Any] = [ColSpec(DataType.float, name) for name in schema.output_names]
+    return ModelSignature(inputs=Columns(inputs), outputs=Columns(outputs))
 
 
 def _inputs_of(rows: pd.DataFrame, schema: Schema) -> pd.DataFrame:

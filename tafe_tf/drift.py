@@ -16,6 +16,7 @@ of its scores. The exit code is 0 without drift, 3 with drift, and 1 if somethin
 
 from __future__ import annotations
 
+import contextlib
 import json
 import sys
 
@@ -27,7 +28,7 @@ from tafe_tf.insight.drift.compare import Drift, Thresholds
 from tafe_tf.insight.drift.job import find_drift
 from tafe_tf.insight.drift.page import write_page
 from tafe_tf.insight.drift.table import print_drift
-from tafe_tf.insight.page.render import check_installed
+from tafe_tf.insight.page.render import check_target
 from tafe_tf.terminal import command
 
 for _name in ("input_format", "html", "json"):
@@ -86,7 +87,7 @@ def _drift(arguments: list[str]) -> Drift:
         rule = "two arguments or more must be given: a run or an export, and rows"
         raise command.CommandError(f"{rule}. Received: {received}")
     if insight_flags.HTML.value:
-        check_installed()
+        check_target(insight_flags.HTML.value)
     machine.keep_freed_memory()
     model, *sources = arguments
     thresholds = Thresholds(
@@ -96,7 +97,10 @@ def _drift(arguments: list[str]) -> Drift:
         jensen_shannon=_JENSEN_SHANNON.value,
         psi=_PSI.value,
     )
-    drift = find_drift(model, sources, thresholds, flags.given("input_format") or "")
+    # JSON stands alone: whatever else is said goes beside it.
+    said = sys.stderr if insight_flags.JSON.value else sys.stdout
+    with contextlib.redirect_stdout(said):
+        drift = find_drift(model, sources, thresholds, flags.given("input_format") or "")
     if insight_flags.JSON.value:
         print(json.dumps(drift.as_json(), indent=2))
     else:

@@ -39,7 +39,7 @@ from tafe_tf.terminal.field_shares import print_field_metrics
 from tafe_tf.terminal.slice_table import add_slice, slice_table
 from tafe_tf.terminal.tables import print_dropped, print_metrics, show
 from tafe_tf.training import predecessor
-from tafe_tf.training.noted_files import OF_TEST_ROWS
+from tafe_tf.training.noted_files import OF_TEST_ROWS, SLICES
 from tafe_tf.training.noted_rows import EVALUATION_ROWS
 from tafe_tf.training.prediction_file import PredictionFile
 from tafe_tf.training.predictions import Predictions
@@ -117,12 +117,13 @@ def evaluate() -> None:
         if found:
             print_slices(found, run.schema)
         if is_test:
-            run.directory.files.forget(*OF_TEST_ROWS)
+            written = (*OF_TEST_ROWS, SLICES) if found else OF_TEST_ROWS
+            run.directory.files.forget(*written)
             write_json(run.path / "metrics.json", metrics)
             predecessor.compare(run.directory, metrics, data)
             if found:
-                write_json(run.path / "slices.json", [one.as_json() for one in found])
-            run.directory.files.note(*OF_TEST_ROWS)
+                write_json(run.path / SLICES, [one.as_json() for one in found])
+            run.directory.files.note(*written)
     if split == "test" and not is_test:
         print(
             "these are not the test rows of training, or not as it judged them: "

@@ -22,7 +22,7 @@ from tafe_tf import flags, insight_flags, machine
 from tafe_tf.insight.figures.charts import write_figures
 from tafe_tf.insight.figures.daily import SHARE, DailyLift
 from tafe_tf.insight.page.parts import Section
-from tafe_tf.insight.page.render import check_installed, write
+from tafe_tf.insight.page.render import check_target, write
 from tafe_tf.insight.report.lift import Lift, find_lift
 from tafe_tf.terminal import command
 from tafe_tf.terminal.tables import show
@@ -50,7 +50,7 @@ def lift(arguments: list[str]) -> None:
         raise command.CommandError(f"{rule}. Received: {received}")
     command.required(day=insight_flags.DAY.value)
     if insight_flags.HTML.value:
-        check_installed()
+        check_target(insight_flags.HTML.value)
     machine.set_threads(EVALUATION_ROWS)
     machine.keep_freed_memory()
     new, other, *files = arguments

@@ -58,20 +58,24 @@ def write_page(addresses: list[str]) -> None:
     Raises:
         DataError: On a bad row, or if a column is not there.
         MissingExtra: If Jinja is not installed.
-        OSError: If a file cannot be written.
+        OSError: If a file cannot be written; for a folder that is not there before any work.
         RunError: If a directory holds no finished run.
         ValueError: If there are more than six runs.
     """
     # Inside the function: it brings TensorFlow, which takes seconds and which tables do not need.
+    from tafe_tf.insight.page import render
     from tafe_tf.insight.report import job
 
+    if insight_flags.HTML.value:
+        render.check_target(insight_flags.HTML.value)
     made = job.report(addresses, insight_flags.BY.value, insight_flags.DAY.value)
     if insight_flags.HTML.value:
         made.write(insight_flags.HTML.value)
         print(f"wrote {insight_flags.HTML.value}")
     if insight_flags.FIGURES.value:
         names = made.write_figures(insight_flags.FIGURES.value)
-        print(f"wrote {', '.join(names)} in {insight_flags.FIGURES.value}")
+        written = f"wrote {', '.join(names)} in {insight_flags.FIGURES.value}"
+        print(written if names else "no figures: only TAFE has selectors, and no --day was given")
 
 
 def report(address: str | os.PathLike[str]) -> None:

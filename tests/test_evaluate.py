@@ -33,6 +33,10 @@ def test_slices_are_printed_and_kept(run: RunDir, capsys: pytest.CaptureFixture[
         evaluate.evaluate()
     assert "the worst of 24 slices by hour" in capsys.readouterr().out
     slices = json.loads((run.path / "slices.json").read_text())
+    run.files.check("slices.json")
+    assert run.files.is_of_these_weights("slices.json")
+    run.files.begin(has_trained=True)  # as training does that goes on
+    assert not run.files.is_of_these_weights("slices.json")
     assert sum(one["metrics"]["rows"] for one in slices) == 600
     assert {one["value"] for one in slices} == {str(hour) for hour in range(24)}
     assert set(slices[0]) == {"column", "value", "metrics", "intervals", "misplaced"}

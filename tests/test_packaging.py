@@ -65,7 +65,7 @@ ALLOWED: dict[str, set[str]] = {
         *("schema", "data", "features", "insight.slices", "log_normal", "machine", "metrics"),
         *("models", "probabilities", "terminal", "training"),
     },
-    "tafe_tf.insight.page": {"data"},
+    "tafe_tf.insight.page": {"data", "storage"},
     "tafe_tf.insight.slices": {"schema", "data", "features", "metrics", "training"},
     "tafe_tf.insight.drift": {
         *("schema", "schema_toml", "data", "features", "probabilities", "storage", "terminal"),

@@ -18,6 +18,7 @@ from tafe_tf.serving.request_log.records import Served
 DEFAULT_SAMPLE = 0.01
 _MOST_QUEUED = 64 << 20  # bytes that wait to be written
 _SECONDS_TO_CLOSE = 30.0
+_SECONDS_TO_END = 5.0  # after that, once what waits is left out
 _NAP = 1.0  # seconds between two looks at a file's age
 
 
@@ -81,6 +82,7 @@ class RequestLog:
         self._lock = threading.Lock()
         self._thread: threading.Thread | None = None
         self._is_closed = False
+        self._is_late = False  # what waits is left out, so that closing comes to its end
         self._has_said: set[str] = set()
 
     def draws(self) -> bool:
@@ -134,7 +136,9 @@ class RequestLog:
 
     def _write_all(self, served: list[Served]) -> None:
         for one in served:
-            if self._attempt(functools.partial(self._write_one, one)):
+            if self._is_late:
+                self.dropped += 1
+            elif self._attempt(functools.partial(self._write_one, one)):
                 self.written += 1
             else:
                 self.failed += 1
@@ -165,7 +169,10 @@ class RequestLog:
         print(f"warning: {self.directory}: the request log {what}", file=sys.stderr, flush=True)
 
     def close(self) -> None:
-        """Writes what waits, and gives the last file its name; later calls are left out."""
+        """Writes what waits, and gives the last file its name; later calls are left out.
+
+        What the disk does not take within 30 seconds is left out, counted as dropped, and said.
+        """
         with self._lock:
             if self._is_closed:
                 return
@@ -175,6 +182,10 @@ class RequestLog:
             return
         self._queue.put(None)
         thread.join(_SECONDS_TO_CLOSE)
+        if thread.is_alive():
+            self._is_late = True
+            thread.join(_SECONDS_TO_END)
+            self._say(f"drops {self.dropped:,} calls: the disk is too slow")
         atexit.unregister(self.close)
 
     def __enter__(self) -> RequestLog:

@@ -125,16 +125,30 @@ class Present:
         if column.is_exact:
             raw = norms(raw)
         lists = raw.reshape(len(raw), -1)
-        if column.dtype == "string":
-            is_there = lists.astype(np.bool_)  # of texts and bytes, the empty ones are false
-        elif column.dtype == "int64":
-            is_there = lists != ABSENT["int64"]
-        else:
-            is_there = np.isfinite(lists)
-            if is_weight:
-                is_there &= lists != 0
+        is_there = are_there(column, lists, is_weight)
         self.values = lists[is_there]
         self.of_row = is_there.sum(axis=1)
+
+
+def are_there(column: Column, lists: np.ndarray, is_weight: bool) -> np.ndarray:
+    """Which values of lists are there, and not missing or filled up behind the end.
+
+    Args:
+        column: The column.
+        lists: [n, any].
+        is_weight: Whether it holds the weights of lists.
+
+    Returns:
+        Booleans, [n, any].
+    """
+    if column.dtype == "string":
+        return lists.astype(np.bool_)  # of texts and bytes, the empty ones are false
+    if column.dtype == "int64":
+        return np.asarray(lists != ABSENT["int64"])
+    is_there = np.isfinite(lists)
+    if is_weight:
+        is_there &= lists != 0
+    return is_there
 
 
 class ColumnCounts:

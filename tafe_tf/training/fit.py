@@ -59,7 +59,7 @@ from tafe_tf.training.job_rows import (
     split,
 )
 from tafe_tf.training.loop import Trainer
-from tafe_tf.training.noted_files import IMPORTANCE, OF_THE_END, PROFILE
+from tafe_tf.training.noted_files import IMPORTANCE, OF_THE_END, PROFILE, SLICES
 from tafe_tf.training.predictions import Predictions
 from tafe_tf.training.run import Run
 from tafe_tf.training.run_dir import RunDir
@@ -386,7 +386,7 @@ def _evaluate_test(
     if config.save_predictions:
         predictions = cluster.gather(seen.arrays())
     if cluster.chief:
-        for name in ("slices.json", IMPORTANCE):  # of weights that may be others now
+        for name in (SLICES, IMPORTANCE):  # of weights that may be others now
             (run.path / name).unlink(missing_ok=True)
         write_json(run.path / "metrics.json", metrics)
         if predictions is not None:

@@ -21,6 +21,7 @@ MOMENTS = ("checkpoints/ckpt-*",)
 STATES = ("best/ckpt-*", *MOMENTS)
 OF_TEST_ROWS = ("metrics.json", "previous_metrics.json")
 IMPORTANCE = "importance.json"
+SLICES = "slices.json"
 METRICS = ("history.json", "predictions.npz", *OF_TEST_ROWS)
 PROFILE = "profile.json"  # of the training rows, and at the end of the scores
 OF_THE_END = (*WEIGHTS, *MOMENTS, *METRICS, "model.keras", PROFILE)
@@ -86,6 +87,14 @@ class NotedFiles:
         noted = self._noted()
         if noted is not None:
             self._write(_without(noted, patterns))
+
+    def is_of_these_weights(self, name: str) -> bool:
+        """Whether a file is noted, and not one that training has left behind by going on.
+
+        Of a run of an earlier version, which noted nothing, every file counts.
+        """
+        noted = self._noted()
+        return noted is None or name in noted
 
     def _write(self, noted: Entries) -> None:
         write_json(self._path, noted)

@@ -67,6 +67,8 @@ from tafe_tf.training.errors import RunError
 from tafe_tf.training.noted_files import MEANING, PROFILE, WEIGHTS, NotedFiles
 from tafe_tf.training.noted_rows import NotedRows
 
+TREES = "trees"  # the folder of a run of boosted trees, which has no weights
+
 # A start that failed is told by flags.txt, and a run that has trained by the index of a state.
 _SENT_FIRST = ("flags.txt",)
 _SENT_LAST = (
@@ -342,7 +344,12 @@ class RunDir:
         self.files.note(*WEIGHTS)
 
     def check_trained(self) -> None:
-        """Raises RunError if the run has not finished an epoch."""
+        """Raises RunError if the run has not finished an epoch, or is one of trees."""
+        if (self.path / TREES).is_dir():
+            raise RunError(
+                f"{self.path}: holds boosted trees, which only tafe_tf.report without --html and "
+                "tafe_tf.compare show; this takes the run of a network"
+            )
         if not newest_first(self.path / "best"):
             raise RunError(f"{self.path}: holds no trained model; run tafe_tf.train first")
 

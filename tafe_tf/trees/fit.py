@@ -45,14 +45,13 @@ from tafe_tf.training.evaluator import add_batch, metrics_of
 from tafe_tf.training.job_rows import check_held_out, named, prepare, split
 from tafe_tf.training.noted_files import METRICS
 from tafe_tf.training.predictions import Predictions
-from tafe_tf.training.run_dir import RunDir, claim
+from tafe_tf.training.run_dir import TREES, RunDir, claim
 from tafe_tf.trees.config import NAME, OF_TRAINING, TreesConfig
 from tafe_tf.trees.funnel_trees import FunnelTrees, Grower, Grown, load, save
 from tafe_tf.trees.stopping import check_monitor
 from tafe_tf.trees.table import Listed, TreeTable, frequent_ids
 
 _READ_ROWS = 1 << 16  # rows that are read at once
-_FOLDER = "trees"
 
 Use = Callable[[np.ndarray, Batch], bool]
 
@@ -109,7 +108,7 @@ def _claim(
     training: TrainingConfig,
 ) -> None:
     """Makes the directory this run's own, or finds that it already is."""
-    has_trees = any((run.path / _FOLDER).glob("*.txt"))
+    has_trees = any((run.path / TREES).glob("*.txt"))
     if not has_trees:
         run.forget_failed_start(data.schema_file)
         _lists_file(run).unlink(missing_ok=True)  # their ids were those of its vocabularies
@@ -156,7 +155,7 @@ def _fit(
     reading = dataclasses.replace(training, batch_size=_READ_ROWS)
     rows, validation = split(data, reading, Cluster(), bad_rows)
     prepare(run, rows, data.schema_file)
-    run.files.begin((run.path / _FOLDER).exists())
+    run.files.begin((run.path / TREES).exists())
     print_unseen(run.statistics().get("unseen", {}))
     print_unknown(run.statistics())
     run.rows.save(validation, data.files())
@@ -165,7 +164,7 @@ def _fit(
     grown, took = _grow_all(run, table, rows, validation, trees, training)
     _write_history(run, grown, took, table, validation, training)
     _evaluate_test(run, grown, table, rows, data, training)
-    run.files.note(f"{_FOLDER}/*", _lists_file(run).name, *METRICS)
+    run.files.note(f"{TREES}/*", _lists_file(run).name, *METRICS)
     print_dropped(bad_rows)
 
 
@@ -209,9 +208,9 @@ def _grow_all(
         step_names=names,
         table=table,
     )
-    (run.path / _FOLDER).mkdir(exist_ok=True)
+    (run.path / TREES).mkdir(exist_ok=True)
     for name in names:
-        path = run.path / _FOLDER / f"{name}.txt"
+        path = run.path / TREES / f"{name}.txt"
         report = path.with_suffix(".json")
         if not path.exists():
             if learned is None or held_out is None:

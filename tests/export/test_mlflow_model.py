@@ -89,3 +89,16 @@ def test_missing_values_and_bad_ones(
     rows["hour"] = [1, "noon", 2, 3, 4]
     with pytest.raises(DataError, match=r"rows: row 2.*hour.*noon"):
         model.predict(rows)
+
+
+def test_categories_and_no_rows(exports: dict[str, pathlib.Path], tmp_path: pathlib.Path) -> None:
+    rows = pd.DataFrame(small_models.rows("stories", 5, seed=5))
+    mlflow_model.save(exports["stories"], tmp_path / "model")
+    model = mlflow.pyfunc.load_model(str(tmp_path / "model"))
+    expected = model.predict(rows)
+    categories = rows.assign(item=rows["item"].astype("category"))
+    pd.testing.assert_frame_equal(model.predict(categories), expected)
+    nothing = model.predict(rows.head(0))
+    pd.testing.assert_frame_equal(nothing, expected.head(0))
+    with pytest.raises(mlflow.exceptions.MlflowException, match=r"missing inputs.*hour"):
+        model.predict(rows.head(0).drop(columns="hour"))

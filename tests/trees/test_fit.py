@@ -11,6 +11,7 @@ import pandas as pd
 import pytest
 from sklearn.metrics import roc_auc_score
 
+import tafe_tf
 from tafe_tf.data.atomic import read_json
 from tafe_tf.data.errors import DataError
 from tafe_tf.data.formats.write import write
@@ -337,6 +338,8 @@ def test_a_single_training_row_is_learned_from(
     assert (logits_of(tmp_path / "run") > 10.0).all()
     said = capsys.readouterr().out
     assert "warning: task 'buy': the held-out rows do not define auc" in said
+    with pytest.raises(RunError, match="holds boosted trees, which only"):
+        tafe_tf.load(tmp_path / "run")
 
 
 def test_what_lightgbm_refuses_is_an_error_that_names_the_task(

@@ -10,6 +10,7 @@ import numpy as np
 
 from tafe_tf.features.profile import (
     Present,
+    are_there,
     by_cell,
     counted,
     is_list,
@@ -134,14 +135,17 @@ class ColumnObserved:
                 counts.add_independent(here)
 
     def _as_trained(self, raw: np.ndarray) -> np.ndarray:
-        """The values that the model would read: others of longer lists are cut off."""
+        """The values that the model would read: longer lists are cut at their older end."""
         if self._column.dtype == "string":
             flat = [b"" if text in self._missing else text for text in raw.reshape(-1).tolist()]
             raw = np.array(flat, object).reshape(raw.shape)
         most = self._column.max_length
         if not is_list(self._column) or raw.shape[1] <= most:
             return raw
-        return raw[:, :most]
+        if self._column.keep == "first":
+            return raw[:, :most]
+        is_there = are_there(self._column, raw, self._is_weight)
+        return _last(raw, is_there, most)
 
     def _cells(self, values: np.ndarray) -> Mapping[Any, int]:
         if is_number(self._column):
@@ -196,6 +200,20 @@ class RowsObserved:
                 self.scores[name].add_cluster(counts)
             else:
                 self.scores[name].add_independent(counts)
+
+
+def _last(raw: np.ndarray, is_there: np.ndarray, most: int) -> np.ndarray:
+    """The last values of lists, [n, most]; a list ends behind its last value that is there.
+
+    Args:
+        raw: The lists, [n, any].
+        is_there: Which of their values are there, [n, any].
+        most: How many values are kept.
+    """
+    places = np.arange(1, raw.shape[1] + 1)
+    ends = np.max(np.where(is_there, places, 0), axis=1, keepdims=True)
+    starts = np.maximum(ends - most, 0)
+    return np.take_along_axis(raw, starts + np.arange(most), axis=1)
 
 
 def padded(column: Column, parts: Sequence[np.ndarray]) -> np.ndarray:

@@ -18,7 +18,7 @@ from tafe_tf.data.errors import DataError
 from tafe_tf.data.formats.patterns import find_sources
 from tafe_tf.data.formats.read import read_blocks
 from tafe_tf.data.record_framing import read_records
-from tafe_tf.schema import RANKS, SCORE, Schema
+from tafe_tf.schema import RANKS, SCORE, Column, Schema
 from tafe_tf.storage.addresses import is_remote
 
 Say = Callable[[str], None]
@@ -68,13 +68,15 @@ def read(
     Raises:
         DataError: If there are no rows, or a file cannot be used.
     """
-    files = []
+    files: list[str] = []
     logs: list[str] = []
     for source in sources:
         found = log_files(source, say)
         logs += found
-        if not found:
-            files.append(source)
+        named = [] if found else find_sources([source], input_format)
+        for file in named:  # those of a pattern
+            is_of_log = not is_remote(file) and is_log(file)
+            (logs if is_of_log else files).append(file)
     if logs:
         yield from _of_logs(logs, schema, say)
     if files:
@@ -105,15 +107,15 @@ def log_files(source: str, say: Say = print) -> list[str]:
         return [source] if is_log(path) else []
     if not path.is_dir():
         return []
-    found = sorted(path.glob(_OF_LOG))
-    if not found or not is_log(found[0]):
-        return []
     left = len(list(path.glob(_OPEN)))
     if left:
         say(
             f"{source}: {left} files are being written, or were left by a process that was killed; "
             "name one to read it"
         )
+    found = sorted(path.glob(_OF_LOG))
+    if not any(is_log(file) for file in found):
+        return []
     return [str(file) for file in found]
 
 
@@ -169,9 +171,7 @@ def _rows(log: prediction_log_pb2.PredictionLog, schema: Schema) -> Rows:
         if column.input not in request.inputs:
             raise NoFit(f"no input {column.input!r}")
         array = tf.make_ndarray(request.inputs[column.input])
-        rank = 2 if column.max_length else 1
-        is_text = array.dtype == object
-        if array.ndim != rank or is_text != (column.dtype == "string"):
+        if not _fits(array, column):
             raise NoFit(f"input {column.input!r} is of another type or shape")
         columns[column.name] = array
     sizes = {len(array) for array in columns.values()}
@@ -183,6 +183,18 @@ def _rows(log: prediction_log_pb2.PredictionLog, schema: Schema) -> Rows:
         raise NoFit("inputs of different lengths")
     scores = {}
     for name, tensor in log.predict_log.response.outputs.items():
-        if name in schema.output_names:
-            scores[name] = tf.make_ndarray(tensor)
+        if name not in schema.output_names:
+            continue
+        scores[name] = tf.make_ndarray(tensor)
+        if scores[name].dtype != np.float32 or scores[name].shape != (count,):
+            raise NoFit(f"output {name!r} is of another type or shape")
     return Rows(columns, count, True, scores)
+
+
+def _fits(array: np.ndarray, column: Column) -> bool:
+    """Whether an input has the type and the shape that the model takes; others were of another."""
+    dtype = np.dtype(object if column.dtype == "string" else column.dtype)
+    rank = 2 if column.max_length else 1
+    if array.dtype != dtype or array.ndim != rank:
+        return False
+    return not column.is_exact or array.shape[1] == column.max_length

@@ -24,7 +24,7 @@ from tafe_tf.training.evaluator import Evaluator
 from tafe_tf.training.noted_files import PROFILE
 from tafe_tf.training.run import Run, load
 from tafe_tf.training.run_dir import RunDir
-from tafe_tf.training.score_profile import ScoreProfile, write_scores
+from tafe_tf.training.score_profile import ScoreProfile
 
 Columns = Mapping[str, np.ndarray]
 
@@ -135,8 +135,8 @@ def _make_profile(run: Run) -> None:
         profile = _counted(run.schema, files, BadRows(bad_rows.policy, bad_rows.most))
         statistics = run.directory.statistics()
         shares = {kind: statistics.get(kind, {}) for kind in ("missing", "unseen")}
-        write_json(run.path / FILE, {**profile, "fields": shares})
-        _add_scores(run)
+        scores = _scores(run)
+        write_json(run.path / FILE, {**profile, "fields": shares, **scores})  # whole or not at all
         run.directory.files.note(PROFILE)
 
 
@@ -150,8 +150,8 @@ def _counted(schema: Schema, files: list[str], bad_rows: BadRows) -> dict[str, A
     return {"rows": rows, "columns": counts.described()}
 
 
-def _add_scores(run: Run) -> None:
-    """Adds the scores of the test rows, or of those that were held out."""
+def _scores(run: Run) -> dict[str, Any]:
+    """The scores of the test rows, or of those that were held out, as `write_scores` adds them."""
     rows: RunDir = run.directory
     scores = ScoreProfile(run.schema)
     evaluator = Evaluator(run.model, run.features)
@@ -161,4 +161,4 @@ def _add_scores(run: Run) -> None:
     else:
         evaluator.predict(rows.rows.held_out(), "valid", scores.add)
     name = "held-out rows" if test is None else "test rows"
-    write_scores(run.path / FILE, scores.gathered(evaluator.cluster), name)
+    return {"scores_of": name, "scores": scores.gathered(evaluator.cluster)}

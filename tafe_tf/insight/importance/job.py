@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Sequence
 from typing import Any
 
 from tafe_tf.data.atomic import write_json
+from tafe_tf.data.batches.dataset import FunnelData
 from tafe_tf.insight.importance import fields as of_model
 from tafe_tf.insight.importance import held_rows
 from tafe_tf.insight.importance.measure import REPEATS, Importance, measure
@@ -30,7 +32,8 @@ def importance(
 ) -> Importance:
     """Measures how much a run's model loses when each field's values change places among rows.
 
-    That of the run's own test rows also goes into `<run_dir>/importance.json`.
+    That of the run's own test rows, as they were in training, also goes into
+    `<run_dir>/importance.json`.
 
     Args:
         run: The run.
@@ -46,6 +49,7 @@ def importance(
 
     Raises:
         DataError: On a bad row, or if there is none.
+        LockError: If another process writes in the run's directory.
         ValueError: If a field is not there, or a number is out of range.
 
     Example:
@@ -61,14 +65,38 @@ def importance(
     if rows is None:
         rows = run.directory.rows.test_files()
         settings.setdefault("now", run.directory.rows.now)
+        is_test = run.directory.rows.is_test(rows)
+        if not is_test and verbose:
+            print(
+                "these are not the test rows of training: "
+                f"{run.directory}/{IMPORTANCE} stays as it was"
+            )
     data = run.data(rows, batch_size, **settings)
+    # Locked before the work, which would be lost if it could not be kept.
+    with run.directory.locked() if is_test else contextlib.nullcontext():
+        found = _measured(run, data, chosen, sample, repeats, batch_size, verbose)
+        if is_test:
+            _keep(run, found)
+    return found
+
+
+def _measured(
+    run: Run,
+    data: FunnelData,
+    chosen: Sequence[of_model.Field],
+    sample: int,
+    repeats: int,
+    batch_size: int,
+    verbose: bool,
+) -> Importance:
+    """Holds the rows and measures."""
     held = held_rows.read(data, run.features, sample)
     if verbose:
         size = f"{held.bytes / 2**20:,.0f} MiB"
         print(f"{held.count:,} rows are held, {size}; {repeats} permutations a field", flush=True)
     passes = 1 + len(chosen) * repeats
     with Progress("importance", passes, unit="passes") as progress:
-        found = measure(
+        return measure(
             held,
             held_rows.predictor(run.model, len(run.schema.tasks), batch_size),
             chosen,
@@ -76,15 +104,11 @@ def importance(
             repeats,
             lambda count: progress.advance(1, count),
         )
-    if is_test:
-        _keep(run, found)
-    return found
 
 
 def _keep(run: Run, found: Importance) -> None:
-    """Writes what was found into the run's directory."""
-    with run.directory.locked():
-        run.directory.files.forget(IMPORTANCE)
-        write_json(run.path / IMPORTANCE, found.as_json())
-        run.directory.files.note(IMPORTANCE)
-        run.directory.send()
+    """Writes what was found into the run's directory, which is locked."""
+    run.directory.files.forget(IMPORTANCE)
+    write_json(run.path / IMPORTANCE, found.as_json())
+    run.directory.files.note(IMPORTANCE)
+    run.directory.send()

@@ -13,6 +13,7 @@ from tafe_tf.data.errors import DataError
 from tafe_tf.insight.page.parts import Chart, Dots, Part, Section, Table
 from tafe_tf.insight.page.svg import COLOURS, DARK_COLOURS, STYLE, svg
 from tafe_tf.insight.page.ticks import number
+from tafe_tf.storage.addresses import is_remote
 
 _TEMPLATE = pathlib.Path(__file__).with_name("page.html")
 
@@ -31,6 +32,24 @@ def check_installed() -> None:
         import jinja2  # noqa: F401  (an extra)
     except ModuleNotFoundError:
         raise MissingExtra("a page needs Jinja: pip install 'tafe_tf[report]'") from None
+
+
+def check_target(path: str | os.PathLike[str]) -> None:
+    """Finds before any work that a page could not be written.
+
+    Args:
+        path: Of the file, or its URI.
+
+    Raises:
+        MissingExtra: If Jinja is not installed.
+        NotADirectoryError: If the file's folder is not there.
+    """
+    check_installed()
+    if is_remote(path):
+        return
+    folder = pathlib.Path(path).parent
+    if not folder.is_dir():
+        raise NotADirectoryError(f"{path}: {folder} is no folder")
 
 
 def render(

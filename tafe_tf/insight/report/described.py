@@ -21,9 +21,10 @@ from tafe_tf.insight.page.parts import (
     Table,
     Text,
 )
-from tafe_tf.insight.report.seen import Seen
+from tafe_tf.insight.report.seen import Seen, is_current
 from tafe_tf.metrics import Metrics
 from tafe_tf.training import identity
+from tafe_tf.training.noted_files import IMPORTANCE
 
 _SHOWN_FIELDS = 25
 
@@ -169,9 +170,9 @@ def _shares_chart(kind: str, shares: Mapping[str, float]) -> Dots | None:
 
 
 def importance(seen: Seen) -> Section | None:
-    """What each field is worth, from `importance.json`; None if it is not there."""
-    noted = seen.file("importance.json")
-    if noted is None:
+    """What each field is worth, from `importance.json`; None if there is none of these weights."""
+    noted = seen.file(IMPORTANCE)
+    if noted is None or not is_current(seen.run, IMPORTANCE):
         return None
     parts: list[Part] = []
     outputs = list(dict.fromkeys(one["output"] for one in noted["fields"]))

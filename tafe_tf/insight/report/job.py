@@ -130,7 +130,7 @@ def _sections(all_seen: Sequence[Seen], has_days: bool) -> tuple[list[Section], 
     found.append(described.fields(first))
     of_importance = described.importance(first)
     if of_importance is None:
-        missing["importance"] = "it has not been measured"
+        missing["importance"] = "it has not been measured for these weights"
     found.append(of_importance)
     of_selectors, charts = figures.selectors(first)
     made |= charts

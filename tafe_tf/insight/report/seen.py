@@ -27,7 +27,7 @@ from tafe_tf.schema import Schema
 from tafe_tf.training import predecessor
 from tafe_tf.training.errors import RunError
 from tafe_tf.training.evaluator import Evaluator
-from tafe_tf.training.noted_files import METRICS, NotedFiles
+from tafe_tf.training.noted_files import METRICS, SLICES, NotedFiles
 from tafe_tf.training.predictions import Predictions
 from tafe_tf.training.run import Run
 
@@ -139,6 +139,11 @@ def look_at(
     return Seen(**known, **_before(run, data))
 
 
+def is_current(run: Run, name: str) -> bool:
+    """Whether a file is of the weights that a run has now, see `NotedFiles`."""
+    return NotedFiles(run.path).is_of_these_weights(name)
+
+
 def whole_of(rows: Rows, schema: Schema) -> Slice:
     """The metrics of all rows with their intervals.
 
@@ -183,8 +188,8 @@ def _noted_predictions(run: Run) -> dict[str, Any]:
 
 def _noted_slices(run: Run, is_wanted: bool) -> dict[str, Any]:
     """The slices that an evaluation has left in the run, if it has."""
-    path = run.path / "slices.json"
-    if not is_wanted or not path.exists():
+    path = run.path / SLICES
+    if not is_wanted or not path.exists() or not is_current(run, SLICES):
         return {}
     return {"slices": [Slice(**one) for one in read_json(path)]}
 

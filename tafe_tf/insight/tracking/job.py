@@ -16,14 +16,14 @@ from tafe_tf.insight.report.job import report
 from tafe_tf.insight.tracking.mlflow_run import MlflowRun, uri_of
 from tafe_tf.insight.tracking.settings import VERSION, settings_of
 from tafe_tf.insight.tracking.watching import Watching
-from tafe_tf.training.noted_files import IMPORTANCE
+from tafe_tf.training.noted_files import IMPORTANCE, SLICES
 from tafe_tf.training.preemption import Preempted
 from tafe_tf.training.run import Run
 from tafe_tf.training.run_dir import RunDir
 
 _FILES = (
     *("flags.txt", "schema.toml", "statistics.json", "model.json", "history.json"),
-    *("metrics.json", "previous_metrics.json", "slices.json", IMPORTANCE),
+    *("metrics.json", "previous_metrics.json", SLICES, IMPORTANCE),
 )
 _LEFT_ENDS = (Preempted, KeyboardInterrupt, SystemExit)  # after which the same command goes on
 

@@ -25,6 +25,7 @@ from tafe_tf.insight.drift.compare import Drift, Thresholds
 from tafe_tf.insight.drift.job import find_drift
 from tafe_tf.insight.drift.observed import ClusteredCounts
 from tafe_tf.serving.wire import tensors
+from tafe_tf.training.evaluator import Evaluator
 from tafe_tf.training.run_dir import RunDir
 
 ROWS = 3000
@@ -272,6 +273,23 @@ def test_the_command_says_by_its_code_whether_there_is_drift(
         assert error.startswith(f"error: {start}") and "\n" not in error
 
 
+def test_a_profile_is_made_whole_or_not_at_all(
+    run: RunDir, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    copy = shutil.copytree(run.path, tmp_path / "run")
+    (copy / "profile.json").unlink()
+
+    def killed(*arguments: Any) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Evaluator, "predict", killed)
+        with pytest.raises(KeyboardInterrupt):
+            find_drift(copy, [train_file(run)])
+    assert not (copy / "profile.json").exists()
+    assert [part.name for part in find_drift(copy, [train_file(run)]).outputs]
+
+
 def test_a_run_without_profile_and_rows_says_so(run: RunDir, tmp_path: pathlib.Path) -> None:
     copy = shutil.copytree(run.path, tmp_path / "run")
     (copy / "profile.json").unlink()
@@ -279,3 +297,116 @@ def test_a_run_without_profile_and_rows_says_so(run: RunDir, tmp_path: pathlib.P
     (copy / "data.json").write_text(json.dumps({**noted, "train_files": ["/nowhere/t.csv"]}))
     with pytest.raises((OSError, ValueError), match=r"/nowhere/t\.csv"):
         find_drift(copy, [train_file(run)])
+
+
+def write_calls(path: pathlib.Path, *calls: prediction_log_pb2.PredictionLog) -> None:
+    path.write_bytes(b"".join(frame(call.SerializeToString()) for call in calls))
+
+
+def call_of(
+    inputs: dict[str, np.ndarray], outputs: dict[str, np.ndarray] | None = None
+) -> prediction_log_pb2.PredictionLog:
+    log = prediction_log_pb2.PredictionLog()
+    for name, values in inputs.items():
+        tensors.encode(values, log.predict_log.request.inputs[name])
+    for name, values in (outputs or {}).items():
+        tensors.encode(values, log.predict_log.response.outputs[name])
+    return log
+
+
+def shop_inputs(count: int) -> dict[str, np.ndarray]:
+    """Inputs of "shop" as its signature takes them; users and tags hold zero bytes."""
+    return {
+        "user": np.array([b"u\x00 1", b"\x00\xff"] * count, object)[:count],
+        "item": np.arange(count),
+        "hour": np.arange(count) % 24,
+        "price": np.linspace(1, 9, count, dtype=np.float32),
+        "tags": np.full((count, 2), b"t\x001", object),
+        "tag_weights": np.ones((count, 2), np.float32),
+    }
+
+
+@pytest.mark.parametrize(
+    ("changed", "reason"),
+    [
+        ({"item": np.arange(3, dtype=np.int32)}, "input 'item' is of another type or shape"),
+        ({"price": np.arange(3)}, "input 'price' is of another type or shape"),
+        ({"hour": np.zeros((3, 1), np.int64)}, "input 'hour' is of another type or shape"),
+        ({"user": np.arange(3)}, "input 'user' is of another type or shape"),
+        ({"ctr": np.zeros((3, 1), np.float32)}, "output 'ctr' is of another type or shape"),
+        ({"ctr": np.array([b"a", b"b", b"c"], object)}, "output 'ctr' is of another type or shape"),
+    ],
+)
+def test_calls_of_another_model_with_the_same_names_are_left_out(
+    run: RunDir, tmp_path: pathlib.Path, changed: dict[str, np.ndarray], reason: str
+) -> None:
+    inputs = {**shop_inputs(3), **{k: v for k, v in changed.items() if k != "ctr"}}
+    outputs = {k: v for k, v in changed.items() if k == "ctr"}
+    fitting = {"ctr": np.full(3, 0.25, np.float32)}
+    path = tmp_path / "log.tfrecord"
+    write_calls(path, call_of(shop_inputs(3), fitting), call_of(inputs, outputs))
+    said: list[str] = []
+    assert find_drift(run.path, [str(path)], say=said.append).rows == 3
+    assert said == [f"1 calls are left out: {reason}"]
+
+
+def test_a_pattern_may_name_logs_and_a_folder_may_hold_other_files(
+    run: RunDir, tmp_path: pathlib.Path
+) -> None:
+    folder = tmp_path / "log"
+    folder.mkdir()
+    write_calls(folder / "b.tfrecord", call_of(shop_inputs(3)))
+    write_calls(folder / "c.tfrecord", call_of(shop_inputs(4)))
+    (folder / "a.tfrecord").write_bytes(b"")  # of a writer that had nothing to write
+    (folder / "notes.txt").write_text("of Tuesday")
+    assert find_drift(run.path, [str(folder)]).rows == 7
+    assert find_drift(run.path, [f"{folder}/[bc].tfrecord"]).rows == 7
+    assert find_drift(run.path, [f"{folder}/b*", train_file(run)]).rows == 3 + ROWS
+
+
+def test_a_folder_with_open_files_alone_says_so(run: RunDir, tmp_path: pathlib.Path) -> None:
+    write_calls(tmp_path / ".b.tfrecord.open", call_of(shop_inputs(3)))
+    said: list[str] = []
+    with pytest.raises(DataError, match="names no file with rows"):
+        find_drift(run.path, [str(tmp_path)], say=said.append)
+    assert said == [
+        f"{tmp_path}: 1 files are being written, or were left by a process that was killed; name "
+        "one to read it"
+    ]
+
+
+def test_json_stands_alone(
+    run: RunDir, tmp_path: pathlib.Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "log.tfrecord"
+    write_calls(path, call_of(shop_inputs(3)), call_of({}))
+    if not flags.FLAGS.is_parsed():
+        flags.FLAGS(["test"])
+    with flagsaver.flagsaver(json=True):
+        drift.main(["drift", str(run.path), str(path)])
+    printed = capsys.readouterr()
+    assert json.loads(printed.out)["rows"] == 3
+    assert "1 calls are left out: no Predict calls" in printed.err
+
+
+def test_a_log_with_long_histories_has_the_drift_of_their_file(tmp_path: pathlib.Path) -> None:
+    made = small_models.make_run(tmp_path, "stories")  # histories of up to 8, of which 4 are read
+    rows = small_models.rows("stories", 400, seed=5)
+    pq.write_table(pa.table(rows), tmp_path / "rows.parquet")
+    lists: dict[str, np.ndarray] = {}
+    for name, dtype, absent in (("history", object, b""), ("history_age", np.float32, np.nan)):
+        filled = np.full((400, 9), absent, dtype)  # filled up behind the end, as a client does
+        for number, texts in enumerate(rows[name]):
+            filled[number, : len(texts)] = texts  # type: ignore[arg-type]
+        lists[name] = filled
+    calls = []
+    for number in range(400):
+        inputs = {name: filled[[number]] for name, filled in lists.items()}
+        for name in ("user", "hour"):
+            inputs[name] = np.array(rows[name][number : number + 1], np.int64)
+        inputs["item"] = np.array(rows["item"][number : number + 1], object)
+        calls.append(call_of(inputs))
+    write_calls(tmp_path / "log.tfrecord", *calls)
+    of_file = find_drift(made.path, [str(tmp_path / "rows.parquet")])
+    of_log = find_drift(made.path, [str(tmp_path / "log.tfrecord")])
+    assert values(of_log) == values(of_file)

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import pathlib
+import shutil
 import subprocess
 import sys
+from unittest import mock
 
 import numpy as np
 import pyarrow as pa
@@ -15,6 +17,7 @@ import small_models
 
 import tafe_tf
 from tafe_tf.data.errors import DataError
+from tafe_tf.data.formats.write import write
 from tafe_tf.insight.importance.fields import Field, chosen, fields_of, permuted
 from tafe_tf.insight.importance.held_rows import Arrays, HeldRows, read
 from tafe_tf.insight.importance.measure import measure, order_of
@@ -146,6 +149,48 @@ def test_what_the_run_keeps(run: Run, capsys: pytest.CaptureFixture[str]) -> Non
     assert "importance.json" in json.loads((run.path / "manifest.json").read_text())
     again = run.importance(repeats=2, fields=["hour"])
     assert [one for one in found.fields if one.field == "hour"] == list(again.fields)
+
+
+def test_swapped_test_rows_are_not_kept_as_the_runs_own(
+    run: Run, tmp_path: pathlib.Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shutil.copytree(run.path, tmp_path / "run")
+    other = tmp_path / "test.parquet"
+    write(other, small_models.rows("stories", 70, seed=8))
+    noted = json.loads((tmp_path / "run" / "data.json").read_text())
+    noted["test_files"] = [str(other)]
+    (tmp_path / "run" / "data.json").write_text(json.dumps(noted))
+    moved = tafe_tf.load(tmp_path / "run")
+    path = moved.path / "importance.json"
+    before = path.read_bytes() if path.exists() else None
+    assert moved.importance(repeats=1).rows == 70
+    assert "these are not the test rows of training" in capsys.readouterr().out
+    assert (path.read_bytes() if path.exists() else None) == before
+
+
+def test_a_run_that_another_process_holds_costs_no_work(run: Run, tmp_path: pathlib.Path) -> None:
+    shutil.copytree(run.path, tmp_path / "run")
+    code = (
+        "import sys, time\n"
+        "from tafe_tf.data.lock import locked\n"
+        "with locked(sys.argv[1]):\n"
+        "    print('held', flush=True)\n"
+        "    time.sleep(600)\n"
+    )
+    command = [sys.executable, "-c", code, str(tmp_path / "run")]
+    with subprocess.Popen(command, stdout=subprocess.PIPE) as holder:
+        try:
+            assert holder.stdout is not None
+            holder.stdout.readline()
+            held = tafe_tf.load(tmp_path / "run")
+            with (
+                mock.patch("tafe_tf.insight.importance.held_rows.read") as read_rows,
+                pytest.raises(ValueError, match="wait until it has ended"),
+            ):
+                held.importance()
+            read_rows.assert_not_called()
+        finally:
+            holder.kill()
 
 
 def test_a_sample_is_the_same_however_rows_are_batched(run: Run) -> None:

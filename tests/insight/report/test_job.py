@@ -9,6 +9,7 @@ import re
 import shutil
 import subprocess
 import sys
+from unittest import mock
 
 import amount_rows
 import numpy as np
@@ -198,6 +199,10 @@ def test_slices_and_importance_of_the_run_are_shown(first: Run, tmp_path: pathli
     one = {"field": "item", "output": "ctr", "auc_drop": 0.25, "interval": [0.2, 0.3]}
     noted = {"rows": 600, "repeats": 3, "fields": [one, {**one, "field": "user", "auc_drop": 0.5}]}
     (tmp_path / "run" / "importance.json").write_text(json.dumps(noted))
+    of_other_weights = report([tmp_path / "run"])  # since nothing notes it
+    assert "Importance for ctr" not in of_other_weights.html
+    assert "importance: it has not been measured for these weights" in of_other_weights.html
+    tafe_tf.load(tmp_path / "run").directory.files.note("importance.json")
     made = report([tmp_path / "run"])
     shown = cells(made.html, "Importance for ctr")
     assert list(shown)[1:] == ["user", "item"]
@@ -231,6 +236,14 @@ def test_the_command_writes_the_page_and_the_figures(
     assert (figures / "figure_5.svg").exists()
     with flagsaver.flagsaver(day="day"), pytest.raises(SystemExit, match="--day belongs to --html"):
         command.main(["report", str(first.path)])
+    nowhere = str(tmp_path / "nowhere" / "page.html")
+    with (
+        flagsaver.flagsaver(html=nowhere),
+        mock.patch("tafe_tf.insight.report.job.report") as work,
+        pytest.raises(SystemExit, match=f"error: {nowhere}: {tmp_path}/nowhere is no folder"),
+    ):
+        command.main(["report", str(first.path)])
+    work.assert_not_called()
 
 
 def test_tables_need_no_tensorflow(first: Run) -> None:

@@ -12,6 +12,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import threading
 import time
 import urllib.request
 
@@ -28,7 +29,7 @@ from tafe_tf.export.session_model import SessionModel
 from tafe_tf.insight.drift.job import find_drift
 from tafe_tf.serving.client import AsyncClient, Client
 from tafe_tf.serving.request_log import RequestLog
-from tafe_tf.serving.request_log.files import Rotation
+from tafe_tf.serving.request_log.files import LogFiles, Rotation
 
 
 def exchange(size: int = 10) -> tuple[bytes, bytes]:
@@ -127,6 +128,37 @@ def test_what_does_not_fit_is_dropped_and_counted(
     log.close()
     assert (log.dropped, log.written) == (5, 0)
     assert capsys.readouterr().err.count("the request log drops calls") == 1
+
+
+def test_closing_a_log_on_a_slow_disk_leaves_out_what_waits(
+    tmp_path: pathlib.Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    is_writing, goes_on = threading.Event(), threading.Event()
+    write = LogFiles.write
+
+    def slow(self: LogFiles, record: bytes) -> None:
+        is_writing.set()
+        goes_on.wait(60)
+        write(self, record)
+
+    monkeypatch.setattr(LogFiles, "write", slow)
+    monkeypatch.setattr("tafe_tf.serving.request_log.log._SECONDS_TO_CLOSE", 0.0)
+    monkeypatch.setattr("tafe_tf.serving.request_log.log._SECONDS_TO_END", 60.0)
+    log = RequestLog(tmp_path, sample=1.0)
+    for _ in range(5):
+        log.add(*exchange())
+    assert is_writing.wait(60)
+    late = threading.Thread(target=log.close)
+    late.start()
+    while not log._is_late:
+        time.sleep(0.01)
+    goes_on.set()
+    late.join()
+    assert (log.written, log.dropped, log.failed) == (1, 4, 0)
+    assert len(logs(tmp_path)) == 1 and not list(tmp_path.glob(".*"))
+    assert "the request log drops 4 calls: the disk is too slow" in capsys.readouterr().err
 
 
 def test_a_folder_that_cannot_be_made_loses_no_call(
