@@ -147,7 +147,8 @@ def _of_logs(paths: Sequence[str], schema: Schema, say: Say) -> Iterator[Rows]:
                 count += 1
                 yield rows
     for reason, calls in sorted(left_out.items()):
-        say(f"{calls:,} calls are left out: {reason}")
+        counted = "1 call is" if calls == 1 else f"{calls:,} calls are"
+        say(f"{counted} left out: {reason}")
     if not count:
         raise DataError(f"{', '.join(paths)}: holds no call for rows of this model")
 

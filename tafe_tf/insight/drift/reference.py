@@ -18,10 +18,10 @@ from tafe_tf.data.bad_rows import BadRows
 from tafe_tf.data.errors import DataError
 from tafe_tf.data.field_counts import FieldCounts
 from tafe_tf.data.formats.read import read_blocks
+from tafe_tf.export.versions import one_version
 from tafe_tf.features.profile import FILE, Profile
 from tafe_tf.probabilities import probabilities
 from tafe_tf.schema import Schema
-from tafe_tf.storage.staging import stage
 from tafe_tf.training.errors import RunError
 from tafe_tf.training.evaluator import Evaluator
 from tafe_tf.training.noted_files import PROFILE
@@ -31,7 +31,6 @@ from tafe_tf.training.score_profile import ScoreProfile, write_scores
 
 Columns = Mapping[str, np.ndarray]
 
-_GRAPH = "saved_model.pb"
 _EXTRA = "assets.extra"
 
 
@@ -110,29 +109,25 @@ Reference = OfRun | OfExport
 
 
 def reference(path: str | os.PathLike[str]) -> Reference:
-    """What stands in a folder: a run, or a version of an export.
+    """What stands in a folder: a run, a version of an export, or versions: then the highest one.
 
     A run of an earlier version, without a profile, gets one from its training rows, which is said.
 
     Raises:
-        RunError: If it is neither, or has no profile and its training files are gone.
+        RunError: If it is none of these, or has no profile and its training files are gone.
         DataError: If an export has no profile.
     """
     directory = os.fspath(path)
-    if is_export(directory):
-        return OfExport(stage(directory))
+    try:
+        version = one_version(directory)
+    except FileNotFoundError:
+        version = None
+    if version is not None:
+        return OfExport(version)
     run = load(directory)
     if not (run.path / FILE).exists():
         _make_profile(run)
     return OfRun(run)
-
-
-def is_export(path: str | os.PathLike[str]) -> bool:
-    """Whether a folder, or a prefix of a store, is a version of an export."""
-    from tafe_tf.storage.addresses import join
-    from tafe_tf.storage.listing import is_file
-
-    return is_file(join(os.fspath(path), _GRAPH))
 
 
 def _make_profile(run: Run) -> None:

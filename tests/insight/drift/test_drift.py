@@ -215,6 +215,8 @@ def test_an_export_compares_as_its_run(run: RunDir, tmp_path: pathlib.Path) -> N
     pq.write_table(pa.table(shifted()), tmp_path / "rows.parquet")
     sources = [str(tmp_path / "rows.parquet")]
     of_run, of_export = find_drift(run.path, sources), find_drift(exported, sources)
+    of_highest = find_drift(exported.parent, sources)
+    assert of_highest.as_json() == of_export.as_json()
     assert [part.as_json() for part in of_export.fields] == [
         part.as_json() for part in of_run.fields
     ]
