@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import collections
+import glob
 import os
 import pathlib
 from collections.abc import Callable, Iterator, Sequence
@@ -95,8 +96,11 @@ def log_files(source: str, say: Say = print) -> list[str]:
     """The files of a request log that a path names; none if it is no log.
 
     Args:
-        source: A file, or a folder, of which the complete files are taken.
+        source: A file; a folder, of which the complete files are taken; or a pattern of such.
         say: Is told how many files are not complete.
+
+    Raises:
+        DataError: If no file of a folder is complete.
     """
     if is_remote(source):
         return []
@@ -104,17 +108,34 @@ def log_files(source: str, say: Say = print) -> list[str]:
     if path.is_file():
         return [source] if is_log(path) else []
     if not path.is_dir():
-        return []
+        return _of_pattern(source, say)
     found = sorted(path.glob(_OF_LOG))
+    left = len(list(path.glob(_OPEN)))
+    others = [file for file in path.iterdir() if not file.name.startswith(".")]
+    if left and not others:
+        raise DataError(
+            f"{source}: no file of the log is complete yet; wait until one has ended, or name one "
+            f"({_OPEN}) to read what it has"
+        )
     if not found or not is_log(found[0]):
         return []
-    left = len(list(path.glob(_OPEN)))
     if left:
         say(
-            f"{source}: {left} files are being written, or were left by a process that was killed; "
-            "name one to read it"
+            f"{source}: files that are not complete are left out: {left}, which are being written "
+            "or were left by a process that was killed; name one to read it"
         )
     return [str(file) for file in found]
+
+
+def _of_pattern(pattern: str, say: Say) -> list[str]:
+    """The files of a log that a pattern names; none if anything else is among them."""
+    found = []
+    for match in sorted(glob.glob(pattern)):
+        files = log_files(match, say)
+        if not files:
+            return []
+        found += files
+    return found
 
 
 def is_log(path: str | os.PathLike[str]) -> bool:

@@ -199,13 +199,19 @@ def test_what_is_no_call_of_this_model_is_said(run: RunDir, tmp_path: pathlib.Pa
     found = find_drift(run.path, [str(folder)], say=said.append)
     assert found.rows == 90
     assert said == [
-        f"{folder}: 1 files are being written, or were left by a process that was killed; name "
-        "one to read it",
+        f"{folder}: files that are not complete are left out: 1, which are being written or were "
+        "left by a process that was killed; name one to read it",
         f"{folder}/requests-3.tfrecord: ends inside record 5, which is left out",
         "2 calls are left out: of signature 'describe', which scores no columns",
     ]
     open_file = str(folder / ".requests-4.tfrecord.open")
     assert find_drift(run.path, [open_file]).rows == 50
+    assert find_drift(run.path, [str(folder / "requests-[13].*")], say=quiet).rows == 90
+    only_open = tmp_path / "begun"
+    only_open.mkdir()
+    (only_open / ".requests-1.tfrecord.open").write_bytes(whole)
+    with pytest.raises(DataError, match="begun: no file of the log is complete yet; wait"):
+        find_drift(run.path, [str(only_open)], say=quiet)
     with pytest.raises(DataError, match="holds no call for rows of this model"):
         find_drift(run.path, [str(folder / "requests-2.tfrecord")], say=quiet)
 
