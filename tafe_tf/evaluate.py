@@ -123,6 +123,8 @@ def evaluate() -> None:
             if found:
                 write_json(run.path / "slices.json", [one.as_json() for one in found])
             run.directory.files.note(*OF_TEST_ROWS)
+            if found:
+                print(f"wrote {run.directory}/slices.json: all {len(found):,} slices")
     if split == "test" and not is_test:
         print(
             "these are not the test rows of training, or not as it judged them: "
