@@ -80,6 +80,10 @@ class Terms:
         """
         previous = self.previous or predecessor_of(run)
         if previous is None:
+            if self.slice_by:
+                print(
+                    "there is no previous model: --slice_by compares nothing; --previous names one"
+                )
             return None
         if not previous.is_there:
             raise RunError(
@@ -101,13 +105,17 @@ class Terms:
         )
         broken = self.broken(before, new, data.schema.step_names)
         if rows_before and rows_new:
+            slicings = slicings_by(data, self.slice_by, part)
             worse = worse_slices(
                 rows_before.arrays(),
                 rows_new.arrays(),
-                slicings_by(data, self.slice_by, part),
+                slicings,
                 data.schema,
                 self.max_slice_loss,
             )
+            count = sum(len(slicing.names) for slicing in slicings)
+            by = ", ".join(self.slice_by)
+            print(f"{count:,} slices by {by}, all steps: {len(worse):,} are worse beyond noise")
             broken += self._broken_slices(worse)
         if broken and not self.publish_worse:
             raise ExportError(

@@ -1,11 +1,12 @@
 """Compares the rows of today, or what a server answered, with the rows that a model learned from.
 
     python -m tafe_tf.drift RUN LOG [LOG ...]
-    python -m tafe_tf.drift models/shop/3 served/ --html=drift.html
+    python -m tafe_tf.drift models/shop served/ --html=drift.html
     python -m tafe_tf.drift models/shop/3 served/ --json > drift.json
     python -m tafe_tf.drift runs/shop 'data/dt=2026-11-*'
 
-RUN is the directory of a run, or of a version of an export. What follows are files or folders of a
+RUN is the directory of a run, of a version of an export, or of versions, of which the highest one
+is taken. What follows are files or folders of a
 request log, which `Client(log=...)` and `tafe serve --request_log_dir` write, or files of rows in
 any format that training reads. They need no labels.
 

@@ -124,6 +124,8 @@ def evaluate() -> None:
             if found:
                 write_json(run.path / SLICES, [one.as_json() for one in found])
             run.directory.files.note(*written)
+            if found:
+                print(f"wrote {run.directory}/{SLICES}: all {len(found):,} slices")
     if split == "test" and not is_test:
         print(
             "these are not the test rows of training, or not as it judged them: "

@@ -71,6 +71,8 @@ def print_explanations() -> None:
     )
     for number, (columns, one) in zip(_ROWS.value, found, strict=True):
         values = {feature.name: columns.get(feature.column) for feature in run.schema.features}
+        for sequence in run.schema.sequences:
+            values[sequence.name] = values[sequence.features[0]]
         title = f"{_INPUT.value}, row {number}, from the baseline {_BASELINE.value!r}"
         show(explanation_table(title, one, values))
         worst = float(abs(one.error).max())

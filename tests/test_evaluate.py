@@ -31,7 +31,9 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> RunDir:
 def test_slices_are_printed_and_kept(run: RunDir, capsys: pytest.CaptureFixture[str]) -> None:
     with flagsaver.flagsaver(run_dir=str(run.path), by=["hour"]):
         evaluate.evaluate()
-    assert "the worst of 24 slices by hour" in capsys.readouterr().out
+    printed = capsys.readouterr().out
+    assert "the worst of 24 slices by hour" in printed
+    assert f"wrote {run.path}/slices.json: all 24 slices" in printed
     slices = json.loads((run.path / "slices.json").read_text())
     run.files.check("slices.json")
     assert run.files.is_of_these_weights("slices.json")

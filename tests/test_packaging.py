@@ -69,9 +69,9 @@ ALLOWED: dict[str, set[str]] = {
     "tafe_tf.insight.slices": {"schema", "data", "features", "metrics", "training"},
     "tafe_tf.insight.drift": {
         *("schema", "schema_toml", "data", "features", "probabilities", "storage", "terminal"),
-        *("training", "insight.page", "insight.served"),
+        *("training", "export.versions", "insight.page", "insight.served"),
     },
-    "tafe_tf.insight.served": {"schema", "schema_toml", "storage"},
+    "tafe_tf.insight.served": {"schema", "schema_toml", "export.versions"},
     "tafe_tf.insight.figures": {
         *("types", "data", "layers", "metrics", "models", "insight.page", "insight.slices"),
     },

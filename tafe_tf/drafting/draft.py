@@ -38,6 +38,7 @@ class _Findings:
         roles: The keys of the top level, such as "group".
         reasons: Their reasons.
         histories: The column of the candidate by that of the history that it reads.
+        beside: The columns of further lists of the same entries, by that of the history.
     """
 
     funnel: Funnel
@@ -45,6 +46,7 @@ class _Findings:
     roles: Mapping[str, str]
     reasons: Mapping[str, str]
     histories: Mapping[str, str]
+    beside: Mapping[str, list[str]]
 
 
 def draft(
@@ -162,7 +164,13 @@ def _findings(
         listed = "; ".join(reasons_of_others) or "there is none but the labels"
         raise ValueError(f"no column can be a field: {listed}")
     read = histories.read_by(fields.fields, columns)
-    return _Findings(funnel, fields, roles, reasons, read)
+    beside: dict[str, list[str]] = {}
+    taken = set(read)
+    for history in read:
+        lists_beside = histories.beside(columns[history], fields.fields, columns)
+        beside[history] = [name for name in lists_beside if name not in taken]
+        taken.update(beside[history])
+    return _Findings(funnel, fields, roles, reasons, read, beside)
 
 
 def _unreadable(rows: RawRows, schema: Schema) -> dict[str, str]:
@@ -205,16 +213,19 @@ def _text(
         given[column] = names.identifier(column, taken)
         taken.append(given[column])
     group = found.roles.get("group", "")
+    of_entries = {column for columns in found.beside.values() for column in columns}
     for field in found.fields.fields:
         column = field.keys["column"]
         candidate = found.histories.get(column)
         if candidate is not None:
             field = histories.with_rows_of(field, given[candidate])
-        tables.append(_feature_table(given[column], field, group, is_history=candidate is not None))
+        is_history = candidate is not None or column in of_entries
+        tables.append(_feature_table(given[column], field, group, is_history=is_history))
     for column, candidate in found.histories.items():
         sequence = names.identifier(f"{given[column]}_read", taken)
         taken.append(sequence)
-        tables.append(_sequence_table(sequence, given[column], given[candidate]))
+        read = [given[name] for name in (column, *found.beside[column])]
+        tables.append(_sequence_table(sequence, read, given[candidate]))
     left_out = {**found.fields.left_out, **_doubled_names(rows)}
     last = [f"Left out: {column!r} {reason}." for column, reason in left_out.items()]
     return toml_text(comments, tables, last)
@@ -255,10 +266,12 @@ def _feature_table(name: str, field: Field, group: str, *, is_history: bool) -> 
     return Table("[[features]]", keys, reasons)
 
 
-def _sequence_table(name: str, history: str, candidate: str) -> Table:
-    keys = {"name": name, "features": [history], "query": [candidate], "newest": "last"}
+def _sequence_table(name: str, read: list[str], candidate: str) -> Table:
+    keys = {"name": name, "features": read, "query": [candidate], "newest": "last"}
     reasons = {
         "name": "what was like the candidate counts, and not the mean",
         "newest": 'is a guess: "first" if the newest entry stands first',
     }
+    if len(read) > 1:
+        reasons["features"] = "in every row these lists have one length"
     return Table("[[sequences]]", keys, reasons)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+import numpy as np
+
 from tafe_tf.drafting import names
 from tafe_tf.drafting.fields import Field
 from tafe_tf.first_look.values import Values
@@ -53,6 +55,34 @@ def _known(history: Values, single: Values) -> float:
     of_single = set(single.texts)
     counts = zip(history.texts, history.counts, strict=True)
     return float(sum(count for text, count in counts if text in of_single) / history.counts.sum())
+
+
+def beside(history: Values, fields: Sequence[Field], columns: Mapping[str, Values]) -> list[str]:
+    """Finds the lists that say more of a history's entries, such as how long ago each was.
+
+    They have as many entries as the history in every row, and rows of several lengths tell that
+    this is no chance.
+
+    Args:
+        history: The history.
+        fields: The features to be.
+        columns: The columns by name.
+
+    Returns:
+        Their columns, in the order of the features.
+    """
+    assert history.lengths is not None
+    if len(np.unique(history.lengths)) < 2:
+        return []
+    found = []
+    for field in fields:
+        values = columns[field.keys["column"]]
+        if values.lengths is None or values.name == history.name:
+            continue
+        is_pooled = "weights" not in field.keys and "max_length" in field.keys
+        if is_pooled and np.array_equal(values.lengths, history.lengths):
+            found.append(values.name)
+    return found
 
 
 def with_rows_of(field: Field, candidate: str) -> Field:

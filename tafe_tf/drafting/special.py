@@ -32,16 +32,24 @@ def find_group(columns: Mapping[str, Values]) -> tuple[str, str]:
 
 
 def find_time(columns: Mapping[str, Values]) -> tuple[str, str]:
-    """The column with the moment of the row and the reason; both empty if there is none."""
+    """The column with the moment of the row and the reason; both empty if there is none.
+
+    Of several it is the finest, which has the most distinct moments: a timestamp, not its day.
+    """
+    found = ""
     for name, values in columns.items():
         is_named = names.has(name, names.TIMES) and not names.has(name, names.FACTS)
         if not is_named or values.missing.any() or values.lengths is not None:
             continue
         is_moment = values.family == "moment"
         is_count = values.family == "integer" and _counts_up(values)
-        if (is_moment or is_count) and len(values.distinct) > 1:
-            return name, "the moment of the row: --valid_split=time holds out the latest rows"
-    return "", ""
+        if not (is_moment or is_count) or len(values.distinct) < 2:
+            continue
+        if not found or len(values.distinct) > len(columns[found].distinct):
+            found = name
+    if not found:
+        return "", ""
+    return found, "the moment of the row: --valid_split=time holds out the latest rows"
 
 
 def _counts_up(values: Values) -> bool:

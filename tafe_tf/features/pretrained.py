@@ -314,6 +314,8 @@ class _Where:
             length = int(lengths[np.argmax(wrong)])
             has = "is missing" if length < 0 else f"has {length} numbers"
             rule = f"{has}, and --embedding_dim={dim}: a vector must have as many"
+            if length > 0:
+                rule = f"{rule}; set --embedding_dim={length}, or project the vectors"
             self.refuse(wrong, VECTOR, rule, given)
         flat = plain(given.flatten())
         kind = flat.type

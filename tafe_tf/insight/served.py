@@ -3,44 +3,47 @@
 from __future__ import annotations
 
 import os
+import pathlib
 from collections.abc import Mapping
 from typing import Any
 
 import tensorflow as tf
 
 from tafe_tf import schema_toml
-from tafe_tf.storage.addresses import join
-from tafe_tf.storage.listing import is_file
-from tafe_tf.storage.staging import stage
+from tafe_tf.export.versions import SCHEMA_FILE, one_version
 
-EXTRA = "assets.extra"  # where an export has what the graph has not
-_GRAPH = "saved_model.pb"
 _LARGEST_LOGIT = 80.0  # of a probability that is 0 or 1 in float32
 
 
-def is_export(path: str | os.PathLike[str]) -> bool:
-    """Whether a folder, or a prefix of a store, is a version of an export."""
-    return is_file(join(os.fspath(path), _GRAPH))
+def version_of(path: str | os.PathLike[str]) -> pathlib.Path | None:
+    """Where the files of the export are that a path means, see `one_version`; None if of none.
+
+    Raises:
+        StoreError: If a store cannot be read.
+    """
+    try:
+        return one_version(path)
+    except FileNotFoundError:
+        return None
 
 
 class Served:
     """A version of an export, asked in this process.
 
     Args:
-        path: Its directory, or its URI in a store.
+        path: Its directory.
 
     Attributes:
-        path: Its directory on this machine.
+        path: The same.
         schema: What its columns are.
 
     Raises:
-        DataError: If it has no schema.
-        StoreError: If it cannot be brought from its store.
+        FileNotFoundError: If it has no schema.
     """
 
-    def __init__(self, path: str | os.PathLike[str]) -> None:
-        self.path = stage(os.fspath(path))
-        self.schema = schema_toml.load(self.path / EXTRA / "schema.toml")
+    def __init__(self, path: pathlib.Path) -> None:
+        self.path = path
+        self.schema = schema_toml.load(self.path / SCHEMA_FILE)
         self._loaded = tf.saved_model.load(str(self.path))
         self._inputs = {column.name: column.input for column in self.schema.served_inputs}
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Protocol
+from typing import Protocol
 
 import numpy as np
 from rich.table import Table
@@ -69,10 +69,22 @@ def _value(column: np.ndarray | None) -> str:
     """A field's value in short; empty where no column of the row has it by itself."""
     if column is None:
         return ""
-    value: Any = column[0]
-    if isinstance(value, np.ndarray | np.generic):
-        value = value.tolist()
+    value = column[0]
+    text = _list(value) if isinstance(value, np.ndarray) else _one(value)
+    return text if len(text) <= _LONGEST else f"{text[: _LONGEST - 3]}..."
+
+
+def _list(values: np.ndarray) -> str:
+    """The first values of a list, as many as may be shown."""
+    return f"[{', '.join(_one(value) for value in values[:_LONGEST])}]"
+
+
+def _one(value: object) -> str:
+    """A value, of a float32 the digits that tell it apart: 27.31 and not 27.309999465942383."""
     if isinstance(value, bytes):
         value = value.decode(errors="replace")
-    text = shown(value)
-    return text if len(text) <= _LONGEST else f"{text[: _LONGEST - 3]}..."
+    if isinstance(value, np.floating):
+        return str(value)
+    if isinstance(value, np.generic):
+        value = value.item()
+    return shown(value)

@@ -229,13 +229,23 @@ def test_the_time_is_a_moment_or_grows_all_along(
         assert schema.time == "event_time" and "event_time" not in features(schema)
 
 
+def test_the_finest_time_is_the_moment_of_the_row(
+    tmp_path: pathlib.Path, columns: dict[str, Any]
+) -> None:
+    moments = pd.date_range("2026-01-01", periods=ROWS, freq="h")
+    dated = {"day": list(moments.strftime("%Y-%m-%d")), "time": list(moments.astype(str))}
+    schema, _ = drafted(written(tmp_path, {**dated, **columns}))
+    assert schema.time == "time"
+    assert not {"day", "time"} & features(schema).keys()
+
+
 def test_histories_are_read_by_the_column_of_the_same_things(
     tmp_path: pathlib.Path, columns: dict[str, Any]
 ) -> None:
     random = np.random.default_rng(6)
     lists = [random.integers(0, 310, size) for size in random.integers(0, 9, ROWS)]
     columns["viewed_items"] = ["|".join(f"i{item}" for item in items) for items in lists]
-    columns["tags"] = ["|".join(f"t{item % 9}" for item in items) for items in lists]
+    columns["tags"] = ["|".join(f"t{item % 9}" for item in items[1:]) for items in lists]
     schema, text = drafted(written(tmp_path, columns))
     (sequence,) = schema.sequences
     assert (sequence.features, sequence.query) == (("viewed_items",), ("item",))
@@ -252,6 +262,27 @@ def test_histories_are_read_by_the_column_of_the_same_things(
     columns["viewed_items"] = ["|".join(f"x{item}" for item in items) for items in lists]
     schema, _ = drafted(written(tmp_path, columns))
     assert not schema.sequences  # of other things than items
+
+
+def test_lists_of_the_same_entries_are_read_with_the_history(
+    tmp_path: pathlib.Path, columns: dict[str, Any]
+) -> None:
+    random = np.random.default_rng(6)
+    lists = [random.integers(0, 310, size) for size in random.integers(0, 9, ROWS)]
+    columns["viewed_items"] = ["|".join(f"i{item}" for item in items) for items in lists]
+    ages = [random.exponential(9.0, len(items)) for items in lists]
+    columns["viewed_age"] = ["|".join(f"{age:.1f}" for age in of_row) for of_row in ages]
+    schema, text = drafted(written(tmp_path, columns))
+    (sequence,) = schema.sequences
+    assert (sequence.features, sequence.query) == (("viewed_items", "viewed_age"), ("item",))
+    age = features(schema)["viewed_age"]
+    assert (age.kind, age.side, age.max_length) == ("quantile", "user", 8)
+    assert "in every row these lists have one length" in text
+    ages[0] = np.append(ages[0], 1.0)
+    columns["viewed_age"] = ["|".join(f"{age:.1f}" for age in of_row) for of_row in ages]
+    schema, _ = drafted(written(tmp_path, columns))
+    assert schema.sequences[0].features == ("viewed_items",)
+    assert "viewed_age" in schema.fields
 
 
 def test_a_later_step_of_an_unknown_name_is_no_field(

@@ -28,7 +28,9 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> RunDir:
     return small_models.make_run(tmp_path_factory.mktemp("shop"), "shop", count=2000)
 
 
-def test_a_model_that_is_worse_in_one_slice_is_not_published(run: RunDir) -> None:
+def test_a_model_that_is_worse_in_one_slice_is_not_published(
+    run: RunDir, capsys: pytest.CaptureFixture[str]
+) -> None:
     model = run.load_best()
     place = [feature.name for feature in run.schema().features].index("hour")
 
@@ -49,3 +51,13 @@ def test_a_model_that_is_worse_in_one_slice_is_not_published(run: RunDir) -> Non
     assert all("where hour = 3" in text for text in judged["broken"])
     same = terms.judge(run, model) or {}
     assert same["broken"] == []
+    assert "slices by hour, user, all steps: 0 are worse beyond noise" in capsys.readouterr().out
+
+
+def test_slices_without_a_previous_model_compare_nothing_which_is_said(
+    run: RunDir, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert Terms(slice_by=("hour",)).judge(run, run.load_best()) is None
+    assert "no previous model: --slice_by compares nothing" in capsys.readouterr().out
+    assert Terms().judge(run, run.load_best()) is None
+    assert capsys.readouterr().out == ""

@@ -27,7 +27,8 @@ def find_drift(
     """Compares rows with those that a model was trained on.
 
     Args:
-        model: The directory of a run, or of a version of an export.
+        model: The directory of a run, of a version of an export, or of versions, of which the
+            highest one is taken.
         sources: Files or folders of a request log, or files of rows of any format that training
             reads. The scores of a log's calls are those that were served; rows of files are scored.
         thresholds: How much drift is no alarm. Default: `Thresholds()`.

@@ -99,6 +99,9 @@ def log_files(source: str, say: Say = print) -> list[str]:
     Args:
         source: A file, or a folder, of which the complete files are taken.
         say: Is told how many files are not complete.
+
+    Raises:
+        DataError: If no file of a folder is complete.
     """
     if is_remote(source):
         return []
@@ -108,10 +111,16 @@ def log_files(source: str, say: Say = print) -> list[str]:
     if not path.is_dir():
         return []
     left = len(list(path.glob(_OPEN)))
+    others = [file for file in path.iterdir() if not file.name.startswith(".")]
+    if left and not others:
+        raise DataError(
+            f"{source}: no file of the log is complete yet; wait until one has ended, or name one "
+            f"({_OPEN}) to read what it has"
+        )
     if left:
         say(
-            f"{source}: {left} files are being written, or were left by a process that was killed; "
-            "name one to read it"
+            f"{source}: files that are not complete are left out: {left}, which are being written "
+            "or were left by a process that was killed; name one to read it"
         )
     found = sorted(path.glob(_OF_LOG))
     if not any(is_log(file) for file in found):
@@ -149,7 +158,8 @@ def _of_logs(paths: Sequence[str], schema: Schema, say: Say) -> Iterator[Rows]:
                 count += 1
                 yield rows
     for reason, calls in sorted(left_out.items()):
-        say(f"{calls:,} calls are left out: {reason}")
+        counted = "1 call is" if calls == 1 else f"{calls:,} calls are"
+        say(f"{counted} left out: {reason}")
     if not count:
         raise DataError(f"{', '.join(paths)}: holds no call for rows of this model")
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import pathlib
 import sys
 from collections.abc import Mapping
 from typing import Any
@@ -15,8 +16,9 @@ from tafe_tf.data.bad_rows import BadRows
 from tafe_tf.data.errors import DataError
 from tafe_tf.data.field_counts import FieldCounts
 from tafe_tf.data.formats.read import read_blocks
+from tafe_tf.export.versions import PROFILE_FILE
 from tafe_tf.features.profile import FILE, Profile
-from tafe_tf.insight.served import EXTRA, Served, is_export
+from tafe_tf.insight.served import Served, version_of
 from tafe_tf.probabilities import probabilities
 from tafe_tf.schema import Schema
 from tafe_tf.training.errors import RunError
@@ -64,7 +66,7 @@ class OfExport:
     """A version of an export.
 
     Args:
-        path: Its directory, or its URI in a store.
+        path: Its directory.
 
     Attributes:
         schema: See `OfRun`.
@@ -72,13 +74,13 @@ class OfExport:
         beside: None; the training files are not known.
     """
 
-    def __init__(self, path: str | os.PathLike[str]) -> None:
+    def __init__(self, path: pathlib.Path) -> None:
         self._served = Served(path)
         self.schema = self._served.schema
-        profile = self._served.path / EXTRA / FILE
+        profile = self._served.path / PROFILE_FILE
         if not profile.exists():
             raise DataError(
-                f"{path}: has no {EXTRA}/{FILE}, since an earlier version made it or its run has "
+                f"{path}: has no {PROFILE_FILE}, since an earlier version made it or its run has "
                 f"none; give the run, or export it again once `tafe drift` has made its {FILE}"
             )
         self.profile: dict[str, Any] = read_json(profile)
@@ -101,17 +103,18 @@ Reference = OfRun | OfExport
 
 
 def reference(path: str | os.PathLike[str]) -> Reference:
-    """What stands in a folder: a run, or a version of an export.
+    """What stands in a folder: a run, a version of an export, or versions: then the highest one.
 
     A run of an earlier version, without a profile, gets one from its training rows, which is said.
 
     Raises:
-        RunError: If it is neither, or has no profile and its training files are gone.
+        RunError: If it is none of these, or has no profile and its training files are gone.
         DataError: If an export has no profile.
     """
     directory = os.fspath(path)
-    if is_export(directory):
-        return OfExport(directory)
+    version = version_of(directory)
+    if version is not None:
+        return OfExport(version)
     run = load(directory)
     if not (run.path / FILE).exists():
         _make_profile(run)

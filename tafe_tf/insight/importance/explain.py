@@ -80,7 +80,8 @@ def explain(
 def _pick(run: Run, rows: Any, which: Sequence[int], input_format: str) -> list[Columns]:
     """The raw columns of some rows, each with one row."""
     if not which or min(which) < 1:
-        raise ValueError(f"rows are numbered from 1. Received: {list(which)}")
+        received = ", ".join(str(number) for number in which) or "none"
+        raise ValueError(f"rows are numbered from 1. Received: {received}")
     wanted = set(which)
     found: dict[int, Columns] = {}
     before = 0

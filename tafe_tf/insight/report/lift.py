@@ -18,7 +18,7 @@ from tafe_tf.insight.figures.charts import Figures, figure_9
 from tafe_tf.insight.figures.daily import SHARE, DailyLift, daily_lifts
 from tafe_tf.insight.report.pairs import are_same_rows
 from tafe_tf.insight.report.seen import days_of
-from tafe_tf.insight.served import AsModel, Served, is_export, raw
+from tafe_tf.insight.served import AsModel, Served, raw, version_of
 from tafe_tf.insight.slices.measured import Rows, measured
 from tafe_tf.training.evaluator import Evaluator
 from tafe_tf.training.noted_rows import EVALUATION_ROWS
@@ -66,7 +66,7 @@ def find_lift(
     """Compares two models on a log with labels, see `tafe_tf.insight.figures.daily`.
 
     Args:
-        new: A run, or a version of an export: its directory, or its URI.
+        new: A run, or an export: its directory, or its URI; of several versions the newest counts.
         other: The same, of the model that it is measured against.
         rows: Files with labels that neither model was trained on, see `find_sources`.
         day: The column with each row's day.
@@ -102,7 +102,8 @@ def find_lift(
 
 
 def _opened(name: str) -> Run | Served:
-    return Served(name) if is_export(name) else load(name)
+    version = version_of(name)
+    return load(name) if version is None else Served(version)
 
 
 def _predicted(model: Run | Served, files: Sequence[str]) -> tuple[Rows, FunnelData]:

@@ -57,8 +57,8 @@ def slicings_by(
         table = data.kept_columns(columns, part)
     except ValueError as error:
         lists = [column.name for column in data.schema.columns if column.max_length]
-        names = ", ".join(sorted(set(columns) & set(lists)))
+        names = ", ".join(repr(name) for name in sorted(set(columns) & set(lists)))
         if not names:
             raise
-        raise DataError(f"{names}: holds lists, by which rows cannot be divided") from error
+        raise DataError(f"column {names} holds lists, by which rows cannot be divided") from error
     return [slicing_of(name, table[name], data.schema.missing) for name in columns]

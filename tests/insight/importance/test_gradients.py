@@ -22,6 +22,7 @@ from tafe_tf.models import TAFE, SingleTask
 from tafe_tf.models.funnel_model import FunnelModel
 from tafe_tf.probabilities import probabilities
 from tafe_tf.schema import Amount, Feature, Schema, Task
+from tafe_tf.terminal.explanation_table import explanation_table
 from tafe_tf.training.run import Run
 
 SCHEMA = Schema(
@@ -159,7 +160,7 @@ def test_rows_that_are_not_there(run: Run) -> None:
     test = run.directory.rows.test_files()[0]
     with pytest.raises(DataError, match="row 601 is asked for, and there are 600 rows"):
         explain(run, test, [1, 601])
-    with pytest.raises(ValueError, match=r"rows are numbered from 1. Received: \[0\]"):
+    with pytest.raises(ValueError, match=r"rows are numbered from 1. Received: 0$"):
         explain(run, test, [0])
 
 
@@ -175,3 +176,17 @@ def test_the_command(run: Run) -> None:
     assert "the sums are off by" in done.stdout and "warning" not in done.stdout
     for name in ("the baseline", "recent", "the row"):
         assert name in done.stdout
+
+
+def test_values_are_shown_with_the_digits_of_the_file() -> None:
+    class Explained:
+        outputs = ("ctr",)
+        fields = ("price", "user", "image")
+        attributions = np.array([[0.3], [0.2], [0.1]])
+        value = np.array([0.5])
+        baseline = np.array([-0.1])
+
+    image = np.array([[0.1, -2.5]], np.float32)
+    columns = {"price": np.array([27.31], np.float32), "user": np.array([b"u7"]), "image": image}
+    table = explanation_table("row 1", Explained(), columns)
+    assert list(table.columns[1].cells) == ["", "27.31", "'u7'", "[0.1, -2.5]", ""]
