@@ -10,7 +10,7 @@ from typing import Any
 import tensorflow as tf
 
 from tafe_tf import schema_toml
-from tafe_tf.export.versions import SCHEMA_FILE, one_version
+from tafe_tf.export.versions import PROFILE_FILE, SCHEMA_FILE, one_version
 
 _LARGEST_LOGIT = 80.0  # of a probability that is 0 or 1 in float32
 
@@ -36,6 +36,7 @@ class Served:
     Attributes:
         path: The same.
         schema: What its columns are.
+        profile_file: What training noted of its rows, if the run had that.
 
     Raises:
         FileNotFoundError: If it has no schema.
@@ -43,6 +44,7 @@ class Served:
 
     def __init__(self, path: pathlib.Path) -> None:
         self.path = path
+        self.profile_file = path / PROFILE_FILE
         self.schema = schema_toml.load(self.path / SCHEMA_FILE)
         self._loaded = tf.saved_model.load(str(self.path))
         self._inputs = {column.name: column.input for column in self.schema.served_inputs}

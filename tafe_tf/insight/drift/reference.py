@@ -16,7 +16,6 @@ from tafe_tf.data.bad_rows import BadRows
 from tafe_tf.data.errors import DataError
 from tafe_tf.data.field_counts import FieldCounts
 from tafe_tf.data.formats.read import read_blocks
-from tafe_tf.export.versions import PROFILE_FILE
 from tafe_tf.features.profile import FILE, Profile
 from tafe_tf.insight.served import Served, version_of
 from tafe_tf.probabilities import probabilities
@@ -77,11 +76,12 @@ class OfExport:
     def __init__(self, path: pathlib.Path) -> None:
         self._served = Served(path)
         self.schema = self._served.schema
-        profile = self._served.path / PROFILE_FILE
+        profile = self._served.profile_file
         if not profile.exists():
             raise DataError(
-                f"{path}: has no {PROFILE_FILE}, since an earlier version made it or its run has "
-                f"none; give the run, or export it again once `tafe drift` has made its {FILE}"
+                f"{path}: has no {profile.relative_to(path)}, since an earlier version made it or "
+                f"its run has none; give the run, or export it again once `tafe drift` has made its "
+                f"{FILE}"
             )
         self.profile: dict[str, Any] = read_json(profile)
         self.beside: list[str] = []

@@ -355,7 +355,7 @@ def test_calls_of_another_model_with_the_same_names_are_left_out(
     write_calls(path, call_of(shop_inputs(3), fitting), call_of(inputs, outputs))
     said: list[str] = []
     assert find_drift(run.path, [str(path)], say=said.append).rows == 3
-    assert said == [f"1 calls are left out: {reason}"]
+    assert said == [f"1 call is left out: {reason}"]
 
 
 def test_a_pattern_may_name_logs_and_a_folder_may_hold_other_files(
@@ -383,7 +383,7 @@ def test_json_stands_alone(
         drift.main(["drift", str(run.path), str(path)])
     printed = capsys.readouterr()
     assert json.loads(printed.out)["rows"] == 3
-    assert "1 calls are left out: no Predict calls" in printed.err
+    assert "1 call is left out: no Predict calls" in printed.err
 
 
 def test_a_log_with_long_histories_has_the_drift_of_their_file(tmp_path: pathlib.Path) -> None:
