@@ -80,8 +80,8 @@ class OfExport:
         if not profile.exists():
             raise DataError(
                 f"{path}: has no {profile.relative_to(path)}, since an earlier version made it or "
-                f"its run has none; give the run, or export it again once `tafe drift` has made its "
-                f"{FILE}"
+                "its run has none; give the run, or export it again once `tafe drift` has made "
+                f"its {FILE}"
             )
         self.profile: dict[str, Any] = read_json(profile)
         self.beside: list[str] = []
