@@ -18,6 +18,7 @@ print('{"peer": "known", "train_sps": {"median": 500.0, "min": 1.0}}')
 """
 
 
+@pytest.mark.slow
 def test_train_speed_prints_ours_theirs_and_their_ratio(tmp_path: pathlib.Path) -> None:
     peer = tmp_path / "peer.py"
     peer.write_text(PEER)

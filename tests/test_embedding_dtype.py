@@ -107,6 +107,7 @@ print("equal")
 """
 
 
+@pytest.mark.slow
 def test_replicas_sum_its_gradients() -> None:
     """In a process of its own: devices are chosen once."""
     env = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
@@ -171,6 +172,7 @@ def test_half_precision_learns_what_float32_learns(
     assert {variable.dtype for variable in runs(dtype).load_best().variables} == {"float32", dtype}
 
 
+@pytest.mark.slow
 def test_interrupted_it_ends_the_same(
     runs: Callable[[str], RunDir], jobs: pathlib.Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -114,6 +114,7 @@ def test_fit_evaluate_save_and_go_on(name: str, tmp_path: pathlib.Path) -> None:
         assert int(again.gamma.step) == 9
 
 
+@pytest.mark.slow
 def test_callbacks_over_tf_data(tmp_path: pathlib.Path) -> None:
     model, (x, y, w) = compiled("tafe"), rows("tafe")
     train = tf.data.Dataset.from_tensor_slices((x, y, w)).shuffle(96, seed=0).batch(B)

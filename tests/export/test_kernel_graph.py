@@ -196,6 +196,7 @@ def test_without_a_kernel_the_model_computes_by_itself(
         SessionModel(exports["numbers"], native="on")
 
 
+@pytest.mark.slow
 def test_no_export_holds_an_operation_of_the_kernel(
     exports: dict[str, pathlib.Path], kernel: library.Library
 ) -> None:

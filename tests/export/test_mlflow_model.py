@@ -47,6 +47,7 @@ def test_another_process_gets_the_answers_of_the_export(
         np.testing.assert_allclose(answers[name], values, rtol=1e-5)
 
 
+@pytest.mark.slow
 def test_signature_example_and_index(
     exports: dict[str, pathlib.Path], tmp_path: pathlib.Path
 ) -> None:

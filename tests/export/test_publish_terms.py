@@ -28,6 +28,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> RunDir:
     return small_models.make_run(tmp_path_factory.mktemp("shop"), "shop", count=2000)
 
 
+@pytest.mark.slow
 def test_a_model_that_is_worse_in_one_slice_is_not_published(
     run: RunDir, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -38,6 +38,7 @@ def server(
         yield running
 
 
+@pytest.mark.slow
 def test_the_client_scores_with_bids(version: pathlib.Path, server: LocalServer) -> None:
     expected = answers(version, COLUMNS)
     wanted = expected["ctcvr"] * np.sqrt(expected["amount_given_conversion"]) * BID**2

@@ -11,6 +11,7 @@ import sys
 import time
 
 import pyarrow.parquet as pq
+import pytest
 import small_models
 from scoring_jobs import bad_csv, job, mkdir, scores, stamps
 
@@ -24,6 +25,7 @@ def command(**flags: object) -> list[str]:
     return [sys.executable, "-m", "tafe_tf.serving.batch_score", *given]
 
 
+@pytest.mark.slow
 def test_killed_it_loses_and_doubles_no_row(
     exports: dict[str, pathlib.Path], tmp_path: pathlib.Path
 ) -> None:

@@ -215,6 +215,7 @@ def test_rows_in_memory_are_kept_in_the_store(
         )
 
 
+@pytest.mark.slow
 def test_a_warm_start_goes_on_from_a_run_in_a_store(
     data: pathlib.Path,
     local: Run,

@@ -98,14 +98,14 @@ def test_a_version_in_a_store_is_that_of_the_disk(
 
 
 # The first request, some in between, and the one that would make the version count.
-@pytest.mark.parametrize("at", [slow(1), slow(4), slow(7), 10])
+@pytest.mark.parametrize("at", [slow(1), slow(4), slow(7), 11])
 def test_an_export_that_is_killed_leaves_no_version(
     run: RunDir,
     local: pathlib.Path,
     uri: str,
     at: int,
 ) -> None:
-    assert len(files_in(f"file://{local}")) == 10  # so the last moment is that of the graph
+    assert len(files_in(f"file://{local}")) == 11  # so the last moment is that of the graph
     with killed_at(at):
         export(run, uri, 7)
     assert versions.addresses(uri) == []
@@ -166,7 +166,7 @@ def test_newer_versions_are_withdrawn(local: pathlib.Path, uri: str) -> None:
     assert versions.addresses(uri) == [f"{uri}/1", f"{uri}/2"]
 
 
-@pytest.mark.parametrize("at", [slow(1), slow(6), slow(10), 11, slow(12), slow(16), slow(20)])
+@pytest.mark.parametrize("at", [slow(1), slow(6), slow(11), 12, slow(13), slow(17), slow(21)])
 def test_a_rollback_that_is_killed_loses_nothing(
     local: pathlib.Path,
     uri: str,
@@ -176,12 +176,12 @@ def test_a_rollback_that_is_killed_loses_nothing(
     with killed_at(at):
         withdraw.withdraw(uri, 1)
     is_there = versions.addresses(uri) == [f"{uri}/1", f"{uri}/2"]
-    assert is_there == (at <= 11)  # 10 copies, then the graph is removed
+    assert is_there == (at <= 12)  # 11 copies, then the graph is removed
     if is_there:
         assert withdraw.withdraw(uri, 1) == [f"{uri}/withdrawn-2"]
     assert versions.addresses(uri) == [f"{uri}/1"]
     whole = {pathlib.PurePosixPath(name) for name in files_in(f"{uri}/withdrawn-2")}
-    assert len(whole) == 10
+    assert len(whole) == 11
 
 
 @pytest.mark.engines

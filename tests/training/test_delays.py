@@ -140,6 +140,7 @@ def test_a_run_goes_on_with_its_delays(log: pathlib.Path, tmp_path: pathlib.Path
     assert "log_delay_rates" not in names
 
 
+@pytest.mark.slow
 def test_a_warm_start_begins_with_the_delays_of_before(
     log: pathlib.Path, tmp_path: pathlib.Path
 ) -> None:

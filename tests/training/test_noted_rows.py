@@ -129,6 +129,7 @@ def test_a_run_without_notes_goes_on(shop: pathlib.Path, tmp_path: pathlib.Path)
     train(shop, run_dir)
 
 
+@pytest.mark.slow
 def test_more_epochs_end_as_if_they_had_been_asked_for_at_once(
     shop: pathlib.Path, tmp_path: pathlib.Path
 ) -> None:

@@ -302,6 +302,7 @@ def test_a_comparison_finds_it_and_notices_a_change(tmp_path: pathlib.Path, item
     assert text_of_copy(plain, str(tmp_path / "plain.toml")).startswith("# kept")
 
 
+@pytest.mark.slow
 def test_a_changed_file_is_noticed_and_a_missing_one_named(
     tmp_path: pathlib.Path, items: str
 ) -> None:

@@ -507,6 +507,7 @@ def test_a_model_that_is_not_worse_passes(
     assert judgement["rows"] == f"{held_out} held-out rows"
 
 
+@pytest.mark.slow
 def test_a_worse_model_is_published_only_if_asked_for(
     runs: tuple[RunDir, RunDir], tmp_path: pathlib.Path
 ) -> None:
@@ -537,6 +538,7 @@ def test_a_worse_model_is_published_only_if_asked_for(
     )
 
 
+@pytest.mark.slow
 def test_the_previous_run_can_be_named_and_may_be_gone(
     runs: tuple[RunDir, RunDir], tmp_path: pathlib.Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

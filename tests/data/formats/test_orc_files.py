@@ -134,6 +134,7 @@ def test_a_folder_of_spark_is_found_by_ending_or_first_bytes(tmp_path: pathlib.P
     assert count_rows(files[0]) is None  # a stripe does not tell its rows
 
 
+@pytest.mark.slow
 def test_looking_and_scoring_take_it(
     exports: dict[str, pathlib.Path], tmp_path: pathlib.Path
 ) -> None:

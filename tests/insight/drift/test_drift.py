@@ -217,6 +217,7 @@ def test_what_is_no_call_of_this_model_is_said(run: RunDir, tmp_path: pathlib.Pa
         find_drift(run.path, [str(folder / "requests-2.tfrecord")], say=quiet)
 
 
+@pytest.mark.slow
 def test_an_export_compares_as_its_run(run: RunDir, tmp_path: pathlib.Path) -> None:
     exported = publish(run, tmp_path / "export", ExportConfig(version=1, embedding_storage="int8"))
     pq.write_table(pa.table(shifted()), tmp_path / "rows.parquet")

@@ -74,6 +74,7 @@ def test_two_runs_on_a_log_as_counted_by_hand(runs: list[RunDir], log: str) -> N
         assert days[-1].lift == pytest.approx(sums[0] / sums[1] - 1)
 
 
+@pytest.mark.slow
 def test_an_export_has_the_lift_of_its_run(
     runs: list[RunDir], exports: list[str], log: str
 ) -> None:
@@ -89,6 +90,7 @@ def test_an_export_has_the_lift_of_its_run(
     assert all(one.lift == 0.0 for days in same.days.values() for one in days)
 
 
+@pytest.mark.slow
 def test_the_command_prints_and_writes(
     exports: list[str], log: str, tmp_path: pathlib.Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -238,6 +238,7 @@ def test_a_process_that_ends_writes_what_waits(tmp_path: pathlib.Path) -> None:
     assert len(logs(tmp_path)) == 20
 
 
+@pytest.mark.slow
 def test_a_client_logs_all_its_calls_and_no_other(
     server: LocalServer, exports: dict[str, pathlib.Path], tmp_path: pathlib.Path
 ) -> None:
@@ -270,6 +271,7 @@ def check_warms_up(log: pathlib.Path, export: pathlib.Path, count: int) -> None:
         wanted.write_bytes(before)
 
 
+@pytest.mark.slow
 def test_a_replay_has_no_drift_and_the_scores_of_the_export(
     server: LocalServer, exports: dict[str, pathlib.Path], tmp_path: pathlib.Path
 ) -> None:
@@ -302,6 +304,7 @@ def test_a_replay_has_no_drift_and_the_scores_of_the_export(
         assert part.statistics["psi"].value < 1e-3
 
 
+@pytest.mark.slow
 def test_one_log_serves_several_clients(server: LocalServer, tmp_path: pathlib.Path) -> None:
     rows = small_models.rows("numbers", 3)
     with RequestLog(tmp_path, sample=1.0) as log:
@@ -317,6 +320,7 @@ def test_one_log_serves_several_clients(server: LocalServer, tmp_path: pathlib.P
     assert len(logs(tmp_path)) == 3
 
 
+@pytest.mark.slow
 def test_the_server_logs_both_doors(
     exports: dict[str, pathlib.Path], tmp_path: pathlib.Path
 ) -> None:

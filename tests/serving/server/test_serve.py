@@ -23,6 +23,7 @@ from tafe_tf.serving.wire.errors import ServingError
 ROOT = pathlib.Path(__file__).parents[3]
 
 
+@pytest.mark.slow
 def test_a_warm_up_that_fails_is_a_broken_version(
     published: pathlib.Path, tmp_path: pathlib.Path
 ) -> None:
