@@ -86,6 +86,14 @@ class Checkpoints:
             else:
                 path.unlink(missing_ok=True)
 
+    def tidy(self) -> None:
+        """Removes what a killed process has left of states that are no longer kept.
+
+        It is for the process that saves, which is not saving meanwhile. The next `save` would do
+        the same, but after the last one there is none.
+        """
+        self._remove_all_but(newest_first(self._folder))
+
     def restore(self) -> str | None:
         """Reads the newest state that is undamaged, and says which damaged ones it passed over.
 

@@ -251,6 +251,9 @@ class Trainer:
         elif begin is not None:
             begin()
         self._check_one_directory()
+        if self.cluster.chief:
+            self._checkpoints.tidy()
+            self._validations.tidy()
         readers = len(state.position.readers)
         if readers not in (0, data.readers):
             raise RunError(

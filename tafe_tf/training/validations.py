@@ -124,6 +124,11 @@ class Validations:
         if self._is_chief:
             self._best.save()
 
+    def tidy(self) -> None:
+        """Removes what a killed process has left of best weights."""
+        if self._is_chief:
+            self._best.tidy()
+
     def restore_best(self) -> bool:
         """Gives the model its best weights; False if there are none."""
         return self._best.restore() is not None

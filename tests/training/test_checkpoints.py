@@ -214,6 +214,17 @@ def test_what_a_kill_has_left_goes_with_the_next_state(folder: pathlib.Path) -> 
     assert_holds(variables, 20)
 
 
+def test_what_a_kill_has_left_goes_without_another_state(folder: pathlib.Path) -> None:
+    before = sorted(path.name for path in folder.iterdir())
+    (folder / f"ckpt-5.{DATA}").write_bytes(b"its index is gone")
+    (folder / f".ckpt-30.{DATA}").write_bytes(b"it was being written")
+    _, states = state_in(folder)
+    assert str(states.restore()).endswith("ckpt-20")
+    states.tidy()
+    assert sorted(path.name for path in folder.iterdir()) == before
+    state_in(folder.parent / "nowhere")[1].tidy()  # there is nothing to remove
+
+
 def test_states_of_earlier_versions_are_read(tmp_path: pathlib.Path) -> None:
     variables, _ = state_in(tmp_path)
     manager = tf.train.CheckpointManager(

@@ -172,7 +172,7 @@ def test_the_command(run: Run) -> None:
         [sys.executable, "-m", "tafe_tf.explain", *arguments], capture_output=True, text=True
     )
     assert done.returncode == 0, done.stderr
-    assert "row 2, from the baseline 'mean'" in done.stdout
+    assert "row 2, from the baseline 'mean'" in " ".join(done.stdout.split())
     assert "the sums are off by" in done.stdout and "warning" not in done.stdout
     for name in ("the baseline", "recent", "the row"):
         assert name in done.stdout
