@@ -166,6 +166,22 @@ def _story_columns(rng: np.random.Generator, count: int) -> dict[str, list[objec
     }
 
 
+def make_data(directory: pathlib.Path, name: str, train: int = 600, test: int = 300) -> DataConfig:
+    """Writes a funnel's schema, train.parquet and test.parquet into a folder.
+
+    Args:
+        directory: the folder, made if it is not there.
+        name: the funnel's name, a key of `SCHEMAS`.
+        train: number of training rows; 600 by default.
+        test: number of test rows; 300 by default.
+    """
+    directory.mkdir(parents=True, exist_ok=True)
+    (directory / "schema.toml").write_text(SCHEMAS[name])
+    write(directory / "train.parquet", rows(name, train))
+    write(directory / "test.parquet", rows(name, test, seed=1))
+    return DataConfig.in_directory(directory)
+
+
 def make_run(directory: pathlib.Path, name: str, *, seed: int = 0, count: int = 600) -> RunDir:
     """Makes a run that has learned nothing, with weights large enough for rows to differ.
 
@@ -175,11 +191,7 @@ def make_run(directory: pathlib.Path, name: str, *, seed: int = 0, count: int = 
         seed: seed of the weights; 0 by default.
         count: number of rows of train.parquet and of test.parquet; 600 by default.
     """
-    data = directory / "data"
-    data.mkdir(parents=True, exist_ok=True)
-    (data / "schema.toml").write_text(SCHEMAS[name])
-    write(data / "train.parquet", rows(name, count))
-    write(data / "test.parquet", rows(name, count, seed=1))
+    funnel = make_data(directory / "data", name, count, count)
     model = ModelConfig(
         arguments={
             "embedding_dim": 4,
@@ -201,7 +213,7 @@ def make_run(directory: pathlib.Path, name: str, *, seed: int = 0, count: int = 
         valid_fraction=0.5,
     )
     run = fit(
-        DataConfig.in_directory(data),
+        funnel,
         directory / "run",
         model=model,
         training=nothing_is_learned,

@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.table import Table
 
 from tafe_tf.data.bad_rows import BadRows
+from tafe_tf.metrics.headings import HEADINGS, TRUTH_HEADINGS
 from tafe_tf.schema import Schema
 
 Metrics = Mapping[str, Any]
@@ -18,21 +19,6 @@ Metrics = Mapping[str, Any]
 Interval = Sequence[float] | None  # two ends
 
 PIPE_WIDTH = 120  # characters a line where the output is no terminal
-_COLUMNS = {
-    "rows": "rows that know it",
-    "auc": "AUC",
-    "gauc": "grouped AUC",
-    "gini": "normalised Gini",
-    "log_loss": "log loss",
-    "pcoc": "predicted / observed",
-    "ece": "calibration error",
-}
-_TRUTH_COLUMNS = {
-    "truth_auc": "AUC",
-    "truth_auc_best": "AUC of the truth",
-    "truth_ratio": "predicted / true",
-    "truth_mae": "mean abs. error",
-}
 
 
 def metrics_table(
@@ -57,7 +43,7 @@ def metrics_table(
     names = [*schema.step_names, *schema.conditional_names]
     if _has_amounts(metrics, schema):
         names += schema.amount_names
-    return _table(f"{title}: {rows}", metrics, _COLUMNS, names)
+    return _table(f"{title}: {rows}", metrics, HEADINGS, names)
 
 
 def _has_amounts(metrics: Metrics, schema: Schema) -> bool:
@@ -101,7 +87,7 @@ def truth_table(
     """
     unreached = [f"{name}_unreached" for name in schema.conditional_names]
     names = [*schema.step_names, *schema.conditional_names, *unreached]
-    return _table(title, metrics, _TRUTH_COLUMNS, names)
+    return _table(title, metrics, TRUTH_HEADINGS, names)
 
 
 def before_after_table(
@@ -127,7 +113,7 @@ def before_after_table(
     table.add_column("probability")
     first, second = headings
     for metric in metrics:
-        table.add_column(f"{_COLUMNS[metric]}: {first}", justify="right")
+        table.add_column(f"{HEADINGS[metric]}: {first}", justify="right")
         table.add_column(second, justify="right")
     for name in (*schema.step_names, *schema.conditional_names):
         cells = []

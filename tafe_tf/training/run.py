@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import os
 import pathlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, overload
 
 import keras
@@ -136,15 +136,19 @@ class Run:
         """
         parts: dict[str, list[np.ndarray]] = {}
         for columns in self.served_columns(rows, batch_size, input_format):
-            inputs = self.features(columns)
-            logits = self.model(inputs, training=False)
-            for name, values in probabilities(logits, self.schema).items():
+            for name, values in self.answer(columns).items():
                 of_name = parts.setdefault(name, [])
-                of_name.append(keras.ops.convert_to_numpy(values))
+                of_name.append(values)
         joined = {}
         for name, arrays in parts.items():
             joined[name] = np.concatenate(arrays)
         return joined
+
+    def answer(self, columns: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+        """What the model answers to raw columns, as an export of the run does; see `predict`."""
+        logits = self.model(self.features(columns), training=False)
+        named = probabilities(logits, self.schema)
+        return {name: keras.ops.convert_to_numpy(values) for name, values in named.items()}
 
     def served_columns(
         self,

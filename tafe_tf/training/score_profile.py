@@ -64,6 +64,10 @@ def write_scores(path: pathlib.Path, scores: dict[str, Any], rows: str) -> None:
     """
     if not path.exists():
         return
-    profile = read_json(path)
-    profile |= {"scores_of": rows, "scores": scores}
+    profile = read_json(path) | of_rows(scores, rows)
     write_text(path, json.dumps(profile) + "\n")
+
+
+def of_rows(scores: dict[str, Any], rows: str) -> dict[str, Any]:
+    """Scores as a profile holds them; see `write_scores`."""
+    return {"scores_of": rows, "scores": scores}

@@ -14,7 +14,6 @@ import pytest
 import small_models
 
 from tafe_tf import schema_toml
-from tafe_tf.data.formats.write import write
 from tafe_tf.training.config import ModelConfig, TrainingConfig
 from tafe_tf.training.data_config import DataConfig
 from tafe_tf.training.fit import fit
@@ -28,11 +27,7 @@ BATCH, PER_CALL = 60, 3  # rows of a step, and steps of a call
 @pytest.fixture(scope="module")
 def loans(tmp_path_factory: pytest.TempPathFactory) -> DataConfig:
     """600 training and 300 test rows of a funnel of three steps."""
-    directory = tmp_path_factory.mktemp("loans")
-    (directory / "schema.toml").write_text(small_models.SCHEMAS["loans"])
-    write(directory / "train.parquet", small_models.rows("loans", 600))
-    write(directory / "test.parquet", small_models.rows("loans", 300, seed=1))
-    return DataConfig.in_directory(directory)
+    return small_models.make_data(tmp_path_factory.mktemp("loans"), "loans")
 
 
 def run(data: DataConfig, path: pathlib.Path, *callbacks: keras.callbacks.Callback) -> Run:

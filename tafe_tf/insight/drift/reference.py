@@ -8,24 +8,22 @@ import sys
 from collections.abc import Mapping
 from typing import Any
 
-import keras
 import numpy as np
 
-from tafe_tf.data.atomic import read_json
+from tafe_tf.data.atomic import read_json, write_json
 from tafe_tf.data.bad_rows import BadRows
 from tafe_tf.data.errors import DataError
 from tafe_tf.data.field_counts import FieldCounts
 from tafe_tf.data.formats.read import read_blocks
 from tafe_tf.features.profile import FILE, Profile
 from tafe_tf.insight.served import Served, version_of
-from tafe_tf.probabilities import probabilities
 from tafe_tf.schema import Schema
 from tafe_tf.training.errors import RunError
 from tafe_tf.training.evaluator import Evaluator
 from tafe_tf.training.noted_files import PROFILE
 from tafe_tf.training.run import Run, load
 from tafe_tf.training.run_dir import RunDir
-from tafe_tf.training.score_profile import ScoreProfile
+from tafe_tf.training.score_profile import ScoreProfile, of_rows
 
 Columns = Mapping[str, np.ndarray]
 
@@ -56,9 +54,7 @@ class OfRun:
 
     def scores(self, columns: Columns) -> dict[str, np.ndarray]:
         """What the model answers for rows, by the names of the outputs."""
-        logits = self._run.model(self._run.features(columns), training=False)
-        named = probabilities(logits, self.schema)
-        return {name: keras.ops.convert_to_numpy(values) for name, values in named.items()}
+        return self._run.answer(columns)
 
 
 class OfExport:
@@ -123,8 +119,6 @@ def reference(path: str | os.PathLike[str]) -> Reference:
 
 def _make_profile(run: Run) -> None:
     """Writes the profile of a run that has none, in passes over its rows."""
-    from tafe_tf.data.atomic import write_json
-
     said = f"{run.directory}: has no {FILE}, as runs of earlier versions; makes it"
     print(said, file=sys.stderr, flush=True)  # the output may be JSON
     files = run.directory.rows.train_files()
@@ -164,4 +158,4 @@ def _scores(run: Run) -> dict[str, Any]:
     else:
         evaluator.predict(rows.rows.held_out(), "valid", scores.add)
     name = "held-out rows" if test is None else "test rows"
-    return {"scores_of": name, "scores": scores.gathered(evaluator.cluster)}
+    return of_rows(scores.gathered(evaluator.cluster), name)

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from tafe_tf.insight.figures.charts import Figures, figure_9
-from tafe_tf.insight.figures.daily import daily_lifts
 from tafe_tf.insight.page.parts import (
     MOST_SERIES,
     Axis,
@@ -18,13 +17,13 @@ from tafe_tf.insight.page.parts import (
     Table,
     Text,
 )
-from tafe_tf.insight.report.pairs import Difference, are_same_rows, differences
+from tafe_tf.insight.report.pairs import Difference, are_same_rows, differences, lifts_by_day
 from tafe_tf.insight.report.seen import Seen, whole_of
-from tafe_tf.insight.slices.measured import measured
 from tafe_tf.metrics import Metrics
+from tafe_tf.metrics.headings import HEADINGS
 from tafe_tf.schema import Schema
 
-_KINDS = {"auc": "AUC", "log_loss": "log loss", "pcoc": "predicted / observed"}
+_KINDS = ("auc", "log_loss", "pcoc")
 
 
 def side_by_side(all_seen: Sequence[Seen]) -> Section:
@@ -91,12 +90,9 @@ def by_day(seen: Seen, other: Seen | None) -> tuple[Section, Figures]:
         said = f"{name} has other test rows, so that its days cannot be compared."
         return Section(title=title, parts=[Text(paragraphs=[said], is_note=True)]), {}
     figures: Figures = {}
-    steps = set(seen.schema.step_names)
-    pairs = zip(measured(seen.rows, seen.schema), measured(rows, seen.schema), strict=False)
-    for mine, theirs in pairs:
-        if mine.name in steps:
-            lifts = daily_lifts(seen.days, mine, theirs, seen.rows.get("group"))
-            figures |= figure_9(lifts, mine.name, seen.name, name)
+    lifts_of_steps = lifts_by_day(seen.days, seen.rows, rows, seen.schema)
+    for step, lifts in lifts_of_steps.items():
+        figures |= figure_9(lifts, step, seen.name, name)
     return Section(title=title, parts=list(figures.values())), figures
 
 
@@ -114,8 +110,10 @@ def _not_paired(first: Seen, other: Seen) -> str:
 def _metrics(of_runs: dict[str, Metrics], schema: Schema) -> Table:
     names = [*schema.step_names, *schema.conditional_names]
     header = [""]
-    for kind, heading in _KINDS.items():
-        header += [f"{heading} {name}" for name in names if _is_there(of_runs, f"{kind}/{name}")]
+    for kind in _KINDS:
+        header += [
+            f"{HEADINGS[kind]} {name}" for name in names if _is_there(of_runs, f"{kind}/{name}")
+        ]
     rows: list[list[Cell]] = []
     for run, metrics in of_runs.items():
         cells: list[Cell] = [run]

@@ -15,11 +15,11 @@ from tafe_tf.data.batches.times import judged_at
 from tafe_tf.data.errors import DataError
 from tafe_tf.data.formats.patterns import find_sources
 from tafe_tf.insight.figures.charts import Figures, figure_9
-from tafe_tf.insight.figures.daily import SHARE, DailyLift, daily_lifts
-from tafe_tf.insight.report.pairs import are_same_rows
+from tafe_tf.insight.figures.daily import SHARE, DailyLift
+from tafe_tf.insight.report.pairs import are_same_rows, lifts_by_day
 from tafe_tf.insight.report.seen import days_of
 from tafe_tf.insight.served import AsModel, Served, raw, version_of
-from tafe_tf.insight.slices.measured import Rows, measured
+from tafe_tf.insight.slices.measured import Rows
 from tafe_tf.training.evaluator import Evaluator
 from tafe_tf.training.noted_rows import EVALUATION_ROWS
 from tafe_tf.training.predictions import Predictions
@@ -93,11 +93,7 @@ def find_lift(
     if not are_same_rows(mine, theirs):
         raise DataError(f"{names[0]} and {names[1]} read the labels of these rows differently")
     days = days_of(data, day)
-    of_steps = {}
-    outputs = zip(measured(mine, schema), measured(theirs, schema), strict=True)
-    for one, another in outputs:
-        if one.name in schema.step_names:
-            of_steps[one.name] = daily_lifts(days, one, another, mine.get("group"), share)
+    of_steps = lifts_by_day(days, mine, theirs, schema, share)
     return Lift(names[0], names[1], share, of_steps)
 
 

@@ -25,20 +25,13 @@ from tafe_tf.insight.report.seen import Seen
 from tafe_tf.insight.slices.measure import Interval, Slice, judged_by, worst_output
 from tafe_tf.insight.slices.measured import Measured, Rows, measured
 from tafe_tf.metrics import Metrics
+from tafe_tf.metrics.headings import HEADINGS, TRUTH_HEADINGS
 from tafe_tf.schema import Schema
 
 _SHARES = (0.01, 0.02, 0.05, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0)
 _SHOWN_SLICES = 20
 _DIFFERS = 1e-6  # metrics of the same rows and weights on another machine differ by less
-
-_HEADINGS = {
-    "auc": "AUC",
-    "gauc": "grouped AUC",
-    "gini": "normalised Gini",
-    "log_loss": "log loss",
-    "pcoc": "predicted / observed",
-    "ece": "calibration error",
-}
+_SHOWN = tuple(kind for kind in HEADINGS if kind != "rows")
 
 
 def funnel(seen: Seen) -> Section:
@@ -94,7 +87,7 @@ def metrics_table(seen: Seen) -> Section:
     if seen.whole is not None and (have_moved or not metrics):
         metrics = seen.whole.metrics
     names = [*seen.schema.step_names, *seen.schema.conditional_names, *seen.schema.amount_names]
-    shown = [kind for kind in _HEADINGS if any(f"{kind}/{name}" in metrics for name in names)]
+    shown = [kind for kind in _SHOWN if any(f"{kind}/{name}" in metrics for name in names)]
     rows: list[list[Cell]] = []
     for name in names:
         keys = [f"{kind}/{name}" for kind in shown]
@@ -106,7 +99,7 @@ def metrics_table(seen: Seen) -> Section:
         "distance of prediction and outcome in 20 bins. In brackets the 95 % interval, by drawing "
         "the test rows anew."
     )
-    header = ["", *[_HEADINGS[kind] for kind in shown]]
+    header = ["", *[HEADINGS[kind] for kind in shown]]
     parts: list[Part] = []
     if rows:
         parts.append(Table(caption="The test rows", header=header, rows=rows, about=about))
@@ -130,12 +123,11 @@ def _truth(metrics: Metrics, schema: Schema) -> Table | None:
     rows: list[list[Cell]] = []
     for name in [*schema.step_names, *schema.conditional_names, *unreached]:
         if f"truth_auc/{name}" in metrics:
-            keys = ("truth_auc", "truth_auc_best", "truth_ratio", "truth_mae")
-            cells = [_text(metrics.get(f"{key}/{name}"), None) for key in keys]
+            cells = [_text(metrics.get(f"{key}/{name}"), None) for key in TRUTH_HEADINGS]
             rows.append([name.replace("_unreached", ", unreached"), *cells])
     if not rows:
         return None
-    header = ["", "AUC", "AUC of the truth", "predicted / true", "mean abs. error"]
+    header = ["", *TRUTH_HEADINGS.values()]
     return Table(
         caption="Learned and true probabilities",
         header=header,
@@ -307,8 +299,8 @@ def _slice_chart(worst: Sequence[Slice], output: str, kind: str) -> Dots:
     low, high = _ends([one.intervals.get(key) for one in worst])
     level = (1.0, "as observed") if kind == "pcoc" else (0.5, "by chance")
     return Dots(
-        title=f"{_HEADINGS[kind]} of {output} by slice, worst first",
-        axis=Axis(label=f"{_HEADINGS[kind]} of {output}", log=kind == "pcoc"),
+        title=f"{HEADINGS[kind]} of {output} by slice, worst first",
+        axis=Axis(label=f"{HEADINGS[kind]} of {output}", log=kind == "pcoc"),
         names=[f"{one.column} = {one.value}" for one in worst],
         values=[one.metrics.get(key) for one in worst],
         low=low,

@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from tafe_tf.insight.figures.daily import SHARE, DailyLift, daily_lifts
 from tafe_tf.insight.slices.measured import Measured, Rows, measured
 from tafe_tf.metrics.bootstrap import RankedRows, interval, resamples
 from tafe_tf.schema import Schema
@@ -38,6 +39,30 @@ def are_same_rows(one: Rows, other: Rows) -> bool:
         np.array_equal(one[name], other[name]) for name in names if name in one and name in other
     ]
     return len(is_same) >= 3 and all(is_same)
+
+
+def lifts_by_day(
+    days: np.ndarray,
+    new: Rows,
+    other: Rows,
+    schema: Schema,
+    share: float = SHARE,
+) -> dict[str, list[DailyLift]]:
+    """How many more outcomes one model finds than the other, by day, for each step of the funnel.
+
+    Args:
+        days: The day of each row, texts, [n].
+        new: The rows as a model predicts them, see `Predictions.arrays`.
+        other: The same rows as the other model predicts them.
+        schema: Theirs.
+        share: Of each day's rows, how many a model takes; 0.1 by default.
+    """
+    found = {}
+    outputs = zip(measured(new, schema), measured(other, schema), strict=False)
+    for mine, theirs in outputs:
+        if mine.name in schema.step_names:
+            found[mine.name] = daily_lifts(days, mine, theirs, new.get("group"), share)
+    return found
 
 
 def differences(

@@ -18,7 +18,6 @@ from absl.testing import flagsaver
 import tafe_tf
 from tafe_tf import train
 from tafe_tf.data.atomic import read_json
-from tafe_tf.data.formats.write import write
 from tafe_tf.export import saved_model
 from tafe_tf.insight.tracking.job import Tracking
 from tafe_tf.insight.tracking.mlflow_run import MlflowRun, uri_of
@@ -55,11 +54,7 @@ def uri(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 @pytest.fixture(scope="module")
 def loans(tmp_path_factory: pytest.TempPathFactory) -> DataConfig:
-    directory = tmp_path_factory.mktemp("loans")
-    (directory / "schema.toml").write_text(small_models.SCHEMAS["loans"])
-    write(directory / "train.parquet", small_models.rows("loans", 600))
-    write(directory / "test.parquet", small_models.rows("loans", 300, seed=1))
-    return DataConfig.in_directory(directory)
+    return small_models.make_data(tmp_path_factory.mktemp("loans"), "loans")
 
 
 def tracked(
