@@ -35,6 +35,7 @@ ALLOWED: dict[str, set[str]] = {
     "tafe_tf.schema": {"input_names", "shown"},
     "tafe_tf.storage": {"data.errors", "shown"},
     "tafe_tf.schema_toml": {"schema", "shown", "storage"},
+    "tafe_tf.metric_headings": set(),
     "tafe_tf.metrics": set(),
     "tafe_tf.log_normal": {"types"},
     "tafe_tf.losses": {"types", "log_normal", "metrics"},
@@ -50,7 +51,7 @@ ALLOWED: dict[str, set[str]] = {
     "tafe_tf.data": {"schema", "schema_toml", "shown", "storage"},
     "tafe_tf.features": {"schema", "data", "metrics", "shown", "storage"},
     "tafe_tf.engines": {"schema", "data", "features", "storage"},
-    "tafe_tf.terminal": {"schema", "shown", "data", "metrics", "storage"},
+    "tafe_tf.terminal": {"schema", "shown", "data", "metric_headings", "storage"},
     "tafe_tf.distributed": {"terminal"},
     "tafe_tf.first_look": {
         *("schema", "schema_toml", "data", "features", "memory", "storage", "terminal"),
@@ -76,8 +77,8 @@ ALLOWED: dict[str, set[str]] = {
         *("types", "data", "layers", "metrics", "models", "insight.page", "insight.slices"),
     },
     "tafe_tf.insight.report": {
-        *("schema", "data", "metrics", "training", "insight.figures", "insight.page"),
-        *("insight.served", "insight.slices"),
+        *("schema", "data", "metric_headings", "metrics", "training", "insight.figures"),
+        *("insight.page", "insight.served", "insight.slices"),
     },
     "tafe_tf.insight.tracking": {
         *("schema", "schema_toml", "data", "insight.report", "terminal", "training"),

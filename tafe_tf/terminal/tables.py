@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.table import Table
 
 from tafe_tf.data.bad_rows import BadRows
-from tafe_tf.metrics.headings import HEADINGS, TRUTH_HEADINGS
+from tafe_tf.metric_headings import HEADINGS, TRUTH_HEADINGS
 from tafe_tf.schema import Schema
 
 Metrics = Mapping[str, Any]

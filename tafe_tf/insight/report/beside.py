@@ -19,8 +19,8 @@ from tafe_tf.insight.page.parts import (
 )
 from tafe_tf.insight.report.pairs import Difference, are_same_rows, differences, lifts_by_day
 from tafe_tf.insight.report.seen import Seen, whole_of
+from tafe_tf.metric_headings import HEADINGS
 from tafe_tf.metrics import Metrics
-from tafe_tf.metrics.headings import HEADINGS
 from tafe_tf.schema import Schema
 
 _KINDS = ("auc", "log_loss", "pcoc")

@@ -24,8 +24,8 @@ from tafe_tf.insight.report.curves import distribution, lifts, reliability, roc
 from tafe_tf.insight.report.seen import Seen
 from tafe_tf.insight.slices.measure import Interval, Slice, judged_by, worst_output
 from tafe_tf.insight.slices.measured import Measured, Rows, measured
+from tafe_tf.metric_headings import HEADINGS, TRUTH_HEADINGS
 from tafe_tf.metrics import Metrics
-from tafe_tf.metrics.headings import HEADINGS, TRUTH_HEADINGS
 from tafe_tf.schema import Schema
 
 _SHARES = (0.01, 0.02, 0.05, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0)

@@ -1,4 +1,4 @@
-"""What tables and pages call the metrics."""
+"""What tables and pages call the metrics; apart from them, so that a table needs no SciPy."""
 
 from __future__ import annotations
 
