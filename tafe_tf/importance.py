@@ -7,8 +7,9 @@
 Each field's values change places among the rows, which leaves the field's distribution as it was
 and takes from it what it says of its row. By how much the AUC of each step and conditional is then
 smaller, and its log loss larger, is printed with 95 % intervals. Fields with "+" between them are
-permuted together. Without --data_dir and --test the rows are the run's own test rows, whose
-importance also goes into `<run_dir>/importance.json`. docs/importance.md says how to read it.
+permuted together. Without --data_dir and --test the rows are the run's own test rows; what all
+fields are worth on them also goes into `<run_dir>/importance.json`, what the fields of --fields are
+worth is only printed. docs/importance.md says how to read it.
 """
 
 from __future__ import annotations

@@ -264,8 +264,8 @@ class Run:
         """How much the model loses when each field's values change places among rows.
 
         Args:
-            rows: Rows with labels, see `as_rows`. Default: None, the run's test rows, whose
-                importance also goes into `<run_dir>/importance.json`.
+            rows: Rows with labels, see `as_rows`. Default: None, the run's test rows; what all
+                fields are worth on them also goes into `<run_dir>/importance.json`.
             **settings: Further arguments of `tafe_tf.insight.importance.job.importance`, such as
                 `fields`.
 

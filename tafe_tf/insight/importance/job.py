@@ -32,7 +32,7 @@ def importance(
 ) -> Importance:
     """Measures how much a run's model loses when each field's values change places among rows.
 
-    That of the run's own test rows, as they were in training, also goes into
+    That of all fields on the run's own test rows, as they were in training, also goes into
     `<run_dir>/importance.json`.
 
     Args:
@@ -61,11 +61,12 @@ def importance(
         if value < least:
             raise ValueError(f"`{name}` must be {least} or more. Received: {value}")
     chosen = of_model.chosen(of_model.fields_of(run.features), fields)
-    is_test = rows is None
+    is_kept = rows is None and not fields
     if rows is None:
         rows = run.directory.rows.test_files()
         settings.setdefault("now", run.directory.rows.now)
         is_test = run.directory.rows.is_test(rows)
+        is_kept = is_kept and is_test
         if not is_test and verbose:
             print(
                 "these are not the test rows of training: "
@@ -73,9 +74,9 @@ def importance(
             )
     data = run.data(rows, batch_size, **settings)
     # Locked before the work, which would be lost if it could not be kept.
-    with run.directory.locked() if is_test else contextlib.nullcontext():
+    with run.directory.locked() if is_kept else contextlib.nullcontext():
         found = _measured(run, data, chosen, sample, repeats, batch_size, verbose)
-        if is_test:
+        if is_kept:
             _keep(run, found)
     return found
 
