@@ -49,7 +49,8 @@ class TAFE(FunnelModel):
         deep_units: Number of units of tafe's deep component: a layer with ReLU beside the blocks,
             which reads the embeddings H side by side and adds to the logits of all tasks, as
             AutoInt+ has one beside its attention (Song et al. 2019). By default 0, which is none,
-            as in the paper, and in a training job 128.
+            as in the paper, and in a training job 128 up to 131,071 training rows, 256 from there
+            and 512 from 262,144 on.
 
     Example:
         >>> import numpy as np

@@ -30,7 +30,7 @@ _JOB_DEFAULTS: dict[str, dict[str, Any]] = {
     "tafe": {
         "num_inducing": 16,
         "num_layers": 2,
-        "deep_units": 128,
+        "deep_units": None,  # by the number of rows, see `tafe_tf.training.deep_units`
         "dropout": 0.1,
         "heads": "conditional",
         "conditional_weight": 1.0,
@@ -297,6 +297,17 @@ def model_arguments(name: str) -> dict[str, Setting]:
     for argument, default in job_defaults.items():
         chosen[argument] = dataclasses.replace(chosen[argument], default=default)
     return chosen
+
+
+def follows_the_rows(name: str, argument: str) -> bool:
+    """Whether a job finds a model's argument by its rows where nobody chose it.
+
+    Args:
+        name: A key of `tafe_tf.models.BY_NAME`.
+        argument: Of the model's constructor.
+    """
+    job_defaults = _JOB_DEFAULTS.get(name, {})
+    return argument in job_defaults and job_defaults[argument] is None
 
 
 def constructor_arguments(name: str) -> dict[str, Setting]:

@@ -45,6 +45,7 @@ from tafe_tf.training.build import (
 )
 from tafe_tf.training.config import ModelConfig, TrainingConfig
 from tafe_tf.training.data_config import DataConfig
+from tafe_tf.training.deep_units import with_deep_units
 from tafe_tf.training.errors import RunError
 from tafe_tf.training.evaluator import Evaluator
 from tafe_tf.training.intercepts import log_odds
@@ -219,7 +220,9 @@ def _fit(
     with cluster.strategy.scope(), _dtype_policy(config.dtype_policy):
         parts = config.embedding_parts or max(cluster.servers, 1)
         scheduled = with_gamma_decay(model_config, config, steps)
-        model = build_model(scheduled, features, parts)
+        earlier = warm.model_arguments if warm else None
+        sized = with_deep_units(scheduled, trained_on, earlier)
+        model = build_model(sized, features, parts)
         rate = learning_rate(config, steps, warm.iterations if warm else 0)
         optimizer = LazyAdam(rate, static_shapes=cluster.is_tpu)
         balancing = balancings.make(config, tasks, run.statistics()["rate"])

@@ -19,6 +19,7 @@ from tafe_tf.training.config import (
     ModelConfig,
     TrainingConfig,
     constructor_arguments,
+    follows_the_rows,
     model_arguments,
 )
 from tafe_tf.training.settings import Setting
@@ -41,7 +42,10 @@ def lines_of(
     lines = {"model": f"--model={model.name}"}
     arguments = model.all_arguments()
     for name, setting in model_arguments(model.name).items():
-        lines[name] = _line(setting, arguments[name])
+        if arguments[name] is None and follows_the_rows(model.name, name):
+            lines[name] = _by_rows(name)
+        else:
+            lines[name] = _line(setting, arguments[name])
     for name, setting in settings.of_dataclass(TrainingConfig).items():
         if name not in FREE_SETTINGS:
             lines[name] = _line(setting, getattr(training, name))
@@ -119,7 +123,7 @@ def chosen(known: str) -> list[str]:
     found = []
     for line in lines:
         name = _name(line, kinds)
-        is_default = name in kinds and line == _line(kinds[name], defaults[name])
+        is_default = name in kinds and line in (_by_rows(name), _line(kinds[name], defaults[name]))
         if not is_default and not line.endswith("="):
             found.append(line)
     return found
@@ -163,6 +167,11 @@ def _line(setting: Setting, value: Any) -> str:
         sizes = ",".join(str(size) for size in value)
         return f"--{setting.name}={sizes}"
     return f"--{setting.name}={setting.kind(value)}"
+
+
+def _by_rows(name: str) -> str:
+    """The line of a setting that the number of rows decides, which is no flag."""
+    return f"# {name}=by the number of rows"
 
 
 def _name(line: str, known: Mapping[str, Setting]) -> str:

@@ -92,6 +92,12 @@ class WarmStart:
         """Number of steps that the optimizer had counted when the new run began."""
         return int(read_json(self._run.path / NOTE)["iterations"])
 
+    @property
+    def model_arguments(self) -> dict[str, Any]:
+        """The arguments of the earlier run's model."""
+        found: dict[str, Any] = read_json(self.previous.path / "model.json")["config"]
+        return found
+
     def bad_rows(self, asked_for: BadRows) -> BadRows:
         """What to do with bad rows: they are dropped if either run drops them.
 

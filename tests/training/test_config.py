@@ -103,7 +103,7 @@ def test_arguments_that_are_left_out_have_the_constructors_defaults() -> None:
 def test_a_job_has_a_smaller_tafe_than_the_paper() -> None:
     arguments = ModelConfig(arguments={"num_layers": 3}).all_arguments()
     assert arguments["num_layers"] == 3
-    assert (arguments["num_inducing"], arguments["deep_units"]) == (16, 128)
+    assert (arguments["num_inducing"], arguments["deep_units"]) == (16, None)  # by the rows
     model = TAFE([4, 3], 2)
     assert (arguments["heads"], arguments["conditional_weight"]) == ("conditional", 1.0)
     paper = {

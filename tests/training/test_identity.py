@@ -90,10 +90,13 @@ def test_a_run_of_an_earlier_version_goes_on() -> None:
 
 
 def test_a_default_of_an_earlier_version_is_not_taken_for_today_s() -> None:
-    """There was no deep component: a job with today's default of 128 units is another run."""
+    """There was no deep component: a job with today's default is another run."""
     arguments = {name: value for name, value in SMALL.arguments.items() if name != "deep_units"}
     today = lines(ModelConfig(arguments=arguments))
-    assert identity.differing(EARLIER, today, "tafe") == ["--deep_units=0", "--deep_units=128"]
+    assert identity.differing(EARLIER, today, "tafe") == [
+        "# deep_units=by the number of rows",
+        "--deep_units=0",
+    ]
     with_unseen = lines(training=dataclasses.replace(STEAM, unseen_share=0.01))
     assert identity.differing(EARLIER, with_unseen, "tafe") == [
         "--unseen_share=0.0",
