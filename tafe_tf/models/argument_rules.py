@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import numbers
 from collections.abc import Mapping
 from typing import Any
 
-_POSITIVE = frozenset(
+_SIZES = frozenset(
     {
         "embedding_dim",
         "num_experts",
@@ -33,6 +34,9 @@ _NOT_NEGATIVE = frozenset(
 )
 
 
+_WHOLE = _SIZES | {"deep_units"}
+
+
 def check_arguments(arguments: Mapping[str, Any]) -> None:
     """Refuses numbers that no model can be made with.
 
@@ -48,9 +52,15 @@ def check_arguments(arguments: Mapping[str, Any]) -> None:
         Traceback (most recent call last):
             ...
         ValueError: `num_layers` must be 1 or more. Received: num_layers=0
+        >>> check_arguments({"num_layers": 1.5})
+        Traceback (most recent call last):
+            ...
+        ValueError: `num_layers` must be a whole number. Received: num_layers=1.5
     """
     for name, value in arguments.items():
-        if name in _POSITIVE and value < 1:
+        if name in _WHOLE and not isinstance(value, numbers.Integral):
+            raise ValueError(f"`{name}` must be a whole number. Received: {name}={value!r}")
+        if name in _SIZES and value < 1:
             raise ValueError(f"`{name}` must be 1 or more. Received: {name}={value}")
         if name in _NOT_NEGATIVE and value < 0:
             raise ValueError(f"`{name}` must be 0 or more. Received: {name}={value}")

@@ -254,6 +254,8 @@ def test_fits_in_plain_keras() -> None:
     [
         ({"num_tasks": 0}, r"`num_tasks` must be 1 or more\. Received: num_tasks=0"),
         ({"num_layers": 0}, r"`num_layers` must be 1 or more\. Received: num_layers=0"),
+        ({"num_layers": 1.5}, r"`num_layers` must be a whole number\. Received: num_layers=1\.5"),
+        ({"deep_units": 1.5}, r"`deep_units` must be a whole number\. Received: deep_units=1\.5"),
         ({"num_heads": 3}, r"`num_heads` must divide the dimension 4\. Received: num_heads=3"),
     ],
 )
