@@ -2,9 +2,12 @@
 
     python -m tafe_tf.compare --data_dir=DIR --run_dir=runs/compare/steam --seeds=5 --models=...
     python -m benchmarks.which_model docs runs/compare/steam runs/compare/hotel ...
+    python -m benchmarks.which_model docs runs/compare/... --parts=runs/parts/sample_wise,...
 
 `docs/which_model_notes.md`, which is written by hand, comes first. All figures below it are those
-of the comparisons: give all of them each time. Prints which were read.
+of the comparisons: give all of them each time. `--parts` are comparisons of TAFE with its
+ablations, `tafe compare --against=tafe`, on funnels whose probabilities are known. Prints which
+were read.
 """
 
 from __future__ import annotations
@@ -14,14 +17,18 @@ import pathlib
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from absl import app
+from absl import app, flags
 
 from tafe_tf import schema_toml
 from tafe_tf.comparison.statistics import CONDITIONAL_MEAN, MEAN
-from tafe_tf.comparison.tables import Rows, lines, mean_auc, short
+from tafe_tf.comparison.tables import Rows, lines, mean_auc, short, truth
 from tafe_tf.data.atomic import read_json, write_text
 from tafe_tf.schema import Schema
 from tafe_tf.terminal import command
+
+_PARTS = flags.DEFINE_list(
+    "parts", [], "Run directories of comparisons of TAFE with its ablations."
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -67,12 +74,18 @@ def main(argv: list[str]) -> None:
         raise app.UsageError("give the folder to write to and the run directories of comparisons")
     out = pathlib.Path(argv[1])
     funnels = [Funnel.read(pathlib.Path(path)) for path in argv[2:]]
+    of_parts = [Funnel.read(pathlib.Path(path)) for path in _PARTS.value]
     notes = (out / "which_model_notes.md").read_text(encoding="utf-8")
-    write_text(out / "which_model.md", page(notes, funnels))
-    print(f"{out / 'which_model.md'}: {', '.join(funnel.name for funnel in funnels)}")
+    write_text(out / "which_model.md", page(notes, funnels, of_parts))
+    read = ", ".join(funnel.name for funnel in (*funnels, *of_parts))
+    print(f"{out / 'which_model.md'}: {read}")
 
 
-def page(notes: str, funnels: Sequence[Funnel]) -> str:
+def page(
+    notes: str,
+    funnels: Sequence[Funnel],
+    of_parts: Sequence[Funnel] = (),
+) -> str:
     """The page: the notes, and a table for each question."""
     with_conditionals = [funnel for funnel in funnels if funnel.schema.conditional_names]
     sections = {
@@ -86,7 +99,24 @@ def page(notes: str, funnels: Sequence[Funnel]) -> str:
     parts = [notes]
     for title, rows in sections.items():
         parts.append(f"## {title}\n\n{lines(rows)}")
+    if of_parts:
+        parts.append("## What TAFE's parts are worth\n")
+    for funnel in of_parts:
+        rows_read = f"{funnel.statistics['rows']:,} training rows"
+        parts.append(f"**{funnel.name}, {rows_read}**\n\n{lines(beside_tafe(funnel))}")
     return "\n".join(parts)
+
+
+def beside_tafe(funnel: Funnel) -> Rows:
+    """TAFE's AUCs, the others' differences to it, and how far each model is from the truth."""
+    header, *of_models = truth(funnel.results, funnel.schema)
+    steps, conditionals = "mean AUC of the steps", "mean AUC of the conditionals"
+    rows = [["model", steps, conditionals, *header[1:], "minutes of training"]]
+    for name, *from_truth in of_models:
+        model = funnel.models[name]
+        aucs = [step_cell(funnel, model), conditional_cell(funnel, model)]
+        rows.append([name, *aucs, *from_truth, minutes_cell(funnel, model)])
+    return rows
 
 
 def of_funnels(funnels: Sequence[Funnel]) -> Rows:

@@ -15,8 +15,11 @@ ROOT = pathlib.Path(__file__).parents[2]
 
 def figures(auc: float, minutes: float, difference: dict[str, Any] | None) -> dict[str, Any]:
     """A model of a finished comparison, with one AUC for all probabilities."""
+    metrics = {f"auc/{name}": {"mean": auc} for name in ("ctr", "ctcvr", "cvr")}
+    for name in ("ctr", "ctcvr", "cvr", "cvr_unreached"):
+        metrics |= {f"truth_ratio/{name}": {"mean": 1.25}, f"truth_mae/{name}": {"mean": 0.03125}}
     return {
-        "metrics": {f"auc/{name}": {"mean": auc} for name in ("ctr", "ctcvr", "cvr")},
+        "metrics": metrics,
         "interval": {"auc/mean": [0.7, 0.9], "auc/conditional_mean": [0.7, 0.9]},
         "difference": difference,
         "conditional_difference": difference,
@@ -45,7 +48,8 @@ def comparison(path: pathlib.Path) -> pathlib.Path:
 def test_the_page_says_which_model_and_at_what_cost(tmp_path: pathlib.Path) -> None:
     (tmp_path / "which_model_notes.md").write_text("# Which model\n")
     runs = [comparison(tmp_path / name) for name in ("shop", "other")]
-    command = [sys.executable, "-m", "benchmarks.which_model", str(tmp_path), *map(str, runs)]
+    module = [sys.executable, "-m", "benchmarks.which_model"]
+    command = [*module, str(tmp_path), *map(str, runs), f"--parts={runs[1]}"]
     subprocess.run(command, cwd=ROOT, check=True)
     page = (tmp_path / "which_model.md").read_text()
     assert page.startswith("# Which model\n")
@@ -57,3 +61,6 @@ def test_the_page_says_which_model_and_at_what_cost(tmp_path: pathlib.Path) -> N
     assert ["aitm", *["**.8000** [.7000, .9000]"] * 2] in rows
     assert ["tafe", "9.0 (4 epochs)", "9.0 (4 epochs)"] in rows
     assert ["tafe", "1,234", "1,234"] in rows
+    assert "**other, 1,000 training rows**" in page
+    beside = ["mmoe", *["-0.0100 [-0.0200, -0.0010]"] * 2, *["1.250", ".0312"] * 4]
+    assert [*beside, "1.0 (4 epochs)"] in rows
