@@ -43,6 +43,7 @@ from tafe_tf.terminal import command
 from tafe_tf.training.build import build_model
 from tafe_tf.training.config import ModelConfig, TrainingConfig
 from tafe_tf.training.data_config import DataConfig
+from tafe_tf.training.deep_units import with_deep_units
 from tafe_tf.training.fit import fit
 from tafe_tf.training.sync_steps import SyncSteps
 
@@ -136,7 +137,7 @@ def _step(schema: Schema) -> rounds.Measure:
     """Compiles a training step, and returns what measures it."""
     size = _BATCH.value
     features = Features(schema, "no vocabularies")
-    model = build_model(ModelConfig(), features)
+    model = build_model(with_deep_units(ModelConfig(), rows=0), features)
     print(stack.use(model))
     model.pieces = machine.pieces(size)
     optimizer = LazyAdam(1e-3)

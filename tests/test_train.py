@@ -30,6 +30,7 @@ from tafe_tf.models import BY_NAME
 from tafe_tf.terminal import command
 from tafe_tf.terminal.command import CommandError
 from tafe_tf.training.build import build_loss, build_model
+from tafe_tf.training.deep_units import with_deep_units
 from tafe_tf.training.errors import RunError
 from tafe_tf.training.run_dir import RunDir
 
@@ -204,7 +205,7 @@ def test_each_model_has_its_papers_loss(trained: pathlib.Path) -> None:
 
     def asked(**settings: object) -> FunnelLoss:
         with flagsaver.flagsaver(**settings):
-            model = build_model(flags.model_config(), features)
+            model = build_model(with_deep_units(flags.model_config(), rows=0), features)
             return build_loss(model, features.schema, flags.training_config())
 
     for name in BY_NAME:

@@ -22,7 +22,7 @@ def build_model(
     """An untrained model for a feature graph.
 
     Args:
-        config: Which model.
+        config: Which model, with a deep component of a known size, see `with_deep_units`.
         features: The feature graph.
         parts: Number of tables that the embedding table is cut into. The default is 1.
     """
