@@ -32,8 +32,6 @@ _NOT_NEGATIVE = frozenset(
         "orthogonality_weight",
     }
 )
-
-
 _WHOLE = _SIZES | {"deep_units"}
 
 

@@ -220,7 +220,7 @@ def _fit(
     with cluster.strategy.scope(), _dtype_policy(config.dtype_policy):
         parts = config.embedding_parts or max(cluster.servers, 1)
         scheduled = with_gamma_decay(model_config, config, steps)
-        earlier = warm.model_arguments if warm else None
+        earlier = warm.previous.model_config()["config"] if warm else None
         sized = with_deep_units(scheduled, trained_on, earlier)
         model = build_model(sized, features, parts)
         rate = learning_rate(config, steps, warm.iterations if warm else 0)

@@ -319,6 +319,11 @@ class RunDir:
         """Writes the model's class and arguments."""
         write_json(self.path / "model.json", keras.saving.serialize_keras_object(model))
 
+    def model_config(self) -> dict[str, Any]:
+        """The model's class, "class_name", and arguments, "config", as Keras serializes them."""
+        found: dict[str, Any] = read_json(self.path / "model.json")
+        return found
+
     def checkpoints(self, **state: Any) -> Checkpoints:
         """The states of training, each a variable or a list; the last two are kept."""
         return Checkpoints(
@@ -370,7 +375,7 @@ class RunDir:
         """
         self.check_trained()
         self.files.check(*WEIGHTS)
-        description = read_json(self.path / "model.json")
+        description = self.model_config()
         description["config"]["dtype"] = "float32"
         model = keras.saving.deserialize_keras_object(description)
         self.best(model).restore()

@@ -92,12 +92,6 @@ class WarmStart:
         """Number of steps that the optimizer had counted when the new run began."""
         return int(read_json(self._run.path / NOTE)["iterations"])
 
-    @property
-    def model_arguments(self) -> dict[str, Any]:
-        """The arguments of the earlier run's model."""
-        found: dict[str, Any] = read_json(self.previous.path / "model.json")["config"]
-        return found
-
     def bad_rows(self, asked_for: BadRows) -> BadRows:
         """What to do with bad rows: they are dropped if either run drops them.
 
@@ -246,7 +240,7 @@ class WarmStart:
             variable.assign(value)
 
     def _check_model(self, model: keras.Model) -> None:
-        there = _shaping(read_json(self.previous.path / "model.json"))
+        there = _shaping(self.previous.model_config())
         serialized = keras.saving.serialize_keras_object(model)
         as_stored = json.loads(json.dumps(serialized))
         here = _shaping(as_stored)

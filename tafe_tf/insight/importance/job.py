@@ -61,12 +61,12 @@ def importance(
         if value < least:
             raise ValueError(f"`{name}` must be {least} or more. Received: {value}")
     chosen = of_model.chosen(of_model.fields_of(run.features), fields)
-    is_kept = rows is None and not fields
+    is_kept = False
     if rows is None:
         rows = run.directory.rows.test_files()
         settings.setdefault("now", run.directory.rows.now)
         is_test = run.directory.rows.is_test(rows)
-        is_kept = is_kept and is_test
+        is_kept = is_test and not fields
         if not is_test and verbose:
             print(
                 "these are not the test rows of training: "

@@ -273,3 +273,8 @@ def test_the_command(run: Run) -> None:
     assert {one["field"] for one in kept["fields"]} == {"user", "item", "hour", "recent"}
     for one in kept["fields"]:
         assert f"{one['auc_drop']:.4f} [{one['interval'][0]:.4f}" in done.stdout
+    some = subprocess.run([*command, "--fields=hour,user+item"], capture_output=True, text=True)
+    assert some.returncode == 0, some.stderr
+    for effect in run.importance(sample=200, repeats=2, fields=["hour", "user+item"]).fields:
+        assert f"{effect.auc_drop:.4f} [" in some.stdout
+    assert json.loads((run.path / "importance.json").read_text()) == kept
