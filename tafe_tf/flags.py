@@ -175,6 +175,11 @@ def read_by(model: str) -> set[str]:
     return {*of_training, *model_arguments(model)}
 
 
+def of_whole_numbers() -> set[str]:
+    """Names of the flags, of those in `names()`, with a whole number or with a list of them."""
+    return {name for name in names() if _kind(name) in (int, list)}
+
+
 def given(name: str) -> Any:
     """The value of a flag of training; None if it was not given.
 
@@ -182,19 +187,18 @@ def given(name: str) -> Any:
         CommandError: If it should be a list of sizes and is none.
     """
     flag = flags.FLAGS[name]
-    if flag.value is None or not _is_list(name):
+    if flag.value is None or _kind(name) is not list:
         return flag.value
     sizes = _sizes(name, flag.value)
     return sizes or None  # an empty list means the model's own default
 
 
-def _is_list(name: str) -> bool:
-    """Whether a flag holds a list of sizes."""
-    setting = _TRAINING.get(name)
-    if setting is None:
-        of_models = _OF_MODELS.get(name, {})
-        setting = next(iter(of_models.values()), None)
-    return setting is not None and setting.kind is list
+def _kind(name: str) -> type | None:
+    """The type of a flag of training, of a model or of the trees; None for any other flag."""
+    of_models = _OF_MODELS.get(name, {})
+    of_a_model = next(iter(of_models.values()), None)
+    setting = _TRAINING.get(name) or of_a_model or _OF_TREES.get(name)
+    return setting.kind if setting is not None else None
 
 
 def _sizes(name: str, texts: list[str]) -> list[int]:

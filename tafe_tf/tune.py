@@ -7,9 +7,10 @@
 
 Optuna (the extra `tune`) proposes the settings: by its TPE sampler, or, if --search lists values
 for every flag, by trying all combinations. A trial is a training run that is judged by its best
-validation score, never by test rows. The run directory gets MODEL.flags, a flagfile with the best
-trial's settings, and tune.json with all scores; its folder trials/ holds the runs. Run the command
-again to resume.
+validation score, never by test rows. The first trial of a model has the settings as they are given,
+so that a search never ends with settings that are worse by that score. The run directory gets
+MODEL.flags, a flagfile with the best trial's settings, and tune.json with all scores; its folder
+trials/ holds the runs. Run the command again to resume.
 """
 
 from __future__ import annotations
@@ -42,7 +43,8 @@ _MODELS = absl_flags.DEFINE_list(
 _TRIALS = absl_flags.DEFINE_integer(
     "trials",
     12,
-    "How many settings are tried for each model; fewer if --search has fewer combinations.",
+    "How many settings are tried for each model, besides those that it is given; fewer if --search "
+    "has fewer combinations.",
     lower_bound=1,
 )
 _SEARCH = absl_flags.DEFINE_list(
@@ -50,7 +52,8 @@ _SEARCH = absl_flags.DEFINE_list(
     ["learning_rate=5e-4:2e-2:log", "dropout=0:0.3"],
     "What to search, separated by commas: FLAG=LOW:HIGH for a range, FLAG=LOW:HIGH:log for a range "
     "on a logarithmic scale, FLAG=A|B|C for a list of values, with flags of `tafe_tf.train` or of "
-    "`tafe_tf.gbdt`. For each model those are searched that it reads.",
+    "`tafe_tf.gbdt`. A range of a flag with whole numbers has whole numbers. For each model those "
+    "are searched that it reads.",
 )
 
 
@@ -65,8 +68,10 @@ def main(argv: list[str]) -> None:
         except ModuleNotFoundError:
             raise CommandError("a search needs Optuna: pip install 'tafe_tf[tune]'") from None
         optuna.logging.set_verbosity(optuna.logging.WARNING)
-        variants = variants_of(_MODELS.value, flags.names())
-        space = dict(search.distribution(text, flags.names()) for text in _SEARCH.value)
+        names = flags.names()
+        variants = variants_of(_MODELS.value, names)
+        whole = flags.of_whole_numbers()
+        space = dict(search.distribution(text, names, whole) for text in _SEARCH.value)
         spaces = {}
         for variant in variants:
             spaces[variant.text] = search.space_of(variant, space, flags.read_by(variant.model))

@@ -10,9 +10,14 @@ from collections.abc import Collection, Mapping
 from typing import Any
 
 import optuna
-from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution
+from optuna.distributions import (
+    BaseDistribution,
+    CategoricalDistribution,
+    FloatDistribution,
+    IntDistribution,
+)
 from optuna.storages.journal import JournalFileBackend
-from optuna.trial import TrialState
+from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from tafe_tf.comparison.runs import ChildRun, Shared, Variant
 from tafe_tf.data.atomic import read_json, write_json, write_text
@@ -66,48 +71,59 @@ def tune(search: Search, variants: list[Variant]) -> None:
         shared = dataclasses.replace(search.shared, tracking=together.arguments)
         search = dataclasses.replace(search, shared=shared)
         for variant in variants:
-            results[variant.text] = tune_model(search, variant, schema)
-            folder.send()
+            try:
+                results[variant.text] = tune_model(search, variant, schema)
+            finally:
+                folder.send()
         write_json(folder.path / "tune.json", results)
         best = [folder.path / f"{variant.folder}.flags" for variant in variants]
         together.finish([folder.path / "tune.json", *best])
 
 
-def distribution(text: str, names: list[str]) -> tuple[str, BaseDistribution]:
+def distribution(
+    text: str,
+    names: Collection[str],
+    whole: Collection[str],
+) -> tuple[str, BaseDistribution]:
     """Reads an element of `--search`.
 
     Args:
         text: FLAG=LOW:HIGH, FLAG=LOW:HIGH:log or FLAG=A|B|C.
         names: The flags that may be searched.
+        whole: Those of them that have whole numbers: a range of theirs is one of whole numbers.
 
     Returns:
         The flag, and what its values are drawn from.
 
     Raises:
-        ValueError: If the text has another form or the flag is unknown.
+        ValueError: If the text has another form, the flag is unknown, or a range is empty.
     """
     flag, _, values = text.partition("=")
     try:
         if flag not in names or not values:
             raise ValueError
-        if ":" in values:
-            return flag, _range(values.split(":"))
-        return flag, CategoricalDistribution(values.split("|"))
+        if ":" not in values:
+            return flag, CategoricalDistribution(values.split("|"))
+        low, high, is_log = _range(values.split(":"))
+        if flag in whole:
+            return flag, IntDistribution(int(low), int(high), log=is_log)
+        return flag, FloatDistribution(float(low), float(high), log=is_log)
     except ValueError:
         forms = "FLAG=LOW:HIGH, FLAG=LOW:HIGH:log or FLAG=A|B|C"
-        raise ValueError(f"--search must be {forms}. Received: {text}") from None
+        of_low = "LOW at most HIGH, and above 0 on a logarithmic scale"
+        numbers = "whole numbers" if flag in whole else "numbers"
+        raise ValueError(
+            f"--search must be {forms}, with a flag of training, and {numbers}, {of_low}, in a "
+            f"range. Received: {text}"
+        ) from None
 
 
-def _range(parts: list[str]) -> FloatDistribution:
-    """A range of LOW, HIGH and, at most, "log"."""
+def _range(parts: list[str]) -> tuple[str, str, bool]:
+    """LOW and HIGH as they are written, and whether the scale is logarithmic."""
     low, high, *scale = parts
     if scale not in ([], ["log"]):
         raise ValueError
-    return FloatDistribution(
-        float(low),
-        float(high),
-        log=scale == ["log"],
-    )
+    return low, high, scale == ["log"]
 
 
 def space_of(
@@ -141,26 +157,33 @@ def tune_model(
 ) -> dict[str, Any]:
     """Makes the missing trials of one model and writes its flagfile.
 
+    The first trial has the settings as they are given, so that a search never ends with settings
+    that are worse on the held-out rows than none would have been.
+
     Args:
         search: How to search.
         variant: The model.
         schema: The data set's schema.
 
     Returns:
-        The best settings ("best"), their score, and all trials.
+        The best settings ("best"), their score, and all trials. Where the settings as they are
+        given are the best, "best" is empty, and so is the flagfile.
 
     Raises:
         ValueError: If a trial fails.
     """
     study = _study(search, variant)
+    finished = study.get_trials(states=[TrialState.COMPLETE])
+    if not any(_is_as_given(trial) for trial in finished):
+        _try_as_given(search, variant, study, schema)
+
     space = search.spaces[variant.text]
+    _enqueue_grid(study, space)
     wanted = min(search.trials, _grid_size(space))
-    while len(_finished(study)) < wanted:
-        trial = study.ask(space)
-        settings = [f"--{flag}={value}" for flag, value in trial.params.items()]
-        value = _make(search, variant, study, trial, settings, schema)
-        title = f"{variant.text}, trial {trial.number}: {' '.join(settings)}"
-        print(f"{title}: validation {value:.4f}", flush=True)
+    searched = sum(not _is_as_given(trial) for trial in finished)
+    while searched < wanted:
+        _try(search, variant, study, schema)
+        searched += 1
 
     best = study.best_params
     flagfile = "".join(f"--{flag}={value}\n" for flag, value in best.items())
@@ -170,7 +193,7 @@ def tune_model(
             "params": each.params,
             "score": each.value,
         }
-        for each in _finished(study)
+        for each in study.get_trials(states=[TrialState.COMPLETE])
     ]
     return {
         "best": best,
@@ -192,40 +215,73 @@ def _study(search: Search, variant: Variant) -> optuna.Study:
     for interrupted in study.get_trials(states=[TrialState.RUNNING]):
         study.tell(interrupted.number, state=TrialState.FAIL)
         study.enqueue_trial(interrupted.params)
-    space = search.spaces[variant.text]
+    return study
+
+
+def _enqueue_grid(study: optuna.Study, space: Space) -> None:
+    """Lets the study propose each combination once, if every flag has a list of values."""
     if math.isfinite(_grid_size(space)):
         choices = map(_choices, space.values())
         for point in itertools.product(*choices):
             settings = dict(zip(space, point, strict=True))
             study.enqueue_trial(settings, skip_if_exists=True)
-    return study
 
 
-def _finished(study: optuna.Study) -> list[optuna.trial.FrozenTrial]:
-    return study.get_trials(states=[TrialState.COMPLETE])
+def _is_as_given(trial: FrozenTrial) -> bool:
+    """Whether a trial is the one without settings of the search."""
+    return not trial.params
 
 
-def _make(
+def _try_as_given(
     search: Search,
     variant: Variant,
     study: optuna.Study,
-    trial: optuna.Trial,
+    schema: Schema,
+) -> None:
+    """Trains with the settings as they are given, and tells the study how good they are."""
+    value = _train(search, variant, "as-given", [], schema)
+    trial = create_trial(value=goodness(value, search.monitor))
+    study.add_trial(trial)
+    search.shared.folder.send()
+    print(f"{variant.text}, settings as given: validation {value:.4f}", flush=True)
+
+
+def _try(
+    search: Search,
+    variant: Variant,
+    study: optuna.Study,
+    schema: Schema,
+) -> None:
+    """Trains with settings that the study proposes, and tells it how good they are."""
+    trial = study.ask(search.spaces[variant.text])
+    settings = [f"--{flag}={value}" for flag, value in trial.params.items()]
+    try:
+        value = _train(search, variant, f"trial-{trial.number}", settings, schema)
+    except ValueError:
+        study.tell(trial, state=TrialState.FAIL)
+        raise
+    study.tell(trial, goodness(value, search.monitor))
+    search.shared.folder.send()
+    title = f"{variant.text}, trial {trial.number}: {' '.join(settings)}"
+    print(f"{title}: validation {value:.4f}", flush=True)
+
+
+def _train(
+    search: Search,
+    variant: Variant,
+    name: str,
     settings: list[str],
     schema: Schema,
 ) -> float:
-    """Trains a trial's run and tells the study how good it is; returns the monitored metric."""
-    path = search.shared.folder.path / "trials" / variant.folder / f"trial-{trial.number}"
+    """Trains a trial's run, of the given name; returns the best value of the monitored metric."""
+    path = search.shared.folder.path / "trials" / variant.folder / name
     run = ChildRun(variant, search.seed, path)
     error = run.train([*search.shared.arguments, *settings])
     if error:
-        study.tell(trial, state=TrialState.FAIL)
-        search.shared.folder.send()
         log = named(str(run.log))
-        raise ValueError(f"{variant.text}, {' '.join(settings)}: {error} (see {log})")
-    value = best_value(path, search.monitor, schema)
-    study.tell(trial, goodness(value, search.monitor))
-    search.shared.folder.send()
-    return value
+        tried = " ".join(settings) or "settings as given"
+        raise ValueError(f"{variant.text}, {tried}: {error} (see {log})")
+    return best_value(path, search.monitor, schema)
 
 
 def _grid_size(space: Space) -> float:

@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from optuna.distributions import CategoricalDistribution, FloatDistribution
+from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 
+from tafe_tf import flags
 from tafe_tf.comparison.runs import Variant
 from tafe_tf.comparison.search import distribution, space_of
 
@@ -18,18 +19,39 @@ from tafe_tf.comparison.search import distribution, space_of
         ("dropout=1e-4:0.3:log", FloatDistribution(1e-4, 0.3, log=True)),
         ("dropout=0.1|0.2", CategoricalDistribution(["0.1", "0.2"])),
         ("dropout=0.1", CategoricalDistribution(["0.1"])),
+        ("num_leaves=7:63", IntDistribution(7, 63)),
+        ("num_leaves=7:63:log", IntDistribution(7, 63, log=True)),
     ],
 )
 def test_what_a_flag_is_drawn_from(text: str, expected: Any) -> None:
-    assert distribution(text, ["dropout"]) == ("dropout", expected)
+    flag, _, _ = text.partition("=")
+    assert distribution(text, ["dropout", "num_leaves"], {"num_leaves"}) == (flag, expected)
 
 
 @pytest.mark.parametrize(
-    "text", ["dropout", "dropout=", "dropout=0:x", "dropout=0:1:lin", "dropout=0:1:log:2", "no=1:2"]
+    "text",
+    [
+        "dropout",
+        "dropout=",
+        "dropout=0:x",
+        "dropout=0:1:lin",
+        "dropout=0:1:log:2",
+        "dropout=0.3:0.1",
+        "dropout=0:0.3:log",
+        "no=1:2",
+        "num_leaves=7.5:63",
+        "num_leaves=0:63:log",
+    ],
 )
 def test_a_search_that_cannot_be_read(text: str) -> None:
-    with pytest.raises(ValueError, match="--search must be FLAG=LOW:HIGH"):
-        distribution(text, ["dropout"])
+    with pytest.raises(ValueError, match=f"--search must be FLAG=LOW:HIGH.* Received: {text}$"):
+        distribution(text, ["dropout", "num_leaves"], {"num_leaves"})
+
+
+def test_which_flags_have_whole_numbers() -> None:
+    whole = flags.of_whole_numbers()
+    assert {"num_leaves", "min_data_in_leaf", "batch_size", "tower_units", "num_layers"} <= whole
+    assert not {"learning_rate", "shrinkage_rate", "dropout", "gate", "use_asrg"} & whole
 
 
 def test_a_model_is_searched_by_the_flags_that_it_reads() -> None:
