@@ -2,12 +2,15 @@
 
     python -m tafe_tf.compare --data_dir=DIR --run_dir=runs/compare/steam --seeds=5 --models=...
     python -m benchmarks.which_model docs runs/compare/steam runs/compare/hotel ...
-    python -m benchmarks.which_model docs runs/compare/... --parts=runs/parts/sample_wise,...
+    python -m benchmarks.which_model docs runs/compare/... --tuned=runs/tuned/compare/steam,... \
+        --searches=runs/tuned/steam,... --options=runs/options/steam,... --parts=runs/parts/...
 
 `docs/which_model_notes.md`, which is written by hand, comes first. All figures below it are those
-of the comparisons: give all of them each time. `--parts` are comparisons of TAFE with its
-ablations, `tafe compare --against=tafe`, on funnels whose probabilities are known. Prints which
-were read.
+of the runs: give all of them each time. `--tuned` are comparisons whose settings `tafe tune` has
+searched (`tafe compare --tuned=...`), and `--searches` are the run directories of those searches.
+`--options` are comparisons of TAFE with options of training, and `--parts` of TAFE with its
+ablations on funnels whose probabilities are known, both by `tafe compare --against=tafe`. Prints
+which comparisons were read.
 """
 
 from __future__ import annotations
@@ -26,6 +29,9 @@ from tafe_tf.data.atomic import read_json, write_text
 from tafe_tf.schema import Schema
 from tafe_tf.terminal import command
 
+_TUNED = flags.DEFINE_list("tuned", [], "Run directories of comparisons with searched settings.")
+_SEARCHES = flags.DEFINE_list("searches", [], "Run directories of the searches of these settings.")
+_OPTIONS = flags.DEFINE_list("options", [], "Run directories of comparisons of TAFE with options.")
 _PARTS = flags.DEFINE_list(
     "parts", [], "Run directories of comparisons of TAFE with its ablations."
 )
@@ -73,38 +79,110 @@ def main(argv: list[str]) -> None:
     if len(argv) < 3:
         raise app.UsageError("give the folder to write to and the run directories of comparisons")
     out = pathlib.Path(argv[1])
-    funnels = [Funnel.read(pathlib.Path(path)) for path in argv[2:]]
-    of_parts = [Funnel.read(pathlib.Path(path)) for path in _PARTS.value]
+    funnels = read_all(argv[2:])
+    tuned = read_all(_TUNED.value)
+    options = read_all(_OPTIONS.value)
+    of_parts = read_all(_PARTS.value)
+    searches = {}
+    for path in map(pathlib.Path, _SEARCHES.value):
+        searches[path.name] = read_json(path / "tune.json")
+
     notes = (out / "which_model_notes.md").read_text(encoding="utf-8")
-    write_text(out / "which_model.md", page(notes, funnels, of_parts))
-    read = ", ".join(funnel.name for funnel in (*funnels, *of_parts))
+    further = [
+        *with_searched_settings(tuned, searches),
+        *with_options(options),
+        *without_parts(of_parts),
+    ]
+    text = "\n".join([notes, *without_a_flag(funnels), *further])
+    write_text(out / "which_model.md", text)
+    read = ", ".join(funnel.name for funnel in (*funnels, *tuned, *options, *of_parts))
     print(f"{out / 'which_model.md'}: {read}")
 
 
-def page(
-    notes: str,
-    funnels: Sequence[Funnel],
-    of_parts: Sequence[Funnel] = (),
-) -> str:
-    """The page: the notes, and a table for each question."""
+def read_all(runs: Sequence[str]) -> list[Funnel]:
+    """The finished comparisons of some run directories."""
+    return [Funnel.read(pathlib.Path(run)) for run in runs]
+
+
+def section(title: str, rows: Rows) -> str:
+    """A table under its heading."""
+    return f"## {title}\n\n{lines(rows)}"
+
+
+def without_a_flag(funnels: Sequence[Funnel]) -> list[str]:
+    """The sections of what each model reached without a flag: a table for each question."""
     with_conditionals = [funnel for funnel in funnels if funnel.schema.conditional_names]
-    sections = {
-        "The funnels": of_funnels(funnels),
-        "The first choice": choices(funnels),
-        "Mean AUC over the steps": by_model(funnels, step_cell),
-        "Mean AUC of the conditional probabilities": by_model(with_conditionals, conditional_cell),
-        "Minutes of training": by_model(funnels, minutes_cell),
-        "Scored rows per second": by_model(funnels, speed_cell),
-    }
-    parts = [notes]
-    for title, rows in sections.items():
-        parts.append(f"## {title}\n\n{lines(rows)}")
-    if of_parts:
-        parts.append("## What TAFE's parts are worth\n")
+    return [
+        section("The funnels", of_funnels(funnels)),
+        section("The first choice", choices(funnels)),
+        section("Mean AUC over the steps", by_model(funnels, step_cell)),
+        section(
+            "Mean AUC of the conditional probabilities",
+            by_model(with_conditionals, conditional_cell),
+        ),
+        section("Minutes of training", by_model(funnels, minutes_cell)),
+        section("Scored rows per second", by_model(funnels, speed_cell)),
+    ]
+
+
+def with_searched_settings(
+    tuned: Sequence[Funnel],
+    searches: dict[str, Any],
+) -> list[str]:
+    """The sections of what the models reach after searches with equal budgets.
+
+    Args:
+        tuned: The comparisons.
+        searches: What `tafe_tf.tune` left, by the funnel's name.
+    """
+    if not tuned:
+        return []
+    return [
+        section("With searched settings: the steps", by_model(tuned, step_cell)),
+        section("With searched settings: the conditionals", by_model(tuned, conditional_cell)),
+        section("What the searches chose", of_searches(searches)),
+    ]
+
+
+def of_searches(searches: dict[str, Any]) -> Rows:
+    """The validation score of each model's settings as given and of the best trial, and those."""
+    rows = [["funnel", "model", "trials", "as given", "best", "settings of the best"]]
+    for funnel, models in searches.items():
+        for model, found in models.items():
+            as_given, *trials = found["trials"]
+            settings = " ".join(f"--{flag}={value}" for flag, value in found["best"].items())
+            rows.append(
+                [
+                    funnel,
+                    model,
+                    str(len(trials)),
+                    short(as_given["score"]),
+                    short(found["score"]),
+                    f"`{settings}`" if settings else "as given",
+                ]
+            )
+    return rows
+
+
+def with_options(options: Sequence[Funnel]) -> list[str]:
+    """The sections of what options of training are worth to TAFE."""
+    if not options:
+        return []
+    return [
+        section("Options of training: the steps", by_model(options, step_cell)),
+        section("Options of training: the conditionals", by_model(options, conditional_cell)),
+    ]
+
+
+def without_parts(of_parts: Sequence[Funnel]) -> list[str]:
+    """The section of what TAFE's parts are worth: a table for each funnel."""
+    if not of_parts:
+        return []
+    found = ["## What TAFE's parts are worth\n"]
     for funnel in of_parts:
         rows_read = f"{funnel.statistics['rows']:,} training rows"
-        parts.append(f"**{funnel.name}, {rows_read}**\n\n{lines(beside_tafe(funnel))}")
-    return "\n".join(parts)
+        found.append(f"**{funnel.name}, {rows_read}**\n\n{lines(beside_tafe(funnel))}")
+    return found
 
 
 def beside_tafe(funnel: Funnel) -> Rows:

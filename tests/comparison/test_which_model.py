@@ -64,3 +64,40 @@ def test_the_page_says_which_model_and_at_what_cost(tmp_path: pathlib.Path) -> N
     assert "**other, 1,000 training rows**" in page
     beside = ["mmoe", *["-0.0100 [-0.0200, -0.0010]"] * 2, *["1.250", ".0312"] * 4]
     assert [*beside, "1.0 (4 epochs)"] in rows
+
+
+def search(path: pathlib.Path) -> pathlib.Path:
+    """A search in which AITM got better, and TAFE was best as it is given."""
+    path.mkdir()
+    at_first = {"params": {}, "score": 0.81}
+    best, other = {"dropout": 0.25, "num_layers": 1}, {"dropout": 0.5, "num_layers": 2}
+    trials = [at_first, {"params": other, "score": 0.7}, {"params": best, "score": 0.8234}]
+    found = {
+        "aitm": {"best": best, "score": 0.8234, "trials": trials},
+        "tafe": {"best": {}, "score": 0.81, "trials": trials[:2]},
+    }
+    (path / "tune.json").write_text(json.dumps(found))
+    return path
+
+
+def test_the_page_has_searches_and_options(tmp_path: pathlib.Path) -> None:
+    (tmp_path / "which_model_notes.md").write_text("# Which model\n")
+    shop = comparison(tmp_path / "shop")
+    searched = search(tmp_path / "of_shop")
+    module = [sys.executable, "-m", "benchmarks.which_model", str(tmp_path), str(shop)]
+    further = [f"--tuned={shop}", f"--searches={searched}", f"--options={shop}"]
+    subprocess.run([*module, *further], cwd=ROOT, check=True)
+    page = (tmp_path / "which_model.md").read_text()
+    titles = [line.removeprefix("## ") for line in page.splitlines() if line.startswith("## ")]
+    assert titles[-5:] == [
+        "With searched settings: the steps",
+        "With searched settings: the conditionals",
+        "What the searches chose",
+        "Options of training: the steps",
+        "Options of training: the conditionals",
+    ]
+    chosen = "`--dropout=0.25 --num_layers=1`"
+    assert f"| of_shop | aitm | 2 | .8100 | .8234 | {chosen} |" in page
+    assert "| of_shop | tafe | 1 | .8100 | .8100 | as given |" in page
+    options = page[page.index("## Options of training: the steps") :]
+    assert options.count("| tafe | **+0.0010** [-0.0010, +0.0020] |") == 2
