@@ -21,7 +21,7 @@ def package(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (data.parent / "__init__.py").write_text("raise AssertionError('it needs an old setuptools')")
     days = pd.date_range("2013-01-01", "2013-12-31")
     rows = pd.DataFrame({"date": days}).merge(pd.DataFrame({"dep_delay": DELAYS}), how="cross")
-    plan = dict.fromkeys(["carrier", "flight", "dest", "distance"], 1)
+    plan: dict[str, object] = dict.fromkeys(["carrier", "flight", "dest", "distance"], 1)
     plan |= {"sched_dep_time": 515, "sched_arr_time": 830, "hour": 5, "origin": "JFK"}
     rows = rows.assign(**plan, tailnum=["N1", "N2"] * (len(rows) // 2))
     for part in ("year", "month", "day"):
