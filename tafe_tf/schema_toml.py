@@ -61,6 +61,7 @@ from tafe_tf.storage.texts import read_text
 T = TypeVar("T", Feature, SequenceField, Task, Amount, Score, Schema)
 AMOUNT = "amount"  # the kind of the task that is none
 _TABLES = {"tasks": Task, "features": Feature, "sequences": SequenceField}
+SINGULAR = {"tasks": "task", "features": "feature", "sequences": "sequence"}
 
 
 def load(path: str | pathlib.Path) -> Schema:
@@ -182,6 +183,28 @@ def _keys(item: Feature | SequenceField | Task | Amount | Score | Schema) -> dic
     return keys
 
 
+def place(
+    key: str,
+    index: int,
+    table: Mapping[str, Any],
+) -> str:
+    """What messages about a table start with: its name, and its place where it has none.
+
+    Args:
+        key: "tasks", "features" or "sequences".
+        index: Its place among the tables of this key.
+        table: The table.
+
+    Example:
+        >>> place("features", 2, {"name": "hour"}), place("features", 2, {})
+        ("feature 'hour'", 'features[2]')
+    """
+    name = table.get("name")
+    if isinstance(name, str) and name:
+        return f"{SINGULAR[key]} {cut(name)!r}"
+    return f"{key}[{index}]"
+
+
 def _parted(mapping: Mapping[str, Any]) -> tuple[Any, Amount | None]:
     """The tables of the steps, and the amount that the last task may be."""
     tables = mapping.get("tasks", [])
@@ -193,10 +216,11 @@ def _parted(mapping: Mapping[str, Any]) -> tuple[Any, Amount | None]:
         if not isinstance(table, Mapping) or "kind" not in table:
             steps.append(table)
             continue
+        where = place("tasks", i, table)
         if table["kind"] != AMOUNT:
             rule = f'must be "{AMOUNT}", or left out for a step'
-            raise SchemaError(f"tasks[{i}]: kind {rule}. Received: {shown(table['kind'])}")
-        amount = build_amount(table, f"tasks[{i}]")
+            raise SchemaError(f"{where}: kind {rule}. Received: {shown(table['kind'])}")
+        amount = build_amount(table, where)
         if i != len(tables) - 1:
             rule = "must be that of the last task: an amount stands at the end of the funnel"
             raise SchemaError(f"task {amount.name!r}: kind {rule}. Received: {shown(AMOUNT)}")
@@ -228,7 +252,7 @@ def _items(
         raise SchemaError(f"{key} must be written as [[{key}]] tables. Received: {shown(tables)}")
     items = []
     for i, table in enumerate(tables):
-        item = build(cls, table, f"{key}[{i}]")
+        item = build(cls, table, place(key, i, table))
         items.append(item)
     return tuple(items)
 

@@ -112,9 +112,9 @@ def test_names_and_features_are_of_one_field_each() -> None:
         schema_toml.parse(mapping(RECENT, other))
     with pytest.raises(SchemaError, match=r"field 'item': name must be given once"):
         schema_toml.parse(mapping({**RECENT, "name": "item"}))
-    with pytest.raises(SchemaError, match=r"sequences\[0\]: querry is not a key; known are"):
+    with pytest.raises(SchemaError, match=r"sequence 'recent': querry is not a key; known are"):
         schema_toml.parse(mapping({**RECENT, "querry": []}))
-    with pytest.raises(SchemaError, match=r"sequences\[0\]: query is required"):
+    with pytest.raises(SchemaError, match=r"sequence 'recent': query is required"):
         schema_toml.parse(mapping({"name": "recent", "features": ["history"]}))
 
 

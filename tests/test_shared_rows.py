@@ -111,13 +111,14 @@ ITEM = {"name": "item", "kind": "vocabulary"}
         ),
         (
             [ITEM, {"name": "a", "shares": "item", "kind": "vocabulary"}],
-            r"features\[1\]: kind comes from 'item', whose rows it shares; leave it out",
+            r"feature 'a': kind comes from 'item', whose rows it shares; leave it out",
         ),
         (
             [ITEM, {"name": "a", "shares": "item", "min_count": 1}],
-            r"features\[1\]: min_count comes from 'item'.* Received: 1",
+            r"feature 'a': min_count comes from 'item'.* Received: 1",
         ),
-        ([ITEM, {"name": "a"}], r"features\[1\]: kind is required"),
+        ([ITEM, {"name": "a"}], r"feature 'a': kind is required"),
+        ([ITEM, {"kind": "hash"}], r"features\[1\]: name is required"),
         ([ITEM, {"name": "a", "shares": 3}], r"feature 'a': shares must be a string"),
         (
             [

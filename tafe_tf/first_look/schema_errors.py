@@ -13,7 +13,6 @@ from tafe_tf.schema import Feature, Schema, SchemaError, SequenceField, Task
 from tafe_tf.storage.texts import read_text
 
 _KINDS: dict[str, Any] = {"tasks": Task, "features": Feature, "sequences": SequenceField}
-_SINGULAR = {"tasks": "task", "features": "feature", "sequences": "sequence"}
 # What stands for a key that cannot be left out, once it was found to be wrong.
 _REPLACEMENTS = {
     "name": "some_name",
@@ -72,7 +71,7 @@ def all_errors(mapping: Mapping[str, Any]) -> list[str]:
             continue  # the whole schema's own error says so
         good[key] = []
         for index, table in enumerate(tables):
-            found, rest = _errors_of(kind, table, f"{key}[{index}]")
+            found, rest = _errors_of(kind, table, schema_toml.place(key, index, table))
             errors += found
             if rest is not None:
                 good[key].append(rest)
@@ -182,7 +181,7 @@ def _places(table: Mapping[str, Any], error: str) -> list[tuple[str, int]]:
 
     def is_other(place: tuple[str, int]) -> bool:
         key, index = place
-        return not error.startswith(f"{_SINGULAR[key]} {table[key][index].get('name')!r}: ")
+        return not error.startswith(f"{schema_toml.place(key, index, table[key][index])}: ")
 
     return sorted(places, key=is_other)
 

@@ -51,7 +51,7 @@ def test_every_error_is_told_once(tmp_path: pathlib.Path) -> None:
     assert schema is None
     starts = [
         "task 'click': weight must be a number",
-        "tasks[1]: colum is not a key",
+        "task 'buy': colum is not a key",
         "feature 'hour': size must be an integer, 1 or more. Received: 0",
         "feature 'hour': side must be 'user' or 'item'. Received: 'left'",
         "feature 'item': kind must be one of",
