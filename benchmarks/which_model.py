@@ -149,13 +149,13 @@ def of_searches(searches: dict[str, Any]) -> Rows:
     rows = [["funnel", "model", "trials", "as given", "best", "settings of the best"]]
     for funnel, models in searches.items():
         for model, found in models.items():
-            as_given, *trials = found["trials"]
+            (as_given,) = (trial for trial in found["trials"] if not trial["params"])
             settings = " ".join(f"--{flag}={value}" for flag, value in found["best"].items())
             rows.append(
                 [
                     funnel,
                     model,
-                    str(len(trials)),
+                    str(len(found["trials"]) - 1),
                     short(as_given["score"]),
                     short(found["score"]),
                     f"`{settings}`" if settings else "as given",

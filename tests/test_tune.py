@@ -33,6 +33,11 @@ def test_tune(tmp_path: pathlib.Path) -> None:
     assert more["best"] == best
     lines = [f"--{flag}={value}" for flag, value in best.items()]
     assert (job / "shared_bottom.flags").read_text().splitlines() == lines
+    at_once = tmp_path / "at_once"
+    third = run("tafe_tf.tune", shop, f"--run_dir={at_once}", *common[1:], "--trials=2", space)
+    assert third.returncode == 0, third.stderr
+    assert json.loads((at_once / "tune.json").read_text())["shared_bottom"] == more
+    assert more["trials"][1]["params"] != more["trials"][2]["params"]
     assert all(1e-3 <= trial["params"]["learning_rate"] <= 5e-2 for trial in more["trials"][1:])
 
     grid = [f"--run_dir={tmp_path / 'grid'}", "--search=tower_units=4|8", "--trials=9"]

@@ -9,6 +9,7 @@ import pathlib
 from collections.abc import Collection, Mapping
 from typing import Any
 
+import numpy as np
 import optuna
 from optuna.distributions import (
     BaseDistribution,
@@ -182,6 +183,8 @@ def tune_model(
     wanted = min(search.trials, _grid_size(space))
     searched = sum(not _is_as_given(trial) for trial in finished)
     while searched < wanted:
+        # A sampler of its own, so that a search that goes on does not draw the same once more.
+        study.sampler = optuna.samplers.TPESampler(seed=_seed(search.seed, searched))
         _try(search, variant, study, schema)
         searched += 1
 
@@ -208,7 +211,6 @@ def _study(search: Search, variant: Variant) -> optuna.Study:
     study = optuna.create_study(
         study_name=variant.text,
         storage=optuna.storages.JournalStorage(journal),
-        sampler=optuna.samplers.TPESampler(seed=search.seed),
         direction="maximize",
         load_if_exists=True,
     )
@@ -216,6 +218,12 @@ def _study(search: Search, variant: Variant) -> optuna.Study:
         study.tell(interrupted.number, state=TrialState.FAIL)
         study.enqueue_trial(interrupted.params)
     return study
+
+
+def _seed(seed: int, trial: int) -> int:
+    """The seed of a trial's proposal: the same, however often the search was interrupted."""
+    (drawn,) = np.random.SeedSequence([seed, trial]).generate_state(1)
+    return int(drawn)
 
 
 def _enqueue_grid(study: optuna.Study, space: Space) -> None:
