@@ -150,7 +150,7 @@ def of_searches(searches: dict[str, Any]) -> Rows:
     for funnel, models in searches.items():
         for model, found in models.items():
             (as_given,) = (trial for trial in found["trials"] if not trial["params"])
-            settings = " ".join(f"--{flag}={value}" for flag, value in found["best"].items())
+            settings = " ".join(map(_setting, found["best"].items()))
             rows.append(
                 [
                     funnel,
@@ -162,6 +162,13 @@ def of_searches(searches: dict[str, Any]) -> Rows:
                 ]
             )
     return rows
+
+
+def _setting(item: tuple[str, Any]) -> str:
+    """A flag with its value, of whose digits four are enough to read."""
+    flag, value = item
+    shown = f"{value:.4g}" if isinstance(value, float) else str(value)
+    return f"--{flag}={shown}"
 
 
 def with_options(options: Sequence[Funnel]) -> list[str]:
