@@ -81,7 +81,9 @@ def package_data() -> pathlib.Path:
 
 def funnel(data: pathlib.Path) -> pd.DataFrame:
     """The flights that left, each with its date, aircraft, weather and labels."""
-    flights = pd.read_csv(data / "flights.csv.zip")
+    flights = pd.read_csv(data / "flights.csv.zip").rename(
+        columns={"sched_dep_time": "planned_departure", "sched_arr_time": "planned_arrival"}
+    )
     planes = pd.read_csv(data / "planes.csv").rename(columns={"year": "plane_year"})
     weather = pd.read_csv(data / "weather.csv")
     hour_of_weather = ["origin", "month", "day", "hour"]
@@ -93,8 +95,6 @@ def funnel(data: pathlib.Path) -> pd.DataFrame:
         rows[column] = rows[column].astype("Int64")  # whole numbers, some of them missing
     rows["date"] = pd.to_datetime(rows[["year", "month", "day"]])
     rows["weekday"] = rows["date"].dt.day_name()
-    rows["planned_departure"] = rows["sched_dep_time"]
-    rows["planned_arrival"] = rows["sched_arr_time"]
     for minutes in MINUTES:
         rows[f"late_{minutes}"] = (rows["dep_delay"] >= minutes).astype(int)
     return rows

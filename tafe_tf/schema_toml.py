@@ -60,8 +60,7 @@ from tafe_tf.storage.texts import read_text
 
 T = TypeVar("T", Feature, SequenceField, Task, Amount, Score, Schema)
 AMOUNT = "amount"  # the kind of the task that is none
-_TABLES = {"tasks": Task, "features": Feature, "sequences": SequenceField}
-SINGULAR = {"tasks": "task", "features": "feature", "sequences": "sequence"}
+TABLES = {"tasks": Task, "features": Feature, "sequences": SequenceField}
 
 
 def load(path: str | pathlib.Path) -> Schema:
@@ -113,7 +112,7 @@ def parse(mapping: Mapping[str, Any], where: str = "schema") -> Schema:
             raise SchemaError(f"the top level: amount {rule}. Received: {shown(mapping['amount'])}")
         steps, amount = _parted(mapping)
         arguments["tasks"] = steps
-        for key, cls in _TABLES.items():
+        for key, cls in TABLES.items():
             arguments[key] = _items(cls, arguments, key)
         if amount is not None:
             arguments["amount"] = amount
@@ -176,7 +175,7 @@ def _keys(item: Feature | SequenceField | Task | Amount | Score | Schema) -> dic
         value = getattr(item, field.name)
         default = getattr(item, "name", "") if field.name == "column" else field.default
         is_default = value == default and type(value) is type(default)  # 1 is not 1.0 in TOML
-        is_part = isinstance(item, Schema) and field.name in (*_TABLES, "amount", "score")
+        is_part = isinstance(item, Schema) and field.name in (*TABLES, "amount", "score")
         is_of_owner = isinstance(item, Feature) and item.shares and field.name in OF_OWNER
         if not is_part and not is_default and not is_of_owner:
             keys[field.name] = value
@@ -191,7 +190,7 @@ def place(
     """What messages about a table start with: its name, and its place where it has none.
 
     Args:
-        key: "tasks", "features" or "sequences".
+        key: A key of `TABLES`.
         index: Its place among the tables of this key.
         table: The table.
 
@@ -201,7 +200,7 @@ def place(
     """
     name = table.get("name")
     if isinstance(name, str) and name:
-        return f"{SINGULAR[key]} {cut(name)!r}"
+        return f"{key.removesuffix('s')} {cut(name)!r}"
     return f"{key}[{index}]"
 
 

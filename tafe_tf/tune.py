@@ -43,8 +43,8 @@ _MODELS = absl_flags.DEFINE_list(
 _TRIALS = absl_flags.DEFINE_integer(
     "trials",
     12,
-    "How many settings are tried for each model, besides those that it is given; fewer if --search "
-    "has fewer combinations.",
+    "How many settings are tried for each model, besides the settings as they are given; fewer if "
+    "--search has fewer combinations.",
     lower_bound=1,
 )
 _SEARCH = absl_flags.DEFINE_list(

@@ -21,11 +21,13 @@ SIZES = [
 ]
 
 
-def write_shop(directory: pathlib.Path) -> None:
-    """1,500 training rows and 500 test rows of 30 users, with their schema."""
+def write_shop(directory: pathlib.Path) -> pathlib.Path:
+    """1,500 training rows and 500 test rows of 30 users, with their schema; returns the folder."""
+    directory.mkdir()
     write(directory / "train.parquet", small_models.rows("shop", 1500))
     write(directory / "test.parquet", small_models.rows("shop", 500, seed=1))
     (directory / "schema.toml").write_text(small_models.SHOP)
+    return directory
 
 
 def run(module: str, data_dir: pathlib.Path, *arguments: str) -> subprocess.CompletedProcess[str]:

@@ -17,9 +17,7 @@ from tafe_tf import compare
 
 @pytest.mark.slow
 def test_compare(tmp_path: pathlib.Path) -> None:
-    shop = tmp_path / "shop"
-    shop.mkdir()
-    write_shop(shop)
+    shop = write_shop(tmp_path / "shop")
     published = tmp_path / "published.toml"
     published.write_text('source = "a paper"\n[tafe]\n"auc/ctr" = 0.6198\n')
     job = tmp_path / "job"
@@ -86,9 +84,7 @@ def test_compare(tmp_path: pathlib.Path) -> None:
 @pytest.mark.slow
 def test_trees_beside_a_network(tmp_path: pathlib.Path) -> None:
     pytest.importorskip("lightgbm", reason="needs LightGBM, which the extra gbdt installs")
-    shop = tmp_path / "shop"
-    shop.mkdir()
-    write_shop(shop)
+    shop = write_shop(tmp_path / "shop")
     job = tmp_path / "job"
     trees = ["--num_iterations=20", "--min_data_in_leaf=5"]
     models = "--models=single_task,gbdt/heads=conditional"

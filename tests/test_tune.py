@@ -11,9 +11,7 @@ from compare_jobs import run, write_shop
 
 @pytest.mark.slow
 def test_tune(tmp_path: pathlib.Path) -> None:
-    shop = tmp_path / "shop"
-    shop.mkdir()
-    write_shop(shop)
+    shop = write_shop(tmp_path / "shop")
     job = tmp_path / "job"
     common = [f"--run_dir={job}", "--epochs=1", "--models=shared_bottom"]
     space = "--search=learning_rate=1e-3:5e-2:log,tower_units=4|8"
@@ -49,9 +47,7 @@ def test_tune(tmp_path: pathlib.Path) -> None:
 
 @pytest.mark.slow
 def test_the_settings_as_given_stay_if_no_trial_is_better(tmp_path: pathlib.Path) -> None:
-    shop = tmp_path / "shop"
-    shop.mkdir()
-    write_shop(shop)
+    shop = write_shop(tmp_path / "shop")
     job = tmp_path / "job"
     common = [f"--run_dir={job}", "--epochs=1", "--models=shared_bottom"]
     nothing_learned = "--search=learning_rate=1e-9:2e-9,tower_units=4:8"

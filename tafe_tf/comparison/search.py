@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
-import math
 import pathlib
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -174,19 +173,23 @@ def tune_model(
         ValueError: If a trial fails.
     """
     study = _study(search, variant)
-    finished = study.get_trials(states=[TrialState.COMPLETE])
-    if not any(_is_as_given(trial) for trial in finished):
+    tried = [trial.params for trial in _finished(study)]
+    if {} not in tried:
         _try_as_given(search, variant, study, schema)
 
     space = search.spaces[variant.text]
-    _enqueue_grid(study, space)
-    wanted = min(search.trials, _grid_size(space))
-    searched = sum(not _is_as_given(trial) for trial in finished)
-    while searched < wanted:
-        # A sampler of its own, so that a search that goes on does not draw the same once more.
-        study.sampler = optuna.samplers.TPESampler(seed=_seed(search.seed, searched))
-        _try(search, variant, study, schema)
-        searched += 1
+    grid = _grid(space)
+    if grid is not None:
+        for point in itertools.islice(grid, search.trials):
+            if point not in tried:
+                study.enqueue_trial(point)
+                _try(search, variant, study, schema)
+    else:
+        searched = sum(params != {} for params in tried)
+        for number in range(searched, search.trials):
+            # A sampler of its own: a search that goes on must not draw the same once more.
+            study.sampler = optuna.samplers.TPESampler(seed=_seed(search.seed, number))
+            _try(search, variant, study, schema)
 
     best = study.best_params
     flagfile = "".join(f"--{flag}={value}\n" for flag, value in best.items())
@@ -196,7 +199,7 @@ def tune_model(
             "params": each.params,
             "score": each.value,
         }
-        for each in study.get_trials(states=[TrialState.COMPLETE])
+        for each in _finished(study)
     ]
     return {
         "best": best,
@@ -206,7 +209,7 @@ def tune_model(
 
 
 def _study(search: Search, variant: Variant) -> optuna.Study:
-    """Opens a model's study; trials that were interrupted will be made again, and first."""
+    """Opens a model's study, in which trials that were interrupted have failed."""
     journal = JournalFileBackend(str(search.shared.folder.path / f"{variant.folder}.journal"))
     study = optuna.create_study(
         study_name=variant.text,
@@ -216,8 +219,11 @@ def _study(search: Search, variant: Variant) -> optuna.Study:
     )
     for interrupted in study.get_trials(states=[TrialState.RUNNING]):
         study.tell(interrupted.number, state=TrialState.FAIL)
-        study.enqueue_trial(interrupted.params)
     return study
+
+
+def _finished(study: optuna.Study) -> list[FrozenTrial]:
+    return study.get_trials(states=[TrialState.COMPLETE])
 
 
 def _seed(seed: int, trial: int) -> int:
@@ -226,18 +232,15 @@ def _seed(seed: int, trial: int) -> int:
     return int(drawn)
 
 
-def _enqueue_grid(study: optuna.Study, space: Space) -> None:
-    """Lets the study propose each combination once, if every flag has a list of values."""
-    if math.isfinite(_grid_size(space)):
-        choices = map(_choices, space.values())
-        for point in itertools.product(*choices):
-            settings = dict(zip(space, point, strict=True))
-            study.enqueue_trial(settings, skip_if_exists=True)
-
-
-def _is_as_given(trial: FrozenTrial) -> bool:
-    """Whether a trial is the one without settings of the search."""
-    return not trial.params
+def _grid(space: Space) -> Iterator[dict[str, Any]] | None:
+    """All combinations of the flags' values; None unless every flag has a list of them."""
+    choices = []
+    for each in space.values():
+        if not isinstance(each, CategoricalDistribution):
+            return None
+        choices.append(each.choices)
+    points = itertools.product(*choices)
+    return (dict(zip(space, point, strict=True)) for point in points)
 
 
 def _try_as_given(
@@ -290,21 +293,6 @@ def _train(
         tried = " ".join(settings) or "settings as given"
         raise ValueError(f"{variant.text}, {tried}: {error} (see {log})")
     return best_value(path, search.monitor, schema)
-
-
-def _grid_size(space: Space) -> float:
-    """Number of combinations; infinite unless every flag has a list of values."""
-    size: float = 1
-    for each in space.values():
-        size *= len(_choices(each)) or math.inf
-    return size
-
-
-def _choices(distribution: BaseDistribution) -> list[Any]:
-    """The values in a list of values; nothing for a range."""
-    if isinstance(distribution, CategoricalDistribution):
-        return list(distribution.choices)
-    return []
 
 
 def best_value(

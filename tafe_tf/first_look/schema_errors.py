@@ -9,10 +9,9 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from tafe_tf import schema_toml
-from tafe_tf.schema import Feature, Schema, SchemaError, SequenceField, Task
+from tafe_tf.schema import Schema, SchemaError, Task
 from tafe_tf.storage.texts import read_text
 
-_KINDS: dict[str, Any] = {"tasks": Task, "features": Feature, "sequences": SequenceField}
 # What stands for a key that cannot be left out, once it was found to be wrong.
 _REPLACEMENTS = {
     "name": "some_name",
@@ -65,7 +64,7 @@ def all_errors(mapping: Mapping[str, Any]) -> list[str]:
     errors: list[str] = []
     unusable: list[Any] = []  # names of features
     good: dict[str, Any] = dict(mapping)
-    for key, kind in _KINDS.items():
+    for key, kind in schema_toml.TABLES.items():
         tables = mapping.get(key, [])
         if not isinstance(tables, list) or not all(isinstance(table, dict) for table in tables):
             continue  # the whole schema's own error says so
@@ -160,7 +159,7 @@ def _changed(table: Mapping[str, Any], error: str) -> Iterator[dict[str, Any]]:
         if re.search(rf"(^|[:.] ?){key} ", error):
             yield {**table, key: value}
     for key in sorted(table, key=lambda key: f": {key} " not in error):  # what it names first
-        if key not in (*_KINDS, *_REPLACEMENTS, "kind"):
+        if key not in (*schema_toml.TABLES, *_REPLACEMENTS, "kind"):
             yield {name: value for name, value in table.items() if name != key}
     for key, index in _places(table, error):
         items = table[key]
@@ -174,7 +173,7 @@ def _changed(table: Mapping[str, Any], error: str) -> Iterator[dict[str, Any]]:
 def _places(table: Mapping[str, Any], error: str) -> list[tuple[str, int]]:
     """The key and the index of each table within a schema, those first that the error names."""
     places = []
-    for key in _KINDS:
+    for key in schema_toml.TABLES:
         items = table.get(key, [])
         count = len(items) if isinstance(items, list) else 0
         places += [(key, index) for index in range(count)]

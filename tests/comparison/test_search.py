@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import pathlib
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 
 from tafe_tf import flags
+from tafe_tf.comparison import search
 from tafe_tf.comparison.runs import Variant
 from tafe_tf.comparison.search import distribution, space_of
 
@@ -63,3 +66,52 @@ def test_a_model_is_searched_by_the_flags_that_it_reads() -> None:
     rule = "--search must have a flag that gbdt reads, which are seed. Received: dropout, num_lea"
     with pytest.raises(ValueError, match=rule):
         space_of(trees, space, {"seed"})
+
+
+@pytest.mark.parametrize(
+    "space",
+    [
+        {"dropout": FloatDistribution(0.0, 0.3), "num_leaves": IntDistribution(7, 63)},
+        {"gate": CategoricalDistribution(["a", "b"]), "size": CategoricalDistribution(["1", "2"])},
+    ],
+    ids=["ranges", "grid"],
+)
+@pytest.mark.parametrize("error", [ValueError, KeyboardInterrupt])
+def test_an_interrupted_search_ends_as_one_that_was_not(
+    space: dict[str, Any],
+    error: type[BaseException],
+    tmp_path: pathlib.Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Without trainings: a score that the settings decide, and an end at every trial but one."""
+    ends_at: set[int] = set()
+    trained: list[list[str]] = []
+
+    def train(_: Any, __: Any, name: str, settings: list[str], ___: Any) -> float:
+        trained.append(settings)
+        if len(trained) in ends_at:
+            raise error("the run ended")
+        return float(len(" ".join(settings)))
+
+    def tuned(folder: pathlib.Path, trials: int) -> dict[str, Any]:
+        folder.mkdir(exist_ok=True)
+        shared: Any = SimpleNamespace(folder=SimpleNamespace(path=folder, send=lambda: None))
+        mmoe = Variant("mmoe", "mmoe", {})
+        job = search.Search(
+            shared=shared, spaces={"mmoe": space}, trials=trials, seed=3, monitor="auc"
+        )
+        schema: Any = None
+        return search.tune_model(job, mmoe, schema)
+
+    monkeypatch.setattr(search, "_train", train)
+    at_once = tuned(tmp_path / "at_once", 4)
+    params = [trial["params"] for trial in at_once["trials"]]
+    assert params[0] == {} and len(params) == 5
+    assert all(params.count(each) == 1 for each in params)
+
+    trained.clear()
+    ends_at |= {1, 3, 5}  # the settings as given, and two trials
+    for _ in ends_at:
+        with pytest.raises(error, match="the run ended"):
+            tuned(tmp_path / "in_parts", 2 if len(trained) < 3 else 4)
+    assert tuned(tmp_path / "in_parts", 4) == at_once
