@@ -53,7 +53,11 @@ WEATHER = [
 
 def main(argv: Sequence[str] | None = None) -> None:
     """Writes the files of the command line."""
-    parser = argparse.ArgumentParser(description=__doc__, prog="python -m benchmarks.flights")
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks.flights",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
     parser.add_argument("out", type=pathlib.Path, help="directory to write to")
     out: pathlib.Path = parser.parse_args(argv).out
     rows = funnel(package_data())
