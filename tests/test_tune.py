@@ -63,3 +63,9 @@ def test_the_settings_as_given_stay_if_no_trial_is_better(tmp_path: pathlib.Path
     tuned = [f"--tuned={job}", f"--run_dir={compared}", *common[1:]]
     compare = run("tafe_tf.compare", shop, *tuned, "--seeds=1", "--replicates=20")
     assert compare.returncode == 0, compare.stderr
+
+    (job / "shared_bottom.flags").write_text("--dropout=0.2\n")
+    changed = run("tafe_tf.compare", shop, *tuned, "--seeds=1", "--replicates=20")
+    assert changed.returncode == 1
+    assert "the runs of shared_bottom have other tuned settings; give another" in changed.stderr
+    assert "Differing lines: ['--dropout=0.2']" in changed.stderr

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import pathlib
 from collections.abc import Mapping
 from typing import Any
 
@@ -11,11 +12,12 @@ from tafe_tf.comparison.page import write_page
 from tafe_tf.comparison.runs import ChildRun, Shared, Variant, train_all
 from tafe_tf.comparison.statistics import Comparison
 from tafe_tf.comparison.tables import markdown, tables
-from tafe_tf.data.atomic import write_json, write_text
+from tafe_tf.data.atomic import read_text, write_json, write_text
 from tafe_tf.insight.tracking.together import Together
 from tafe_tf.schema import Schema
 from tafe_tf.terminal.tables import show
 from tafe_tf.training.errors import RunError
+from tafe_tf.training.run_dir import claim
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -46,21 +48,37 @@ class Plan:
     def arguments(self, variant: Variant) -> list[str]:
         """What the command lines of a model's runs begin with, its tuned settings included.
 
+        The tuned settings are noted beside the model's runs, or found to be the same as there:
+        runs with others do not compare.
+
         Raises:
-            RunError: If there is no flagfile for this model in the directory `tuned`.
+            RunError: If there is no flagfile for this model in the directory `tuned`, or if the
+                model's runs have other tuned settings.
         """
+        folder = self._folder(variant)
+        folder.mkdir(parents=True, exist_ok=True)
+        noted = folder / "tuned.flags"
+        otherwise = f"the runs of {variant.text} have other tuned settings; give another --run_dir"
+        claim(noted, self._tuned_settings(variant), otherwise)
+        return [*self.shared.arguments, f"--flagfile={noted}"]
+
+    def _tuned_settings(self, variant: Variant) -> str:
+        """The flagfile of a model's tuned settings; empty without a search."""
         if self.tuned is None:
-            return self.shared.arguments
+            return ""
         flagfile = self.tuned.path / f"{variant.folder}.flags"
         if not flagfile.exists():
             remedy = f"tune this model first: python -m tafe_tf.tune --models={variant.text} ..."
             raise RunError(f"{flagfile}: is missing; {remedy}")
-        return [*self.shared.arguments, f"--flagfile={flagfile}"]
+        return read_text(flagfile)
+
+    def _folder(self, variant: Variant) -> pathlib.Path:
+        """Where the runs of a model are."""
+        return self.shared.folder.path / "cells" / variant.folder
 
     def run(self, variant: Variant, seed: int) -> ChildRun:
         """The run of a model with a seed."""
-        path = self.shared.folder.path / "cells" / variant.folder / f"seed-{seed}"
-        return ChildRun(variant, seed, path)
+        return ChildRun(variant, seed, self._folder(variant) / f"seed-{seed}")
 
 
 def compare(plan: Plan) -> dict[str, str]:
@@ -74,7 +92,8 @@ def compare(plan: Plan) -> dict[str, str]:
 
     Raises:
         DataError: On a bad file or row.
-        RunError: If the directory is another job's, or settings that should be tuned are missing.
+        RunError: If the directory is another job's, settings that should be tuned are missing, or
+            a model's runs have other tuned settings.
         LockError: If another process works in the directory.
         ValueError: If no run has finished, or `plan.against` is none of the models.
     """
