@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
+import math
 import pathlib
 from collections.abc import Collection, Iterator, Mapping
 from typing import Any
@@ -107,6 +108,8 @@ def distribution(
         low, high, is_log = _range(values.split(":"))
         if flag in whole:
             return flag, IntDistribution(int(low), int(high), log=is_log)
+        if not math.isfinite(float(high) - float(low)):
+            raise ValueError
         return flag, FloatDistribution(float(low), float(high), log=is_log)
     except ValueError:
         forms = "FLAG=LOW:HIGH, FLAG=LOW:HIGH:log or FLAG=A|B|C"
@@ -133,14 +136,20 @@ def space_of(
 ) -> Space:
     """The part of a search that concerns a model: trials of other flags would all be the same.
 
+    So would be those of the seed, and of a flag that the variant sets itself.
+
     Args:
         variant: The model and its settings.
         space: What each flag is drawn from.
         read: The flags that the model reads.
 
     Raises:
-        ValueError: If there is no such flag.
+        ValueError: If there is no such flag, or one is set by the variant or is the seed.
     """
+    for flag in space:
+        if flag == "seed" or flag in variant.settings:
+            rule = "must not have a flag that is the same in all trials"
+            raise ValueError(f"--search {rule} of {variant.text}. Received: {flag}")
     found = {flag: each for flag, each in space.items() if flag in read}
     if not found:
         raise ValueError(

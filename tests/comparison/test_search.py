@@ -41,6 +41,8 @@ def test_what_a_flag_is_drawn_from(text: str, expected: Any) -> None:
         "dropout=0:1:log:2",
         "dropout=0.3:0.1",
         "dropout=0:0.3:log",
+        "dropout=0:inf",
+        "dropout=nan:1",
         "no=1:2",
         "num_leaves=7.5:63",
         "num_leaves=0:63:log",
@@ -66,6 +68,15 @@ def test_a_model_is_searched_by_the_flags_that_it_reads() -> None:
     rule = "--search must have a flag that gbdt reads, which are seed. Received: dropout, num_lea"
     with pytest.raises(ValueError, match=rule):
         space_of(trees, space, {"seed"})
+
+
+@pytest.mark.parametrize("flag", ["dropout", "seed"])
+def test_a_flag_that_all_trials_share_is_not_searched(flag: str) -> None:
+    space: dict[str, Any] = {flag: CategoricalDistribution(["0", "0.2"])}
+    variant = Variant("mmoe/dropout=0.1", "mmoe", {"dropout": "0.1"})
+    rule = f"the same in all trials of mmoe/dropout=0.1. Received: {flag}"
+    with pytest.raises(ValueError, match=rule):
+        space_of(variant, space, {"dropout", "seed"})
 
 
 @pytest.mark.parametrize(
