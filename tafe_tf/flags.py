@@ -175,9 +175,12 @@ def read_by(model: str) -> set[str]:
     return {*of_training, *model_arguments(model)}
 
 
-def of_whole_numbers() -> set[str]:
-    """Names of the flags, of those in `names()`, with a whole number or with a list of them."""
-    return {name for name in names() if _kind(name) in (int, list)}
+def kinds() -> dict[str, type | None]:
+    """The type of each flag in `names()`: int, float, bool, str or a list of whole numbers.
+
+    It is None for a flag that says which rows, which schema or which model.
+    """
+    return {name: _kind(name) for name in names()}
 
 
 def given(name: str) -> Any:

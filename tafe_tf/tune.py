@@ -10,7 +10,8 @@ for every flag, by trying all combinations. A trial is a training run that is ju
 validation score, never by test rows. The first trial of a model has the settings as they are given,
 so that a search never ends with settings that are worse by that score. The run directory gets
 MODEL.flags, a flagfile with the best trial's settings, and tune.json with all scores; its folder
-trials/ holds the runs. Run the command again to resume.
+trials/ holds the runs. Run the command again to resume, or with more --trials to go on. Another
+--search needs another directory.
 """
 
 from __future__ import annotations
@@ -68,10 +69,8 @@ def main(argv: list[str]) -> None:
         except ModuleNotFoundError:
             raise CommandError("a search needs Optuna: pip install 'tafe_tf[tune]'") from None
         optuna.logging.set_verbosity(optuna.logging.WARNING)
-        names = flags.names()
-        variants = variants_of(_MODELS.value, names)
-        whole = flags.of_whole_numbers()
-        space = dict(search.distribution(text, names, whole) for text in _SEARCH.value)
+        variants = variants_of(_MODELS.value, flags.names())
+        space = search.space_from(_SEARCH.value, flags.kinds())
         spaces = {}
         for variant in variants:
             spaces[variant.text] = search.space_of(variant, space, flags.read_by(variant.model))

@@ -31,6 +31,7 @@ from tafe_tf.training.schema_copy import text_of_copy
 from tafe_tf.trees.config import NAME as TREES
 from tafe_tf.trees.config import check_installed
 
+_HINT = "Pass --help"  # what absl-py prints below a mistake in the flags
 MODELS = (*BY_NAME, TREES)  # what can be compared
 
 
@@ -240,7 +241,7 @@ class ChildRun:
                 come after these and win over them.
 
         Returns:
-            An empty text, or the exit code and the last line that the run printed.
+            An empty text, or the exit code and the last line that the run printed, its error.
         """
         own = [f"--seed={self.seed}", f"--run_dir={self.path}", "--save_predictions"]
         training = [*arguments, *self.variant.arguments, *own]
@@ -255,7 +256,8 @@ class ChildRun:
         if code == 0:
             return ""
         printed = self.log.read_text(encoding="utf-8", errors="replace").strip()
-        last_line = printed.splitlines()[-1] if printed else "no output"
+        lines = [line for line in printed.splitlines() if not line.startswith(_HINT)]
+        last_line = lines[-1] if lines else "no output"
         return f"exit code {code}: {last_line}"
 
 

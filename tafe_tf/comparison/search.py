@@ -6,7 +6,7 @@ import dataclasses
 import itertools
 import math
 import pathlib
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -18,7 +18,7 @@ from optuna.distributions import (
     IntDistribution,
 )
 from optuna.storages.journal import JournalFileBackend
-from optuna.trial import FrozenTrial, TrialState, create_trial
+from optuna.trial import FrozenTrial, create_trial
 
 from tafe_tf.comparison.runs import ChildRun, Shared, Variant
 from tafe_tf.data.atomic import read_json, write_json, write_text
@@ -26,6 +26,7 @@ from tafe_tf.insight.tracking.together import Together
 from tafe_tf.metrics import goodness, monitored
 from tafe_tf.schema import Schema
 from tafe_tf.storage.addresses import named
+from tafe_tf.training.errors import RunError
 from tafe_tf.training.noted_files import NotedFiles
 
 Space = dict[str, BaseDistribution]  # what each flag is drawn from
@@ -62,7 +63,7 @@ def tune(search: Search, variants: list[Variant]) -> None:
 
     Raises:
         DataError: On a bad file or row.
-        RunError: If the directory is another job's.
+        RunError: If the directory is another job's, or has trials of another search.
         ValueError: If a trial fails.
     """
     results = {}
@@ -81,32 +82,32 @@ def tune(search: Search, variants: list[Variant]) -> None:
         together.finish([folder.path / "tune.json", *best])
 
 
-def distribution(
-    text: str,
-    names: Collection[str],
-    whole: Collection[str],
-) -> tuple[str, BaseDistribution]:
+def distribution(text: str, kinds: Mapping[str, type | None]) -> tuple[str, BaseDistribution]:
     """Reads an element of `--search`.
 
     Args:
         text: FLAG=LOW:HIGH, FLAG=LOW:HIGH:log or FLAG=A|B|C.
-        names: The flags that may be searched.
-        whole: Those of them that have whole numbers: a range of theirs is one of whole numbers.
+        kinds: The types of the flags that may be searched, see `tafe_tf.flags.kinds`.
 
     Returns:
         The flag, and what its values are drawn from.
 
     Raises:
-        ValueError: If the text has another form, the flag is unknown, or a range is empty.
+        ValueError: If the text has another form, the flag is unknown or of another kind, a range is
+            empty or has no end, or a list has a value twice.
     """
     flag, _, values = text.partition("=")
+    kind = kinds.get(flag)
+    is_whole = kind in (int, list)
     try:
-        if flag not in names or not values:
+        if flag not in kinds or not values:
             raise ValueError
         if ":" not in values:
-            return flag, CategoricalDistribution(values.split("|"))
+            return flag, _choices(values.split("|"))
+        if not is_whole and kind is not float:
+            raise ValueError
         low, high, is_log = _range(values.split(":"))
-        if flag in whole:
+        if is_whole:
             return flag, IntDistribution(int(low), int(high), log=is_log)
         if not math.isfinite(float(high) - float(low)):
             raise ValueError
@@ -114,11 +115,17 @@ def distribution(
     except ValueError:
         forms = "FLAG=LOW:HIGH, FLAG=LOW:HIGH:log or FLAG=A|B|C"
         of_low = "LOW at most HIGH, and above 0 on a logarithmic scale"
-        numbers = "whole numbers" if flag in whole else "numbers"
+        numbers = "whole numbers" if is_whole else "numbers"
         raise ValueError(
-            f"--search must be {forms}, with a flag of training, and {numbers}, {of_low}, in a "
-            f"range. Received: {text}"
+            f"--search must be {forms}, with a flag of training and no value twice. A range must "
+            f"be of a flag that has numbers, with {numbers}, {of_low}. Received: {text}"
         ) from None
+
+
+def _choices(values: list[str]) -> CategoricalDistribution:
+    if "" in values or len(set(values)) < len(values):
+        raise ValueError
+    return CategoricalDistribution(values)
 
 
 def _range(parts: list[str]) -> tuple[str, str, bool]:
@@ -127,6 +134,25 @@ def _range(parts: list[str]) -> tuple[str, str, bool]:
     if scale not in ([], ["log"]):
         raise ValueError
     return low, high, scale == ["log"]
+
+
+def space_from(texts: Sequence[str], kinds: Mapping[str, type | None]) -> Space:
+    """Reads `--search`.
+
+    Args:
+        texts: The elements.
+        kinds: See `distribution`.
+
+    Raises:
+        ValueError: See `distribution`; or if a flag is there twice.
+    """
+    space: Space = {}
+    for text in texts:
+        flag, drawn_from = distribution(text, kinds)
+        if flag in space:
+            raise ValueError(f"--search must have each flag once. Received: {', '.join(texts)}")
+        space[flag] = drawn_from
+    return space
 
 
 def space_of(
@@ -179,60 +205,91 @@ def tune_model(
         given are the best, "best" is empty, and so is the flagfile.
 
     Raises:
+        RunError: If the folder has trials of another search.
         ValueError: If a trial fails.
     """
     study = _study(search, variant)
-    tried = [trial.params for trial in _finished(study)]
+    tried = [trial.params for trial in study.trials]
     if {} not in tried:
-        _try_as_given(search, variant, study, schema)
+        _try(search, variant, study, {}, schema)
 
     space = search.spaces[variant.text]
     grid = _grid(space)
     if grid is not None:
         for point in itertools.islice(grid, search.trials):
             if point not in tried:
-                study.enqueue_trial(point)
-                _try(search, variant, study, schema)
+                _try(search, variant, study, point, schema)
     else:
         searched = sum(params != {} for params in tried)
         for number in range(searched, search.trials):
-            # A sampler of its own: a search that goes on must not draw the same once more.
-            study.sampler = optuna.samplers.TPESampler(seed=_seed(search.seed, number))
-            _try(search, variant, study, schema)
+            point = _proposal(study, space, _seed(search.seed, number))
+            _try(search, variant, study, point, schema)
 
-    best = study.best_params
-    flagfile = "".join(f"--{flag}={value}\n" for flag, value in best.items())
-    write_text(search.shared.folder.path / f"{variant.folder}.flags", flagfile)
+    best = study.best_trial
+    flagfile = search.shared.folder.path / f"{variant.folder}.flags"
+    write_text(flagfile, "".join(f"{line}\n" for line in _arguments(best.params)))
+    count = len(study.trials)
+    print(f"{variant.text}, the best of {count} trials: {_settings(best.params)}", flush=True)
     trials = [
         {
             "params": each.params,
-            "score": each.value,
+            "score": _score(each),
         }
-        for each in _finished(study)
+        for each in study.trials
     ]
     return {
-        "best": best,
-        "score": study.best_value,
+        "best": best.params,
+        "score": _score(best),
         "trials": trials,
     }
 
 
 def _study(search: Search, variant: Variant) -> optuna.Study:
-    """Opens a model's study, in which trials that were interrupted have failed."""
-    journal = JournalFileBackend(str(search.shared.folder.path / f"{variant.folder}.journal"))
+    """Opens a model's study, which has the trials that have ended.
+
+    Raises:
+        RunError: If they are of another search: the best of two would have had the budget of two.
+    """
+    path = search.shared.folder.path / f"{variant.folder}.journal"
     study = optuna.create_study(
         study_name=variant.text,
-        storage=optuna.storages.JournalStorage(journal),
+        storage=optuna.storages.JournalStorage(JournalFileBackend(str(path))),
         direction="maximize",
         load_if_exists=True,
     )
-    for interrupted in study.get_trials(states=[TrialState.RUNNING]):
-        study.tell(interrupted.number, state=TrialState.FAIL)
+    space = search.spaces[variant.text]
+    for trial in study.trials:
+        if trial.params and trial.distributions != space:
+            raise RunError(
+                f"{named(str(path))}: has trials of {variant.text} with another --search; give "
+                f"another --run_dir. It searched: {_described(trial.distributions)}. "
+                f"Received: {_described(space)}"
+            )
     return study
 
 
-def _finished(study: optuna.Study) -> list[FrozenTrial]:
-    return study.get_trials(states=[TrialState.COMPLETE])
+def _described(space: Space) -> str:
+    """A space as `--search` has it."""
+    texts = []
+    for flag, each in sorted(space.items()):
+        if isinstance(each, CategoricalDistribution):
+            texts.append(f"{flag}={'|'.join(map(str, each.choices))}")
+        elif isinstance(each, FloatDistribution | IntDistribution):
+            texts.append(f"{flag}={each.low}:{each.high}{':log' if each.log else ''}")
+    return ",".join(texts)
+
+
+def _proposal(study: optuna.Study, space: Space, seed: int) -> dict[str, Any]:
+    """What the TPE sampler would try after a study's trials.
+
+    It is asked in a copy: the study itself has ended trials alone, whatever happens to the next.
+    """
+    copy = optuna.create_study(
+        direction="maximize",
+        sampler=optuna.samplers.TPESampler(seed=seed),
+    )
+    copy.add_trials(study.trials)
+    return copy.ask(space).params
 
 
 def _seed(seed: int, trial: int) -> int:
@@ -252,56 +309,57 @@ def _grid(space: Space) -> Iterator[dict[str, Any]] | None:
     return (dict(zip(space, point, strict=True)) for point in points)
 
 
-def _try_as_given(
-    search: Search,
-    variant: Variant,
-    study: optuna.Study,
-    schema: Schema,
-) -> None:
-    """Trains with the settings as they are given, and tells the study how good they are."""
-    value = _train(search, variant, "as-given", [], schema)
-    trial = create_trial(value=goodness(value, search.monitor))
-    study.add_trial(trial)
-    search.shared.folder.send()
-    print(f"{variant.text}, settings as given: validation {value:.4f}", flush=True)
-
-
 def _try(
     search: Search,
     variant: Variant,
     study: optuna.Study,
+    params: Mapping[str, Any],
     schema: Schema,
 ) -> None:
-    """Trains with settings that the study proposes, and tells it how good they are."""
-    trial = study.ask(search.spaces[variant.text])
-    settings = [f"--{flag}={value}" for flag, value in trial.params.items()]
-    try:
-        value = _train(search, variant, f"trial-{trial.number}", settings, schema)
-    except ValueError:
-        study.tell(trial, state=TrialState.FAIL)
-        raise
-    study.tell(trial, goodness(value, search.monitor))
-    search.shared.folder.send()
-    title = f"{variant.text}, trial {trial.number}: {' '.join(settings)}"
-    print(f"{title}: validation {value:.4f}", flush=True)
+    """Trains with the given values of the flags, and tells the study how good they are.
 
+    Args:
+        search: How to search.
+        variant: The model.
+        study: Its study, which gets the trial once it has ended.
+        params: The values; none for the settings as they are given.
+        schema: The data set's schema.
 
-def _train(
-    search: Search,
-    variant: Variant,
-    name: str,
-    settings: list[str],
-    schema: Schema,
-) -> float:
-    """Trains a trial's run, of the given name; returns the best value of the monitored metric."""
+    Raises:
+        ValueError: If the run fails.
+    """
+    name = f"trial-{len(study.trials)}" if params else "as-given"
     path = search.shared.folder.path / "trials" / variant.folder / name
+    title = f"{variant.text}, {_settings(params)}"
     run = ChildRun(variant, search.seed, path)
-    error = run.train([*search.shared.arguments, *settings])
+    error = run.train([*search.shared.arguments, *_arguments(params)])
     if error:
-        log = named(str(run.log))
-        tried = " ".join(settings) or "settings as given"
-        raise ValueError(f"{variant.text}, {tried}: {error} (see {log})")
-    return best_value(path, search.monitor, schema)
+        raise ValueError(f"{title}: {error} (see {named(str(run.log))})")
+    score = best_value(path, search.monitor, schema)
+    trial = create_trial(
+        params=dict(params),
+        distributions=search.spaces[variant.text] if params else {},
+        value=goodness(score, search.monitor),
+        user_attrs={"score": score},
+    )
+    study.add_trial(trial)
+    search.shared.folder.send()
+    print(f"{title}: validation {score:.4f}", flush=True)
+
+
+def _arguments(params: Mapping[str, Any]) -> list[str]:
+    return [f"--{flag}={value}" for flag, value in params.items()]
+
+
+def _settings(params: Mapping[str, Any]) -> str:
+    """The values of a trial's flags, for a reader."""
+    return " ".join(_arguments(params)) or "settings as given"
+
+
+def _score(trial: FrozenTrial) -> float | None:
+    """A trial's value of the monitored metric; None where that is undefined."""
+    score: float = trial.user_attrs["score"]
+    return None if math.isnan(score) else score
 
 
 def best_value(

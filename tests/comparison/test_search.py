@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import pathlib
+import re
 from types import SimpleNamespace
 from typing import Any
 
@@ -11,8 +13,11 @@ from optuna.distributions import CategoricalDistribution, FloatDistribution, Int
 
 from tafe_tf import flags
 from tafe_tf.comparison import search
-from tafe_tf.comparison.runs import Variant
-from tafe_tf.comparison.search import distribution, space_of
+from tafe_tf.comparison.runs import ChildRun, Variant
+from tafe_tf.comparison.search import distribution, space_from, space_of
+from tafe_tf.training.errors import RunError
+
+KINDS = {"dropout": float, "num_leaves": int, "tower_units": list, "gate": str, "train": None}
 
 
 @pytest.mark.parametrize(
@@ -23,12 +28,14 @@ from tafe_tf.comparison.search import distribution, space_of
         ("dropout=0.1|0.2", CategoricalDistribution(["0.1", "0.2"])),
         ("dropout=0.1", CategoricalDistribution(["0.1"])),
         ("num_leaves=7:63", IntDistribution(7, 63)),
-        ("num_leaves=7:63:log", IntDistribution(7, 63, log=True)),
+        ("tower_units=7:63:log", IntDistribution(7, 63, log=True)),
+        ("gate=a|b", CategoricalDistribution(["a", "b"])),
+        ("train=a.csv|b.csv", CategoricalDistribution(["a.csv", "b.csv"])),
     ],
 )
 def test_what_a_flag_is_drawn_from(text: str, expected: Any) -> None:
     flag, _, _ = text.partition("=")
-    assert distribution(text, ["dropout", "num_leaves"], {"num_leaves"}) == (flag, expected)
+    assert distribution(text, KINDS) == (flag, expected)
 
 
 @pytest.mark.parametrize(
@@ -43,20 +50,35 @@ def test_what_a_flag_is_drawn_from(text: str, expected: Any) -> None:
         "dropout=0:0.3:log",
         "dropout=0:inf",
         "dropout=nan:1",
+        "dropout=0.1|0.1",
+        "dropout=0.1|",
         "no=1:2",
         "num_leaves=7.5:63",
         "num_leaves=0:63:log",
+        "gate=0:1",
+        "train=0:1",
     ],
 )
 def test_a_search_that_cannot_be_read(text: str) -> None:
-    with pytest.raises(ValueError, match=f"--search must be FLAG=LOW:HIGH.* Received: {text}$"):
-        distribution(text, ["dropout", "num_leaves"], {"num_leaves"})
+    rule = f"--search must be FLAG=LOW:HIGH.* Received: {re.escape(text)}$"
+    with pytest.raises(ValueError, match=rule):
+        distribution(text, KINDS)
 
 
-def test_which_flags_have_whole_numbers() -> None:
-    whole = flags.of_whole_numbers()
+def test_a_flag_is_searched_once() -> None:
+    texts = ["dropout=0:0.1", "gate=a|b", "dropout=0:0.3"]
+    with pytest.raises(ValueError, match=f"each flag once. Received: {re.escape(texts[0])}, gate"):
+        space_from(texts, KINDS)
+    assert set(space_from(texts[1:], KINDS)) == {"gate", "dropout"}
+
+
+def test_kinds_of_the_flags() -> None:
+    kinds = flags.kinds()
+    whole = {name for name, kind in kinds.items() if kind in (int, list)}
     assert {"num_leaves", "min_data_in_leaf", "batch_size", "tower_units", "num_layers"} <= whole
-    assert not {"learning_rate", "shrinkage_rate", "dropout", "gate", "use_asrg"} & whole
+    numbers = {name for name, kind in kinds.items() if kind is float}
+    assert {"learning_rate", "shrinkage_rate", "dropout"} <= numbers
+    assert kinds["use_asrg"] is bool and kinds["gate"] is str and kinds["model"] is None
 
 
 def test_a_model_is_searched_by_the_flags_that_it_reads() -> None:
@@ -79,50 +101,103 @@ def test_a_flag_that_all_trials_share_is_not_searched(flag: str) -> None:
         space_of(variant, space, {"dropout", "seed"})
 
 
-@pytest.mark.parametrize(
-    "space",
-    [
-        {"dropout": FloatDistribution(0.0, 0.3), "num_leaves": IntDistribution(7, 63)},
-        {"gate": CategoricalDistribution(["a", "b"]), "size": CategoricalDistribution(["1", "2"])},
-    ],
-    ids=["ranges", "grid"],
-)
+TRIALS: list[list[str]] = []  # the settings of each training
+
+
+@pytest.fixture
+def interrupted_at(monkeypatch: pytest.MonkeyPatch) -> dict[int, type[BaseException]]:
+    """Replaces trainings by a score that the settings decide; those of the given numbers raise."""
+    errors: dict[int, type[BaseException]] = {}
+    TRIALS.clear()
+
+    def train(_: ChildRun, arguments: list[str]) -> str:
+        TRIALS.append(arguments)
+        if len(TRIALS) in errors:
+            raise errors[len(TRIALS)]("the run ended")
+        return ""
+
+    def score(*_: Any) -> float:
+        return float(len(" ".join(TRIALS[-1])))
+
+    monkeypatch.setattr(ChildRun, "train", train)
+    monkeypatch.setattr(search, "best_value", score)
+    return errors
+
+
+def tuned(
+    folder: pathlib.Path,
+    space: dict[str, Any],
+    trials: int,
+    monitor: str = "auc",
+) -> dict[str, Any]:
+    """What a search of MMOE finds in a folder."""
+    folder.mkdir(exist_ok=True)
+    in_folder = SimpleNamespace(path=folder, send=lambda: None)
+    shared: Any = SimpleNamespace(folder=in_folder, arguments=[])
+    job = search.Search(
+        shared=shared, spaces={"mmoe": space}, trials=trials, seed=3, monitor=monitor
+    )
+    schema: Any = None
+    return search.tune_model(job, Variant("mmoe", "mmoe", {}), schema)
+
+
+RANGES = {"dropout": FloatDistribution(0.0, 0.3), "num_leaves": IntDistribution(7, 63)}
+GRID = {
+    "gate": CategoricalDistribution(["a", "b"]),
+    "size": CategoricalDistribution(["1", "2"]),
+}
+
+
+@pytest.mark.parametrize("space", [RANGES, GRID], ids=["ranges", "grid"])
 @pytest.mark.parametrize("error", [ValueError, KeyboardInterrupt])
 def test_an_interrupted_search_ends_as_one_that_was_not(
     space: dict[str, Any],
     error: type[BaseException],
     tmp_path: pathlib.Path,
-    monkeypatch: pytest.MonkeyPatch,
+    interrupted_at: dict[int, type[BaseException]],
 ) -> None:
-    """Without trainings: a score that the settings decide, and an end at every trial but one."""
-    ends_at: set[int] = set()
-    trained: list[list[str]] = []
-
-    def train(_: Any, __: Any, name: str, settings: list[str], ___: Any) -> float:
-        trained.append(settings)
-        if len(trained) in ends_at:
-            raise error("the run ended")
-        return float(len(" ".join(settings)))
-
-    def tuned(folder: pathlib.Path, trials: int) -> dict[str, Any]:
-        folder.mkdir(exist_ok=True)
-        shared: Any = SimpleNamespace(folder=SimpleNamespace(path=folder, send=lambda: None))
-        mmoe = Variant("mmoe", "mmoe", {})
-        job = search.Search(
-            shared=shared, spaces={"mmoe": space}, trials=trials, seed=3, monitor="auc"
-        )
-        schema: Any = None
-        return search.tune_model(job, mmoe, schema)
-
-    monkeypatch.setattr(search, "_train", train)
-    at_once = tuned(tmp_path / "at_once", 4)
+    at_once = tuned(tmp_path / "at_once", space, 4)
     params = [trial["params"] for trial in at_once["trials"]]
     assert params[0] == {} and len(params) == 5
     assert all(params.count(each) == 1 for each in params)
 
-    trained.clear()
-    ends_at |= {1, 3, 5}  # the settings as given, and two trials
-    for _ in ends_at:
+    TRIALS.clear()
+    interrupted_at |= dict.fromkeys([1, 3, 5], error)  # the settings as given, and two trials
+    for _ in range(3):
         with pytest.raises(error, match="the run ended"):
-            tuned(tmp_path / "in_parts", 2 if len(trained) < 3 else 4)
-    assert tuned(tmp_path / "in_parts", 4) == at_once
+            tuned(tmp_path / "in_parts", space, 2 if len(TRIALS) < 3 else 4)
+    assert tuned(tmp_path / "in_parts", space, 4) == at_once
+    assert TRIALS[2] == TRIALS[3] and TRIALS[4] == TRIALS[5]  # what was interrupted comes first
+
+
+def test_another_search_in_the_same_folder_is_refused(
+    tmp_path: pathlib.Path,
+    interrupted_at: dict[int, type[BaseException]],
+) -> None:
+    first = tuned(tmp_path, RANGES, 2)
+    other = RANGES | {"dropout": FloatDistribution(1e-3, 0.3, log=True)}
+    said = (
+        f"{re.escape(str(tmp_path))}/mmoe.journal: has trials of mmoe with another --search; give "
+        r"another --run_dir. It searched: dropout=0.0:0.3,num_leaves=7:63. "
+        r"Received: dropout=0.001:0.3:log,num_leaves=7:63$"
+    )
+    with pytest.raises(RunError, match=said):
+        tuned(tmp_path, other, 3)
+    with pytest.raises(RunError, match=r"Received: gate=a\|b,size=1\|2$"):
+        tuned(tmp_path, dict(GRID), 3)
+    turned_round = dict(reversed(RANGES.items()))
+    assert tuned(tmp_path, turned_round, 2) == first
+
+
+@pytest.mark.parametrize("monitor", ["log_loss", "pcoc/ctr"])
+def test_scores_are_values_of_the_metric(
+    monitor: str,
+    tmp_path: pathlib.Path,
+    monkeypatch: pytest.MonkeyPatch,
+    interrupted_at: dict[int, type[BaseException]],
+) -> None:
+    values = iter([math.nan, 3.0, 0.9, 2.0])
+    monkeypatch.setattr(search, "best_value", lambda *_: next(values))
+    found = tuned(tmp_path, RANGES, 3, monitor)
+    assert [trial["score"] for trial in found["trials"]] == [None, 3.0, 0.9, 2.0]
+    assert found["score"] == 0.9 and found["best"] == found["trials"][2]["params"]
