@@ -287,7 +287,7 @@ def build(
     names = [field.name for field in fields]
     for key, value in table.items():
         if key not in names:
-            rule = f"is not a key; known are {names}"
+            rule = f"is not a key; known are {', '.join(_known(cls))}"
             raise SchemaError(f"{where}: {cut(str(key))} {rule}. Received: {shown(value)}")
     if cls is Feature:
         _check_owner_keys(table, where)
@@ -295,3 +295,13 @@ def build(
         if field.default is dataclasses.MISSING and field.name not in table:
             raise SchemaError(f"{where}: {field.name} is required. Received: None")
     return cls(**table)
+
+
+def _known(cls: type[T]) -> list[str]:
+    """The keys of a table of the file, where an amount is one of the tasks."""
+    names = [field.name for field in dataclasses.fields(cls)]
+    if cls is Schema:
+        names.remove(AMOUNT)
+    if cls in (Task, Amount):
+        names.append("kind")
+    return names
