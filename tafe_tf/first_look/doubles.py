@@ -12,6 +12,7 @@ from tafe_tf.first_look.values import Values
 
 _GOLDEN = np.uint64(0x9E3779B97F4A7C15)
 _MANY = 0.01  # share of doubled rows from which a warning is due
+_FEW = 0.01  # share of test rows of known groups below which training should be judged without them
 
 Columns = Mapping[str, Values]
 
@@ -33,7 +34,10 @@ def warnings(splits: Mapping[str, Columns], group: str) -> tuple[str, ...]:
             found.append(f"{doubled:.1%} of the {split} rows are training rows as well")
         if group in train and group in columns:
             known = 1.0 - unseen(train[group], columns[group])
-            found.append(f"{known:.1%} of the {split} rows have a {group!r} of the training rows")
+            line = f"{known:.1%} of the {split} rows have a {group!r} of the training rows"
+            if known < _FEW and split == "test" and "valid" not in splits:
+                line += "; --valid_split=group holds out such rows too"
+            found.append(line)
     return tuple(found)
 
 

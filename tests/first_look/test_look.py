@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import pathlib
+import shutil
 import subprocess
 import sys
 
@@ -76,6 +77,19 @@ def test_what_is_said_of_good_files(shop: pathlib.Path) -> None:
     assert leak.column == "amount" and leak.label in ("click", "buy")
     shared = test["user"].isin(train["user"]).mean()
     assert any(f"{shared:.1%} of the test rows have a 'user'" in text for text in found.warnings)
+
+
+def test_rows_of_other_users_should_be_held_out_where_the_test_rows_are_such(
+    shop: pathlib.Path,
+) -> None:
+    def is_told() -> bool:
+        return any("--valid_split=group" in text for text in look(shop).warnings)
+
+    assert not is_told()  # most of the test users are known
+    frame(1000, 1).assign(user="new").to_csv(shop / "test.csv", index=False)
+    assert is_told()
+    shutil.copy(shop / "test.csv", shop / "valid.csv")
+    assert not is_told()  # nothing is held out of the training rows
 
 
 def test_unknown_and_late_labels_are_no_problem(shop: pathlib.Path) -> None:
