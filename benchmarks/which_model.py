@@ -79,7 +79,7 @@ def main(argv: list[str]) -> None:
     if len(argv) < 3:
         raise app.UsageError("give the folder to write to and the run directories of comparisons")
     out = pathlib.Path(argv[1])
-    funnels = read_all(argv[2:])
+    funnels = [without_variants_of_tafe(funnel) for funnel in read_all(argv[2:])]
     tuned = read_all(_TUNED.value)
     options = read_all(_OPTIONS.value)
     of_parts = read_all(_PARTS.value)
@@ -102,6 +102,12 @@ def main(argv: list[str]) -> None:
 def read_all(runs: Sequence[str]) -> list[Funnel]:
     """The finished comparisons of some run directories."""
     return [Funnel.read(pathlib.Path(run)) for run in runs]
+
+
+def without_variants_of_tafe(funnel: Funnel) -> Funnel:
+    """A comparison without TAFE's ablations: they are no other choice, and on the page Results."""
+    models = {name: model for name, model in funnel.models.items() if "tafe/" not in name}
+    return dataclasses.replace(funnel, results=funnel.results | {"models": models})
 
 
 def section(title: str, rows: Rows) -> str:
