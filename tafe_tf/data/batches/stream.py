@@ -59,7 +59,7 @@ class Stream:
             return batch._replace(inputs=inputs, unseen=())
 
         dataset = dataset.map(transformed, num_parallel_calls=2)
-        self.dataset = dataset.prefetch(4)
+        self.dataset = dataset.prefetch(4).with_options(_without_tuning())
 
     def _generate(self) -> Iterator[Batch]:
         try:
@@ -71,6 +71,18 @@ class Stream:
     def reraise(self, error: Exception) -> NoReturn:
         """Raises what went wrong in the generator, or `error` itself if nothing did."""
         raise (self._error or error) from None
+
+
+def _without_tuning() -> tf.data.Options:
+    """Turns the tuning off, which has nothing to do here and would cost up to half the time.
+
+    It looks at the pipeline after 10 ms, 20 ms, 40 ms and so on. An iterator that is read to its
+    end waits for the next of these looks before it is gone: after 2.7 seconds of training, until
+    5.1.
+    """
+    options = tf.data.Options()
+    options.autotune.enabled = False
+    return options
 
 
 def with_unseen(ids: tf.Tensor, unseen: tf.Tensor) -> tf.Tensor:

@@ -138,6 +138,12 @@ def test_stream_keeps_the_readers_error(tmp_path: pathlib.Path) -> None:
             stream.reraise(error)
 
 
+def test_an_iterator_does_not_wait_for_a_look_of_the_tuning(tmp_path: pathlib.Path) -> None:
+    d = data(tmp_path, shards=1)
+    stream = Stream(lambda: d.evaluation_batches("all"), DATASET, "all", lambda columns: columns)
+    assert stream.dataset.options().autotune.enabled is False
+
+
 @pytest.mark.parametrize("shards", [3, 1], ids=["by file", "by row"])
 def test_readers_see_the_same_batches_in_any_number_of_processes(
     tmp_path: pathlib.Path, shards: int
