@@ -106,7 +106,10 @@ def read_all(runs: Sequence[str]) -> list[Funnel]:
 
 def without_variants_of_tafe(funnel: Funnel) -> Funnel:
     """A comparison without TAFE's ablations: they are no other choice, and on the page Results."""
-    models = {name: model for name, model in funnel.models.items() if "tafe/" not in name}
+    models = {}
+    for name, model in funnel.models.items():
+        if not name.startswith("tafe/"):
+            models[name] = model
     return dataclasses.replace(funnel, results=funnel.results | {"models": models})
 
 

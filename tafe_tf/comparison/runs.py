@@ -12,6 +12,7 @@ import contextlib
 import dataclasses
 import pathlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
 
 from tafe_tf import schema, schema_toml
 from tafe_tf.comparison.folder import LAST_OF_A_RUN, RunsFolder
@@ -93,8 +94,12 @@ class Variant:
     @property
     def arguments(self) -> list[str]:
         """The command-line arguments of its command that ask for this variant."""
-        settings = [f"--{flag}={value}" for flag, value in self.settings.items()]
-        return [f"--model={self.model}", *settings]
+        return [f"--model={self.model}", *arguments_of(self.settings)]
+
+
+def arguments_of(settings: Mapping[str, Any]) -> list[str]:
+    """Values by flag, as command-line arguments."""
+    return [f"--{flag}={value}" for flag, value in settings.items()]
 
 
 def variants_of(texts: Sequence[str], flags: Sequence[str]) -> list[Variant]:

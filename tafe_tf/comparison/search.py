@@ -20,7 +20,7 @@ from optuna.distributions import (
 from optuna.storages.journal import JournalFileBackend
 from optuna.trial import FrozenTrial, create_trial
 
-from tafe_tf.comparison.runs import ChildRun, Shared, Variant
+from tafe_tf.comparison.runs import ChildRun, Shared, Variant, arguments_of
 from tafe_tf.data.atomic import read_json, write_json, write_text
 from tafe_tf.insight.tracking.together import Together
 from tafe_tf.metrics import goodness, monitored
@@ -227,7 +227,7 @@ def tune_model(
 
     best = study.best_trial
     flagfile = search.shared.folder.path / f"{variant.folder}.flags"
-    write_text(flagfile, "".join(f"{line}\n" for line in _arguments(best.params)))
+    write_text(flagfile, "".join(f"{line}\n" for line in arguments_of(best.params)))
     count = len(study.trials)
     print(f"{variant.text}, the best of {count} trials: {_settings(best.params)}", flush=True)
     trials = [
@@ -249,6 +249,7 @@ def _study(search: Search, variant: Variant) -> optuna.Study:
 
     Raises:
         RunError: If they are of another search: the best of two would have had the budget of two.
+            Or if they are of an earlier version, which kept interrupted trials and no scores.
     """
     path = search.shared.folder.path / f"{variant.folder}.journal"
     study = optuna.create_study(
@@ -259,6 +260,9 @@ def _study(search: Search, variant: Variant) -> optuna.Study:
     )
     space = search.spaces[variant.text]
     for trial in study.trials:
+        if "score" not in trial.user_attrs:
+            rule = "has trials of an earlier version; give another --run_dir"
+            raise RunError(f"{named(str(path))}: {rule}")
         if trial.params and trial.distributions != space:
             raise RunError(
                 f"{named(str(path))}: has trials of {variant.text} with another --search; give "
@@ -332,7 +336,7 @@ def _try(
     path = search.shared.folder.path / "trials" / variant.folder / name
     title = f"{variant.text}, {_settings(params)}"
     run = ChildRun(variant, search.seed, path)
-    error = run.train([*search.shared.arguments, *_arguments(params)])
+    error = run.train([*search.shared.arguments, *arguments_of(params)])
     if error:
         raise ValueError(f"{title}: {error} (see {named(str(run.log))})")
     score = best_value(path, search.monitor, schema)
@@ -347,13 +351,9 @@ def _try(
     print(f"{title}: validation {score:.4f}", flush=True)
 
 
-def _arguments(params: Mapping[str, Any]) -> list[str]:
-    return [f"--{flag}={value}" for flag, value in params.items()]
-
-
 def _settings(params: Mapping[str, Any]) -> str:
     """The values of a trial's flags, for a reader."""
-    return " ".join(_arguments(params)) or "settings as given"
+    return " ".join(arguments_of(params)) or "settings as given"
 
 
 def _score(trial: FrozenTrial) -> float | None:

@@ -8,6 +8,7 @@ import re
 from types import SimpleNamespace
 from typing import Any
 
+import optuna
 import pytest
 from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 
@@ -187,6 +188,23 @@ def test_another_search_in_the_same_folder_is_refused(
         tuned(tmp_path, dict(GRID), 3)
     turned_round = dict(reversed(RANGES.items()))
     assert tuned(tmp_path, turned_round, 2) == first
+
+
+def test_trials_of_an_earlier_version_are_refused(
+    tmp_path: pathlib.Path,
+    interrupted_at: dict[int, type[BaseException]],
+) -> None:
+    """It asked the study for each trial, so that one that was interrupted stayed there."""
+    journal = optuna.storages.journal.JournalFileBackend(str(tmp_path / "mmoe.journal"))
+    study = optuna.create_study(
+        study_name="mmoe",
+        storage=optuna.storages.JournalStorage(journal),
+        direction="maximize",
+    )
+    study.ask(RANGES)
+    with pytest.raises(RunError, match="has trials of an earlier version; give another"):
+        tuned(tmp_path, RANGES, 2)
+    assert not TRIALS
 
 
 @pytest.mark.parametrize("monitor", ["log_loss", "pcoc/ctr"])
