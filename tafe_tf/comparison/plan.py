@@ -55,11 +55,15 @@ class Plan:
             RunError: If there is no flagfile for this model in the directory `tuned`, or if the
                 model's runs have other tuned settings.
         """
+        settings = self._tuned_settings(variant)
         folder = self._folder(variant)
         folder.mkdir(parents=True, exist_ok=True)
         noted = folder / "tuned.flags"
+        has_runs = any(run.is_dir() for run in folder.glob("seed-*"))
+        if not has_runs:
+            noted.unlink(missing_ok=True)
         otherwise = f"the runs of {variant.text} have other tuned settings; give another --run_dir"
-        claim(noted, self._tuned_settings(variant), otherwise)
+        claim(noted, settings, otherwise)
         return [*self.shared.arguments, f"--flagfile={noted}"]
 
     def _tuned_settings(self, variant: Variant) -> str:

@@ -18,7 +18,7 @@ from optuna.distributions import (
     IntDistribution,
 )
 from optuna.storages.journal import JournalFileBackend
-from optuna.trial import FrozenTrial, create_trial
+from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from tafe_tf.comparison.runs import ChildRun, Shared, Variant, arguments_of
 from tafe_tf.data.atomic import read_json, write_json, write_text
@@ -30,6 +30,8 @@ from tafe_tf.training.errors import RunError
 from tafe_tf.training.noted_files import NotedFiles
 
 Space = dict[str, BaseDistribution]  # what each flag is drawn from
+# What a trial is judged by and on; scores that differ in it do not compare.
+_OF_ALL_TRIALS = frozenset({"seed", "monitor", "valid", "valid_fraction", "valid_split"})
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -63,7 +65,7 @@ def tune(search: Search, variants: list[Variant]) -> None:
 
     Raises:
         DataError: On a bad file or row.
-        RunError: If the directory is another job's, or has trials of another search.
+        RunError: If the directory is another job's, or of another search.
         ValueError: If a trial fails.
     """
     results = {}
@@ -152,7 +154,7 @@ def space_from(texts: Sequence[str], kinds: Mapping[str, type | None]) -> Space:
         if flag in space:
             raise ValueError(f"--search must have each flag once. Received: {', '.join(texts)}")
         space[flag] = drawn_from
-    return space
+    return dict(sorted(space.items()))  # the same search, whatever the order it is written in
 
 
 def space_of(
@@ -162,7 +164,8 @@ def space_of(
 ) -> Space:
     """The part of a search that concerns a model: trials of other flags would all be the same.
 
-    So would be those of the seed, and of a flag that the variant sets itself.
+    So would be those of a flag that the variant sets itself, and the scores of trials with another
+    seed, metric or other held-out rows do not compare.
 
     Args:
         variant: The model and its settings.
@@ -170,10 +173,11 @@ def space_of(
         read: The flags that the model reads.
 
     Raises:
-        ValueError: If there is no such flag, or one is set by the variant or is the seed.
+        ValueError: If there is no such flag, or one is set by the variant or must be the same in
+            all trials.
     """
     for flag in space:
-        if flag == "seed" or flag in variant.settings:
+        if flag in _OF_ALL_TRIALS or flag in variant.settings:
             rule = "must not have a flag that is the same in all trials"
             raise ValueError(f"--search {rule} of {variant.text}. Received: {flag}")
     found = {flag: each for flag, each in space.items() if flag in read}
@@ -192,7 +196,8 @@ def tune_model(
 ) -> dict[str, Any]:
     """Makes the missing trials of one model and writes its flagfile.
 
-    The first trial has the settings as they are given, so that a search never ends with settings
+    A trial whose run fails ends the search. It counts as tried: the next call goes on after it. The
+    first trial has the settings as they are given, so that a search never ends with settings
     that are worse on the held-out rows than none would have been.
 
     Args:
@@ -205,7 +210,7 @@ def tune_model(
         given are the best, "best" is empty, and so is the flagfile.
 
     Raises:
-        RunError: If the folder has trials of another search.
+        RunError: If the folder is of another search.
         ValueError: If a trial fails.
     """
     study = _study(search, variant)
@@ -225,17 +230,17 @@ def tune_model(
             point = _proposal(study, space, _seed(search.seed, number))
             _try(search, variant, study, point, schema)
 
+    ended = study.get_trials(states=[TrialState.COMPLETE])
     best = study.best_trial
     flagfile = search.shared.folder.path / f"{variant.folder}.flags"
     write_text(flagfile, "".join(f"{line}\n" for line in arguments_of(best.params)))
-    count = len(study.trials)
-    print(f"{variant.text}, the best of {count} trials: {_settings(best.params)}", flush=True)
+    print(f"{variant.text}, the best of {len(ended)} trials: {_settings(best.params)}", flush=True)
     trials = [
         {
             "params": each.params,
             "score": _score(each),
         }
-        for each in study.trials
+        for each in ended
     ]
     return {
         "best": best.params,
@@ -245,11 +250,11 @@ def tune_model(
 
 
 def _study(search: Search, variant: Variant) -> optuna.Study:
-    """Opens a model's study, which has the trials that have ended.
+    """Opens a model's study, which has the trials that have ended, and notes what is searched.
 
     Raises:
-        RunError: If they are of another search: the best of two would have had the budget of two.
-            Or if they are of an earlier version, which kept interrupted trials and no scores.
+        RunError: If it is of another search: the best of two would have had the budget of two. Or
+            if it is of an earlier version, which kept interrupted trials and no scores.
     """
     path = search.shared.folder.path / f"{variant.folder}.journal"
     study = optuna.create_study(
@@ -258,24 +263,23 @@ def _study(search: Search, variant: Variant) -> optuna.Study:
         direction="maximize",
         load_if_exists=True,
     )
-    space = search.spaces[variant.text]
-    for trial in study.trials:
-        if "score" not in trial.user_attrs:
-            rule = "has trials of an earlier version; give another --run_dir"
-            raise RunError(f"{named(str(path))}: {rule}")
-        if trial.params and trial.distributions != space:
-            raise RunError(
-                f"{named(str(path))}: has trials of {variant.text} with another --search; give "
-                f"another --run_dir. It searched: {_described(trial.distributions)}. "
-                f"Received: {_described(space)}"
-            )
+    asked = f"--search={_described(search.spaces[variant.text])} --seed={search.seed}"
+    noted = study.user_attrs.get("search")
+    if noted is None and study.trials:
+        rule = "has trials of an earlier version; give another --run_dir"
+        raise RunError(f"{named(str(path))}: {rule}")
+    if noted is None:
+        study.set_user_attr("search", asked)
+    elif noted != asked:
+        rule = f"is of another search of {variant.text}; give another --run_dir"
+        raise RunError(f"{named(str(path))}: {rule}. It is of {noted}. Received: {asked}")
     return study
 
 
 def _described(space: Space) -> str:
     """A space as `--search` has it."""
     texts = []
-    for flag, each in sorted(space.items()):
+    for flag, each in space.items():
         if isinstance(each, CategoricalDistribution):
             texts.append(f"{flag}={'|'.join(map(str, each.choices))}")
         elif isinstance(each, FloatDistribution | IntDistribution):
@@ -286,7 +290,7 @@ def _described(space: Space) -> str:
 def _proposal(study: optuna.Study, space: Space, seed: int) -> dict[str, Any]:
     """What the TPE sampler would try after a study's trials.
 
-    It is asked in a copy: the study itself has ended trials alone, whatever happens to the next.
+    It is asked in a copy: the study itself gets a trial when it is over, whatever interrupts it.
     """
     copy = optuna.create_study(
         direction="maximize",
@@ -325,7 +329,7 @@ def _try(
     Args:
         search: How to search.
         variant: The model.
-        study: Its study, which gets the trial once it has ended.
+        study: Its study, which gets the trial once it has ended or failed.
         params: The values; none for the settings as they are given.
         schema: The data set's schema.
 
@@ -337,16 +341,24 @@ def _try(
     title = f"{variant.text}, {_settings(params)}"
     run = ChildRun(variant, search.seed, path)
     error = run.train([*search.shared.arguments, *arguments_of(params)])
+    distributions = search.spaces[variant.text] if params else {}
     if error:
+        if params:
+            failed = create_trial(
+                state=TrialState.FAIL,
+                params=dict(params),
+                distributions=distributions,
+            )
+            study.add_trial(failed)
         raise ValueError(f"{title}: {error} (see {named(str(run.log))})")
     score = best_value(path, search.monitor, schema)
-    trial = create_trial(
+    ended = create_trial(
         params=dict(params),
-        distributions=search.spaces[variant.text] if params else {},
+        distributions=distributions,
         value=goodness(score, search.monitor),
         user_attrs={"score": score},
     )
-    study.add_trial(trial)
+    study.add_trial(ended)
     search.shared.folder.send()
     print(f"{title}: validation {score:.4f}", flush=True)
 

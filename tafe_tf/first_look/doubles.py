@@ -13,16 +13,24 @@ from tafe_tf.first_look.values import Values
 _GOLDEN = np.uint64(0x9E3779B97F4A7C15)
 _MANY = 0.01  # share of doubled rows from which a warning is due
 _FEW = 0.01  # share of test rows of known groups below which training should be judged without them
+_ENOUGH = 50  # groups of which a tenth can be held out; of few groups a tenth may be none
 
 Columns = Mapping[str, Values]
 
 
-def warnings(splits: Mapping[str, Columns], group: str) -> tuple[str, ...]:
+def warnings(
+    splits: Mapping[str, Columns],
+    group: str,
+    *,
+    has_all: bool,
+) -> tuple[str, ...]:
     """A line for each split that shares rows or users with the training rows.
 
     Args:
         splits: The columns of each split; "train" must be there.
         group: The column of the user; "" if there is none.
+        has_all: Whether all training rows were read: only then is a user that is not among them
+            one that training does not know.
     """
     found = []
     train = splits["train"]
@@ -35,7 +43,9 @@ def warnings(splits: Mapping[str, Columns], group: str) -> tuple[str, ...]:
         if group in train and group in columns:
             known = 1.0 - unseen(train[group], columns[group])
             line = f"{known:.1%} of the {split} rows have a {group!r} of the training rows"
-            if known < _FEW and split == "test" and "valid" not in splits:
+            is_advised = has_all and split == "test" and "valid" not in splits
+            groups = np.unique(train[group].codes).size
+            if is_advised and known < _FEW and groups >= _ENOUGH:
                 line += "; --valid_split=group holds out such rows too"
             found.append(line)
     return tuple(found)

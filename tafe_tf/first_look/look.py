@@ -181,7 +181,7 @@ def _look_at(
         problems=tuple(dict.fromkeys(found)),
         bad_rows=bad_rows,
         bad=bad,
-        warnings=_warnings(columns, steps, schema, values),
+        warnings=_warnings(columns, steps, schema, values, has_all=not rows["train"].is_cut),
         columns=columns,
         unused=_unused(values["train"], schema),
         steps=steps,
@@ -327,6 +327,8 @@ def _warnings(
     steps: Sequence[funnel.Step],
     schema: Schema | None,
     values: Mapping[str, Mapping[str, Values]],
+    *,
+    has_all: bool,
 ) -> tuple[str, ...]:
     found = _too_large(schema) if schema else []
     for step in steps:
@@ -345,4 +347,5 @@ def _warnings(
             found.append(
                 f"column {column.name!r}: {column.outside:.1%} of the values are not 0 to size - 1"
             )
-    return (*found, *doubles.warnings(values, schema.group if schema else ""))
+    group = schema.group if schema else ""
+    return (*found, *doubles.warnings(values, group, has_all=has_all))

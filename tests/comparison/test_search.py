@@ -70,7 +70,8 @@ def test_a_flag_is_searched_once() -> None:
     texts = ["dropout=0:0.1", "gate=a|b", "dropout=0:0.3"]
     with pytest.raises(ValueError, match=f"each flag once. Received: {re.escape(texts[0])}, gate"):
         space_from(texts, KINDS)
-    assert set(space_from(texts[1:], KINDS)) == {"gate", "dropout"}
+    assert list(space_from(texts[1:], KINDS)) == ["dropout", "gate"]
+    assert list(space_from(texts[:2], KINDS)) == ["dropout", "gate"]  # in whatever order
 
 
 def test_kinds_of_the_flags() -> None:
@@ -93,13 +94,13 @@ def test_a_model_is_searched_by_the_flags_that_it_reads() -> None:
         space_of(trees, space, {"seed"})
 
 
-@pytest.mark.parametrize("flag", ["dropout", "seed"])
+@pytest.mark.parametrize("flag", ["dropout", "seed", "monitor", "valid_fraction"])
 def test_a_flag_that_all_trials_share_is_not_searched(flag: str) -> None:
     space: dict[str, Any] = {flag: CategoricalDistribution(["0", "0.2"])}
     variant = Variant("mmoe/dropout=0.1", "mmoe", {"dropout": "0.1"})
     rule = f"the same in all trials of mmoe/dropout=0.1. Received: {flag}"
     with pytest.raises(ValueError, match=rule):
-        space_of(variant, space, {"dropout", "seed"})
+        space_of(variant, space, {"dropout", "seed", "monitor", "valid_fraction"})
 
 
 TRIALS: list[list[str]] = []  # the settings of each training
@@ -130,13 +131,14 @@ def tuned(
     space: dict[str, Any],
     trials: int,
     monitor: str = "auc",
+    seed: int = 3,
 ) -> dict[str, Any]:
     """What a search of MMOE finds in a folder."""
     folder.mkdir(exist_ok=True)
     in_folder = SimpleNamespace(path=folder, send=lambda: None)
     shared: Any = SimpleNamespace(folder=in_folder, arguments=[])
     job = search.Search(
-        shared=shared, spaces={"mmoe": space}, trials=trials, seed=3, monitor=monitor
+        shared=shared, spaces={"mmoe": space}, trials=trials, seed=seed, monitor=monitor
     )
     schema: Any = None
     return search.tune_model(job, Variant("mmoe", "mmoe", {}), schema)
@@ -178,16 +180,52 @@ def test_another_search_in_the_same_folder_is_refused(
     first = tuned(tmp_path, RANGES, 2)
     other = RANGES | {"dropout": FloatDistribution(1e-3, 0.3, log=True)}
     said = (
-        f"{re.escape(str(tmp_path))}/mmoe.journal: has trials of mmoe with another --search; give "
-        r"another --run_dir. It searched: dropout=0.0:0.3,num_leaves=7:63. "
-        r"Received: dropout=0.001:0.3:log,num_leaves=7:63$"
+        f"{re.escape(str(tmp_path))}/mmoe.journal: is of another search of mmoe; give another "
+        r"--run_dir. It is of --search=dropout=0.0:0.3,num_leaves=7:63 --seed=3. "
+        r"Received: --search=dropout=0.001:0.3:log,num_leaves=7:63 --seed=3$"
     )
     with pytest.raises(RunError, match=said):
         tuned(tmp_path, other, 3)
-    with pytest.raises(RunError, match=r"Received: gate=a\|b,size=1\|2$"):
+    with pytest.raises(RunError, match=r"Received: --search=gate=a\|b,size=1\|2 --seed=3$"):
         tuned(tmp_path, dict(GRID), 3)
-    turned_round = dict(reversed(RANGES.items()))
-    assert tuned(tmp_path, turned_round, 2) == first
+    with pytest.raises(RunError, match=r"Received: .* --seed=4$"):
+        tuned(tmp_path, RANGES, 3, seed=4)
+    assert tuned(tmp_path, RANGES, 2) == first
+
+
+def test_another_search_is_refused_from_the_first_trial_on(
+    tmp_path: pathlib.Path,
+    interrupted_at: dict[int, type[BaseException]],
+) -> None:
+    interrupted_at[2] = KeyboardInterrupt
+    with pytest.raises(KeyboardInterrupt):
+        tuned(tmp_path, RANGES, 2)
+    with pytest.raises(RunError, match="is of another search of mmoe"):
+        tuned(tmp_path, dict(GRID), 2)
+
+
+@pytest.mark.parametrize("space", [RANGES, GRID], ids=["ranges", "grid"])
+def test_a_trial_that_fails_counts_as_tried(
+    space: dict[str, Any],
+    tmp_path: pathlib.Path,
+    monkeypatch: pytest.MonkeyPatch,
+    interrupted_at: dict[int, type[BaseException]],
+) -> None:
+    bad: list[list[str]] = []  # fails whenever it is trained
+
+    def train(_: ChildRun, arguments: list[str]) -> str:
+        TRIALS.append(arguments)
+        if len(TRIALS) == 3:
+            bad.append(arguments)
+        return "exit code 1: not finite" if arguments in bad else ""
+
+    monkeypatch.setattr(ChildRun, "train", train)
+    with pytest.raises(ValueError, match="exit code 1: not finite"):
+        tuned(tmp_path, space, 4)
+    found = tuned(tmp_path, space, 4)
+    assert len(TRIALS) == 5 and TRIALS.count(bad[0]) == 1
+    assert len(found["trials"]) == 4  # the settings as given, and three of four
+    assert all(trial["score"] is not None for trial in found["trials"])
 
 
 def test_trials_of_an_earlier_version_are_refused(
