@@ -12,13 +12,13 @@ first. Prints which sections were written.
 from __future__ import annotations
 
 import pathlib
-import re
 from typing import Any
 
 from absl import app
 from matplotlib import pyplot
 
 from benchmarks.support.figures import save
+from benchmarks.support.pages import renew
 from tafe_tf import schema, schema_toml
 from tafe_tf.comparison.statistics import MEAN
 from tafe_tf.comparison.tables import markdown
@@ -35,14 +35,7 @@ def main(argv: list[str]) -> None:
     out.mkdir(exist_ok=True)
     page = out / "results.md"
     notes = (out / "results_notes.md").read_text(encoding="utf-8")
-    sections = {}
-    if page.exists():
-        sections = _sections(page.read_text(encoding="utf-8"))
-    for title in _sections(notes):
-        sections.pop(title, None)
-    for run in runs:
-        sections[run.name] = section(run, out)
-    page.write_text("\n".join([notes, *sections.values()]), encoding="utf-8")
+    renew(page, notes, {run.name: section(run, out) for run in runs})
     print(f"{page}: {', '.join(run.name for run in runs)}")
 
 
@@ -61,16 +54,6 @@ def section(run: pathlib.Path, out: pathlib.Path) -> str:
 
 def _has_truth(model: dict[str, Any]) -> bool:
     return any(metric.startswith("truth_ratio") for metric in model["metrics"])
-
-
-def _sections(page: str) -> dict[str, str]:
-    """The page's sections by title, without the text before the first."""
-    _, *parts = re.split(r"^(?=## )", page, flags=re.MULTILINE)
-    sections = {}
-    for part in parts:
-        title = part.split("\n", 1)[0].removeprefix("## ")
-        sections[title] = part.rstrip("\n") + "\n"
-    return sections
 
 
 def forest(results: dict[str, Any], path: pathlib.Path) -> pathlib.Path:

@@ -6,11 +6,11 @@
         --searches=runs/tuned/steam,... --options=runs/options/steam,... --parts=runs/parts/...
 
 `docs/which_model_notes.md`, which is written by hand, comes first. All figures below it are those
-of the runs: give all of them each time. `--tuned` are comparisons whose settings `tafe tune` has
-searched (`tafe compare --tuned=...`), and `--searches` are the run directories of those searches.
-`--options` are comparisons of TAFE with options of training, and `--parts` of TAFE with its
-ablations on funnels whose probabilities are known, both by `tafe compare --against=tafe`. Prints
-which comparisons were read.
+of the runs: give all comparisons without a flag each time. `--tuned` are comparisons whose settings
+`tafe tune` has searched (`tafe compare --tuned=...`), and `--searches` are the run directories of
+those searches. `--options` are comparisons of TAFE with options of training, and `--parts` of TAFE
+with its ablations on funnels whose probabilities are known, both by `tafe compare --against=tafe`.
+The sections of options that are not given stay as they are. Prints which comparisons were read.
 """
 
 from __future__ import annotations
@@ -22,10 +22,11 @@ from typing import Any
 
 from absl import app, flags
 
+from benchmarks.support.pages import renew, sections
 from tafe_tf import schema_toml
 from tafe_tf.comparison.statistics import CONDITIONAL_MEAN, MEAN
 from tafe_tf.comparison.tables import Rows, lines, mean_auc, short, truth
-from tafe_tf.data.atomic import read_json, write_text
+from tafe_tf.data.atomic import read_json
 from tafe_tf.schema import Schema
 from tafe_tf.terminal import command
 
@@ -87,16 +88,17 @@ def main(argv: list[str]) -> None:
     for path in map(pathlib.Path, _SEARCHES.value):
         searches[path.name] = read_json(path / "tune.json")
 
-    notes = (out / "which_model_notes.md").read_text(encoding="utf-8")
-    further = [
+    made = [
+        *without_a_flag(funnels),
         *with_searched_settings(tuned, searches),
         *with_options(options),
         *without_parts(of_parts),
     ]
-    text = "\n".join([notes, *without_a_flag(funnels), *further])
-    write_text(out / "which_model.md", text)
+    page = out / "which_model.md"
+    notes = (out / "which_model_notes.md").read_text(encoding="utf-8")
+    renew(page, notes, sections("\n".join(made)))
     read = ", ".join(funnel.name for funnel in (*funnels, *tuned, *options, *of_parts))
-    print(f"{out / 'which_model.md'}: {read}")
+    print(f"{page}: {read}")
 
 
 def read_all(runs: Sequence[str]) -> list[Funnel]:

@@ -63,6 +63,8 @@ def test_the_settings_as_given_stay_if_no_trial_is_better(tmp_path: pathlib.Path
     tuned = [f"--tuned={job}", f"--run_dir={compared}", *common[1:]]
     compare = run("tafe_tf.compare", shop, *tuned, "--seeds=1", "--replicates=20")
     assert compare.returncode == 0, compare.stderr
+    of_search = (compared / "compare.md").read_text().split("**settings that a search chose**")[1]
+    assert "| shared_bottom | as given |" in of_search
 
     (job / "shared_bottom.flags").write_text("--dropout=0.2\n")
     changed = run("tafe_tf.compare", shop, *tuned, "--seeds=1", "--replicates=20")

@@ -21,6 +21,7 @@ _ABOUT = {
         "Do the sums add up (pred./obs. is 1), and are single probabilities right (ECE is small)? "
         "Violations are rows with a later step above an earlier one."
     ),
+    "settings that a search chose": "By `tafe tune`, on held-out rows of the training files.",
     "cost": "Size and speed on the machine that trained them; medians over seeds.",
 }
 _ABOUT_QUALITY = (

@@ -66,6 +66,13 @@ class Plan:
         claim(noted, settings, otherwise)
         return [*self.shared.arguments, f"--flagfile={noted}"]
 
+    def all_tuned_settings(self) -> dict[str, str]:
+        """The tuned settings by model, on one line; empty where those as given are the best."""
+        settings = {}
+        for variant in self.variants:
+            settings[variant.text] = " ".join(self._tuned_settings(variant).splitlines())
+        return settings
+
     def _tuned_settings(self, variant: Variant) -> str:
         """The flagfile of a model's tuned settings; empty without a search."""
         if self.tuned is None:
@@ -136,6 +143,8 @@ def _write_figures(
         published=plan.published,
     )
     results = comparison.results(by_model, failed)
+    if plan.tuned is not None:
+        results["tuned"] = plan.all_tuned_settings()
     write_json(folder.path / "compare.json", results)
     write_text(folder.path / "compare.md", markdown(results, schema))
     written = "compare.json and compare.md"

@@ -234,7 +234,9 @@ def tune_model(
     best = study.best_trial
     flagfile = search.shared.folder.path / f"{variant.folder}.flags"
     write_text(flagfile, "".join(f"{line}\n" for line in arguments_of(best.params)))
-    print(f"{variant.text}, the best of {len(ended)} trials: {_settings(best.params)}", flush=True)
+    of_all = f"best of {len(ended) - 1} trials and the settings as given"
+    found = f"validation {best.user_attrs['score']:.4f}, {_settings(best.params)}"
+    print(f"{variant.text}, {of_all}: {found} ({named(str(flagfile))})", flush=True)
     trials = [
         {
             "params": each.params,

@@ -172,6 +172,14 @@ def cost(results: Results) -> Rows:
     return rows
 
 
+def searched(results: Results) -> Rows:
+    """The settings of `--tuned` by model; without it the header is alone."""
+    rows = [["model", "settings"]]
+    for name, settings in results.get("tuned", {}).items():
+        rows.append([name, settings or "as given"])
+    return rows
+
+
 def sections(results: Results, schema: Schema) -> list[tuple[str, Rows]]:
     """Title and rows of every table that has more than its header."""
     title = f"{results['dataset']}: {results['test_rows']:,} test rows"
@@ -183,6 +191,7 @@ def sections(results: Results, schema: Schema) -> list[tuple[str, Rows]]:
         ("calibration", calibration(results, schema)),
         ("learned and true probabilities", truth(results, schema)),
         ("cost", cost(results)),
+        ("settings that a search chose", searched(results)),
     ]
     return [(title, rows) for title, rows in made if len(rows) > 1]
 

@@ -62,7 +62,7 @@ def all_errors(mapping: Mapping[str, Any]) -> list[str]:
         feature 'hour': side must be 'user' or 'item'. Received: 'left'
     """
     errors: list[str] = []
-    unusable: list[Any] = []  # names of features
+    unusable: list[Any] = []  # names of features that cannot be used, or not by these names
     good: dict[str, Any] = dict(mapping)
     for key, kind in schema_toml.TABLES.items():
         tables = mapping.get(key, [])
@@ -72,10 +72,11 @@ def all_errors(mapping: Mapping[str, Any]) -> list[str]:
         for index, table in enumerate(tables):
             found, rest = _errors_of(kind, table, schema_toml.place(key, index, table))
             errors += found
-            if rest is not None:
-                good[key].append(rest)
-            elif key == "features":
+            is_named = rest is not None and rest.get("name") == table.get("name")
+            if key == "features" and not is_named:
                 unusable.append(table.get("name"))
+            if rest is not None:
+                good[key].append(rest if is_named else {**rest, "name": f"{key}_{index}"})
     for name in unusable:
         good = _without_users(good, name)
     whole, _ = _peel(good, _parse)

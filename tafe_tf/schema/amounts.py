@@ -52,7 +52,7 @@ class Amount:
     weight: float = 1.0
 
     def __post_init__(self) -> None:
-        check_name(self.name, "tasks.name")
+        check_name(self.name, "tasks.name", has_column=True)
         where = f"task {self.name!r}"
         check_texts(self, f"{where}: ")
         is_weight = is_number(self.weight) and 0 <= self.weight < math.inf

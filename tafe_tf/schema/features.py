@@ -123,7 +123,7 @@ class Feature:
     side: str = "item"
 
     def __post_init__(self) -> None:
-        check_name(self.name, "features.name")
+        check_name(self.name, "features.name", has_column=True)
         if self._is_default("buckets"):
             object.__setattr__(self, "buckets", self._usual_buckets)
         if not self._waits_for_owner:

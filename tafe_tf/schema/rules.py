@@ -47,15 +47,24 @@ def check_integer(
         check(value <= most, key, f"must be {most:,} or less", value)
 
 
-def check_name(value: object, key: str) -> None:
-    """Checks that a value can name a field, a step or a dataset."""
+def check_name(
+    value: object,
+    key: str,
+    *,
+    has_column: bool = False,
+) -> None:
+    """Checks that a value can name a field, a step or a dataset.
+
+    Args:
+        value: The name.
+        key: The key that it is given with.
+        has_column: Whether the raw column may be named beside it.
+    """
     ok = isinstance(value, str) and _IDENTIFIER.match(value) is not None
-    check(
-        ok,
-        key,
-        "must be letters, digits and underscores, starting with a letter",
-        value,
-    )
+    rule = "must be letters, digits and underscores, starting with a letter"
+    if has_column:
+        rule += " (`column` may be any name)"
+    check(ok, key, rule, value)
     is_short = len(str(value)) <= LONGEST  # files are named by it
     check(is_short, key, f"must be {LONGEST} characters or fewer", value)
 

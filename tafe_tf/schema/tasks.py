@@ -66,7 +66,7 @@ class Task:
     via: str | tuple[str, ...] = ""
 
     def __post_init__(self) -> None:
-        check_name(self.name, "tasks.name")
+        check_name(self.name, "tasks.name", has_column=True)
         where = f"task {self.name!r}"
         self._check_via(where)
         check_texts(self, f"{where}: ", but=("via",))

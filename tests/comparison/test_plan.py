@@ -61,6 +61,7 @@ def test_a_model_that_was_not_tuned_is_refused_before_anything_is_written(
     tmp_path: pathlib.Path,
     searched: pathlib.Path,
 ) -> None:
+    assert plan(tmp_path, searched).all_tuned_settings() == {"mmoe": "--dropout=0.2"}
     (searched / "mmoe.flags").unlink()
     folder = tmp_path / "compared"
     with pytest.raises(RunError, match="tune this model first"):

@@ -107,3 +107,12 @@ def test_the_page_has_searches_and_options(tmp_path: pathlib.Path) -> None:
     assert "| of_shop | tafe | 1 | .8100 | .8100 | as given |" in page
     options = page[page.index("## Options of training: the steps") :]
     assert options.count("| tafe | **+0.0010** [-0.0010, +0.0020] |") == 2
+
+    comparison(tmp_path / "mall")
+    again = [*module[:-1], str(tmp_path / "mall")]
+    subprocess.run(again, cwd=ROOT, check=True)
+    first = "## With searched settings: the steps"
+    of_shop, of_searches = page.split(first)
+    of_mall, kept = (tmp_path / "which_model.md").read_text().split(first)
+    assert "| shop |" in of_shop and "| shop |" not in of_mall and "| mall |" in of_mall
+    assert kept == of_searches

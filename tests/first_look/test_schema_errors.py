@@ -146,3 +146,18 @@ def test_missing_tables_are_told() -> None:
     assert any("features must hold at least one" in error for error in all_errors({"name": "shop"}))
     assert any("features must be written as [[features]]" in error for error in all_errors(
         {"name": "shop", "tasks": [{"name": "click"}], "features": 3}))  # fmt: skip
+
+
+def test_features_with_wrong_names_are_told_by_these_names() -> None:
+    feature = {"kind": "vocabulary"}
+    names = ["glyburide-metformin", "glipizide-metformin", "9_lives"]
+    shares = {"name": "seen", "shares": names[0]}
+    errors = all_errors(
+        {
+            "name": "shop",
+            "tasks": [{"name": "click"}],
+            "features": [*({**feature, "name": name} for name in names), shares],
+        }
+    )
+    rule = "features.name must be letters, digits and underscores, starting with a letter"
+    assert errors == [f"{rule} (`column` may be any name). Received: {name!r}" for name in names]
