@@ -65,15 +65,17 @@ def main(argv: list[str]) -> None:
         try:
             import optuna  # an optional dependency
 
-            from tafe_tf.comparison import search
+            from tafe_tf.comparison import search, search_space
         except ModuleNotFoundError:
             raise CommandError("a search needs Optuna: pip install 'tafe_tf[tune]'") from None
         optuna.logging.set_verbosity(optuna.logging.WARNING)
         variants = variants_of(_MODELS.value, flags.names())
-        space = search.space_from(_SEARCH.value, flags.kinds())
+        space = search_space.space_from(_SEARCH.value, flags.kinds())
         spaces = {}
         for variant in variants:
-            spaces[variant.text] = search.space_of(variant, space, flags.read_by(variant.model))
+            spaces[variant.text] = search_space.space_of(
+                variant, space, flags.read_by(variant.model)
+            )
         settings = search.Search(
             shared=runs_flags.shared(),
             spaces=spaces,

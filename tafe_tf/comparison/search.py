@@ -6,21 +6,16 @@ import dataclasses
 import itertools
 import math
 import pathlib
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 import optuna
-from optuna.distributions import (
-    BaseDistribution,
-    CategoricalDistribution,
-    FloatDistribution,
-    IntDistribution,
-)
 from optuna.storages.journal import JournalFileBackend
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from tafe_tf.comparison.runs import ChildRun, Shared, Variant, arguments_of
+from tafe_tf.comparison.search_space import Space, described, grid_of
 from tafe_tf.data.atomic import read_json, write_json, write_text
 from tafe_tf.insight.tracking.together import Together
 from tafe_tf.metrics import goodness, monitored
@@ -28,10 +23,6 @@ from tafe_tf.schema import Schema
 from tafe_tf.storage.addresses import named
 from tafe_tf.training.errors import RunError
 from tafe_tf.training.noted_files import NotedFiles
-
-Space = dict[str, BaseDistribution]  # what each flag is drawn from
-# What a trial is judged by and on; scores that differ in it do not compare.
-_OF_ALL_TRIALS = frozenset({"seed", "monitor", "valid", "valid_fraction", "valid_split"})
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -84,111 +75,6 @@ def tune(search: Search, variants: list[Variant]) -> None:
         together.finish([folder.path / "tune.json", *best])
 
 
-def distribution(text: str, kinds: Mapping[str, type | None]) -> tuple[str, BaseDistribution]:
-    """Reads an element of `--search`.
-
-    Args:
-        text: FLAG=LOW:HIGH, FLAG=LOW:HIGH:log or FLAG=A|B|C.
-        kinds: The types of the flags that may be searched, see `tafe_tf.flags.kinds`.
-
-    Returns:
-        The flag, and what its values are drawn from.
-
-    Raises:
-        ValueError: If the text has another form, the flag is unknown or of another kind, a range is
-            empty or has no end, or a list has a value twice.
-    """
-    flag, _, values = text.partition("=")
-    kind = kinds.get(flag)
-    is_whole = kind in (int, list)
-    try:
-        if flag not in kinds or not values:
-            raise ValueError
-        if ":" not in values:
-            return flag, _choices(values.split("|"))
-        if not is_whole and kind is not float:
-            raise ValueError
-        low, high, is_log = _range(values.split(":"))
-        if is_whole:
-            return flag, IntDistribution(int(low), int(high), log=is_log)
-        if not math.isfinite(float(high) - float(low)):
-            raise ValueError
-        return flag, FloatDistribution(float(low), float(high), log=is_log)
-    except ValueError:
-        forms = "FLAG=LOW:HIGH, FLAG=LOW:HIGH:log or FLAG=A|B|C"
-        of_low = "LOW at most HIGH, and above 0 on a logarithmic scale"
-        numbers = "whole numbers" if is_whole else "numbers"
-        raise ValueError(
-            f"--search must be {forms}, with a flag of training and no value twice. A range must "
-            f"be of a flag that has numbers, with {numbers}, {of_low}. Received: {text}"
-        ) from None
-
-
-def _choices(values: list[str]) -> CategoricalDistribution:
-    if "" in values or len(set(values)) < len(values):
-        raise ValueError
-    return CategoricalDistribution(values)
-
-
-def _range(parts: list[str]) -> tuple[str, str, bool]:
-    """LOW and HIGH as they are written, and whether the scale is logarithmic."""
-    low, high, *scale = parts
-    if scale not in ([], ["log"]):
-        raise ValueError
-    return low, high, scale == ["log"]
-
-
-def space_from(texts: Sequence[str], kinds: Mapping[str, type | None]) -> Space:
-    """Reads `--search`.
-
-    Args:
-        texts: The elements.
-        kinds: See `distribution`.
-
-    Raises:
-        ValueError: See `distribution`; or if a flag is there twice.
-    """
-    space: Space = {}
-    for text in texts:
-        flag, drawn_from = distribution(text, kinds)
-        if flag in space:
-            raise ValueError(f"--search must have each flag once. Received: {', '.join(texts)}")
-        space[flag] = drawn_from
-    return dict(sorted(space.items()))  # the same search, whatever the order it is written in
-
-
-def space_of(
-    variant: Variant,
-    space: Space,
-    read: Collection[str],
-) -> Space:
-    """The part of a search that concerns a model: trials of other flags would all be the same.
-
-    So would be those of a flag that the variant sets itself, and the scores of trials with another
-    seed, metric or other held-out rows do not compare.
-
-    Args:
-        variant: The model and its settings.
-        space: What each flag is drawn from.
-        read: The flags that the model reads.
-
-    Raises:
-        ValueError: If there is no such flag, or one is set by the variant or must be the same in
-            all trials.
-    """
-    for flag in space:
-        if flag in _OF_ALL_TRIALS or flag in variant.settings:
-            rule = "must not have a flag that is the same in all trials"
-            raise ValueError(f"--search {rule} of {variant.text}. Received: {flag}")
-    found = {flag: each for flag, each in space.items() if flag in read}
-    if not found:
-        raise ValueError(
-            f"--search must have a flag that {variant.model} reads, which are "
-            f"{', '.join(sorted(read))}. Received: {', '.join(space)}"
-        )
-    return found
-
-
 def tune_model(
     search: Search,
     variant: Variant,
@@ -219,7 +105,7 @@ def tune_model(
         _try(search, variant, study, {}, schema)
 
     space = search.spaces[variant.text]
-    grid = _grid(space)
+    grid = grid_of(space)
     if grid is not None:
         for point in itertools.islice(grid, search.trials):
             if point not in tried:
@@ -265,7 +151,7 @@ def _study(search: Search, variant: Variant) -> optuna.Study:
         direction="maximize",
         load_if_exists=True,
     )
-    asked = f"--search={_described(search.spaces[variant.text])} --seed={search.seed}"
+    asked = f"--search={described(search.spaces[variant.text])} --seed={search.seed}"
     noted = study.user_attrs.get("search")
     if noted is None and study.trials:
         rule = "has trials of an earlier version; give another --run_dir"
@@ -276,17 +162,6 @@ def _study(search: Search, variant: Variant) -> optuna.Study:
         rule = f"is of another search of {variant.text}; give another --run_dir"
         raise RunError(f"{named(str(path))}: {rule}. It is of {noted}. Received: {asked}")
     return study
-
-
-def _described(space: Space) -> str:
-    """A space as `--search` has it."""
-    texts = []
-    for flag, each in space.items():
-        if isinstance(each, CategoricalDistribution):
-            texts.append(f"{flag}={'|'.join(map(str, each.choices))}")
-        elif isinstance(each, FloatDistribution | IntDistribution):
-            texts.append(f"{flag}={each.low}:{each.high}{':log' if each.log else ''}")
-    return ",".join(texts)
 
 
 def _proposal(study: optuna.Study, space: Space, seed: int) -> dict[str, Any]:
@@ -306,17 +181,6 @@ def _seed(seed: int, trial: int) -> int:
     """The seed of a trial's proposal: the same, however often the search was interrupted."""
     (drawn,) = np.random.SeedSequence([seed, trial]).generate_state(1)
     return int(drawn)
-
-
-def _grid(space: Space) -> Iterator[dict[str, Any]] | None:
-    """All combinations of the flags' values; None unless every flag has a list of them."""
-    choices = []
-    for each in space.values():
-        if not isinstance(each, CategoricalDistribution):
-            return None
-        choices.append(each.choices)
-    points = itertools.product(*choices)
-    return (dict(zip(space, point, strict=True)) for point in points)
 
 
 def _try(
