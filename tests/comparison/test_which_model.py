@@ -116,3 +116,25 @@ def test_the_page_has_searches_and_options(tmp_path: pathlib.Path) -> None:
     of_mall, kept = (tmp_path / "which_model.md").read_text().split(first)
     assert "| shop |" in of_shop and "| shop |" not in of_mall and "| mall |" in of_mall
     assert kept == of_searches
+
+
+def test_a_record_stands_for_a_run_directory(tmp_path: pathlib.Path) -> None:
+    (tmp_path / "which_model_notes.md").write_text("# Which model\n")
+    run = comparison(tmp_path / "shop")
+    found = json.loads((run / "compare.json").read_text())
+    exact = {"mean": 0.1234567891234, "sd": 0.1, "values": [0.1, 0.2]}
+    found["models"]["aitm"]["metrics"]["auc/ctr"] = exact
+    (run / "compare.json").write_text(json.dumps(found))
+    pages = []
+    subprocess.run(
+        [sys.executable, "-m", "benchmarks.records", str(tmp_path / "records"), str(run)],
+        cwd=ROOT,
+        check=True,
+    )
+    for directory in (run, tmp_path / "records" / "shop"):
+        module = [sys.executable, "-m", "benchmarks.which_model"]
+        subprocess.run([*module, str(tmp_path), str(directory)], cwd=ROOT, check=True)
+        pages.append((tmp_path / "which_model.md").read_text())
+    assert pages[0] == pages[1]
+    kept = json.loads((tmp_path / "records" / "shop" / "compare.json").read_text())
+    assert kept["models"]["aitm"]["metrics"]["auc/ctr"] == {"mean": 0.123456789, "sd": 0.1}

@@ -1,0 +1,63 @@
+"""Keeps what the pages of results are made of, small enough for a repository.
+
+    python -m benchmarks.records benchmarks/records/without_a_flag runs/compare/steam ...
+    python -m benchmarks.results docs benchmarks/records/without_a_flag/*
+
+A record stands for a comparison's run directory wherever `benchmarks.results` and
+`benchmarks.which_model` take one. It has the directory's name, the schema, the statistics of the
+training rows, and `compare.json` without the values of each single seed, with nine digits of a
+figure. Prints each record's size.
+"""
+
+from __future__ import annotations
+
+import json
+import pathlib
+import shutil
+from typing import Any
+
+from absl import app
+
+from tafe_tf.data.atomic import read_json, write_text
+from tafe_tf.terminal import command
+
+
+def main(argv: list[str]) -> None:
+    """Writes the records."""
+    if len(argv) < 3:
+        raise app.UsageError("give the folder to write to and the run directories of comparisons")
+    folder = pathlib.Path(argv[1])
+    for run in map(pathlib.Path, argv[2:]):
+        keep(run, folder / run.name)
+        files = (path for path in (folder / run.name).rglob("*") if path.is_file())
+        size = sum(path.stat().st_size for path in files)
+        print(f"{folder / run.name}: {size:,} bytes")
+
+
+def keep(run: pathlib.Path, record: pathlib.Path) -> None:
+    """Writes the record of one comparison."""
+    prepared = record / "prepared"
+    prepared.mkdir(parents=True, exist_ok=True)
+    for name in ("schema.toml", "statistics.json"):
+        shutil.copyfile(run / "prepared" / name, prepared / name)
+    results = shortened(read_json(run / "compare.json"))
+    write_text(record / "compare.json", json.dumps(results, indent=1) + "\n")
+
+
+def shortened(figures: Any) -> Any:
+    """Figures of any nesting without those of single seeds, and with nine digits each.
+
+    Example:
+        >>> shortened({"auc/ctr": {"mean": 0.123456789123, "sd": None, "values": [0.1, 0.2]}})
+        {'auc/ctr': {'mean': 0.123456789, 'sd': None}}
+    """
+    if isinstance(figures, dict):
+        items = figures.items()
+        return {name: shortened(value) for name, value in items if name != "values"}
+    if isinstance(figures, list):
+        return [shortened(value) for value in figures]
+    return float(f"{figures:.9g}") if isinstance(figures, float) else figures
+
+
+if __name__ == "__main__":
+    command.run(main)
