@@ -25,6 +25,7 @@ _NOT_NEGATIVE = frozenset(
         "conditional_weight",
         "counterfactual_weight",
         "deep_units",
+        "embedding_l2",
         "embedding_stddev",
         "entropy_weight",
         "global_weight",

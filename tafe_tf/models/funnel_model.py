@@ -59,6 +59,9 @@ class FunnelModel(Configured, CheckedIds, InPieces, KnownInputs, SavedSeeds):
             states what the rows that got there say, as ESCM2's risks do (Wang et al. 2022).
         embedding_stddev: Standard deviation of the normal distribution that the embedding table
             starts from; 0.05 by default.
+        embedding_l2: Weight in the loss of the squares of the embeddings that a batch reads: their
+            sum over the numbers of H, and the mean of that over the rows; 0 by default. It keeps
+            the rows of the table short, those that are read often more than others.
         embedding_dtype: Type that the embedding table is kept in, one of float32, bfloat16 and
             float16; by default that of all weights, float32. Its moments in the optimizer are
             float32 in any case.
@@ -124,6 +127,7 @@ class FunnelModel(Configured, CheckedIds, InPieces, KnownInputs, SavedSeeds):
         heads: Literal["separate", "conditional"] = "separate",
         conditional_weight: float = 0.0,
         embedding_stddev: float = 0.05,
+        embedding_l2: float = 0.0,
         embedding_dtype: Literal["float32", "bfloat16", "float16"] | None = None,
         embedding_parts: int = 1,
         slots: Sequence[int] | None = None,
@@ -147,6 +151,7 @@ class FunnelModel(Configured, CheckedIds, InPieces, KnownInputs, SavedSeeds):
         if self._multiplies:
             self.products = True
         self.num_tasks = num_tasks
+        self.embedding_l2 = embedding_l2
         self.amount_columns = log_normal.COLUMNS if amount else 0
         self.num_fields = len(field_rows)
         if encoders:
@@ -267,7 +272,18 @@ class FunnelModel(Configured, CheckedIds, InPieces, KnownInputs, SavedSeeds):
 
     def embed(self, inputs: Inputs, training: bool) -> Tensor:
         """Embeds: ids [B, S] -> H [B, F, d]."""
-        return self.embedding(inputs)
+        h = self.embedding(inputs)
+        if training:
+            self.penalize(h)
+        return h
+
+    def penalize(self, h: Tensor) -> None:
+        """Adds `embedding_l2` times the squares of embeddings [B, F, d] to the loss."""
+        if not self.embedding_l2:
+            return
+        h = ops.cast(h, self.variable_dtype)
+        of_rows = ops.sum(ops.square(h), axis=(1, 2))  # [B]
+        self.add_loss_of_batch(self.embedding_l2 * ops.mean(of_rows))
 
     def score(self, h: Tensor, training: bool) -> Tensor:
         """Computes the heads' logits [B, N] from H [B, F, d]: the architecture itself."""

@@ -47,12 +47,13 @@ class InPieces(keras.Model):
 
     def in_pieces(self, function: Callable[[Tensor], Tensor], rows: Tensor) -> Tensor:
         """Applies a function of rows to each piece of them, and joins the results."""
-        if self.pieces == 1 or self.native is not None:
+        pieces = self._pieces
+        if pieces == 1:
             return function(rows)
         count = ops.shape(rows)[0]
         bounds = []
-        for i in range(self.pieces + 1):
-            bounds.append(count * i // self.pieces)
+        for i in range(pieces + 1):
+            bounds.append(count * i // pieces)
         results = []
         for start, end in itertools.pairwise(bounds):
             result = function(rows[start:end])
@@ -60,8 +61,16 @@ class InPieces(keras.Model):
         return ops.concatenate(results, axis=0)
 
     @property
+    def _pieces(self) -> int:
+        """The number of pieces that a batch is cut into as things are."""
+        return self.pieces if self.native is None else 1
+
+    def add_loss_of_batch(self, loss: Tensor) -> None:
+        """Adds to the loss a mean over the whole batch, which is not computed in pieces."""
+        self.add_loss(loss * self._pieces)
+
+    @property
     def losses(self) -> list[Tensor]:
         """What layers added to the loss: each a mean over a piece, and their sum one over all."""
-        of_pieces = super().losses
-        pieces = self.pieces if self.native is None else 1
-        return [loss / pieces for loss in of_pieces]
+        pieces = self._pieces
+        return [loss / pieces for loss in super().losses]

@@ -58,6 +58,8 @@ class SingleTask(FunnelModel):
         of_tasks = []
         for embedding in self.embeddings:
             h = embedding(inputs)  # [B, F, d]
+            if training:
+                self.penalize(h)
             of_tasks.append(self.flatten(h))
         return ops.stack(of_tasks, axis=1)
 

@@ -157,7 +157,7 @@ class TAFE(FunnelModel):
 
     def embed(self, inputs: Inputs, training: bool) -> Tensor:
         """Embeds: ids [B, S] -> H [B, F, d]."""
-        h = self.embedding(inputs)
+        h = super().embed(inputs, training)
         return self.dropout(h, training=training)
 
     def score(self, h: Tensor, training: bool) -> Tensor:

@@ -47,6 +47,7 @@ _FREE = {
     "dtype",
     "field_rows",
     "embedding_stddev",
+    "embedding_l2",
     "gamma_start",
     "gamma_decay_steps",
 }
