@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import keras
 import numpy as np
 import pytest
@@ -15,9 +17,9 @@ WEIGHT = 0.25
 
 @pytest.mark.parametrize("name", MODELS)
 def test_it_is_the_mean_over_the_rows_of_the_squares_that_they_read(name: str) -> None:
-    settings = {"embedding_l2": WEIGHT, "embedding_stddev": 1.0, "dropout": 0.5}
-    model = make(name, ROWS, 3, dtype="float64", **settings)
-    plain = make(name, ROWS, 3, dtype="float64", **settings | {"embedding_l2": 0.0})
+    settings: dict[str, Any] = {"embedding_stddev": 1.0, "dropout": 0.5}
+    model = make(name, ROWS, 3, dtype="float64", embedding_l2=WEIGHT, **settings)
+    plain = make(name, ROWS, 3, dtype="float64", embedding_l2=0.0, **settings)
     tables = [np.array(layer.table) for layer in model.tables()]
     read = [np.array(rows) for rows in model.rows_read(IDS)]
     expected = 0.0
