@@ -4,9 +4,9 @@
     python -m benchmarks.results docs benchmarks/records/without_a_flag/*
 
 A record stands for a comparison's run directory wherever `benchmarks.results` and
-`benchmarks.which_model` take one. It has the directory's name, the schema, the statistics of the
-training rows, and `compare.json` without the values of each single seed, with nine digits of a
-figure. Prints each record's size.
+`benchmarks.which_model` take one. It has the directory's name, the schema, the rows, rates and
+vocabularies of the training rows, and `compare.json` without the values of single seeds and without
+what is said of the data's columns, with nine digits of a figure. Prints each record's size.
 """
 
 from __future__ import annotations
@@ -18,8 +18,11 @@ from typing import Any
 
 from absl import app
 
-from tafe_tf.data.atomic import read_json, write_text
+from tafe_tf.data.atomic import read_json, write_json, write_text
 from tafe_tf.terminal import command
+
+_OF_DATA = ("rows", "rate", "vocabulary")  # statistics that the pages show
+_OF_COLUMNS = ("values/", "missing/", "unseen/")  # metrics of the data, the same for all models
 
 
 def main(argv: list[str]) -> None:
@@ -38,22 +41,27 @@ def keep(run: pathlib.Path, record: pathlib.Path) -> None:
     """Writes the record of one comparison."""
     prepared = record / "prepared"
     prepared.mkdir(parents=True, exist_ok=True)
-    for name in ("schema.toml", "statistics.json"):
-        shutil.copyfile(run / "prepared" / name, prepared / name)
+    shutil.copyfile(run / "prepared" / "schema.toml", prepared / "schema.toml")
+    statistics = read_json(run / "prepared" / "statistics.json")
+    write_json(prepared / "statistics.json", {key: statistics[key] for key in _OF_DATA})
     results = shortened(read_json(run / "compare.json"))
     write_text(record / "compare.json", json.dumps(results, indent=1) + "\n")
 
 
 def shortened(figures: Any) -> Any:
-    """Figures of any nesting without those of single seeds, and with nine digits each.
+    """Figures of any nesting without those of seeds and columns, and with nine digits each.
 
     Example:
-        >>> shortened({"auc/ctr": {"mean": 0.123456789123, "sd": None, "values": [0.1, 0.2]}})
+        >>> auc = {"mean": 0.123456789123, "sd": None, "values": [0.1, 0.2]}
+        >>> shortened({"auc/ctr": auc, "missing/price": {"mean": 0.0}})
         {'auc/ctr': {'mean': 0.123456789, 'sd': None}}
     """
     if isinstance(figures, dict):
-        items = figures.items()
-        return {name: shortened(value) for name, value in items if name != "values"}
+        kept = {}
+        for name, value in figures.items():
+            if name != "values" and not name.startswith(_OF_COLUMNS):
+                kept[name] = shortened(value)
+        return kept
     if isinstance(figures, list):
         return [shortened(value) for value in figures]
     return float(f"{figures:.9g}") if isinstance(figures, float) else figures
