@@ -72,7 +72,7 @@ def test_modules_that_pages_run_exist() -> None:
 def test_flags_that_pages_name_occur_in_the_sources() -> None:
     known = set(re.findall(r"\w+", sources())) | FOREIGN
     for page in PAGE_NAMES:
-        for flag in re.findall(r"(?<![-\w])--([a-z][a-z_]*)", text(page)):
+        for flag in re.findall(r"(?<![-\w])--([a-z][a-z0-9_]*)", text(page)):
             assert flag in known or flag.removeprefix("no") in known, f"{page}: --{flag}"
 
 

@@ -98,6 +98,7 @@ def test_earlier_configurations_are_read_as_they_were() -> None:
         "conditional_weight": 0.0,
         "deep_units": 0,
         "amount": False,
+        "embedding_l2": 0.0,
     }  # arguments that there were not, with what they stood for
     config = model.get_config()
     assert config == {**EARLIER, **later}
