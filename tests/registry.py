@@ -48,7 +48,7 @@ _PLE: dict[str, Any] = {
     "num_shared": 3,
     "expert_units": [6, 5],
     "tower_units": [3],
-    "embedding_l2": 0.05,
+    "embedding_l2": 0.002,
 }
 _TOWERS: dict[str, Any] = {"tower_units": [6, 5]}
 

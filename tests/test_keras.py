@@ -44,6 +44,7 @@ def rows(name: str, count: int = 96, seed: int = 0) -> tuple[Any, np.ndarray, np
 # bins cannot tell them apart.
 WIDE_APART: dict[str, dict[str, Any]] = {
     "shared_bottom": {"bottom_units": [4], "tower_units": [4]},
+    "ple": {"num_levels": 2, "expert_units": [6]},
     "cross_stitch": {"tower_units": [4, 4]},
 }
 
