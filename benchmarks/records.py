@@ -11,14 +11,13 @@ what is said of the data's columns, with nine digits of a figure. Prints each re
 
 from __future__ import annotations
 
-import json
 import pathlib
 import shutil
 from typing import Any
 
 from absl import app
 
-from tafe_tf.data.atomic import read_json, write_json, write_text
+from tafe_tf.data.atomic import read_json, write_json
 from tafe_tf.terminal import command
 
 _OF_DATA = ("rows", "rate", "vocabulary")  # statistics that the pages show
@@ -44,8 +43,7 @@ def keep(run: pathlib.Path, record: pathlib.Path) -> None:
     shutil.copyfile(run / "prepared" / "schema.toml", prepared / "schema.toml")
     statistics = read_json(run / "prepared" / "statistics.json")
     write_json(prepared / "statistics.json", {key: statistics[key] for key in _OF_DATA})
-    results = shortened(read_json(run / "compare.json"))
-    write_text(record / "compare.json", json.dumps(results, indent=1) + "\n")
+    write_json(record / "compare.json", shortened(read_json(run / "compare.json")))
 
 
 def shortened(figures: Any) -> Any:

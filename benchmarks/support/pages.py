@@ -5,6 +5,8 @@ from __future__ import annotations
 import pathlib
 import re
 
+from tafe_tf.data.atomic import write_text
+
 
 def sections(page: str) -> dict[str, str]:
     """A page's sections by title, without the text before the first.
@@ -36,4 +38,4 @@ def renew(
     known = sections(page.read_text(encoding="utf-8")) if page.exists() else {}
     of_notes = sections(notes)
     kept = {title: text for title, text in known.items() if title not in of_notes}
-    page.write_text("\n".join([notes, *(kept | made).values()]), encoding="utf-8")
+    write_text(page, "\n".join([notes, *(kept | made).values()]))
