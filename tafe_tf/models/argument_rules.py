@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import numbers
 from collections.abc import Mapping
 from typing import Any
@@ -55,8 +56,14 @@ def check_arguments(arguments: Mapping[str, Any]) -> None:
         Traceback (most recent call last):
             ...
         ValueError: `num_layers` must be a whole number. Received: num_layers=1.5
+        >>> check_arguments({"embedding_l2": float("nan")})
+        Traceback (most recent call last):
+            ...
+        ValueError: `embedding_l2` must be a finite number. Received: embedding_l2=nan
     """
     for name, value in arguments.items():
+        if isinstance(value, numbers.Real) and not math.isfinite(value):
+            raise ValueError(f"`{name}` must be a finite number. Received: {name}={value}")
         if name in _WHOLE and not isinstance(value, numbers.Integral):
             raise ValueError(f"`{name}` must be a whole number. Received: {name}={value!r}")
         if name in _SIZES and value < 1:

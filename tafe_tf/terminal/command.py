@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import math
 import os
 import re
 import sys
 from collections.abc import Callable, Iterator, Sequence
 
-from absl import app
+from absl import app, flags
 
 from tafe_tf.data.errors import is_utf8, of_a_file
 from tafe_tf.storage.addresses import named
@@ -37,7 +38,21 @@ def run(main: Callable[[list[str]], None]) -> None:
     ending.end_on_sigterm()
     if "tensorflow" in sys.modules:
         ending.use_own_temporary_folder()
-    app.run(main, argv=flagfiles_first(sys.argv))
+    app.run(main, argv=flagfiles_first(sys.argv), flags_parser=_parsed)
+
+
+def _parsed(argv: list[str]) -> list[str]:
+    """Parses the flags, and refuses NaN and infinity, which pass the bounds of absl's flags.
+
+    Returns:
+        The arguments that are not flags.
+    """
+    arguments: list[str] = app.parse_flags_with_usage(argv)
+    for name in flags.FLAGS:
+        value = flags.FLAGS[name].value
+        if isinstance(value, float) and not math.isfinite(value):
+            sys.exit(f"error: --{name} must be a finite number. Received: {value}")
+    return arguments
 
 
 def flagfiles_first(argv: Sequence[str]) -> list[str]:

@@ -14,6 +14,7 @@ from registry import MODELS, make
 
 from tafe_tf.layers import FusedEmbedding, GammaSchedule
 from tafe_tf.models import BY_NAME, TAFE, FunnelModel
+from tafe_tf.training import settings
 
 ROWS, N = [4, 3, 5], 3
 
@@ -156,3 +157,17 @@ def test_heads_that_there_are_not(name: str) -> None:
     rule = r"^`heads` must be separate or conditional\. Received: heads='product'$"
     with pytest.raises(ValueError, match=rule):
         BY_NAME[name]([5, 5], 2, heads="product")  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("name", BY_NAME)
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_every_number_of_a_model_is_finite(name: str, value: float) -> None:
+    floats = [
+        argument
+        for argument, setting in settings.of_constructor(BY_NAME[name]).items()
+        if setting.kind is float
+    ]
+    assert "embedding_stddev" in floats
+    for argument in floats:
+        with pytest.raises(ValueError, match=rf"`{argument}` must be a finite number. Received: "):
+            make(name, ROWS, N, **{argument: value})

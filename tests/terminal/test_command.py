@@ -5,6 +5,8 @@ from __future__ import annotations
 import errno
 import os
 import pathlib
+import subprocess
+import sys
 
 import pyarrow as pa
 import pytest
@@ -63,3 +65,18 @@ def test_an_argument_that_is_no_utf8_is_refused(monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setattr("sys.argv", ["train", argument])
     with pytest.raises(SystemExit, match=r"error: '--run_dir=\\udcff': must be UTF-8"):
         command.run(lambda _: None)
+
+
+@pytest.mark.parametrize("value", ["nan", "inf", "-inf"])
+def test_a_flag_that_is_no_finite_number_is_refused(value: str) -> None:
+    define = "flags.DEFINE_float('share', 0.5, 'Rows to take.')"
+    run = "command.run(lambda _: print('it ran with', flags.FLAGS.share))"
+    code = f"from absl import flags; from tafe_tf.terminal import command; {define}; {run}"
+    ended = subprocess.run(
+        [sys.executable, "-c", code, f"--share={value}"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    line = f"error: --share must be a finite number. Received: {value}\n"
+    assert (ended.returncode, ended.stdout, ended.stderr) == (1, "", line)
