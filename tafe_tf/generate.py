@@ -174,7 +174,9 @@ def _write(funnel: SyntheticFunnel, directory: pathlib.Path) -> None:
         path = directory / f"{split}.{_FORMAT.value}"
         funnel.write(path, rows, stream)
         print(f"{path}: {rows:,} rows of {funnel.fields} fields, {' -> '.join(funnel.tasks)}")
-    write_text(directory / "schema.toml", schema)
+    schema_file = directory / "schema.toml"
+    write_text(schema_file, schema)
+    print(f"{schema_file}: their schema")
 
 
 if __name__ == "__main__":

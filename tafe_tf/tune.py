@@ -73,9 +73,11 @@ def main(argv: list[str]) -> None:
         space = search_space.space_from(_SEARCH.value, flags.kinds())
         spaces = {}
         for variant in variants:
-            spaces[variant.text] = search_space.space_of(
-                variant, space, flags.read_by(variant.model)
-            )
+            own = search_space.space_of(variant, space, flags.read_by(variant.model))
+            spaces[variant.text] = own
+            unread = [flag for flag in space if flag not in own]
+            if unread:
+                print(f"{variant.text}: not searched, since it reads none: {', '.join(unread)}")
         settings = search.Search(
             shared=runs_flags.shared(),
             spaces=spaces,

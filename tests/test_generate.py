@@ -31,6 +31,7 @@ def test_the_files_and_their_schema(tmp_path: pathlib.Path) -> None:
     assert done.returncode == 0, done.stderr
     said = "70 rows of 2 fields, view -> cart -> buy"
     assert f"{tmp_path}/train.csv: {said}" in done.stdout
+    assert f"{tmp_path}/schema.toml: their schema" in done.stdout
     schema = schema_toml.load(tmp_path / "schema.toml")
     assert schema.labels == ("view", "cart", "buy")
     header, *rows = (tmp_path / "train.csv").read_text().splitlines()
@@ -69,7 +70,7 @@ def test_a_log_whose_last_step_comes_late(tmp_path: pathlib.Path) -> None:
     ("given", "rule"),
     [
         ("--tasks=a,a", "task 'a': name must be given once"),
-        ("--interaction=nan", "interaction must be a finite number, 0 or more. Received: nan"),
+        ("--interaction=nan", "--interaction must be a finite number. Received: nan"),
         ("--delay_days=0", "delay_days must be a finite number, more than 0. Received: 0.0"),
         ("--log_days=9", "--log_days needs --delay_days. Received: --log_days=9"),
     ],

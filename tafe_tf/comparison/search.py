@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import itertools
 import math
+import os
 import pathlib
 from collections.abc import Mapping
 from typing import Any
@@ -96,7 +97,7 @@ def tune_model(
         given are the best, "best" is empty, and so is the flagfile.
 
     Raises:
-        RunError: If the folder is of another search.
+        RunError: If the folder is of another search, or its journal is damaged.
         ValueError: If a trial fails.
     """
     study = _study(search, variant)
@@ -105,7 +106,7 @@ def tune_model(
         _try(search, variant, study, {}, schema)
 
     space = search.spaces[variant.text]
-    grid = grid_of(space)
+    grid = grid_of(space, search.trials)
     if grid is not None:
         for point in itertools.islice(grid, search.trials):
             if point not in tried:
@@ -142,15 +143,21 @@ def _study(search: Search, variant: Variant) -> optuna.Study:
 
     Raises:
         RunError: If it is of another search: the best of two would have had the budget of two. Or
-            if it is of an earlier version, which kept interrupted trials and no scores.
+            if it is of an earlier version, which kept interrupted trials and no scores. Or if its
+            journal is damaged.
     """
     path = search.shared.folder.path / f"{variant.folder}.journal"
-    study = optuna.create_study(
-        study_name=variant.text,
-        storage=optuna.storages.JournalStorage(JournalFileBackend(str(path))),
-        direction="maximize",
-        load_if_exists=True,
-    )
+    drop_torn_line(path)
+    try:
+        study = optuna.create_study(
+            study_name=variant.text,
+            storage=optuna.storages.JournalStorage(JournalFileBackend(str(path))),
+            direction="maximize",
+            load_if_exists=True,
+        )
+    except (LookupError, TypeError, ValueError) as error:  # whatever a line made Optuna say
+        rule = "is damaged; bring back a copy of it, or remove it and search again"
+        raise RunError(f"{named(str(path))}: {rule} ({error})") from None
     asked = f"--search={described(search.spaces[variant.text])} --seed={search.seed}"
     noted = study.user_attrs.get("search")
     if noted is None and study.trials:
@@ -164,8 +171,24 @@ def _study(search: Search, variant: Variant) -> optuna.Study:
     return study
 
 
+def drop_torn_line(journal: pathlib.Path) -> None:
+    """Cuts off the last line of a journal if its end is missing.
+
+    Such a line is of a trial whose process ended while it was written, or whose disk was full. The
+    next line would be written behind it, and both would be lost.
+
+    Args:
+        journal: The file; it need not be there.
+    """
+    if not journal.exists():
+        return
+    lines = journal.read_bytes().splitlines(keepends=True)
+    if lines and not lines[-1].endswith(b"\n"):
+        os.truncate(journal, sum(map(len, lines[:-1])))
+
+
 def _proposal(study: optuna.Study, space: Space, seed: int) -> dict[str, Any]:
-    """What the TPE sampler would try after a study's trials.
+    """What the TPE sampler would try after a study's trials, or something new at random.
 
     It is asked in a copy: the study itself gets a trial when it is over, whatever interrupts it.
     """
@@ -174,7 +197,12 @@ def _proposal(study: optuna.Study, space: Space, seed: int) -> dict[str, Any]:
         sampler=optuna.samplers.TPESampler(seed=seed),
     )
     copy.add_trials(study.trials)
-    return copy.ask(space).params
+    tried = [trial.params for trial in study.trials]
+    point = copy.ask(space).params
+    copy.sampler = optuna.samplers.RandomSampler(seed=seed)
+    while point in tried:
+        point = copy.ask(space).params
+    return point
 
 
 def _seed(seed: int, trial: int) -> int:

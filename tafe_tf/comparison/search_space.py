@@ -137,12 +137,38 @@ def described(space: Space) -> str:
     return ",".join(texts)
 
 
-def grid_of(space: Space) -> Iterator[dict[str, Any]] | None:
-    """All combinations of the flags' values; None unless every flag has a list of them."""
-    choices = []
-    for each in space.values():
-        if not isinstance(each, CategoricalDistribution):
-            return None
-        choices.append(each.choices)
-    points = itertools.product(*choices)
+def grid_of(space: Space, trials: int) -> Iterator[dict[str, Any]] | None:
+    """All combinations of the flags' values, to be tried one after another.
+
+    Args:
+        space: What each flag is drawn from.
+        trials: How many combinations may be tried.
+
+    Returns:
+        The combinations; None if they are to be drawn instead: some flag has a range, and there are
+        more combinations than may be tried.
+    """
+    has_ranges = not all(isinstance(each, CategoricalDistribution) for each in space.values())
+    if has_ranges and math.prod(_count(each) for each in space.values()) > trials:
+        return None
+    points = itertools.product(*(_values(each) for each in space.values()))
     return (dict(zip(space, point, strict=True)) for point in points)
+
+
+def _count(drawn_from: BaseDistribution) -> float:
+    """How many values there are to draw."""
+    if isinstance(drawn_from, CategoricalDistribution):
+        return len(drawn_from.choices)
+    if isinstance(drawn_from, IntDistribution):
+        return drawn_from.high - drawn_from.low + 1
+    return 1 if drawn_from.single() else math.inf
+
+
+def _values(drawn_from: BaseDistribution) -> Sequence[Any]:
+    """The values that there are to draw, which are finitely many."""
+    if isinstance(drawn_from, CategoricalDistribution):
+        return drawn_from.choices
+    if isinstance(drawn_from, IntDistribution):
+        return range(drawn_from.low, drawn_from.high + 1)
+    assert isinstance(drawn_from, FloatDistribution)
+    return [drawn_from.low]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 import pathlib
 import re
 from types import SimpleNamespace
@@ -170,3 +171,43 @@ def test_scores_are_values_of_the_metric(
     found = tuned(tmp_path, RANGES, 3, monitor)
     assert [trial["score"] for trial in found["trials"]] == [None, 3.0, 0.9, 2.0]
     assert found["score"] == 0.9 and found["best"] == found["trials"][2]["params"]
+
+
+def test_no_settings_are_tried_twice(
+    tmp_path: pathlib.Path,
+    interrupted_at: dict[int, type[BaseException]],
+) -> None:
+    few = {"num_leaves": IntDistribution(2, 5), "num_heads": IntDistribution(1, 4)}
+    found = tuned(tmp_path / "drawn", few, 15)
+    points = [tuple(sorted(trial["params"].items())) for trial in found["trials"]]
+    assert len(set(points)) == len(points) == 16  # 15 of 16, and the settings as given
+    found = tuned(tmp_path / "all", few, 99)
+    points = [tuple(sorted(trial["params"].items())) for trial in found["trials"]]
+    assert len(set(points)) == len(points) == 17
+
+
+@pytest.mark.parametrize("space", [RANGES, GRID], ids=["ranges", "grid"])
+def test_a_torn_line_of_the_journal_is_tried_again(
+    space: dict[str, Any],
+    tmp_path: pathlib.Path,
+    interrupted_at: dict[int, type[BaseException]],
+) -> None:
+    at_once = tuned(tmp_path / "at_once", space, 4)
+    tuned(tmp_path / "torn", space, 3)
+    journal = tmp_path / "torn" / "mmoe.journal"
+    os.truncate(journal, journal.stat().st_size - 9)
+    assert tuned(tmp_path / "torn", space, 4) == at_once
+    assert tuned(tmp_path / "torn", space, 4) == at_once
+
+
+def test_a_damaged_journal_is_named(
+    tmp_path: pathlib.Path,
+    interrupted_at: dict[int, type[BaseException]],
+) -> None:
+    tuned(tmp_path, RANGES, 3)
+    journal = tmp_path / "mmoe.journal"
+    first, *others = journal.read_bytes().splitlines(keepends=True)
+    for damaged in (b"{\n", b"[]\n", b"{}\n", b"\xff\n"):
+        journal.write_bytes(b"".join([first, damaged, *others]))
+        with pytest.raises(RunError, match=rf"{journal}: is damaged; bring back a copy of it"):
+            tuned(tmp_path, RANGES, 4)

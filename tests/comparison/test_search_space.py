@@ -10,7 +10,7 @@ from optuna.distributions import CategoricalDistribution, FloatDistribution, Int
 
 from tafe_tf import flags
 from tafe_tf.comparison.runs import Variant
-from tafe_tf.comparison.search_space import distribution, space_from, space_of
+from tafe_tf.comparison.search_space import distribution, grid_of, space_from, space_of
 
 KINDS = {"dropout": float, "num_leaves": int, "tower_units": list, "gate": str, "train": None}
 
@@ -95,3 +95,20 @@ def test_a_flag_that_all_trials_share_is_not_searched(flag: str) -> None:
     rule = f"the same in all trials of mmoe/dropout=0.1. Received: {flag}"
     with pytest.raises(ValueError, match=rule):
         space_of(variant, space, {"dropout", "seed", "monitor", "valid_fraction"})
+
+
+def test_a_range_of_few_values_is_a_grid() -> None:
+    gates = CategoricalDistribution(["a", "b"])
+    sizes = IntDistribution(1, 3)
+    space: dict[str, Any] = {"gate": gates, "size": sizes, "rate": FloatDistribution(0.1, 0.1)}
+    points = grid_of(space, 6)
+    assert points is not None
+    by_hand = [
+        {"gate": gate, "size": size, "rate": 0.1} for gate in ("a", "b") for size in (1, 2, 3)
+    ]
+    assert list(points) == by_hand
+    assert grid_of(space, 5) is None
+    assert grid_of({"size": IntDistribution(1, 10**30)}, 5) is None
+    assert grid_of({"rate": FloatDistribution(0.1, 0.2)}, 10**9) is None
+    lists = grid_of({"gate": gates}, 1)
+    assert lists is not None and len(list(lists)) == 2  # the first of them are taken
