@@ -7,25 +7,31 @@ import re
 
 import pytest
 import yaml  # type: ignore[import-untyped]
+from absl.flags import FLAGS
 
 from tafe_tf import __main__ as tafe
+from tafe_tf import insight_flags, runs_flags, source_flags, tracking_flags  # noqa: F401  # FLAGS
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 PAGE_NAMES = [str(page.relative_to(ROOT)) for page in PAGES]
 FOLDERS = ("tafe_tf", "export", "serving", "benchmarks", "examples")
-# Flags of other programs: TensorFlow Serving, the runners of Beam, absl itself.
+# Flags of other programs: TensorFlow Serving, the runners of Beam, absl itself, pip, curl, MLflow.
 FOREIGN = {
+    "backend-store-uri",
     "conf",
     "dask_client_address",
     "dask_npartitions",
     "enable_batching",
     "environment_config",
     "environment_type",
+    "fail-with-body",
     "flagfile",
     "flink_master",
     "help",
     "master",
+    "max-time",
+    "no-deps",
     "nthreads",
     "parallelism",
     "project",
@@ -69,10 +75,12 @@ def test_modules_that_pages_run_exist() -> None:
             assert path.with_suffix(".py").exists() or (path / "__main__.py").exists(), module
 
 
-def test_flags_that_pages_name_occur_in_the_sources() -> None:
-    known = set(re.findall(r"\w+", sources())) | FOREIGN
+def test_flags_that_pages_name_exist() -> None:
+    defined = re.findall(r'(?:DEFINE_\w+|add_argument)\(\s*"(?:--)?(\w+)"', sources())
+    known = {*defined, *FLAGS, *FOREIGN}
+    assert {"learning_rate", "data_dir", "tracking", "html", "trials"} <= known
     for page in PAGE_NAMES:
-        for flag in re.findall(r"(?<![-\w])--([a-z][a-z0-9_]*)", text(page)):
+        for flag in re.findall(r"(?<![-\w])--([a-z][-a-z0-9_]*)", text(page)):
             assert flag in known or flag.removeprefix("no") in known, f"{page}: --{flag}"
 
 

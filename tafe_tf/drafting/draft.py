@@ -18,7 +18,7 @@ from tafe_tf.drafting import histories, lists, names, special
 from tafe_tf.drafting.fields import Field, Fields, find_fields
 from tafe_tf.drafting.labels import Funnel, Step, find_funnel
 from tafe_tf.drafting.toml_text import Table, toml_text
-from tafe_tf.first_look import problems, raw
+from tafe_tf.first_look import problems, raw, stand_ins
 from tafe_tf.first_look.dialect import Dialect, header_of
 from tafe_tf.first_look.look import columns_of
 from tafe_tf.first_look.raw import RawRows
@@ -35,7 +35,8 @@ class _Findings:
     Attributes:
         funnel: The labels.
         fields: The features and what was left out.
-        roles: The keys of the top level, such as "group".
+        missing: The texts that mean a missing value, where they are not the usual ones; else ().
+        roles: The other keys of the top level, such as "group".
         reasons: Their reasons.
         histories: The column of the candidate by that of the history that it reads.
         beside: The columns of further lists of the same entries, by that of the history.
@@ -43,6 +44,7 @@ class _Findings:
 
     funnel: Funnel
     fields: Fields
+    missing: tuple[str, ...]
     roles: Mapping[str, str]
     reasons: Mapping[str, str]
     histories: Mapping[str, str]
@@ -76,16 +78,17 @@ def draft(
     rows = raw.read_rows(files, max_rows)
     if rows.problems:
         raise DataError(rows.problems[0])
-    columns = columns_of(rows, None)
-    separators = _split_texts(columns, rows)
+    missing, reason_of_missing = _missing_texts(columns_of(rows, None))
+    columns = columns_of(rows, None, missing or MISSING_TEXTS)
+    separators = _split_texts(columns, rows, missing or MISSING_TEXTS)
     funnel = find_funnel(columns, tasks)
     roles, reasons = _roles(columns, funnel)
     dialect, dialect_reasons = _dialect(files)
     top = {**roles, **dialect}
-    reasons = {**reasons, **dialect_reasons}
+    reasons = {**reasons, **dialect_reasons, "missing": reason_of_missing}
     unusable: dict[str, str] = {}
     while True:
-        found = _findings(columns, separators, funnel, top, reasons, unusable)
+        found = _findings(columns, separators, funnel, missing, top, reasons, unusable)
         text = _text(str(sources), name, rows, found)
         schema = schema_toml.parse(tomllib.loads(text), where="the draft")
         wrong = _unreadable(rows, schema)
@@ -94,7 +97,20 @@ def draft(
         unusable |= wrong
 
 
-def _split_texts(columns: dict[str, Values], rows: RawRows) -> dict[str, str]:
+def _missing_texts(columns: Mapping[str, Values]) -> tuple[tuple[str, ...], str]:
+    """The texts that mean a missing value, and why; empty if they are the usual ones."""
+    found = stand_ins.shares(columns.values())
+    if not found:
+        return (), ""
+    where = [stand_ins.described(text, of_columns) for text, of_columns in found.items()]
+    return (*MISSING_TEXTS, *found), f"the usual ones, and more: {', '.join(where)}"
+
+
+def _split_texts(
+    columns: dict[str, Values],
+    rows: RawRows,
+    missing: Sequence[str],
+) -> dict[str, str]:
     """Makes lists of the texts that hold some, and tells their separators."""
     separators = {}
     for name, values in list(columns.items()):
@@ -102,7 +118,7 @@ def _split_texts(columns: dict[str, Values], rows: RawRows) -> dict[str, str]:
         if separator:
             separators[name] = separator
             column = rows.table.column(name)
-            columns[name] = values_of(name, column, MISSING_TEXTS, separator)
+            columns[name] = values_of(name, column, missing, separator)
     return separators
 
 
@@ -142,6 +158,7 @@ def _findings(
     columns: Mapping[str, Values],
     separators: Mapping[str, str],
     funnel: Funnel,
+    missing: tuple[str, ...],
     top: Mapping[str, str],
     reasons: Mapping[str, str],
     unusable: Mapping[str, str],
@@ -170,7 +187,7 @@ def _findings(
         lists_beside = histories.beside(columns[history], fields.fields, columns)
         beside[history] = [name for name in lists_beside if name not in taken]
         taken.update(beside[history])
-    return _Findings(funnel, fields, roles, reasons, read, beside)
+    return _Findings(funnel, fields, missing, roles, reasons, read, beside)
 
 
 def _unreadable(rows: RawRows, schema: Schema) -> dict[str, str]:
@@ -204,7 +221,10 @@ def _text(
     title = f"Drafted from {which} training rows of {pathlib.Path(data).name}."
     comments = [title, "Every line may be edited; `tafe look` checks the result."]
     stem = pathlib.Path(data).resolve().name.partition(".")[0]
-    top = Table("", {"name": name or names.identifier(stem, ()), **found.roles}, found.reasons)
+    keys: dict[str, Any] = {"name": name or names.identifier(stem, ())}
+    if found.missing:
+        keys["missing"] = found.missing
+    top = Table("", {**keys, **found.roles}, found.reasons)
     taken = [step.task.name for step in found.funnel.steps]
     tables = [top, *(_task_table(step) for step in found.funnel.steps)]
     given: dict[str, str] = {}

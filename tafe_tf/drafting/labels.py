@@ -250,13 +250,19 @@ def _with_missing(
 def _order(steps: Sequence[Step]) -> tuple[str, str]:
     """What to do with rows in which a later step happened without the earlier one."""
     count = 0
+    reversed_steps = []
     for earlier, later in itertools.pairwise(steps):
         count += int(((later.labels == 1) & (earlier.labels == 0)).sum())
+        if later.rate > earlier.rate:
+            both = f"{later.task.column!r} happens more often than {earlier.task.column!r}"
+            reversed_steps.append(f"{both} before it")
     if not count:
         return "", ""
     reason = (
         f"{count:,} rows have a later step without the earlier one; it is taken to have happened"
     )
+    if reversed_steps:
+        reason += f". Is the order right? {', and '.join(reversed_steps)}"
     return "repair", reason
 
 

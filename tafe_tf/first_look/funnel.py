@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 from collections.abc import Sequence
 
 import numpy as np
@@ -100,6 +101,22 @@ def steps(
         )
         found.append(step)
     return tuple(found)
+
+
+def order_warnings(steps: Sequence[Step]) -> list[str]:
+    """What to say of steps that happen more often than the step before them.
+
+    Args:
+        steps: The steps of the funnel, in order.
+    """
+    found = []
+    for earlier, later in itertools.pairwise(steps):
+        if later.rate > earlier.rate:
+            found.append(
+                f"label {later.label!r} is 1 in {later.rate:.2%} of the rows, more than the step "
+                f"before it, {earlier.label!r} ({earlier.rate:.2%}): is their order right?"
+            )
+    return found
 
 
 def without(later: np.ndarray, earlier: np.ndarray) -> float:

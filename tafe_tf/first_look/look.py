@@ -19,7 +19,16 @@ from tafe_tf.data.formats.splits import Sources
 from tafe_tf.data.spelling.time_column import times
 from tafe_tf.features import vector_files
 from tafe_tf.features.table_size import RowSize, check_known_table
-from tafe_tf.first_look import doubles, funnel, leaks, problems, profile, raw, schema_errors
+from tafe_tf.first_look import (
+    doubles,
+    funnel,
+    leaks,
+    problems,
+    profile,
+    raw,
+    schema_errors,
+    stand_ins,
+)
 from tafe_tf.first_look.dialect import dialect_of
 from tafe_tf.first_look.raw import RawRows
 from tafe_tf.first_look.values import Values, values_of
@@ -189,9 +198,19 @@ def _look_at(
     )
 
 
-def columns_of(raw_rows: RawRows, schema: Schema | None) -> dict[str, Values]:
-    """The columns of the rows by name, as the schema writes missing values and lists."""
-    missing = schema.missing if schema else MISSING_TEXTS
+def columns_of(
+    raw_rows: RawRows,
+    schema: Schema | None,
+    missing: Sequence[str] = MISSING_TEXTS,
+) -> dict[str, Values]:
+    """The columns of the rows by name, as the schema writes missing values and lists.
+
+    Args:
+        raw_rows: The rows.
+        schema: The schema, if there is one.
+        missing: Without a schema, the texts that mean a missing value. Default: `MISSING_TEXTS`.
+    """
+    missing = schema.missing if schema else missing
     separators: dict[str, str] = {}
     if schema:
         lists = [column for column in schema.columns if column.max_length]
@@ -334,6 +353,9 @@ def _warnings(
     for step in steps:
         if step.rate in (0.0, 1.0):
             found.append(f"label {step.label!r} is {step.rate:.0f} in all training rows")
+    found += funnel.order_warnings(steps)
+    inputs = {column.name for column in schema.inputs} if schema else set(values["train"])
+    found += stand_ins.warnings(each for name, each in values["train"].items() if name in inputs)
     for column in columns:
         if column.rows and column.missing == 1.0:
             found.append(f"column {column.name!r} has no value in the training rows")

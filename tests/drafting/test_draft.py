@@ -15,7 +15,7 @@ from tafe_tf.data.errors import DataError
 from tafe_tf.drafting.draft import draft
 from tafe_tf.drafting.labels import NoLabelError
 from tafe_tf.drafting.names import stage
-from tafe_tf.schema import Feature, Schema
+from tafe_tf.schema import MISSING_TEXTS, Feature, Schema
 
 ROWS = 4000
 
@@ -299,3 +299,41 @@ def test_a_later_step_of_an_unknown_name_is_no_field(
     assert f"if it is a step after 'played', draft with {flags}." in text
     schema, _ = drafted(path, tasks=("played", "two_hours"))
     assert schema.labels == ("played", "two_hours")
+
+
+def test_a_text_for_what_is_missing_is_found(
+    tmp_path: pathlib.Path,
+    columns: dict[str, Any],
+) -> None:
+    few, many = np.arange(ROWS) % 50 == 0, np.arange(ROWS) % 2 == 0
+    columns["item"] = np.where(few, "?", columns["item"])
+    columns["slot"] = np.where(many, "?", columns["hour"].astype(str))
+    columns["price"] = np.where(few, "on request", columns["price"].astype(str))
+    schema, text = drafted(written(tmp_path, columns))
+    assert {*schema.missing} == {*MISSING_TEXTS, "?", "on request"}
+    assert "'?' stands in 50.00% of column 'slot' and in 1 more" in text
+    found = features(schema)
+    assert found["price"].kind == "quantile" and found["item"].kind == "vocabulary"
+    assert found["slot"].kind == "integer"
+    assert 'name = "slot"  # missing in 50.0% of the rows' in text
+
+
+def test_texts_that_mean_something_are_not_missing(
+    tmp_path: pathlib.Path,
+    columns: dict[str, Any],
+) -> None:
+    columns["size"] = np.resize(["S", "M", "38", "40", "42"], ROWS)  # two that are no number
+    columns["floor"] = np.resize(["G", "1"], ROWS)  # too few numbers
+    columns["grade"] = np.resize(["A", "A-", "B?"], ROWS)
+    schema, text = drafted(written(tmp_path, columns))
+    assert schema.missing == MISSING_TEXTS and "missing = " not in text
+
+
+def test_an_order_that_is_hardly_meant_is_told(
+    tmp_path: pathlib.Path,
+    columns: dict[str, Any],
+) -> None:
+    _, text = drafted(written(tmp_path, columns), tasks=["buy", "click"])
+    assert "Is the order right? 'click' happens more often than 'buy' before it" in text
+    _, text = drafted(written(tmp_path, columns), tasks=["click", "buy"])
+    assert "Is the order right" not in text

@@ -269,3 +269,33 @@ def test_steps_that_the_schema_repairs_stop_nothing(shop: pathlib.Path) -> None:
         assert not found.stops("raise") and found.bad["train"] == 0
         assert f"2 train rows are {what}, the first: " in "\n".join(lines(found, "raise"))
         assert found.steps[1].without_earlier == pytest.approx(2 / rows["buy"].sum())
+
+
+def test_texts_that_stand_for_no_value_are_told_unless_the_schema_names_them(
+    shop: pathlib.Path,
+) -> None:
+    rows = frame(3000, 0)
+    few, many = np.arange(3000) % 30 == 0, np.arange(3000) % 2 == 0
+    rows["user"] = np.where(few, "?", rows["user"])
+    rows["hour"] = np.where(many, "?", rows["hour"].astype(str))
+    rows.to_csv(shop / "train.csv", index=False)
+    said = [each for each in look(shop).warnings if "?" in each]
+    way_out = "if it means that there is no value, name it in the schema's `missing`"
+    assert said == [f"'?' stands in 50.00% of column 'hour' and in 1 more: {way_out}"]
+
+    (shop / "schema.toml").write_text(SCHEMA.replace("group", 'missing = ["?"]\ngroup', 1))
+    found = look(shop)
+    assert not any("?" in each for each in found.warnings) and found.problems == ()
+    by_name = {column.name: column for column in found.columns}
+    assert by_name["hour"].missing == 0.5
+
+
+def test_a_step_that_happens_more_often_than_the_one_before_it_is_told(shop: pathlib.Path) -> None:
+    assert not any("order" in each for each in look(shop).warnings)
+    reversed_steps = SCHEMA.replace("click", "last").replace("buy", "click").replace("last", "buy")
+    (shop / "schema.toml").write_text(f'order = "repair"\n{reversed_steps}')
+    train = pd.read_csv(shop / "train.csv")
+    rates = f"{train['click'].mean():.2%} of the rows, more than the step before it"
+    (said,) = (each for each in look(shop).warnings if "order" in each)
+    assert said.startswith(f"label 'click' is 1 in {rates}, 'buy' (")
+    assert said.endswith("is their order right?")
