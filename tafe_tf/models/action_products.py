@@ -8,7 +8,7 @@ from keras import ops
 
 from tafe_tf.layers import Towers
 from tafe_tf.models.funnel_model import FunnelModel
-from tafe_tf.models.products import logit_of
+from tafe_tf.models.products import logit_of, never_rising
 from tafe_tf.types import Tensor
 
 
@@ -62,7 +62,7 @@ class ActionProducts(FunnelModel):
             if log_f:
                 log_p = log_f[-1] + log_p
             log_f.append(log_p)
-        logits = [logit_of(log) for log in log_f]
+        logits = never_rising([logit_of(log) for log in log_f])
         if training:
             logits += actions
         return self.with_amount(ops.stack(logits, axis=-1), out)

@@ -79,8 +79,26 @@ def product_logits(conditionals: Tensor) -> Tensor:
         >>> np.round(product_logits(np.zeros((1, 2))), 4).tolist()  # f = 1/2, 1/4
         [[0.0, -1.0986]]
     """
+    n = conditionals.shape[-1]
     log_p = ops.log_sigmoid(conditionals)
     log_f = ops.cumsum(log_p, axis=-1)  # [B, N]
-    first = conditionals[:, :1]
     later = logit_of(log_f[:, 1:])
-    return ops.concatenate([first, later], axis=-1)
+    columns = [conditionals[:, 0], *(later[:, i] for i in range(n - 1))]
+    return ops.stack(never_rising(columns), axis=-1)
+
+
+def never_rising(logits: Sequence[Tensor]) -> list[Tensor]:
+    """Returns logits of f_1 to f_N, none above the one before, as rounding might put it.
+
+    Args:
+        logits: N tensors of any one shape.
+
+    Example:
+        >>> import numpy as np
+        >>> [float(f) for f in never_rising([np.float32(2.0), np.float32(2.5), np.float32(1.0)])]
+        [2.0, 2.0, 1.0]
+    """
+    found = list(logits[:1])
+    for logit in logits[1:]:
+        found.append(ops.minimum(logit, found[-1]))
+    return found
