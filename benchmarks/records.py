@@ -12,12 +12,12 @@ what is said of the data's columns, with nine digits of a figure. Prints each re
 from __future__ import annotations
 
 import pathlib
-import shutil
 from typing import Any
 
 from absl import app
 
-from tafe_tf.data.atomic import read_json, write_json
+from tafe_tf.data.atomic import read_json, write_json, write_text
+from tafe_tf.storage.texts import read_text
 from tafe_tf.terminal import command
 
 _OF_DATA = ("rows", "rate", "vocabulary")  # statistics that the pages show
@@ -29,7 +29,11 @@ def main(argv: list[str]) -> None:
     if len(argv) < 3:
         raise app.UsageError("give the folder to write to and the run directories of comparisons")
     folder = pathlib.Path(argv[1])
-    for run in map(pathlib.Path, argv[2:]):
+    runs = [pathlib.Path(path) for path in argv[2:]]
+    names = {run.resolve().name for run in runs}
+    if len(names) < len(runs):
+        raise app.UsageError("a record has its run directory's name: give each name once")
+    for run in runs:
         keep(run, folder / run.name)
         files = (path for path in (folder / run.name).rglob("*") if path.is_file())
         size = sum(path.stat().st_size for path in files)
@@ -38,12 +42,16 @@ def main(argv: list[str]) -> None:
 
 def keep(run: pathlib.Path, record: pathlib.Path) -> None:
     """Writes the record of one comparison."""
+    schema = read_text(run / "prepared" / "schema.toml")
+    all_statistics = read_json(run / "prepared" / "statistics.json")
+    statistics = {key: all_statistics[key] for key in _OF_DATA}
+    figures = shortened(read_json(run / "compare.json"))
+    # All is read before anything is written: half of another record would be none of both.
     prepared = record / "prepared"
     prepared.mkdir(parents=True, exist_ok=True)
-    shutil.copyfile(run / "prepared" / "schema.toml", prepared / "schema.toml")
-    statistics = read_json(run / "prepared" / "statistics.json")
-    write_json(prepared / "statistics.json", {key: statistics[key] for key in _OF_DATA})
-    write_json(record / "compare.json", shortened(read_json(run / "compare.json")))
+    write_text(prepared / "schema.toml", schema)
+    write_json(prepared / "statistics.json", statistics)
+    write_json(record / "compare.json", figures)
 
 
 def shortened(figures: Any) -> Any:

@@ -196,6 +196,31 @@ def given(name: str) -> Any:
     return sizes or None  # an empty list means the model's own default
 
 
+def check_value(model: str, name: str, text: str) -> None:
+    """Refuses a value that a flag cannot have, whatever the other flags are.
+
+    Args:
+        model: A key of `tafe_tf.models.BY_NAME`, or "gbdt".
+        name: The flag, one of `read_by(model)`.
+        text: The value, as it would stand on the command line.
+
+    Raises:
+        ValueError: Naming the flag, the rule and the value.
+    """
+    try:
+        value = flags.FLAGS[name].parser.parse(text)
+    except ValueError as error:
+        raise CommandError(f"--{name}: {error}. Received: {text}") from None
+    if _kind(name) is list:
+        value = _sizes(name, value) or None
+    if model == TREES and name in _OF_TREES:
+        TreesConfig(**{name: value})
+    elif name in _TRAINING:
+        TrainingConfig(**{name: value})
+    else:
+        ModelConfig(name=model, arguments={name: value})
+
+
 def _kind(name: str) -> type | None:
     """The type of a flag of training, of a model or of the trees; None for any other flag."""
     of_models = _OF_MODELS.get(name, {})

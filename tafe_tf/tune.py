@@ -29,7 +29,7 @@ from absl import flags as absl_flags
 from absl.flags import adopt_module_key_flags
 
 from tafe_tf import flags, runs_flags, tracking_flags
-from tafe_tf.comparison.runs import variants_of
+from tafe_tf.comparison.runs import Variant, variants_of
 from tafe_tf.terminal import command
 from tafe_tf.terminal.command import CommandError
 
@@ -75,6 +75,9 @@ def main(argv: list[str]) -> None:
         for variant in variants:
             own = search_space.space_of(variant, space, flags.read_by(variant.model))
             spaces[variant.text] = own
+            for flag, drawn_from in own.items():
+                for text in search_space.ends_of(drawn_from):
+                    _check(variant, flag, text)
             unread = [flag for flag in space if flag not in own]
             if unread:
                 print(f"{variant.text}: not searched, since it reads none: {', '.join(unread)}")
@@ -87,6 +90,18 @@ def main(argv: list[str]) -> None:
             tracking=tracking_flags.TRACKING.value,
         )
         search.tune(settings, variants)
+
+
+def _check(
+    variant: Variant,
+    flag: str,
+    text: str,
+) -> None:
+    """Refuses a value of a search with which no trial could be trained."""
+    try:
+        flags.check_value(variant.model, flag, text)
+    except ValueError as error:
+        raise CommandError(f"--search of {variant.text}: {error}") from None
 
 
 if __name__ == "__main__":

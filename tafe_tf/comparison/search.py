@@ -16,7 +16,7 @@ from optuna.storages.journal import JournalFileBackend
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from tafe_tf.comparison.runs import ChildRun, Shared, Variant, arguments_of
-from tafe_tf.comparison.search_space import Space, described, grid_of
+from tafe_tf.comparison.search_space import Space, count_of, described, grid_of
 from tafe_tf.data.atomic import read_json, write_json, write_text
 from tafe_tf.insight.tracking.together import Together
 from tafe_tf.metrics import goodness, monitored
@@ -83,9 +83,10 @@ def tune_model(
 ) -> dict[str, Any]:
     """Makes the missing trials of one model and writes its flagfile.
 
-    A trial whose run fails ends the search. It counts as tried: the next call goes on after it. The
-    first trial has the settings as they are given, so that a search never ends with settings
-    that are worse on the held-out rows than none would have been.
+    A trial whose run fails ends the search. If its settings are at fault it counts as tried, and
+    the next call goes on after it; if the disk was full or the process was killed, the next call
+    tries it again. The first trial has the settings as they are given, so that a search never ends
+    with settings that are worse on the held-out rows than none would have been.
 
     Args:
         search: How to search.
@@ -106,14 +107,15 @@ def tune_model(
         _try(search, variant, study, {}, schema)
 
     space = search.spaces[variant.text]
-    grid = grid_of(space, search.trials)
+    grid = grid_of(space)
     if grid is not None:
         for point in itertools.islice(grid, search.trials):
             if point not in tried:
                 _try(search, variant, study, point, schema)
     else:
         searched = sum(params != {} for params in tried)
-        for number in range(searched, search.trials):
+        most = min(search.trials, count_of(space))  # a space may have fewer points than trials
+        for number in range(searched, most):
             point = _proposal(study, space, _seed(search.seed, number))
             _try(search, variant, study, point, schema)
 
@@ -121,7 +123,9 @@ def tune_model(
     best = study.best_trial
     flagfile = search.shared.folder.path / f"{variant.folder}.flags"
     write_text(flagfile, "".join(f"{line}\n" for line in arguments_of(best.params)))
-    of_all = f"best of {len(ended) - 1} trials and the settings as given"
+    failed = len(study.get_trials(states=[TrialState.FAIL]))
+    and_failed = f" ({failed} more failed)" if failed else ""
+    of_all = f"best of {len(ended) - 1} trials{and_failed} and the settings as given"
     found = f"validation {best.user_attrs['score']:.4f}, {_settings(best.params)}"
     print(f"{variant.text}, {of_all}: {found} ({named(str(flagfile))})", flush=True)
     trials = [
@@ -148,16 +152,8 @@ def _study(search: Search, variant: Variant) -> optuna.Study:
     """
     path = search.shared.folder.path / f"{variant.folder}.journal"
     drop_torn_line(path)
-    try:
-        study = optuna.create_study(
-            study_name=variant.text,
-            storage=optuna.storages.JournalStorage(JournalFileBackend(str(path))),
-            direction="maximize",
-            load_if_exists=True,
-        )
-    except (LookupError, TypeError, ValueError) as error:  # whatever a line made Optuna say
-        rule = "is damaged; bring back a copy of it, or remove it and search again"
-        raise RunError(f"{named(str(path))}: {rule} ({error})") from None
+    drop_lock(path)
+    study = _opened(path, variant.text)
     asked = f"--search={described(search.spaces[variant.text])} --seed={search.seed}"
     noted = study.user_attrs.get("search")
     if noted is None and study.trials:
@@ -168,6 +164,28 @@ def _study(search: Search, variant: Variant) -> optuna.Study:
     elif noted != asked:
         rule = f"is of another search of {variant.text}; give another --run_dir"
         raise RunError(f"{named(str(path))}: {rule}. It is of {noted}. Received: {asked}")
+    return study
+
+
+def _opened(path: pathlib.Path, name: str) -> optuna.Study:
+    """Opens the study of a journal, whose trials all have what a search reads of them.
+
+    Raises:
+        RunError: If the journal is damaged.
+    """
+    try:
+        study = optuna.create_study(
+            study_name=name,
+            storage=optuna.storages.JournalStorage(JournalFileBackend(str(path.resolve()))),
+            direction="maximize",
+            load_if_exists=True,
+        )
+        for trial in study.get_trials(states=[TrialState.COMPLETE]):
+            if study.user_attrs:  # of this version
+                float(trial.user_attrs["score"])
+    except (AssertionError, AttributeError, LookupError, TypeError, ValueError) as error:
+        rule = "is damaged; bring back a copy of it, or remove it and search again"
+        raise RunError(f"{named(str(path))}: {rule} ({error})") from None
     return study
 
 
@@ -185,6 +203,17 @@ def drop_torn_line(journal: pathlib.Path) -> None:
     lines = journal.read_bytes().splitlines(keepends=True)
     if lines and not lines[-1].endswith(b"\n"):
         os.truncate(journal, sum(map(len, lines[:-1])))
+
+
+def drop_lock(journal: pathlib.Path) -> None:
+    """Removes the lock that a killed process has left beside a journal, and that Optuna waits for.
+
+    The folder has a lock of its own, so nobody else writes the journal.
+
+    Args:
+        journal: The file; it need not be there.
+    """
+    journal.with_name(f"{journal.name}.lock").unlink(missing_ok=True)
 
 
 def _proposal(study: optuna.Study, space: Space, seed: int) -> dict[str, Any]:
@@ -237,7 +266,7 @@ def _try(
     error = run.train([*search.shared.arguments, *arguments_of(params)])
     distributions = search.spaces[variant.text] if params else {}
     if error:
-        if params:
+        if params and _is_of_settings(error):
             failed = create_trial(
                 state=TrialState.FAIL,
                 params=dict(params),
@@ -255,6 +284,12 @@ def _try(
     study.add_trial(ended)
     search.shared.folder.send()
     print(f"{title}: validation {score:.4f}", flush=True)
+
+
+def _is_of_settings(error: str) -> bool:
+    """Whether a run failed by its settings, so that it would fail again, as `ChildRun` says it."""
+    was_killed = not error.startswith("exit code 1:")
+    return not was_killed and "give the same command again" not in error
 
 
 def _settings(params: Mapping[str, Any]) -> str:

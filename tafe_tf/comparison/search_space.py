@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
+import sys
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -42,7 +43,7 @@ def distribution(text: str, kinds: Mapping[str, type | None]) -> tuple[str, Base
         if flag not in kinds or not values:
             raise ValueError
         if ":" not in values:
-            return flag, _choices(values.split("|"))
+            return flag, _choices(values.split("|"), kind)
         if not is_whole and kind is not float:
             raise ValueError
         low, high, is_log = _range(values.split(":"))
@@ -61,8 +62,11 @@ def distribution(text: str, kinds: Mapping[str, type | None]) -> tuple[str, Base
         ) from None
 
 
-def _choices(values: list[str]) -> CategoricalDistribution:
-    if "" in values or len(set(values)) < len(values):
+def _choices(values: list[str], kind: type | None) -> CategoricalDistribution:
+    different: set[object] = set(values)
+    if kind in (int, float, list):
+        different = {float(value) for value in values}  # 0 and 0.0 are one value
+    if "" in values or len(different) < len(values):
         raise ValueError
     return CategoricalDistribution(values)
 
@@ -137,38 +141,33 @@ def described(space: Space) -> str:
     return ",".join(texts)
 
 
-def grid_of(space: Space, trials: int) -> Iterator[dict[str, Any]] | None:
-    """All combinations of the flags' values, to be tried one after another.
-
-    Args:
-        space: What each flag is drawn from.
-        trials: How many combinations may be tried.
-
-    Returns:
-        The combinations; None if they are to be drawn instead: some flag has a range, and there are
-        more combinations than may be tried.
-    """
-    has_ranges = not all(isinstance(each, CategoricalDistribution) for each in space.values())
-    if has_ranges and math.prod(_count(each) for each in space.values()) > trials:
-        return None
-    points = itertools.product(*(_values(each) for each in space.values()))
+def grid_of(space: Space) -> Iterator[dict[str, Any]] | None:
+    """All combinations of the flags' values; None unless every flag has a list of them."""
+    choices = []
+    for each in space.values():
+        if not isinstance(each, CategoricalDistribution):
+            return None
+        choices.append(each.choices)
+    points = itertools.product(*choices)
     return (dict(zip(space, point, strict=True)) for point in points)
 
 
-def _count(drawn_from: BaseDistribution) -> float:
-    """How many values there are to draw."""
-    if isinstance(drawn_from, CategoricalDistribution):
-        return len(drawn_from.choices)
-    if isinstance(drawn_from, IntDistribution):
-        return drawn_from.high - drawn_from.low + 1
-    return 1 if drawn_from.single() else math.inf
+def count_of(space: Space) -> int:
+    """How many combinations of values a space has; `sys.maxsize` if they cannot be counted."""
+    count = 1
+    for each in space.values():
+        if isinstance(each, CategoricalDistribution):
+            count *= len(each.choices)
+        elif isinstance(each, IntDistribution):
+            count *= each.high - each.low + 1
+        elif not each.single():
+            return sys.maxsize
+    return count
 
 
-def _values(drawn_from: BaseDistribution) -> Sequence[Any]:
-    """The values that there are to draw, which are finitely many."""
+def ends_of(drawn_from: BaseDistribution) -> list[str]:
+    """The values of a list, or the two ends of a range, as they would stand on a command line."""
     if isinstance(drawn_from, CategoricalDistribution):
-        return drawn_from.choices
-    if isinstance(drawn_from, IntDistribution):
-        return range(drawn_from.low, drawn_from.high + 1)
-    assert isinstance(drawn_from, FloatDistribution)
-    return [drawn_from.low]
+        return [str(value) for value in drawn_from.choices]
+    assert isinstance(drawn_from, FloatDistribution | IntDistribution)
+    return [str(drawn_from.low), str(drawn_from.high)]

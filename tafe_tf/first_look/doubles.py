@@ -41,11 +41,13 @@ def warnings(
         if doubled > _MANY:
             found.append(f"{doubled:.1%} of the {split} rows are training rows as well")
         if group in train and group in columns:
-            known = 1.0 - unseen(train[group], columns[group])
+            has_group = float(np.mean(~columns[group].missing)) if columns[group].rows else 0.0
+            known = has_group * (1.0 - unseen(train[group], columns[group]))
             line = f"{known:.1%} of the {split} rows have a {group!r} of the training rows"
             is_advised = has_all and split == "test" and "valid" not in splits
             groups = np.unique(train[group].codes).size
-            if is_advised and known < _FEW and groups >= _ENOUGH:
+            is_of_others = known < _FEW and has_group > 1.0 - _FEW
+            if is_advised and is_of_others and groups >= _ENOUGH:
                 line += "; --valid_split=group holds out such rows too"
             found.append(line)
     return tuple(found)

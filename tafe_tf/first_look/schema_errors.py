@@ -71,7 +71,7 @@ def all_errors(mapping: Mapping[str, Any]) -> list[str]:
         good[key] = []
         for index, table in enumerate(tables):
             found, rest = _errors_of(kind, table, schema_toml.place(key, index, table))
-            errors += found
+            errors += _with_own_name(found, key, index, table)
             is_named = rest is not None and rest.get("name") == table.get("name")
             if key == "features" and not is_named:
                 unusable.append(table.get("name"))
@@ -83,6 +83,18 @@ def all_errors(mapping: Mapping[str, Any]) -> list[str]:
     if errors:  # a list may be empty because none of its tables could be used
         whole = [error for error in whole if " must hold " not in error]
     return errors + whole
+
+
+def _with_own_name(
+    errors: Sequence[str],
+    key: str,
+    index: int,
+    table: Mapping[str, Any],
+) -> list[str]:
+    """Errors of a table that name it as it is written, and not by what stood for a wrong name."""
+    replaced = schema_toml.place(key, index, {**table, "name": _REPLACEMENTS["name"]})
+    own = schema_toml.place(key, index, table)
+    return [error.replace(replaced, own) for error in errors]
 
 
 def _parse(mapping: Mapping[str, Any]) -> None:
@@ -176,8 +188,8 @@ def _places(table: Mapping[str, Any], error: str) -> list[tuple[str, int]]:
     places = []
     for key in schema_toml.TABLES:
         items = table.get(key, [])
-        count = len(items) if isinstance(items, list) else 0
-        places += [(key, index) for index in range(count)]
+        if isinstance(items, list) and all(isinstance(item, dict) for item in items):
+            places += [(key, index) for index in range(len(items))]
 
     def is_other(place: tuple[str, int]) -> bool:
         key, index = place

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import numbers
 from collections.abc import Mapping
 from typing import Any
@@ -34,6 +33,7 @@ _NOT_NEGATIVE = frozenset(
         "orthogonality_weight",
     }
 )
+_LARGEST = 3.4e38  # a larger number is infinite in float32
 _WHOLE = _SIZES | {"deep_units"}
 
 
@@ -62,9 +62,11 @@ def check_arguments(arguments: Mapping[str, Any]) -> None:
         ValueError: `embedding_l2` must be a finite number. Received: embedding_l2=nan
     """
     for name, value in arguments.items():
-        if isinstance(value, numbers.Real) and not math.isfinite(value):
+        is_whole = isinstance(value, numbers.Integral)
+        is_number = isinstance(value, numbers.Real)
+        if is_number and not is_whole and not abs(float(value)) <= _LARGEST:
             raise ValueError(f"`{name}` must be a finite number. Received: {name}={value}")
-        if name in _WHOLE and not isinstance(value, numbers.Integral):
+        if name in _WHOLE and not is_whole:
             raise ValueError(f"`{name}` must be a whole number. Received: {name}={value!r}")
         if name in _SIZES and value < 1:
             raise ValueError(f"`{name}` must be 1 or more. Received: {name}={value}")

@@ -123,6 +123,7 @@ def test_a_trial_that_fails_counts_as_tried(
     space: dict[str, Any],
     tmp_path: pathlib.Path,
     monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
     interrupted_at: dict[int, type[BaseException]],
 ) -> None:
     bad: list[list[str]] = []  # fails whenever it is trained
@@ -137,6 +138,7 @@ def test_a_trial_that_fails_counts_as_tried(
     with pytest.raises(ValueError, match="exit code 1: not finite"):
         tuned(tmp_path, space, 4)
     found = tuned(tmp_path, space, 4)
+    assert "best of 3 trials (1 more failed) and the settings as given" in capsys.readouterr().out
     assert len(TRIALS) == 5 and TRIALS.count(bad[0]) == 1
     assert len(found["trials"]) == 4  # the settings as given, and three of four
     assert all(trial["score"] is not None for trial in found["trials"])
@@ -181,9 +183,48 @@ def test_no_settings_are_tried_twice(
     found = tuned(tmp_path / "drawn", few, 15)
     points = [tuple(sorted(trial["params"].items())) for trial in found["trials"]]
     assert len(set(points)) == len(points) == 16  # 15 of 16, and the settings as given
-    found = tuned(tmp_path / "all", few, 99)
+    found = tuned(tmp_path / "drawn", few, 99)  # what is left of them
     points = [tuple(sorted(trial["params"].items())) for trial in found["trials"]]
     assert len(set(points)) == len(points) == 17
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        "exit code -9: no output",
+        "exit code 1: no space left; make room, and give the same command again",
+    ],
+)
+def test_a_trial_that_was_killed_is_tried_again(
+    error: str,
+    tmp_path: pathlib.Path,
+    monkeypatch: pytest.MonkeyPatch,
+    interrupted_at: dict[int, type[BaseException]],
+) -> None:
+    at_once = tuned(tmp_path / "at_once", RANGES, 3)
+    TRIALS.clear()
+
+    def train(_: ChildRun, arguments: list[str]) -> str:
+        TRIALS.append(arguments)
+        return error if len(TRIALS) == 2 else ""
+
+    monkeypatch.setattr(ChildRun, "train", train)
+    with pytest.raises(ValueError, match=error):
+        tuned(tmp_path / "in_parts", RANGES, 3)
+    assert tuned(tmp_path / "in_parts", RANGES, 3) == at_once
+    assert TRIALS[1] == TRIALS[2]
+
+
+def test_a_search_is_not_kept_waiting_by_the_lock_of_a_killed_one(
+    tmp_path: pathlib.Path,
+    monkeypatch: pytest.MonkeyPatch,
+    interrupted_at: dict[int, type[BaseException]],
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    folder = pathlib.Path("runs")  # a relative name, to which Optuna's lock is a broken link
+    first = tuned(folder, RANGES, 1)
+    os.symlink("runs/mmoe.journal", folder / "mmoe.journal.lock")
+    assert tuned(folder, RANGES, 2)["trials"][:2] == first["trials"]
 
 
 @pytest.mark.parametrize("space", [RANGES, GRID], ids=["ranges", "grid"])

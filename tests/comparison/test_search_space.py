@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import sys
 from typing import Any
 
 import pytest
@@ -10,7 +11,14 @@ from optuna.distributions import CategoricalDistribution, FloatDistribution, Int
 
 from tafe_tf import flags
 from tafe_tf.comparison.runs import Variant
-from tafe_tf.comparison.search_space import distribution, grid_of, space_from, space_of
+from tafe_tf.comparison.search_space import (
+    count_of,
+    distribution,
+    ends_of,
+    grid_of,
+    space_from,
+    space_of,
+)
 
 KINDS = {"dropout": float, "num_leaves": int, "tower_units": list, "gate": str, "train": None}
 
@@ -46,6 +54,9 @@ def test_what_a_flag_is_drawn_from(text: str, expected: Any) -> None:
         "dropout=0:inf",
         "dropout=nan:1",
         "dropout=0.1|0.1",
+        "dropout=0|0.0",
+        "dropout=abc|0.1",
+        "num_leaves=7|07",
         "dropout=0.1|",
         "no=1:2",
         "num_leaves=7.5:63",
@@ -97,18 +108,53 @@ def test_a_flag_that_all_trials_share_is_not_searched(flag: str) -> None:
         space_of(variant, space, {"dropout", "seed", "monitor", "valid_fraction"})
 
 
-def test_a_range_of_few_values_is_a_grid() -> None:
+def test_how_many_combinations_a_space_has() -> None:
     gates = CategoricalDistribution(["a", "b"])
     sizes = IntDistribution(1, 3)
     space: dict[str, Any] = {"gate": gates, "size": sizes, "rate": FloatDistribution(0.1, 0.1)}
-    points = grid_of(space, 6)
-    assert points is not None
-    by_hand = [
-        {"gate": gate, "size": size, "rate": 0.1} for gate in ("a", "b") for size in (1, 2, 3)
-    ]
-    assert list(points) == by_hand
-    assert grid_of(space, 5) is None
-    assert grid_of({"size": IntDistribution(1, 10**30)}, 5) is None
-    assert grid_of({"rate": FloatDistribution(0.1, 0.2)}, 10**9) is None
-    lists = grid_of({"gate": gates}, 1)
-    assert lists is not None and len(list(lists)) == 2  # the first of them are taken
+    assert count_of(space) == 6
+    assert count_of({"size": IntDistribution(1, 10**30)}) == 10**30
+    assert count_of({"rate": FloatDistribution(0.1, 0.2), "gate": gates}) == sys.maxsize
+    assert grid_of(space) is None
+    lists = grid_of({"gate": gates, "use": CategoricalDistribution(["x", "y"])})
+    assert lists is not None
+    by_hand = [{"gate": gate, "use": use} for gate in ("a", "b") for use in ("x", "y")]
+    assert list(lists) == by_hand
+
+
+@pytest.mark.parametrize(
+    ("model", "flag", "text", "said"),
+    [
+        ("tafe", "dropout", "2.0", "`dropout` must be 0 or more and below 1"),
+        ("tafe", "dropout", "abc", "--dropout: .*abc"),
+        ("tafe", "dropout", "nan", "dropout must be a finite number"),
+        ("tafe", "num_layers", "0", "`num_layers` must be 1 or more"),
+        ("tafe", "heads", "foo", "--heads: .*foo"),
+        ("mmoe", "embedding_l2", "-1.0", "`embedding_l2` must be 0 or more"),
+        ("mmoe", "tower_units", "0", "--tower_units must be positive integers"),
+        ("aitm", "keep_negatives", "0.0", "keep_negatives must be above 0"),
+        ("gbdt", "num_leaves", "1", "num_leaves must be 2 or more"),
+    ],
+)
+def test_values_that_no_training_takes(model: str, flag: str, text: str, said: str) -> None:
+    with pytest.raises(ValueError, match=said):
+        flags.check_value(model, flag, text)
+
+
+def test_values_that_a_training_takes() -> None:
+    for model, flag, text in [
+        ("tafe", "dropout", "0.1"),
+        ("tafe", "use_asrg", "false"),
+        ("mmoe", "tower_units", "64"),
+        ("mmoe", "gate", "dselect_k"),
+        ("aitm", "learning_rate", "0.001"),
+        ("gbdt", "num_leaves", "31"),
+    ]:
+        assert flag in flags.read_by(model)
+        flags.check_value(model, flag, text)
+
+
+def test_ends_of_what_is_drawn_from() -> None:
+    assert ends_of(FloatDistribution(0.0, 0.3)) == ["0.0", "0.3"]
+    assert ends_of(IntDistribution(7, 63)) == ["7", "63"]
+    assert ends_of(CategoricalDistribution(["a", "b", "c"])) == ["a", "b", "c"]

@@ -89,6 +89,11 @@ def test_rows_of_other_users_should_be_held_out_where_the_test_rows_are_such(
     assert not is_told()  # most of the test users are known
     frame(1000, 1).assign(user="new").to_csv(shop / "test.csv", index=False)
     assert is_told()
+    without = frame(1000, 1).assign(user="new")
+    without.loc[:500, "user"] = None
+    without.to_csv(shop / "test.csv", index=False)
+    assert not is_told()  # half of the rows are of nobody
+    frame(1000, 1).assign(user="new").to_csv(shop / "test.csv", index=False)
     assert not is_told(max_rows=2999)  # the row that was left out may be of such a user
     shutil.copy(shop / "test.csv", shop / "valid.csv")
     assert not is_told()  # nothing is held out of the training rows
@@ -96,6 +101,17 @@ def test_rows_of_other_users_should_be_held_out_where_the_test_rows_are_such(
     few = pd.read_csv(shop / "train.csv").assign(user=lambda rows: rows.index % 49)
     few.to_csv(shop / "train.csv", index=False)
     assert not is_told()  # a tenth of 49 users may be none
+
+
+def test_rows_without_a_user_are_of_no_user_that_training_knows(shop: pathlib.Path) -> None:
+    test = pd.read_csv(shop / "test.csv")
+    train = pd.read_csv(shop / "train.csv")
+    test.loc[::4, "user"] = None
+    test.to_csv(shop / "test.csv", index=False)
+    shared = test["user"].isin(train["user"]).mean()
+    assert any(f"{shared:.1%} of the test rows have a" in each for each in look(shop).warnings)
+    test.assign(user=None).to_csv(shop / "test.csv", index=False)
+    assert any("0.0% of the test rows have a 'user'" in each for each in look(shop).warnings)
 
 
 def test_unknown_and_late_labels_are_no_problem(shop: pathlib.Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pathlib
 import tomllib
+from typing import Any
 
 import pytest
 
@@ -161,3 +162,29 @@ def test_features_with_wrong_names_are_told_by_these_names() -> None:
     )
     rule = "features.name must be letters, digits and underscores, starting with a letter"
     assert errors == [f"{rule} (`column` may be any name). Received: {name!r}" for name in names]
+
+
+def test_errors_of_a_feature_with_a_wrong_name_are_told_by_this_name() -> None:
+    wrong = [{"name": "field-0", "kind": "vocab"}, {"name": "field-1", "kind": "hashed"}]
+    errors = all_errors({"name": "shop", "tasks": [{"name": "click"}], "features": wrong})
+    assert not any("some_name" in error for error in errors)
+    for name in ("field-0", "field-1"):
+        assert any(error.startswith(f"feature {name!r}: kind must be") for error in errors), errors
+
+
+@pytest.mark.parametrize(
+    ("keys", "said"),
+    [
+        ({"features": ["seen"], "queries": ["item"]}, "queries"),
+        ({"features": ["seen"]}, "query is required"),
+        ({"query": ["item"]}, "features is required"),
+        ({"features": "seen", "query": ["item"]}, "features"),
+        ({"features": ["seen"], "query": ["item"], "attention": "none"}, "attention"),
+    ],
+)
+def test_wrong_keys_of_a_sequence_are_told(keys: dict[str, Any], said: str) -> None:
+    item = {"name": "item", "kind": "vocabulary"}
+    seen = {"name": "seen", "column": "seen", "max_length": 5, "newest": "last", "shares": "item"}
+    schema = {"name": "shop", "tasks": [{"name": "click"}], "features": [item, seen]}
+    errors = all_errors({**schema, "sequences": [{"name": "recent", **keys}]})
+    assert any("recent" in error and said in error for error in errors), errors

@@ -160,7 +160,7 @@ def test_heads_that_there_are_not(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", BY_NAME)
-@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), 1e39])
 def test_every_number_of_a_model_is_finite(name: str, value: float) -> None:
     floats = [
         argument
