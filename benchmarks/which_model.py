@@ -217,7 +217,13 @@ def beside_tafe(funnel: Funnel) -> Rows:
 
 def of_funnels(funnels: Sequence[Funnel]) -> Rows:
     """What each funnel is: rows, fields and how rare its steps are; and the seeds of each model."""
-    heads = ("training rows", "fields", "rows of the table", "share that reaches a step", "seeds")
+    heads = (
+        "training rows",
+        "fields",
+        "rows of the embedding table",
+        "share that reaches a step",
+        "seeds",
+    )
     rows = [["funnel", *heads]]
     for funnel in funnels:
         rates = []
