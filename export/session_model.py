@@ -110,7 +110,7 @@ class SessionModel:
         if not reason:
             self._by_kernel = kernel_graph.add_kernel(self.graph, meta_graph, threads)
         if not reason and not self._by_kernel:
-            reason = "the export has no marks for it: it is no TAFE, or an older export"
+            reason = "the export has no marks for it: it is another model than TAFE, or older"
         kernel = None if reason else library.load()
         if kernel is None:
             return library.way_without(mode, reason, _STOCK, where=f"{self.path}: ")

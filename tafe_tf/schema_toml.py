@@ -81,6 +81,8 @@ def load(path: str | pathlib.Path) -> Schema:
         raise SchemaError(f"{path}: {error}") from None
     except RecursionError:
         raise SchemaError(f"{path}: has too many brackets inside each other") from None
+    if not mapping:
+        raise SchemaError(f"{path}: holds no key; `tafe draft` writes a first schema")
     return parse(mapping, where=str(path))
 
 

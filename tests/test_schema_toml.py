@@ -139,3 +139,10 @@ def test_a_dict_may_hold_tuples_and_names_itself_in_errors() -> None:
         schema_toml.parse({**mapping, "owner": "me"})
     with pytest.raises(SchemaError, match=r"^fit: features must be written as \[\[features\]\]"):
         schema_toml.parse({**mapping, "features": mapping["features"][0]}, where="fit")
+
+
+def test_an_empty_file_is_told(tmp_path: pathlib.Path) -> None:
+    path = tmp_path / "schema.toml"
+    path.write_text("# to be written\n")
+    with pytest.raises(SchemaError, match=r"schema\.toml: holds no key; `tafe draft` writes a f"):
+        schema_toml.load(path)

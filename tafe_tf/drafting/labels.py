@@ -95,7 +95,10 @@ def find_funnel(columns: Mapping[str, Values], asked: Sequence[str] = ()) -> Fun
 def _asked(columns: Mapping[str, Values], name: str) -> Step:
     if name not in columns:
         known = ", ".join(columns)
-        raise NoLabelError(f"--task={name}: there is no such column; the columns are {known}")
+        way_out = "give --task once for each step; " if "," in name else ""
+        raise NoLabelError(
+            f"--task={name}: there is no such column; {way_out}the columns are {known}"
+        )
     values = columns[name]
     step = binary_step(values) or present_step(values, least=0.0)
     if step is None:

@@ -142,6 +142,8 @@ def test_labels_may_be_named(tmp_path: pathlib.Path, columns: dict[str, Any]) ->
         draft(path)
     schema, _ = drafted(path, tasks=["a1", "b1"], name="mine")
     assert schema.labels == ("a1", "b1") and schema.name == "mine"
+    with pytest.raises(NoLabelError, match="such column; give --task once for each step; the col"):
+        draft(written(tmp_path, columns), tasks=["click,buy"])
     with pytest.raises(NoLabelError, match="there is no such column; the columns are request_id"):
         draft(path, tasks=["c1"])
     with pytest.raises(NoLabelError, match=r"a label has two values.* Received: i"):

@@ -176,7 +176,7 @@ def test_an_export_without_marks_computes_by_itself(
     with contextlib.closing(SessionModel(export, native="auto")) as served:
         assert served.native_signatures == set()
         assert served.way.endswith(
-            "the export has no marks for it: it is no TAFE, or an older export"
+            "the export has no marks for it: it is another model than TAFE, or older"
         )
         assert served({"user": [1], "item": [2]})["ctr"].shape == (1,)
     with pytest.raises(
