@@ -5,16 +5,15 @@ from __future__ import annotations
 import dataclasses
 import itertools
 import math
-import os
 import pathlib
 from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 import optuna
-from optuna.storages.journal import JournalFileBackend
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
+from tafe_tf.comparison.journal import open_study
 from tafe_tf.comparison.runs import ChildRun, Shared, Variant, arguments_of
 from tafe_tf.comparison.search_space import Space, count_of, described, grid_of
 from tafe_tf.data.atomic import read_json, write_json, write_text
@@ -151,9 +150,7 @@ def _study(search: Search, variant: Variant) -> optuna.Study:
             journal is damaged.
     """
     path = search.shared.folder.path / f"{variant.folder}.journal"
-    drop_torn_line(path)
-    drop_lock(path)
-    study = _opened(path, variant.text)
+    study = open_study(path, variant.text)
     asked = f"--search={described(search.spaces[variant.text])} --seed={search.seed}"
     noted = study.user_attrs.get("search")
     if noted is None and study.trials:
@@ -165,55 +162,6 @@ def _study(search: Search, variant: Variant) -> optuna.Study:
         rule = f"is of another search of {variant.text}; give another --run_dir"
         raise RunError(f"{named(str(path))}: {rule}. It is of {noted}. Received: {asked}")
     return study
-
-
-def _opened(path: pathlib.Path, name: str) -> optuna.Study:
-    """Opens the study of a journal, whose trials all have what a search reads of them.
-
-    Raises:
-        RunError: If the journal is damaged.
-    """
-    try:
-        study = optuna.create_study(
-            study_name=name,
-            storage=optuna.storages.JournalStorage(JournalFileBackend(str(path.resolve()))),
-            direction="maximize",
-            load_if_exists=True,
-        )
-        for trial in study.get_trials(states=[TrialState.COMPLETE]):
-            if study.user_attrs:  # of this version
-                float(trial.user_attrs["score"])
-    except (AssertionError, AttributeError, LookupError, TypeError, ValueError) as error:
-        rule = "is damaged; bring back a copy of it, or remove it and search again"
-        raise RunError(f"{named(str(path))}: {rule} ({error})") from None
-    return study
-
-
-def drop_torn_line(journal: pathlib.Path) -> None:
-    """Cuts off the last line of a journal if its end is missing.
-
-    Such a line is of a trial whose process ended while it was written, or whose disk was full. The
-    next line would be written behind it, and both would be lost.
-
-    Args:
-        journal: The file; it need not be there.
-    """
-    if not journal.exists():
-        return
-    lines = journal.read_bytes().splitlines(keepends=True)
-    if lines and not lines[-1].endswith(b"\n"):
-        os.truncate(journal, sum(map(len, lines[:-1])))
-
-
-def drop_lock(journal: pathlib.Path) -> None:
-    """Removes the lock that a killed process has left beside a journal, and that Optuna waits for.
-
-    The folder has a lock of its own, so nobody else writes the journal.
-
-    Args:
-        journal: The file; it need not be there.
-    """
-    journal.with_name(f"{journal.name}.lock").unlink(missing_ok=True)
 
 
 def _proposal(study: optuna.Study, space: Space, seed: int) -> dict[str, Any]:
