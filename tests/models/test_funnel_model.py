@@ -169,5 +169,6 @@ def test_every_number_of_a_model_is_finite(name: str, value: float) -> None:
     ]
     assert "embedding_stddev" in floats
     for argument in floats:
+        wrong: dict[str, Any] = {argument: value}
         with pytest.raises(ValueError, match=rf"`{argument}` must be a finite number. Received: "):
-            make(name, ROWS, N, **{argument: value})
+            make(name, ROWS, N, **wrong)
