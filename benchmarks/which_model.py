@@ -9,7 +9,7 @@
 of the runs: give all comparisons without a flag each time. `--tuned` are comparisons whose settings
 `tafe tune` has searched (`tafe compare --tuned=...`), and `--searches` are the run directories of
 those searches. `--options` are comparisons of TAFE with options of training, and `--parts` of TAFE
-with its ablations on funnels whose probabilities are known, both by `tafe compare --against=tafe`.
+with its ablations, both by `tafe compare --against=tafe`.
 The sections of options that are not given stay as they are. Prints which comparisons were read.
 """
 
@@ -193,26 +193,24 @@ def with_options(options: Sequence[Funnel]) -> list[str]:
 
 
 def without_parts(of_parts: Sequence[Funnel]) -> list[str]:
-    """The section of what TAFE's parts are worth: a table for each funnel."""
+    """The sections of what TAFE's parts are worth; how far from the truth, where that is known."""
     if not of_parts:
         return []
-    found = ["## What TAFE's parts are worth\n"]
+    found = [
+        section("What TAFE's parts are worth: the steps", by_model(of_parts, step_cell)),
+        section(
+            "What TAFE's parts are worth: the conditionals", by_model(of_parts, conditional_cell)
+        ),
+    ]
+    of_truth = []
     for funnel in of_parts:
-        rows_read = f"{funnel.statistics['rows']:,} training rows"
-        found.append(f"**{funnel.name}, {rows_read}**\n\n{lines(beside_tafe(funnel))}")
+        header, *of_models = truth(funnel.results, funnel.schema)
+        if of_models:
+            rows_read = f"{funnel.statistics['rows']:,} training rows"
+            of_truth.append(f"**{funnel.name}, {rows_read}**\n\n{lines([header, *of_models])}")
+    if of_truth:
+        found += ["## What TAFE's parts are worth: the truth\n", *of_truth]
     return found
-
-
-def beside_tafe(funnel: Funnel) -> Rows:
-    """TAFE's AUCs, the others' differences to it, and how far each model is from the truth."""
-    header, *of_models = truth(funnel.results, funnel.schema)
-    steps, conditionals = "mean AUC of the steps", "mean AUC of the conditionals"
-    rows = [["model", steps, conditionals, *header[1:], "minutes of training"]]
-    for name, *from_truth in of_models:
-        model = funnel.models[name]
-        aucs = [step_cell(funnel, model), conditional_cell(funnel, model)]
-        rows.append([name, *aucs, *from_truth, minutes_cell(funnel, model)])
-    return rows
 
 
 def of_funnels(funnels: Sequence[Funnel]) -> Rows:
