@@ -29,9 +29,8 @@ def main(argv: list[str]) -> None:
     if len(argv) < 3:
         raise app.UsageError("give the folder to write to and the run directories of comparisons")
     folder = pathlib.Path(argv[1])
-    runs = [pathlib.Path(path) for path in argv[2:]]
-    names = {run.resolve().name for run in runs}
-    if len(names) < len(runs):
+    runs = [pathlib.Path(path).resolve() for path in argv[2:]]
+    if len({run.name for run in runs}) < len(runs):
         raise app.UsageError("a record has its run directory's name: give each name once")
     for run in runs:
         keep(run, folder / run.name)

@@ -78,8 +78,10 @@ def draft(
     rows = raw.read_rows(files, max_rows)
     if rows.problems:
         raise DataError(rows.problems[0])
-    missing, reason_of_missing = _missing_texts(columns_of(rows, None))
-    columns = columns_of(rows, None, missing or MISSING_TEXTS)
+    columns = columns_of(rows, None)
+    missing, reason_of_missing = _missing_texts(columns)
+    if missing:
+        columns = columns_of(rows, None, missing)
     separators = _split_texts(columns, rows, missing or MISSING_TEXTS)
     funnel = find_funnel(columns, tasks)
     roles, reasons = _roles(columns, funnel)

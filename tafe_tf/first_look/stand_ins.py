@@ -7,39 +7,17 @@ from collections.abc import Iterable, Mapping
 import numpy as np
 import pyarrow as pa
 
-from tafe_tf.first_look.values import Values, as_numbers
+from tafe_tf.first_look.values import Values
 
 _SIGNS = frozenset({"?", "??", "-", "--", "---", ".", "*", "\\N", "#N/A", "n/a", "(null)"})
 _LEAST_NUMBERS = 3  # different ones, beside which one text is taken for a missing number
 
 
-def stand_in(values: Values) -> str:
-    r"""The text of a column that probably means that there is no value.
-
-    It is a sign such as "?" or "\N", whatever the other values are, or the only value that is no
-    number in a column of numbers.
-
-    Args:
-        values: The column.
-
-    Returns:
-        The text, the most frequent one if there are several; "" if there is none.
-    """
-    if not pa.types.is_string(values.distinct.type):
-        return ""
-    texts = values.texts
-    found = [place for place, text in enumerate(texts) if text in _SIGNS]
-    if not found:
-        is_number = np.isfinite(as_numbers(values.distinct))
-        is_odd_one = is_number.sum() >= _LEAST_NUMBERS and (~is_number).sum() == 1
-        found = list(np.flatnonzero(~is_number)) if is_odd_one else []
-    if not found:
-        return ""
-    return texts[max(found, key=lambda place: values.counts[place])]
-
-
 def shares(columns: Iterable[Values]) -> dict[str, dict[str, float]]:
-    """Which share of which columns' values such a text has.
+    r"""Which share of which columns' values such a text has.
+
+    It is a sign such as "?" or "\N", whatever the other values of a column are, or the only value
+    that is no number in a column of numbers; the most frequent one if a column has several.
 
     Args:
         columns: The columns of the training rows.
@@ -49,14 +27,26 @@ def shares(columns: Iterable[Values]) -> dict[str, dict[str, float]]:
     """
     found: dict[str, dict[str, float]] = {}
     for values in columns:
-        text = stand_in(values)
-        if text:
-            count = values.counts[values.texts.index(text)]
-            of_columns = found.setdefault(text, {})
-            of_columns[values.name] = float(count) / max(len(values.codes), 1)
+        places = _places(values)
+        if places:
+            place = max(places, key=values.counts.__getitem__)
+            of_columns = found.setdefault(values.texts[place], {})
+            of_columns[values.name] = float(values.counts[place]) / len(values.codes)
     for text, of_columns in found.items():
         found[text] = dict(sorted(of_columns.items(), key=lambda item: -item[1]))
     return found
+
+
+def _places(values: Values) -> list[int]:
+    """The places of such texts among the distinct values of a column."""
+    if not pa.types.is_string(values.distinct.type):
+        return []
+    signs = [place for place, text in enumerate(values.texts) if text in _SIGNS]
+    if signs:
+        return signs
+    is_number = np.isfinite(values.numbers)
+    is_odd_one = is_number.sum() >= _LEAST_NUMBERS and (~is_number).sum() == 1
+    return np.flatnonzero(~is_number).tolist() if is_odd_one else []
 
 
 def described(text: str, of_columns: Mapping[str, float]) -> str:
