@@ -193,24 +193,33 @@ def with_options(options: Sequence[Funnel]) -> list[str]:
 
 
 def without_parts(of_parts: Sequence[Funnel]) -> list[str]:
-    """The sections of what TAFE's parts are worth; how far from the truth, where that is known."""
+    """The section of what TAFE's parts are worth; where the truth is known, a table beside it."""
     if not of_parts:
         return []
+    steps, conditionals = by_model(of_parts, step_cell), by_model(of_parts, conditional_cell)
     found = [
-        section("What TAFE's parts are worth: the steps", by_model(of_parts, step_cell)),
-        section(
-            "What TAFE's parts are worth: the conditionals", by_model(of_parts, conditional_cell)
-        ),
+        "## What TAFE's parts are worth\n",
+        f"**mean AUC of the steps**\n\n{lines(steps)}",
+        f"**mean AUC of the conditionals**\n\n{lines(conditionals)}",
     ]
-    of_truth = []
     for funnel in of_parts:
-        header, *of_models = truth(funnel.results, funnel.schema)
+        header, *of_models = beside_tafe(funnel)
         if of_models:
             rows_read = f"{funnel.statistics['rows']:,} training rows"
-            of_truth.append(f"**{funnel.name}, {rows_read}**\n\n{lines([header, *of_models])}")
-    if of_truth:
-        found += ["## What TAFE's parts are worth: the truth\n", *of_truth]
+            found.append(f"**{funnel.name}, {rows_read}**\n\n{lines([header, *of_models])}")
     return found
+
+
+def beside_tafe(funnel: Funnel) -> Rows:
+    """TAFE's AUCs, the others' differences to it, and how far each model is from the truth."""
+    header, *of_models = truth(funnel.results, funnel.schema)
+    steps, conditionals = "mean AUC of the steps", "mean AUC of the conditionals"
+    rows = [["model", steps, conditionals, *header[1:], "minutes of training"]]
+    for name, *from_truth in of_models:
+        model = funnel.models[name]
+        aucs = [step_cell(funnel, model), conditional_cell(funnel, model)]
+        rows.append([name, *aucs, *from_truth, minutes_cell(funnel, model)])
+    return rows
 
 
 def of_funnels(funnels: Sequence[Funnel]) -> Rows:
