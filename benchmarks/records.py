@@ -32,11 +32,12 @@ def main(argv: list[str]) -> None:
     runs = [pathlib.Path(path).resolve() for path in argv[2:]]
     if len({run.name for run in runs}) < len(runs):
         raise app.UsageError("a record has its run directory's name: give each name once")
-    for run in runs:
-        keep(run, folder / run.name)
-        files = (path for path in (folder / run.name).rglob("*") if path.is_file())
-        size = sum(path.stat().st_size for path in files)
-        print(f"{folder / run.name}: {size:,} bytes")
+    with command.one_line_errors():
+        for run in runs:
+            keep(run, folder / run.name)
+            files = (path for path in (folder / run.name).rglob("*") if path.is_file())
+            size = sum(path.stat().st_size for path in files)
+            print(f"{folder / run.name}: {size:,} bytes")
 
 
 def keep(run: pathlib.Path, record: pathlib.Path) -> None:

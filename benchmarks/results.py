@@ -21,7 +21,7 @@ from matplotlib import pyplot
 from benchmarks.support.figures import save
 from benchmarks.support.pages import renew
 from tafe_tf import schema, schema_toml
-from tafe_tf.comparison.statistics import MEAN
+from tafe_tf.comparison.means import MEAN
 from tafe_tf.comparison.tables import markdown
 from tafe_tf.data.atomic import read_json
 from tafe_tf.terminal import command
@@ -33,11 +33,12 @@ def main(argv: list[str]) -> None:
         raise app.UsageError("give the folder to write to and the run directories of comparisons")
     out = pathlib.Path(argv[1])
     runs = [pathlib.Path(path) for path in argv[2:]]
-    out.mkdir(exist_ok=True)
-    page = out / "results.md"
-    notes = (out / "results_notes.md").read_text(encoding="utf-8")
-    renew(page, notes, {run.name: section(run, out) for run in runs})
-    print(f"{page}: {', '.join(run.name for run in runs)}")
+    with command.one_line_errors():
+        out.mkdir(exist_ok=True)
+        page = out / "results.md"
+        notes = (out / "results_notes.md").read_text(encoding="utf-8")
+        renew(page, notes, {run.name: section(run, out) for run in runs})
+        print(f"{page}: {', '.join(run.name for run in runs)}")
 
 
 def section(run: pathlib.Path, out: pathlib.Path) -> str:

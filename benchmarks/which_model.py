@@ -24,7 +24,7 @@ from absl import app, flags
 
 from benchmarks.support.pages import renew, sections
 from tafe_tf import schema_toml
-from tafe_tf.comparison.statistics import CONDITIONAL_MEAN, MEAN
+from tafe_tf.comparison.means import CONDITIONAL_MEAN, MEAN
 from tafe_tf.comparison.tables import Rows, lines, mean_auc, short, truth
 from tafe_tf.data.atomic import read_json
 from tafe_tf.schema import Schema
@@ -80,25 +80,26 @@ def main(argv: list[str]) -> None:
     if len(argv) < 3:
         raise app.UsageError("give the folder to write to and the run directories of comparisons")
     out = pathlib.Path(argv[1])
-    funnels = [without_variants_of_tafe(funnel) for funnel in read_all(argv[2:])]
-    tuned = read_all(_TUNED.value)
-    options = read_all(_OPTIONS.value)
-    of_parts = read_all(_PARTS.value)
-    searches = {}
-    for path in map(pathlib.Path, _SEARCHES.value):
-        searches[path.name] = read_json(path / "tune.json")
+    with command.one_line_errors():
+        funnels = [without_variants_of_tafe(funnel) for funnel in read_all(argv[2:])]
+        tuned = read_all(_TUNED.value)
+        options = read_all(_OPTIONS.value)
+        of_parts = read_all(_PARTS.value)
+        searches = {}
+        for path in map(pathlib.Path, _SEARCHES.value):
+            searches[path.name] = read_json(path / "tune.json")
 
-    made = [
-        *without_a_flag(funnels),
-        *with_searched_settings(tuned, searches),
-        *with_options(options),
-        *without_parts(of_parts),
-    ]
-    page = out / "which_model.md"
-    notes = (out / "which_model_notes.md").read_text(encoding="utf-8")
-    renew(page, notes, sections("\n".join(made)))
-    read = ", ".join(funnel.name for funnel in (*funnels, *tuned, *options, *of_parts))
-    print(f"{page}: {read}")
+        made = [
+            *without_a_flag(funnels),
+            *with_searched_settings(tuned, searches),
+            *with_options(options),
+            *without_parts(of_parts),
+        ]
+        page = out / "which_model.md"
+        notes = (out / "which_model_notes.md").read_text(encoding="utf-8")
+        renew(page, notes, sections("\n".join(made)))
+        read = ", ".join(funnel.name for funnel in (*funnels, *tuned, *options, *of_parts))
+        print(f"{page}: {read}")
 
 
 def read_all(runs: Sequence[str]) -> list[Funnel]:
@@ -292,12 +293,12 @@ def by_model(funnels: Sequence[Funnel], cell: Cell) -> Rows:
 
 
 def step_cell(funnel: Funnel, model: dict[str, Any]) -> str:
-    """A model's mean AUC over the steps, or how far it is from the best baseline."""
+    """A model's mean AUC over the steps, and how far it is from the best baseline."""
     return _auc_cell(_step_mean(funnel, model), model["difference"], model["interval"].get(MEAN))
 
 
 def conditional_cell(funnel: Funnel, model: dict[str, Any]) -> str:
-    """A model's mean AUC of the conditionals, or how far it is from the best baseline."""
+    """A model's mean AUC of the conditionals, and how far it is from the best baseline."""
     mean = mean_auc(model, funnel.schema.conditional_names)
     interval = model["interval"].get(CONDITIONAL_MEAN)
     return _auc_cell(mean, model["conditional_difference"], interval)
@@ -308,17 +309,17 @@ def _auc_cell(
     difference: dict[str, Any] | None,
     interval: Sequence[float] | None,
 ) -> str:
-    """The best baseline's figure with its interval, or the difference to it; bold if level."""
+    """An AUC with its difference to the best baseline, or with its interval; bold if level."""
+    auc = short(mean)
     if difference is None:
         low, high = interval or (None, None)
-        return f"**{short(mean)}** [{short(low)}, {short(high)}]"
+        return f"**{auc}** [{short(low)}, {short(high)}]"
     if not difference:
-        return short(mean)
-    low, high = difference["interval"]
-    text = f"{difference['mean']:+.4f}"
+        return auc
     if is_level(difference):
-        text = f"**{text}**"
-    return f"{text} [{low:+.4f}, {high:+.4f}]"
+        auc = f"**{auc}**"
+    low, high = difference["interval"]
+    return f"{auc} {difference['mean']:+.4f} [{low:+.4f}, {high:+.4f}]"
 
 
 def minutes_cell(funnel: Funnel, model: dict[str, Any]) -> str:

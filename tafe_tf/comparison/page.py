@@ -6,7 +6,7 @@ import pathlib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from tafe_tf.comparison.statistics import CONDITIONAL_MEAN, MEAN
+from tafe_tf.comparison.means import CONDITIONAL_MEAN, MEAN
 from tafe_tf.comparison.tables import Rows, mean_auc, sections
 from tafe_tf.data.atomic import write_text
 from tafe_tf.insight.page.parts import Axis, Dots, Part, Section, Table, Text

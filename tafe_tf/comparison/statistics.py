@@ -10,13 +10,11 @@ import numpy as np
 
 from tafe_tf.comparison.differences import Differences
 from tafe_tf.comparison.finished import Arrays, FinishedModel, by_model, predictions_of
+from tafe_tf.comparison.means import CONDITIONAL_MEAN, MEAN
 from tafe_tf.comparison.runs import ChildRun
 from tafe_tf.metrics import NO_GROUP, log_sigmoid, weights_of_steps
 from tafe_tf.metrics.bootstrap import RankedRows, interval, over_seeds, resamples
 from tafe_tf.schema import Schema
-
-MEAN = "auc/mean"  # mean over the tasks of the AUC over all impressions
-CONDITIONAL_MEAN = "auc/conditional_mean"  # mean of the AUCs of P(T_i | T_{i-1}) over rows of both
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -7,7 +7,7 @@ from typing import Any
 
 from rich.table import Table
 
-from tafe_tf.comparison.statistics import CONDITIONAL_MEAN, MEAN
+from tafe_tf.comparison.means import CONDITIONAL_MEAN, MEAN
 from tafe_tf.schema import Schema
 from tafe_tf.terminal.tables import share, spoken
 

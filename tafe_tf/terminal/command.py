@@ -7,8 +7,10 @@ import errno
 import math
 import os
 import re
+import signal
 import sys
 from collections.abc import Callable, Iterator, Sequence
+from typing import NoReturn
 
 from absl import app, flags
 
@@ -27,7 +29,8 @@ def run(main: Callable[[list[str]], None]) -> None:
     """Parses `sys.argv` and calls `main` with the arguments that are not flags.
 
     A flag on the command line wins over the same flag in a flagfile, in whatever order they stand.
-    SIGTERM ends the command in one line, see `ending`.
+    SIGTERM ends the command in one line, see `ending`. If what reads the output ends first, as
+    `head` does, the command ends too, with exit code 141 and without a message.
 
     Args:
         main: The command; its list starts with the command's name.
@@ -38,7 +41,18 @@ def run(main: Callable[[list[str]], None]) -> None:
     ending.end_on_sigterm()
     if "tensorflow" in sys.modules:
         ending.use_own_temporary_folder()
-    app.run(main, argv=flagfiles_first(sys.argv), flags_parser=_parsed)
+    try:
+        app.run(main, argv=flagfiles_first(sys.argv), flags_parser=_parsed)
+    except BrokenPipeError:
+        _end_without_a_reader()
+
+
+def _end_without_a_reader() -> NoReturn:
+    """Ends a command whose output is no longer read, as after `| head`, without a traceback."""
+    # Python writes out what is left of the output when it ends, and that would fail once more.
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, sys.stdout.fileno())
+    sys.exit(128 + signal.SIGPIPE)  # what a shell reports of a command that SIGPIPE ended
 
 
 def _parsed(argv: list[str]) -> list[str]:

@@ -8,6 +8,7 @@ import subprocess
 import sys
 from typing import Any
 
+import pytest
 import small_models
 
 ROOT = pathlib.Path(__file__).parents[2]
@@ -60,13 +61,13 @@ def test_the_page_says_which_model_and_at_what_cost(tmp_path: pathlib.Path) -> N
     rows = [line.strip("| ").split(" | ") for line in page.splitlines() if line.startswith("| ")]
     assert ["shop", "tafe", "aitm, tafe", "aitm"] in rows
     assert ["shop", "1,000", "5", "7", "ctr 25.00%, ctcvr 1.00%", "5"] in rows
-    assert ["tafe", *["**+0.0010** [-0.0010, +0.0020]"] * 2] in rows
-    assert ["mmoe", *["-0.0100 [-0.0200, -0.0010]"] * 2] in rows
+    assert ["tafe", *["**.8010** +0.0010 [-0.0010, +0.0020]"] * 2] in rows
+    assert ["mmoe", *[".7900 -0.0100 [-0.0200, -0.0010]"] * 2] in rows
     assert ["aitm", *["**.8000** [.7000, .9000]"] * 2] in rows
     assert ["tafe", "9.0 (4 epochs)", "9.0 (4 epochs)"] in rows
     assert ["tafe", "1,234", "1,234"] in rows
     assert "**other, 1,000 training rows**" in page
-    beside = ["mmoe", *["-0.0100 [-0.0200, -0.0010]"] * 2, *["1.250", ".0312"] * 4]
+    beside = ["mmoe", *[".7900 -0.0100 [-0.0200, -0.0010]"] * 2, *["1.250", ".0312"] * 4]
     assert [*beside, "1.0 (4 epochs)"] in rows
     without_a_flag, parts = page.split("## What TAFE's parts are worth")
     assert "use_tsa" in parts and "use_tsa" not in without_a_flag
@@ -106,7 +107,7 @@ def test_the_page_has_searches_and_options(tmp_path: pathlib.Path) -> None:
     assert f"| of_shop | aitm | 2 | .8100 | .8234 | {chosen} |" in page
     assert "| of_shop | tafe | 1 | .8100 | .8100 | as given |" in page
     options = page[page.index("## Options of training: the steps") :]
-    assert options.count("| tafe | **+0.0010** [-0.0010, +0.0020] |") == 2
+    assert options.count("| tafe | **.8010** +0.0010 [-0.0010, +0.0020] |") == 2
 
     comparison(tmp_path / "mall")
     again = [*module[:-1], str(tmp_path / "mall")]
@@ -138,3 +139,17 @@ def test_a_record_stands_for_a_run_directory(tmp_path: pathlib.Path) -> None:
     assert pages[0] == pages[1]
     kept = json.loads((tmp_path / "records" / "shop" / "compare.json").read_text())
     assert kept["models"]["aitm"]["metrics"]["auc/ctr"] == {"mean": 0.123456789, "sd": 0.1}
+
+
+@pytest.mark.parametrize("name", ["records", "results", "which_model"])
+def test_a_folder_that_is_no_comparison_is_named_in_one_line(
+    tmp_path: pathlib.Path,
+    name: str,
+) -> None:
+    for notes in ("results_notes.md", "which_model_notes.md"):
+        (tmp_path / notes).write_text("# Page\n")
+    command = [sys.executable, "-m", f"benchmarks.{name}", str(tmp_path), str(tmp_path / "run")]
+    ended = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert ended.returncode == 1
+    (line,) = ended.stderr.splitlines()
+    assert line.startswith("error: ") and str(tmp_path / "run") in line

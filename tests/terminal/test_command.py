@@ -80,3 +80,12 @@ def test_a_flag_that_is_no_finite_number_is_refused(value: str) -> None:
     )
     line = f"error: --share must be a finite number. Received: {value}\n"
     assert (ended.returncode, ended.stdout, ended.stderr) == (1, "", line)
+
+
+def test_a_command_ends_without_a_traceback_when_its_output_is_not_read() -> None:
+    reading, writing = os.pipe()
+    os.close(reading)
+    words = [sys.executable, "-m", "tafe_tf.look", "--help"]
+    ended = subprocess.run(words, stdout=writing, stderr=subprocess.PIPE, text=True, check=False)
+    os.close(writing)
+    assert (ended.returncode, ended.stderr) == (141, "")
