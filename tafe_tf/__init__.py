@@ -28,6 +28,7 @@ if sys.argv[:1] == ["-m"]:  # while `python -m` looks for one of our commands
     _quiet_start = importlib.import_module("tafe_tf.terminal.quiet_start")
     _quiet_start.quieten()
     _quiet_start.leave_out_optional_packages()
+    _quiet_start.put_off_garbage_collection()
 os.environ.setdefault(
     "TF_CPP_MIN_LOG_LEVEL", "2"
 )  # TensorFlow's notes on the machine; 0 shows them

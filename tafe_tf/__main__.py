@@ -67,6 +67,7 @@ def main() -> None:
     ending.end_on_sigterm()
     quiet_start.quieten()
     quiet_start.leave_out_optional_packages()
+    quiet_start.put_off_garbage_collection()
     runpy.run_module(COMMANDS[name], run_name="__main__", alter_sys=True)
 
 

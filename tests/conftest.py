@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import pathlib
 from collections.abc import Iterator
@@ -14,6 +15,16 @@ if TYPE_CHECKING:
     from tafe_tf.serving.batch.job import Job
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+
+
+def pytest_collection_finish() -> None:
+    """Keeps Python's garbage collector from looking through all that imports made, over and over.
+
+    It took a sixth of the time of the tests.
+    """
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(50_000, 20, 20)
 
 
 class Exports(dict[str, pathlib.Path]):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import gc
 import os
 import threading
 import time
@@ -121,7 +120,6 @@ class Server:
         self._ends = threading.Event()
         self._rest: RestServer | None = None
         self._loader = Loader(self._models, config.loading)
-        gc.freeze()  # what the imports made stays, and need not be looked at for each unloading
         self._loader.reload(config.models())
 
     def open(self) -> None:

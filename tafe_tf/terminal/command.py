@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import gc
 import math
 import os
 import re
@@ -35,6 +36,8 @@ def run(main: Callable[[list[str]], None]) -> None:
     Args:
         main: The command; its list starts with the command's name.
     """
+    gc.freeze()  # what the imports made stays, and need not be looked at again
+    gc.enable()
     for argument in sys.argv:
         if not is_utf8(argument):
             sys.exit(f"error: {argument!a}: must be UTF-8, to be noted in files")

@@ -82,6 +82,19 @@ def test_a_flag_that_is_no_finite_number_is_refused(value: str) -> None:
     assert (ended.returncode, ended.stdout, ended.stderr) == (1, "", line)
 
 
+def test_garbage_is_collected_again_once_a_command_runs() -> None:
+    state = "gc.isenabled(), gc.get_freeze_count() > 0"
+    code = f"""
+import gc
+from tafe_tf.terminal import command, quiet_start
+quiet_start.put_off_garbage_collection()
+print({state})
+command.run(lambda _: print({state}))
+"""
+    said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert said.stdout.splitlines() == ["False False", "True True"]
+
+
 def test_a_command_ends_without_a_traceback_when_its_output_is_not_read() -> None:
     reading, writing = os.pipe()
     os.close(reading)

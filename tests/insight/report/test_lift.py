@@ -118,10 +118,10 @@ def test_the_command_prints_and_writes(
 
 
 def test_what_cannot_be_compared_is_said(
-    runs: list[RunDir], exports: list[str], log: str, tmp_path: pathlib.Path
+    runs: list[RunDir], log: str, tmp_path: pathlib.Path
 ) -> None:
     with pytest.raises(DataError, match="moment"):
-        find_lift(exports[0], exports[1], [log], "moment")
+        find_lift(runs[0].path, runs[1].path, [log], "moment")
     longer = small_models.make_run(tmp_path / "longer", "loans")
     with pytest.raises(DataError, match=r"the models must have the same steps\. Received: ctr"):
         find_lift(runs[0].path, longer.path, [log], "date")
