@@ -28,7 +28,7 @@ help:
 	@echo "make demo   train, evaluate, export and score TAFE on a synthetic funnel"
 	@echo "make table2 RAW=DIR  the paper's Tables 2 and 3 from the raw Ali-CCP files in DIR (days on 2 cores)"
 	@echo "make test   lint and the quick tests, against the installed package (12 minutes on 2 cores)"
-	@echo "make test-slow  the other tests: lost processes, every model in every frame (21 minutes)"
+	@echo "make test-slow  the other tests: lost processes, every model in every frame (23 minutes)"
 	@echo "make test-engines  those that start Spark, Dask and object stores; needs Java 17 (4 minutes)"
 	@echo "make test-engines-slow  the other ones of these: whole jobs on clusters, kills over a store (10 minutes)"
 	@echo "make test-all   all four"

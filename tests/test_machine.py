@@ -38,6 +38,7 @@ def test_pieces_depend_on_the_batch_alone() -> None:
     assert [machine.pieces(size) for size in (1, 512, 1024, 1500, 8192)] == [1, 1, 2, 2, 16]
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(
     not hasattr(os, "sched_getaffinity"), reason="the process's cores are counted by it"
 )

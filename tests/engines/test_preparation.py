@@ -108,7 +108,13 @@ class Killed(BaseException):
     pass
 
 
-@pytest.mark.parametrize(("extension", "format"), [("csv", "tfrecord"), ("parquet", "parquet")])
+@pytest.mark.parametrize(
+    ("extension", "format"),
+    [
+        ("csv", "tfrecord"),
+        pytest.param("parquet", "parquet", marks=pytest.mark.slow),
+    ],
+)
 def test_wherever_it_stops_either_goes_on(
     tmp_path: pathlib.Path,
     beam: Engine,

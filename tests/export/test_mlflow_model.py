@@ -72,6 +72,7 @@ def test_signature_example_and_index(
         model.predict(rows.drop(columns="hour"))
 
 
+@pytest.mark.slow
 def test_missing_values_and_bad_ones(
     exports: dict[str, pathlib.Path], tmp_path: pathlib.Path
 ) -> None:

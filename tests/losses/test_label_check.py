@@ -107,6 +107,7 @@ def test_a_loop_whose_reader_checks_does_without() -> None:
     assert np.isfinite(float(loss(labels(-1.0, 1, 2), np.zeros((3, 3), np.float32))))
 
 
+@pytest.mark.slow
 def test_on_jax() -> None:
     pytest.importorskip("jax")
     said = run_module("jax_labels")

@@ -26,6 +26,7 @@ def test_who_chooses_gets_it() -> None:
     assert with_deep_units(without, 10**6) is without
 
 
+@pytest.mark.slow
 def test_a_run_goes_on_from_another_as_wide_as_it_is(
     tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

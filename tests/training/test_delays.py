@@ -157,6 +157,7 @@ def test_a_warm_start_begins_with_the_delays_of_before(
     assert abs(learned(tmp_path / "first")[1] - start) < 0.03
 
 
+@pytest.mark.slow
 def test_rows_in_memory_and_several_readers(log: pathlib.Path, tmp_path: pathlib.Path) -> None:
     """One reader of one file reads what a table in memory holds."""
     rows = FUNNEL.chunk(0, 0, 600)

@@ -130,7 +130,7 @@ def test_it_falls_after_each_validation_that_is_not_the_best(
         ({}, 25),
         pytest.param({}, 44, marks=pytest.mark.slow),
         pytest.param({"validate_steps": 4}, 13, marks=pytest.mark.slow),
-        ({"validate_steps": 4}, 18),
+        pytest.param({"validate_steps": 4}, 18, marks=pytest.mark.slow),
     ],
 )
 def test_a_kill_changes_nothing(

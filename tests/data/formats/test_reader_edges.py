@@ -124,7 +124,7 @@ def test_a_file_that_is_gone(tmp_path: pathlib.Path, extension: str) -> None:
 @pytest.mark.parametrize(
     "extension",
     all_slow_but(
-        {"csv.gz", "tfrecord.gz", "parquet"},
+        {"csv.gz", "parquet"},
         ["csv.gz", "csv.zst", "tfrecord", "tfrecord.gz", "parquet"],
     ),
 )

@@ -53,6 +53,7 @@ def slicing(place: np.ndarray) -> Slicing:
     return Slicing(column="country", names=names, place=place)
 
 
+@pytest.mark.slow
 def test_metrics_of_a_slice_are_those_of_a_file_with_its_rows_alone(run: Run) -> None:
     columns = small_models.rows("shop", 400, seed=3)
     columns["country"] = [["DE", "FR", "PL"][i % 3] for i in range(400)]  # no feature
