@@ -30,8 +30,7 @@ def run(main: Callable[[list[str]], None]) -> None:
     """Parses `sys.argv` and calls `main` with the arguments that are not flags.
 
     A flag on the command line wins over the same flag in a flagfile, in whatever order they stand.
-    SIGTERM ends the command in one line, see `ending`. If what reads the output ends first, as
-    `head` does, the command ends too, with exit code 141 and without a message.
+    SIGTERM ends the command in one line, see `ending`.
 
     Args:
         main: The command; its list starts with the command's name.
@@ -44,18 +43,7 @@ def run(main: Callable[[list[str]], None]) -> None:
     ending.end_on_sigterm()
     if "tensorflow" in sys.modules:
         ending.use_own_temporary_folder()
-    try:
-        app.run(main, argv=flagfiles_first(sys.argv), flags_parser=_parsed)
-    except BrokenPipeError:
-        _end_without_a_reader()
-
-
-def _end_without_a_reader() -> NoReturn:
-    """Ends a command whose output is no longer read, as after `| head`, without a traceback."""
-    # Python writes out what is left of the output when it ends, and that would fail once more.
-    nowhere = os.open(os.devnull, os.O_WRONLY)
-    os.dup2(nowhere, sys.stdout.fileno())
-    sys.exit(128 + signal.SIGPIPE)  # what a shell reports of a command that SIGPIPE ended
+    app.run(main, argv=flagfiles_first(sys.argv), flags_parser=_parsed)
 
 
 def _parsed(argv: list[str]) -> list[str]:
@@ -64,12 +52,23 @@ def _parsed(argv: list[str]) -> list[str]:
     Returns:
         The arguments that are not flags.
     """
-    arguments: list[str] = app.parse_flags_with_usage(argv)
+    try:
+        arguments: list[str] = app.parse_flags_with_usage(argv)
+    except BrokenPipeError:  # the text of --help, after `| head`
+        _end_without_a_reader()
     for name in flags.FLAGS:
         value = flags.FLAGS[name].value
         if isinstance(value, float) and not math.isfinite(value):
             sys.exit(f"error: --{name} must be a finite number. Received: {value}")
     return arguments
+
+
+def _end_without_a_reader() -> NoReturn:
+    """Ends a command whose output is no longer read, without a message."""
+    # Python writes out what is left of the output when it ends, and that would fail once more.
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, sys.stdout.fileno())
+    sys.exit(128 + signal.SIGPIPE)  # what a shell reports of a command that SIGPIPE ended
 
 
 def flagfiles_first(argv: Sequence[str]) -> list[str]:

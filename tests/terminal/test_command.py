@@ -95,7 +95,7 @@ command.run(lambda _: print({state}))
     assert said.stdout.splitlines() == ["False False", "True True"]
 
 
-def test_a_command_ends_without_a_traceback_when_its_output_is_not_read() -> None:
+def test_help_that_is_not_read_to_its_end_is_no_error() -> None:
     reading, writing = os.pipe()
     os.close(reading)
     words = [sys.executable, "-m", "tafe_tf.look", "--help"]
