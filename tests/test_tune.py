@@ -38,6 +38,7 @@ def test_tune(tmp_path: pathlib.Path) -> None:
     assert more["trials"][1]["params"] != more["trials"][2]["params"]
     assert all(1e-3 <= trial["params"]["learning_rate"] <= 5e-2 for trial in more["trials"][1:])
 
+    (shop / "test.parquet").unlink()  # a search needs no test rows
     grid = [f"--run_dir={tmp_path / 'grid'}", "--search=tower_units=4|8", "--trials=9"]
     assert run("tafe_tf.tune", shop, *common, *grid).returncode == 0
     tried = json.loads((tmp_path / "grid" / "tune.json").read_text())["shared_bottom"]["trials"]

@@ -108,7 +108,7 @@ def compare(plan: Plan) -> dict[str, str]:
         LockError: If another process works in the directory.
         ValueError: If no run has finished, or `plan.against` is none of the models.
     """
-    with plan.shared.prepared() as schema:
+    with plan.shared.prepared(needs_test=True) as schema:
         together = Together(plan.tracking, plan.shared.folder.path, "compare", schema.name)
         shared = dataclasses.replace(plan.shared, tracking=together.arguments)
         plan = dataclasses.replace(plan, shared=shared)

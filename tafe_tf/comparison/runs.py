@@ -142,21 +142,28 @@ class Shared:
         return [f"--flagfile={self._settings_file}", f"--schema={schema_file}", *self.tracking]
 
     @contextlib.contextmanager
-    def prepared(self) -> Iterator[schema.Schema]:
+    def prepared(self, needs_test: bool) -> Iterator[schema.Schema]:
         """Claims the directory for this process and builds the vocabularies that the runs share.
+
+        Args:
+            needs_test: Whether there must be test rows.
 
         Yields:
             The data set's schema.
 
         Raises:
-            DataError: If there are no training or no test files, or on a bad row.
+            DataError: If there are no training files, or no test files although they are needed, or
+                on a bad row.
             RunError: If the directory holds runs with other settings, another schema or other data.
             LockError: If another process works in the directory.
             StoreError: If the folder is in a store that cannot be read or does not take a file.
         """
         loaded = schema_toml.load(self.schema_file)
-        files = {split: self.sources.find_split(split) for split in ("train", "test")}
-        files["valid"] = self.sources.find_split("valid", required=False)
+        files = {
+            "train": self.sources.find_split("train"),
+            "test": self.sources.find_split("test", required=needs_test),
+            "valid": self.sources.find_split("valid", required=False),
+        }
         of_vectors = vector_files.paths(loaded, self.schema_file)
         if of_vectors:
             files["pretrained"] = tuple(of_vectors)

@@ -61,7 +61,7 @@ def tune(search: Search, variants: list[Variant]) -> None:
     """
     results = {}
     folder = search.shared.folder
-    with search.shared.prepared() as schema:
+    with search.shared.prepared(needs_test=False) as schema:
         together = Together(search.tracking, folder.path, "tune", schema.name)
         shared = dataclasses.replace(search.shared, tracking=together.arguments)
         search = dataclasses.replace(search, shared=shared)

@@ -15,6 +15,7 @@ from tafe_tf.comparison.folder import RunsFolder
 from tafe_tf.comparison.runs import ChildRun, Shared, Variant, train_all
 from tafe_tf.data import lock
 from tafe_tf.data.bad_rows import BadRows
+from tafe_tf.data.errors import DataError
 from tafe_tf.data.formats.splits import Sources
 from tafe_tf.data.formats.write import write
 from tafe_tf.data.lock import LockError
@@ -87,14 +88,23 @@ def shared(tmp_path: pathlib.Path) -> Shared:
 @pytest.mark.parametrize("split", ["train", "test"])
 def test_runs_on_other_files_do_not_join_a_comparison(shared: Shared, split: str) -> None:
     for _ in range(2):
-        with shared.prepared() as schema:
+        with shared.prepared(needs_test=True) as schema:
             assert schema.name == "shop"
     write(
         pathlib.Path(shared.sources.data_dir) / f"{split}.csv",
         small_models.rows("shop", 50, seed=9),
     )
     rule = rf"job: its runs were made with other files: {split}.csv holds other bytes\. Bring them"
-    with pytest.raises(RunError, match=rule), shared.prepared():
+    with pytest.raises(RunError, match=rule), shared.prepared(needs_test=True):
+        pass
+
+
+def test_only_a_comparison_needs_test_rows(shared: Shared) -> None:
+    (pathlib.Path(shared.sources.data_dir) / "test.csv").unlink()
+    with shared.prepared(needs_test=False) as schema:
+        assert schema.name == "shop"
+    rule = r"data: no file test\.EXT"
+    with pytest.raises(DataError, match=rule), shared.prepared(needs_test=True):
         pass
 
 
@@ -102,7 +112,7 @@ def test_two_processes_do_not_compare_in_one_directory(shared: Shared) -> None:
     with (
         lock.locked(shared.folder.address),
         pytest.raises(LockError, match="or give another --run_dir"),
-        shared.prepared(),
+        shared.prepared(needs_test=True),
     ):
         pass
 

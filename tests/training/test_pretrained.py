@@ -289,12 +289,12 @@ def test_a_comparison_finds_it_and_notices_a_change(tmp_path: pathlib.Path, item
         schema_file=str(tmp_path / "schema.toml"),
         bad_rows=BadRows(),
     )
-    with shared.prepared():
+    with shared.prepared(needs_test=True):
         copied = schema_toml.load(tmp_path / "job" / "prepared" / "schema.toml")
     assert copied.features[2].pretrained == items
     save(pathlib.Path(items), [1], vectors(1))
     rule = r"made with other files: items.parquet holds other bytes"
-    with pytest.raises(RunError, match=rule), shared.prepared():
+    with pytest.raises(RunError, match=rule), shared.prepared(needs_test=True):
         pass
     text = schema_toml.dump(schema_toml.parse(schema_with()))
     (tmp_path / "plain.toml").write_text(f"# kept\n{text}")
