@@ -3,13 +3,15 @@
     python -m tafe_tf.compare --data_dir=DIR --run_dir=runs/compare/steam --seeds=5 --models=...
     python -m benchmarks.which_model docs runs/compare/steam runs/compare/hotel ...
     python -m benchmarks.which_model docs runs/compare/... --tuned=runs/tuned/compare/steam,... \
-        --searches=runs/tuned/steam,... --options=runs/options/steam,... --parts=runs/parts/...
+        --searches=runs/tuned/steam,... --options=runs/options/steam,... --parts=runs/parts/... \
+        --sizes=runs/compare/sample_wise_30k,runs/compare/sample_wise,...
 
 `docs/which_model_notes.md`, which is written by hand, comes first. All figures below it are those
 of the runs: give all comparisons without a flag each time. `--tuned` are comparisons whose settings
 `tafe tune` has searched (`tafe compare --tuned=...`), and `--searches` are the run directories of
 those searches. `--options` are comparisons of TAFE with options of training, and `--parts` of TAFE
-with its ablations, both by `tafe compare --against=tafe`.
+with its ablations, both by `tafe compare --against=tafe`. `--sizes` are comparisons on one funnel
+with different numbers of training rows.
 The sections of options that are not given stay as they are. Prints which comparisons were read.
 """
 
@@ -25,7 +27,7 @@ from absl import app, flags
 from benchmarks.support.pages import renew, sections
 from tafe_tf import schema_toml
 from tafe_tf.comparison.means import CONDITIONAL_MEAN, MEAN
-from tafe_tf.comparison.tables import Rows, lines, mean_auc, short, truth
+from tafe_tf.comparison.tables import Rows, lines, mean_and_deviation, mean_auc, short, truth
 from tafe_tf.data.atomic import read_json
 from tafe_tf.schema import Schema
 from tafe_tf.terminal import command
@@ -35,6 +37,9 @@ _SEARCHES = flags.DEFINE_list("searches", [], "Run directories of the searches o
 _OPTIONS = flags.DEFINE_list("options", [], "Run directories of comparisons of TAFE with options.")
 _PARTS = flags.DEFINE_list(
     "parts", [], "Run directories of comparisons of TAFE with its ablations."
+)
+_SIZES = flags.DEFINE_list(
+    "sizes", [], "Run directories of comparisons on one funnel, from few to many training rows."
 )
 
 
@@ -85,6 +90,7 @@ def main(argv: list[str]) -> None:
         tuned = read_all(_TUNED.value)
         options = read_all(_OPTIONS.value)
         of_parts = read_all(_PARTS.value)
+        sizes = read_all(_SIZES.value)
         searches = {}
         for path in map(pathlib.Path, _SEARCHES.value):
             searches[path.name] = read_json(path / "tune.json")
@@ -94,11 +100,13 @@ def main(argv: list[str]) -> None:
             *with_searched_settings(tuned, searches),
             *with_options(options),
             *without_parts(of_parts),
+            *by_size(sizes),
         ]
         page = out / "which_model.md"
         notes = (out / "which_model_notes.md").read_text(encoding="utf-8")
         renew(page, notes, sections("\n".join(made)))
-        read = ", ".join(funnel.name for funnel in (*funnels, *tuned, *options, *of_parts))
+        all_read = (*funnels, *tuned, *options, *of_parts, *sizes)
+        read = ", ".join(funnel.name for funnel in all_read)
         print(f"{page}: {read}")
 
 
@@ -211,6 +219,27 @@ def without_parts(of_parts: Sequence[Funnel]) -> list[str]:
     return found
 
 
+def by_size(sizes: Sequence[Funnel]) -> list[str]:
+    """The section of what each model makes of more rows of the same funnel."""
+    if not sizes:
+        return []
+    tables = {
+        "mean AUC of the steps": step_cell,
+        "mean AUC of the conditionals": conditional_cell,
+        "mean absolute error of the conditionals": error_cell,
+        "minutes of training": minutes_cell,
+    }
+    found = ["## By the number of training rows\n"]
+    for title, cell in tables.items():
+        header, *of_models = by_model(sizes, cell)
+        if any("".join(cells) for _, *cells in of_models):  # else the truth is not known
+            columns = []
+            for funnel in sizes:
+                columns.append(f"{funnel.name}, {funnel.statistics['rows']:,} rows")
+            found.append(f"**{title}**\n\n{lines([[header[0], *columns], *of_models])}")
+    return found
+
+
 def beside_tafe(funnel: Funnel) -> Rows:
     """TAFE's AUCs, the others' differences to it, and how far each model is from the truth."""
     header, *of_models = truth(funnel.results, funnel.schema)
@@ -320,6 +349,16 @@ def _auc_cell(
         auc = f"**{auc}**"
     low, high = difference["interval"]
     return f"{auc} {difference['mean']:+.4f} [{low:+.4f}, {high:+.4f}]"
+
+
+def error_cell(funnel: Funnel, model: dict[str, Any]) -> str:
+    """How far each conditional is from the true one, ± over seeds; nothing if that is not known."""
+    found = []
+    for name in funnel.schema.conditional_names:
+        error = model["metrics"].get(f"truth_mae/{name}")
+        if error is not None:
+            found.append(mean_and_deviation(error))
+    return ", ".join(found)
 
 
 def minutes_cell(funnel: Funnel, model: dict[str, Any]) -> str:

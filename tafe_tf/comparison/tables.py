@@ -44,7 +44,7 @@ def _quality_row(
 ) -> list[str]:
     names = [*schema.step_names, *schema.conditional_names]
     metrics = model["metrics"]
-    aucs = [_mean_and_deviation(metrics.get(f"auc/{step}")) for step in names]
+    aucs = [mean_and_deviation(metrics.get(f"auc/{step}")) for step in names]
     over_tasks = mean_auc(model, schema.step_names)
     gains = "-"
     if model["gain"] and name != "single_task":
@@ -264,7 +264,8 @@ def _with_interval(value: float | None, bounds: Sequence[float] | None) -> str:
     return f"{short(value)} [{low}, {high}]"
 
 
-def _mean_and_deviation(metric: Results | None) -> str:
+def mean_and_deviation(metric: Results | None) -> str:
+    """A metric's mean ± its standard deviation over seeds; "-" if it is undefined."""
     if metric is None:
         return "-"
     mean = short(metric["mean"])

@@ -18,7 +18,10 @@ def figures(auc: float, minutes: float, difference: dict[str, Any] | None) -> di
     """A model of a finished comparison, with one AUC for all probabilities."""
     metrics = {f"auc/{name}": {"mean": auc} for name in ("ctr", "ctcvr", "cvr")}
     for name in ("ctr", "ctcvr", "cvr", "cvr_unreached"):
-        metrics |= {f"truth_ratio/{name}": {"mean": 1.25}, f"truth_mae/{name}": {"mean": 0.03125}}
+        metrics |= {
+            f"truth_ratio/{name}": {"mean": 1.25},
+            f"truth_mae/{name}": {"mean": 0.03125, "sd": 0.002},
+        }
     return {
         "metrics": metrics,
         "interval": {"auc/mean": [0.7, 0.9], "auc/conditional_mean": [0.7, 0.9]},
@@ -117,6 +120,26 @@ def test_the_page_has_searches_and_options(tmp_path: pathlib.Path) -> None:
     of_mall, kept = (tmp_path / "which_model.md").read_text().split(first)
     assert "| shop |" in of_shop and "| shop |" not in of_mall and "| mall |" in of_mall
     assert kept == of_searches
+
+
+def test_the_page_has_each_number_of_rows(tmp_path: pathlib.Path) -> None:
+    (tmp_path / "which_model_notes.md").write_text("# Which model\n")
+    few, many = (comparison(tmp_path / name) for name in ("few", "many"))
+    counted = json.loads((many / "prepared" / "statistics.json").read_text())
+    counted["rows"] = 2_000_000
+    (many / "prepared" / "statistics.json").write_text(json.dumps(counted))
+    module = [sys.executable, "-m", "benchmarks.which_model", str(tmp_path), str(few)]
+    subprocess.run([*module, f"--sizes={few},{many}"], cwd=ROOT, check=True)
+    page = (tmp_path / "which_model.md").read_text()
+    _, by_size = page.split("## By the number of training rows\n")
+    of_steps, of_conditionals, of_errors, minutes = by_size.split("| model |")[1:]
+    for table in (of_steps, of_conditionals, of_errors, minutes):
+        assert table.startswith(" few, 1,000 rows | many, 2,000,000 rows |\n")
+    tafe = "**.8010** +0.0010 [-0.0010, +0.0020]"
+    assert f"| tafe | {tafe} | {tafe} |" in of_steps
+    assert f"| tafe | {tafe} | {tafe} |" in of_conditionals
+    assert "| tafe/use_tsa=false | .0312 ± .0020 | .0312 ± .0020 |" in of_errors
+    assert "| tafe | 9.0 (4 epochs) | 9.0 (4 epochs) |" in minutes
 
 
 def test_a_record_stands_for_a_run_directory(tmp_path: pathlib.Path) -> None:
