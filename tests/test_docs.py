@@ -53,6 +53,14 @@ def text(page: str) -> str:
     return (ROOT / page).read_text(encoding="utf-8")
 
 
+def test_pages_of_figures_begin_with_their_notes() -> None:
+    """`benchmarks.results` and `benchmarks.which_model` put them there; run both after an edit."""
+    with_notes = [page for page in PAGE_NAMES if page.endswith("_notes.md")]
+    assert with_notes == ["docs/results_notes.md", "docs/which_model_notes.md"]
+    for notes in with_notes:
+        assert text(notes.replace("_notes", "")).startswith(text(notes))
+
+
 @pytest.mark.parametrize("page", PAGE_NAMES)
 def test_commands_that_a_page_names_exist(page: str) -> None:
     named = set(re.findall(r"(?:^|`)tafe ([a-z_]+)", text(page), flags=re.MULTILINE))
