@@ -229,14 +229,14 @@ def by_size(sizes: Sequence[Funnel]) -> list[str]:
         "mean absolute error of the conditionals": error_cell,
         "minutes of training": minutes_cell,
     }
+    columns = []
+    for funnel in sizes:
+        columns.append(f"{funnel.name}, {funnel.statistics['rows']:,} rows")
     found = ["## By the number of training rows\n"]
     for title, cell in tables.items():
-        header, *of_models = by_model(sizes, cell)
+        _, *of_models = by_model(sizes, cell)
         if any("".join(cells) for _, *cells in of_models):  # else the truth is not known
-            columns = []
-            for funnel in sizes:
-                columns.append(f"{funnel.name}, {funnel.statistics['rows']:,} rows")
-            found.append(f"**{title}**\n\n{lines([[header[0], *columns], *of_models])}")
+            found.append(f"**{title}**\n\n{lines([['model', *columns], *of_models])}")
     return found
 
 
