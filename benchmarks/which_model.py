@@ -19,17 +19,25 @@ from __future__ import annotations
 
 import dataclasses
 import pathlib
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from absl import app, flags
 
+from benchmarks.support.cells import (
+    Cell,
+    Funnel,
+    conditional_cell,
+    error_cell,
+    is_level,
+    minutes_cell,
+    speed_cell,
+    step_cell,
+    step_mean,
+)
 from benchmarks.support.pages import renew, sections
-from tafe_tf import schema_toml
-from tafe_tf.comparison.means import CONDITIONAL_MEAN, MEAN
-from tafe_tf.comparison.tables import Rows, lines, mean_and_deviation, mean_auc, short, truth
+from tafe_tf.comparison.tables import Rows, lines, short, truth
 from tafe_tf.data.atomic import read_json
-from tafe_tf.schema import Schema
 from tafe_tf.terminal import command
 
 _TUNED = flags.DEFINE_list("tuned", [], "Run directories of comparisons with searched settings.")
@@ -41,43 +49,6 @@ _PARTS = flags.DEFINE_list(
 _SIZES = flags.DEFINE_list(
     "sizes", [], "Run directories of comparisons on one funnel, from few to many training rows."
 )
-
-
-@dataclasses.dataclass(frozen=True)
-class Funnel:
-    """A finished comparison and the data that it was made on.
-
-    Attributes:
-        name: Of its run directory.
-        schema: Of the data.
-        statistics: Of the training rows, see `tafe_tf.features.vocabulary`.
-        results: What `tafe_tf.compare` left.
-    """
-
-    name: str
-    schema: Schema
-    statistics: dict[str, Any]
-    results: dict[str, Any]
-
-    @classmethod
-    def read(cls, run: pathlib.Path) -> Funnel:
-        """Reads a comparison's run directory."""
-        prepared = run / "prepared"
-        return cls(
-            name=run.name,
-            schema=schema_toml.load(prepared / "schema.toml"),
-            statistics=read_json(prepared / "statistics.json"),
-            results=read_json(run / "compare.json"),
-        )
-
-    @property
-    def models(self) -> dict[str, Any]:
-        """The figures of each model, by its name."""
-        found: dict[str, Any] = self.results["models"]
-        return found
-
-
-Cell = Callable[[Funnel, dict[str, Any]], str]  # of a funnel and a model's figures
 
 
 def main(argv: list[str]) -> None:
@@ -289,21 +260,11 @@ def choices(funnels: Sequence[Funnel]) -> Rows:
         for name, model in funnel.models.items():
             if is_level(model["difference"]):
                 level.append(name)
-        means = {name: _step_mean(funnel, model) for name, model in funnel.models.items()}
+        means = {name: step_mean(funnel, model) for name, model in funnel.models.items()}
         best = max(means, key=lambda name: means[name] or 0.0)
         quickest = min(level, key=lambda name: funnel.models[name]["training_minutes"])
         rows.append([funnel.name, best, ", ".join(level), quickest])
     return rows
-
-
-def is_level(difference: dict[str, Any] | None) -> bool:
-    """Whether a model is the best baseline itself, or not below it by the interval's upper end."""
-    if difference is None:
-        return True
-    if not difference:
-        return False
-    _, high = difference["interval"]
-    return bool(high >= 0)
 
 
 def by_model(funnels: Sequence[Funnel], cell: Cell) -> Rows:
@@ -319,61 +280,6 @@ def by_model(funnels: Sequence[Funnel], cell: Cell) -> Rows:
             row.append(cell(funnel, model) if model else "")
         rows.append(row)
     return rows
-
-
-def step_cell(funnel: Funnel, model: dict[str, Any]) -> str:
-    """A model's mean AUC over the steps, and how far it is from the best baseline."""
-    return _auc_cell(_step_mean(funnel, model), model["difference"], model["interval"].get(MEAN))
-
-
-def conditional_cell(funnel: Funnel, model: dict[str, Any]) -> str:
-    """A model's mean AUC of the conditionals, and how far it is from the best baseline."""
-    mean = mean_auc(model, funnel.schema.conditional_names)
-    interval = model["interval"].get(CONDITIONAL_MEAN)
-    return _auc_cell(mean, model["conditional_difference"], interval)
-
-
-def _auc_cell(
-    mean: float | None,
-    difference: dict[str, Any] | None,
-    interval: Sequence[float] | None,
-) -> str:
-    """An AUC with its difference to the best baseline, or with its interval; bold if level."""
-    auc = short(mean)
-    if difference is None:
-        low, high = interval or (None, None)
-        return f"**{auc}** [{short(low)}, {short(high)}]"
-    if not difference:
-        return auc
-    if is_level(difference):
-        auc = f"**{auc}**"
-    low, high = difference["interval"]
-    return f"{auc} {difference['mean']:+.4f} [{low:+.4f}, {high:+.4f}]"
-
-
-def error_cell(funnel: Funnel, model: dict[str, Any]) -> str:
-    """How far each conditional is from the true one, ± over seeds; nothing if that is not known."""
-    found = []
-    for name in funnel.schema.conditional_names:
-        error = model["metrics"].get(f"truth_mae/{name}")
-        if error is not None:
-            found.append(mean_and_deviation(error))
-    return ", ".join(found)
-
-
-def minutes_cell(funnel: Funnel, model: dict[str, Any]) -> str:
-    """Minutes of a training, and how many epochs it took."""
-    epochs = "1 epoch" if model["epochs"] == 1 else f"{model['epochs']:g} epochs"
-    return f"{model['training_minutes']:.1f} ({epochs})"
-
-
-def speed_cell(funnel: Funnel, model: dict[str, Any]) -> str:
-    """Rows of the test file that a second scores, reading included."""
-    return f"{model['test_rows_per_second']:,.0f}"
-
-
-def _step_mean(funnel: Funnel, model: dict[str, Any]) -> float | None:
-    return mean_auc(model, funnel.schema.step_names)
 
 
 if __name__ == "__main__":
