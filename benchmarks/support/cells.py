@@ -67,7 +67,9 @@ def step_cell(funnel: Funnel, model: dict[str, Any]) -> str:
 
 
 def conditional_cell(funnel: Funnel, model: dict[str, Any]) -> str:
-    """A model's mean AUC of the conditionals, and how far it is from the best baseline."""
+    """The same of the conditionals; nothing where the funnel has one step."""
+    if not funnel.schema.conditional_names:
+        return ""
     mean = mean_auc(model, funnel.schema.conditional_names)
     interval = model["interval"].get(CONDITIONAL_MEAN)
     return _auc_cell(mean, model["conditional_difference"], interval)

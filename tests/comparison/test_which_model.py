@@ -142,6 +142,19 @@ def test_the_page_has_each_number_of_rows(tmp_path: pathlib.Path) -> None:
     assert "| tafe | 9.0 (4 epochs) | 9.0 (4 epochs) |" in minutes
 
 
+def test_a_funnel_of_one_step_has_no_conditionals(tmp_path: pathlib.Path) -> None:
+    (tmp_path / "which_model_notes.md").write_text("# Which model\n")
+    one = comparison(tmp_path / "one")
+    step = 'name = "one"\n[[tasks]]\nname = "click"\n'
+    (one / "prepared" / "schema.toml").write_text(
+        f'{step}[[features]]\nname = "a"\nkind = "vocabulary"\n'
+    )
+    module = [sys.executable, "-m", "benchmarks.which_model", str(tmp_path), str(one)]
+    subprocess.run([*module, f"--sizes={one}", f"--parts={one}"], cwd=ROOT, check=True)
+    _, by_size = (tmp_path / "which_model.md").read_text().split("## By the number of training")
+    assert "mean AUC of the steps" in by_size and "conditionals" not in by_size
+
+
 def test_a_record_stands_for_a_run_directory(tmp_path: pathlib.Path) -> None:
     (tmp_path / "which_model_notes.md").write_text("# Which model\n")
     run = comparison(tmp_path / "shop")
