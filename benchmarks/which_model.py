@@ -202,7 +202,10 @@ def by_size(sizes: Sequence[Funnel]) -> list[str]:
     }
     columns = []
     for funnel in sizes:
-        columns.append(f"{funnel.name}, {funnel.statistics['rows']:,} rows")
+        rows = f"{funnel.statistics['rows']:,} rows"
+        seeds = seeds_of(funnel)
+        with_seeds = "1 seed" if seeds == 1 else f"{seeds} seeds"
+        columns.append(f"{funnel.name}, {rows}, {with_seeds}")
     found = ["## By the number of training rows\n"]
     for title, cell in tables.items():
         _, *of_models = by_model(sizes, cell)
@@ -238,7 +241,6 @@ def of_funnels(funnels: Sequence[Funnel]) -> Rows:
         for name, rate in funnel.statistics["rate"].items():
             rates.append(f"{name} {rate:.2%}")
         vocabularies = sum(funnel.statistics["vocabulary"].values())
-        seeds = min(len(model["seeds"]) for model in funnel.models.values())
         rows.append(
             [
                 funnel.name,
@@ -246,10 +248,15 @@ def of_funnels(funnels: Sequence[Funnel]) -> Rows:
                 str(len(funnel.schema.features)),
                 f"{vocabularies:,}",
                 ", ".join(rates),
-                str(seeds),
+                str(seeds_of(funnel)),
             ]
         )
     return rows
+
+
+def seeds_of(funnel: Funnel) -> int:
+    """How many seeds each model of a funnel has; the fewest, if they differ."""
+    return min(len(model["seeds"]) for model in funnel.models.values())
 
 
 def choices(funnels: Sequence[Funnel]) -> Rows:

@@ -146,7 +146,8 @@ class Shared:
         """Claims the directory for this process and builds the vocabularies that the runs share.
 
         Args:
-            needs_test: Whether there must be test rows.
+            needs_test: Whether the runs are compared by test rows. If so there must be some, and
+                they must stay what they are; if not, test files may come, change and go.
 
         Yields:
             The data set's schema.
@@ -161,9 +162,10 @@ class Shared:
         loaded = schema_toml.load(self.schema_file)
         files = {
             "train": self.sources.find_split("train"),
-            "test": self.sources.find_split("test", required=needs_test),
             "valid": self.sources.find_split("valid", required=False),
         }
+        if needs_test:
+            files["test"] = self.sources.find_split("test")
         of_vectors = vector_files.paths(loaded, self.schema_file)
         if of_vectors:
             files["pretrained"] = tuple(of_vectors)

@@ -24,6 +24,10 @@ from tafe_tf.storage.addresses import named
 from tafe_tf.training.errors import RunError
 from tafe_tf.training.noted_files import NotedFiles
 
+# A trial that was interrupted goes on with a test file that has come or changed since, by which no
+# trial is judged. The search itself has found that the other files are what they were.
+_WITH_ANY_TEST_FILE = "--accept_changed_input"
+
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Search:
@@ -211,7 +215,8 @@ def _try(
     path = search.shared.folder.path / "trials" / variant.folder / name
     title = f"{variant.text}, {_settings(params)}"
     run = ChildRun(variant, search.seed, path)
-    error = run.train([*search.shared.arguments, *arguments_of(params)])
+    common = [*search.shared.arguments, _WITH_ANY_TEST_FILE]
+    error = run.train([*common, *arguments_of(params)])
     distributions = search.spaces[variant.text] if params else {}
     if error:
         if params and _is_of_settings(error):

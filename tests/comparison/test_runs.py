@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import pathlib
 import signal
 import sys
@@ -105,6 +106,27 @@ def test_only_a_comparison_needs_test_rows(shared: Shared) -> None:
         assert schema.name == "shop"
     rule = r"data: no file test\.EXT"
     with pytest.raises(DataError, match=rule), shared.prepared(needs_test=True):
+        pass
+
+
+def test_a_search_goes_on_whatever_becomes_of_the_test_rows(shared: Shared) -> None:
+    test = pathlib.Path(shared.sources.data_dir) / "test.csv"
+    rows = test.read_bytes()
+    noted = shared.folder.path / "prepared" / "inputs.json"
+    test.unlink()
+    with shared.prepared(needs_test=False):
+        assert sorted(json.loads(noted.read_text())) == ["train", "valid"]
+    test.write_bytes(rows)
+    with shared.prepared(needs_test=False):
+        pass
+
+    of_an_earlier_version = json.loads(noted.read_text()) | {"test": []}  # noted test files, too
+    noted.write_text(json.dumps(of_an_earlier_version))
+    with shared.prepared(needs_test=False):
+        pass
+    write(test.with_name("train.csv"), small_models.rows("shop", 50, seed=9))
+    rule = r"train\.csv holds other bytes"
+    with pytest.raises(RunError, match=rule), shared.prepared(needs_test=False):
         pass
 
 

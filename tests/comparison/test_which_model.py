@@ -128,13 +128,17 @@ def test_the_page_has_each_number_of_rows(tmp_path: pathlib.Path) -> None:
     counted = json.loads((many / "prepared" / "statistics.json").read_text())
     counted["rows"] = 2_000_000
     (many / "prepared" / "statistics.json").write_text(json.dumps(counted))
+    found = json.loads((many / "compare.json").read_text())
+    for model in found["models"].values():
+        model["seeds"] = [0]
+    (many / "compare.json").write_text(json.dumps(found))
     module = [sys.executable, "-m", "benchmarks.which_model", str(tmp_path), str(few)]
     subprocess.run([*module, f"--sizes={few},{many}"], cwd=ROOT, check=True)
     page = (tmp_path / "which_model.md").read_text()
     _, by_size = page.split("## By the number of training rows\n")
     of_steps, of_conditionals, of_errors, minutes = by_size.split("| model |")[1:]
     for table in (of_steps, of_conditionals, of_errors, minutes):
-        assert table.startswith(" few, 1,000 rows | many, 2,000,000 rows |\n")
+        assert table.startswith(" few, 1,000 rows, 5 seeds | many, 2,000,000 rows, 1 seed |\n")
     tafe = "**.8010** +0.0010 [-0.0010, +0.0020]"
     assert f"| tafe | {tafe} | {tafe} |" in of_steps
     assert f"| tafe | {tafe} | {tafe} |" in of_conditionals

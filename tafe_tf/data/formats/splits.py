@@ -87,7 +87,10 @@ class Sources:
         if self.data_dir:
             return tuple(find_split(self.data_dir, split, required, self.input_format))
         if required and not self._texts(split):
-            raise DataError(f"--{split} must be given, or --data_dir: a file or a pattern")
+            raise DataError(
+                f"--{split} must be given, a file or a pattern; or --data_dir, the folder with the "
+                "files of every split"
+            )
         return find_sources(self._texts(split), self.input_format)
 
     def absolute(self) -> Sources:
