@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
+import logging
 import pathlib
 import uuid
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import keras
 from tensorflow.core.protobuf import fingerprint_pb2
@@ -33,10 +35,29 @@ def write(
     for table in tables:
         archive.track(table)
     functions = signatures.functions()
-    for name, (function, inputs) in functions.items():
-        archive.add_endpoint(name, function, input_signature=inputs)
-    archive.write_out(str(path), verbose=False)
+    with _without_names_of_arguments():
+        for name, (function, inputs) in functions.items():
+            archive.add_endpoint(name, function, input_signature=inputs)
+        archive.write_out(str(path), verbose=False)
     _name_by_content(path / "fingerprint.pb")
+
+
+@contextlib.contextmanager
+def _without_names_of_arguments() -> Iterator[None]:
+    """Drops TensorFlow's warnings that an input "user-id" is an argument user_id of its functions.
+
+    They would mislead: whoever calls a signature gives the input by its own name.
+    """
+    logger = logging.getLogger("absl")
+    logger.addFilter(_is_of_no_argument)
+    try:
+        yield
+    finally:
+        logger.removeFilter(_is_of_no_argument)
+
+
+def _is_of_no_argument(record: logging.LogRecord) -> bool:
+    return "is not a valid tf.function parameter name" not in record.getMessage()
 
 
 def _name_by_content(path: pathlib.Path) -> None:
