@@ -27,12 +27,14 @@ from absl import app, flags
 from benchmarks.support.cells import (
     Cell,
     Funnel,
+    calibration_cell,
     conditional_cell,
-    error_cell,
+    conditional_error_cell,
     is_level,
     minutes_cell,
     speed_cell,
     step_cell,
+    step_error_cell,
     step_mean,
 )
 from benchmarks.support.pages import renew, sections
@@ -197,7 +199,9 @@ def by_size(sizes: Sequence[Funnel]) -> list[str]:
     tables = {
         "mean AUC of the steps": step_cell,
         "mean AUC of the conditionals": conditional_cell,
-        "mean absolute error of the conditionals": error_cell,
+        "mean absolute error of the steps": step_error_cell,
+        "mean absolute error of the conditionals": conditional_error_cell,
+        "predicted / true of each probability": calibration_cell,
         "minutes of training": minutes_cell,
     }
     columns = []

@@ -93,13 +93,28 @@ def _auc_cell(
     return f"{auc} {difference['mean']:+.4f} [{low:+.4f}, {high:+.4f}]"
 
 
-def error_cell(funnel: Funnel, model: dict[str, Any]) -> str:
-    """How far each conditional is from the true one, ± over seeds; nothing if that is not known."""
+def step_error_cell(funnel: Funnel, model: dict[str, Any]) -> str:
+    """How far each step is from the true one, ± over seeds; nothing if that is not known."""
+    return _of_truth(model, "truth_mae", funnel.schema.step_names)
+
+
+def conditional_error_cell(funnel: Funnel, model: dict[str, Any]) -> str:
+    """The same of the conditionals."""
+    return _of_truth(model, "truth_mae", funnel.schema.conditional_names)
+
+
+def calibration_cell(funnel: Funnel, model: dict[str, Any]) -> str:
+    """Predicted / true of each step, then of each conditional; nothing if that is not known."""
+    names = (*funnel.schema.step_names, *funnel.schema.conditional_names)
+    return _of_truth(model, "truth_ratio", names)
+
+
+def _of_truth(model: dict[str, Any], metric: str, names: Sequence[str]) -> str:
     found = []
-    for name in funnel.schema.conditional_names:
-        error = model["metrics"].get(f"truth_mae/{name}")
-        if error is not None:
-            found.append(mean_and_deviation(error))
+    for name in names:
+        value = model["metrics"].get(f"{metric}/{name}")
+        if value is not None:
+            found.append(mean_and_deviation(value))
     return ", ".join(found)
 
 

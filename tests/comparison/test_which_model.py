@@ -19,7 +19,7 @@ def figures(auc: float, minutes: float, difference: dict[str, Any] | None) -> di
     metrics = {f"auc/{name}": {"mean": auc} for name in ("ctr", "ctcvr", "cvr")}
     for name in ("ctr", "ctcvr", "cvr", "cvr_unreached"):
         metrics |= {
-            f"truth_ratio/{name}": {"mean": 1.25},
+            f"truth_ratio/{name}": {"mean": 1.25, "sd": 0.03},
             f"truth_mae/{name}": {"mean": 0.03125, "sd": 0.002},
         }
     return {
@@ -136,13 +136,17 @@ def test_the_page_has_each_number_of_rows(tmp_path: pathlib.Path) -> None:
     subprocess.run([*module, f"--sizes={few},{many}"], cwd=ROOT, check=True)
     page = (tmp_path / "which_model.md").read_text()
     _, by_size = page.split("## By the number of training rows\n")
-    of_steps, of_conditionals, of_errors, minutes = by_size.split("| model |")[1:]
-    for table in (of_steps, of_conditionals, of_errors, minutes):
+    tables = by_size.split("| model |")[1:]
+    of_steps, of_conditionals, step_errors, of_errors, calibrations, minutes = tables
+    for table in tables:
         assert table.startswith(" few, 1,000 rows, 5 seeds | many, 2,000,000 rows, 1 seed |\n")
     tafe = "**.8010** +0.0010 [-0.0010, +0.0020]"
     assert f"| tafe | {tafe} | {tafe} |" in of_steps
     assert f"| tafe | {tafe} | {tafe} |" in of_conditionals
     assert "| tafe/use_tsa=false | .0312 ± .0020 | .0312 ± .0020 |" in of_errors
+    assert "| tafe | .0312 ± .0020, .0312 ± .0020 |" in step_errors
+    of_each = "1.2500 ± .0300, 1.2500 ± .0300, 1.2500 ± .0300"
+    assert f"| tafe | {of_each} | {of_each} |" in calibrations
     assert "| tafe | 9.0 (4 epochs) | 9.0 (4 epochs) |" in minutes
 
 
