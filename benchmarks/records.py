@@ -6,7 +6,8 @@
 A record stands for a comparison's run directory wherever `benchmarks.results` and
 `benchmarks.which_model` take one. It has the directory's name, the schema, the rows, rates and
 vocabularies of the training rows, and `compare.json` without the values of single seeds and without
-what is said of the data's columns, with nine digits of a figure. Prints each record's size.
+what is said of the data's columns, with nine digits of a figure. The record of a search has the
+`tune.json` that `tafe_tf.tune` left. Prints each record's size.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from tafe_tf.storage.texts import read_text
 from tafe_tf.terminal import command
 
 _OF_DATA = ("rows", "rate", "vocabulary")  # statistics that the pages show
+_OF_A_SEARCH = "tune.json"
 _OF_COLUMNS = ("values/", "missing/", "unseen/")  # metrics of the data, the same for all models
 
 
@@ -41,7 +43,12 @@ def main(argv: list[str]) -> None:
 
 
 def keep(run: pathlib.Path, record: pathlib.Path) -> None:
-    """Writes the record of one comparison."""
+    """Writes the record of one comparison or search."""
+    if (run / _OF_A_SEARCH).exists():
+        found = read_json(run / _OF_A_SEARCH)
+        record.mkdir(parents=True, exist_ok=True)
+        write_json(record / _OF_A_SEARCH, found)
+        return
     schema = read_text(run / "prepared" / "schema.toml")
     all_statistics = read_json(run / "prepared" / "statistics.json")
     statistics = {key: all_statistics[key] for key in _OF_DATA}

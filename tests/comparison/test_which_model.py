@@ -185,6 +185,17 @@ def test_a_record_stands_for_a_run_directory(tmp_path: pathlib.Path) -> None:
     assert kept["models"]["aitm"]["metrics"]["auc/ctr"] == {"mean": 0.123456789, "sd": 0.1}
 
 
+def test_the_record_of_a_search_is_what_it_found(tmp_path: pathlib.Path) -> None:
+    searched = search(tmp_path / "of_shop")
+    (searched / "trials").mkdir()
+    records = tmp_path / "records"
+    module = [sys.executable, "-m", "benchmarks.records"]
+    subprocess.run([*module, str(records), str(searched)], cwd=ROOT, check=True)
+    (kept,) = (path for path in records.rglob("*") if path.is_file())
+    assert kept == records / "of_shop" / "tune.json"
+    assert json.loads(kept.read_text()) == json.loads((searched / "tune.json").read_text())
+
+
 @pytest.mark.parametrize("name", ["records", "results", "which_model"])
 def test_a_folder_that_is_no_comparison_is_named_in_one_line(
     tmp_path: pathlib.Path,
