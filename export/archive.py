@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import contextlib
 import logging
 import pathlib
 import uuid
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 import keras
 from tensorflow.core.protobuf import fingerprint_pb2
 
+from tafe_tf.export.log_records import only_records
 from tafe_tf.export.signatures import Signatures
 from tafe_tf.export.table_storage import StoredTable
 from tafe_tf.features.graph import Features
@@ -35,28 +35,18 @@ def write(
     for table in tables:
         archive.track(table)
     functions = signatures.functions()
-    with _without_names_of_arguments():
+    with only_records(logging.getLogger("absl"), _is_of_no_argument):
         for name, (function, inputs) in functions.items():
             archive.add_endpoint(name, function, input_signature=inputs)
         archive.write_out(str(path), verbose=False)
     _name_by_content(path / "fingerprint.pb")
 
 
-@contextlib.contextmanager
-def _without_names_of_arguments() -> Iterator[None]:
-    """Drops TensorFlow's warnings that an input "user-id" is an argument user_id of its functions.
+def _is_of_no_argument(record: logging.LogRecord) -> bool:
+    """Whether a record is none of TensorFlow's warnings that it calls the input "user-id" user_id.
 
     They would mislead: whoever calls a signature gives the input by its own name.
     """
-    logger = logging.getLogger("absl")
-    logger.addFilter(_is_of_no_argument)
-    try:
-        yield
-    finally:
-        logger.removeFilter(_is_of_no_argument)
-
-
-def _is_of_no_argument(record: logging.LogRecord) -> bool:
     return "is not a valid tf.function parameter name" not in record.getMessage()
 
 

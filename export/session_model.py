@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import contextlib
 import functools
 import logging
 import pathlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -15,6 +14,7 @@ from tensorflow.core.protobuf import config_pb2, meta_graph_pb2
 
 from tafe_tf import machine
 from tafe_tf.export import kernel_graph
+from tafe_tf.export.log_records import only_records
 from tafe_tf.native import library
 from tafe_tf.native.library import Mode
 from tafe_tf.storage.staging import stage
@@ -229,7 +229,7 @@ def _arguments(signature: meta_graph_pb2.SignatureDef) -> list[tuple[str, np.dty
 
 def _load(session: tf.compat.v1.Session, path: pathlib.Path) -> Any:
     """Loads a SavedModel into a session and returns its MetaGraphDef."""
-    with session.graph.as_default(), _errors_only():
+    with session.graph.as_default(), only_records(tf.get_logger(), _is_error):
         return tf.compat.v1.saved_model.load(
             session,
             [tf.saved_model.SERVING],
@@ -237,16 +237,6 @@ def _load(session: tf.compat.v1.Session, path: pathlib.Path) -> Any:
         )
 
 
-@contextlib.contextmanager
-def _errors_only() -> Iterator[None]:
-    """Drops what TensorFlow notes while a model loads, such as that its loader is deprecated."""
-    logger = tf.get_logger()
-    logger.addFilter(_is_error)
-    try:
-        yield
-    finally:
-        logger.removeFilter(_is_error)
-
-
 def _is_error(record: logging.LogRecord) -> bool:
+    """Whether a record is no mere note, such as that the loader is deprecated."""
     return record.levelno >= logging.ERROR

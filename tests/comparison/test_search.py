@@ -77,6 +77,7 @@ def test_an_interrupted_search_ends_as_one_that_was_not(
     params = [trial["params"] for trial in at_once["trials"]]
     assert params[0] == {} and len(params) == 5
     assert all(params.count(each) == 1 for each in params)
+    assert all("--accept_changed_input" in arguments for arguments in TRIALS)  # of a test file
 
     TRIALS.clear()
     interrupted_at |= dict.fromkeys([1, 3, 5], error)  # the settings as given, and two trials
