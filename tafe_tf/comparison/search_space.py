@@ -18,6 +18,7 @@ from optuna.distributions import (
 from tafe_tf.comparison.runs import Variant
 
 Space = dict[str, BaseDistribution]  # what each flag is drawn from
+_FORM = "must be FLAG=LOW:HIGH, FLAG=LOW:HIGH:log or FLAG=A|B|C"
 # What a trial is judged by and on; scores that differ in it do not compare.
 _OF_ALL_TRIALS = frozenset({"seed", "monitor", "valid", "valid_fraction", "valid_split"})
 
@@ -34,49 +35,66 @@ def distribution(text: str, kinds: Mapping[str, type | None]) -> tuple[str, Base
 
     Raises:
         ValueError: If the text has another form, the flag is unknown or of another kind, a range is
-            empty or has no end, or a list has a value twice.
+            empty or has no end, or a list has a value twice. The message says which it is.
     """
-    flag, _, values = text.partition("=")
-    kind = kinds.get(flag)
-    is_whole = kind in (int, list)
     try:
-        if flag not in kinds or not values:
-            raise ValueError
-        if ":" not in values:
-            return flag, _choices(values.split("|"), kind)
-        if not is_whole and kind is not float:
-            raise ValueError
-        low, high, is_log = _range(values.split(":"))
-        if is_whole:
-            return flag, IntDistribution(int(low), int(high), log=is_log)
-        if not math.isfinite(float(high) - float(low)):
-            raise ValueError
-        return flag, FloatDistribution(float(low), float(high), log=is_log)
-    except ValueError:
-        forms = "FLAG=LOW:HIGH, FLAG=LOW:HIGH:log or FLAG=A|B|C"
-        of_low = "LOW at most HIGH, and above 0 on a logarithmic scale"
-        numbers = "whole numbers" if is_whole else "numbers"
-        raise ValueError(
-            f"--search must be {forms}, with a flag of training and no value twice. A range must "
-            f"be of a flag that has numbers, with {numbers}, {of_low}. Received: {text}"
-        ) from None
+        flag, _, values = text.partition("=")
+        if flag not in kinds:
+            raise ValueError(f"must name a flag of training, and {flag!r} is not one")
+        if ":" in values:
+            return flag, _range(flag, values.split(":"), kinds[flag])
+        return flag, _choices(flag, values.split("|"), kinds[flag])
+    except ValueError as error:
+        raise ValueError(f"--search {error}. Received: {text}") from None
 
 
-def _choices(values: list[str], kind: type | None) -> CategoricalDistribution:
+def _choices(flag: str, values: list[str], kind: type | None) -> CategoricalDistribution:
+    """What A|B|C is drawn from."""
+    if "" in values:
+        raise ValueError(_FORM)
     different: set[object] = set(values)
     if kind in (int, float, list):
-        different = {float(value) for value in values}  # 0 and 0.0 are one value
-    if "" in values or len(different) < len(values):
-        raise ValueError
+        different = {_number(flag, value, float) for value in values}  # 0 and 0.0 are one value
+    if len(different) < len(values):
+        raise ValueError("must have no value twice")
     return CategoricalDistribution(values)
 
 
-def _range(parts: list[str]) -> tuple[str, str, bool]:
-    """LOW and HIGH as they are written, and whether the scale is logarithmic."""
-    low, high, *scale = parts
+def _range(
+    flag: str,
+    parts: list[str],
+    kind: type | None,
+) -> FloatDistribution | IntDistribution:
+    """What LOW:HIGH or LOW:HIGH:log is drawn from."""
+    low_text, high_text, *scale = parts
     if scale not in ([], ["log"]):
-        raise ValueError
-    return low, high, scale == ["log"]
+        raise ValueError(_FORM)
+    if kind not in (int, list, float):
+        raise ValueError(f"must list the values of {flag}, as A|B|C, since they are not numbers")
+    type_ = float if kind is float else int
+    low, high = _number(flag, low_text, type_), _number(flag, high_text, type_)
+    is_log = bool(scale)
+    if low > high:
+        raise ValueError("must have a LOW of at most HIGH")
+    if not math.isfinite(float(high) - float(low)):
+        raise ValueError("must have a range that is not wider than the largest number")
+    if is_log and low <= 0:
+        raise ValueError("must have a LOW above 0 on a logarithmic scale")
+    if type_ is int:
+        return IntDistribution(int(low), int(high), log=is_log)
+    return FloatDistribution(low, high, log=is_log)
+
+
+def _number(flag: str, text: str, type_: type[float] | type[int]) -> float:
+    """Reads a value of a flag that has numbers."""
+    numbers = "whole numbers" if type_ is int else "numbers"
+    try:
+        number = type_(text)
+    except ValueError:
+        raise ValueError(f"must have {numbers} for {flag}") from None
+    if not math.isfinite(float(text)):
+        raise ValueError(f"must have finite {numbers} for {flag}")
+    return number
 
 
 def space_from(texts: Sequence[str], kinds: Mapping[str, type | None]) -> Space:

@@ -42,33 +42,39 @@ def test_what_a_flag_is_drawn_from(text: str, expected: Any) -> None:
 
 
 @pytest.mark.parametrize(
-    "text",
+    ("text", "rule"),
     [
-        "dropout",
-        "dropout=",
-        "dropout=0:x",
-        "dropout=0:1:lin",
-        "dropout=0:1:log:2",
-        "dropout=0.3:0.1",
-        "dropout=0:0.3:log",
-        "dropout=0:inf",
-        "dropout=nan:1",
-        "dropout=0.1|0.1",
-        "dropout=0|0.0",
-        "dropout=abc|0.1",
-        "num_leaves=7|07",
-        "dropout=0.1|",
-        "no=1:2",
-        "num_leaves=7.5:63",
-        "num_leaves=0:63:log",
-        "gate=0:1",
-        "train=0:1",
+        ("dropout", "must be FLAG=LOW:HIGH"),
+        ("dropout=", "must be FLAG=LOW:HIGH"),
+        ("dropout=0.1|", "must be FLAG=LOW:HIGH"),
+        ("dropout=0:1:lin", "must be FLAG=LOW:HIGH"),
+        ("dropout=0:1:log:2", "must be FLAG=LOW:HIGH"),
+        ("dropout=0:x", "must have numbers for dropout"),
+        ("dropout=:1", "must have numbers for dropout"),
+        ("dropout=abc|0.1", "must have numbers for dropout"),
+        ("num_leaves=7.5:63", "must have whole numbers for num_leaves"),
+        ("dropout=0:inf", "must have finite numbers for dropout"),
+        ("dropout=nan:1", "must have finite numbers for dropout"),
+        ("dropout=-1e308:1e308", "must have a range that is not wider than the largest number"),
+        ("num_leaves=1:1" + "0" * 400, "must have finite whole numbers for num_leaves"),
+        ("dropout=nan|nan", "must have finite numbers for dropout"),
+        ("dropout=0.3:0.1", "must have a LOW of at most HIGH"),
+        ("dropout=0:0.3:log", "must have a LOW above 0 on a logarithmic scale"),
+        ("num_leaves=0:63:log", "must have a LOW above 0 on a logarithmic scale"),
+        ("dropout=0.1|0.1", "must have no value twice"),
+        ("dropout=0|0.0", "must have no value twice"),
+        ("num_leaves=7|07", "must have no value twice"),
+        ("gate=a|b|a", "must have no value twice"),
+        ("no=1:2", "must name a flag of training, and 'no' is not one"),
+        ("=1:2", "must name a flag of training, and '' is not one"),
+        ("gate=0:1", "must list the values of gate, as A|B|C, since they are not numbers"),
+        ("train=0:1", "must list the values of train, as A|B|C, since they are not numbers"),
     ],
 )
-def test_a_search_that_cannot_be_read(text: str) -> None:
-    rule = f"--search must be FLAG=LOW:HIGH.* Received: {re.escape(text)}$"
-    with pytest.raises(ValueError, match=rule):
+def test_a_search_that_cannot_be_read(text: str, rule: str) -> None:
+    with pytest.raises(ValueError, match=rf"^--search {re.escape(rule)}.*Received: ") as caught:
         distribution(text, KINDS)
+    assert str(caught.value).endswith(f". Received: {text}")
 
 
 def test_a_flag_is_searched_once() -> None:
