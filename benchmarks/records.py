@@ -1,13 +1,13 @@
 """Keeps what the pages of results are made of, small enough for a repository.
 
     python -m benchmarks.records benchmarks/records/without_a_flag runs/compare/steam ...
-    python -m benchmarks.results docs benchmarks/records/without_a_flag/*
+    python -m benchmarks.pages docs
 
-A record stands for a comparison's run directory wherever `benchmarks.results` and
-`benchmarks.which_model` take one. It has the directory's name, the schema, the rows, rates and
-vocabularies of the training rows, and `compare.json` without the values of single seeds and without
-what is said of the data's columns, with nine digits of a figure. The record of a search has the
-`tune.json` that `tafe_tf.tune` left. Prints each record's size.
+The first command keeps records, of which the second makes docs/results.md and docs/which_model.md.
+A record has the directory's name, the schema, the rows, rates and vocabularies of the training
+rows, and `compare.json` without the values of single seeds and without what is said of the data's
+columns, with nine digits of a figure. The record of a search has the `tune.json` that `tafe_tf.tune`
+left. Prints each record's size.
 """
 
 from __future__ import annotations

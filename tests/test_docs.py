@@ -40,6 +40,7 @@ FOREIGN = {
     "spark_master_url",
     "temp_location",
 }
+NAMES_IN_README = {"boosted trees": ["gbdt", "gbdt/heads=conditional"]}
 
 
 def sources() -> str:
@@ -53,12 +54,28 @@ def text(page: str) -> str:
     return (ROOT / page).read_text(encoding="utf-8")
 
 
-def test_pages_of_figures_begin_with_their_notes() -> None:
-    """`benchmarks.results` and `benchmarks.which_model` put them there; run both after an edit."""
-    with_notes = [page for page in PAGE_NAMES if page.endswith("_notes.md")]
-    assert with_notes == ["docs/results_notes.md", "docs/which_model_notes.md"]
-    for notes in with_notes:
-        assert text(notes.replace("_notes", "")).startswith(text(notes))
+def table_rows(table: str) -> list[list[str]]:
+    """The cells of a Markdown table, its header first."""
+    lines = [line for line in table.splitlines() if line.startswith("|")]
+    header, _, *rows = lines
+    return [[cell.strip() for cell in line[1:-1].split("|")] for line in (header, *rows)]
+
+
+def test_readme_has_the_figures_of_the_page_which_model() -> None:
+    page = text("docs/which_model.md")
+    of_steps = page.split("## Mean AUC over the steps\n")[1].split("\n## ")[0]
+    (_, *funnels), *of_models = table_rows(of_steps)
+    cells = {name: dict(zip(funnels, row, strict=True)) for name, *row in of_models}
+    in_readme = text("README.md").split("five seeds:\n")[1].split("\nThe others")[0]
+    _, *rows = table_rows(in_readme)
+    for funnel, (_, of_tafe, best, difference, _) in zip(funnels, rows, strict=True):
+        mean, name = best.removesuffix(")").split(" (")
+        models = NAMES_IN_README.get(name, [name.lower().replace(" ", "_")])
+        # The best of the others has the interval of its AUC where the others have a difference.
+        of_best = [cells[model][funnel] for model in models]
+        assert any(cell.startswith(f"**{mean}** [") for cell in of_best), funnel
+        without_zeros = cells["tafe"][funnel].replace("0.", ".").replace("**", "")
+        assert without_zeros == f"{of_tafe} {difference}", funnel
 
 
 @pytest.mark.parametrize("page", PAGE_NAMES)

@@ -4,14 +4,34 @@ from __future__ import annotations
 
 import json
 import pathlib
+import shutil
 import subprocess
 import sys
 from typing import Any
 
-import pytest
 import small_models
 
 ROOT = pathlib.Path(__file__).parents[2]
+WHICH_MODEL = """
+import json, pathlib, sys
+from benchmarks.support.which_model_page import Runs, which_model
+given = json.loads(sys.argv[1])
+runs = {kind: [pathlib.Path(path) for path in paths] for kind, paths in given.items()}
+sys.stdout.write(which_model(Runs(**runs)))
+"""
+
+
+def which_model(**runs: list[pathlib.Path]) -> str:
+    """The tables of the page; the benchmarks are not installed, so another process makes them."""
+    given = json.dumps({kind: [str(path) for path in paths] for kind, paths in runs.items()})
+    made = subprocess.run(
+        [sys.executable, "-c", WHICH_MODEL, given],
+        cwd=ROOT,
+        check=True,
+        capture_output=True,
+        text=True,
+    )
+    return made.stdout
 
 
 def figures(auc: float, minutes: float, difference: dict[str, Any] | None) -> dict[str, Any]:
@@ -54,13 +74,8 @@ def comparison(path: pathlib.Path) -> pathlib.Path:
 
 
 def test_the_page_says_which_model_and_at_what_cost(tmp_path: pathlib.Path) -> None:
-    (tmp_path / "which_model_notes.md").write_text("# Which model\n")
     runs = [comparison(tmp_path / name) for name in ("shop", "other")]
-    module = [sys.executable, "-m", "benchmarks.which_model"]
-    command = [*module, str(tmp_path), *map(str, runs), f"--parts={runs[1]}"]
-    subprocess.run(command, cwd=ROOT, check=True)
-    page = (tmp_path / "which_model.md").read_text()
-    assert page.startswith("# Which model\n")
+    page = which_model(without_a_flag=runs, parts=runs[1:])
     rows = [line.strip("| ").split(" | ") for line in page.splitlines() if line.startswith("| ")]
     assert ["shop", "tafe", "aitm, tafe", "aitm"] in rows
     assert ["shop", "1,000", "5", "7", "ctr 25.00%, ctcvr 1.00%", "5"] in rows
@@ -91,13 +106,9 @@ def search(path: pathlib.Path) -> pathlib.Path:
 
 
 def test_the_page_has_searches_and_options(tmp_path: pathlib.Path) -> None:
-    (tmp_path / "which_model_notes.md").write_text("# Which model\n")
-    shop = comparison(tmp_path / "shop")
-    searched = search(tmp_path / "of_shop")
-    module = [sys.executable, "-m", "benchmarks.which_model", str(tmp_path), str(shop)]
-    further = [f"--tuned={shop}", f"--searches={searched}", f"--options={shop}"]
-    subprocess.run([*module, *further], cwd=ROOT, check=True)
-    page = (tmp_path / "which_model.md").read_text()
+    shop = [comparison(tmp_path / "shop")]
+    searches = [search(tmp_path / "of_shop")]
+    page = which_model(without_a_flag=shop, tuned=shop, searches=searches, options=shop)
     titles = [line.removeprefix("## ") for line in page.splitlines() if line.startswith("## ")]
     assert titles[-5:] == [
         "With searched settings: the steps",
@@ -112,18 +123,8 @@ def test_the_page_has_searches_and_options(tmp_path: pathlib.Path) -> None:
     options = page[page.index("## Options of training: the steps") :]
     assert options.count("| tafe | **.8010** +0.0010 [-0.0010, +0.0020] |") == 2
 
-    comparison(tmp_path / "mall")
-    again = [*module[:-1], str(tmp_path / "mall")]
-    subprocess.run(again, cwd=ROOT, check=True)
-    first = "## With searched settings: the steps"
-    of_shop, of_searches = page.split(first)
-    of_mall, kept = (tmp_path / "which_model.md").read_text().split(first)
-    assert "| shop |" in of_shop and "| shop |" not in of_mall and "| mall |" in of_mall
-    assert kept == of_searches
-
 
 def test_the_page_has_each_number_of_rows(tmp_path: pathlib.Path) -> None:
-    (tmp_path / "which_model_notes.md").write_text("# Which model\n")
     few, many = (comparison(tmp_path / name) for name in ("few", "many"))
     counted = json.loads((many / "prepared" / "statistics.json").read_text())
     counted["rows"] = 2_000_000
@@ -132,9 +133,7 @@ def test_the_page_has_each_number_of_rows(tmp_path: pathlib.Path) -> None:
     for model in found["models"].values():
         model["seeds"] = [0]
     (many / "compare.json").write_text(json.dumps(found))
-    module = [sys.executable, "-m", "benchmarks.which_model", str(tmp_path), str(few)]
-    subprocess.run([*module, f"--sizes={few},{many}"], cwd=ROOT, check=True)
-    page = (tmp_path / "which_model.md").read_text()
+    page = which_model(without_a_flag=[few], sizes=[few, many])
     _, by_size = page.split("## By the number of training rows\n")
     tables = by_size.split("| model |")[1:]
     of_steps, of_conditionals, step_errors, of_errors, calibrations, minutes = tables
@@ -151,37 +150,30 @@ def test_the_page_has_each_number_of_rows(tmp_path: pathlib.Path) -> None:
 
 
 def test_a_funnel_of_one_step_has_no_conditionals(tmp_path: pathlib.Path) -> None:
-    (tmp_path / "which_model_notes.md").write_text("# Which model\n")
     one = comparison(tmp_path / "one")
     step = 'name = "one"\n[[tasks]]\nname = "click"\n'
     (one / "prepared" / "schema.toml").write_text(
         f'{step}[[features]]\nname = "a"\nkind = "vocabulary"\n'
     )
-    module = [sys.executable, "-m", "benchmarks.which_model", str(tmp_path), str(one)]
-    subprocess.run([*module, f"--sizes={one}", f"--parts={one}"], cwd=ROOT, check=True)
-    _, by_size = (tmp_path / "which_model.md").read_text().split("## By the number of training")
+    page = which_model(without_a_flag=[one], sizes=[one], parts=[one])
+    _, by_size = page.split("## By the number of training")
     assert "mean AUC of the steps" in by_size and "conditionals" not in by_size
 
 
 def test_a_record_stands_for_a_run_directory(tmp_path: pathlib.Path) -> None:
-    (tmp_path / "which_model_notes.md").write_text("# Which model\n")
     run = comparison(tmp_path / "shop")
     found = json.loads((run / "compare.json").read_text())
     exact = {"mean": 0.1234567891234, "sd": 0.1, "values": [0.1, 0.2]}
     found["models"]["aitm"]["metrics"]["auc/ctr"] = exact
     (run / "compare.json").write_text(json.dumps(found))
-    pages = []
     subprocess.run(
         [sys.executable, "-m", "benchmarks.records", str(tmp_path / "records"), str(run)],
         cwd=ROOT,
         check=True,
     )
-    for directory in (run, tmp_path / "records" / "shop"):
-        module = [sys.executable, "-m", "benchmarks.which_model"]
-        subprocess.run([*module, str(tmp_path), str(directory)], cwd=ROOT, check=True)
-        pages.append((tmp_path / "which_model.md").read_text())
-    assert pages[0] == pages[1]
-    kept = json.loads((tmp_path / "records" / "shop" / "compare.json").read_text())
+    record = tmp_path / "records" / "shop"
+    assert which_model(without_a_flag=[run]) == which_model(without_a_flag=[record])
+    kept = json.loads((record / "compare.json").read_text())
     assert kept["models"]["aitm"]["metrics"]["auc/ctr"] == {"mean": 0.123456789, "sd": 0.1}
 
 
@@ -196,15 +188,21 @@ def test_the_record_of_a_search_is_what_it_found(tmp_path: pathlib.Path) -> None
     assert json.loads(kept.read_text()) == json.loads((searched / "tune.json").read_text())
 
 
-@pytest.mark.parametrize("name", ["records", "results", "which_model"])
-def test_a_folder_that_is_no_comparison_is_named_in_one_line(
-    tmp_path: pathlib.Path,
-    name: str,
-) -> None:
-    for notes in ("results_notes.md", "which_model_notes.md"):
-        (tmp_path / notes).write_text("# Page\n")
-    command = [sys.executable, "-m", f"benchmarks.{name}", str(tmp_path), str(tmp_path / "run")]
+def test_a_folder_that_is_no_comparison_is_named_in_one_line(tmp_path: pathlib.Path) -> None:
+    run = tmp_path / "run"
+    command = [sys.executable, "-m", "benchmarks.records", str(tmp_path), str(run)]
     ended = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     assert ended.returncode == 1
     (line,) = ended.stderr.splitlines()
-    assert line.startswith("error: ") and str(tmp_path / "run") in line
+    assert line.startswith("error: ") and str(run) in line
+
+
+def test_the_pages_are_made_of_their_notes_and_the_records(tmp_path: pathlib.Path) -> None:
+    """After an edit of a record or of the notes: `python -m benchmarks.pages docs`."""
+    names = ("results", "which_model")
+    for name in names:
+        shutil.copy(ROOT / "docs" / f"{name}_notes.md", tmp_path)
+    subprocess.run([sys.executable, "-m", "benchmarks.pages", str(tmp_path)], cwd=ROOT, check=True)
+    for name in names:
+        made = (tmp_path / f"{name}.md").read_text(encoding="utf-8")
+        assert made == (ROOT / "docs" / f"{name}.md").read_text(encoding="utf-8")

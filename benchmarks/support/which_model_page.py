@@ -1,19 +1,4 @@
-"""Writes docs/which_model.md from finished comparisons: what each model reached, and what it cost.
-
-    python -m tafe_tf.compare --data_dir=DIR --run_dir=runs/compare/steam --seeds=5 --models=...
-    python -m benchmarks.which_model docs runs/compare/steam runs/compare/hotel ...
-    python -m benchmarks.which_model docs runs/compare/... --tuned=runs/tuned/compare/steam,... \
-        --searches=runs/tuned/steam,... --options=runs/options/steam,... --parts=runs/parts/... \
-        --sizes=runs/compare/sample_wise_30k,runs/compare/sample_wise,...
-
-`docs/which_model_notes.md`, which is written by hand, comes first. All figures below it are those
-of the runs: give all comparisons without a flag each time. `--tuned` are comparisons whose settings
-`tafe tune` has searched (`tafe compare --tuned=...`), and `--searches` are the run directories of
-those searches. `--options` are comparisons of TAFE with options of training, and `--parts` of TAFE
-with its ablations, both by `tafe compare --against=tafe`. `--sizes` are comparisons on one funnel
-with different numbers of training rows.
-The sections of options that are not given stay as they are. Prints which comparisons were read.
-"""
+"""The tables of docs/which_model.md: what each model reached on each funnel, and what it cost."""
 
 from __future__ import annotations
 
@@ -21,8 +6,6 @@ import dataclasses
 import pathlib
 from collections.abc import Sequence
 from typing import Any
-
-from absl import app, flags
 
 from benchmarks.support.cells import (
     Cell,
@@ -37,55 +20,52 @@ from benchmarks.support.cells import (
     step_error_cell,
     step_mean,
 )
-from benchmarks.support.pages import renew, sections
 from tafe_tf.comparison.tables import Rows, lines, short, truth
 from tafe_tf.data.atomic import read_json
-from tafe_tf.terminal import command
-
-_TUNED = flags.DEFINE_list("tuned", [], "Run directories of comparisons with searched settings.")
-_SEARCHES = flags.DEFINE_list("searches", [], "Run directories of the searches of these settings.")
-_OPTIONS = flags.DEFINE_list("options", [], "Run directories of comparisons of TAFE with options.")
-_PARTS = flags.DEFINE_list(
-    "parts", [], "Run directories of comparisons of TAFE with its ablations."
-)
-_SIZES = flags.DEFINE_list(
-    "sizes", [], "Run directories of comparisons on one funnel, from few to many training rows."
-)
 
 
-def main(argv: list[str]) -> None:
-    """Writes the page."""
-    if len(argv) < 3:
-        raise app.UsageError("give the folder to write to and the run directories of comparisons")
-    out = pathlib.Path(argv[1])
-    with command.one_line_errors():
-        funnels = [without_variants_of_tafe(funnel) for funnel in read_all(argv[2:])]
-        tuned = read_all(_TUNED.value)
-        options = read_all(_OPTIONS.value)
-        of_parts = read_all(_PARTS.value)
-        sizes = read_all(_SIZES.value)
-        searches = {}
-        for path in map(pathlib.Path, _SEARCHES.value):
-            searches[path.name] = read_json(path / "tune.json")
+@dataclasses.dataclass(frozen=True)
+class Runs:
+    """The run directories of which the page is made, or their records.
 
-        made = [
-            *without_a_flag(funnels),
-            *with_searched_settings(tuned, searches),
-            *with_options(options),
-            *without_parts(of_parts),
-            *by_size(sizes),
-        ]
-        page = out / "which_model.md"
-        notes = (out / "which_model_notes.md").read_text(encoding="utf-8")
-        renew(page, notes, sections("\n".join(made)))
-        all_read = (*funnels, *tuned, *options, *of_parts, *sizes)
-        read = ", ".join(funnel.name for funnel in all_read)
-        print(f"{page}: {read}")
+    Attributes:
+        without_a_flag: Comparisons of all models as they are given.
+        tuned: Comparisons with searched settings.
+        searches: The searches of these settings.
+        options: Comparisons of TAFE with options of training.
+        parts: Comparisons of TAFE with its ablations.
+        sizes: Comparisons on one funnel, from few to many training rows.
+    """
+
+    without_a_flag: Sequence[pathlib.Path]
+    tuned: Sequence[pathlib.Path] = ()
+    searches: Sequence[pathlib.Path] = ()
+    options: Sequence[pathlib.Path] = ()
+    parts: Sequence[pathlib.Path] = ()
+    sizes: Sequence[pathlib.Path] = ()
 
 
-def read_all(runs: Sequence[str]) -> list[Funnel]:
+def which_model(runs: Runs) -> str:
+    """Makes the tables of all comparisons, under their headings."""
+    funnels = [without_variants_of_tafe(funnel) for funnel in read_all(runs.without_a_flag)]
+    tuned = read_all(runs.tuned)
+    options = read_all(runs.options)
+    of_parts = read_all(runs.parts)
+    sizes = read_all(runs.sizes)
+    searches = {path.name: read_json(path / "tune.json") for path in runs.searches}
+    made = [
+        *without_a_flag(funnels),
+        *with_searched_settings(tuned, searches),
+        *with_options(options),
+        *without_parts(of_parts),
+        *by_size(sizes),
+    ]
+    return "\n".join(made)
+
+
+def read_all(runs: Sequence[pathlib.Path]) -> list[Funnel]:
     """The finished comparisons of some run directories."""
-    return [Funnel.read(pathlib.Path(run)) for run in runs]
+    return [Funnel.read(run) for run in runs]
 
 
 def without_variants_of_tafe(funnel: Funnel) -> Funnel:
@@ -291,7 +271,3 @@ def by_model(funnels: Sequence[Funnel], cell: Cell) -> Rows:
             row.append(cell(funnel, model) if model else "")
         rows.append(row)
     return rows
-
-
-if __name__ == "__main__":
-    command.run(main)

@@ -1,13 +1,4 @@
-"""Writes docs/results.md and its figures from finished comparisons.
-
-    python -m tafe_tf.compare --flagfile=flagfiles/steam.flags --data_dir=DIR \\
-        --run_dir=runs/compare/steam --published=flagfiles/peers/steam.toml --seeds=5 --models=...
-    python -m benchmarks.results docs runs/compare/steam
-
-The section of each given comparison is written anew; those of other data sets stay as they are.
-`docs/results_notes.md`, which is written by hand, says what follows from the figures and comes
-first. Prints which sections were written.
-"""
+"""The sections of docs/results.md: all figures of a comparison, and what is drawn of them."""
 
 from __future__ import annotations
 
@@ -15,30 +6,13 @@ import dataclasses
 import pathlib
 from typing import Any
 
-from absl import app
 from matplotlib import pyplot
 
 from benchmarks.support.figures import save
-from benchmarks.support.pages import renew
 from tafe_tf import schema, schema_toml
 from tafe_tf.comparison.means import MEAN
 from tafe_tf.comparison.tables import markdown
 from tafe_tf.data.atomic import read_json
-from tafe_tf.terminal import command
-
-
-def main(argv: list[str]) -> None:
-    """Writes the page."""
-    if len(argv) < 3:
-        raise app.UsageError("give the folder to write to and the run directories of comparisons")
-    out = pathlib.Path(argv[1])
-    runs = [pathlib.Path(path) for path in argv[2:]]
-    with command.one_line_errors():
-        out.mkdir(exist_ok=True)
-        page = out / "results.md"
-        notes = (out / "results_notes.md").read_text(encoding="utf-8")
-        renew(page, notes, {run.name: section(run, out) for run in runs})
-        print(f"{page}: {', '.join(run.name for run in runs)}")
 
 
 def section(run: pathlib.Path, out: pathlib.Path) -> str:
@@ -93,7 +67,3 @@ def bias(results: dict[str, Any], dataset: schema.Schema, path: pathlib.Path) ->
 def _size(lines: int) -> tuple[float, float]:
     """Width and height in inches of a figure with a line for each model."""
     return 6.5, 0.28 * lines + 0.8
-
-
-if __name__ == "__main__":
-    command.run(main)
