@@ -6,8 +6,8 @@
 The first command keeps records, of which the second makes docs/results.md and docs/which_model.md.
 A record has the directory's name, the schema, the rows, rates and vocabularies of the training
 rows, and `compare.json` without the values of single seeds and without what is said of the data's
-columns, with nine digits of a figure. The record of a search has the `tune.json` that `tafe_tf.tune`
-left. Prints each record's size.
+columns, with nine digits of a figure. The record of a search has the `tune.json` that
+`tafe_tf.tune` left. Prints each record's size.
 """
 
 from __future__ import annotations
