@@ -1,4 +1,4 @@
-"""Writes the pages of results, docs/results.md and docs/which_model.md, from `benchmarks/records`.
+"""Writes docs/results.md with its figures and docs/which_model.md, from `benchmarks/records`.
 
     python -m benchmarks.pages docs
 

@@ -11,7 +11,7 @@ from matplotlib import pyplot
 from benchmarks.support.figures import save
 from tafe_tf import schema, schema_toml
 from tafe_tf.comparison.means import MEAN
-from tafe_tf.comparison.tables import markdown
+from tafe_tf.comparison.tables import markdown, mean_auc
 from tafe_tf.data.atomic import read_json
 
 
@@ -20,7 +20,7 @@ def section(run: pathlib.Path, out: pathlib.Path) -> str:
     results = read_json(run / "compare.json")
     dataset = schema_toml.load(run / "prepared" / "schema.toml")
     dataset = dataclasses.replace(dataset, name=run.name)  # which tells two of one schema apart
-    figures = {"AUC by model": forest(results, out / f"{run.name}.svg")}
+    figures = {"AUC by model": forest(results, dataset, out / f"{run.name}.svg")}
     has_conditional = len(dataset.tasks) > 1
     if has_conditional and any(_has_truth(model) for model in results["models"].values()):
         path = out / f"{run.name}_bias.svg"
@@ -33,14 +33,20 @@ def _has_truth(model: dict[str, Any]) -> bool:
     return any(metric.startswith("truth_ratio") for metric in model["metrics"])
 
 
-def forest(results: dict[str, Any], path: pathlib.Path) -> pathlib.Path:
-    """Draws each model's mean AUC over the tasks with its 95 % interval."""
-    models = {name: model["interval"][MEAN] for name, model in reversed(results["models"].items())}
+def forest(
+    results: dict[str, Any],
+    dataset: schema.Schema,
+    path: pathlib.Path,
+) -> pathlib.Path:
+    """Draws each model's mean AUC over the steps with its 95 % interval."""
+    models = dict(reversed(results["models"].items()))
     figure, axes = pyplot.subplots(figsize=_size(len(models)))
-    for y, (name, (low, high)) in enumerate(models.items()):
+    for y, (name, model) in enumerate(models.items()):
         color = "tab:red" if name.startswith("tafe") else "tab:blue"
-        axes.plot([low, high], [y, y], color=color, linewidth=2)
-        axes.plot([(low + high) / 2], [y], "o", color="black", markersize=3)
+        axes.plot(model["interval"][MEAN], [y, y], color=color, linewidth=2)
+        mean = mean_auc(model, dataset.step_names)
+        if mean is not None:
+            axes.plot([mean], [y], "o", color="black", markersize=3)
     axes.set_yticks(range(len(models)), list(models))
     axes.set_xlabel("AUC, mean over tasks; 95 % interval over test rows and seeds")
     return save(figure, path)
