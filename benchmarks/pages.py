@@ -18,20 +18,7 @@ from tafe_tf.data.atomic import write_text
 from tafe_tf.terminal import command
 
 RECORDS = pathlib.Path(__file__).parent / "records"
-# In the order of the pages' sections and columns.
-FUNNELS = (
-    "steam",
-    "hotel",
-    "hillstrom",
-    "diabetes",
-    "synthetic",
-    "synthetic_rare",
-    "sample_wise",
-    "flights",
-)
-SEARCHED = ("steam", "hotel", "hillstrom", "diabetes", "sample_wise")
-WITH_OPTIONS = ("steam", "hotel", "hillstrom", "diabetes")
-WITHOUT_PARTS = (
+FUNNELS = (  # in the order of the pages' sections and columns
     "steam",
     "hotel",
     "hillstrom",
@@ -51,17 +38,14 @@ def main(argv: list[str]) -> None:
         raise app.UsageError("give the folder of the pages")
     out = pathlib.Path(argv[1])
     with command.one_line_errors():
+        fewer_rows, more_rows = records("sizes")
         runs = which_model_page.Runs(
-            without_a_flag=records("without_a_flag", *FUNNELS),
-            tuned=records("tuned", *SEARCHED),
-            searches=records("searches", *SEARCHED),
-            options=records("options", *WITH_OPTIONS),
-            parts=records("parts", *WITHOUT_PARTS),
-            sizes=[
-                *records("sizes", "sample_wise_30k"),
-                *records("without_a_flag", "sample_wise"),
-                *records("sizes", "sample_wise_2m"),
-            ],
+            without_a_flag=records("without_a_flag"),
+            tuned=records("tuned"),
+            searches=records("searches"),
+            options=records("options"),
+            parts=records("parts"),
+            sizes=[fewer_rows, RECORDS / "without_a_flag" / "sample_wise", more_rows],
         )
         results = [results_page.section(run, out) for run in runs.without_a_flag]
         write(out, "results", "\n".join(results))
@@ -75,9 +59,13 @@ def write(out: pathlib.Path, name: str, tables: str) -> None:
     print(out / f"{name}.md")
 
 
-def records(kind: str, *names: str) -> list[pathlib.Path]:
-    """The records of one kind of comparisons."""
-    return [RECORDS / kind / name for name in names]
+def records(kind: str) -> list[pathlib.Path]:
+    """The records of one kind of comparisons, in the order of the pages."""
+    found = {path.name: path for path in (RECORDS / kind).iterdir()}
+    unknown = found.keys() - set(FUNNELS)
+    if unknown:
+        raise ValueError(f"{RECORDS / kind}: FUNNELS must have {', '.join(sorted(unknown))}")
+    return [found[name] for name in FUNNELS if name in found]
 
 
 if __name__ == "__main__":

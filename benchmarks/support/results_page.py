@@ -8,43 +8,37 @@ from typing import Any
 
 from matplotlib import pyplot
 
+from benchmarks.support.cells import Funnel, step_mean
 from benchmarks.support.figures import save
-from tafe_tf import schema, schema_toml
 from tafe_tf.comparison.means import MEAN
-from tafe_tf.comparison.tables import markdown, mean_auc
-from tafe_tf.data.atomic import read_json
+from tafe_tf.comparison.tables import markdown
 
 
 def section(run: pathlib.Path, out: pathlib.Path) -> str:
     """Makes the page's section of one comparison, and writes its figures to `out`."""
-    results = read_json(run / "compare.json")
-    dataset = schema_toml.load(run / "prepared" / "schema.toml")
-    dataset = dataclasses.replace(dataset, name=run.name)  # which tells two of one schema apart
-    figures = {"AUC by model": forest(results, dataset, out / f"{run.name}.svg")}
-    has_conditional = len(dataset.tasks) > 1
-    if has_conditional and any(_has_truth(model) for model in results["models"].values()):
-        path = out / f"{run.name}_bias.svg"
-        figures["predicted / true CVR by model"] = bias(results, dataset, path)
+    funnel = Funnel.read(run)
+    figures = {"AUC by model": forest(funnel, out / f"{funnel.name}.svg")}
+    has_conditional = len(funnel.schema.tasks) > 1
+    if has_conditional and any(_has_truth(model) for model in funnel.models.values()):
+        path = out / f"{funnel.name}_bias.svg"
+        figures["predicted / true CVR by model"] = bias(funnel, path)
     shown = [f"![{text}]({path.name})\n" for text, path in figures.items()]
-    return "\n".join([f"## {run.name}\n", *shown, markdown(results, dataset)])
+    named = dataclasses.replace(funnel.schema, name=funnel.name)  # two may have one schema
+    return "\n".join([f"## {funnel.name}\n", *shown, markdown(funnel.results, named)])
 
 
 def _has_truth(model: dict[str, Any]) -> bool:
     return any(metric.startswith("truth_ratio") for metric in model["metrics"])
 
 
-def forest(
-    results: dict[str, Any],
-    dataset: schema.Schema,
-    path: pathlib.Path,
-) -> pathlib.Path:
+def forest(funnel: Funnel, path: pathlib.Path) -> pathlib.Path:
     """Draws each model's mean AUC over the steps with its 95 % interval."""
-    models = dict(reversed(results["models"].items()))
+    models = dict(reversed(funnel.models.items()))
     figure, axes = pyplot.subplots(figsize=_size(len(models)))
     for y, (name, model) in enumerate(models.items()):
         color = "tab:red" if name.startswith("tafe") else "tab:blue"
         axes.plot(model["interval"][MEAN], [y, y], color=color, linewidth=2)
-        mean = mean_auc(model, dataset.step_names)
+        mean = step_mean(funnel, model)
         if mean is not None:
             axes.plot([mean], [y], "o", color="black", markersize=3)
     axes.set_yticks(range(len(models)), list(models))
@@ -52,10 +46,10 @@ def forest(
     return save(figure, path)
 
 
-def bias(results: dict[str, Any], dataset: schema.Schema, path: pathlib.Path) -> pathlib.Path:
+def bias(funnel: Funnel, path: pathlib.Path) -> pathlib.Path:
     """Draws predicted / true conversion rates, over all rows and over those never clicked."""
-    name = dataset.conditional_names[0]
-    models = dict(reversed(results["models"].items()))
+    name = funnel.schema.conditional_names[0]
+    models = dict(reversed(funnel.models.items()))
     figure, axes = pyplot.subplots(figsize=_size(len(models)))
     for metric, mark, text in (
         (f"truth_ratio/{name}", "o", "all rows"),

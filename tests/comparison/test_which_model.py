@@ -197,12 +197,23 @@ def test_a_folder_that_is_no_comparison_is_named_in_one_line(tmp_path: pathlib.P
     assert line.startswith("error: ") and str(run) in line
 
 
+def test_a_page_without_notes_is_named_in_one_line(tmp_path: pathlib.Path) -> None:
+    command = [sys.executable, "-m", "benchmarks.pages", str(tmp_path)]
+    ended = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert ended.returncode == 1
+    (line,) = ended.stderr.splitlines()
+    assert line.startswith("error: ") and str(tmp_path / "results_notes.md") in line
+
+
 def test_the_pages_are_made_of_their_notes_and_the_records(tmp_path: pathlib.Path) -> None:
     """After an edit of a record or of the notes: `python -m benchmarks.pages docs`."""
-    names = ("results", "which_model")
-    for name in names:
-        shutil.copy(ROOT / "docs" / f"{name}_notes.md", tmp_path)
+    all_notes = sorted((ROOT / "docs").glob("*_notes.md"))
+    assert [notes.name for notes in all_notes] == ["results_notes.md", "which_model_notes.md"]
+    for notes in all_notes:
+        shutil.copy(notes, tmp_path)
     subprocess.run([sys.executable, "-m", "benchmarks.pages", str(tmp_path)], cwd=ROOT, check=True)
-    for name in names:
-        made = (tmp_path / f"{name}.md").read_text(encoding="utf-8")
-        assert made == (ROOT / "docs" / f"{name}.md").read_text(encoding="utf-8")
+    for notes in all_notes:
+        page = notes.name.replace("_notes", "")
+        made = (tmp_path / page).read_text(encoding="utf-8")
+        assert made.startswith(notes.read_text(encoding="utf-8"))
+        assert made == (ROOT / "docs" / page).read_text(encoding="utf-8")
