@@ -54,7 +54,7 @@ def _choices(flag: str, values: list[str], kind: type | None) -> CategoricalDist
         raise ValueError(_FORM)
     different: set[object] = set(values)
     if kind in (int, float, list):
-        different = {_number(flag, value, float) for value in values}  # 0 and 0.0 are one value
+        different = {_number(flag, value, kind) for value in values}  # 0 and 0.0 are one value
     if len(different) < len(values):
         raise ValueError("must have no value twice")
     return CategoricalDistribution(values)
@@ -71,8 +71,7 @@ def _range(
         raise ValueError(_FORM)
     if kind not in (int, list, float):
         raise ValueError(f"must list the values of {flag}, as A|B|C, since they are not numbers")
-    type_ = float if kind is float else int
-    low, high = _number(flag, low_text, type_), _number(flag, high_text, type_)
+    low, high = _number(flag, low_text, kind), _number(flag, high_text, kind)
     is_log = bool(scale)
     if low > high:
         raise ValueError("must have a LOW of at most HIGH")
@@ -80,16 +79,16 @@ def _range(
         raise ValueError("must have a range that is not wider than the largest number")
     if is_log and low <= 0:
         raise ValueError("must have a LOW above 0 on a logarithmic scale")
-    if type_ is int:
-        return IntDistribution(int(low), int(high), log=is_log)
-    return FloatDistribution(low, high, log=is_log)
+    if kind is float:
+        return FloatDistribution(low, high, log=is_log)
+    return IntDistribution(int(low), int(high), log=is_log)
 
 
-def _number(flag: str, text: str, type_: type[float] | type[int]) -> float:
+def _number(flag: str, text: str, kind: type | None) -> float:
     """Reads a value of a flag that has numbers."""
-    numbers = "whole numbers" if type_ is int else "numbers"
+    numbers = "numbers" if kind is float else "whole numbers"
     try:
-        number = type_(text)
+        number = float(text) if kind is float else int(text)
     except ValueError:
         raise ValueError(f"must have {numbers} for {flag}") from None
     if not math.isfinite(float(text)):

@@ -53,6 +53,7 @@ def test_what_a_flag_is_drawn_from(text: str, expected: Any) -> None:
         ("dropout=:1", "must have numbers for dropout"),
         ("dropout=abc|0.1", "must have numbers for dropout"),
         ("num_leaves=7.5:63", "must have whole numbers for num_leaves"),
+        ("num_leaves=7.0|63", "must have whole numbers for num_leaves"),
         ("dropout=0:inf", "must have finite numbers for dropout"),
         ("dropout=nan:1", "must have finite numbers for dropout"),
         ("dropout=-1e308:1e308", "must have a range that is not wider than the largest number"),
